@@ -1,0 +1,1 @@
+"""What is computed: feature visualization, exemplars, filters and attacks, as pure PyTorch procedures."""

@@ -1,0 +1,1 @@
+"""How it is hosted: the engine, the zoo, the handlers, the operations."""
