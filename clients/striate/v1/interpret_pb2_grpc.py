@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from google.longrunning import operations_proto_pb2 as google_dot_longrunning_dot_operations__proto__pb2
+from google.longrunning import operations_pb2 as google_dot_longrunning_dot_operations__pb2
 from striate.v1 import interpret_pb2 as striate_dot_v1_dot_interpret__pb2
 
 GRPC_GENERATED_VERSION = '1.76.0'
@@ -54,7 +54,7 @@ class InterpretServiceStub(object):
         self.BuildExemplarIndex = channel.unary_unary(
                 '/striate.v1.InterpretService/BuildExemplarIndex',
                 request_serializer=striate_dot_v1_dot_interpret__pb2.BuildExemplarIndexRequest.SerializeToString,
-                response_deserializer=google_dot_longrunning_dot_operations__proto__pb2.Operation.FromString,
+                response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
                 _registered_method=True)
         self.FindExemplars = channel.unary_unary(
                 '/striate.v1.InterpretService/FindExemplars',
@@ -148,7 +148,7 @@ def add_InterpretServiceServicer_to_server(servicer, server):
             'BuildExemplarIndex': grpc.unary_unary_rpc_method_handler(
                     servicer.BuildExemplarIndex,
                     request_deserializer=striate_dot_v1_dot_interpret__pb2.BuildExemplarIndexRequest.FromString,
-                    response_serializer=google_dot_longrunning_dot_operations__proto__pb2.Operation.SerializeToString,
+                    response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
             ),
             'FindExemplars': grpc.unary_unary_rpc_method_handler(
                     servicer.FindExemplars,
@@ -274,7 +274,7 @@ class InterpretService(object):
             target,
             '/striate.v1.InterpretService/BuildExemplarIndex',
             striate_dot_v1_dot_interpret__pb2.BuildExemplarIndexRequest.SerializeToString,
-            google_dot_longrunning_dot_operations__proto__pb2.Operation.FromString,
+            google_dot_longrunning_dot_operations__pb2.Operation.FromString,
             options,
             channel_credentials,
             insecure,

@@ -4,7 +4,7 @@ isort:skip_file
 """
 
 from collections import abc as _abc
-from google.longrunning import operations_proto_pb2 as _operations_proto_pb2
+from google.longrunning import operations_pb2 as _operations_pb2
 from grpc import aio as _aio
 from striate.v1 import interpret_pb2 as _interpret_pb2
 import abc as _abc_1
@@ -40,7 +40,7 @@ class InterpretServiceStub:
     """Feature visualization by activation maximization: streams progress, then exactly one result."""
     RenderFilters: _grpc.UnaryUnaryMultiCallable[_interpret_pb2.RenderFiltersRequest, _interpret_pb2.RenderFiltersResponse]
     """The weights of a convolution, exact and as a picture."""
-    BuildExemplarIndex: _grpc.UnaryUnaryMultiCallable[_interpret_pb2.BuildExemplarIndexRequest, _operations_proto_pb2.Operation]
+    BuildExemplarIndex: _grpc.UnaryUnaryMultiCallable[_interpret_pb2.BuildExemplarIndexRequest, _operations_pb2.Operation]
     """Finds the top images of every unit of the chosen layers in one pass over a data set. The operation's metadata is
     BuildExemplarIndexMetadata, its response BuildExemplarIndexResponse.
     """
@@ -62,7 +62,7 @@ class InterpretServiceAsyncStub(InterpretServiceStub):
     """Feature visualization by activation maximization: streams progress, then exactly one result."""
     RenderFilters: _aio.UnaryUnaryMultiCallable[_interpret_pb2.RenderFiltersRequest, _interpret_pb2.RenderFiltersResponse]  # type: ignore[assignment]
     """The weights of a convolution, exact and as a picture."""
-    BuildExemplarIndex: _aio.UnaryUnaryMultiCallable[_interpret_pb2.BuildExemplarIndexRequest, _operations_proto_pb2.Operation]  # type: ignore[assignment]
+    BuildExemplarIndex: _aio.UnaryUnaryMultiCallable[_interpret_pb2.BuildExemplarIndexRequest, _operations_pb2.Operation]  # type: ignore[assignment]
     """Finds the top images of every unit of the chosen layers in one pass over a data set. The operation's metadata is
     BuildExemplarIndexMetadata, its response BuildExemplarIndexResponse.
     """
@@ -105,7 +105,7 @@ class InterpretServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _interpret_pb2.BuildExemplarIndexRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_operations_proto_pb2.Operation, _abc.Awaitable[_operations_proto_pb2.Operation]]:
+    ) -> _typing.Union[_operations_pb2.Operation, _abc.Awaitable[_operations_pb2.Operation]]:
         """Finds the top images of every unit of the chosen layers in one pass over a data set. The operation's metadata is
         BuildExemplarIndexMetadata, its response BuildExemplarIndexResponse.
         """
