@@ -1,0 +1,143 @@
+"""What an attack returns."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from striate import pictures
+from striate.attacks import Attack
+from striate.info import Provenance
+from striate.results import read_float32
+from striate.v1 import robustness_pb2 as pb
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+_SHOWN = 64  # images in the notebook's picture
+
+
+@dataclass(frozen=True, eq=False)
+class AttackResult:
+    """Adversarial examples, one row an image.
+
+    images: (N, C, H, W) float32 in [0, 1]; pngs: the PNG files in png format, else empty; labels: the labels attacked;
+    clean_predictions, predictions: the network's on the clean and on the returned images; succeeded: untargeted, prediction differs
+    from label, an image that was wrong before included; targeted, prediction is the target; norms: size of the perturbation in the
+    attack's norm and pixel units. With the noise control, noise_predictions, noise_succeeded and noise_norms say the same of random
+    noise of equal norm; else they are None. gradients: image-gradients computed; classes: the network's class names.
+    """
+
+    attack: Attack
+    provenance: Provenance
+    gradients: int
+    images: NDArray[np.float32] = field(repr=False)
+    pngs: tuple[bytes, ...] = field(repr=False)
+    labels: NDArray[np.int64] = field(repr=False)
+    clean_predictions: NDArray[np.int64] = field(repr=False)
+    predictions: NDArray[np.int64] = field(repr=False)
+    succeeded: NDArray[np.bool_] = field(repr=False)
+    norms: NDArray[np.float32] = field(repr=False)
+    noise_predictions: NDArray[np.int64] | None = field(repr=False)
+    noise_succeeded: NDArray[np.bool_] | None = field(repr=False)
+    noise_norms: NDArray[np.float32] | None = field(repr=False)
+    classes: tuple[str, ...] = field(repr=False)
+
+    @staticmethod
+    def read(parts: Sequence[pb.AttackResponse], provenance: Provenance, attack: Attack, classes: tuple[str, ...]) -> AttackResult:
+        """Joins the responses to the parts of one request."""
+        import numpy as np
+
+        rows = [row for part in parts for row in part.rows]
+        noisy = all(row.HasField("noise_succeeded") for row in rows)
+        return AttackResult(
+            attack=attack,
+            provenance=provenance,
+            gradients=sum(part.gradients for part in parts),
+            images=np.concatenate([_pixels(part) for part in parts]),
+            pngs=tuple(png for part in parts for png in part.pngs),
+            labels=np.array([row.label for row in rows], np.int64),
+            clean_predictions=np.array([row.clean_prediction for row in rows], np.int64),
+            predictions=np.array([row.prediction for row in rows], np.int64),
+            succeeded=np.array([row.succeeded for row in rows], np.bool_),
+            norms=np.array([row.norm for row in rows], np.float32),
+            noise_predictions=np.array([row.noise_prediction for row in rows], np.int64) if noisy else None,
+            noise_succeeded=np.array([row.noise_succeeded for row in rows], np.bool_) if noisy else None,
+            noise_norms=np.array([row.noise_norm for row in rows], np.float32) if noisy else None,
+            classes=classes,
+        )
+
+    def __len__(self) -> int:
+        return len(self.succeeded)
+
+    @property
+    def robust_accuracy(self) -> float:
+        """Share of the images on which the attack did not succeed, 0 to 1."""
+        return float(1 - self.succeeded.mean())
+
+    @property
+    def clean_accuracy(self) -> float:
+        """Share of the clean images whose prediction is the label, 0 to 1."""
+        return float((self.clean_predictions == self.labels).mean())
+
+    @property
+    def noise_robust_accuracy(self) -> float | None:
+        """Share of the images on which random noise did not succeed, 0 to 1; None without the noise control."""
+        return None if self.noise_succeeded is None else float(1 - self.noise_succeeded.mean())
+
+    @property
+    def image(self) -> Image:
+        """The first 64 adversarial images in one picture (PIL)."""
+        return pictures.grid([pictures.from_floats(pixels) for pixels in self.images[:_SHOWN]])
+
+    def summary(self) -> dict[str, Any]:
+        """Rates, settings and rows as plain values for JSON; no pixels."""
+        columns = ("labels", "clean_predictions", "predictions", "succeeded", "norms", "noise_predictions", "noise_succeeded", "noise_norms")
+        return {
+            "attack": {"method": type(self.attack).__name__.lower(), **asdict(self.attack)},
+            "count": len(self),
+            "robust_accuracy": self.robust_accuracy,
+            "clean_accuracy": self.clean_accuracy,
+            "noise_robust_accuracy": self.noise_robust_accuracy,
+            "gradients": self.gradients,
+            **{name: None if (column := getattr(self, name)) is None else column.tolist() for name in columns},
+            "provenance": asdict(self.provenance),
+        }
+
+    def save(self, folder: str | Path) -> Path:
+        """Writes results.json, images.npy (the exact pixels) and one PNG an image into the folder, and returns the folder.
+
+        In png format the PNG files are the server's, whose success was measured; in float32 format they are rounded to 8 bits for the eye.
+        """
+        import numpy as np
+
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        np.save(folder / "images.npy", self.images, allow_pickle=False)
+        for row, pixels in enumerate(self.images):
+            png = self.pngs[row] if self.pngs else pictures.encode_png(pictures.from_floats(pixels))
+            (folder / f"{row:05}.png").write_bytes(png)
+        note = "as measured" if self.pngs else "rounded to 8 bits for the eye; images.npy has the pixels that were measured"
+        (folder / "results.json").write_text(json.dumps({**self.summary(), "png_files": note}, indent=2) + "\n")
+        return folder
+
+    def _repr_png_(self) -> bytes:
+        return pictures.encode_png(self.image)
+
+    def _repr_html_(self) -> str:
+        caption = f"{self.attack}: {self.succeeded.sum()} of {len(self)} succeeded, robust accuracy {self.robust_accuracy:.1%}"
+        return pictures.figure(self._repr_png_(), caption)
+
+
+def _pixels(part: pb.AttackResponse) -> NDArray[np.float32]:
+    """The images (N, C, H, W) of a response, in either format."""
+    import numpy as np
+
+    if not part.pngs:
+        return read_float32(part.images)
+    return np.stack([pictures.to_floats(pictures.decode(png)) for png in part.pngs])

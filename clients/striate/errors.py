@@ -1,0 +1,214 @@
+"""What can go wrong, as exceptions: one table from the service's reasons and status codes to Python classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError, Message
+from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped, unused-ignore]
+
+_DETAILS_KEY = "grpc-status-details-bin"
+
+
+class StriateError(Exception):
+    """Base of every error of the service, and of arguments that the client refuses itself.
+
+    Attributes: `code` (grpc.StatusCode), `reason` (the service's word for it, e.g. "LAYER_NOT_FOUND"), `fields` (request field ->
+    what is wrong with it), `request_id` (as in the server's log), `retry_after` (seconds to wait before asking again, or None).
+    """
+
+    code: grpc.StatusCode = grpc.StatusCode.UNKNOWN
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: grpc.StatusCode | None = None,
+        reason: str = "",
+        fields: Mapping[str, str] | None = None,
+        request_id: str = "",
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        if code is not None:
+            self.code = code
+        self.reason = reason
+        self.fields = dict(fields or {})
+        self.request_id = request_id
+        self.retry_after = retry_after
+
+
+class InvalidArgument(StriateError, ValueError):
+    """A field is out of its range; `fields` says which and why."""
+
+    code = grpc.StatusCode.INVALID_ARGUMENT
+
+
+class BadImage(InvalidArgument):
+    """An image is corrupt, too large, or of an unknown format."""
+
+
+class NotFound(StriateError, LookupError):
+    """Something was asked for by a name that the service does not know."""
+
+    code = grpc.StatusCode.NOT_FOUND
+
+
+class ModelNotFound(NotFound):
+    """No loaded model has this name; the message has the nearest names."""
+
+
+class LayerNotFound(NotFound):
+    """The model has no such layer or unit; the message has the nearest names."""
+
+
+class DatasetNotFound(NotFound):
+    """The server reads no data set of this name."""
+
+
+class OperationNotFound(NotFound):
+    """No operation has this name."""
+
+
+class FailedPrecondition(StriateError):
+    """The request is fine, but not in the service's present state."""
+
+    code = grpc.StatusCode.FAILED_PRECONDITION
+
+
+class IndexNotFound(FailedPrecondition, LookupError):
+    """The exemplar index of this model, data set and layer has not been built."""
+
+
+class ModelBusy(FailedPrecondition):
+    """Jobs use the model: cancel them or wait."""
+
+
+class ResourceExhausted(StriateError):
+    """The service has too much to do or too little memory."""
+
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+class QueueFull(ResourceExhausted):
+    """The queue is full, also after the automatic retries; `retry_after` says when to try again."""
+
+
+class OutOfMemory(ResourceExhausted):
+    """The device's memory does not hold even the smallest part of the request."""
+
+
+class DeadlineExceeded(StriateError, TimeoutError):
+    """The timeout passed; the service has stopped working on the request."""
+
+    code = grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+class Cancelled(StriateError):
+    """The request or the operation was cancelled."""
+
+    code = grpc.StatusCode.CANCELLED
+
+
+class Aborted(StriateError):
+    """The operation ended before its time, e.g. with the server that ran it."""
+
+    code = grpc.StatusCode.ABORTED
+
+
+class Unavailable(StriateError, ConnectionError):
+    """The server cannot be reached, or is shutting down."""
+
+    code = grpc.StatusCode.UNAVAILABLE
+
+
+class Internal(StriateError):
+    """The service failed; its log has the reason under `request_id`."""
+
+    code = grpc.StatusCode.INTERNAL
+
+
+class NotFinite(Internal):
+    """Values became infinite or not-a-number."""
+
+
+class Unimplemented(StriateError):
+    """The server does not know this call: it is of another version."""
+
+    code = grpc.StatusCode.UNIMPLEMENTED
+
+
+_BY_REASON: dict[str, type[StriateError]] = {
+    "INVALID_FIELD": InvalidArgument,
+    "BAD_IMAGE": BadImage,
+    "MODEL_NOT_FOUND": ModelNotFound,
+    "LAYER_NOT_FOUND": LayerNotFound,
+    "DATASET_NOT_FOUND": DatasetNotFound,
+    "OPERATION_NOT_FOUND": OperationNotFound,
+    "INDEX_NOT_FOUND": IndexNotFound,
+    "MODEL_BUSY": ModelBusy,
+    "QUEUE_FULL": QueueFull,
+    "OUT_OF_MEMORY": OutOfMemory,
+    "NOT_FINITE": NotFinite,
+}
+
+_BY_CODE: dict[grpc.StatusCode, type[StriateError]] = {
+    grpc.StatusCode.OUT_OF_RANGE: InvalidArgument,
+    grpc.StatusCode.UNKNOWN: Internal,
+    grpc.StatusCode.DATA_LOSS: Internal,
+    **{
+        cls.code: cls
+        for cls in (
+            InvalidArgument, NotFound, FailedPrecondition, ResourceExhausted, DeadlineExceeded,
+            Cancelled, Aborted, Unavailable, Internal, Unimplemented,
+        )
+    },
+}  # fmt: skip
+
+_CODE_BY_NUMBER: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
+
+
+def invalid(field: str, problem: str) -> InvalidArgument:
+    """The error for an argument that the client refuses before it is sent."""
+    return InvalidArgument(f"{field}: {problem}", reason="INVALID_FIELD", fields={field: problem})
+
+
+def from_rpc(error: grpc.RpcError, request_id: str) -> StriateError:
+    """The typed error for a failed call, with what its google.rpc.Status trailer tells."""
+    call: Any = error  # grpc's own failures are Calls as well, which their declared type does not say
+    code: grpc.StatusCode = call.code()
+    trailer = next((value for key, value in call.trailing_metadata() or () if key == _DETAILS_KEY), b"")
+    try:
+        status = status_pb2.Status.FromString(trailer)
+    except DecodeError:  # a proxy may cut the trailer; code and message are still good
+        status = status_pb2.Status()
+    return _build(code, call.details() or code.name, status, request_id)
+
+
+def from_status(status: Any, request_id: str = "") -> StriateError:
+    """The typed error for a google.rpc.Status, as a failed operation holds it."""
+    code = _CODE_BY_NUMBER.get(status.code, grpc.StatusCode.UNKNOWN)
+    return _build(code, status.message or code.name, status, request_id)
+
+
+def _build(code: grpc.StatusCode, message: str, status: Any, request_id: str) -> StriateError:
+    info = _detail(status, error_details_pb2.ErrorInfo())
+    request = _detail(status, error_details_pb2.BadRequest())
+    retry = _detail(status, error_details_pb2.RetryInfo())
+    reason = info.reason if info else ""
+    cls = _BY_REASON.get(reason) or _BY_CODE.get(code, StriateError)
+    return cls(
+        message,
+        code=code,
+        reason=reason,
+        fields={violation.field: violation.description for violation in request.field_violations} if request else {},
+        request_id=request_id,
+        retry_after=retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9 if retry else None,
+    )
+
+
+def _detail(status: Any, empty: Message) -> Any:
+    """The first detail of the type of `empty`, or None."""
+    return next((empty for detail in status.details if detail.Unpack(empty)), None)

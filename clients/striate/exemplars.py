@@ -1,0 +1,105 @@
+"""The images on which a unit is most active."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from striate import pictures
+from striate.info import Provenance
+from striate.v1 import interpret_pb2
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True)
+class Exemplar:
+    """One image that excites a unit.
+
+    id, name: the image's position and name in the data set; activation: the unit's largest on it; position: where, (row, column) in
+    the layer's map; box: the receptive field there as PIL counts boxes, (left, upper, right, lower) in pixels of `image`;
+    label, label_name: the data set's, None and "" without.
+    """
+
+    id: int
+    name: str
+    activation: float
+    position: tuple[int, int]
+    box: tuple[int, int, int, int]
+    label: int | None
+    label_name: str
+    image_png: bytes = field(repr=False)
+    crop_png: bytes = field(repr=False)
+
+    @staticmethod
+    def read(message: interpret_pb2.Exemplar) -> Exemplar:
+        left, top = message.crop_left, message.crop_top
+        return Exemplar(
+            id=message.id,
+            name=message.name,
+            activation=message.activation,
+            position=(message.row, message.column),
+            box=(left, top, left + message.crop_width, top + message.crop_height),
+            label=message.label if message.HasField("label") else None,
+            label_name=message.label_name,
+            image_png=message.image_png,
+            crop_png=message.crop_png,
+        )
+
+    @cached_property
+    def image(self) -> Image:
+        """The image as the network saw it (PIL)."""
+        return pictures.decode(self.image_png)
+
+    @cached_property
+    def crop(self) -> Image:
+        """The part of it inside the unit's receptive field (PIL)."""
+        return pictures.decode(self.crop_png)
+
+    def save(self, path: str | Path) -> Path:
+        """Writes the whole image, in the format of the path's ending (PNG without one)."""
+        return pictures.write(self.image_png, path)
+
+    def _repr_png_(self) -> bytes:
+        return self.crop_png
+
+    def _repr_html_(self) -> str:
+        caption = f"{self.label_name or self.name or self.id}: {self.activation:.4g}"
+        return pictures.figure(self.image_png, caption) + pictures.figure(self.crop_png, "crop")
+
+
+class Exemplars(list[Exemplar]):
+    """The exemplars of one unit, highest activation first. unit: in full, with the layer's dotted name."""
+
+    def __init__(self, items: Iterable[Exemplar], unit: str, provenance: Provenance) -> None:
+        super().__init__(items)
+        self.unit = unit
+        self.provenance = provenance
+
+    @staticmethod
+    def read(message: interpret_pb2.FindExemplarsResponse) -> Exemplars:
+        return Exemplars(map(Exemplar.read, message.exemplars), message.unit, Provenance.read(message.provenance))
+
+    @property
+    def image(self) -> Image:
+        """All crops in one picture (PIL), in order."""
+        return pictures.grid([exemplar.crop for exemplar in self], columns=3)
+
+    def save(self, folder: str | Path) -> list[Path]:
+        """Writes grid.png and, in order of rank, each image and crop into the folder."""
+        folder = Path(folder)
+        paths = [pictures.write(pictures.encode_png(self.image), folder / "grid.png")]
+        for rank, exemplar in enumerate(self):
+            paths.append(pictures.write(exemplar.image_png, folder / f"{rank:02}-{exemplar.id}.png"))
+            paths.append(pictures.write(exemplar.crop_png, folder / f"{rank:02}-{exemplar.id}-crop.png"))
+        return paths
+
+    def _repr_png_(self) -> bytes:
+        return pictures.encode_png(self.image)
+
+    def _repr_html_(self) -> str:
+        return f"<p>{pictures.html.escape(self.unit)}</p>" + "".join(exemplar._repr_html_() for exemplar in self)

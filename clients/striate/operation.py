@@ -1,0 +1,168 @@
+"""Work that takes minutes: a handle on a google.longrunning.Operation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from google.longrunning import operations_pb2  # type: ignore[import-untyped, unused-ignore]
+from google.protobuf import any_pb2, duration_pb2
+
+from striate.call import Caller, Deadline
+from striate.errors import DeadlineExceeded, Internal, from_status
+from striate.info import Provenance
+from striate.v1 import interpret_pb2
+
+_LONGEST_WAIT = 1.0  # seconds that one call waits on the server: how often progress is told at least
+_SHORTEST_WAIT = 0.1  # seconds between calls when the server does not wait
+
+
+@dataclass(frozen=True)
+class IndexProgress:
+    """How far the building of an exemplar index is."""
+
+    model: str
+    dataset: str
+    layers: tuple[str, ...]
+    images_done: int
+    images_total: int
+
+
+@dataclass(frozen=True)
+class IndexReport:
+    """A finished exemplar index. images: scanned; units: indexed, over all layers."""
+
+    images: int
+    units: int
+    provenance: Provenance
+
+
+def _index_progress(packed: any_pb2.Any) -> IndexProgress:
+    m = interpret_pb2.BuildExemplarIndexMetadata.FromString(packed.value)
+    return IndexProgress(m.model, m.dataset, tuple(m.layers), m.images_done, m.images_total)
+
+
+def _index_report(packed: any_pb2.Any) -> IndexReport:
+    m = interpret_pb2.BuildExemplarIndexResponse.FromString(packed.value)
+    return IndexReport(m.images, m.units, Provenance.read(m.provenance))
+
+
+_READERS: dict[str, Callable[[any_pb2.Any], Any]] = {
+    "striate.v1.BuildExemplarIndexMetadata": _index_progress,
+    "striate.v1.BuildExemplarIndexResponse": _index_report,
+}
+
+
+class Operations:
+    """The google.longrunning.Operations calls of a connection."""
+
+    def __init__(self, caller: Caller) -> None:
+        self.caller = caller
+        self._stub = operations_pb2.OperationsStub(caller.channel)
+
+    def get(self, name: str, timeout: float | None) -> Any:
+        return self.caller.unary(self._stub.GetOperation, operations_pb2.GetOperationRequest(name=name), timeout)
+
+    def list(self, timeout: float | None) -> list[Any]:
+        """All operations that the server remembers, through all pages."""
+        deadline, found, token = self.caller.deadline(timeout), [], ""
+        while True:
+            request = operations_pb2.ListOperationsRequest(page_token=token)
+            page: Any = self.caller.unary(self._stub.ListOperations, request, deadline.remaining())
+            found += page.operations
+            token = page.next_page_token
+            if not token:
+                return found
+
+    def wait(self, name: str, seconds: float, timeout: float | None) -> Any:
+        limit = duration_pb2.Duration(nanos=int(seconds * 1e9) % 10**9, seconds=int(seconds))
+        return self.caller.unary(self._stub.WaitOperation, operations_pb2.WaitOperationRequest(name=name, timeout=limit), timeout)
+
+    def cancel(self, name: str, timeout: float | None) -> None:
+        self.caller.unary(self._stub.CancelOperation, operations_pb2.CancelOperationRequest(name=name), timeout)
+
+    def delete(self, name: str, timeout: float | None) -> None:
+        self.caller.unary(self._stub.DeleteOperation, operations_pb2.DeleteOperationRequest(name=name), timeout)
+
+
+class Operation:
+    """Work on the server that outlives the connection. `metadata` and `done` are as of the last look: `refresh` looks again."""
+
+    def __init__(self, operations: Operations, state: Any) -> None:
+        self._operations = operations
+        self._state = state
+
+    def __repr__(self) -> str:
+        return f"Operation({self.name!r}, done={self.done}, metadata={self.metadata!r})"
+
+    @property
+    def name(self) -> str:
+        """What `service.operation` finds it by, also after a restart."""
+        return str(self._state.name)
+
+    @property
+    def done(self) -> bool:
+        """Has it ended, well or not?"""
+        return bool(self._state.done)
+
+    @property
+    def metadata(self) -> Any:
+        """Its progress, e.g. an IndexProgress; None if it tells none."""
+        return _read(self._state.metadata) if self._state.HasField("metadata") else None
+
+    def refresh(self, *, timeout: float | None = None) -> Operation:
+        """Asks the server how it stands, and returns itself."""
+        self._state = self._operations.get(self.name, timeout)
+        return self
+
+    def wait(self, *, timeout: float | None = None, on_progress: Callable[[Any], object] | None = None) -> Any:
+        """Waits to the end and returns the result, e.g. an IndexReport.
+
+        timeout: seconds, None for as long as it takes; on_progress: called with `metadata` about every second and at the end.
+        Raises DeadlineExceeded when the timeout passes (the work goes on: see `cancel`) and the operation's own error if it failed.
+        Ctrl-C ends the waiting, not the work.
+        """
+        deadline = Deadline(timeout)
+        while not self.done:
+            if deadline.remaining() == 0:
+                raise DeadlineExceeded(f"{self.name} has not ended within {timeout:g} seconds; it goes on")
+            self._look(deadline)
+            if on_progress is not None:
+                on_progress(self.metadata)
+        return self.result()
+
+    def result(self) -> Any:
+        """The result of an operation that is done, e.g. an IndexReport. Waits for it if need be; raises its error if it failed."""
+        if not self.done:
+            return self.wait()
+        if self._state.HasField("error"):
+            raise from_status(self._state.error)
+        return _read(self._state.response)
+
+    def cancel(self, *, timeout: float | None = None) -> None:
+        """Asks the server to stop the work; it then ends with the error Cancelled."""
+        self._operations.cancel(self.name, timeout)
+
+    def delete(self, *, timeout: float | None = None) -> None:
+        """Makes the server forget an operation that is done."""
+        self._operations.delete(self.name, timeout)
+
+    def _look(self, deadline: Deadline) -> None:
+        """One call that returns at the end of the work, or after about a second at most."""
+        default = self._operations.caller.timeout
+        left = min(seconds for seconds in (_LONGEST_WAIT, deadline.remaining(), default and default / 2) if seconds is not None)
+        began = time.monotonic()
+        self._state = self._operations.wait(self.name, left, None)
+        if not self.done:  # a server may answer a wait early
+            time.sleep(max(0.0, min(_SHORTEST_WAIT, left) - (time.monotonic() - began)))
+
+
+def _read(packed: any_pb2.Any) -> Any:
+    """The value in an Any of a type that the client knows; the Any itself for types of later servers."""
+    reader = _READERS.get(packed.type_url.rpartition("/")[2])
+    try:
+        return reader(packed) if reader else packed
+    except ValueError as error:  # protobuf's DecodeError is one
+        raise Internal(f"the server sent a broken {packed.type_url}: {error}") from None

@@ -1,0 +1,214 @@
+"""The one procedure behind visualization and attack: max over z of E_t[score(net(t(image(z))))], z kept feasible.
+
+A procedure is a generator that asks: it yields a `Probe` and is sent an `Answer`. It never calls the network; whoever
+drives it decides how probes are answered, alone (`solve`) or in company (the service's engine).
+"""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+import torch
+from torch import Tensor, autograd
+
+from interp.objective import Objective
+from interp.seeds import Generators
+from interp.step import Step
+from interp.transform import Transform, identity
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a procedure is: the step that this probe belongs to, from 1, of `steps`; `preview` draws the present images."""
+
+    step: int
+    steps: int
+    preview: Callable[[], Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """What a procedure wants to know of images (B, C, H, W) in [0, 1].
+
+    With an objective: its score, and its gradient if `gradient`. Without: `layers` and `logits` alone, by a forward pass
+    that keeps nothing for a backward pass.
+    """
+
+    images: Tensor
+    objective: Objective | None = None
+    gradient: bool = True
+    logits: bool = False
+    layers: tuple[str, ...] = ()
+    redirect: bool = False  # rows without any gradient get one through redirected rectifiers
+    splittable: bool = True  # rows may be answered in separate passes
+    progress: Progress | None = None
+
+    @property
+    def differentiates(self) -> bool:
+        """Whether answering takes a backward pass."""
+        return self.objective is not None and self.gradient
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """The answer to a probe, row by row: what was not asked for is None or absent."""
+
+    score: Tensor | None = None  # (B,)
+    grad: Tensor | None = None  # (B, C, H, W)
+    logits: Tensor | None = None  # (B, classes)
+    activations: dict[str, Tensor] = field(default_factory=dict)  # layer -> (B, ...)
+
+
+Procedure = Generator[Probe, Answer, T]
+
+
+class Oracle(Protocol):
+    """Whatever answers probes: a `Network`, or a test's stand-in."""
+
+    def answer(self, probes: list[Probe]) -> list[Answer]: ...
+
+
+def solve(procedure: Procedure[T], network: Oracle) -> T:
+    """Drive one procedure to its end, alone, and return its result."""
+    try:
+        probe = next(procedure)
+        while True:
+            (answer,) = network.answer([probe])
+            probe = procedure.send(answer)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+
+
+class Space(Protocol):
+    """Where z lives: `Fourier` for pictures, `Ball` for adversarial images."""
+
+    def start(self, rows: Generators) -> Tensor:
+        """The first z, one entry a row."""
+
+    def image(self, z: Tensor) -> Tensor:
+        """The images (B, C, H, W) in [0, 1] of z, differentiable."""
+
+    def project(self, z: Tensor) -> Tensor:
+        """The feasible point nearest to z."""
+
+
+Done = Callable[[Tensor, Tensor], Tensor]  # (logits (A, classes), row numbers (A,)) -> (A,) bool
+
+
+@dataclass(frozen=True, eq=False)
+class Ascent:
+    """What to climb, and how.
+
+    Args:
+        done: tells which rows have arrived, from their logits; None: none ever has.
+        leave: rows that are done are not probed any more.
+        keep_best: return each row's first iterate that is done, else the one with the highest score; otherwise the last.
+    """
+
+    space: Space
+    objective: Objective
+    step: Step
+    steps: int
+    transform: Transform = identity
+    done: Done | None = None
+    leave: bool = False
+    keep_best: bool = False
+    redirect: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Summit:
+    """Where an ascent ended, row by row."""
+
+    images: Tensor  # (B, C, H, W)
+    moved: Tensor  # (B,) bool: some gradient was not zero
+    start_logits: Tensor | None  # (B, classes) of the starting point, where `done` was given and steps > 0
+    gradients: int  # image-gradients asked for
+
+
+class _Climb:
+    """The state of an ascent. z, the step rule's memory and the seeds stay whole; only the rows still climbing are probed."""
+
+    def __init__(self, problem: Ascent, rows: Generators) -> None:
+        self.problem, self.generators = problem, rows
+        self.z = problem.space.start(rows)
+        self.move = problem.step(self.z)
+        self.climbing = torch.arange(len(self.z), device=self.z.device)
+        self.moved = torch.zeros(len(self.z), dtype=torch.bool, device=self.z.device)
+        self.best_z = self.z.clone()
+        self.best_score = torch.full_like(self.moved, -torch.inf, dtype=self.z.dtype)
+        self.arrived = torch.zeros_like(self.moved)
+        self.start_logits: Tensor | None = None
+        self.gradients = 0
+
+    @property
+    def whole(self) -> bool:
+        return len(self.climbing) == len(self.z)
+
+    def preview(self) -> Tensor:
+        return self.problem.space.image(self.z).detach()
+
+    def objective(self) -> Objective:
+        return self.problem.objective if self.whole else self.problem.objective.take(self.climbing)
+
+    def look_around(self, step: int) -> Probe:
+        """Ask for score and gradient of a view of every row that climbs."""
+        problem = self.problem
+        self.point = self.z.detach().requires_grad_()
+        images, rows = problem.space.image(self.point), self.generators
+        if not self.whole:
+            images, rows = images[self.climbing], [rows[i] for i in self.climbing.tolist()]
+        self.view = problem.transform(images, rows)
+        self.gradients += len(self.climbing)
+        progress = Progress(step, problem.steps, self.preview)
+        wants_logits = problem.done is not None
+        return Probe(self.view.detach(), self.objective(), logits=wants_logits, redirect=problem.redirect, progress=progress)
+
+    def go(self, answer: Answer) -> None:
+        """Move the rows that climb on; let those that are done leave, if they may."""
+        assert answer.grad is not None
+        (slope,) = autograd.grad(self.view, self.point, answer.grad.to(self.view))  # from pixels to z, zero for rows that left
+        if self.start_logits is None:
+            self.start_logits = answer.logits
+        done = self.see(answer)
+        if self.problem.leave and done.any():
+            self.climbing = self.climbing[~done]
+        stepped = self.problem.space.project(self.z + self.move(slope))
+        self.z = stepped if self.whole else self.z.index_copy(0, self.climbing, stepped[self.climbing])
+        self.moved |= slope.flatten(1).any(1)
+
+    def look_back(self) -> Probe:
+        """Ask how good the last iterate is."""
+        return Probe(self.preview()[self.climbing], self.objective(), gradient=False, logits=self.problem.done is not None)
+
+    def see(self, answer: Answer) -> Tensor:
+        """Keep the best of what was seen; returns which of the rows that climb are done, (A,) bool."""
+        assert answer.score is not None
+        rows, done = self.climbing, torch.zeros_like(self.moved[: len(self.climbing)])
+        if self.problem.done is not None:
+            assert answer.logits is not None
+            done = self.problem.done(answer.logits, rows)
+        if self.problem.keep_best:
+            better = ~self.arrived[rows] & (done | (answer.score > self.best_score[rows]))
+            self.best_z[rows[better]] = self.z[rows[better]]
+            self.best_score[rows[better]] = answer.score[better].to(self.best_score)
+            self.arrived[rows] |= done
+        return done
+
+    def summit(self) -> Summit:
+        z = self.best_z if self.problem.keep_best else self.z
+        return Summit(self.problem.space.image(z).detach(), self.moved, self.start_logits, self.gradients)
+
+
+def ascend(problem: Ascent, rows: Generators) -> Procedure[Summit]:
+    """Climb for at most `problem.steps` gradient steps; one generator a row supplies all randomness."""
+    climb = _Climb(problem, rows)
+    for step in range(1, problem.steps + 1):
+        if len(climb.climbing):
+            climb.go((yield climb.look_around(step)))
+    if problem.keep_best and len(climb.climbing):
+        climb.see((yield climb.look_back()))
+    return climb.summit()

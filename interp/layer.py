@@ -1,0 +1,63 @@
+"""How a unit of a network is named: "layer3.2", "layer3.2:7", "layer3.2:7@3,4", "logits:281"."""
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+LOGITS = "logits"
+
+_SYNTAX = re.compile(r"(?P<layer>[^:@\s]+)(?::(?P<unit>\d{1,9})(?:@(?P<row>\d{1,9}),(?P<column>\d{1,9}))?)?")
+
+
+class UnknownLayer(LookupError):
+    """The network has no layer of that name; `nearest` holds up to three names that look like it."""
+
+    def __init__(self, name: str, layers: Sequence[str]) -> None:
+        self.name = name
+        self.nearest = difflib.get_close_matches(name, layers, n=3, cutoff=0.5)
+        hint = f"; did you mean {', '.join(self.nearest)}?" if self.nearest else ""
+        super().__init__(f"there is no layer {name!r}{hint}")
+
+
+@dataclass(frozen=True)
+class LayerPath:
+    """A layer, one of its units (channel, feature or class), or one position of a unit (row, column)."""
+
+    layer: str
+    unit: int | None = None
+    position: tuple[int, int] | None = None
+
+    def __str__(self) -> str:
+        unit = "" if self.unit is None else f":{self.unit}"
+        position = "" if self.position is None else f"@{self.position[0]},{self.position[1]}"
+        return self.layer + unit + position
+
+    @staticmethod
+    def parse(text: str, layers: Sequence[str]) -> "LayerPath":
+        """Read `text`, where `layers` are the dotted names that exist; lucent's "layer3_2" means "layer3.2".
+
+        Raises:
+            ValueError: `text` is not "layer", "layer:unit" or "layer:unit@row,column".
+            UnknownLayer: no layer has that name.
+        """
+        match = _SYNTAX.fullmatch(text.strip())
+        if match is None:
+            raise ValueError(f"{text!r} is not of the form layer, layer:unit or layer:unit@row,column")
+        layer, unit, row, column = match.group("layer", "unit", "row", "column")
+        position = None if row is None else (int(row), int(column))
+        return LayerPath(dotted(layer, layers), None if unit is None else int(unit), position)
+
+
+def dotted(name: str, layers: Sequence[str]) -> str:
+    """The one of `layers` (or "logits") that `name` means, dots and underscores taken for the same where that is unambiguous.
+
+    Raises:
+        UnknownLayer: there is none.
+    """
+    if name == LOGITS or name in layers:
+        return name
+    same = [layer for layer in layers if layer.replace(".", "_") == name.replace(".", "_")]
+    if len(same) != 1:
+        raise UnknownLayer(name, layers)
+    return same[0]

@@ -1,0 +1,211 @@
+"""A hosted network: pixels in, scores and gradients out, and nothing of the network changed by it."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import groupby
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from interp.ascent import Answer, Probe
+from interp.layer import LOGITS, UnknownLayer
+from interp.objective import join
+from interp.rectifier import RedirectedRectifiers
+
+
+Note = Callable[[str, Any], None]  # (layer, output)
+
+
+class _DeepestLayerReached(Exception):
+    """Ends a forward pass whose remaining layers nobody asked for."""
+
+
+class Network:
+    """A classification network of which only the input pixels, in [0, 1], can be moved.
+
+    Args:
+        module: maps normalized images (B, C, H, W) to logits (B, classes). It is put into eval mode, its parameters
+            take no gradients, and it is moved to `device` and `dtype` in channels_last format.
+        shape: (C, H, W) of its input.
+        mean, std: per input channel; the module is given (pixel - mean) / std.
+
+    Attributes:
+        layers: dotted names of the modules with a tensor output, in the order in which a forward pass finishes them.
+        output_shapes: layer -> output shape of one image of `shape`; "logits" too.
+        classes: number of logits.
+
+    Raises:
+        ValueError: the module does not map one image to a row of logits.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        shape: tuple[int, int, int],
+        mean: Sequence[float],
+        std: Sequence[float],
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.module = module.eval().requires_grad_(False).to(device, dtype, memory_format=torch.channels_last)
+        self.shape, self.device, self.dtype = shape, torch.device(device), dtype
+        self._mean = torch.tensor(mean, device=device, dtype=dtype).view(1, -1, 1, 1)
+        self._std = torch.tensor(std, device=device, dtype=dtype).view(1, -1, 1, 1)
+        self._modules = {name: m for name, m in self.module.named_modules() if name}
+        self._calls: dict[str, int] = {}  # how often one forward pass calls a module
+        self._overwritten: set[str] = set()  # whose output a later in-place operation changes
+        self.output_shapes: dict[str, tuple[int, ...]] = {}
+        self._trace()
+        self.layers = tuple(name for name in self.output_shapes if name != LOGITS)
+        self.classes = self.output_shapes[LOGITS][0]
+
+    @torch.no_grad()
+    def _trace(self) -> None:
+        finished: dict[str, tuple[Tensor, int]] = {}
+
+        def note(name: str, output: Any) -> None:
+            if isinstance(output, Tensor):
+                finished.pop(name, None)  # a module that is called again is finished by its last call
+                finished[name] = output, output._version
+                self._calls[name] = self._calls.get(name, 0) + 1
+
+        with self._hooks(self._modules, note):
+            logits = self.module(self._normalized(torch.full((1, *self.shape), 0.5)))
+        if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != 1:
+            raise ValueError("the network does not map one image to one row of logits")
+        for name, (output, version) in finished.items():
+            self.output_shapes[name] = tuple(output.shape[1:])
+            if output._version != version:
+                self._overwritten.add(name)
+        self.output_shapes[LOGITS] = tuple(logits.shape[1:])
+
+    @contextmanager
+    def _hooks(self, names: Iterable[str], note: Note) -> Iterator[None]:
+        handles = [
+            self._modules[name].register_forward_hook(lambda _, __, output, name=name: note(name, output)) for name in names
+        ]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _normalized(self, images: Tensor) -> Tensor:
+        x = images.to(self.device, self.dtype, memory_format=torch.channels_last)
+        return (x - self._mean) / self._std
+
+    def _forward(self, images: Tensor, layers: set[str]) -> dict[str, Tensor]:
+        """Activations of `layers` (with "logits" for the output); stops at the deepest one."""
+        unknown = layers - self.output_shapes.keys()
+        if unknown:
+            raise UnknownLayer(min(unknown), self.layers)
+        inner = layers - {LOGITS}
+        to_come = sum(self._calls[name] for name in inner)
+        captured: dict[str, Tensor] = {}
+
+        def note(name: str, output: Any) -> None:
+            nonlocal to_come
+            captured[name] = output.clone() if name in self._overwritten else output
+            to_come -= 1
+            if not to_come and LOGITS not in layers:
+                raise _DeepestLayerReached
+
+        with self._hooks(inner, note):
+            try:
+                captured[LOGITS] = self.module(self._normalized(images))
+            except _DeepestLayerReached:
+                pass
+        return captured
+
+    @torch.no_grad()
+    def activations(self, images: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+        """Outputs of `layers` (B, ...) for images (B, C, H, W) in [0, 1], without gradients; "logits" is the network's output.
+
+        Raises:
+            UnknownLayer: a name is not in `layers`.
+        """
+        captured = self._forward(images, set(layers))
+        return {name: captured[name] for name in layers}
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Logits (B, classes) of images (B, C, H, W) in [0, 1], without gradients."""
+        return self.activations(images, [LOGITS])[LOGITS]
+
+    def answer(self, probes: Sequence[Probe]) -> list[Answer]:
+        """Answer probes whose images share one shape, all that differentiate in one forward and backward pass.
+
+        Raises:
+            UnknownLayer: a probe names a layer that the network does not have.
+        """
+        answers: dict[int, Answer] = {}
+        for differentiates in (True, False):
+            numbers = [i for i, p in enumerate(probes) if p.differentiates is differentiates]
+            if numbers:
+                answers.update(zip(numbers, self._pass([probes[i] for i in numbers], differentiates), strict=True))
+        return [answers[i] for i in range(len(probes))]
+
+    def _pass(self, probes: Sequence[Probe], differentiates: bool, redirected: bool = False) -> list[Answer]:
+        x = torch.cat([p.images for p in probes]).detach().to(self.device, self.dtype, memory_format=torch.channels_last)
+        x.requires_grad_(differentiates)
+        layers = {name for p in probes for name in p.layers + (p.objective.layers if p.objective else ())}
+        if any(p.logits for p in probes):
+            layers.add(LOGITS)
+        policy: AbstractContextManager[object] = RedirectedRectifiers() if redirected else nullcontext()
+        with torch.set_grad_enabled(differentiates), policy:
+            activations = self._forward(x, layers)
+            scores = _scores(probes, activations) if any(p.objective for p in probes) else torch.zeros(len(x))
+        grad: Tensor | None = None
+        if differentiates:
+            (grad,) = torch.autograd.grad(scores.sum(), x, allow_unused=True)
+            grad = torch.zeros_like(x) if grad is None else grad
+        answers = _split(probes, activations, scores, grad)
+        if differentiates and not redirected:
+            answers = self._redirect_dead(probes, answers)
+        return answers
+
+    def _redirect_dead(self, probes: Sequence[Probe], answers: list[Answer]) -> list[Answer]:
+        """Ask once more, through redirected rectifiers, for the rows that have no gradient and may be redirected."""
+        for number, (probe, answer) in enumerate(zip(probes, answers, strict=True)):
+            if not probe.redirect or answer.grad is None or probe.objective is None:
+                continue
+            (dead,) = (answer.grad.flatten(1).abs().amax(1) == 0).nonzero(as_tuple=True)
+            if len(dead):
+                asked = Probe(probe.images[dead.to(probe.images.device)], probe.objective.take(dead))
+                (redirected,) = self._pass([asked], differentiates=True, redirected=True)
+                assert redirected.grad is not None
+                grad = answer.grad.index_copy(0, dead, redirected.grad)
+                answers[number] = Answer(answer.score, grad, answer.logits, answer.activations)
+        return answers
+
+
+def _scores(probes: Sequence[Probe], activations: dict[str, Tensor]) -> Tensor:
+    """One score a row, (B,); zero for rows without objective. Neighbours whose objectives are kin are scored in one call."""
+    parts, low = [], 0
+    for kin, run in groupby(probes, key=lambda p: p.objective and (p.objective.score, p.objective.layers)):
+        run = list(run)
+        high = low + sum(len(p.images) for p in run)
+        if kin is None:
+            parts.append(torch.zeros(high - low))
+        else:
+            objective = join([p.objective for p in run if p.objective])
+            parts.append(objective({name: activations[name][low:high] for name in objective.layers}))
+        low = high
+    return torch.cat(parts)
+
+
+def _split(probes: Sequence[Probe], activations: dict[str, Tensor], scores: Tensor, grad: Tensor | None) -> list[Answer]:
+    answers, low = [], 0
+    detached = {name: a.detach() for name, a in activations.items()}
+    for probe in probes:
+        rows = slice(low, low + len(probe.images))
+        answers.append(
+            Answer(
+                score=scores.detach()[rows] if probe.objective else None,
+                grad=grad[rows] if grad is not None else None,
+                logits=detached[LOGITS][rows] if probe.logits else None,
+                activations={name: detached[name][rows] for name in probe.layers},
+            )
+        )
+        low = rows.stop
+    return answers

@@ -1,0 +1,111 @@
+"""Parquet files with columns image, label and name, read a row group at a time."""
+
+import glob
+import threading
+from bisect import bisect_right
+from collections.abc import Callable
+from functools import lru_cache
+from itertools import accumulate
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from service.datasets.base import DatasetError, Source
+
+_GROUPS_KEPT = 2  # row groups in memory: readers on both sides of a boundary do not read in turns
+
+
+def parquet_source(pattern: str, classes: tuple[str, ...] = ()) -> Source:
+    """The rows of the files that `pattern` matches (`**` reaches into folders), in the order of their paths.
+
+    Columns: `image`, an encoded image as bytes (or a struct with a field `bytes`); `label`, an integer, negative or null
+    where unknown, optional; `name`, a string, optional. Class names come from `classes`, else from the first file's schema
+    metadata `classes`, separated by commas. Raises DatasetError if there is no such file or its columns do not fit.
+    """
+    paths = sorted(glob.glob(str(Path(pattern).expanduser()), recursive=True))
+    if not paths:
+        raise DatasetError(f"no file matches {pattern!r}")
+    try:
+        rows = _Rows(paths)
+        labels = rows.label_count()
+    except (OSError, pa.ArrowException) as error:
+        raise DatasetError(f"{pattern!r} cannot be read: {error}") from error
+    names = (classes or _stored_classes(rows.schema)) if labels else ()
+    if names and labels > len(names):
+        raise DatasetError(f"{pattern!r} has label {labels - 1}, but only {len(names)} class names")
+    return Source(len(rows), rows.item, names, max(labels, len(names)))
+
+
+class _Rows:
+    """Random access to the rows of several parquet files with the same columns."""
+
+    def __init__(self, paths: list[str]) -> None:
+        self._paths = paths
+        footers = [pq.read_metadata(path) for path in paths]
+        self.schema = footers[0].schema.to_arrow_schema()
+        self._columns = _columns(self.schema, paths[0])
+        for path, footer in zip(paths, footers, strict=True):
+            if _columns(footer.schema.to_arrow_schema(), path) != self._columns:
+                raise DatasetError(f"{path!r} does not have the columns of {paths[0]!r}: {', '.join(self._columns)}")
+        groups = [(path, number, footer) for path, footer in zip(paths, footers, strict=True) for number in range(footer.num_row_groups)]
+        self._groups = [(path, number) for path, number, _ in groups]
+        self._starts = [0, *accumulate(footer.row_group(number).num_rows for _, number, footer in groups)]
+        self._lock = threading.Lock()
+        self._group: Callable[[int], pa.Table] = lru_cache(maxsize=_GROUPS_KEPT)(self._read_group)
+
+    def __len__(self) -> int:
+        return self._starts[-1]
+
+    def item(self, index: int) -> tuple[str, bytes, int | None]:
+        """Name, encoded image and label of row `index`."""
+        number = bisect_right(self._starts, index) - 1
+        with self._lock:  # one at a time, so that a row group is read and held once
+            table = self._group(number)
+        values = {column: table[column][index - self._starts[number]].as_py() for column in table.column_names}
+        image, label = values["image"], values.get("label")
+        data = image["bytes"] if isinstance(image, dict) else image
+        if data is None:
+            raise DatasetError("the column image is null")
+        return values.get("name") or f"row-{index}", data, label if label is not None and label >= 0 else None
+
+    def label_count(self) -> int:
+        """The largest label + 1; 0 without labels."""
+        if "label" not in self._columns:
+            return 0
+        largest = [pc.max(pq.read_table(path, columns=["label"], partitioning=None)["label"]).as_py() for path in self._paths]
+        return max((label for label in largest if label is not None), default=-1) + 1
+
+    def _read_group(self, number: int) -> pa.Table:
+        path, group = self._groups[number]
+        try:
+            with pq.ParquetFile(path) as file:
+                return file.read_row_group(group, columns=list(self._columns))
+        except (OSError, pa.ArrowException) as error:
+            raise DatasetError(f"row group {group} of {path!r}: {error}") from error
+
+
+def _columns(schema: pa.Schema, path: str) -> tuple[str, ...]:
+    """The columns to read; raises DatasetError if one is missing or of another type."""
+    types = dict(zip(schema.names, schema.types, strict=True))
+    if not _holds_bytes(types.get("image")):
+        raise DatasetError(f"{path!r} needs a column image of bytes; it has {', '.join(f'{n}: {t}' for n, t in types.items())}")
+    if "label" in types and not pa.types.is_integer(types["label"]):
+        raise DatasetError(f"the column label of {path!r} holds {types['label']}, not integers")
+    if "name" in types and not (pa.types.is_string(types["name"]) or pa.types.is_large_string(types["name"])):
+        raise DatasetError(f"the column name of {path!r} holds {types['name']}, not strings")
+    image = "image.bytes" if pa.types.is_struct(types["image"]) else "image"
+    return (image, *(name for name in ("label", "name") if name in types))
+
+
+def _holds_bytes(kind: pa.DataType | None) -> bool:
+    if kind is not None and pa.types.is_struct(kind):
+        index = kind.get_field_index("bytes")
+        kind = kind.field(index).type if index >= 0 else None
+    return kind is not None and (pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _stored_classes(schema: pa.Schema) -> tuple[str, ...]:
+    stored = (schema.metadata or {}).get(b"classes", b"").decode("utf-8", "replace")
+    return tuple(name.strip() for name in stored.split(",")) if stored else ()

@@ -1,0 +1,258 @@
+"""Receptive fields against the support of the gradient, costs against torch's own flop counter, shapes against the network."""
+
+import importlib.util
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+import torch.nn.functional as F
+import torchvision
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from interp.architectures import CifarResNet, CifarTwin, LeNet5
+from interp.describe import LayerInfo, ReceptiveField, describe
+from interp.network import Network
+
+Shape = tuple[int, int, int]
+
+
+def reference_archs() -> ModuleType:
+    if "STRIATE_DATA" not in os.environ:
+        pytest.skip("STRIATE_DATA is not set: no reference architectures")
+    spec = importlib.util.spec_from_file_location("reference_archs", Path(os.environ["STRIATE_DATA"]) / "reference_archs.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def from_torchvision(name: str) -> Callable[[], nn.Module]:
+    options = {"googlenet": {"aux_logits": False, "init_weights": False, "transform_input": True}, "inception_v3": {"init_weights": False}}
+    return lambda: torchvision.models.get_model(name, **options.get(name, {}))
+
+
+def inceptionv1() -> nn.Module:
+    from lucent.modelzoo import inceptionv1 as build
+
+    return build(redirected_ReLU=False)
+
+
+TORCHVISION = (
+    "alexnet vgg16 googlenet resnet18 resnet50 densenet121 squeezenet1_1 mobilenet_v2 efficientnet_b0 convnext_tiny shufflenet_v2_x1_0 "
+    "mnasnet0_5 inception_v3 regnet_y_400mf mobilenet_v3_small"
+).split()
+
+ZOO: dict[str, tuple[Callable[[], nn.Module], Shape]] = {
+    **{name: (from_torchvision(name), (3, 128, 160)) for name in TORCHVISION},
+    "lenet5": (LeNet5, (1, 32, 32)),
+    "cifar_resnet20": (lambda: CifarResNet(20), (3, 32, 48)),
+    "cifar_twin": (CifarTwin, (3, 32, 48)),
+    "inceptionv1": (inceptionv1, (3, 224, 224)),
+    "bvlc_googlenet": (lambda: reference_archs().BVLCGoogLeNet(), (3, 128, 160)),
+    "tf_mobilenet_v2": (lambda: reference_archs().tf_same_padding(from_torchvision("mobilenet_v2")()), (3, 128, 160)),
+}
+
+
+def soft_max_pool(x: Tensor, kernel_size: int, stride: int | None = None, padding: int = 0, dilation: int = 1, ceil_mode: bool = False) -> Tensor:
+    """Looks where max pooling looks, but every position of the window has a gradient."""
+    assert dilation == 1
+    return F.avg_pool2d(x.exp(), kernel_size, stride, padding, ceil_mode).log()
+
+
+@torch.no_grad()
+def make_positive(module: nn.Module) -> None:
+    """Weights with which nothing cancels and no rectifier shuts: convolutions and linear layers take weighted means."""
+    generator = torch.Generator().manual_seed(0)
+    for part in module.modules():
+        for name, parameter in part.named_parameters(recurse=False):
+            if isinstance(part, (nn.Conv2d, nn.Linear)) and name == "weight":
+                parameter.uniform_(0.5, 1.5, generator=generator).div_(parameter[0].numel())
+            else:
+                parameter.fill_(0.0 if name == "bias" else 1.0)
+
+
+def support(output: Tensor, image: Tensor, row: int, column: int) -> tuple[int, int, int, int]:
+    """First row, first column, last row and last column of the pixels that an output position (C, h, w) depends on."""
+    mixed = output[0, :, row, column] @ torch.rand(output.shape[1], dtype=output.dtype, generator=torch.Generator().manual_seed(1))
+    (gradient,) = torch.autograd.grad(mixed, image, retain_graph=True)
+    rows, columns = (gradient[0].abs().amax(0) > 0).nonzero(as_tuple=True)
+    return int(rows.min()), int(columns.min()), int(rows.max()), int(columns.max())
+
+
+def assert_covers(field: ReceptiveField, shape: Shape, row: int, column: int, found: tuple[int, int, int, int]) -> None:
+    first = field.offset_y + row * field.jump_y, field.offset_x + column * field.jump_x
+    last = first[0] + field.height - 1, first[1] + field.width - 1
+    for axis in (0, 1):
+        assert found[axis] == max(first[axis], 0)
+        if last[axis] < shape[axis + 1]:
+            assert found[axis + 2] == last[axis]
+        else:  # a stride may leave over the last rows, which then no position sees
+            assert found[axis + 2] <= shape[axis + 1] - 1
+
+
+def chosen(layers: list[LayerInfo], count: int) -> list[LayerInfo]:
+    """Up to `count` layers with different fields, first to last, of those that are channels first."""
+    channels_last = {"Permute", "LayerNorm", "Linear", "GELU"}
+    distinct = {i.receptive_field: i for i in layers if i.receptive_field and i.type not in channels_last}
+    fields = list(distinct.values())
+    return [fields[round(k * (len(fields) - 1) / max(count - 1, 1))] for k in range(min(count, len(fields)))]
+
+
+def run(network: Network, layers: list[LayerInfo], monkeypatch: pytest.MonkeyPatch) -> tuple[Tensor, dict[str, Tensor]]:
+    monkeypatch.setattr(F, "max_pool2d", soft_max_pool)
+    make_positive(network.module)
+    image = torch.rand(1, *network.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(2)).requires_grad_()
+    outputs: dict[str, Tensor] = {}
+    for info in layers:
+        network.module.get_submodule(info.name).register_forward_hook(
+            lambda _, __, output, name=info.name: outputs.__setitem__(name, output.clone())
+        )
+    network.module(image + 1)
+    return image, outputs
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_receptive_fields_are_the_support_of_the_gradient(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    build, shape = ZOO[name]
+    channels = shape[0]
+    network = Network(build(), shape, [0.5] * channels, [0.5] * channels, dtype=torch.float64)
+    layers = chosen(describe(network), 6)
+    image, outputs = run(network, layers, monkeypatch)
+    for info in layers:
+        output = outputs[info.name]
+        assert tuple(output.shape[1:]) == info.output_shape
+        assert info.receptive_field
+        height, width = output.shape[2:]
+        for row, column in {(0, 0), (height // 2, width // 3), (height - 1, width - 1)}:
+            found = support(output, image, row, column)
+            if info.receptive_field.is_global:
+                assert found[:2] == (0, 0)
+                assert min(found[2] / shape[1], found[3] / shape[2]) > 0.85  # but for what strides leave over
+            else:
+                assert_covers(info.receptive_field, shape, row, column, found)
+
+
+@pytest.mark.parametrize("name", ["alexnet", "googlenet", "densenet121", "mobilenet_v2", "convnext_tiny", "shufflenet_v2_x1_0", "lenet5", "cifar_twin"])
+def test_multiply_adds_equal_those_of_the_flop_counter(name: str) -> None:
+    build, shape = ZOO[name]
+    network = Network(build(), shape, [0.5] * shape[0], [0.5] * shape[0])
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network.module(torch.zeros(1, *shape))
+    prefix = type(network.module).__name__
+    counts = {key.removeprefix(prefix + "."): sum(flops.values()) for key, flops in counter.get_flop_counts().items()}
+    described = describe(network)
+    assert {i.name: 2 * i.multiply_adds for i in described} == {i.name: counts.get(i.name, 0) for i in described}
+    assert any(i.multiply_adds for i in described)
+
+
+@pytest.mark.parametrize("name", ["vgg16", "resnet18", "squeezenet1_1", "cifar_resnet20"])
+def test_layers_come_as_the_network_finishes_them(name: str) -> None:
+    build, shape = ZOO[name]
+    network = Network(build(), shape, [0.5] * 3, [0.5] * 3)
+    described = describe(network)
+    modules = dict(network.module.named_modules())
+    assert tuple(i.name for i in described) == network.layers
+    for info in described:
+        module = modules[info.name]
+        assert info.type == type(module).__name__
+        assert info.parameters == sum(p.numel() for p in module.parameters())
+        if isinstance(module, nn.Conv2d):
+            assert (info.kernel, info.stride, info.padding, info.dilation) == (
+                module.kernel_size,
+                module.stride,
+                module.padding,
+                module.dilation,
+            )
+        assert (info.receptive_field is None) == (len(info.output_shape) != 3)
+
+
+def layer(module: nn.Module, name: str, shape: Shape = (3, 24, 24)) -> LayerInfo:
+    """The description of a layer of a network whose head is a pooled sum."""
+    network = Network(nn.Sequential(module, nn.AdaptiveAvgPool2d(1), nn.Flatten()), shape, [0.5] * shape[0], [0.5] * shape[0])
+    return {i.name: i for i in describe(network)}[name]
+
+
+class Excited(nn.Module):
+    """A squeeze-and-excitation whose gate goes through linear layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = nn.Linear(3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.sigmoid(self.gate(x.mean((2, 3)))).view(-1, 3, 1, 1)
+
+
+class Lambda(nn.Module):
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+
+class Hidden(torch.autograd.Function):
+    """A function that tracing cannot see into."""
+
+    @staticmethod
+    def forward(ctx: object, x: Tensor) -> Tensor:
+        return x + x.mean()
+
+    @staticmethod
+    def backward(ctx: object, grad: Tensor) -> Tensor:  # type: ignore[override]
+        return grad
+
+
+GLOBAL: dict[str, nn.Module] = {
+    "squeeze and excitation": Excited(),
+    "group norm": nn.GroupNorm(1, 3),
+    "instance norm": nn.InstanceNorm2d(3),
+    "layer norm over space": nn.LayerNorm([3, 24, 24]),
+    "softmax over columns": nn.Softmax(-1),
+    "linear over columns": nn.Linear(24, 24),
+    "matrix product over columns": Lambda(lambda x: x @ torch.ones(24, 24)),
+    "upsampling": nn.Upsample(scale_factor=2),
+    "columns mirrored": Lambda(lambda x: x.flip(-1)),
+    "attention over positions": Lambda(lambda x: (x.flatten(2).transpose(1, 2).softmax(1)).transpose(1, 2).reshape(x.shape)),
+    "a function that is not seen": Lambda(lambda x: Hidden.apply(x)),
+}
+
+
+@pytest.mark.parametrize("name", GLOBAL)
+def test_what_mixes_positions_is_global(name: str) -> None:
+    field = layer(GLOBAL[name], "0").receptive_field
+    assert field == ReceptiveField(24, 24, 0, 0, 0, 0, is_global=True)
+
+
+LOCAL: dict[str, tuple[nn.Module, tuple[int, ...]]] = {  # height, width, jump_y, jump_x, offset_y, offset_x
+    "uneven kernel, stride and padding": (nn.Conv2d(3, 4, (5, 3), (2, 3), (2, 0)), (5, 3, 2, 3, -2, 0)),
+    "dilation": (nn.Conv2d(3, 4, 3, dilation=(2, 4)), (5, 9, 1, 1, 0, 0)),
+    "same padding": (nn.Conv2d(3, 4, (4, 5), padding="same"), (4, 5, 1, 1, -1, -2)),
+    "reflected padding": (nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect"), (3, 3, 1, 1, -1, -1)),
+    "a pool of its default stride": (nn.AvgPool2d((2, 3)), (2, 3, 2, 3, 0, 0)),
+    "an even adaptive pool": (nn.AdaptiveAvgPool2d((6, 4)), (4, 6, 4, 6, 0, 0)),
+    "strided slices": (Lambda(lambda x: x[:, 1:, 1::2, 2:20:3]), (1, 1, 2, 3, 1, 2)),
+    "softmax over channels": (nn.Softmax(1), (1, 1, 1, 1, 0, 0)),
+    "layer norm over channels": (Lambda(lambda x: F.layer_norm(x.permute(0, 2, 3, 1), [3]).permute(0, 3, 1, 2)), (1, 1, 1, 1, 0, 0)),
+    "response norm": (nn.LocalResponseNorm(3), (1, 1, 1, 1, 0, 0)),
+    "a pixel unshuffle of pooled pixels": (nn.Sequential(nn.AvgPool2d(2), nn.Identity()), (2, 2, 2, 2, 0, 0)),
+    "a sum in place": (Lambda(lambda x: F.avg_pool2d(x, 3, 1, 1).add_(F.pad(x, (2, -2, 0, 0)))), (3, 4, 1, 1, -1, -2)),
+}
+
+
+@pytest.mark.parametrize("name", LOCAL)
+def test_fields_by_hand(name: str) -> None:
+    module, expected = LOCAL[name]
+    assert layer(module, "0").receptive_field == ReceptiveField(*expected)
+
+
+def test_a_description_leaves_no_hooks() -> None:
+    network = Network(CifarTwin(), (3, 32, 32), [0.5] * 3, [0.5] * 3)
+    first = describe(network)
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in network.module.modules())
+    assert describe(network) == first
