@@ -56,7 +56,8 @@ class TopK:
             ValueError: a value is NaN, a shape does not fit, or an id is out of range.
         """
         if not values.shape == positions.shape == (len(ids), self.units):
-            raise ValueError(f"for {len(ids)} images of {self.units} units, values are {tuple(values.shape)}, positions {tuple(positions.shape)}")
+            shapes = f"values are {tuple(values.shape)}, positions {tuple(positions.shape)}"
+            raise ValueError(f"for {len(ids)} images of {self.units} units, {shapes}")
         if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < _EMPTY:
             raise ValueError(f"image ids must be from 0 to {_EMPTY - 1}")
         if values.isnan().any():
@@ -91,8 +92,8 @@ class TopK:
         values = torch.cat([self.values[units], values], 1)
         positions = torch.cat([self.positions[units], positions], 1)
         ids = torch.cat([self.ids[units], ids], 1)
-        order = ids.argsort(1, stable=True)
-        order = order.gather(1, values.gather(1, order).argsort(1, descending=True, stable=True))[:, : self.k]
+        order = ids.argsort(dim=1, stable=True)
+        order = order.gather(1, values.gather(1, order).argsort(dim=1, descending=True, stable=True))[:, : self.k]
         self.values[units] = values.gather(1, order)
         self.positions[units] = positions.gather(1, order)
         self.ids[units] = ids.gather(1, order)

@@ -48,7 +48,7 @@ class Network:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        self.module = module.eval().requires_grad_(False).to(device, dtype, memory_format=torch.channels_last)
+        self.module = module.eval().requires_grad_(False).to(device, dtype).to(memory_format=torch.channels_last)
         self.shape, self.device, self.dtype = shape, torch.device(device), dtype
         self._mean = torch.tensor(mean, device=device, dtype=dtype).view(1, -1, 1, 1)
         self._std = torch.tensor(std, device=device, dtype=dtype).view(1, -1, 1, 1)
@@ -182,8 +182,8 @@ class Network:
 def _scores(probes: Sequence[Probe], activations: dict[str, Tensor]) -> Tensor:
     """One score a row, (B,); zero for rows without objective. Neighbours whose objectives are kin are scored in one call."""
     parts, low = [], 0
-    for kin, run in groupby(probes, key=lambda p: p.objective and (p.objective.score, p.objective.layers)):
-        run = list(run)
+    for kin, group in groupby(probes, key=lambda p: p.objective and (p.objective.score, p.objective.layers)):
+        run = list(group)
         high = low + sum(len(p.images) for p in run)
         if kin is None:
             parts.append(torch.zeros(high - low))

@@ -1,11 +1,11 @@
 """Probes cut into rows and answers joined again: how drivers share, split and pad passes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from interp.ascent import Answer, Probe
+from interp.ascent import Answer, Oracle, Probe
 
 
 def cut(probe: Probe, low: int, high: int) -> Probe:
@@ -40,3 +40,53 @@ def join(answers: Sequence[Answer]) -> Answer:
 def _joined(parts: Sequence[Tensor | None]) -> Tensor | None:
     present = [p for p in parts if p is not None]
     return torch.cat(present) if present else None
+
+
+class Chunks:
+    """Answers through passes of exactly `rows` rows, filled up with copies, so that the company of a row cannot change a bit.
+
+    The order in which a library adds up may depend on the shape of a pass, but not on the other rows' values: with one shape
+    for all passes a row's answer is the same whatever it shares a chunk with. Each chunk holds rows of one kind of probe.
+    """
+
+    def __init__(self, network: Oracle, rows: int) -> None:
+        self.network, self.rows = network, rows
+
+    def answer(self, probes: Sequence[Probe]) -> list[Answer]:
+        """Answer like the network itself, row by row."""
+        parts: dict[int, list[Answer]] = {number: [] for number in range(len(probes))}
+        for kin in _kinds(probes):
+            for chunk in self._chunks([(number, len(probes[number].images)) for number in kin]):
+                asked = [cut(probes[number], low, high) for number, low, high in chunk]
+                missing = self.rows - sum(len(p.images) for p in asked)
+                filling = [pad(asked[0], missing)] if missing else []
+                answers = self.network.answer(asked + filling)
+                for (number, _, _), answer in zip(chunk, answers, strict=False):
+                    parts[number].append(answer)
+        return [join(parts[number]) for number in range(len(probes))]
+
+    def _chunks(self, sizes: list[tuple[int, int]]) -> Iterator[list[tuple[int, int, int]]]:
+        """Fills chunks with (number, low, high) from probes of given (number, rows), in order."""
+        chunk: list[tuple[int, int, int]] = []
+        space = self.rows
+        for number, rows in sizes:
+            low = 0
+            while low < rows:
+                high = min(rows, low + space)
+                chunk.append((number, low, high))
+                space -= high - low
+                low = high
+                if not space:
+                    yield chunk
+                    chunk, space = [], self.rows
+        if chunk:
+            yield chunk
+
+
+def _kinds(probes: Sequence[Probe]) -> list[list[int]]:
+    """Numbers of the probes, by what they ask for."""
+    kinds: dict[object, list[int]] = {}
+    for number, p in enumerate(probes):
+        objective = p.objective and (p.objective.score, p.objective.layers)
+        kinds.setdefault((objective, p.differentiates, p.logits, p.layers, p.redirect), []).append(number)
+    return list(kinds.values())

@@ -1,7 +1,7 @@
 """A pass over a data set: images are read and decoded in threads ahead of the device, which always has a batch to do."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -23,7 +23,7 @@ _AHEAD = 2  # batches being read and decoded
 
 def scan(
     dataset: Dataset, span: range, layers: Sequence[str], batch: int, prepare: Prepare, submit: Submit, workers: int = 2
-) -> Iterator[tuple[Tensor, Peaks]]:
+) -> Generator[tuple[Tensor, Peaks], None, None]:
     """The peaks of `layers` on the images of `span`, a batch at a time and in order: (ids (B,) int64, peaks).
 
     Batches begin at multiples of `batch` from the span's start, so that a pass that is taken up at such a place computes

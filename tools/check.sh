@@ -49,7 +49,7 @@ check "types" $bin/mypy
 check "stubs" stubs
 check "buf lint" $bin/buf lint "$image" --config buf.yaml
 check "buf breaking" breaking
-check "import arrows" $bin/python -m pytest --quiet tests/test_arrows.py
+check "import arrows" $bin/python -m pytest tests/test_arrows.py
 check "compose schema" $bin/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 check "shell scripts" scripts
 check "dependencies" .uv/bin/uv pip check --quiet --python .venv

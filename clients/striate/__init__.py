@@ -1,1 +1,98 @@
-"""Thin client of Striate."""
+"""Thin client of Striate: what each unit of a network sees, and what fools the whole, asked over gRPC.
+
+    import striate
+
+    with striate.connect("localhost:50051") as service:
+        net = service.model("cifar10-plain")
+        net.visualize("stem:7").save("unit.png")
+"""
+
+from typing import Any
+
+from striate.adversarial import AttackResult
+from striate.attacks import FGSM, PGD
+from striate.connection import Service, connect
+from striate.errors import (
+    Aborted,
+    BadImage,
+    Cancelled,
+    DatasetNotFound,
+    DeadlineExceeded,
+    FailedPrecondition,
+    IndexNotFound,
+    Internal,
+    InvalidArgument,
+    LayerNotFound,
+    ModelBusy,
+    ModelNotFound,
+    NotFinite,
+    NotFound,
+    OperationNotFound,
+    OutOfMemory,
+    QueueFull,
+    ResourceExhausted,
+    StriateError,
+    Unavailable,
+    Unimplemented,
+)
+from striate.exemplars import Exemplar, Exemplars
+from striate.info import DatasetInfo, Layer, ModelInfo, Provenance, ReceptiveField, Sample
+from striate.model import Model
+from striate.operation import IndexProgress, IndexReport, Operation
+from striate.results import Classifications, Filters, Prediction, Progress, Visualization, Visualizations
+
+__all__ = [
+    "FGSM",
+    "PGD",
+    "Aborted",
+    "AttackResult",
+    "BadImage",
+    "Cancelled",
+    "Classifications",
+    "DatasetInfo",
+    "DatasetNotFound",
+    "DeadlineExceeded",
+    "Exemplar",
+    "Exemplars",
+    "FailedPrecondition",
+    "Filters",
+    "IndexNotFound",
+    "IndexProgress",
+    "IndexReport",
+    "Internal",
+    "InvalidArgument",
+    "Layer",
+    "LayerNotFound",
+    "Model",
+    "ModelBusy",
+    "ModelInfo",
+    "ModelNotFound",
+    "NotFinite",
+    "NotFound",
+    "Operation",
+    "OperationNotFound",
+    "OutOfMemory",
+    "Prediction",
+    "Progress",
+    "Provenance",
+    "QueueFull",
+    "ReceptiveField",
+    "ResourceExhausted",
+    "Sample",
+    "Service",
+    "StriateError",
+    "Unavailable",
+    "Unimplemented",
+    "Visualization",
+    "Visualizations",
+    "connect",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """`__version__`, read only when asked for: importlib.metadata would cost a tenth of the import."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("striate-client")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -97,7 +97,8 @@ class AttackResult:
 
     def summary(self) -> dict[str, Any]:
         """Rates, settings and rows as plain values for JSON; no pixels."""
-        columns = ("labels", "clean_predictions", "predictions", "succeeded", "norms", "noise_predictions", "noise_succeeded", "noise_norms")
+        columns: tuple[str, ...] = ("labels", "clean_predictions", "predictions", "succeeded", "norms")
+        columns += ("noise_predictions", "noise_succeeded", "noise_norms")
         return {
             "attack": {"method": type(self.attack).__name__.lower(), **asdict(self.attack)},
             "count": len(self),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -102,4 +103,4 @@ class Exemplars(list[Exemplar]):
         return pictures.encode_png(self.image)
 
     def _repr_html_(self) -> str:
-        return f"<p>{pictures.html.escape(self.unit)}</p>" + "".join(exemplar._repr_html_() for exemplar in self)
+        return f"<p>{html.escape(self.unit)}</p>" + "".join(exemplar._repr_html_() for exemplar in self)

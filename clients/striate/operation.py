@@ -9,6 +9,7 @@ from typing import Any
 
 from google.longrunning import operations_pb2  # type: ignore[import-untyped, unused-ignore]
 from google.protobuf import any_pb2, duration_pb2
+from google.protobuf.message import DecodeError
 
 from striate.call import Caller, Deadline
 from striate.errors import DeadlineExceeded, Internal, from_status
@@ -164,5 +165,5 @@ def _read(packed: any_pb2.Any) -> Any:
     reader = _READERS.get(packed.type_url.rpartition("/")[2])
     try:
         return reader(packed) if reader else packed
-    except ValueError as error:  # protobuf's DecodeError is one
+    except DecodeError as error:
         raise Internal(f"the server sent a broken {packed.type_url}: {error}") from None

@@ -28,7 +28,7 @@ def digits() -> tuple[Tensor, Tensor]:
 
 def held_out_digits(count: int) -> NDArray[np.bool_]:
     """Which of `count` digits the embedded network is not trained on, (count,) bool: every fifth."""
-    return np.arange(count) % 5 == 4
+    return np.asarray(np.arange(count) % 5 == 4)
 
 
 @cache

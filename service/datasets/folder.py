@@ -43,9 +43,6 @@ def _is_image(name: str) -> bool:
 
 def _images_below(root: Path, folder: str) -> list[str]:
     found = [
-        (Path(place) / name).relative_to(root).as_posix()
-        for place, _, names in os.walk(root / folder)
-        for name in names
-        if _is_image(name)
+        (Path(place) / name).relative_to(root).as_posix() for place, _, names in os.walk(root / folder) for name in names if _is_image(name)
     ]
     return sorted(found)

@@ -75,7 +75,7 @@ class _Rows:
         if "label" not in self._columns:
             return 0
         largest = [pc.max(pq.read_table(path, columns=["label"], partitioning=None)["label"]).as_py() for path in self._paths]
-        return max((label for label in largest if label is not None), default=-1) + 1
+        return max((int(label) for label in largest if label is not None), default=-1) + 1
 
     def _read_group(self, number: int) -> pa.Table:
         path, group = self._groups[number]

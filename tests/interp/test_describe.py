@@ -32,7 +32,13 @@ def reference_archs() -> ModuleType:
 
 def from_torchvision(name: str) -> Callable[[], nn.Module]:
     options = {"googlenet": {"aux_logits": False, "init_weights": False, "transform_input": True}, "inception_v3": {"init_weights": False}}
-    return lambda: torchvision.models.get_model(name, **options.get(name, {}))
+
+    def build() -> nn.Module:
+        with torch.device("meta"):  # initialising vgg16 takes seconds
+            module = torchvision.models.get_model(name, **options.get(name, {}))
+        return module.to_empty(device="cpu")
+
+    return build
 
 
 def inceptionv1() -> nn.Module:
@@ -57,9 +63,11 @@ ZOO: dict[str, tuple[Callable[[], nn.Module], Shape]] = {
 }
 
 
-def soft_max_pool(x: Tensor, kernel_size: int, stride: int | None = None, padding: int = 0, dilation: int = 1, ceil_mode: bool = False) -> Tensor:
+def soft_max_pool(
+    x: Tensor, kernel_size: int, stride: int, padding: int = 0, dilation: int = 1, ceil_mode: bool = False, return_indices: bool = False
+) -> Tensor:
     """Looks where max pooling looks, but every position of the window has a gradient."""
-    assert dilation == 1
+    assert dilation == 1 and not return_indices
     return F.avg_pool2d(x.exp(), kernel_size, stride, padding, ceil_mode).log()
 
 
@@ -73,6 +81,8 @@ def make_positive(module: nn.Module) -> None:
                 parameter.uniform_(0.5, 1.5, generator=generator).div_(parameter[0].numel())
             else:
                 parameter.fill_(0.0 if name == "bias" else 1.0)
+        if isinstance(part, nn.BatchNorm2d):
+            part.reset_running_stats()
 
 
 def support(output: Tensor, image: Tensor, row: int, column: int) -> tuple[int, int, int, int]:

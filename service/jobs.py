@@ -1,0 +1,110 @@
+"""A procedure on its way through the engine, and what can become of it."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Generic, Protocol, TypeVar
+
+from torch import Tensor
+
+from interp.ascent import Answer, Probe, Procedure, Progress
+from interp.network import Network
+
+T = TypeVar("T")
+OnProgress = Callable[[Progress, Tensor], None]
+
+STATE_COPIES = 12  # images' worth of memory that a job keeps a row: z, its momenta, the best, views and gradients
+
+
+class Priority(Enum):
+    """Interactive jobs go first; batch jobs lead every fourth tick."""
+
+    INTERACTIVE = "interactive"
+    BATCH = "batch"
+
+
+class QueueFull(RuntimeError):
+    """No more jobs are taken at present; `retry_after` is a guess in seconds."""
+
+    def __init__(self, waiting: int, retry_after: float) -> None:
+        super().__init__(f"{waiting} jobs are waiting already; try again in about {retry_after:.1f} s")
+        self.retry_after = retry_after
+
+
+class Draining(RuntimeError):
+    """The engine is shutting down and takes no more jobs."""
+
+
+class Expired(RuntimeError):
+    """The job's deadline passed before it was finished."""
+
+
+class NotFinite(ArithmeticError):
+    """The network gave a score or gradient that is infinite or not a number."""
+
+
+class OutOfMemory(RuntimeError):
+    """Not even one row, or not the rows that have to stay together, fit into the device's memory."""
+
+
+class Hosted(Protocol):
+    """What the engine needs to know of a model."""
+
+    @property
+    def network(self) -> Network: ...
+
+    @property
+    def bytes_per_row(self) -> int:
+        """Memory of one image's forward and backward pass."""
+        ...
+
+
+@dataclass(eq=False)
+class Job(Generic[T]):
+    """A procedure on its way through the engine; cancel it by cancelling `future`."""
+
+    model: Hosted
+    procedure: Procedure[T]
+    rows: int
+    priority: Priority
+    deadline: float  # time.monotonic()
+    deterministic: bool
+    on_progress: OnProgress | None
+    future: "Future[T]" = field(default_factory=Future)
+    submitted: float = field(default_factory=time.monotonic)
+    probe: Probe | None = None
+    answers: list[Answer] = field(default_factory=list)  # to the rows of `probe` that have had their turn
+    answered: int = 0
+    served: int = 0  # the last tick that answered rows of it
+
+    @property
+    def pending(self) -> int:
+        """Rows of the present probe that wait for an answer."""
+        return 0 if self.probe is None else len(self.probe.images) - self.answered
+
+    @property
+    def splittable(self) -> bool:
+        """Whether rows of the present probe may be answered in separate passes."""
+        return self.probe is None or self.probe.splittable
+
+    @property
+    def memory(self) -> int:
+        """Bytes that it will hold between ticks."""
+        channels, height, width = self.model.network.shape
+        return self.rows * STATE_COPIES * channels * height * width * 4
+
+    def company(self) -> tuple[object, ...]:
+        """Jobs of equal company can share a pass."""
+        assert self.probe is not None
+        return id(self.model.network), self.probe.images.shape[1:], self.deterministic
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """Rows of a job's probe that one tick answers."""
+
+    job: Job[Any]
+    low: int
+    high: int

@@ -1,0 +1,38 @@
+"""What the server counts and times, for Prometheus."""
+
+from collections import deque
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100)
+_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096)
+
+
+class Metrics:
+    """The metrics of one server, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter("striate_requests_total", "Requests by method and status code", ["method", "code"], registry=self.registry)
+        self.request_seconds = Histogram(
+            "striate_request_seconds", "Time to answer a request", ["method"], buckets=_SECONDS, registry=self.registry
+        )
+        self.queue_wait = Histogram("striate_queue_wait_seconds", "Time to admission", buckets=_SECONDS, registry=self.registry)
+        self.tick_seconds = Histogram("striate_tick_seconds", "Time of one engine pass", buckets=_SECONDS, registry=self.registry)
+        self.tick_rows = Histogram("striate_tick_rows", "Rows of one engine pass", buckets=_ROWS, registry=self.registry)
+        self.evictions = Counter("striate_jobs_total", "Jobs that left the engine, by reason", ["reason"], registry=self.registry)
+        self.refused = Counter("striate_refused_total", "Jobs refused because the queue was full", registry=self.registry)
+        self.out_of_memory = Counter("striate_out_of_memory_total", "Passes that ran out of memory", registry=self.registry)
+        self.models = Gauge("striate_models", "Models that serve", registry=self.registry)
+
+        self._last_waits: deque[float] = deque(maxlen=32)
+
+    def waited(self, seconds: float) -> None:
+        """Count one job's time in the queue."""
+        self.queue_wait.observe(seconds)
+        self._last_waits.append(seconds)
+
+    def recent_wait(self) -> float:
+        """Mean of the last queue waits in seconds, at least 0.1: when it is worth trying again."""
+        waits = list(self._last_waits)
+        return max(0.1, sum(waits) / len(waits)) if waits else 0.1
