@@ -86,6 +86,22 @@ class ModelBusy(FailedPrecondition):
     """Jobs use the model: cancel them or wait."""
 
 
+class ModelNotLoadable(FailedPrecondition):
+    """The server knows the model but cannot load it, e.g. because its weights are not at hand."""
+
+
+class DatasetUnreadable(FailedPrecondition):
+    """The server knows the data set but cannot read it."""
+
+
+class OperationRunning(FailedPrecondition):
+    """The operation has not ended yet: cancel it or wait."""
+
+
+class NotFinite(FailedPrecondition):
+    """Values became infinite or not-a-number."""
+
+
 class ResourceExhausted(StriateError):
     """The service has too much to do or too little memory."""
 
@@ -94,6 +110,10 @@ class ResourceExhausted(StriateError):
 
 class QueueFull(ResourceExhausted):
     """The queue is full, also after the automatic retries; `retry_after` says when to try again."""
+
+
+class TooManyOperations(ResourceExhausted):
+    """As many operations run as the server allows."""
 
 
 class OutOfMemory(ResourceExhausted):
@@ -119,19 +139,19 @@ class Aborted(StriateError):
 
 
 class Unavailable(StriateError, ConnectionError):
-    """The server cannot be reached, or is shutting down."""
+    """The server cannot be reached."""
 
     code = grpc.StatusCode.UNAVAILABLE
+
+
+class ShuttingDown(Unavailable):
+    """The server takes no new work because it is about to end."""
 
 
 class Internal(StriateError):
     """The service failed; its log has the reason under `request_id`."""
 
     code = grpc.StatusCode.INTERNAL
-
-
-class NotFinite(Internal):
-    """Values became infinite or not-a-number."""
 
 
 class Unimplemented(StriateError):
@@ -149,9 +169,14 @@ _BY_REASON: dict[str, type[StriateError]] = {
     "OPERATION_NOT_FOUND": OperationNotFound,
     "INDEX_NOT_FOUND": IndexNotFound,
     "MODEL_BUSY": ModelBusy,
+    "MODEL_NOT_LOADABLE": ModelNotLoadable,
+    "DATASET_UNREADABLE": DatasetUnreadable,
+    "OPERATION_RUNNING": OperationRunning,
+    "NOT_FINITE": NotFinite,
+    "TOO_MANY_OPERATIONS": TooManyOperations,
+    "SHUTTING_DOWN": ShuttingDown,
     "QUEUE_FULL": QueueFull,
     "OUT_OF_MEMORY": OutOfMemory,
-    "NOT_FINITE": NotFinite,
 }
 
 _BY_CODE: dict[grpc.StatusCode, type[StriateError]] = {

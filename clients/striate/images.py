@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 FILE_LIMIT = 16 * 2**20  # bytes of one encoded image
 ROW_LIMIT = 4096  # images of one request
 ALIGNMENT = 8  # parts begin at multiples of it, as the service's padded chunks do
-_BUDGET = MESSAGE_LIMIT - 2**20  # leaves room for everything beside the pixels
+_BUDGET = MESSAGE_LIMIT - 4 * 2**20  # leaves room for everything beside the pixels
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.message import DecodeError
 
 from striate.call import Caller, Deadline
-from striate.errors import DeadlineExceeded, Internal, from_status
+from striate.errors import DeadlineExceeded, Internal, StriateError, from_status
 from striate.info import Provenance
 from striate.v1 import interpret_pb2
 
@@ -113,6 +113,11 @@ class Operation:
         """Its progress, e.g. an IndexProgress; None if it tells none."""
         return _read(self._state.metadata) if self._state.HasField("metadata") else None
 
+    @property
+    def error(self) -> StriateError | None:
+        """Why it failed; None if it has not."""
+        return from_status(self._state.error) if self._state.HasField("error") else None
+
     def refresh(self, *, timeout: float | None = None) -> Operation:
         """Asks the server how it stands, and returns itself."""
         self._state = self._operations.get(self.name, timeout)
@@ -138,8 +143,8 @@ class Operation:
         """The result of an operation that is done, e.g. an IndexReport. Waits for it if need be; raises its error if it failed."""
         if not self.done:
             return self.wait()
-        if self._state.HasField("error"):
-            raise from_status(self._state.error)
+        if (error := self.error) is not None:
+            raise error
         return _read(self._state.response)
 
     def cancel(self, *, timeout: float | None = None) -> None:

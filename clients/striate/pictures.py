@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from striate.errors import invalid
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -90,11 +92,14 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def write(encoded: bytes, path: str | Path) -> Path:
-    """Writes a PNG file, or another format if the path's ending names one. Raises OSError or ValueError (unknown ending)."""
+    """Writes a PNG file, or another format if the path's ending names one. Raises OSError, and InvalidArgument for an unknown ending."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix.lower() in ("", ".png"):
         path.write_bytes(encoded)
-    else:
+        return path
+    try:
         decode(encoded).convert("RGB").save(path)
+    except ValueError:
+        raise invalid("path", f"{path.suffix!r} is no known picture format") from None
     return path

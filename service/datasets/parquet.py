@@ -27,11 +27,8 @@ def parquet_source(pattern: str, classes: tuple[str, ...] = ()) -> Source:
     paths = sorted(glob.glob(str(Path(pattern).expanduser()), recursive=True))
     if not paths:
         raise DatasetError(f"no file matches {pattern!r}")
-    try:
-        rows = _Rows(paths)
-        labels = rows.label_count()
-    except (OSError, pa.ArrowException) as error:
-        raise DatasetError(f"{pattern!r} cannot be read: {error}") from error
+    rows = _Rows(paths)
+    labels = rows.label_count()
     names = (classes or _stored_classes(rows.schema)) if labels else ()
     if names and labels > len(names):
         raise DatasetError(f"{pattern!r} has label {labels - 1}, but only {len(names)} class names")
@@ -43,7 +40,7 @@ class _Rows:
 
     def __init__(self, paths: list[str]) -> None:
         self._paths = paths
-        footers = [pq.read_metadata(path) for path in paths]
+        footers = [_footer(path) for path in paths]
         self.schema = footers[0].schema.to_arrow_schema()
         self._columns = _columns(self.schema, paths[0])
         for path, footer in zip(paths, footers, strict=True):
@@ -74,8 +71,11 @@ class _Rows:
         """The largest label + 1; 0 without labels."""
         if "label" not in self._columns:
             return 0
-        largest = [pc.max(pq.read_table(path, columns=["label"], partitioning=None)["label"]).as_py() for path in self._paths]
-        return max((int(label) for label in largest if label is not None), default=-1) + 1
+        largest = -1
+        for path in self._paths:
+            top = pc.max(pq.read_table(path, columns=["label"], partitioning=None)["label"]).as_py()
+            largest = max(largest, -1 if top is None else int(top))
+        return largest + 1
 
     def _read_group(self, number: int) -> pa.Table:
         path, group = self._groups[number]
@@ -84,6 +84,13 @@ class _Rows:
                 return file.read_row_group(group, columns=list(self._columns))
         except (OSError, pa.ArrowException) as error:
             raise DatasetError(f"row group {group} of {path!r}: {error}") from error
+
+
+def _footer(path: str) -> pq.FileMetaData:
+    try:
+        return pq.read_metadata(path)
+    except (OSError, pa.ArrowException) as error:
+        raise DatasetError(f"{path!r} cannot be read: {error}") from error
 
 
 def _columns(schema: pa.Schema, path: str) -> tuple[str, ...]:

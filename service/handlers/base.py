@@ -1,0 +1,68 @@
+"""What all handlers lean on: the parts of the server, and the ways from the event loop to its threads."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import ParamSpec, TypeVar
+
+from interp.ascent import Procedure
+from service.datasets import Datasets
+from service.engine import Engine
+from service.jobs import OnProgress, Priority
+from service.manners import Context
+from service.wire import required
+from service.zoo import HostedModel, ModelZoo
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class House:
+    """The parts that handlers use. `pool` decodes and encodes images, which must not hold up the event loop."""
+
+    zoo: ModelZoo
+    engine: Engine
+    datasets: Datasets
+    pool: Executor
+
+    @contextmanager
+    def model(self, name: str) -> Iterator[HostedModel]:
+        """The loaded model of a request, which cannot be unloaded meanwhile. Raises InvalidField, UnknownModel."""
+        with self.zoo.use(required("model", name)) as model:
+            yield model
+
+    async def aside(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a call in the pool."""
+        return await asyncio.get_running_loop().run_in_executor(self.pool, partial(call, *args, **kwargs))
+
+    async def on_device(self, call: Callable[[], T]) -> T:
+        """Run a call on the engine's thread, between two ticks."""
+        return await asyncio.wrap_future(self.engine.run(call))
+
+    async def solve(
+        self,
+        context: Context,
+        model: HostedModel,
+        procedure: Procedure[T],
+        rows: int,
+        priority: Priority,
+        deterministic: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> T:
+        """The result of a procedure. It is cancelled with the call, and expires with the call's deadline."""
+        remaining = context.time_remaining()
+        future = self.engine.submit(
+            model,
+            procedure,
+            rows=rows,
+            priority=priority,
+            deadline=None if remaining is None else time.monotonic() + remaining,
+            deterministic=deterministic,
+            on_progress=on_progress,
+        )
+        return await asyncio.wrap_future(future)

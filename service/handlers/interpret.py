@@ -1,0 +1,178 @@
+"""InterpretService: Classify, Visualize and RenderFilters; what concerns data sets is inherited."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from interp.ascent import Probe, Procedure, Progress
+from interp.feature import Pictures, visualize
+from interp.filters import NORMALIZATION, Scale, filter_weights, first_convolution, render_filters
+from interp.layer import LayerPath, dotted
+from interp.network import Network
+from interp.transform import Jiggle, identity
+from service import wire
+from service.errors import InvalidField
+from service.handlers.exemplars import ExemplarHandlers
+from service.images import png
+from service.manners import Context
+from service.zoo import HostedModel
+from striate.v1 import interpret_pb2 as pb
+
+MOST_OBJECTIVES = 64
+_UNSENT = 32  # progress messages kept for a slow reader; more are dropped
+
+
+class InterpretHandlers(ExemplarHandlers):
+    """All methods of InterpretService."""
+
+    async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:  # type: ignore[override]
+        """One forward pass, shared with whatever else runs."""
+        with self._house.model(request.model) as model:
+            k = min(request.k or 5, model.network.classes)
+            x = await self._house.aside(wire.images, request.images, model.preprocessing)
+            procedure = _top(x, k)
+            probabilities, indices = await self._house.solve(context, model, procedure, len(x), wire.priority(0))
+            images = [
+                pb.Classification(
+                    predictions=[
+                        pb.Prediction(index=i, label=model.classes[i], probability=p) for p, i in zip(ps, row, strict=True)
+                    ]
+                )
+                for ps, row in zip(probabilities.tolist(), indices.tolist(), strict=True)
+            ]
+            return pb.ClassifyResponse(images=images, provenance=wire.provenance(model))
+
+    async def Visualize(self, request: pb.VisualizeRequest, context: Context) -> AsyncIterator[pb.VisualizeResponse]:  # type: ignore[override]
+        """Streams while the engine climbs; a reader who leaves takes the job along."""
+        with self._house.model(request.model) as model:
+            paths, shape = await self._objectives(request, model)
+            steps = wire.within("steps", request.steps, 1, 4096, default=256)
+            procedure = _visualize(
+                paths,
+                shape,
+                model.network,
+                steps=steps,
+                rate=wire.within("learning_rate", request.learning_rate, 1e-6, 1.0, default=0.05),
+                seed=request.seed,
+                transform=identity if request.without_transforms else Jiggle(),
+            )
+            news = News(request.preview_every)
+            job = asyncio.ensure_future(
+                self._house.solve(
+                    context, model, procedure, len(paths), wire.priority(request.priority), request.deterministic, news.tell
+                )
+            )
+            try:
+                async for step, scores, previews in news.until(job):
+                    pngs = await self._house.aside(lambda images=previews: [png(image) for image in images])
+                    yield pb.VisualizeResponse(progress=pb.VisualizeProgress(step=step, steps=steps, scores=scores, previews=pngs))
+                result = await self._house.aside(_result, job.result(), paths, request.include_tensor)
+                result.provenance.CopyFrom(wire.provenance(model))
+                yield pb.VisualizeResponse(result=result)
+            finally:
+                job.cancel()
+
+    async def _objectives(self, request: pb.VisualizeRequest, model: HostedModel) -> tuple[list[LayerPath], tuple[int, int, int]]:
+        """What to climb, checked against the layers' shapes at the size asked for, and the pictures' shape."""
+        if not 1 <= len(request.objectives) <= MOST_OBJECTIVES:
+            raise InvalidField("objectives", f"there are {len(request.objectives)}, must be from 1 to {MOST_OBJECTIVES}")
+        paths = [wire.path(text, f"objectives[{i}]", model) for i, text in enumerate(request.objectives)]
+        channels, height, width = model.network.shape
+        shapes = model.network.output_shapes
+        if request.size and (request.size, request.size) != (height, width):
+            height = width = wire.within("size", request.size, 16, 1024)
+            shapes = await self._shapes_at(model, {p.layer for p in paths}, (channels, height, width))
+        if 4 * len(paths) * channels * height * width > wire.MOST_BYTES:
+            raise InvalidField("size", f"{len(paths)} pictures of {height} x {width} are more than one answer can hold")
+        checked = [wire.check_path(p, f"objectives[{i}]", shapes[p.layer]) for i, p in enumerate(paths)]
+        return checked, (channels, height, width)
+
+    async def _shapes_at(self, model: HostedModel, layers: set[str], shape: tuple[int, int, int]) -> dict[str, tuple[int, ...]]:
+        def look() -> dict[str, tuple[int, ...]]:
+            found = model.network.activations(torch.full((1, *shape), 0.5), sorted(layers))
+            return {name: tuple(a.shape[1:]) for name, a in found.items()}
+
+        try:
+            return await self._house.on_device(look)
+        except RuntimeError as error:
+            raise InvalidField("size", f"this network cannot take {shape[1]} x {shape[2]}: {error}") from error
+
+    async def RenderFilters(self, request: pb.RenderFiltersRequest, context: Context) -> pb.RenderFiltersResponse:  # type: ignore[override]
+        """Weights are read between two ticks and drawn in the pool."""
+        scale: Scale = "global" if request.scale == pb.FILTER_SCALE_GLOBAL else "filter"
+        zoom = wire.within("zoom", request.zoom, 0, 32)
+        with self._house.model(request.model) as model:
+            try:
+                layer = dotted(request.layer, model.network.layers) if request.layer else first_convolution(model.network)
+                weights = await self._house.on_device(lambda: filter_weights(model.network, layer))
+                picture = await self._house.aside(lambda: png(render_filters(weights, scale, zoom).transpose(2, 0, 1)))
+            except ValueError as error:
+                raise InvalidField("layer", str(error)) from error
+            return pb.RenderFiltersResponse(
+                layer=layer,
+                weights=wire.tensor(weights.float().numpy()),
+                png=picture,
+                normalization=NORMALIZATION[scale],
+                provenance=wire.provenance(model),
+            )
+
+
+class News:
+    """Carries a job's progress from the engine's thread to the call's coroutine; it rather drops news than keeps a job waiting."""
+
+    def __init__(self, preview_every: int) -> None:
+        self._every = preview_every
+        self._loop = asyncio.get_running_loop()
+        self._queue: asyncio.Queue[tuple[int, list[float], list[object]]] = asyncio.Queue(_UNSENT)
+
+    def tell(self, progress: Progress, scores: Tensor) -> None:
+        """Called by the engine; pictures are copied off the device only for previews that were asked for."""
+        wanted = self._every and progress.step % self._every == 0
+        previews = list(progress.preview().float().cpu().numpy()) if wanted else []
+        self._loop.call_soon_threadsafe(self._put, (progress.step, scores.tolist(), previews))
+
+    def _put(self, item: tuple[int, list[float], list[object]]) -> None:
+        if not self._queue.full():
+            self._queue.put_nowait(item)
+
+    async def until(self, job: "asyncio.Future[Pictures]") -> AsyncIterator[tuple[int, list[float], list[object]]]:
+        """The news as it comes, until the job is done; raises what the job raises."""
+        while not (job.done() and self._queue.empty()):
+            item = asyncio.ensure_future(self._queue.get())
+            await asyncio.wait({item, job}, return_when=asyncio.FIRST_COMPLETED)
+            if item.done():
+                yield item.result()
+            else:
+                item.cancel()
+        job.result()
+
+
+def _visualize(paths: Sequence[LayerPath], shape: tuple[int, int, int], network: Network, **settings: Any) -> Procedure[Pictures]:
+    """`visualize` on the network's device, its result on the host; nothing is allocated before the engine runs this."""
+    like = torch.zeros((), device=network.device, dtype=network.dtype)
+    found = yield from visualize(paths, shape, like, **settings)
+    return Pictures(found.images.float().cpu(), found.activation.cpu(), found.dead.cpu())
+
+
+def _top(x: Tensor, k: int) -> Procedure[tuple[Tensor, Tensor]]:
+    answer = yield Probe(x, logits=True)
+    assert answer.logits is not None
+    values, indices = answer.logits.softmax(1).topk(k)
+    return values.cpu(), indices.cpu()
+
+
+def _result(found: Pictures, paths: Sequence[LayerPath], include_tensor: bool) -> pb.VisualizeResult:
+    images = found.images.numpy()
+    rows = zip(paths, images, found.activation.tolist(), found.dead.tolist(), strict=True)
+    result = pb.VisualizeResult(
+        visualizations=[
+            pb.Visualization(objective=str(path), png=png(image), activation=activation, dead=dead)
+            for path, image, activation, dead in rows
+        ]
+    )
+    if include_tensor:
+        result.tensor.CopyFrom(wire.tensor(images))
+    return result

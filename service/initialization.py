@@ -1,0 +1,79 @@
+"""Random weights, said so openly: cheap to draw, the same every time, and with activations that neither die nor explode."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.overrides import TorchFunctionMode
+
+_DRAWS = frozenset("uniform_ normal_ trunc_normal_ erfinv_ kaiming_uniform_ kaiming_normal_ xavier_uniform_ xavier_normal_".split())
+
+
+class Uninitialized(TorchFunctionMode):
+    """While active, modules are built without drawing their weights, which a state dict or `randomize` fills afterwards.
+
+    Drawing takes seconds for large networks. (Building them on the meta device would do, but not every constructor can.)
+    """
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__name__", "") in _DRAWS:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
+
+
+@torch.no_grad()
+def randomize(module: nn.Module, shape: tuple[int, int, int], mean: Sequence[float], std: Sequence[float], seed: int = 0) -> None:
+    """Give `module` the same random weights every time, whatever it held.
+
+    Convolutions and linear layers are drawn with variance 2 / fan-in (He et al. 2015, "Delving deep into rectifiers", eq. 10),
+    other weights and scales are 1 and biases 0; then batch norm takes its statistics from a few images of `shape` (C, H, W),
+    without which the logits of mobilenet_v2 or efficientnet_b0 vanish.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    for part in module.modules():
+        for name, parameter in part.named_parameters(recurse=False):
+            if isinstance(part, (nn.modules.conv._ConvNd, nn.Linear)) and name == "weight":
+                bound = (6 / max(parameter[0].numel(), 1)) ** 0.5
+                parameter.uniform_(-bound, bound, generator=generator)
+            else:
+                parameter.fill_(0.0 if name == "bias" else 1.0)
+        if isinstance(part, _BatchNorm):
+            part.reset_running_stats()
+    norms = [m for m in module.modules() if isinstance(m, _BatchNorm)]
+    if norms:
+        statistics = torch.tensor(mean).view(-1, 1, 1), torch.tensor(std).view(-1, 1, 1)
+        with _calibrating(module, norms):
+            module((_clouds(shape, generator) - statistics[0]) / statistics[1])
+
+
+@contextmanager
+def _calibrating(module: nn.Module, norms: list[_BatchNorm]) -> Iterator[None]:
+    """Let batch norm, and nothing else, take over the statistics of what it sees."""
+    module.eval()
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.train()
+        norm.momentum = 1.0
+    try:
+        yield
+    finally:
+        module.eval()
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+
+
+def _clouds(shape: tuple[int, int, int], generator: torch.Generator, count: int = 4) -> Tensor:
+    """Images in [0, 1] with structure at several scales, as photographs have, (count, C, H, W)."""
+    channels, height, width = shape
+    images = torch.zeros(count, channels, height, width)
+    for cells in (2, 6, 18, 54):
+        coarse = torch.rand(count, channels, cells, cells, generator=generator)
+        images += F.interpolate(coarse, (height, width), mode="bilinear", align_corners=False) / 4
+    return ((images - 0.5) * 2 + 0.5).clamp(0, 1)

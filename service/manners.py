@@ -1,0 +1,93 @@
+"""What every call gets, in one interceptor: a request id, a log line, metrics, and errors from the one table."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextvars import ContextVar
+from typing import Any
+
+import grpc
+import structlog
+
+from service import errors
+from service.metrics import Metrics
+
+log = structlog.get_logger("striate")
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+
+Context = grpc.aio.ServicerContext[Any, Any]
+_QUIET = ("/grpc.health.", "/grpc.reflection.")  # probed every few seconds: counted, not logged
+
+
+class Manners(grpc.aio.ServerInterceptor[Any, Any]):
+    """Wraps every unary and server-streaming method."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any]]],
+        details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any]:
+        handler = await continuation(details)
+        if handler is None or handler.request_streaming:
+            return handler
+        method: str = details.method
+        if handler.response_streaming:
+            return grpc.unary_stream_rpc_method_handler(
+                self._stream(handler.unary_stream, method), handler.request_deserializer, handler.response_serializer
+            )
+        return grpc.unary_unary_rpc_method_handler(
+            self._unary(handler.unary_unary, method), handler.request_deserializer, handler.response_serializer
+        )
+
+    def _unary(self, call: Any, method: str) -> Any:
+        async def answer(request: Any, context: Context) -> Any:
+            async with Attended(self._metrics, method, context):
+                return await call(request, context)
+
+        return answer
+
+    def _stream(self, call: Any, method: str) -> Any:
+        async def answer(request: Any, context: Context) -> AsyncIterator[Any]:
+            async with Attended(self._metrics, method, context):
+                async for response in call(request, context):
+                    yield response
+
+        return answer
+
+
+class Attended:
+    """The span of one call: names it, times it, logs how it ended, and turns exceptions into statuses."""
+
+    def __init__(self, metrics: Metrics, method: str, context: Context) -> None:
+        self._metrics, self._method, self._context = metrics, method, context
+
+    async def __aenter__(self) -> None:
+        sent = dict(self._context.invocation_metadata() or ())
+        self._id = str(sent.get("x-request-id", ""))[:64] or uuid.uuid4().hex
+        request_id.set(self._id)
+        self._started = time.monotonic()
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, _: Any) -> None:
+        if isinstance(error, GeneratorExit | asyncio.CancelledError):
+            self._end("CANCELLED", None)
+        elif isinstance(error, grpc.aio.AbortError):
+            self._end(str(self._context.code() or "ABORTED"), error)
+        elif error is not None:
+            self._end(errors.row_of(error).code.name, error)
+            await errors.abort(self._context, error, self._id)
+        else:
+            self._end("OK", None)
+
+    def _end(self, code: str, error: BaseException | None) -> None:
+        seconds = time.monotonic() - self._started
+        self._metrics.requests.labels(self._method, code).inc()
+        self._metrics.request_seconds.labels(self._method).observe(seconds)
+        if code == "INTERNAL":
+            log.error("call", method=self._method, code=code, seconds=round(seconds, 4), request_id=self._id, exc_info=error)
+        elif not self._method.startswith(_QUIET):
+            said = {"error": str(error)} if error else {}
+            log.info("call", method=self._method, code=code, seconds=round(seconds, 4), request_id=self._id, **said)

@@ -1,0 +1,104 @@
+"""The standard service google.longrunning.Operations."""
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any, NoReturn
+
+import grpc
+from google.longrunning.operations_pb2 import (  # type: ignore[import-untyped, unused-ignore]
+    CancelOperationRequest,
+    DeleteOperationRequest,
+    GetOperationRequest,
+    ListOperationsRequest,
+    ListOperationsResponse,
+    Operation,
+    WaitOperationRequest,
+)
+from google.longrunning.operations_pb2_grpc import OperationsServicer  # type: ignore[import-untyped, unused-ignore]
+from google.protobuf.empty_pb2 import Empty
+
+from service.operations.errors import InvalidListing, OperationRunning, OperationsError, ShuttingDown, TooManyOperations, UnknownOperation
+from service.operations.runner import Operations
+
+CODES: dict[type[OperationsError], grpc.StatusCode] = {
+    UnknownOperation: grpc.StatusCode.NOT_FOUND,
+    OperationRunning: grpc.StatusCode.FAILED_PRECONDITION,
+    TooManyOperations: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    ShuttingDown: grpc.StatusCode.UNAVAILABLE,
+    InvalidListing: grpc.StatusCode.INVALID_ARGUMENT,
+}
+DEFAULT_PAGE, LARGEST_PAGE = 50, 1000
+
+ServicerContext = grpc.aio.ServicerContext[Any, Any]
+Abort = Callable[[ServicerContext, OperationsError], Awaitable[NoReturn]]
+
+
+async def abort(context: ServicerContext, error: OperationsError) -> NoReturn:
+    """End a call with the error's code and text."""
+    await context.abort(CODES.get(type(error), grpc.StatusCode.INTERNAL), str(error))
+
+
+class OperationsService(OperationsServicer):  # type: ignore[misc, unused-ignore]
+    """Answers Get, List, Wait, Cancel and Delete; `abort` ends a call that is refused."""
+
+    def __init__(self, operations: Operations, abort: Abort = abort) -> None:
+        self._operations = operations
+        self._abort = abort
+
+    async def GetOperation(self, request: GetOperationRequest, context: ServicerContext) -> Operation:
+        """NOT_FOUND for a name that does not exist."""
+        return await self._answer(context, self._operations.get(request.name))
+
+    async def WaitOperation(self, request: WaitOperationRequest, context: ServicerContext) -> Operation:
+        """Returns when the operation is done, or as it is after `timeout`; without one, the call's deadline is the limit."""
+        timeout = request.timeout.ToTimedelta().total_seconds() if request.HasField("timeout") else None
+        return await self._answer(context, self._operations.wait(request.name, timeout))
+
+    async def CancelOperation(self, request: CancelOperationRequest, context: ServicerContext) -> Empty:
+        """Asks for an end: the operation is done a moment later, with error CANCELLED. Nothing happens to one that is done."""
+        await self._answer(context, self._operations.cancel(request.name))
+        return Empty()
+
+    async def DeleteOperation(self, request: DeleteOperationRequest, context: ServicerContext) -> Empty:
+        """FAILED_PRECONDITION for an operation that is not done."""
+        await self._answer(context, self._operations.delete(request.name))
+        return Empty()
+
+    async def ListOperations(self, request: ListOperationsRequest, context: ServicerContext) -> ListOperationsResponse:
+        """Newest first, `page_size` at a time: 1 to 1000, default 50. The filter may hold "done=true" or "done=false" and
+        "kind=NAME", joined by AND."""
+        return await self._answer(context, self._list(request))
+
+    async def _list(self, request: ListOperationsRequest) -> ListOperationsResponse:
+        if request.name.rstrip("/") not in ("", "operations"):
+            raise InvalidListing("name", f'must be empty or "operations", not {request.name!r}')
+        if request.page_size < 0:
+            raise InvalidListing("page_size", f"must be from 0 to {LARGEST_PAGE}, not {request.page_size}")
+        if request.page_token and not re.fullmatch(r"operations/[0-9a-f]+", request.page_token):
+            raise InvalidListing("page_token", "must be empty or the next_page_token of an earlier page")
+        kind, done = _filter(request.filter)
+        size = min(request.page_size or DEFAULT_PAGE, LARGEST_PAGE)
+        found = await self._operations.page(size + 1, request.page_token or None, kind, done)
+        token = found[size - 1].name if len(found) > size else ""
+        return ListOperationsResponse(operations=found[:size], next_page_token=token)
+
+    async def _answer(self, context: ServicerContext, answer: Awaitable[Any]) -> Any:
+        try:
+            return await answer
+        except OperationsError as error:
+            await self._abort(context, error)
+
+
+def _filter(text: str) -> tuple[str | None, bool | None]:
+    """The kind and whether done, that a filter asks for; None where it does not. Raises InvalidListing."""
+    kind: str | None = None
+    done: bool | None = None
+    for term in re.split(r"\s+AND\s+", text.strip()) if text.strip() else []:
+        match = re.fullmatch(r"(done)\s*=\s*(true|false)|(kind)\s*=\s*\"?([\w.-]+)\"?", term)
+        if match is None:
+            raise InvalidListing("filter", f"{term!r} is not understood: use done=true, done=false or kind=NAME, joined by AND")
+        if match[1]:
+            done = match[2] == "true"
+        else:
+            kind = match[4]
+    return kind, done

@@ -1,0 +1,166 @@
+"""The server: the parts put together around one grpc.aio server, from the first model to the last drained job."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import structlog
+import torch
+from google.longrunning import operations_pb2, operations_pb2_grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection, reflection_pb2
+from prometheus_client import start_http_server
+
+from service.config import Settings
+from service.datasets import Datasets
+from service.engine import Engine
+from service.errors import status_of
+from service.handlers import House, InterpretHandlers, ModelHandlers, RobustnessHandlers
+from service.index import IndexStore
+from service.manners import Context, Manners, request_id
+from service.metrics import Metrics
+from service.operations import Operations, OperationsError, OperationsService, OperationStore
+from service.zoo import ModelZoo
+from striate.v1 import interpret_pb2, interpret_pb2_grpc, model_pb2, model_pb2_grpc, robustness_pb2, robustness_pb2_grpc
+
+log = structlog.get_logger("striate")
+
+MESSAGE_BYTES = 64 * 2**20
+SERVICES = (
+    model_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name,
+    interpret_pb2.DESCRIPTOR.services_by_name["InterpretService"].full_name,
+    robustness_pb2.DESCRIPTOR.services_by_name["RobustnessService"].full_name,
+    operations_pb2.DESCRIPTOR.services_by_name["Operations"].full_name,
+    health.SERVICE_NAME,
+)
+_REFLECTION = "grpc.reflection.v1.ServerReflection"
+_SERVING, _NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+class Server:
+    """Everything that one process serves. `start`, then `drain`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        device = _device(settings.device)
+        self.engine = Engine(
+            self.metrics,
+            tick_rows=settings.tick_rows or (64 if device.type == "cpu" else 1024),
+            memory=settings.memory_bytes or _memory(device),
+            queue_size=settings.queue_size,
+            chunk=settings.deterministic_chunk,
+            threads=settings.threads,
+        )
+        self._pool = ThreadPoolExecutor(max(2, os.cpu_count() or 2), thread_name_prefix="images")
+        self.zoo = ModelZoo(weights_dir=settings.weights_dir, models=settings.models, run=self.engine.run, device=device)
+        datasets = Datasets(settings.dataset, settings.state_dir / "datasets")
+        self._house = House(self.zoo, self.engine, datasets, self._pool)
+        self._health = health.aio.HealthServicer()
+
+    async def start(self) -> int:
+        """Load the models, take up interrupted operations, open the port, and return its number.
+
+        Raises whatever a model or the port cannot be had for.
+        """
+        settings = self.settings
+        settings.state_dir.mkdir(parents=True, exist_ok=True)
+        self._operations = Operations(
+            OperationStore(settings.state_dir / "operations.sqlite"), lambda error: status_of(error, request_id.get())
+        )
+        self._server = grpc.aio.server(
+            interceptors=[Manners(self.metrics)],
+            options=[
+                ("grpc.max_receive_message_length", MESSAGE_BYTES),
+                ("grpc.max_send_message_length", MESSAGE_BYTES),
+                ("grpc.so_reuseport", 0),  # a second server on the same port is a mistake, not a load balancer
+            ],
+        )
+        self._register()
+        try:
+            port = self._server.add_insecure_port(f"{settings.host}:{settings.port}")
+        except RuntimeError as error:
+            raise OSError(f"cannot listen on {settings.host}:{settings.port}: {error}") from error
+        for name in settings.model:
+            await asyncio.to_thread(self.zoo.load, name)
+            await self._on_model(name, True)
+        if settings.metrics_port:
+            start_http_server(settings.metrics_port, settings.host, self.metrics.registry)
+        await self._operations.recover()
+        await self._server.start()
+        for service in ("", *SERVICES):
+            await self._health.set(service, _SERVING)
+        return port
+
+    def _register(self) -> None:
+        server, house = self._server, self._house
+        index = IndexStore(self.settings.state_dir)
+        model_pb2_grpc.add_ModelServiceServicer_to_server(ModelHandlers(house, self._on_model), server)
+        interpret_pb2_grpc.add_InterpretServiceServicer_to_server(InterpretHandlers(house, index, self._operations), server)
+        robustness_pb2_grpc.add_RobustnessServiceServicer_to_server(RobustnessHandlers(house), server)
+        operations_pb2_grpc.add_OperationsServicer_to_server(OperationsService(self._operations, _raise), server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        names = (*SERVICES, reflection.SERVICE_NAME, _REFLECTION)
+        reflection.enable_server_reflection(names, server)
+        # The messages of v1 and v1alpha are the same on the wire; newer tools ask for v1 alone.
+        answer = grpc.stream_stream_rpc_method_handler(
+            reflection.aio.ReflectionServicer(names).ServerReflectionInfo,
+            reflection_pb2.ServerReflectionRequest.FromString,
+            reflection_pb2.ServerReflectionResponse.SerializeToString,
+        )
+        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(_REFLECTION, {"ServerReflectionInfo": answer})])
+
+    async def _on_model(self, name: str, serves: bool) -> None:
+        await self._health.set(name, _SERVING if serves else _NOT_SERVING)
+        self.metrics.models.set(len(self.zoo.loaded()))
+
+    async def drain(self) -> None:
+        """Say NOT_SERVING, let short calls finish, journal what is long, and stop, within the time that the settings give."""
+        log.info("draining", seconds=self.settings.drain_seconds)
+        grace = self.settings.drain_seconds
+        await self._health.enter_graceful_shutdown()
+        await self._operations.drain(grace / 2)
+        await self._server.stop(grace / 2)
+        await asyncio.to_thread(self.engine.close, 1.0)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+async def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    server = Server(settings)
+    starting = asyncio.ensure_future(server.start())
+    stopping = asyncio.ensure_future(stop.wait())
+    await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():  # told to stop while models are being loaded: nothing is open yet
+        starting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await starting
+        return
+    port = starting.result()
+    print(f"striate listening on {settings.host}:{port}", flush=True)
+    await stop.wait()
+    await server.drain()
+
+
+async def _raise(context: Context, error: OperationsError) -> None:
+    raise error  # `Manners` ends the call by the one table
+
+
+def _device(name: str) -> torch.device:
+    if name != "auto":
+        return torch.device(name)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _memory(device: torch.device) -> int:
+    """Bytes for jobs and passes: half of what is free on the device, or a quarter of the machine's memory."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0] // 2
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4

@@ -1,0 +1,291 @@
+"""Between messages and values: the one place where requests are checked, so that everything behind it can trust them."""
+
+import math
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from interp.attack import Attacked, Method, fgsm, pgd
+from interp.describe import LayerInfo
+from interp.layer import LOGITS, LayerPath
+from service.errors import InvalidField
+from service.images import BadImage, Preprocessing, decode
+from service.jobs import Priority
+from service.manners import request_id
+from service.zoo import HostedModel
+from striate.v1 import model_pb2, robustness_pb2, types_pb2
+
+T = TypeVar("T", int, float)
+
+VERSION = version("striate-server")
+MOST_IMAGES = 4096
+MOST_BYTES = 60 * 2**20  # of pixels in one message of at most 64 MiB
+
+_DTYPES: dict[int, type[np.generic]] = {
+    types_pb2.DATA_TYPE_UINT8: np.uint8,
+    types_pb2.DATA_TYPE_FLOAT32: np.float32,
+    types_pb2.DATA_TYPE_FLOAT64: np.float64,
+}
+_PRIORITIES = {types_pb2.PRIORITY_BATCH: Priority.BATCH}
+_NORMS = {robustness_pb2.NORM_UNSPECIFIED: math.inf, robustness_pb2.NORM_LINF: math.inf, robustness_pb2.NORM_L2: 2.0}
+
+
+def within(field: str, value: T, low: T, high: T, default: T | None = None) -> T:
+    """The value, or the default where it is zero; InvalidField if it is outside low to high (or not a number)."""
+    if default is not None and value == 0:
+        return default
+    if not low <= value <= high:
+        raise InvalidField(field, f"is {value:g}, must be from {low:g} to {high:g}")
+    return value
+
+
+def required(field: str, value: str) -> str:
+    """The text, which may not be empty."""
+    if not value:
+        raise InvalidField(field, "is required")
+    return value
+
+
+def priority(value: int) -> Priority:
+    """The priority of a request; interactive by default."""
+    return _PRIORITIES.get(value, Priority.INTERACTIVE)
+
+
+def provenance(model: HostedModel) -> types_pb2.Provenance:
+    """Where a result of `model` came from."""
+    return types_pb2.Provenance(
+        model=model.name, model_digest=model.digest, service_version=VERSION, request_id=request_id.get()
+    )
+
+
+def tensor(array: NDArray[np.generic]) -> types_pb2.Tensor:
+    """An array as message."""
+    dtype = next(code for code, kind in _DTYPES.items() if kind == array.dtype)
+    data = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False)).tobytes()
+    return types_pb2.Tensor(dtype=types_pb2.DataType.ValueType(dtype), shape=array.shape, data=data)
+
+
+def array(message: types_pb2.Tensor, field: str) -> NDArray[np.generic]:
+    """The array of a message; InvalidField if its parts do not fit together."""
+    kind = _DTYPES.get(message.dtype)
+    if kind is None:
+        raise InvalidField(f"{field}.dtype", "must be DATA_TYPE_UINT8, DATA_TYPE_FLOAT32 or DATA_TYPE_FLOAT64")
+    expected = math.prod(message.shape) * np.dtype(kind).itemsize
+    if len(message.data) != expected:
+        shape = tuple(message.shape)
+        raise InvalidField(f"{field}.data", f"has {len(message.data)} bytes where shape {shape} takes {expected}")
+    return np.frombuffer(message.data, np.dtype(kind).newbyteorder("<")).reshape(tuple(message.shape))
+
+
+def images(batch: types_pb2.ImageBatch, preprocessing: Preprocessing) -> Tensor:
+    """The batch as the network takes it, (N, C, H, W) float32 in [0, 1]. Decodes: not for the event loop.
+
+    Raises:
+        InvalidField: the batch is empty, too large, or a tensor of the wrong kind, shape or range.
+        BadImage: an encoded image cannot be decoded; the message names it.
+    """
+    if bool(batch.encoded) == batch.HasField("tensor"):
+        raise InvalidField("images", "must have either encoded images or a tensor")
+    if batch.encoded:
+        _count(len(batch.encoded))
+        levels = np.stack([_decoded(number, data, preprocessing) for number, data in enumerate(batch.encoded)])
+        return torch.from_numpy(levels).float() / 255
+    pixels = array(batch.tensor, "images.tensor")
+    if pixels.ndim != 4:
+        raise InvalidField("images.tensor.shape", "must have four extents: (N, H, W, C) uint8 or (N, C, H, W) float32")
+    _count(len(pixels))
+    if pixels.dtype == np.uint8:
+        return _from_uint8(pixels.astype(np.uint8, copy=False), preprocessing)
+    return _from_float(pixels, preprocessing)
+
+
+def _count(number: int) -> None:
+    if not 1 <= number <= MOST_IMAGES:
+        raise InvalidField("images", f"there are {number}, must be from 1 to {MOST_IMAGES}")
+
+
+def _decoded(number: int, data: bytes, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    try:
+        return preprocessing.apply(decode(data))
+    except BadImage as error:
+        raise InvalidImage(f"images.encoded[{number}]", str(error)) from error
+
+
+class InvalidImage(BadImage):
+    """An image of a request that cannot be used; `field` says which."""
+
+    def __init__(self, field: str, description: str) -> None:
+        self.field, self.description = field, description
+        super().__init__(f"{field}: {description}")
+
+
+def _from_uint8(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> Tensor:
+    if pixels.shape[3] not in (1, 3) or not all(pixels.shape):
+        raise InvalidField("images.tensor.shape", f"is {pixels.shape}, must be (N, H, W, C) with C 1 or 3")
+    return torch.from_numpy(preprocessing.from_array(pixels)).float() / 255
+
+
+def _from_float(pixels: NDArray[np.generic], preprocessing: Preprocessing) -> Tensor:
+    if pixels.dtype != np.float32:
+        raise InvalidField("images.tensor.dtype", "must be DATA_TYPE_UINT8 or DATA_TYPE_FLOAT32")
+    shape = (preprocessing.channels, preprocessing.height, preprocessing.width)
+    if pixels.shape[1:] != shape:
+        raise InvalidField("images.tensor.shape", f"is {pixels.shape}, must be (N, {', '.join(map(str, shape))})")
+    values = torch.from_numpy(pixels.astype(np.float32))  # a copy: the message's own memory is read-only
+    low, high = values.aminmax()
+    if not (low >= 0 and high <= 1):
+        raise InvalidField("images.tensor.data", f"holds values from {low:g} to {high:g}, must be from 0 to 1")
+    return values
+
+
+def path(text: str, field: str, model: HostedModel) -> LayerPath:
+    """A layer or unit of the model; its name is checked here, its numbers by `check_path`.
+
+    Raises:
+        InvalidField: the syntax is wrong.
+        UnknownLayer: there is no such layer.
+    """
+    try:
+        return LayerPath.parse(required(field, text), model.network.layers)
+    except ValueError as error:
+        raise InvalidField(field, str(error)) from error
+
+
+def check_path(path: LayerPath, field: str, shape: Sequence[int]) -> LayerPath:
+    """The path, if `shape` (units, rows, columns) or (units,) has that unit and position; else InvalidField."""
+    if path.unit is not None:
+        within(f"{field} (unit of {path.layer})", path.unit, 0, shape[0] - 1)
+    if path.position is not None:
+        if len(shape) != 3:
+            raise InvalidField(field, f"layer {path.layer} has no rows and columns")
+        within(f"{field} (row)", path.position[0], 0, shape[1] - 1)
+        within(f"{field} (column)", path.position[1], 0, shape[2] - 1)
+    if path.unit is None and path.layer == LOGITS:
+        raise InvalidField(field, "names no class: write logits:CLASS")
+    return path
+
+
+def classes(values: Sequence[int], field: str, count: int, model: HostedModel) -> Tensor | None:
+    """Classes (N,) int64 of `count` images, or None if none are given."""
+    if not values:
+        return None
+    if len(values) != count:
+        raise InvalidField(field, f"there are {len(values)} for {count} images")
+    for number, value in enumerate(values):
+        within(f"{field}[{number}]", value, 0, model.network.classes - 1)
+    return torch.tensor(values, dtype=torch.long)
+
+
+def method(request: robustness_pb2.AttackRequest, model: HostedModel) -> Method:
+    """The attack that a request describes, with every default filled in."""
+    match request.WhichOneof("method"):
+        case "fgsm":
+            fast = request.fgsm
+            epsilon, p = _ball("fgsm", fast.epsilon, fast.norm, model)
+            return fgsm(epsilon, p, keep_best=fast.keep == robustness_pb2.KEEP_BEST)
+        case "pgd":
+            return _pgd(request.pgd, model)
+        case _:
+            raise InvalidField("method", "is required: fgsm or pgd")
+
+
+def _pgd(message: robustness_pb2.Pgd, model: HostedModel) -> Method:
+    epsilon, p = _ball("pgd", message.epsilon, message.norm, model)
+    steps = within("pgd.steps", message.steps, 1, 10_000, default=40)
+    step = within("pgd.step", message.step, 0.0, math.sqrt(math.prod(model.network.shape))) if message.HasField("step") else None
+    return pgd(
+        epsilon,
+        p,
+        step,
+        steps,
+        random_start=message.random_start if message.HasField("random_start") else True,
+        keep_best=message.keep != robustness_pb2.KEEP_LAST,
+        stop_when_fooled=message.stop_when_fooled if message.HasField("stop_when_fooled") else True,
+    )
+
+
+def _ball(field: str, epsilon: float, norm: int, model: HostedModel) -> tuple[float, float]:
+    if norm not in _NORMS:
+        raise InvalidField(f"{field}.norm", "must be NORM_LINF or NORM_L2")
+    p = _NORMS[norm]
+    largest = 1.0 if p == math.inf else math.sqrt(math.prod(model.network.shape))
+    return within(f"{field}.epsilon", epsilon, 0.0, largest), p
+
+
+def attack_rows(found: Attacked) -> list[robustness_pb2.AttackRow]:
+    """The verdicts, one message an image."""
+    columns = zip(
+        found.label.tolist(),
+        found.clean_prediction.tolist(),
+        found.prediction.tolist(),
+        found.succeeded.tolist(),
+        found.norm.tolist(),
+        strict=True,
+    )
+    rows = [
+        robustness_pb2.AttackRow(label=label, clean_prediction=clean, prediction=prediction, succeeded=succeeded, norm=norm)
+        for label, clean, prediction, succeeded, norm in columns
+    ]
+    if found.control is not None:
+        control = zip(found.control.prediction.tolist(), found.control.succeeded.tolist(), found.control.norm.tolist(), strict=True)
+        for row, (prediction, succeeded, norm) in zip(rows, control, strict=True):
+            row.noise_prediction, row.noise_succeeded, row.noise_norm = prediction, succeeded, norm
+    return rows
+
+
+def model_info(model: HostedModel) -> model_pb2.ModelInfo:
+    """A loaded model as message."""
+    seen = model.preprocessing
+    return model_pb2.ModelInfo(
+        name=model.name,
+        state=model_pb2.MODEL_STATE_SERVING,
+        architecture=model.architecture,
+        weights=model.weights,
+        digest=model.digest,
+        input_height=seen.height,
+        input_width=seen.width,
+        input_channels=seen.channels,
+        mean=seen.mean,
+        std=seen.std,
+        resize=seen.resize,
+        interpolation=seen.interpolation,
+        classes=model.classes,
+        parameters=model.parameters,
+        memory_bytes=model.memory_bytes,
+    )
+
+
+def layer(info: LayerInfo) -> model_pb2.Layer:
+    """A layer's description as message."""
+    message = model_pb2.Layer(
+        name=info.name,
+        type=info.type,
+        kernel=info.kernel or (),
+        stride=info.stride or (),
+        padding=info.padding or (),
+        dilation=info.dilation or (),
+        output_shape=info.output_shape,
+        parameters=info.parameters,
+        multiply_adds=info.multiply_adds,
+    )
+    field = info.receptive_field
+    if field is not None:
+        message.receptive_field.CopyFrom(
+            model_pb2.ReceptiveField(
+                height=field.height,
+                width=field.width,
+                jump_y=field.jump_y,
+                jump_x=field.jump_x,
+                offset_y=field.offset_y,
+                offset_x=field.offset_x,
+                is_global=field.is_global,
+            )
+        )
+    return message
+
+

@@ -1,0 +1,172 @@
+"""The top k, against a plain sort of everything."""
+
+import itertools
+from random import Random
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from interp.ascent import solve
+from interp.exemplars import TopK, crop_rectangle, observe
+from interp.network import Network
+
+
+def brute_force(values: np.ndarray, ids: list[int], unit: int, k: int) -> list[tuple[int, float]]:
+    """(id, value) of a unit's k best images by sorting tuples; values (N, U)."""
+    everything = [(-float(values[row, unit]), ids[row]) for row in range(len(ids))]
+    return [(image, -value) for value, image in sorted(everything)[:k]]
+
+
+def found(top: TopK, unit: int) -> list[tuple[int, float]]:
+    return [(image, value) for image, value, _ in top.best(unit)]
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> tuple[np.ndarray, list[int], int, list[int]]:
+    """Values (N, U) with many ties and negatives, ids in any order, k, and where the stream is cut into batches."""
+    count, units, k = draw(st.integers(1, 30)), draw(st.integers(1, 5)), draw(st.integers(1, 8))
+    cells = draw(st.lists(st.sampled_from([-2.0, -1.0, -0.5, 0.0, 0.25, 1.0]), min_size=count * units, max_size=count * units))
+    ids = draw(st.permutations(range(count)))
+    cuts = draw(st.lists(st.integers(0, count), max_size=4))
+    return np.array(cells, dtype=np.float32).reshape(count, units), list(ids), k, sorted(cuts)
+
+
+def parts(values: np.ndarray, ids: list[int], cuts: list[int]) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """The batches of a stream; a position is a known function of id and unit, so that it can be checked."""
+    positions = np.array(ids)[:, None] * 10 + np.arange(values.shape[1])
+    spans = itertools.pairwise([0, *cuts, len(ids)])
+    return [(torch.tensor(values[a:b]), torch.tensor(positions[a:b]), torch.tensor(ids[a:b], dtype=torch.int64)) for a, b in spans]
+
+
+@settings(max_examples=150, deadline=None)
+@given(streams())
+def test_any_batch_split_equals_a_sort(stream: tuple[np.ndarray, list[int], int, list[int]]) -> None:
+    values, ids, k, cuts = stream
+    top = TopK(values.shape[1], k)
+    for part in parts(values, ids, cuts):
+        top.update(*part)
+    for unit in range(values.shape[1]):
+        assert found(top, unit) == brute_force(values, ids, unit, k)
+        assert all(position == image * 10 + unit for image, _, position in top.best(unit))
+
+
+@settings(max_examples=100, deadline=None)
+@given(streams(), st.randoms(use_true_random=False))
+def test_any_merge_order_equals_a_sort(stream: tuple[np.ndarray, list[int], int, list[int]], random: Random) -> None:
+    values, ids, k, cuts = stream
+    tops = []
+    for part in parts(values, ids, cuts):
+        top = TopK(values.shape[1], k)
+        top.update(*part)
+        tops.append(top)
+    while len(tops) > 1:  # a random tree of merges
+        left, right = (tops.pop(random.randrange(len(tops))) for _ in range(2))
+        tops.append(left.merge(right))
+    for unit in range(values.shape[1]):
+        assert found(tops[0], unit) == brute_force(values, ids, unit, k)
+
+
+def test_merge_leaves_both_as_they_are() -> None:
+    left, right = TopK(1, 2), TopK(1, 2)
+    left.update(torch.tensor([[1.0]]), torch.tensor([[0]]), torch.tensor([4]))
+    right.update(torch.tensor([[2.0]]), torch.tensor([[0]]), torch.tensor([3]))
+    assert found(left.merge(right), 0) == [(3, 2.0), (4, 1.0)]
+    assert (found(left, 0), found(right, 0)) == ([(4, 1.0)], [(3, 2.0)])
+
+
+def test_minus_infinity_is_an_activation_like_any_other() -> None:
+    top = TopK(1, 3)
+    top.update(torch.tensor([[-torch.inf], [-5.0]]), torch.zeros(2, 1, dtype=torch.int64), torch.tensor([0, 1]))
+    assert found(top, 0) == [(1, -5.0), (0, -torch.inf)]
+
+
+def test_nan_and_wrong_shapes_are_refused() -> None:
+    top = TopK(2, 3)
+    positions, ids = torch.zeros(1, 2, dtype=torch.int64), torch.tensor([0])
+    with pytest.raises(ValueError, match="not a number"):
+        top.update(torch.tensor([[1.0, torch.nan]]), positions, ids)
+    with pytest.raises(ValueError, match=r"\(1, 3\)"):
+        top.update(torch.zeros(1, 3), positions, ids)
+    with pytest.raises(ValueError, match="ids"):
+        top.update(torch.zeros(1, 2), positions, torch.tensor([-1]))
+    with pytest.raises(ValueError, match="merged"):
+        top.merge(TopK(2, 4))
+    assert top.best(0) == []
+
+
+def test_restore_goes_on_where_it_was_saved() -> None:
+    values = torch.tensor([[3.0], [1.0], [2.0], [4.0]])
+    positions, ids = torch.arange(4)[:, None], torch.arange(4)
+    whole, first = TopK(1, 3), TopK(1, 3)
+    whole.update(values, positions, ids)
+    first.update(values[:2], positions[:2], ids[:2])
+    second = TopK.restore(first.values, first.positions, first.ids)
+    second.update(values[2:], positions[2:], ids[2:])
+    assert second.best(0) == whole.best(0) == [(3, 4.0, 3), (0, 3.0, 0), (2, 2.0, 2)]
+
+
+class TwoLayers(nn.Module):
+    """A convolution whose maps have many equal values, and a linear layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 3, 3, padding=1)
+        self.head = nn.Linear(3 * 6 * 5, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.head(self.conv(x).flatten(1))
+        return out
+
+
+@pytest.fixture
+def network() -> Network:
+    torch.manual_seed(0)
+    module = TwoLayers()
+    with torch.no_grad():
+        module.conv.weight.copy_(module.conv.weight.sign())
+        module.conv.bias.copy_(torch.tensor([-9.0, 0.0, 1.0]))  # unit 0 is negative everywhere
+    return Network(module, (1, 6, 5), mean=[0.0], std=[1.0])
+
+
+def test_observe_equals_brute_force(network: Network) -> None:
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randint(0, 3, (23, 1, 6, 5), generator=generator).float() / 2
+    tops = {"conv": TopK(3, 5), "logits": TopK(4, 5)}
+    for ids in torch.arange(23).split(7):
+        solve(observe(images[ids], ids, tops), network)
+    batches = [network.activations(part, list(tops)) for part in images.split(7)]  # the last bit depends on the batch
+    maps = {layer: torch.cat([batch[layer] for batch in batches]) for layer in tops}
+    assert maps["conv"][:, 0].max() < 0
+    for layer, top in tops.items():
+        every = maps[layer].flatten(2).numpy() if maps[layer].ndim == 4 else maps[layer][:, :, None].numpy()
+        for unit in range(top.units):
+            assert found(top, unit) == brute_force(every.max(2), list(range(23)), unit, 5)
+            for image, value, position in top.best(unit):
+                assert position == np.flatnonzero(every[image, unit] == value)[0]  # the first in row order
+
+
+def test_observe_takes_in_nothing_of_a_batch_with_nan(network: Network) -> None:
+    tops = {"conv": TopK(3, 2), "logits": TopK(4, 2)}
+    images = torch.zeros(2, 1, 6, 5)
+    images[1, 0, 0, 0] = torch.nan
+    with pytest.raises(ValueError, match="'conv'"):
+        solve(observe(images, torch.arange(2), tops), network)
+    assert tops["logits"].best(0) == []
+
+
+@given(position=st.integers(0, 6), offset=st.integers(-4, 2), jump=st.integers(1, 3), field=st.integers(1, 7), extent=st.integers(1, 12))
+def test_crop_is_the_field_inside_the_image(position: int, offset: int, jump: int, field: int, extent: int) -> None:
+    other = (0, 0, 1, 1, 1)  # the other axis: one pixel
+    arguments = zip((position, offset, jump, field, extent), other, strict=True)
+    top, left, height, width = crop_rectangle(*arguments)
+    covered = sorted(set(range(offset + position * jump, offset + position * jump + field)) & set(range(extent)))
+    assert (left, width) == (0, 1)
+    if covered:
+        assert (top, height) == (covered[0], len(covered))
+    else:  # wholly in the padding
+        assert height == 1
+        assert 0 <= top < extent
