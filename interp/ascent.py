@@ -5,7 +5,7 @@ drives it decides how probes are answered, alone (`solve`) or in company (the se
 """
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
 import torch
@@ -41,7 +41,7 @@ class Probe:
     gradient: bool = True
     logits: bool = False
     layers: tuple[str, ...] = ()
-    redirect: bool = False  # rows without any gradient get one through redirected rectifiers
+    redirect: bool = False  # the gradient is taken through redirected rectifiers
     splittable: bool = True  # rows may be answered in separate passes
     progress: Progress | None = None
 
@@ -106,6 +106,7 @@ class Ascent:
         done: tells which rows have arrived, from their logits; None: none ever has.
         leave: rows that are done are not probed any more.
         keep_best: return each row's first iterate that is done, else the one with the highest score; otherwise the last.
+        redirect: rows without any gradient ask once more, through redirected rectifiers.
     """
 
     space: Space
@@ -165,7 +166,19 @@ class _Climb:
         self.gradients += len(self.climbing)
         progress = Progress(step, problem.steps, self.preview)
         wants_logits = problem.done is not None
-        return Probe(self.view.detach(), self.objective(), logits=wants_logits, redirect=problem.redirect, progress=progress)
+        return Probe(self.view.detach(), self.objective(), logits=wants_logits, progress=progress)
+
+    def look(self, step: int) -> Procedure[Answer]:
+        """`look_around`; a probe of its own asks for the rows that no gradient comes back for, if they may be redirected."""
+        probe = self.look_around(step)
+        answer = yield probe
+        assert answer.grad is not None
+        (shut,) = (~answer.grad.flatten(1).any(1)).nonzero(as_tuple=True)
+        if not self.problem.redirect or not len(shut):
+            return answer
+        redirected = yield Probe(probe.images[shut], self.objective().take(shut), redirect=True)
+        assert redirected.grad is not None
+        return replace(answer, grad=answer.grad.index_copy(0, shut, redirected.grad))
 
     def go(self, answer: Answer) -> None:
         """Move the rows that climb on; let those that are done leave, if they may."""
@@ -208,7 +221,7 @@ def ascend(problem: Ascent, rows: Generators) -> Procedure[Summit]:
     climb = _Climb(problem, rows)
     for step in range(1, problem.steps + 1):
         if len(climb.climbing):
-            climb.go((yield climb.look_around(step)))
+            climb.go((yield from climb.look(step)))
     if problem.keep_best and len(climb.climbing):
         climb.see((yield climb.look_back()))
     return climb.summit()

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from interp.ascent import Ascent, Probe, Procedure, ascend
 from interp.ball import LEVELS, Ball, norm
-from interp.objective import cross_entropy, target_likelihood
+from interp.objective import Objective, cross_entropy, target_likelihood
 from interp.seeds import generators
 from interp.step import sign, unit
 
@@ -88,16 +88,18 @@ def attack(
     first_row: int = 0,
     eight_bit: bool = False,
     noise_control: bool = False,
+    loss: Callable[[Tensor], Objective] = cross_entropy,
 ) -> Procedure[Attacked]:
     """Attack images x (B, C, H, W) in [0, 1] with true `labels` (B,), or None for the network's own predictions.
 
     Args:
         targets: (B,) classes that the images should be taken for; None: any class but the label.
         seed, first_row: row i draws its randomness from (seed, first_row + i).
+        loss: what an untargeted attack raises, given the labels; `interp.objective.margin` is another.
         eight_bit: round x and the result to multiples of 1/255, the result inside the ball.
     """
     x = (x * LEVELS).round() / LEVELS if eight_bit else x
-    ball = Ball(x, torch.full((len(x), 1, 1, 1), method.epsilon).to(x), method.p, method.random_start, eight_bit)
+    ball = Ball(x, x.new_full((len(x), 1, 1, 1), method.epsilon), method.p, method.random_start, eight_bit)
     label, clean = labels, None
     if label is None or method.random_start:
         clean = (yield from _predict(x))
@@ -108,7 +110,7 @@ def attack(
         todo = todo[~fooled(clean, todo)]  # the others need no perturbation
     gradients = 0
     if len(todo):
-        objective = cross_entropy(label[todo]) if targets is None else target_likelihood(targets[todo])
+        objective = loss(label[todo]) if targets is None else target_likelihood(targets[todo])
         climb = Ascent(
             ball.take(todo),
             objective,

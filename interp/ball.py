@@ -40,7 +40,7 @@ class Ball:
 
     def image(self, z: Tensor) -> Tensor:
         """z itself, or the 8-bit image nearest to it; the gradient is that of z itself."""
-        return z + (self.round(z) - z).detach() if self.eight_bit else z
+        return self.round(z).detach() + (z - z.detach()) if self.eight_bit else z
 
     def project(self, z: Tensor) -> Tensor:
         """The points of the ball nearest to z (for L2: nearest in the ball, then cut to the box, which stays in the ball)."""
@@ -94,9 +94,11 @@ def _round_within(wanted: Tensor, radius: Tensor) -> Tensor:
     taken_back = torch.zeros_like(away).scatter(1, order, saved_before < overshoot)
     levels = torch.where(taken_back & away, towards, nearest)
     too_long = levels.square().sum(1, keepdim=True) > radius.square()[:, None]
-    return torch.where(too_long, (wanted * (radius[:, None] / wanted.norm(dim=1, keepdim=True).clamp_min(1e-12)).clamp_max(1)).trunc(), levels)
+    shrunk = wanted * (radius[:, None] / wanted.norm(dim=1, keepdim=True).clamp_min(1e-12)).clamp_max(1)
+    return torch.where(too_long, shrunk.trunc(), levels)
 
 
 def norm(delta: Tensor, p: float) -> Tensor:
     """The p-norm of each row of delta (B, C, H, W), as (B, 1, 1, 1)."""
-    return torch.linalg.vector_norm(delta, p, dim=(1, 2, 3), keepdim=True)
+    length: Tensor = torch.linalg.vector_norm(delta, p, dim=(1, 2, 3), keepdim=True)
+    return length

@@ -13,6 +13,8 @@ from interp.space import Fourier
 from interp.step import adam
 from interp.transform import Jiggle, Transform
 
+_VIEWS = Jiggle()
+
 
 @dataclass(frozen=True, eq=False)
 class Pictures:
@@ -31,7 +33,7 @@ def visualize(
     steps: int = 256,
     rate: float = 0.05,
     seed: int = 0,
-    transform: Transform = Jiggle(),
+    transform: Transform = _VIEWS,
 ) -> Procedure[Pictures]:
     """Activation maximization (Erhan et al. 2009) in colour-decorrelated Fourier space, under random views (Olah et al. 2017).
 

@@ -1,7 +1,7 @@
 """A hosted network: pixels in, scores and gradients out, and nothing of the network changed by it."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from itertools import groupby
 from typing import Any
 
@@ -12,7 +12,6 @@ from interp.ascent import Answer, Probe
 from interp.layer import LOGITS, UnknownLayer
 from interp.objective import join
 from interp.rectifier import RedirectedRectifiers
-
 
 Note = Callable[[str, Any], None]  # (layer, output)
 
@@ -111,11 +110,8 @@ class Network:
             if not to_come and LOGITS not in layers:
                 raise _DeepestLayerReached
 
-        with self._hooks(inner, note):
-            try:
-                captured[LOGITS] = self.module(self._normalized(images))
-            except _DeepestLayerReached:
-                pass
+        with suppress(_DeepestLayerReached), self._hooks(inner, note):
+            captured[LOGITS] = self.module(self._normalized(images))
         return captured
 
     @torch.no_grad()
@@ -133,19 +129,20 @@ class Network:
         return self.activations(images, [LOGITS])[LOGITS]
 
     def answer(self, probes: Sequence[Probe]) -> list[Answer]:
-        """Answer probes whose images share one shape, all that differentiate in one forward and backward pass.
+        """Answer probes whose images share one shape: all that differentiate alike in one forward and backward pass.
 
         Raises:
             UnknownLayer: a probe names a layer that the network does not have.
         """
         answers: dict[int, Answer] = {}
-        for differentiates in (True, False):
-            numbers = [i for i, p in enumerate(probes) if p.differentiates is differentiates]
-            if numbers:
-                answers.update(zip(numbers, self._pass([probes[i] for i in numbers], differentiates), strict=True))
+        policies: dict[tuple[bool, bool], list[int]] = {}
+        for number, probe in enumerate(probes):
+            policies.setdefault((probe.differentiates, probe.differentiates and probe.redirect), []).append(number)
+        for (differentiates, redirected), numbers in policies.items():
+            answers.update(zip(numbers, self._pass([probes[i] for i in numbers], differentiates, redirected), strict=True))
         return [answers[i] for i in range(len(probes))]
 
-    def _pass(self, probes: Sequence[Probe], differentiates: bool, redirected: bool = False) -> list[Answer]:
+    def _pass(self, probes: Sequence[Probe], differentiates: bool, redirected: bool) -> list[Answer]:
         x = torch.cat([p.images for p in probes]).detach().to(self.device, self.dtype, memory_format=torch.channels_last)
         x.requires_grad_(differentiates)
         layers = {name for p in probes for name in p.layers + (p.objective.layers if p.objective else ())}
@@ -159,34 +156,17 @@ class Network:
         if differentiates:
             (grad,) = torch.autograd.grad(scores.sum(), x, allow_unused=True)
             grad = torch.zeros_like(x) if grad is None else grad
-        answers = _split(probes, activations, scores, grad)
-        if differentiates and not redirected:
-            answers = self._redirect_dead(probes, answers)
-        return answers
-
-    def _redirect_dead(self, probes: Sequence[Probe], answers: list[Answer]) -> list[Answer]:
-        """Ask once more, through redirected rectifiers, for the rows that have no gradient and may be redirected."""
-        for number, (probe, answer) in enumerate(zip(probes, answers, strict=True)):
-            if not probe.redirect or answer.grad is None or probe.objective is None:
-                continue
-            (dead,) = (answer.grad.flatten(1).abs().amax(1) == 0).nonzero(as_tuple=True)
-            if len(dead):
-                asked = Probe(probe.images[dead.to(probe.images.device)], probe.objective.take(dead))
-                (redirected,) = self._pass([asked], differentiates=True, redirected=True)
-                assert redirected.grad is not None
-                grad = answer.grad.index_copy(0, dead, redirected.grad)
-                answers[number] = Answer(answer.score, grad, answer.logits, answer.activations)
-        return answers
+        return _split(probes, activations, scores, grad)
 
 
 def _scores(probes: Sequence[Probe], activations: dict[str, Tensor]) -> Tensor:
     """One score a row, (B,); zero for rows without objective. Neighbours whose objectives are kin are scored in one call."""
-    parts, low = [], 0
+    parts, low, anything = [], 0, next(iter(activations.values()))
     for kin, group in groupby(probes, key=lambda p: p.objective and (p.objective.score, p.objective.layers)):
         run = list(group)
         high = low + sum(len(p.images) for p in run)
         if kin is None:
-            parts.append(torch.zeros(high - low))
+            parts.append(anything.new_zeros(high - low))
         else:
             objective = join([p.objective for p in run if p.objective])
             parts.append(objective({name: activations[name][low:high] for name in objective.layers}))

@@ -30,21 +30,34 @@ class _Redirected(torch.autograd.Function):
         return grad.masked_fill(pushes_further_shut, 0), None
 
 
-def _relu(x: Tensor, *_: Any, **__: Any) -> Tensor:
-    return _apply(x, torch.inf)
+def _rectified(x: Tensor, ceiling: float, inplace: bool) -> Tensor:
+    opened: Tensor = _Redirected.apply(x.clone() if inplace else x, ceiling)
+    return x.copy_(opened) if inplace else opened  # whoever rectifies in place may go on with x itself
 
 
-def _relu6(x: Tensor, *_: Any, **__: Any) -> Tensor:
-    return _apply(x, 6.0)
+def _relu(x: Tensor, inplace: bool = False) -> Tensor:
+    return _rectified(x, torch.inf, inplace)
 
 
-def _apply(x: Tensor, ceiling: float) -> Tensor:
-    return _Redirected.apply(x, ceiling)  # type: ignore[no-untyped-call,no-any-return]
+def _relu_in_place(x: Tensor) -> Tensor:
+    return _rectified(x, torch.inf, inplace=True)
+
+
+def _relu6(x: Tensor, inplace: bool = False) -> Tensor:
+    return _rectified(x, 6.0, inplace)
+
+
+def _hardtanh(x: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
+    if (min_val, max_val) == (0.0, 6.0):  # what nn.ReLU6 calls
+        return _rectified(x, 6.0, inplace)
+    return F.hardtanh(x, min_val, max_val, inplace)
 
 
 _REPLACED: dict[Callable[..., Any], Callable[..., Tensor]] = {
-    **dict.fromkeys([F.relu, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_, F.relu_], _relu),  # type: ignore[attr-defined]
+    **dict.fromkeys([F.relu, torch.relu, Tensor.relu], _relu),
+    **dict.fromkeys([F.relu_, torch.relu_, Tensor.relu_], _relu_in_place),
     F.relu6: _relu6,
+    F.hardtanh: _hardtanh,
 }
 
 
@@ -54,7 +67,8 @@ class RedirectedRectifiers(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        kwargs = kwargs or {}
-        if func is F.hardtanh and (kwargs.get("min_val", 0.0), kwargs.get("max_val", 6.0)) == (0.0, 6.0) and len(args) == 1:
-            return _relu6(args[0])
-        return _REPLACED.get(func, func)(*args, **kwargs)
+        kwargs = dict(kwargs or {})
+        if func in _REPLACED and not args:
+            args = (kwargs.pop("input"),)
+        replacement: Callable[..., Any] = _REPLACED.get(func, func)
+        return replacement(*args, **kwargs)

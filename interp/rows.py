@@ -22,7 +22,7 @@ def pad(probe: Probe, rows: int) -> Probe:
     """The first row of a probe, `rows` times over: company that fills a chunk."""
     images = probe.images[:1].expand(rows, -1, -1, -1)
     objective = probe.objective.take(torch.zeros(rows, dtype=torch.long)) if probe.objective else None
-    return Probe(images, objective, probe.gradient, probe.logits, probe.layers)
+    return Probe(images, objective, probe.gradient, probe.logits, probe.layers, probe.redirect)
 
 
 def join(answers: Sequence[Answer]) -> Answer:
@@ -46,7 +46,8 @@ class Chunks:
     """Answers through passes of exactly `rows` rows, filled up with copies, so that the company of a row cannot change a bit.
 
     The order in which a library adds up may depend on the shape of a pass, but not on the other rows' values: with one shape
-    for all passes a row's answer is the same whatever it shares a chunk with. Each chunk holds rows of one kind of probe.
+    for all passes a row's answer is the same whatever it shares a chunk with. Each chunk holds rows of one kind of probe; a probe
+    that may not be split has a pass of its own.
     """
 
     def __init__(self, network: Oracle, rows: int) -> None:
@@ -56,6 +57,9 @@ class Chunks:
         """Answer like the network itself, row by row."""
         parts: dict[int, list[Answer]] = {number: [] for number in range(len(probes))}
         for kin in _kinds(probes):
+            if not probes[kin[0]].splittable:  # a kind of its own
+                parts[kin[0]] = self.network.answer([probes[kin[0]]])
+                continue
             for chunk in self._chunks([(number, len(probes[number].images)) for number in kin]):
                 asked = [cut(probes[number], low, high) for number, low, high in chunk]
                 missing = self.rows - sum(len(p.images) for p in asked)
@@ -88,5 +92,6 @@ def _kinds(probes: Sequence[Probe]) -> list[list[int]]:
     kinds: dict[object, list[int]] = {}
     for number, p in enumerate(probes):
         objective = p.objective and (p.objective.score, p.objective.layers)
-        kinds.setdefault((objective, p.differentiates, p.logits, p.layers, p.redirect), []).append(number)
+        alone = None if p.splittable else number
+        kinds.setdefault((objective, p.differentiates, p.logits, p.layers, p.redirect, alone), []).append(number)
     return list(kinds.values())

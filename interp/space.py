@@ -32,12 +32,14 @@ class Fourier:
         _, height, width = self.shape
         frequency = torch.hypot(torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)[None])
         amplitude = (height * width) ** 0.5 / frequency.clamp_min(1 / max(height, width))
-        return amplitude[..., None].to(self.like)
+        scale: Tensor = amplitude[..., None].to(self.like)
+        return scale
 
     @cached_property
     def _colour(self) -> Tensor:
         matrix = torch.tensor(_COLOUR)
-        return (matrix / matrix.norm(dim=0).max()).to(self.like)
+        colour: Tensor = (matrix / matrix.norm(dim=0).max()).to(self.like)
+        return colour
 
     def start(self, rows: Generators) -> Tensor:
         """Small normal coefficients: a nearly gray picture."""
@@ -47,7 +49,7 @@ class Fourier:
     def image(self, z: Tensor) -> Tensor:
         """(B, C, H, W) in (0, 1): inverse Fourier transform, decorrelated colour, sigmoid."""
         channels, height, width = self.shape
-        picture = torch.fft.irfft2(torch.view_as_complex(z * self._scale), s=(height, width)) / 4  # lucid's factor of contrast
+        picture: Tensor = torch.fft.irfft2(torch.view_as_complex(z * self._scale), s=(height, width)) / 4  # lucid's factor of contrast
         if channels == 3:
             picture = torch.einsum("rc,bchw->brhw", self._colour, picture)
         return picture.sigmoid()

@@ -18,7 +18,12 @@ def sign(alpha: Tensor | float) -> Step:
 
 def unit(alpha: Tensor | float) -> Step:
     """alpha along the gradient, whose length does not matter: the steepest step under L2. A zero gradient gives no move."""
-    return lambda z: lambda grad: alpha * grad / norm(grad, 2).clamp_min(torch.finfo(grad.dtype).tiny)
+
+    def move(grad: Tensor) -> Tensor:
+        grad = grad / norm(grad, torch.inf).clamp_min(torch.finfo(grad.dtype).tiny)  # squares of tiny gradients would vanish
+        return alpha * grad / norm(grad, 2).clamp_min(torch.finfo(grad.dtype).tiny)
+
+    return lambda z: move
 
 
 def adam(rate: float, beta1: float = 0.9, beta2: float = 0.999, tiny: float = 1e-8) -> Step:

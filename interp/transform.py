@@ -1,4 +1,7 @@
-"""Random views of a picture, so that what is found survives being moved, turned and scaled (Olah et al. 2017, "transformation robustness")."""
+"""Random views of a picture, so that what is found survives being moved, turned and scaled.
+
+Olah et al. 2017, "transformation robustness".
+"""
 
 import math
 from collections.abc import Callable

@@ -11,7 +11,9 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
+import structlog
 import torch
 
 from interp.ascent import Answer, Procedure
@@ -19,12 +21,11 @@ from interp.network import Network
 from interp.rows import Chunks, cut, join
 from service.jobs import Draining, Expired, Hosted, Job, NotFinite, OnProgress, OutOfMemory, Piece, Priority, QueueFull
 from service.metrics import Metrics
-
-
+from service.turns import first_in, leader, shares
 
 T = TypeVar("T")
 
-BATCH_TURN = 4  # every so many ticks a batch job leads although interactive ones wait
+log = structlog.get_logger("striate")
 
 
 class Engine:
@@ -46,11 +47,12 @@ class Engine:
         self._waiting: deque[Job[Any]] = deque()
         self._running: list[Job[Any]] = []
         self._calls: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
-        self._limits: dict[int, int] = {}  # rows of a pass, by network, after it ran out of memory
+        self._limits: WeakKeyDictionary[Network, int] = WeakKeyDictionary()  # rows of a pass, after it ran out of memory
         self._wake = threading.Condition()
         self._open = True
         self._stopped = False
         self.ticks = 0
+        self._admitted = 0
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
 
@@ -102,12 +104,16 @@ class Engine:
         with self._wake:
             self._open = False
         limit = time.monotonic() + grace
-        while (self._waiting or self._running) and time.monotonic() < limit:
+        while self._busy() and time.monotonic() < limit:
             time.sleep(0.02)
         with self._wake:
             self._stopped = True
             self._wake.notify()
         self._thread.join()
+
+    def _busy(self) -> bool:
+        with self._wake:
+            return bool(self._waiting or self._running)
 
     # What follows runs on the engine's thread.
 
@@ -117,17 +123,28 @@ class Engine:
         while True:
             with self._wake:
                 self._wake.wait_for(lambda: self._stopped or self._calls or self._waiting or self._running)
-                calls, self._calls = self._calls, deque()
-            for call, future in calls:
-                _settle(future, call)
-            if self._stopped:
+                calls, self._calls, stopped = self._calls, deque(), self._stopped
+            while calls:
+                _settle(*calls.popleft())
+            if stopped:
                 break
-            self._evict()
-            self._admit()
-            if any(job.pending for job in self._running):
-                self._tick()
-        for job in (*self._running, *self._waiting):
-            self._fail(job, Draining("the server is shutting down"))
+            try:
+                self._turn()
+            except Exception as error:  # noqa: BLE001 - a defect of the engine itself must leave nobody waiting for ever
+                self._end(error)
+        self._end(Draining("the server is shutting down"))
+
+    def _turn(self) -> None:
+        self._evict()
+        self._admit()
+        if any(job.pending for job in self._running):
+            self._tick()
+
+    def _end(self, error: Exception) -> None:
+        with self._wake:
+            jobs = (*self._running, *self._waiting)
+        for job in jobs:
+            self._fail(job, error)
 
     def _evict(self) -> None:
         now = time.monotonic()
@@ -136,25 +153,30 @@ class Engine:
         for job in jobs:
             if job.future.cancelled():
                 self._leave(job, "cancelled")
+                job.future.set_running_or_notify_cancel()
             elif now > job.deadline:
-                self._metrics.evictions.labels("expired").inc()
-                self._fail(job, Expired("the deadline passed before the job was finished"))
+                self._fail(job, Expired("the deadline passed before the job was finished"), "expired")
 
     def _admit(self) -> None:
         held = sum(job.memory for job in self._running)
-        while self._waiting and (not self._running or held + self._waiting[0].memory <= self._memory // 2):
+        while self._waiting:
             with self._wake:
-                job = min(self._waiting, key=lambda j: (j.priority is not Priority.INTERACTIVE, j.submitted))
+                job = first_in(self._waiting, self._admitted)
+                if self._running and held + job.memory > self._memory // 2:
+                    break
                 self._waiting.remove(job)
+                self._running.append(job)
             held += job.memory
-            self._running.append(job)
+            self._admitted += 1
+            job.served = self.ticks  # it takes its place behind those that have waited for a turn longer
             self._metrics.waited(time.monotonic() - job.submitted)
             self._resume(job, None)
 
     def _tick(self) -> None:
         self.ticks += 1
         started = time.monotonic()
-        pieces = self._choose()
+        leading = leader(self._running, self.ticks)
+        pieces = shares(self._running, leading, self._limit(leading))
         self._answer(pieces)
         self._metrics.tick_seconds.observe(time.monotonic() - started)
         self._metrics.tick_rows.observe(sum(p.high - p.low for p in pieces))
@@ -162,41 +184,16 @@ class Engine:
             if job in self._running and job.probe is not None and not job.pending:
                 self._report(job)
 
-    def _choose(self) -> list[Piece]:
-        """The rows of the next pass: the leader's and those of its company, shared out evenly up to the limit."""
-        ready = [job for job in self._running if job.pending]
-        interactive = [job for job in ready if job.priority is Priority.INTERACTIVE]
-        batch = [job for job in ready if job.priority is Priority.BATCH]
-        batch_leads = bool(batch) and (not interactive or self.ticks % BATCH_TURN == 0)
-        leader = min(batch if batch_leads else interactive, key=lambda job: job.served)
-        space = self._limit(leader)
-        pieces = []
-        if not leader.splittable:
-            pieces.append(Piece(leader, 0, leader.pending))
-            space -= leader.pending
-        # Batch rows would slow an interactive pass down, while interactive rows are welcome in a batch pass.
-        for crowd in (batch, interactive) if batch_leads else (interactive,):
-            company = [job for job in crowd if job.company() == leader.company() and (job is not leader or job.splittable)]
-            company = sorted(company, key=lambda job: job.served)[: max(0, space)]
-            company.sort(key=lambda job: job.pending)  # small jobs first: what they leave over is shared by the large
-            for place, job in enumerate(company):
-                share = min(job.pending, space // (len(company) - place))
-                if job.splittable or share == job.pending:
-                    pieces.append(Piece(job, job.answered, job.answered + share))
-                    space -= share
-        return pieces
-
-    def _limit(self, leader: Job[Any]) -> int:
-        by_memory = max(1, self._memory // 2 // max(1, leader.model.bytes_per_row))
-        return min(self._tick_rows, by_memory, self._limits.get(id(leader.model.network), self._tick_rows))
+    def _limit(self, leading: Job[Any]) -> int:
+        by_memory = max(1, self._memory // 2 // max(1, leading.model.bytes_per_row))
+        return min(self._tick_rows, by_memory, self._limits.get(leading.model.network, self._tick_rows))
 
     def _answer(self, pieces: list[Piece]) -> None:
         """Answer in one pass; what goes wrong in company is tried alone, so that only the one at fault fails."""
         network = pieces[0].job.model.network
         oracle = Chunks(network, self._chunk) if pieces[0].job.deterministic else network
-        probes = [cut(p.job.probe, p.low, p.high) for p in pieces if p.job.probe is not None]
         try:
-            answers = oracle.answer(probes)
+            answers = oracle.answer([cut(p.job.probe, p.low, p.high) for p in pieces if p.job.probe is not None])
         except Exception as error:  # noqa: BLE001 - whatever a job's objective raises is the job's
             if _out_of_memory(error):
                 self._halve(pieces)
@@ -209,7 +206,7 @@ class Engine:
         self._recover(network)
         for piece, answer in zip(pieces, answers, strict=True):
             if not _finite(answer):
-                self._fail(piece.job, NotFinite("the network gave a score or gradient that is infinite or not a number"))
+                self._fail(piece.job, NotFinite("the network gave scores, gradients or logits that are infinite or not numbers"))
             else:
                 piece.job.answers.append(answer)
                 piece.job.answered = piece.high
@@ -222,22 +219,25 @@ class Engine:
             torch.cuda.empty_cache()
         if len(pieces) == 1 and (rows == 1 or not pieces[0].job.splittable):
             self._fail(pieces[0].job, OutOfMemory(f"{rows} rows that cannot be split do not fit into the device's memory"))
-        self._limits[id(pieces[0].job.model.network)] = max(1, rows // 2)
+        self._limits[pieces[0].job.model.network] = max(1, rows // 2)
 
     def _recover(self, network: Network) -> None:
-        limit = self._limits.get(id(network))
-        if limit is not None:
-            self._limits[id(network)] = limit + max(1, limit // 16)
-            if self._limits[id(network)] >= self._tick_rows:
-                del self._limits[id(network)]
+        limit = self._limits.pop(network, self._tick_rows)
+        limit += max(1, limit // 16)
+        if limit < self._tick_rows:
+            self._limits[network] = limit
 
     def _report(self, job: Job[Any]) -> None:
         """All rows of a probe are answered: tell how far the job is, and resume it."""
         answer, probe = join(job.answers), job.probe
         job.probe, job.answers, job.answered = None, [], 0
-        if job.on_progress is not None and probe is not None and probe.progress is not None and answer.score is not None:
-            job.on_progress(probe.progress, answer.score)
-        self._resume(job, answer)
+        try:
+            if job.on_progress is not None and probe is not None and probe.progress is not None and answer.score is not None:
+                job.on_progress(probe.progress, answer.score)
+        except Exception as error:  # noqa: BLE001 - whatever a job's listener raises is the job's
+            self._fail(job, error)
+        else:
+            self._resume(job, answer)
 
     def _resume(self, job: Job[Any], answer: Answer | None) -> None:
         try:
@@ -251,8 +251,8 @@ class Engine:
         except Exception as error:  # noqa: BLE001 - whatever a procedure raises is its caller's
             self._fail(job, OutOfMemory("the job's own state does not fit into memory") if _out_of_memory(error) else error)
 
-    def _fail(self, job: Job[Any], error: Exception) -> None:
-        self._leave(job, "failed")
+    def _fail(self, job: Job[Any], error: Exception, reason: str = "failed") -> None:
+        self._leave(job, reason)
         if job.future.set_running_or_notify_cancel():
             job.future.set_exception(error)
 
@@ -263,10 +263,13 @@ class Engine:
                 if job in place:
                     place.remove(job)
         job.probe, job.answers = None, []
-        job.procedure.close()
+        try:
+            job.procedure.close()
+        except Exception as error:  # noqa: BLE001 - it was told to end, and its caller has its verdict already
+            log.warning("a procedure did not close", error=str(error), kind=type(error).__name__)
 
 
-def _settle(future: "Future[T]", call: Callable[[], T]) -> None:
+def _settle(call: Callable[[], T], future: "Future[T]") -> None:
     if future.set_running_or_notify_cancel():
         try:
             future.set_result(call())
@@ -275,7 +278,7 @@ def _settle(future: "Future[T]", call: Callable[[], T]) -> None:
 
 
 def _finite(answer: Answer) -> bool:
-    return all(t is None or bool(torch.isfinite(t).all()) for t in (answer.score, answer.grad))
+    return all(t is None or bool(torch.isfinite(t).all()) for t in (answer.score, answer.grad, answer.logits))
 
 
 def _out_of_memory(error: Exception) -> bool:

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from torch import Tensor
 
 from interp.exemplars import TopK
 from service import index_files as files
 from service.datasets import Dataset
-from service.scan import Prepare, Submit, scan
+from service.scan import Peaks, Prepare, Submit, scan
 
 log = structlog.get_logger()
 
@@ -85,6 +86,14 @@ class Plan:
     def key(self) -> str:
         """Names the build: equal for equal plans."""
         return files.digest([asdict(self.subject), sorted(self.shapes.items()), self.k, self.images])
+
+
+def _fold(tops: Mapping[str, TopK], ids: Tensor, found: Peaks) -> None:
+    for layer, top in tops.items():
+        try:
+            top.update(*found[layer], ids)
+        except ValueError as error:
+            raise ValueError(f"layer {layer!r}, images {int(ids[0])} to {int(ids[-1])}: {error}") from error
 
 
 def _quiet(done: int, total: int) -> None:
@@ -160,8 +169,7 @@ class IndexStore:
         with closing(scan(dataset, range(done, plan.images), list(tops), batch, prepare, submit, workers)) as batches:
             try:
                 for ids, found in batches:
-                    for layer, top in tops.items():
-                        top.update(*found[layer], ids)
+                    _fold(tops, ids, found)
                     done += len(ids)
                     progress(done, plan.images)
                     if done < plan.images and cancelled():

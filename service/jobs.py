@@ -42,7 +42,7 @@ class Expired(RuntimeError):
 
 
 class NotFinite(ArithmeticError):
-    """The network gave a score or gradient that is infinite or not a number."""
+    """The network gave scores, gradients or logits that are infinite or not numbers."""
 
 
 class OutOfMemory(RuntimeError):
@@ -77,7 +77,7 @@ class Job(Generic[T]):
     probe: Probe | None = None
     answers: list[Answer] = field(default_factory=list)  # to the rows of `probe` that have had their turn
     answered: int = 0
-    served: int = 0  # the last tick that answered rows of it
+    served: int = 0  # the last tick that answered rows of it, or the one before it was let in
 
     @property
     def pending(self) -> int:

@@ -1,5 +1,6 @@
 """A pass over a data set: images are read and decoded in threads ahead of the device, which always has a batch to do."""
 
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,6 +13,7 @@ from torch import Tensor
 from interp.ascent import Procedure
 from interp.exemplars import peaks
 from service.datasets import Dataset, DatasetError
+from service.jobs import QueueFull
 
 Peaks = dict[str, tuple[Tensor, Tensor]]  # layer -> highest activations (B, U) and their positions (B, U)
 Prepare = Callable[[bytes], NDArray[np.uint8]]  # an encoded image -> (C, H, W) uint8, as the network takes it
@@ -19,6 +21,7 @@ Submit = Callable[[Procedure[Peaks]], "Future[Peaks]"]  # hands a procedure to t
 
 _IN_FLIGHT = 2  # batches submitted: one being computed, one waiting
 _AHEAD = 2  # batches being read and decoded
+_LONGEST_PAUSE = 1.0  # seconds until the next try when the queue is full
 
 
 def scan(
@@ -45,7 +48,7 @@ def scan(
                 loading.append((ids, [pool.submit(_load, dataset, index, prepare) for index in ids]))
             if loading and len(running) < _IN_FLIGHT:
                 ids, images = loading.popleft()
-                running.append((ids, submit(peaks(_stack([image.result() for image in images]), layers))))
+                running.append((ids, _submit(submit, peaks(_stack([image.result() for image in images]), layers))))
             else:
                 ids, answer = running.popleft()
                 yield torch.arange(ids.start, ids.stop), answer.result()
@@ -53,6 +56,15 @@ def scan(
         for _, answer in running:
             answer.cancel()
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _submit(submit: Submit, procedure: Procedure[Peaks]) -> "Future[Peaks]":
+    """Submit, waiting while the device's queue is full: a pass over a data set gives way to those who cannot wait."""
+    while True:
+        try:
+            return submit(procedure)
+        except QueueFull as full:
+            time.sleep(min(full.retry_after, _LONGEST_PAUSE))
 
 
 def _load(dataset: Dataset, index: int, prepare: Prepare) -> NDArray[np.uint8]:

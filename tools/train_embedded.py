@@ -1,4 +1,4 @@
-"""Train the embedded networks: `train_embedded.py NETWORK`, NETWORK in digits-lenet5, cifar10-plain, cifar10-robust.
+"""Train the embedded networks: `python -m tools.train_embedded NETWORK`, NETWORK in digits-lenet5, cifar10-plain, cifar10-robust.
 
 One thread, seeded, so that the same machine gives the same weights. The CIFAR networks read
 `$STRIATE_DATA/cifar10/train.parquet`. The weights go to service/weights/NETWORK.safetensors; `tools/model_card.py`
@@ -22,6 +22,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from interp.architectures import CifarTwin, LeNet5
+from service.datasets import digits as embedded_digits
+from service.datasets import held_out_digits
 
 WEIGHTS = Path(__file__).parents[1] / "service" / "weights"
 CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
@@ -39,10 +41,8 @@ def cifar(split: str) -> tuple[Tensor, Tensor]:
 
 def digits() -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """scikit-learn's digits as train and held-out (images (N, 1, 32, 32) uint8, labels): every fifth image is held out."""
-    from service.datasets import digits as embedded_digits
-
     images, labels = embedded_digits()
-    held_out = torch.arange(len(labels)) % 5 == 4
+    held_out = torch.from_numpy(held_out_digits(len(labels)))
     return images[~held_out], labels[~held_out], images[held_out], labels[held_out]
 
 

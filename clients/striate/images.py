@@ -54,10 +54,10 @@ class Batch:
         """
         sizes = [max(size, reply_row) for size in self._sizes()]
         if max(sizes) > _BUDGET:
-            raise invalid(f"images[{sizes.index(max(sizes))}]", f"{max(sizes)} bytes do not fit one message of {MESSAGE_LIMIT} bytes")
+            raise invalid(f"images[{sizes.index(max(sizes))}]", f"{max(sizes)} bytes do not fit one message of {_BUDGET} bytes")
         fits = all(sum(sizes[first : first + ALIGNMENT]) <= _BUDGET for first in range(0, len(sizes), ALIGNMENT))
         if whole_groups and not fits:
-            raise invalid("images", f"{ALIGNMENT} of them do not fit one message of {MESSAGE_LIMIT} bytes, which deterministic asks for")
+            raise invalid("images", f"{ALIGNMENT} of them do not fit one message of {_BUDGET} bytes, which deterministic asks for")
         return _spans(sizes, ALIGNMENT if fits else 1)
 
     def _sizes(self) -> list[int]:

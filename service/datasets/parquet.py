@@ -48,7 +48,7 @@ class _Rows:
                 raise DatasetError(f"{path!r} does not have the columns of {paths[0]!r}: {', '.join(self._columns)}")
         groups = [(path, number, footer) for path, footer in zip(paths, footers, strict=True) for number in range(footer.num_row_groups)]
         self._groups = [(path, number) for path, number, _ in groups]
-        self._starts = [0, *accumulate(footer.row_group(number).num_rows for _, number, footer in groups)]
+        self._starts: list[int] = [0, *accumulate(footer.row_group(number).num_rows for _, number, footer in groups)]
         self._lock = threading.Lock()
         self._group: Callable[[int], pa.Table] = lru_cache(maxsize=_GROUPS_KEPT)(self._read_group)
 

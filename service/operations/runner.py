@@ -139,7 +139,9 @@ class Operations:
             record = await self._on_disk(self._store.insert, kind, packed_request, packed_metadata)
         finally:
             self._starting -= 1
-        if not self._draining:  # else the next server takes it up
+        if self._draining:
+            await self._on_disk(self._store.interrupt, record.name)  # the next server takes it up
+        else:
             self._launch(record, resumed=False)
         return record.operation
 
@@ -171,7 +173,7 @@ class Operations:
         return [self._now(record) for record in await self._on_disk(self._store.page, count, before, kind, done)]
 
     async def drain(self, grace: float) -> None:
-        """Stop all that runs, to be taken up by the next server, within `grace` seconds; then close the store."""
+        """Take on nothing new, and stop all that runs within `grace` seconds, to be taken up by the next server."""
         self._draining = True
         jobs = list(self._live.values())
         for job in jobs:
@@ -180,6 +182,9 @@ class Operations:
             await asyncio.wait([job.end for job in jobs], timeout=grace)
         for name in list(self._live):  # their runners have not heard yet
             await self._on_disk(self._store.interrupt, name)
+
+    async def close(self) -> None:
+        """Close the store, after `drain` and after the last call was answered. A runner that has not heard keeps its thread."""
         self._workers.shutdown(wait=False, cancel_futures=True)
         await self._on_disk(self._store.close)
         self._disk.shutdown(wait=False)
@@ -204,14 +209,14 @@ class Operations:
             error = CancelledError() if work.cancelled() else work.exception()
             if error is None:
                 await self._end(name, work.result(), context)
-            elif not isinstance(error, CancelledError):
-                await self._end(name, self._failure(name, error, context), context)
-            elif context.cancel_requested:
+            elif isinstance(error, CancelledError) and context.cancel_requested:
                 await self._end(name, Status(code=CANCELLED, message="cancelled"), context)
-            elif self._draining:
+            elif self._draining:  # whatever a server that shuts down makes a runner raise: the next one tries again
                 await self._on_disk(self._store.interrupt, name)
-            else:
+            elif isinstance(error, CancelledError):
                 await self._end(name, Status(code=ABORTED, message="the server stopped the work that the operation consists of"), context)
+            else:
+                await self._end(name, self._failure(name, error, context), context)
         finally:
             del self._live[name]
 

@@ -45,7 +45,9 @@ def from_torchvision(name: str) -> Callable[[], nn.Module]:
 
     def build() -> nn.Module:
         with Undrawn():
-            return torchvision.models.get_model(name, **options.get(name, {}))
+            module = torchvision.models.get_model(name, **options.get(name, {}))
+        make_positive(module)
+        return module
 
     return build
 

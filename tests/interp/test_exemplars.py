@@ -128,7 +128,9 @@ def network() -> Network:
     module = TwoLayers()
     with torch.no_grad():
         module.conv.weight.copy_(module.conv.weight.sign())
-        module.conv.bias.copy_(torch.tensor([-9.0, 0.0, 1.0]))  # unit 0 is negative everywhere
+        bias = module.conv.bias
+        assert bias is not None
+        bias.copy_(torch.tensor([-9.0, 0.0, 1.0]))  # unit 0 is negative everywhere
     return Network(module, (1, 6, 5), mean=[0.0], std=[1.0])
 
 
@@ -136,9 +138,9 @@ def test_observe_equals_brute_force(network: Network) -> None:
     generator = torch.Generator().manual_seed(1)
     images = torch.randint(0, 3, (23, 1, 6, 5), generator=generator).float() / 2
     tops = {"conv": TopK(3, 5), "logits": TopK(4, 5)}
-    for ids in torch.arange(23).split(7):
+    for ids in torch.tensor_split(torch.arange(23), 4):
         solve(observe(images[ids], ids, tops), network)
-    batches = [network.activations(part, list(tops)) for part in images.split(7)]  # the last bit depends on the batch
+    batches = [network.activations(part, list(tops)) for part in torch.tensor_split(images, 4)]  # the last bit depends on the batch
     maps = {layer: torch.cat([batch[layer] for batch in batches]) for layer in tops}
     assert maps["conv"][:, 0].max() < 0
     for layer, top in tops.items():

@@ -239,8 +239,10 @@ def test_torchvision_downloads_from_a_file_server(tmp_path: Path, monkeypatch: p
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=shelf)) as files:
         threading.Thread(target=files.serve_forever).start()
         monkeypatch.setattr(MNIST, "mirrors", [f"http://127.0.0.1:{files.server_port}/"])
-        data = open_dataset("m", "torchvision:MNIST?train=true", tmp_path / "cache")
-        files.shutdown()
+        try:
+            data = open_dataset("m", "torchvision:MNIST?train=true", tmp_path / "cache")
+        finally:
+            files.shutdown()
     assert [s.label for s in data.read(0, 9)] == [7, 8]
     assert (tmp_path / "cache/torchvision/MNIST/raw").is_dir()
 

@@ -1,0 +1,43 @@
+"""Whose turn it is: which waiting job is let in, who leads the next pass, and who shares it."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from service.jobs import Job, Piece, Priority
+
+BATCH_TURN = 4  # one pass and one admission in so many goes to batch jobs first, although interactive ones wait
+
+
+def first_in(waiting: Iterable[Job[Any]], admitted: int) -> Job[Any]:
+    """The waiting job to be let in after `admitted` others: the oldest, interactive ones first."""
+    first = Priority.BATCH if admitted % BATCH_TURN == BATCH_TURN - 1 else Priority.INTERACTIVE
+    return min(waiting, key=lambda job: (job.priority is not first, job.submitted))
+
+
+def leader(running: Iterable[Job[Any]], tick: int) -> Job[Any]:
+    """The job that decides what the pass of this tick is: the one whose last turn is longest ago, interactive ones first."""
+    ready = [job for job in running if job.pending]
+    interactive = [job for job in ready if job.priority is Priority.INTERACTIVE]
+    batch = [job for job in ready if job.priority is Priority.BATCH]
+    batch_leads = bool(batch) and (not interactive or tick % BATCH_TURN == 0)
+    return min(batch if batch_leads else interactive, key=lambda job: job.served)
+
+
+def shares(running: Iterable[Job[Any]], leading: Job[Any], space: int) -> list[Piece]:
+    """The rows of a pass of `space` rows: the leader's and those of its company, shared out evenly."""
+    company = [job for job in running if job.pending and job.company() == leading.company()]
+    pieces = []
+    if not leading.splittable:
+        pieces.append(Piece(leading, 0, leading.pending))
+        space -= leading.pending
+    # Batch rows would slow an interactive pass down, while interactive rows are welcome in a batch pass.
+    for priority in dict.fromkeys((leading.priority, Priority.INTERACTIVE)):
+        crowd = [job for job in company if job.priority is priority and (job is not leading or job.splittable)]
+        crowd = sorted(crowd, key=lambda job: job.served)[: max(0, space)]
+        crowd.sort(key=lambda job: job.pending)  # small jobs first: what they leave over is shared by the large
+        for place, job in enumerate(crowd):
+            share = min(job.pending, space // (len(crowd) - place))
+            if job.splittable or share == job.pending:
+                pieces.append(Piece(job, job.answered, job.answered + share))
+                space -= share
+    return pieces

@@ -1,0 +1,30 @@
+"""A fake server and a connection to it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+import striate
+from tests.client import fakes
+
+
+@pytest.fixture
+def fake() -> Iterator[fakes.Fake]:
+    """A running fake server that is told what to do through this object."""
+    fake = fakes.Fake()
+    server = fakes.serve(fake)
+    yield fake
+    server.stop(None).wait()
+
+
+@pytest.fixture
+def service(fake: fakes.Fake) -> Iterator[striate.Service]:
+    """A connection to the fake server."""
+    with striate.connect(fake.target) as service:
+        yield service
+
+
+@pytest.fixture
+def net(service: striate.Service) -> striate.Model:
+    """The handle on the fake server's only model."""
+    return service.model("tiny")

@@ -1,0 +1,73 @@
+"""Names of layers and units: written, read again, and refused."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from interp.layer import LayerPath, UnknownLayer
+
+LAYERS = ("conv1", "layer1.0.conv1", "layer1.0", "layer1", "layer3.2", "inception4a.branch_1", "fc")
+
+parts = st.text(st.characters(exclude_characters=":@.", exclude_categories=("Z", "C")), min_size=1, max_size=6)
+names = st.lists(parts, min_size=1, max_size=4).map(".".join)
+numbers = st.integers(0, 999_999_999)
+units = st.one_of(st.tuples(st.none(), st.none()), st.tuples(numbers, st.none()), st.tuples(numbers, st.tuples(numbers, numbers)))
+
+
+@given(names, units)
+def test_what_is_written_is_read_again(name: str, unit: tuple[int | None, tuple[int, int] | None]) -> None:
+    path = LayerPath(name, *unit)
+    assert LayerPath.parse(str(path), [name]) == path
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("layer3.2", LayerPath("layer3.2")),
+        ("layer3.2:7", LayerPath("layer3.2", 7)),
+        ("layer3.2:7@3,4", LayerPath("layer3.2", 7, (3, 4))),
+        (" layer3.2:7 ", LayerPath("layer3.2", 7)),
+        ("logits:281", LayerPath("logits", 281)),
+        ("layer3_2:7", LayerPath("layer3.2", 7)),
+        ("layer1_0_conv1", LayerPath("layer1.0.conv1")),
+        ("inception4a_branch_1:0@0,1", LayerPath("inception4a.branch_1", 0, (0, 1))),
+    ],
+)
+def test_forms(text: str, path: LayerPath) -> None:
+    assert LayerPath.parse(text, LAYERS) == path
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", ":7", "layer1:", "layer1:x", "layer1:-1", "layer1:1.5", "layer1@3,4", "layer1:7@", "layer1:7@3", "layer1:7@3,", "layer1:7@3,4,5",
+     "layer1:7@-1,4", "layer1:7 @3,4", "lay er1", "layer1:7:8", "layer1:12345678901"],
+)  # fmt: skip
+def test_other_forms_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not of the form"):
+        LayerPath.parse(text, LAYERS)
+
+
+def test_an_exact_name_goes_before_one_with_other_separators() -> None:
+    layers = ("block.1_a", "block_1.a")
+    assert LayerPath.parse("block.1_a", layers).layer == "block.1_a"
+    assert LayerPath.parse("block_1.a", layers).layer == "block_1.a"
+
+
+def test_an_ambiguous_name_is_refused_and_its_meanings_are_named() -> None:
+    with pytest.raises(UnknownLayer) as caught:
+        LayerPath.parse("block_1_a:3", ("block.1_a", "block_1.a", "other"))
+    assert set(caught.value.nearest) == {"block.1_a", "block_1.a"}
+
+
+def test_an_unknown_name_is_refused_with_the_nearest() -> None:
+    with pytest.raises(UnknownLayer, match=r"no layer 'layer3\.3'.*layer3\.2") as caught:
+        LayerPath.parse("layer3.3:7", LAYERS)
+    assert caught.value.name == "layer3.3"
+    assert caught.value.nearest[0] == "layer3.2"
+    assert len(caught.value.nearest) <= 3
+
+
+def test_a_name_like_nothing_is_refused_without_suggestions() -> None:
+    with pytest.raises(UnknownLayer, match="^there is no layer 'zzzz'$") as caught:
+        LayerPath.parse("zzzz", LAYERS)
+    assert caught.value.nearest == []
