@@ -22,6 +22,7 @@ COPY --from=build /opt/striate /opt/striate
 ENV PATH=/opt/striate/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     MPLCONFIGDIR=/tmp/matplotlib \
+    XDG_CACHE_HOME=/var/lib/striate/weights/.cache \
     STRIATE_HOST=0.0.0.0 \
     STRIATE_PORT=50051 \
     STRIATE_WEIGHTS_DIR=/var/lib/striate/weights \

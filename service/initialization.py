@@ -14,9 +14,10 @@ _DRAWS = frozenset("uniform_ normal_ trunc_normal_ erfinv_ kaiming_uniform_ kaim
 
 
 class Uninitialized(TorchFunctionMode):
-    """While active, modules are built without drawing their weights, which a state dict or `randomize` fills afterwards.
+    """While active, modules are built with zeros for the weights that they would draw, until a state dict or `randomize` fills them.
 
-    Drawing takes seconds for large networks. (Building them on the meta device would do, but not every constructor can.)
+    Drawing takes seconds for large networks. (Building them on the meta device would be quicker still, but not every
+    constructor can.)
     """
 
     def __torch_function__(
@@ -24,7 +25,9 @@ class Uninitialized(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         if getattr(func, "__name__", "") in _DRAWS:
-            return args[0] if args else kwargs["tensor"]
+            tensor: Tensor = args[0] if args else kwargs["tensor"]
+            tensor.detach().zero_()  # some constructors draw again until a value lies in bounds: zero does
+            return tensor
         return func(*args, **kwargs)
 
 

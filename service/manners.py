@@ -16,11 +16,11 @@ from service.metrics import Metrics
 log = structlog.get_logger("striate")
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
-Context = grpc.aio.ServicerContext[Any, Any]
+Context = grpc.aio.ServicerContext
 _QUIET = ("/grpc.health.", "/grpc.reflection.")  # probed every few seconds: counted, not logged
 
 
-class Manners(grpc.aio.ServerInterceptor[Any, Any]):
+class Manners(grpc.aio.ServerInterceptor):
     """Wraps every unary and server-streaming method."""
 
     def __init__(self, metrics: Metrics) -> None:
@@ -28,9 +28,9 @@ class Manners(grpc.aio.ServerInterceptor[Any, Any]):
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any]]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable["grpc.RpcMethodHandler[Any, Any]"]],
         details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any]:
+    ) -> "grpc.RpcMethodHandler[Any, Any]":
         handler = await continuation(details)
         if handler is None or handler.request_streaming:
             return handler

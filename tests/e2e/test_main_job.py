@@ -64,7 +64,7 @@ def test_model_is_described(net: striate.Model, local: Network) -> None:
     assert net.classes == tuple("0123456789")
     first = next(layer for layer in net.layers if layer.name == "c1")
     assert first.receptive_field is not None
-    assert (first.receptive_field.height, first.receptive_field.width) == (5, 5)
+    assert first.receptive_field.size == (5, 5)
     assert first.output_shape == (6, 28, 28)
 
 
@@ -178,4 +178,4 @@ def test_health_and_operations(service: striate.Service) -> None:
 def test_cli_speaks_json(server: Server) -> None:
     command = [str(Path(sys.executable).with_name("striate")), "models", "--json", "--server", server.target]
     said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
-    assert NAME in {model["name"] for model in json.loads(said)}
+    assert NAME in {model["name"] for model in json.loads(said)["models"]}

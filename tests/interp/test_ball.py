@@ -25,6 +25,7 @@ def ball(x: Tensor, eps: float, p: float, random_start: bool = False, eight_bit:
     return Ball(x, x.new_full((len(x), 1, 1, 1), eps), p, random_start, eight_bit)
 
 
+@settings(deadline=None)
 @given(units, st.floats(0, 1.5), st.floats(-2, 3))
 def test_the_projection_for_linf_is_nearest_of_all_feasible_values(x: float, eps: float, z: float) -> None:
     centre = torch.tensor([[[[x]]]], dtype=torch.float64)
@@ -34,6 +35,7 @@ def test_the_projection_for_linf_is_nearest_of_all_feasible_values(x: float, eps
     assert abs(z - projected) <= np.abs(z - np.linspace(low, high, 101)).min() + 1e-15
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**6), st.floats(0.001, 2))
 def test_the_projection_for_l2_is_inside_and_nearest_where_the_box_does_not_bind(seed: int, eps: float) -> None:
     rng = torch.Generator().manual_seed(seed)

@@ -33,11 +33,11 @@ def reference_archs() -> ModuleType:
 
 
 class Undrawn(TorchFunctionMode):
-    """Leaves weights as they are: drawing those of vgg16 takes seconds."""
+    """Leaves initial weights at zero: drawing those of vgg16 takes seconds."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         drawn = {Tensor.uniform_, Tensor.normal_, nn.init.kaiming_uniform_, nn.init.kaiming_normal_}
-        return (args or list(kwargs.values()))[0] if func in drawn else func(*args, **(kwargs or {}))
+        return (args or list(kwargs.values()))[0].data.zero_() if func in drawn else func(*args, **(kwargs or {}))
 
 
 def from_torchvision(name: str) -> Callable[[], nn.Module]:

@@ -1,7 +1,7 @@
 """Names of layers and units: written, read again, and refused."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interp.layer import LayerPath, UnknownLayer
@@ -14,6 +14,7 @@ numbers = st.integers(0, 999_999_999)
 units = st.one_of(st.tuples(st.none(), st.none()), st.tuples(numbers, st.none()), st.tuples(numbers, st.tuples(numbers, numbers)))
 
 
+@settings(deadline=None)
 @given(names, units)
 def test_what_is_written_is_read_again(name: str, unit: tuple[int | None, tuple[int, int] | None]) -> None:
     path = LayerPath(name, *unit)

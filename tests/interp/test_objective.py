@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import log_softmax
 
@@ -15,6 +15,7 @@ def drawn(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 1000))
 def test_losses_are_those_of_scipy(seed: int) -> None:
     logits = drawn(6, 4, seed=seed)
@@ -24,6 +25,7 @@ def test_losses_are_those_of_scipy(seed: int) -> None:
     np.testing.assert_allclose(target_likelihood(labels)({"logits": logits}), likelihood, rtol=1e-12)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 1000))
 def test_the_margin_is_above_zero_exactly_for_what_is_missed(seed: int) -> None:
     logits = drawn(6, 4, seed=seed)
