@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -48,7 +49,7 @@ def crowd(place: Setting, repeats: int = 3) -> Figures:
         for _ in range(repeats):
             times["batch"].append(_seconds(lambda: solve(attack(x, y, same), place.local)))
             times["crowd"].append(_seconds(lambda: list(pool.map(ask, rows))))
-            times["sequence"].append(_seconds(lambda: [ask(row) for row in rows[:16]]) * CLIENTS / 16)
+            times["sequence"].append(sum(_seconds(partial(ask, row)) for row in rows[:16]) * CLIENTS / 16)
     for service in services:
         service.close()
     batch, together, sequence = (statistics.median(times[kind]) for kind in ("batch", "crowd", "sequence"))
@@ -86,7 +87,7 @@ def many_visualizations(place: Setting, count: int = 200) -> Figures:
         net = service.model(MODEL)
         net.visualize("layer2.2:0", steps=16)
         for number in range(count):
-            times.append(_seconds(lambda unit=number % 32: net.visualize(f"layer2.2:{unit}", steps=16)))
+            times.append(_seconds(partial(net.visualize, f"layer2.2:{number % 32}", steps=16)))
             if number == 19:
                 before = _resident(place.pid)
         growth = _resident(place.pid) - before

@@ -89,16 +89,19 @@ def status_of(error: BaseException, request_id: str) -> status_pb2.Status:
     return status_pb2.Status(code=row.code.value[0], message=_short(message), details=[_packed(d) for d in details])
 
 
-async def abort(context: "grpc.aio.ServicerContext[Any, Any]", error: BaseException, request_id: str) -> None:
+Metadata = tuple[tuple[str, str], ...]
+
+
+async def abort(context: "grpc.aio.ServicerContext[Any, Any]", error: BaseException, request_id: str, trailer: Metadata) -> None:
     """End the call with the error's status; a full queue also tells gRPC's automatic retries when to come back."""
     status = rpc_status.to_status(status_of(error, request_id))
-    pushback: tuple[tuple[str, str], ...] = ()
+    pushback: Metadata = ()
     if isinstance(error, jobs.QueueFull):
         pushback = (("grpc-retry-pushback-ms", str(int(error.retry_after * 1000))),)
     elif isinstance(error, jobs.OutOfMemory):
         pushback = (("grpc-retry-pushback-ms", "-1"),)  # trying again would not help
     # Details and pushback have to leave together: `abort_with_status` would drop the one for the other.
-    await context.abort(status.code, status.details, trailing_metadata=(*status.trailing_metadata, *pushback))
+    await context.abort(status.code, status.details, trailing_metadata=(*status.trailing_metadata, *pushback, *trailer))
 
 
 def _short(text: str) -> str:

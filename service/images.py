@@ -1,18 +1,22 @@
-"""Image files and pixels: decoded with suspicion, prepared as a network's preprocessing says, and encoded as PNG."""
+"""Images at the edge of the service: bytes to pixels of the size that a network takes, and back to PNG."""
 
 import io
-import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+import numpy.typing as npt
+from PIL import Image, ImageOps
 
+MAX_BYTES = 16 * 2**20
+MAX_PIXELS = 64_000_000
 FORMATS = ("PNG", "JPEG", "WEBP")
-MOST_BYTES = 16 * 2**20
-MOST_PIXELS = 64_000_000
 
-_INTERPOLATIONS = {
+Pixels = npt.NDArray[np.uint8]
+Interpolation = Literal["nearest", "bilinear", "bicubic"]
+
+_RESAMPLING = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
@@ -20,95 +24,155 @@ _INTERPOLATIONS = {
 
 
 class BadImage(ValueError):
-    """Bytes that are no image of the formats and sizes that are taken."""
+    """Bytes or an array that cannot be taken for an image; the message says why."""
 
 
 def decode(data: bytes) -> Image.Image:
-    """The image in a PNG, JPEG or WebP file of at most 16 MiB and 64 megapixels: upright (EXIF), alpha composited over white, 8 bits.
+    """Decode a PNG, JPEG or WebP file into an 8-bit image of mode "L" or "RGB".
+
+    EXIF orientation is applied, alpha is composited over white, 16-bit samples keep their high byte, CMYK becomes RGB, and
+    of an animation the first frame is taken.
 
     Raises:
-        BadImage: it is too large, of another format, truncated or corrupt. The size is checked before any pixel is decoded.
+        BadImage: the file is empty, larger than 16 MiB or 64 megapixels, of another format, truncated or corrupt.
     """
-    if len(data) > MOST_BYTES:
-        raise BadImage(f"the file has {len(data)} bytes, at most {MOST_BYTES} are taken")
+    if not data:
+        raise BadImage("the image is empty")
+    if len(data) > MAX_BYTES:
+        raise BadImage(f"the image file has {len(data)} bytes; at most {MAX_BYTES} are allowed")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is lower
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
-        if image.width * image.height > MOST_PIXELS:
-            raise BadImage(f"the image has {image.width} x {image.height} pixels, at most {MOST_PIXELS} are taken")
-        image.load()
-        return _flat(ImageOps.exif_transpose(image))
-    except UnidentifiedImageError as error:
-        raise BadImage("the file is not a PNG, JPEG or WebP image") from error
-    except Image.DecompressionBombError as error:
-        raise BadImage(f"the image has more than {MOST_PIXELS} pixels") from error
-    except BadImage:
-        raise
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, OverflowError) as error:  # what Pillow's decoders raise
-        raise BadImage(f"the image is truncated or corrupt: {error}") from error
+        image = Image.open(io.BytesIO(data), formats=FORMATS)  # reads the header alone
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise BadImage(f"the image has too many pixels; at most {MAX_PIXELS} are allowed") from error
+    except Exception as error:  # what hostile bytes make Pillow raise is open-ended
+        raise BadImage("the image is no readable PNG, JPEG or WebP file") from error
+    with image:
+        if image.width * image.height > MAX_PIXELS:
+            raise BadImage(f"the image has {image.width} x {image.height} pixels; at most {MAX_PIXELS} are allowed")
+        try:
+            image.load()
+            return _opaque(_eight_bit(ImageOps.exif_transpose(image)))
+        except Exception as error:
+            raise BadImage(f"the {image.format} image is truncated or corrupt: {error}") from error
 
 
-def _flat(image: Image.Image) -> Image.Image:
-    """Mode L or RGB, without alpha."""
-    if image.mode.startswith("I"):  # 16 bits a pixel, in Pillow's integer modes
-        levels = np.asarray(image).astype(np.float64) / 257
-        return Image.fromarray(np.rint(levels).clip(0, 255).astype(np.uint8))
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """An image of a mode with 8-bit samples; deep gray keeps its high byte, and its transparent value if it has one."""
+    if not image.mode.startswith("I"):
+        return image
+    deep = np.asarray(image).astype(np.int64)
+    gray = Image.fromarray((deep.clip(0, 65535) >> 8).astype(np.uint8))
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        gray.putalpha(Image.fromarray(np.where(deep == transparent, 0, 255).astype(np.uint8)))
+    return gray
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    """The image over white, in mode "L" if it is gray and "RGB" if not."""
+    gray = image.mode in ("1", "L", "LA")
     if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        return Image.alpha_composite(white, rgba).convert("RGB")
-    return image.convert("L") if image.mode in ("1", "L") else image.convert("RGB")
+        over = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", over.size, "white"), over).convert("RGB")
+    return image.convert("L" if gray else "RGB")
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How a network wants its images, before normalization in 8 bits and after it in units of the standard deviation.
+    """How an image becomes a network's input: the short side is resized, the centre cropped, (pixel - mean) / std applied.
 
     Attributes:
-        resize: pixels of the short side before the centre crop to height x width.
-        interpolation: "nearest", "bilinear" or "bicubic", with antialiasing when shrinking.
-        mean, std: per channel, in pixel units of [0, 1].
+        channels: 1 (colour becomes luma, ITU-R 601-2) or 3 (gray is repeated).
+        height, width: of the network's input, in pixels.
+        resize: short side in pixels before the crop.
+        interpolation: of the resize, always with antialiasing when shrinking.
+        mean, std: per channel, in pixel units of [0, 1]; applied by the network, not here.
     """
 
     channels: int
     height: int
     width: int
     resize: int
-    interpolation: str
+    interpolation: Interpolation
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
-    def apply(self, image: Image.Image) -> NDArray[np.uint8]:
-        """(C, H, W) uint8: converted to gray or colour, resized on the short side, cropped at the centre, padded with black if smaller."""
-        image = image.convert("L" if self.channels == 1 else "RGB")
-        short, long = sorted(image.size)
-        if short != self.resize:
-            scaled = max(1, int(self.resize * long / short))
-            size = (self.resize, scaled) if image.width <= image.height else (scaled, self.resize)
-            image = image.resize(size, _INTERPOLATIONS[self.interpolation])
-        pixels = np.asarray(image).reshape(image.height, image.width, self.channels)
-        return np.ascontiguousarray(_centre(pixels, self.height, self.width).transpose(2, 0, 1))
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the network's input."""
+        return self.channels, self.height, self.width
 
-    def from_array(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """(N, C, H, W) uint8 of images (N, H, W, 1 or 3) uint8 of any size, each treated like a decoded image."""
-        images = (Image.fromarray(p[..., 0] if p.shape[2] == 1 else p) for p in pixels)
-        return np.stack([self.apply(image) for image in images])
+    def apply(self, image: Image.Image) -> Pixels:
+        """Resize and crop an image, in 8 bits as torchvision's Resize and CenterCrop do; returns (C, H, W)."""
+        image = self._centre(self._resized(image.convert("L" if self.channels == 1 else "RGB")))
+        pixels = np.asarray(image)
+        return np.ascontiguousarray(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))
+
+    def from_array(self, images: npt.NDArray[Any]) -> Pixels:
+        """(N, C, H, W) of images (N, H, W, C'), uint8, where C' is 1 (gray), 3 (RGB) or 4 (RGB and alpha), each treated like a decoded one.
+
+        Raises:
+            BadImage: the array is empty, of another type or shape, or its images exceed 64 megapixels.
+        """
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3, 4) or not len(images):
+            raise BadImage(f"expected uint8 of shape (N, H, W, 1, 3 or 4), not {images.dtype} of shape {images.shape}")
+        if not 0 < images.shape[1] * images.shape[2] <= MAX_PIXELS:
+            raise BadImage(f"images of {images.shape[2]} x {images.shape[1]} pixels; from 1 to {MAX_PIXELS} are allowed")
+        planes = (i[:, :, 0] if i.shape[2] == 1 else i for i in images)
+        return np.stack([self.apply(_opaque(Image.fromarray(np.ascontiguousarray(plane)))) for plane in planes])
+
+    def _resized(self, image: Image.Image) -> Image.Image:
+        width, height = image.size
+        short = min(width, height)
+        if short == self.resize:
+            return image
+        size = int(self.resize * width / short), int(self.resize * height / short)
+        return image.resize(size, _RESAMPLING[self.interpolation])
+
+    def _centre(self, image: Image.Image) -> Image.Image:
+        """The centre of the image, in black borders where it is smaller than the network's input."""
+        missing = max(self.width - image.width, 0), max(self.height - image.height, 0)
+        if any(missing):
+            left, top = missing[0] // 2, missing[1] // 2
+            image = ImageOps.expand(image, (left, top, missing[0] - left, missing[1] - top))
+        left, top = round((image.width - self.width) / 2), round((image.height - self.height) / 2)
+        return image.crop((left, top, left + self.width, top + self.height))
 
 
-def _centre(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """The middle height x width of pixels (h, w, C), with black around it where they are smaller (as torchvision's center_crop)."""
-    missing = max(0, height - pixels.shape[0]), max(0, width - pixels.shape[1])
-    before = missing[0] // 2, missing[1] // 2
-    padding = [(before[0], missing[0] - before[0]), (before[1], missing[1] - before[1]), (0, 0)]
-    pixels = np.pad(pixels, padding) if any(missing) else pixels
-    top, left = round((pixels.shape[0] - height) / 2), round((pixels.shape[1] - width) / 2)
-    return pixels[top : top + height, left : left + width]
+def png(pixels: npt.NDArray[Any]) -> bytes:
+    """Encode (H, W), (1, H, W) or (3, H, W) as PNG: uint8 as it is, floats of [0, 1] rounded to the nearest of 256 levels.
 
+    It is packed lightly: packing harder takes several times as long for a few percent. Not for the event loop.
 
-def png(image: NDArray[np.generic]) -> bytes:
-    """A PNG file of an image (C, H, W), C 1 or 3: uint8, or floats in [0, 1] rounded to 8 bits. Not for the event loop."""
-    levels = image if image.dtype == np.uint8 else np.rint(image.astype(np.float64).clip(0, 1) * 255).astype(np.uint8)
+    Raises:
+        ValueError: the array has another shape, or values that are not finite.
+    """
+    plane = pixels[0] if pixels.ndim == 3 and pixels.shape[0] == 1 else pixels
+    if plane.ndim not in (2, 3) or (plane.ndim == 3 and plane.shape[0] != 3):
+        raise ValueError(f"expected (H, W), (1, H, W) or (3, H, W), not {pixels.shape}")
+    if plane.dtype != np.uint8:
+        if not np.isfinite(plane).all():
+            raise ValueError("the image has values that are not finite")
+        plane = np.rint(plane.clip(0, 1) * 255).astype(np.uint8)
     buffer = io.BytesIO()
-    Image.fromarray(levels[0] if len(levels) == 1 else levels.transpose(1, 2, 0)).save(buffer, "PNG", compress_level=1)
+    Image.fromarray(np.ascontiguousarray(plane if plane.ndim == 2 else plane.transpose(1, 2, 0))).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
+
+
+def grid(tiles: Sequence[npt.NDArray[Any]], columns: int, pad: int = 1) -> npt.NDArray[Any]:
+    """Tiles (C, H, W) of one shape and type, in rows of `columns` on white, `pad` pixels between and around them; (C, H', W').
+
+    Raises:
+        ValueError: there are no tiles, they differ in shape, or `columns` is below 1.
+    """
+    if not tiles or columns < 1 or len({t.shape for t in tiles}) > 1:
+        raise ValueError("a grid takes at least one tile and one column, and tiles of one shape")
+    channels, height, width = tiles[0].shape
+    columns = min(columns, len(tiles))
+    rows = -(-len(tiles) // columns)
+    white = 255 if tiles[0].dtype == np.uint8 else 1
+    sheet = np.full((channels, rows * (height + pad) + pad, columns * (width + pad) + pad), white, tiles[0].dtype)
+    for number, tile in enumerate(tiles):
+        top, left = (pad + (number // columns) * (height + pad), pad + (number % columns) * (width + pad))
+        sheet[:, top : top + height, left : left + width] = tile
+    return sheet

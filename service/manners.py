@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar
+from importlib.metadata import version
 from typing import Any
 
 import grpc
@@ -16,11 +17,13 @@ from service.metrics import Metrics
 log = structlog.get_logger("striate")
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
-Context = grpc.aio.ServicerContext
+Context = grpc.aio.ServicerContext[Any, Any]
+VERSION = version("striate-server")
+_TRAILER = (("x-striate-version", VERSION),)  # in every answer, also of services that have no provenance
 _QUIET = ("/grpc.health.", "/grpc.reflection.")  # probed every few seconds: counted, not logged
 
 
-class Manners(grpc.aio.ServerInterceptor):
+class Manners(grpc.aio.ServerInterceptor):  # type: ignore[type-arg, unused-ignore]
     """Wraps every unary and server-streaming method."""
 
     def __init__(self, metrics: Metrics) -> None:
@@ -28,9 +31,9 @@ class Manners(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable["grpc.RpcMethodHandler[Any, Any]"]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable["grpc.RpcMethodHandler[Any, Any] | None"]],
         details: grpc.HandlerCallDetails,
-    ) -> "grpc.RpcMethodHandler[Any, Any]":
+    ) -> "grpc.RpcMethodHandler[Any, Any] | None":
         handler = await continuation(details)
         if handler is None or handler.request_streaming:
             return handler
@@ -70,6 +73,7 @@ class Attended:
         self._id = str(sent.get("x-request-id", ""))[:64] or uuid.uuid4().hex
         request_id.set(self._id)
         self._started = time.monotonic()
+        self._context.set_trailing_metadata(_TRAILER)
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, _: Any) -> None:
         if isinstance(error, GeneratorExit | asyncio.CancelledError):
@@ -78,7 +82,7 @@ class Attended:
             self._end(str(self._context.code() or "ABORTED"), error)
         elif error is not None:
             self._end(errors.row_of(error).code.name, error)
-            await errors.abort(self._context, error, self._id)
+            await errors.abort(self._context, error, self._id, _TRAILER)
         else:
             self._end("OK", None)
 

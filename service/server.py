@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from typing import NoReturn
 
 import grpc
 import structlog
@@ -124,6 +125,7 @@ class Server:
         await self._health.enter_graceful_shutdown()
         await self._operations.drain(grace / 2)
         await self._server.stop(grace / 2)
+        await self._operations.close()
         await asyncio.to_thread(self.engine.close, 1.0)
         self._pool.shutdown(wait=False, cancel_futures=True)
 
@@ -149,7 +151,7 @@ async def serve(settings: Settings) -> None:
     await server.drain()
 
 
-async def _raise(context: Context, error: OperationsError) -> None:
+async def _raise(context: Context, error: OperationsError) -> NoReturn:
     raise error  # `Manners` ends the call by the one table
 
 

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import TypeVar
 
 import numpy as np
@@ -16,13 +15,12 @@ from interp.layer import LOGITS, LayerPath
 from service.errors import InvalidField
 from service.images import BadImage, Preprocessing, decode
 from service.jobs import Priority
-from service.manners import request_id
+from service.manners import VERSION, request_id
 from service.zoo import HostedModel
 from striate.v1 import model_pb2, robustness_pb2, types_pb2
 
 T = TypeVar("T", int, float)
 
-VERSION = version("striate-server")
 MOST_IMAGES = 4096
 MOST_BYTES = 60 * 2**20  # of pixels in one message of at most 64 MiB
 
@@ -31,8 +29,7 @@ _DTYPES: dict[int, type[np.generic]] = {
     types_pb2.DATA_TYPE_FLOAT32: np.float32,
     types_pb2.DATA_TYPE_FLOAT64: np.float64,
 }
-_PRIORITIES = {types_pb2.PRIORITY_BATCH: Priority.BATCH}
-_NORMS = {robustness_pb2.NORM_UNSPECIFIED: math.inf, robustness_pb2.NORM_LINF: math.inf, robustness_pb2.NORM_L2: 2.0}
+_NORMS: dict[int, float] = {robustness_pb2.NORM_UNSPECIFIED: math.inf, robustness_pb2.NORM_LINF: math.inf, robustness_pb2.NORM_L2: 2.0}
 
 
 def within(field: str, value: T, low: T, high: T, default: T | None = None) -> T:
@@ -53,7 +50,7 @@ def required(field: str, value: str) -> str:
 
 def priority(value: int) -> Priority:
     """The priority of a request; interactive by default."""
-    return _PRIORITIES.get(value, Priority.INTERACTIVE)
+    return Priority.BATCH if value == types_pb2.PRIORITY_BATCH else Priority.INTERACTIVE
 
 
 def provenance(model: HostedModel) -> types_pb2.Provenance:

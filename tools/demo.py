@@ -163,7 +163,7 @@ class Demo:
     ) -> None:
         assert found.noise_predictions is not None
         attacked, noisy = found.images[:SHOWN], page.noisy(clean, levels / 255)
-        magnified = np.clip(0.5 + (attacked - clean) * (255 / levels) / 2, 0, 1)
+        magnified = np.clip(0.5 + (attacked - clean) * (255 / levels) / 2, 0, 1).astype(np.float32)
         truth = [net.classes[i] for i in found.labels[:SHOWN]]
         section.row("clean", list(zip(page.pngs(clean), truth, strict=True)))
         for name, pixels, predictions in (

@@ -69,7 +69,7 @@ def measure(name: str, weights: Path) -> dict[str, float]:
         network = Network(CifarTwin(), (3, 32, 32), CIFAR_MEAN, CIFAR_STD)
         images, labels = cifar("test")
     network.module.load_state_dict(load_file(weights))
-    batches = zip(images.split(BATCH), labels.split(BATCH), strict=True)
+    batches = zip(torch.split(images, BATCH), torch.split(labels, BATCH), strict=True)
     right = sum(int((network.logits(x.float() / 255).argmax(1) == y).sum()) for x, y in batches)
     figures = {"images": len(images), "clean_accuracy": right / len(images)}
     if name != "digits-lenet5":

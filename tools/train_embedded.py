@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pyarrow.parquet
@@ -94,11 +95,10 @@ class Normalized(nn.Module):
     def __init__(self, net: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
         self.net = net
-        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
-        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
+        self.mean, self.std = torch.tensor(mean).view(1, -1, 1, 1), torch.tensor(std).view(1, -1, 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.net((x - self.mean) / self.std)
+        return cast(Tensor, self.net((x - self.mean) / self.std))
 
 
 def fit(net: nn.Module, images: Tensor, labels: Tensor, loss: Loss, augment: Augment, epochs: int, rate: float) -> None:
@@ -113,11 +113,11 @@ def fit(net: nn.Module, images: Tensor, labels: Tensor, loss: Loss, augment: Aug
     for epoch in range(epochs):
         started, total = time.monotonic(), 0.0
         net.train()
-        for index in torch.randperm(len(images))[: steps * batch].split(batch):
+        for index in torch.randperm(len(images))[: steps * batch].view(steps, batch):
             x = augment(images[index].float() / 255).to(memory_format=torch.channels_last)
             value = loss(net, x, labels[index])
             optimizer.zero_grad()
-            value.backward()
+            torch.autograd.backward(value)
             optimizer.step()
             schedule.step()
             total += value.item()
@@ -128,8 +128,8 @@ def fit(net: nn.Module, images: Tensor, labels: Tensor, loss: Loss, augment: Aug
 @torch.no_grad()
 def accuracy(net: nn.Module, images: Tensor, labels: Tensor) -> float:
     """Share of correct predictions in eval mode; `images` uint8."""
-    right = [(net(x.float() / 255).argmax(1) == y).sum().item() for x, y in zip(images.split(500), labels.split(500), strict=True)]
-    return sum(right) / len(labels)
+    batches = zip(torch.split(images, 500), torch.split(labels, 500), strict=True)
+    return sum(int((net(x.float() / 255).argmax(1) == y).sum()) for x, y in batches) / len(labels)
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import grpc
 
 from striate.errors import FailedPrecondition, from_rpc, invalid
+from striate.interrupts import held
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -96,14 +97,17 @@ class Caller:
     ) -> Response:
         """One request, one response. Raises a StriateError; on Ctrl-C the server stops working on it."""
         identity, options = self._options(timeout, request_id)
-        call = method.future(request, **options)
+        call = None
         try:
+            with held():
+                call = method.future(request, **options)
             response = call.result()
             self._note_version(call)
         except grpc.RpcError as error:
             raise from_rpc(error, identity) from None
         except BaseException:
-            call.cancel()
+            if call is not None:
+                call.cancel()
             raise
         return response
 
@@ -115,14 +119,17 @@ class Caller:
     ) -> Generator[Response, None, None]:
         """One request, many responses. Raises a StriateError; closing the generator or Ctrl-C cancels the call on the server."""
         identity, options = self._options(timeout, "")
-        call = method(request, **options)
+        call = None
         try:
+            with held():
+                call = method(request, **options)
             yield from call
             self._note_version(call)
         except grpc.RpcError as error:
             raise from_rpc(error, identity) from None
         finally:
-            call.cancel()  # without effect on a call that has ended
+            if call is not None:
+                call.cancel()  # without effect on a call that has ended
 
     def _options(self, timeout: float | None, request_id: str) -> tuple[str, dict[str, Any]]:
         if self._closed:

@@ -132,9 +132,13 @@ class Operation:
         """
         deadline = Deadline(timeout)
         while not self.done:
-            if deadline.remaining() == 0:
+            try:
+                self._look(deadline)
+            except DeadlineExceeded:
+                if deadline.remaining() != 0:
+                    raise  # the connection's default, too short for one look
+            if not self.done and deadline.remaining() == 0:
                 raise DeadlineExceeded(f"{self.name} has not ended within {timeout:g} seconds; it goes on")
-            self._look(deadline)
             if on_progress is not None:
                 on_progress(self.metadata)
         return self.result()
@@ -157,12 +161,12 @@ class Operation:
 
     def _look(self, deadline: Deadline) -> None:
         """One call that returns at the end of the work, or after about a second at most."""
-        default = self._operations.caller.timeout
-        left = min(seconds for seconds in (_LONGEST_WAIT, deadline.remaining(), default and default / 2) if seconds is not None)
+        limit = self._operations.caller.timeout if (left := deadline.remaining()) is None else left
+        pause = _LONGEST_WAIT if limit is None else min(_LONGEST_WAIT, limit / 2)  # the reply comes before the call's own deadline
         began = time.monotonic()
-        self._state = self._operations.wait(self.name, left, None)
+        self._state = self._operations.wait(self.name, pause, limit)
         if not self.done:  # a server may answer a wait early
-            time.sleep(max(0.0, min(_SHORTEST_WAIT, left) - (time.monotonic() - began)))
+            time.sleep(max(0.0, min(_SHORTEST_WAIT, pause) - (time.monotonic() - began)))
 
 
 def _read(packed: any_pb2.Any) -> Any:

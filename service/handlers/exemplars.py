@@ -27,6 +27,7 @@ from striate.v1 import interpret_pb2_grpc
 
 BUILD = "BuildExemplarIndex"
 MOST_LAYERS = 64
+BATCH = 64  # images of one pass of a scan
 
 
 class ExemplarHandlers(interpret_pb2_grpc.InterpretServiceServicer):
@@ -36,7 +37,7 @@ class ExemplarHandlers(interpret_pb2_grpc.InterpretServiceServicer):
         self._house, self._index, self._operations = house, index, operations
         operations.register(BUILD, self._build)
 
-    async def BuildExemplarIndex(self, request: pb.BuildExemplarIndexRequest, context: Context) -> Operation:  # type: ignore[override]
+    async def BuildExemplarIndex(self, request: pb.BuildExemplarIndexRequest, context: Context) -> Operation:
         """Checks the request, and answers as soon as the operation is on disk."""
         await asyncio.to_thread(self._plan, request)
         metadata = pb.BuildExemplarIndexMetadata(model=request.model, dataset=request.dataset, layers=request.layers)
@@ -74,15 +75,16 @@ class ExemplarHandlers(interpret_pb2_grpc.InterpretServiceServicer):
                 dataset,
                 lambda data: model.preprocessing.apply(decode(data)),
                 self._submitter(model),
+                batch=BATCH,
                 progress=progress,
                 cancelled=context.cancelled,
             )
             return pb.BuildExemplarIndexResponse(images=images, units=plan.units, provenance=wire.provenance(model))
 
     def _submitter(self, model: HostedModel) -> "Callable[[Procedure[T]], Future[T]]":
-        return lambda procedure: self._house.engine.submit(model, procedure, priority=Priority.BATCH)
+        return lambda procedure: self._house.engine.submit(model, procedure, rows=BATCH, priority=Priority.BATCH)
 
-    async def FindExemplars(self, request: pb.FindExemplarsRequest, context: Context) -> pb.FindExemplarsResponse:  # type: ignore[override]
+    async def FindExemplars(self, request: pb.FindExemplarsRequest, context: Context) -> pb.FindExemplarsResponse:
         """Reads index, images and crops in the pool; the device is not asked."""
         k = wire.within("k", request.k, 1, 100, default=9)
         name = wire.required("dataset", request.dataset)
@@ -102,7 +104,7 @@ class ExemplarHandlers(interpret_pb2_grpc.InterpretServiceServicer):
             exemplars = await self._house.aside(find)
             return pb.FindExemplarsResponse(unit=str(path), exemplars=exemplars, provenance=wire.provenance(model))
 
-    async def ListDatasets(self, request: pb.ListDatasetsRequest, context: Context) -> pb.ListDatasetsResponse:  # type: ignore[override]
+    async def ListDatasets(self, request: pb.ListDatasetsRequest, context: Context) -> pb.ListDatasetsResponse:
         """Opens every data set, which reads its table of contents."""
         if not request.model:
             datasets = await self._house.aside(self._datasets, None)
@@ -125,7 +127,7 @@ class ExemplarHandlers(interpret_pb2_grpc.InterpretServiceServicer):
             listed.append(message)
         return listed
 
-    async def ReadSamples(self, request: pb.ReadSamplesRequest, context: Context) -> pb.ReadSamplesResponse:  # type: ignore[override]
+    async def ReadSamples(self, request: pb.ReadSamplesRequest, context: Context) -> pb.ReadSamplesResponse:
         """As many as there are from `first` on."""
         count = wire.within("count", request.count, 1, 1024, default=16)
         name = wire.required("dataset", request.dataset)

@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from interp.ascent import Probe, Procedure, Progress
@@ -24,11 +26,13 @@ from striate.v1 import interpret_pb2 as pb
 MOST_OBJECTIVES = 64
 _UNSENT = 32  # progress messages kept for a slow reader; more are dropped
 
+Event = tuple[int, list[float], list[NDArray[np.float32]]]  # step, scores, previews (C, H, W)
+
 
 class InterpretHandlers(ExemplarHandlers):
     """All methods of InterpretService."""
 
-    async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:  # type: ignore[override]
+    async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
         """One forward pass, shared with whatever else runs."""
         with self._house.model(request.model) as model:
             k = min(request.k or 5, model.network.classes)
@@ -45,7 +49,7 @@ class InterpretHandlers(ExemplarHandlers):
             ]
             return pb.ClassifyResponse(images=images, provenance=wire.provenance(model))
 
-    async def Visualize(self, request: pb.VisualizeRequest, context: Context) -> AsyncIterator[pb.VisualizeResponse]:  # type: ignore[override]
+    async def Visualize(self, request: pb.VisualizeRequest, context: Context) -> AsyncIterator[pb.VisualizeResponse]:
         """Streams while the engine climbs; a reader who leaves takes the job along."""
         with self._house.model(request.model) as model:
             paths, shape = await self._objectives(request, model)
@@ -67,7 +71,7 @@ class InterpretHandlers(ExemplarHandlers):
             )
             try:
                 async for step, scores, previews in news.until(job):
-                    pngs = await self._house.aside(lambda images=previews: [png(image) for image in images])
+                    pngs = await self._house.aside(_pngs, previews)
                     yield pb.VisualizeResponse(progress=pb.VisualizeProgress(step=step, steps=steps, scores=scores, previews=pngs))
                 result = await self._house.aside(_result, job.result(), paths, request.include_tensor)
                 result.provenance.CopyFrom(wire.provenance(model))
@@ -100,7 +104,7 @@ class InterpretHandlers(ExemplarHandlers):
         except RuntimeError as error:
             raise InvalidField("size", f"this network cannot take {shape[1]} x {shape[2]}: {error}") from error
 
-    async def RenderFilters(self, request: pb.RenderFiltersRequest, context: Context) -> pb.RenderFiltersResponse:  # type: ignore[override]
+    async def RenderFilters(self, request: pb.RenderFiltersRequest, context: Context) -> pb.RenderFiltersResponse:
         """Weights are read between two ticks and drawn in the pool."""
         scale: Scale = "global" if request.scale == pb.FILTER_SCALE_GLOBAL else "filter"
         zoom = wire.within("zoom", request.zoom, 0, 32)
@@ -126,7 +130,7 @@ class News:
     def __init__(self, preview_every: int) -> None:
         self._every = preview_every
         self._loop = asyncio.get_running_loop()
-        self._queue: asyncio.Queue[tuple[int, list[float], list[object]]] = asyncio.Queue(_UNSENT)
+        self._queue: asyncio.Queue[Event] = asyncio.Queue(_UNSENT)
 
     def tell(self, progress: Progress, scores: Tensor) -> None:
         """Called by the engine; pictures are copied off the device only for previews that were asked for."""
@@ -134,15 +138,16 @@ class News:
         previews = list(progress.preview().float().cpu().numpy()) if wanted else []
         self._loop.call_soon_threadsafe(self._put, (progress.step, scores.tolist(), previews))
 
-    def _put(self, item: tuple[int, list[float], list[object]]) -> None:
+    def _put(self, item: Event) -> None:
         if not self._queue.full():
             self._queue.put_nowait(item)
 
-    async def until(self, job: "asyncio.Future[Pictures]") -> AsyncIterator[tuple[int, list[float], list[object]]]:
+    async def until(self, job: "asyncio.Future[Pictures]") -> AsyncIterator[Event]:
         """The news as it comes, until the job is done; raises what the job raises."""
         while not (job.done() and self._queue.empty()):
             item = asyncio.ensure_future(self._queue.get())
-            await asyncio.wait({item, job}, return_when=asyncio.FIRST_COMPLETED)
+            either: set[asyncio.Future[Any]] = {item, job}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if item.done():
                 yield item.result()
             else:
@@ -155,6 +160,10 @@ def _visualize(paths: Sequence[LayerPath], shape: tuple[int, int, int], network:
     like = torch.zeros((), device=network.device, dtype=network.dtype)
     found = yield from visualize(paths, shape, like, **settings)
     return Pictures(found.images.float().cpu(), found.activation.cpu(), found.dead.cpu())
+
+
+def _pngs(images: Sequence[NDArray[np.float32]]) -> list[bytes]:
+    return [png(image) for image in images]
 
 
 def _top(x: Tensor, k: int) -> Procedure[tuple[Tensor, Tensor]]:

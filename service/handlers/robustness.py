@@ -24,7 +24,7 @@ class RobustnessHandlers(robustness_pb2_grpc.RobustnessServiceServicer):
     def __init__(self, house: House) -> None:
         self._house = house
 
-    async def Attack(self, request: robustness_pb2.AttackRequest, context: Context) -> robustness_pb2.AttackResponse:  # type: ignore[override]
+    async def Attack(self, request: robustness_pb2.AttackRequest, context: Context) -> robustness_pb2.AttackResponse:
         """One procedure for the whole batch; rows that are fooled leave it."""
         as_png = request.format == robustness_pb2.IMAGE_FORMAT_PNG
         with self._house.model(request.model) as model:

@@ -101,6 +101,7 @@ def block_until_cancelled(context: grpc.ServicerContext, started: Callable[[], o
     started()
     if ended.wait(LONG):
         cancelled.set()
+    context.abort(grpc.StatusCode.CANCELLED, "nobody waits for the answer")
 
 
 class _Recorder(grpc.ServerInterceptor):

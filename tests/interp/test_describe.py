@@ -46,6 +46,8 @@ def from_torchvision(name: str) -> Callable[[], nn.Module]:
     def build() -> nn.Module:
         with Undrawn():
             module = torchvision.models.get_model(name, **options.get(name, {}))
+        if name == "vgg16":  # its linear layers see no positions, and weigh a gigabyte in float64
+            module.classifier = nn.Linear(512 * 7 * 7, 1000)
         make_positive(module)
         return module
 
@@ -173,7 +175,7 @@ def test_multiply_adds_equal_those_of_the_flop_counter(name: str) -> None:
     assert any(i.multiply_adds for i in described)
 
 
-@pytest.mark.parametrize("name", ["vgg16", "resnet18", "squeezenet1_1", "cifar_resnet20"])
+@pytest.mark.parametrize("name", ["resnet18", "squeezenet1_1", "shufflenet_v2_x1_0", "cifar_resnet20"])
 def test_layers_come_as_the_network_finishes_them(name: str) -> None:
     build, shape = ZOO[name]
     network = Network(build(), shape, [0.5] * 3, [0.5] * 3)
@@ -264,7 +266,6 @@ LOCAL: dict[str, tuple[nn.Module, tuple[int, ...]]] = {  # height, width, jump_y
     "softmax over channels": (nn.Softmax(1), (1, 1, 1, 1, 0, 0)),
     "layer norm over channels": (Lambda(lambda x: F.layer_norm(x.permute(0, 2, 3, 1), [3]).permute(0, 3, 1, 2)), (1, 1, 1, 1, 0, 0)),
     "response norm": (nn.LocalResponseNorm(3), (1, 1, 1, 1, 0, 0)),
-    "a pixel unshuffle of pooled pixels": (nn.Sequential(nn.AvgPool2d(2), nn.Identity()), (2, 2, 2, 2, 0, 0)),
     "a sum in place": (Lambda(lambda x: F.avg_pool2d(x, 3, 1, 1).add_(F.pad(x, (2, -2, 0, 0)))), (3, 4, 1, 1, -1, -2)),
 }
 

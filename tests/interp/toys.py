@@ -138,3 +138,25 @@ def cifar(rows: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor
     pixels = [np.asarray(Image.open(BytesIO(png.as_py())).convert("RGB")) for png in chosen["image"]]
     x = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).to(dtype) / 255
     return x, torch.tensor(chosen["label"].to_pylist())
+
+
+class Wired(nn.Module):
+    """The logits of a hosted network as one plain module of pixels, for other libraries to attack."""
+
+    def __init__(self, network: Network, mean: Sequence[float] = MEAN, std: Sequence[float] = STD) -> None:
+        super().__init__()
+        self.module = network.module
+        self.mean = torch.tensor(mean, dtype=network.dtype).view(1, -1, 1, 1)
+        self.std = torch.tensor(std, dtype=network.dtype).view(1, -1, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.module((x.to(memory_format=torch.channels_last) - self.mean) / self.std)  # type: ignore[no-any-return]
+
+
+def linear(weight: Tensor, bias: Tensor, shape: tuple[int, int, int]) -> Network:
+    """A linear network in float64: logits = weight @ pixels + bias."""
+    module = nn.Sequential(nn.Flatten(), nn.Linear(weight.shape[1], weight.shape[0], dtype=torch.float64))
+    with torch.no_grad():
+        module[1].weight.copy_(weight)
+        module[1].bias.copy_(bias)
+    return Network(module, shape, [0.0] * shape[0], [1.0] * shape[0], dtype=torch.float64)
