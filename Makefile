@@ -24,7 +24,7 @@ help: ## list the commands
 setup: .venv/.ready ## build .venv: server, client and test tools
 
 demo: .venv/.ready ## run the whole main job on the embedded networks; writes out/demo/index.html
-	.venv/bin/python tools/demo.py --out out/demo $(ARGS)
+	.venv/bin/python -m tools.demo --out out/demo $(ARGS)
 
 test: export OMP_NUM_THREADS := 1
 test: .venv/.ready ## run the tests; STRIATE_DATA names the folder of real data, where there is one

@@ -1,6 +1,6 @@
 """Probes cut into rows and answers joined again: how drivers share, split and pad passes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -43,11 +43,11 @@ def _joined(parts: Sequence[Tensor | None]) -> Tensor | None:
 
 
 class Chunks:
-    """Answers through passes of exactly `rows` rows, filled up with copies, so that the company of a row cannot change a bit.
+    """Answers through passes of exactly `rows` rows of one probe, filled up with copies, so that no company can change a bit.
 
-    The order in which a library adds up may depend on the shape of a pass, but not on the other rows' values: with one shape
-    for all passes a row's answer is the same whatever it shares a chunk with. Each chunk holds rows of one kind of probe; a probe
-    that may not be split has a pass of its own.
+    How a library adds up may depend on the shape of a pass and on a row's place in it, but not on the values of the other
+    rows. So all passes have one shape, and row i of a probe has the place i modulo `rows`: whoever cuts a probe cuts it at
+    multiples of that. A probe that may not be split has a pass of its own.
     """
 
     def __init__(self, network: Oracle, rows: int) -> None:
@@ -55,43 +55,13 @@ class Chunks:
 
     def answer(self, probes: Sequence[Probe]) -> list[Answer]:
         """Answer like the network itself, row by row."""
-        parts: dict[int, list[Answer]] = {number: [] for number in range(len(probes))}
-        for kin in _kinds(probes):
-            if not probes[kin[0]].splittable:  # a kind of its own
-                parts[kin[0]] = self.network.answer([probes[kin[0]]])
-                continue
-            for chunk in self._chunks([(number, len(probes[number].images)) for number in kin]):
-                asked = [cut(probes[number], low, high) for number, low, high in chunk]
-                missing = self.rows - sum(len(p.images) for p in asked)
-                filling = [pad(asked[0], missing)] if missing else []
-                answers = self.network.answer(asked + filling)
-                for (number, _, _), answer in zip(chunk, answers, strict=False):
-                    parts[number].append(answer)
-        return [join(parts[number]) for number in range(len(probes))]
+        return [self._whole(probe) for probe in probes]
 
-    def _chunks(self, sizes: list[tuple[int, int]]) -> Iterator[list[tuple[int, int, int]]]:
-        """Fills chunks with (number, low, high) from probes of given (number, rows), in order."""
-        chunk: list[tuple[int, int, int]] = []
-        space = self.rows
-        for number, rows in sizes:
-            low = 0
-            while low < rows:
-                high = min(rows, low + space)
-                chunk.append((number, low, high))
-                space -= high - low
-                low = high
-                if not space:
-                    yield chunk
-                    chunk, space = [], self.rows
-        if chunk:
-            yield chunk
+    def _whole(self, probe: Probe) -> Answer:
+        if not probe.splittable:
+            return self.network.answer([probe])[0]
+        return join([self._chunk(cut(probe, low, low + self.rows)) for low in range(0, len(probe.images), self.rows)])
 
-
-def _kinds(probes: Sequence[Probe]) -> list[list[int]]:
-    """Numbers of the probes, by what they ask for."""
-    kinds: dict[object, list[int]] = {}
-    for number, p in enumerate(probes):
-        objective = p.objective and (p.objective.score, p.objective.layers)
-        alone = None if p.splittable else number
-        kinds.setdefault((objective, p.differentiates, p.logits, p.layers, p.redirect, alone), []).append(number)
-    return list(kinds.values())
+    def _chunk(self, probe: Probe) -> Answer:
+        missing = self.rows - len(probe.images)
+        return self.network.answer([probe, pad(probe, missing)] if missing else [probe])[0]

@@ -14,7 +14,7 @@ Generators = Sequence[np.random.Generator]
 
 def generators(seed: int, first: int, count: int) -> list[np.random.Generator]:
     """Generators of the absolute rows first to first + count - 1 under `seed`, both at least 0."""
-    return [np.random.default_rng([seed, row]) for row in range(first, first + count)]
+    return [np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(row,))) for row in range(first, first + count)]
 
 
 def normal(rows: Generators, shape: Sequence[int], like: Tensor) -> Tensor:

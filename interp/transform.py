@@ -39,11 +39,12 @@ class Jiggle:
 
     def __call__(self, images: Tensor, rows: Generators) -> Tensor:
         """Views (B, C, H, W) of images (B, C, H, W), differentiable."""
-        amounts = uniform(rows, (4,), images)  # (B, 4): turn, scale, shift down, shift right
+        amounts = uniform(rows, (4,), images)  # (B, 4): turn, scale, shift right, shift down
         angle = amounts[:, 0] * math.radians(self.turn)
         zoom = 1 + amounts[:, 1] * self.scale
         cos, sin = angle.cos() / zoom, angle.sin() / zoom
-        right, down = (amounts[:, 2:] * 2 * self.shift).unbind(1)  # affine_grid measures the image from -1 to 1
-        matrix = torch.stack([torch.stack([cos, -sin, right], 1), torch.stack([sin, cos, down], 1)], 1)  # (B, 2, 3)
+        right, down = (amounts[:, 2:] * 2 * self.shift).unbind(1)  # affine_grid measures each side from -1 to 1
+        aspect = images.shape[2] / images.shape[3]
+        matrix = torch.stack([torch.stack([cos, -sin * aspect, right], 1), torch.stack([sin / aspect, cos, down], 1)], 1)  # (B, 2, 3)
         grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
         return F.grid_sample(images - 0.5, grid, align_corners=False) + 0.5

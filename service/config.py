@@ -24,8 +24,18 @@ def _listed(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+def _square(value: object) -> object:
+    """One number as both height and width."""
+    return (value, value) if isinstance(value, int) else value
+
+
+_Extent = Annotated[int, Field(ge=1, le=4096)]
+
+
 class ModelTable(BaseModel):
     """A user's own network: a `[models.NAME]` table of the settings file.
+
+    What is left out beside an architecture is taken from its own settings. Relative paths start at the settings file's folder.
 
     Attributes:
         factory: "module:function", called without arguments for the module; found on the server's own Python path.
@@ -33,7 +43,7 @@ class ModelTable(BaseModel):
         weights: a .safetensors or .pth file; none: the factory's module has its own, or the architecture's published ones.
         size: input pixels, one number or [height, width].
         channels: of the input, 1 or 3.
-        resize: pixels of the short side before the centre crop; default: the smaller of height and width.
+        resize: pixels of the short side before the centre crop; default: the larger of height and width.
         labels: class names, or a text file with one a line.
     """
 
@@ -43,11 +53,11 @@ class ModelTable(BaseModel):
     architecture: str | None = None
     weights: Path | None = None
     mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
-    size: int | tuple[int, int] | None = None
-    channels: Literal[1, 3] = 3
-    resize: int | None = Field(None, ge=1)
-    interpolation: Literal["nearest", "bilinear", "bicubic"] = "bilinear"
+    std: tuple[Annotated[float, Field(gt=0)], ...] | None = None
+    size: Annotated[tuple[_Extent, _Extent], BeforeValidator(_square)] | None = None
+    channels: Literal[1, 3] | None = None
+    resize: int | None = Field(None, ge=1, le=8192)
+    interpolation: Literal["nearest", "bilinear", "bicubic"] | None = None
     labels: tuple[str, ...] | Path | None = None
 
     @model_validator(mode="after")
@@ -56,11 +66,10 @@ class ModelTable(BaseModel):
             raise ValueError("must have either factory or architecture")
         if self.factory is not None and (self.size is None or self.mean is None or self.std is None):
             raise ValueError("a factory needs size, mean and std beside it")
+        channels = self.channels or (len(self.mean) if self.mean and self.factory else None)
         for name, values in (("mean", self.mean), ("std", self.std)):
-            if values is not None and len(values) != self.channels:
-                raise ValueError(f"{name} must have one value for each of the {self.channels} channels")
-        if self.std is not None and min(self.std) <= 0:
-            raise ValueError("std must be above 0")
+            if values is not None and channels is not None and len(values) != channels:
+                raise ValueError(f"{name} must have one value for each of the {channels} channels")
         return self
 
 

@@ -176,7 +176,7 @@ class Engine:
         self.ticks += 1
         started = time.monotonic()
         leading = leader(self._running, self.ticks)
-        pieces = shares(self._running, leading, self._limit(leading))
+        pieces = shares(self._running, leading, self._limit(leading), self._chunk)
         self._answer(pieces)
         self._metrics.tick_seconds.observe(time.monotonic() - started)
         self._metrics.tick_rows.observe(sum(p.high - p.low for p in pieces))
@@ -217,9 +217,11 @@ class Engine:
         self._metrics.out_of_memory.inc()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        if len(pieces) == 1 and (rows == 1 or not pieces[0].job.splittable):
-            self._fail(pieces[0].job, OutOfMemory(f"{rows} rows that cannot be split do not fit into the device's memory"))
-        self._limits[pieces[0].job.model.network] = max(1, rows // 2)
+        job = pieces[0].job
+        smallest = self._chunk if job.deterministic else 1
+        if len(pieces) == 1 and (rows <= smallest or not job.splittable):
+            self._fail(job, OutOfMemory(f"a pass of {rows} rows, which cannot be split, does not fit into the device's memory"))
+        self._limits[job.model.network] = max(1, rows // 2)
 
     def _recover(self, network: Network) -> None:
         limit = self._limits.pop(network, self._tick_rows)

@@ -15,7 +15,7 @@ from service import jobs, operations
 from service.datasets import DatasetError, UnknownDataset
 from service.images import BadImage
 from service.index import IndexMissing
-from service.zoo import ModelBusy, ModelError, UnknownModel
+from service.zoo import ModelBusy, ModelError, UnknownModel, UnknownWeights
 
 DOMAIN = "striate"
 MOST_TEXT = 1024  # characters of a message: details of more than about 8 KB would turn into RESOURCE_EXHAUSTED
@@ -52,6 +52,7 @@ _TABLE: dict[type[BaseException], Row] = {
     operations.OperationRunning: Row(grpc.StatusCode.FAILED_PRECONDITION, "OPERATION_RUNNING"),
     operations.TooManyOperations: Row(grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_OPERATIONS"),
     operations.ShuttingDown: Row(grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN"),
+    UnknownWeights: Row(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD"),
     ModelBusy: Row(grpc.StatusCode.FAILED_PRECONDITION, "MODEL_BUSY"),
     ModelError: Row(grpc.StatusCode.FAILED_PRECONDITION, "MODEL_NOT_LOADABLE"),
     jobs.QueueFull: Row(grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL"),
@@ -78,7 +79,7 @@ def status_of(error: BaseException, request_id: str) -> status_pb2.Status:
     if nearest:
         metadata["nearest"] = ", ".join(nearest)
     details: list[Message] = [error_details_pb2.ErrorInfo(reason=row.reason, domain=DOMAIN, metadata=metadata)]
-    if isinstance(error, InvalidField | BadImage):
+    if isinstance(error, InvalidField | BadImage | UnknownWeights | operations.InvalidListing):
         field = getattr(error, "field", "images")
         violation = error_details_pb2.BadRequest.FieldViolation(field=field, description=_short(getattr(error, "description", str(error))))
         details.append(error_details_pb2.BadRequest(field_violations=[violation]))

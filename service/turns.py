@@ -23,21 +23,27 @@ def leader(running: Iterable[Job[Any]], tick: int) -> Job[Any]:
     return min(batch if batch_leads else interactive, key=lambda job: job.served)
 
 
-def shares(running: Iterable[Job[Any]], leading: Job[Any], space: int) -> list[Piece]:
-    """The rows of a pass of `space` rows: the leader's and those of its company, shared out evenly."""
+def shares(running: Iterable[Job[Any]], leading: Job[Any], rows: int, chunk: int) -> list[Piece]:
+    """The rows of a pass of at most `rows`: the leader's and those of its company, shared out evenly.
+
+    Deterministic jobs share in whole chunks of `chunk` rows, see `interp.rows.Chunks`.
+    """
+    grain = chunk if leading.deterministic else 1
+    space = max(1, rows // grain)  # what follows counts in grains
     company = [job for job in running if job.pending and job.company() == leading.company()]
     pieces = []
     if not leading.splittable:
         pieces.append(Piece(leading, 0, leading.pending))
-        space -= leading.pending
+        space -= -(-leading.pending // grain)
     # Batch rows would slow an interactive pass down, while interactive rows are welcome in a batch pass.
     for priority in dict.fromkeys((leading.priority, Priority.INTERACTIVE)):
         crowd = [job for job in company if job.priority is priority and (job is not leading or job.splittable)]
         crowd = sorted(crowd, key=lambda job: job.served)[: max(0, space)]
         crowd.sort(key=lambda job: job.pending)  # small jobs first: what they leave over is shared by the large
         for place, job in enumerate(crowd):
-            share = min(job.pending, space // (len(crowd) - place))
-            if job.splittable or share == job.pending:
-                pieces.append(Piece(job, job.answered, job.answered + share))
+            wanted = -(-job.pending // grain)
+            share = min(wanted, space // (len(crowd) - place))
+            if job.splittable or share == wanted:
+                pieces.append(Piece(job, job.answered, job.answered + min(job.pending, share * grain)))
                 space -= share
     return pieces

@@ -97,7 +97,7 @@ def images(batch: types_pb2.ImageBatch, preprocessing: Preprocessing) -> Tensor:
         raise InvalidField("images.tensor.shape", "must have four extents: (N, H, W, C) uint8 or (N, C, H, W) float32")
     _count(len(pixels))
     if pixels.dtype == np.uint8:
-        return _from_uint8(pixels.astype(np.uint8, copy=False), preprocessing)
+        return torch.from_numpy(preprocessing.from_array(pixels)).float() / 255
     return _from_float(pixels, preprocessing)
 
 
@@ -119,12 +119,6 @@ class InvalidImage(BadImage):
     def __init__(self, field: str, description: str) -> None:
         self.field, self.description = field, description
         super().__init__(f"{field}: {description}")
-
-
-def _from_uint8(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> Tensor:
-    if pixels.shape[3] not in (1, 3) or not all(pixels.shape):
-        raise InvalidField("images.tensor.shape", f"is {pixels.shape}, must be (N, H, W, C) with C 1 or 3")
-    return torch.from_numpy(preprocessing.from_array(pixels)).float() / 255
 
 
 def _from_float(pixels: NDArray[np.generic], preprocessing: Preprocessing) -> Tensor:

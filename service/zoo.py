@@ -1,46 +1,264 @@
-"""temporary"""
-import contextlib, hashlib, threading
-from dataclasses import dataclass
-from pathlib import Path
-import torch
-from safetensors.torch import load_file
-from interp.architectures import *
-from interp.network import Network
-from interp.describe import describe
-from service.images import Preprocessing
+"""The models in memory: loaded once however often asked for, kept while they are used, and really gone when unloaded."""
 
-class UnknownModel(LookupError):
-    def __init__(self, name, names=()):
-        import difflib
-        self.nearest=difflib.get_close_matches(name,names,n=3,cutoff=.5); super().__init__(f"no model is called {name!r}; did you mean {', '.join(self.nearest)}?")
-class ModelBusy(RuntimeError): pass
-class ModelError(RuntimeError): pass
+import ctypes
+import gc
+import hashlib
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from interp.ascent import Probe
+from interp.describe import LayerInfo, describe
+from interp.network import Network
+from interp.objective import cross_entropy
+from service.catalogue import RANDOM, Blueprint, Catalogue, UnknownModel, UnknownWeights
+from service.checkpoints import ModelError
+from service.config import ModelTable
+from service.images import Preprocessing
+from service.initialization import randomize
+
+__all__ = ["HostedModel", "ModelBusy", "ModelError", "ModelZoo", "UnknownModel", "UnknownWeights"]
+
+T = TypeVar("T")
+
+
+class ModelBusy(RuntimeError):
+    """A model cannot be unloaded now: it is being loaded, or jobs use it."""
+
+
+class OnDevice(Protocol):
+    """Queues a call for the thread that owns the device."""
+
+    def __call__(self, call: Callable[[], T], /) -> "Future[T]": ...
+
+
+@dataclass(frozen=True, eq=False)
+class HostedModel:
+    """A model that serves.
+
+    Attributes:
+        architecture: its name, or the "module:function" of a settings table.
+        weights: where they came from: "embedded", "random", torchvision's name, a file name, or "factory".
+        digest: SHA-256 of architecture, preprocessing and weights, 64 hexadecimal digits.
+        classes: names in the order of the logits.
+        parameters: their number.
+        memory_bytes: of parameters and buffers.
+        bytes_per_row: that a forward and backward pass takes for one image, measured.
+    """
+
+    name: str
+    network: Network
+    architecture: str
+    weights: str
+    digest: str
+    preprocessing: Preprocessing
+    classes: tuple[str, ...]
+    layers: list[LayerInfo]
+    parameters: int
+    memory_bytes: int
+    bytes_per_row: int
+
 
 @dataclass(eq=False)
-class HostedModel:
-    name: str; network: Network; architecture: str; weights: str; digest: str; preprocessing: Preprocessing; classes: tuple; layers: list; parameters: int; memory_bytes: int; bytes_per_row: int
+class _Slot:
+    weights: str  # as asked for
+    model: "Future[HostedModel]" = field(default_factory=Future)
+    users: int = 0
 
-C10=("airplane","automobile","bird","cat","deer","dog","frog","horse","ship","truck")
+
 class ModelZoo:
-    def __init__(self, weights_dir, models, run, device):
-        self._m={}; self._wd=weights_dir; self._run=run; self._d=device
-    def available(self): return ["cifar10-plain","cifar10-robust","digits-lenet5","cifar_resnet20"]
-    def loading(self): return []
-    def loaded(self): return list(self._m.values())
-    def get(self,name):
-        if name not in self._m: raise UnknownModel(name, list(self._m))
-        return self._m[name]
-    @contextlib.contextmanager
-    def use(self,name): yield self.get(name)
-    def unload(self,name): self.get(name); del self._m[name]
-    def load(self,name,weights=""):
-        if name in self._m: return self._m[name]
-        if name=="digits-lenet5": m=LeNet5(); pre=Preprocessing(1,32,32,32,"bilinear",(.5,),(.5,)); cl=tuple("0123456789"); w=Path(__file__).parent/"weights"/f"{name}.safetensors"
-        elif name=="cifar_resnet20": m=CifarResNet(20); pre=Preprocessing(3,32,32,32,"bilinear",(.485,.456,.406),(.229,.224,.225)); cl=C10; w=Path(self._wd)/f"{name}.safetensors"
-        else: m=CifarTwin(); pre=Preprocessing(3,32,32,32,"bilinear",(0.4914, 0.4822, 0.4465),(0.2470, 0.2435, 0.2616)); cl=C10; w=Path(__file__).parent/"weights"/f"{name}.safetensors"
-        if w.exists(): m.load_state_dict(load_file(w))
-        n=self._run(lambda: Network(m,(pre.channels,pre.height,pre.width),pre.mean,pre.std,self._d)).result()
-        layers=self._run(lambda: describe(n)).result()
-        p=sum(x.numel() for x in m.parameters())
-        self._m[name]=HostedModel(name,n,type(m).__name__,"file",hashlib.sha256(str(p).encode()).hexdigest(),pre,cl,layers,p,4*p,2**20)
-        return self._m[name]
+    """Loads, lends and unloads models by name; all methods may be called from any thread but the device's own.
+
+    Args:
+        weights_dir: see `Catalogue`.
+        models: the settings' own models by name.
+        run: queues calls for the device's thread; downloads and files are read on the caller's.
+    """
+
+    def __init__(
+        self,
+        weights_dir: Path | None,
+        models: Mapping[str, ModelTable],
+        run: OnDevice,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self._catalogue = Catalogue(weights_dir, models)
+        self._run, self._device, self._dtype = run, torch.device(device), dtype
+        self._slots: dict[str, _Slot] = {}
+        self._lock = threading.Lock()
+
+    def available(self) -> tuple[str, ...]:
+        """All names that can be loaded, in order."""
+        return self._catalogue.names
+
+    def loading(self) -> list[str]:
+        """Names of the models that are being loaded."""
+        with self._lock:
+            return sorted(name for name, slot in self._slots.items() if not slot.model.done())
+
+    def loaded(self) -> list[HostedModel]:
+        """The models that serve, in name order."""
+        with self._lock:
+            return [slot.model.result() for _, slot in sorted(self._slots.items()) if slot.model.done()]
+
+    def load(self, name: str, weights: str = "") -> HostedModel:
+        """Load and warm up a model, or wait for and return it if it is loaded already with the same weights.
+
+        Args:
+            weights: "" or "default", "random", or a name of torchvision's.
+
+        Raises:
+            UnknownModel, UnknownWeights: there is nothing of that name.
+            ModelError: it cannot be loaded, or is loaded with other weights.
+        """
+        weights = "" if weights == "default" else weights
+        with self._lock:
+            slot, is_new = self._slots.get(name), name not in self._slots
+            if slot is None:
+                slot = self._slots[name] = _Slot(weights)
+        if not is_new:
+            model = slot.model.result()
+            if weights not in (slot.weights, model.weights):
+                raise ModelError(f"{name} is loaded with weights {model.weights!r}; unload it first")
+            return model
+        try:
+            model = self._host(name, weights)
+        except BaseException as error:
+            with self._lock:
+                del self._slots[name]
+            slot.model.set_exception(error)
+            raise
+        slot.model.set_result(model)
+        return model
+
+    def get(self, name: str) -> HostedModel:
+        """The model of that name. Raises UnknownModel if it does not serve."""
+        with self._lock:
+            return self._serving(name).model.result()
+
+    @contextmanager
+    def use(self, name: str) -> Iterator[HostedModel]:
+        """Lend a model, which cannot be unloaded meanwhile. Raises UnknownModel if it does not serve."""
+        with self._lock:
+            slot = self._serving(name)
+            slot.users += 1
+        try:
+            yield slot.model.result()
+        finally:
+            with self._lock:
+                slot.users -= 1
+
+    def unload(self, name: str) -> int:
+        """Let go of a model and return the bytes of its weights.
+
+        Raises:
+            UnknownModel: it is not loaded.
+            ModelBusy: it is being loaded, or somebody uses it.
+        """
+        with self._lock:
+            if name in self._slots and not self._slots[name].model.done():
+                raise ModelBusy(f"{name} is being loaded; try again when it serves")
+            slot = self._serving(name)
+            if slot.users:
+                raise ModelBusy(f"{name} is in use by {slot.users} calls; cancel them or try again later")
+            del self._slots[name]
+        freed = slot.model.result().memory_bytes
+        del slot
+        _give_back_memory()
+        return freed
+
+    def _serving(self, name: str) -> _Slot:
+        slot = self._slots.get(name)
+        if slot is not None and slot.model.done():
+            return slot
+        if slot is not None:
+            raise UnknownModel(name, (), f"the model {name!r} is still being loaded")
+        if name in self._catalogue.names:
+            raise UnknownModel(name, (), f"the model {name!r} is not loaded")
+        raise UnknownModel(name, {*self._slots, *self._catalogue.names})
+
+    def _host(self, name: str, weights: str) -> HostedModel:
+        plan = self._catalogue.blueprint(name, weights)
+        module = plan.build()
+        seen = plan.preprocessing
+
+        def run(call: Callable[[], T]) -> T:
+            return self._run(lambda: _explained(name, seen.shape, call)).result()
+
+        if plan.weights == RANDOM:
+            run(lambda: randomize(module, seen.shape, seen.mean, seen.std))
+        digest = _digest(module, plan)
+        network = run(lambda: Network(module, seen.shape, seen.mean, seen.std, self._device, self._dtype))
+        tensors = [*network.module.parameters(), *network.module.buffers()]
+        return HostedModel(
+            name=name,
+            network=network,
+            architecture=plan.architecture,
+            weights=plan.weights,
+            digest=digest,
+            preprocessing=seen,
+            classes=_class_names(name, plan.classes, network.classes),
+            layers=run(lambda: describe(network)),
+            parameters=sum(p.numel() for p in network.module.parameters()),
+            memory_bytes=sum(t.nbytes for t in tensors),
+            bytes_per_row=run(lambda: _warm_up(network)),
+        )
+
+
+def _explained(name: str, shape: tuple[int, int, int], call: Callable[[], T]) -> T:
+    try:
+        return call()
+    except Exception as error:  # noqa: BLE001 - a user's own network may raise anything
+        size = " x ".join(map(str, shape))
+        raise ModelError(f"{name} does not run on one image of {size} (channels, height, width): {error}") from error
+
+
+def _class_names(name: str, classes: tuple[str, ...], logits: int) -> tuple[str, ...]:
+    if classes and len(classes) != logits:
+        raise ModelError(f"{name} has {logits} classes, but {len(classes)} labels are given")
+    return classes or tuple(f"class {i}" for i in range(logits))
+
+
+def _digest(module: nn.Module, plan: Blueprint) -> str:
+    digest = hashlib.sha256(json.dumps([plan.architecture, asdict(plan.preprocessing)], sort_keys=True).encode())
+    for key, tensor in sorted(module.state_dict().items()):
+        digest.update(json.dumps([key, str(tensor.dtype), list(tensor.shape)]).encode())
+        digest.update(memoryview(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()))
+    return digest.hexdigest()
+
+
+def _warm_up(network: Network) -> int:
+    """Run one image forward and backward, and return the bytes that this took beside the weights."""
+    weights = {t.untyped_storage().data_ptr() for t in (*network.module.parameters(), *network.module.buffers())}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    image = torch.full((1, *network.shape), 0.5, device=network.device, dtype=network.dtype)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        network.answer([Probe(image, cross_entropy(torch.zeros(1, dtype=torch.int64, device=network.device)))])
+    # The backward pass holds the gradients of a layer's output and input beside what the forward pass kept.
+    return sum(kept.values()) + 2 * max(kept.values(), default=0) + image.nbytes
+
+
+def _give_back_memory() -> None:
+    """Return what nobody refers to any more to the device and to the operating system."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc keeps freed pages otherwise
+    if trim is not None:
+        trim(0)

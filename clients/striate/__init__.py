@@ -4,7 +4,7 @@
 
     with striate.connect("localhost:50051") as service:
         net = service.model("cifar10-plain")
-        net.visualize("stem:7").save("unit.png")
+        net.visualize("layer2.0:7").save("unit.png")
 """
 
 from typing import Any

@@ -78,7 +78,7 @@ class AttackResult:
     @property
     def robust_accuracy(self) -> float:
         """Share of the images on which the attack did not succeed, 0 to 1."""
-        return float(1 - self.succeeded.mean())
+        return float((~self.succeeded).mean())
 
     @property
     def clean_accuracy(self) -> float:
@@ -88,7 +88,7 @@ class AttackResult:
     @property
     def noise_robust_accuracy(self) -> float | None:
         """Share of the images on which random noise did not succeed, 0 to 1; None without the noise control."""
-        return None if self.noise_succeeded is None else float(1 - self.noise_succeeded.mean())
+        return None if self.noise_succeeded is None else float((~self.noise_succeeded).mean())
 
     @property
     def image(self) -> Image:

@@ -123,4 +123,5 @@ def exemplars(
             "files": [str(file) for file in files],
             "provenance": asdict(found.provenance),
         })  # fmt: skip
-        screen.table(columns, ([getattr(exemplar, name) for name in columns] for exemplar in found))
+        rows = ((e.id, e.name, f"{e.activation:.4g}", e.position, e.box, e.label, e.label_name) for e in found)
+        screen.table(columns, rows)

@@ -135,8 +135,15 @@ def operations(
             service.operation(name).cancel()
         found = service.operations() if name is None else [service.operation(name)]
         screen.result({"operations": [_operation(operation) for operation in found]})
-        rows = ((*_operation(operation).values(),) for operation in found)
+        rows = ((o.name, "yes" if o.done else "no", _progress(o), o.error) for o in found)
         screen.table(("operation", "done", "progress", "error"), rows)
+
+
+def _progress(operation: Operation) -> str:
+    progress = operation.metadata
+    if not isinstance(progress, IndexProgress):
+        return ""
+    return f"index {progress.model} on {progress.dataset}: {progress.images_done} of {progress.images_total} images"
 
 
 def _operation(operation: Operation) -> dict[str, Any]:

@@ -144,8 +144,9 @@ def session(server: str, timeout: float | None, as_json: bool) -> Iterator[tuple
         raise typer.Exit(INTERRUPTED) from None
 
 
-def fraction(text: str) -> float:
-    """The number in "8/255" or "0.03"."""
+def fraction(value: str | float) -> float:
+    """The number in "8/255" or "0.03"; a number, as defaults are, stays itself."""
+    text = str(value)
     above, slash, below = text.partition("/")
     try:
         return float(above) / float(below) if slash else float(text)

@@ -13,7 +13,7 @@ from types import FrameType
 def held() -> Iterator[None]:
     """Within the block Ctrl-C waits; it takes effect when the block has ended.
 
-    gRPC starts a call in Python code: an interrupt in its midst would leave the call running on the server, with nobody who could cancel it.
+    gRPC starts a call in Python code: an interrupt in its midst would leave the call running on the server, and nobody could cancel it.
     """
     before = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or before is None:

@@ -44,7 +44,6 @@ class ModelHandlers(model_pb2_grpc.ModelServiceServicer):
     async def UnloadModel(self, request: model_pb2.UnloadModelRequest, context: Context) -> model_pb2.UnloadModelResponse:
         """Refused while jobs use the model."""
         name = wire.required("model", request.model)
-        freed = self._house.zoo.get(name).memory_bytes
-        await asyncio.to_thread(self._house.zoo.unload, name)
+        freed = await asyncio.to_thread(self._house.zoo.unload, name)
         await self._on_change(name, False)
         return model_pb2.UnloadModelResponse(freed_bytes=freed)

@@ -5,14 +5,14 @@ from collections.abc import Iterator
 import pytest
 
 import striate
-from tests.client import fakes
+from tests.client import fakes, servicers
 
 
 @pytest.fixture
 def fake() -> Iterator[fakes.Fake]:
     """A running fake server that is told what to do through this object."""
     fake = fakes.Fake()
-    server = fakes.serve(fake)
+    server = servicers.serve(fake)
     yield fake
     server.stop(None).wait()
 

@@ -45,7 +45,11 @@ def test_ctrl_c_cancels_on_the_server(fake: Fake, net: striate.Model, call: Call
 
 def test_ctrl_c_in_a_progress_callback_cancels_on_the_server(fake: Fake, net: striate.Model) -> None:
     ended = threading.Event()
-    fake.on_call = lambda method, context: context.add_callback(ended.set) and None
+
+    def note_end(method: str, context: grpc.ServicerContext) -> None:
+        context.add_callback(ended.set)
+
+    fake.on_call = note_end
 
     def interrupt(progress: striate.Progress) -> None:
         raise KeyboardInterrupt
@@ -118,7 +122,7 @@ def test_a_full_queue_is_retried_after_the_time_that_the_server_names(fake: Fake
     fake.failures.extend([failure(Code.RESOURCE_EXHAUSTED, "full", reason("QUEUE_FULL"), pushback=300)] * 2)
     began = time.monotonic()
     assert [model.name for model in service.models()] == ["tiny"]
-    assert time.monotonic() - began > 0.6  # by itself it would wait at most 0.1 s and 0.2 s
+    assert time.monotonic() - began > 0.6  # a slow machine only adds to it; by itself it would wait at most 0.1 s and 0.2 s
     assert len(fake.calls) == 3
     assert len({seen.metadata["x-request-id"] for seen in fake.calls}) == 1
     assert [seen.metadata.get("grpc-previous-rpc-attempts") for seen in fake.calls[1:]] == ["1", "2"]
@@ -172,7 +176,7 @@ def test_version_of_the_server(service: striate.Service) -> None:
 def test_ctrl_c_on_the_command_line(fake: Fake) -> None:
     started = threading.Event()
     cancelled = block(fake, started.set)
-    command = [Path(sys.executable).with_name("striate"), "models", "--server", fake.target]
+    command = [str(Path(sys.executable).with_name("striate")), "models", "--server", fake.target]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         assert started.wait(LONG)

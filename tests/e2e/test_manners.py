@@ -150,7 +150,7 @@ def test_bombs_and_foreign_files_are_refused(tmp_path: Path) -> None:
     Image.new("L", (8, 8)).save(gif, "GIF")
     with started(tmp_path) as (_, target), striate.connect(target, timeout=30) as service:
         net = service.model(NAME)
-        for data, words in ((bomb.getvalue(), "pixels"), (gif.getvalue(), "not a PNG"), (b"\x80\x04N.", "not a PNG")):
+        for data, words in ((bomb.getvalue(), "pixels"), (gif.getvalue(), "no readable PNG"), (b"\x80\x04N.", "no readable PNG")):
             with pytest.raises(striate.BadImage, match=words):
                 net.classify(data)
 

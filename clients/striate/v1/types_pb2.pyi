@@ -118,7 +118,7 @@ class ImageBatch(_message.Message):
 
     @_builtins.property
     def tensor(self) -> Global___Tensor:
-        """(N, H, W, C) uint8 of any size, treated like decoded images; or (N, C, H, W) float32 in [0, 1] of exactly the
+        """(N, H, W, C) uint8 of any size, C 1, 3 or 4 (with alpha), treated like decoded images; or (N, C, H, W) float32 in [0, 1] of exactly the
         network's input shape, taken as it is.
         """
 

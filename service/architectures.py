@@ -1,0 +1,137 @@
+"""The networks that are known by name, and where their published weights, preprocessing and class names come from."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+import torchvision
+from torch import nn
+from torchvision.models import WeightsEnum
+
+from interp.architectures import CifarResNet, CifarTwin, LeNet5
+from service.checkpoints import ModelError, fetch
+from service.datasets.classes import CIFAR10, DIGITS
+from service.images import Preprocessing
+
+EMBEDDED_WEIGHTS = Path(__file__).parent / "weights"
+
+_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_CIFAR = Preprocessing(3, 32, 32, 32, "bilinear", _IMAGENET_MEAN, _IMAGENET_STD)
+_TWINS = Preprocessing(3, 32, 32, 32, "bilinear", (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
+_DIGITS = Preprocessing(1, 32, 32, 32, "bilinear", (0.5,), (0.5,))
+# The network was trained on pixels of 0 to 255, less 117.
+_INCEPTIONV1 = Preprocessing(3, 224, 224, 224, "bilinear", (117 / 255,) * 3, (1 / 255,) * 3)
+_TRANSFORMERS = ("vit_", "swin_", "maxvit_")
+
+
+@dataclass(frozen=True)
+class Published:
+    """Weights that somebody has published for an architecture.
+
+    Attributes:
+        name: what ModelInfo calls them.
+        preprocessing, classes: those that the weights were trained for; no classes if they are not known.
+        file: where the state dict is, once downloaded into the given folder; raises ModelError. None: nobody published any.
+    """
+
+    name: str
+    preprocessing: Preprocessing
+    classes: tuple[str, ...]
+    file: Callable[[Path], Path] | None = None
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network by name; `build(classes)` makes it with that many logits, or with its own number for None."""
+
+    name: str
+    build: Callable[[int | None], nn.Module]
+    published: Published  # by default
+    others: Mapping[str, Callable[[], Published]]  # by name
+
+
+def names() -> tuple[str, ...]:
+    """All names that `architecture` knows."""
+    models = torchvision.models.list_models(module=torchvision.models)
+    return (*_BUILT_IN, *(name for name in models if not name.startswith(_TRANSFORMERS)))
+
+
+def architecture(name: str) -> Architecture | None:
+    """The architecture of that name; None if there is none."""
+    if name in _BUILT_IN:
+        build, published = _BUILT_IN[name]
+        return Architecture(name, build, published, {})
+    return _of_torchvision(name) if name in names() else None
+
+
+def _of_torchvision(name: str) -> Architecture:
+    weights = torchvision.models.get_model_weights(name)
+    others = {member: partial(_published, weights[member]) for member in weights.__members__}
+    return Architecture(name, partial(_build_torchvision, name), _published(weights.DEFAULT), others)
+
+
+def _build_torchvision(name: str, classes: int | None) -> nn.Module:
+    """Without the heads that only training uses, and with the input transform that the published weights imply."""
+    options: dict[str, object] = {} if classes is None else {"num_classes": classes}
+    if name in ("googlenet", "inception_v3"):
+        options |= {"transform_input": True, "init_weights": False}
+        options["aux_logits"] = name == "inception_v3"  # it cannot be built without
+    module: nn.Module = torchvision.models.get_model(name, weights=None, **options)
+    if name == "inception_v3":
+        module.aux_logits, module.AuxLogits = False, None  # type: ignore[assignment]
+    return module
+
+
+def _published(member: WeightsEnum) -> Published:
+    """What torchvision says of the weights that it publishes."""
+    seen = member.transforms()
+    crop, resize = seen.crop_size, seen.resize_size
+    preprocessing = Preprocessing(3, crop[0], crop[-1], resize[0], seen.interpolation.value, tuple(seen.mean), tuple(seen.std))
+    return Published(member.name, preprocessing, tuple(member.meta["categories"]), lambda folder: fetch(member.url, folder))
+
+
+def _inceptionv1(classes: int | None) -> nn.Module:
+    """lucent's network, whose softmax gives way to the logits before it."""
+    from lucent.modelzoo.inceptionv1 import InceptionV1
+
+    if classes not in (None, 1008):
+        raise ModelError(f"inceptionv1 has 1008 classes, not {classes}")
+    module: nn.Module = InceptionV1(pretrained=False, redirected_ReLU=False)
+    module.softmax2 = nn.Identity()
+    return module
+
+
+def _inceptionv1_file(folder: Path) -> Path:
+    from lucent.modelzoo.inceptionv1.InceptionV1 import model_urls
+
+    return fetch(model_urls["inceptionv1"], folder)
+
+
+def _embedded(name: str) -> Callable[[Path], Path]:
+    def file(_: Path) -> Path:
+        return EMBEDDED_WEIGHTS / f"{name}.safetensors"
+
+    return file
+
+
+def _cifar_resnet(depth: int, classes: int | None) -> nn.Module:
+    return CifarResNet(depth, classes or 10)
+
+
+_BUILT_IN: dict[str, tuple[Callable[[int | None], nn.Module], Published]] = {
+    "digits-lenet5": (lambda n: LeNet5(n or 10), Published("embedded", _DIGITS, DIGITS, _embedded("digits-lenet5"))),
+    **{
+        name: (lambda n: CifarTwin(n or 10), Published("embedded", _TWINS, CIFAR10, _embedded(name)))
+        for name in ("cifar10-plain", "cifar10-robust")
+    },
+    "lenet5": (lambda n: LeNet5(n or 10), Published("", _DIGITS, DIGITS)),
+    **{f"cifar_resnet{d}": (partial(_cifar_resnet, d), Published("", _CIFAR, CIFAR10)) for d in (20, 32, 44, 56, 110)},
+    "inceptionv1": (_inceptionv1, Published("published", _INCEPTIONV1, (), _inceptionv1_file)),
+}
+
+
+def download_folder(weights_dir: Path | None) -> Path:
+    """Where downloads are kept: the weights folder, else torch hub's."""
+    return weights_dir or Path(torch.hub.get_dir()) / "checkpoints"

@@ -1,0 +1,197 @@
+"""From a name, and the weights asked for, to the plan by which a model is made. Nothing but these names can be loaded."""
+
+import difflib
+import importlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from torch import nn
+
+from service import checkpoints
+from service.architectures import EMBEDDED_WEIGHTS, Architecture, Published, architecture, download_folder, names
+from service.checkpoints import ModelError
+from service.config import ModelTable
+from service.images import Preprocessing
+from service.initialization import Uninitialized
+
+RANDOM = "random"
+
+
+class UnknownModel(LookupError):
+    """There is no model of that name, or it is not loaded; `nearest` holds up to three names that look like it."""
+
+    def __init__(self, name: str, names: Iterable[str], message: str = "") -> None:
+        self.name = name
+        self.nearest = difflib.get_close_matches(name, list(names), n=3, cutoff=0.5)
+        hint = f"; did you mean {', '.join(self.nearest)}?" if self.nearest else ""
+        super().__init__((message or f"there is no model {name!r}") + hint)
+
+
+class UnknownWeights(ModelError):
+    """A model has no weights of that name; `nearest` holds all names that it has."""
+
+    field = "weights"
+
+    def __init__(self, model: str, weights: str, choices: Iterable[str]) -> None:
+        self.nearest = ["default", RANDOM, *choices]
+        super().__init__(f"{model} has no weights {weights!r}; it has {', '.join(self.nearest)}")
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """How a model is made.
+
+    Attributes:
+        build: makes the module, weights included unless they are `RANDOM`; reads files and may download, takes no device.
+        classes: names in the order of the logits; none if they are not known.
+        weights: where they come from: "embedded", "random", torchvision's name, a file name, or "factory".
+    """
+
+    architecture: str
+    build: Callable[[], nn.Module]
+    preprocessing: Preprocessing
+    classes: tuple[str, ...]
+    weights: str
+
+
+class Catalogue:
+    """Every name that can be loaded: the settings' tables first, then the embedded networks and the known architectures.
+
+    Args:
+        weights_dir: holds `<name>.safetensors` or `<name>.pth`, which go before published weights, and the downloads.
+        tables: the settings' own models by name.
+    """
+
+    def __init__(self, weights_dir: Path | None, tables: Mapping[str, ModelTable]) -> None:
+        self._weights_dir, self._tables = weights_dir, dict(tables)
+        self.names = tuple(sorted({*tables, *names()}))
+
+    def blueprint(self, name: str, weights: str = "") -> Blueprint:
+        """The plan for a model with the weights asked for: "" (the default ones), "random", or a name of torchvision's.
+
+        Raises:
+            UnknownModel: the name is not in `names`.
+            UnknownWeights: the model has none of that name.
+            ModelError: the settings' table does not make sense.
+        """
+        if name not in self.names:
+            raise UnknownModel(name, self.names)
+        if name in self._tables:
+            return self._own(name, self._tables[name], weights)
+        return self._known(name, weights)
+
+    def _known(self, name: str, weights: str) -> Blueprint:
+        known = _architecture(name)
+        published = _chosen(known, weights)
+        file = checkpoints.find(self._weights_dir, name) if weights == "" and published.name != "embedded" else None
+        return self._plan(known, published, file, weights)
+
+    def _plan(self, known: Architecture, published: Published, file: Path | None, weights: str, classes: int | None = None) -> Blueprint:
+        """A known architecture with its file of weights, else its published ones; `classes` if it has not its own number of them."""
+        build: Callable[[], nn.Module] = partial(_undrawn, known, classes)
+        if weights == RANDOM:
+            source = RANDOM
+        elif file is not None:
+            source, build = file.name, partial(_loaded, build, lambda: file)
+        elif published.file is not None:
+            source, build = published.name, partial(_loaded, build, partial(published.file, download_folder(self._weights_dir)))
+        else:
+            raise ModelError(
+                f"{known.name} has no published weights: put {known.name}.safetensors into the weights folder, or load it with random weights"
+            )
+        return Blueprint(known.name, build, published.preprocessing, published.classes, source)
+
+    def _own(self, name: str, table: ModelTable, weights: str) -> Blueprint:
+        """A model of the settings' own."""
+        labels = _labels(name, table)
+        if table.architecture is not None:
+            known = _architecture(table.architecture)
+            published = _chosen(known, weights)
+            own_number = len(labels) if labels and len(labels) != len(published.classes) else None
+            plan = self._plan(known, published, table.weights if weights == "" else None, weights, own_number)
+        else:
+            if weights not in ("", RANDOM):
+                raise UnknownWeights(name, weights, ())
+            plan = _made(name, table, weights)
+        return replace(plan, preprocessing=_preprocessing(name, table, plan.preprocessing), classes=labels or plan.classes)
+
+
+def _architecture(name: str) -> Architecture:
+    known = architecture(name)
+    if known is None:
+        raise UnknownModel(name, names(), f"there is no architecture {name!r}")
+    return known
+
+
+def _chosen(known: Architecture, weights: str) -> Published:
+    if weights in ("", RANDOM):
+        return known.published
+    if weights not in known.others:
+        raise UnknownWeights(known.name, weights, known.others)
+    return known.others[weights]()
+
+
+def _undrawn(known: Architecture, classes: int | None) -> nn.Module:
+    with Uninitialized():
+        return known.build(classes)
+
+
+def _loaded(build: Callable[[], nn.Module], file: Callable[[], Path]) -> nn.Module:
+    path = file()
+    module = build()
+    checkpoints.load(module, checkpoints.read(path), path.name)
+    return module
+
+
+def _made(name: str, table: ModelTable, weights: str) -> Blueprint:
+    """What the factory of a settings table makes, which holds its weights already unless the table names a file."""
+    assert table.factory and table.size and table.mean and table.std
+    build: Callable[[], nn.Module] = partial(_call_factory, name, table.factory)
+    source = "factory"
+    if weights == RANDOM:
+        source = RANDOM
+    elif table.weights is not None:
+        path = table.weights
+        source, build = path.name, partial(_loaded, build, lambda: path)
+    height, width = table.size
+    channels = table.channels or len(table.mean)
+    seen = Preprocessing(channels, height, width, max(height, width), "bilinear", table.mean, table.std)
+    return Blueprint(table.factory, build, seen, (), source)
+
+
+def _call_factory(name: str, factory: str) -> nn.Module:
+    module_name, _, function = factory.partition(":")
+    try:
+        module = getattr(importlib.import_module(module_name), function)()
+    except Exception as error:  # noqa: BLE001 - it is the user's own code
+        raise ModelError(f"models.{name}.factory {factory!r} failed: {type(error).__name__}: {error}") from error
+    if not isinstance(module, nn.Module):
+        raise ModelError(f"models.{name}.factory {factory!r} returned {type(module).__name__}, not a torch module")
+    return module
+
+
+def _preprocessing(name: str, table: ModelTable, base: Preprocessing) -> Preprocessing:
+    """The base, with what the table says put in its place."""
+    channels = table.channels or base.channels
+    given = {"mean": table.mean, "std": table.std, "interpolation": table.interpolation, "channels": table.channels}
+    if table.size is not None:
+        given |= {"height": table.size[0], "width": table.size[1], "resize": max(table.size)}
+    if table.resize is not None:
+        given["resize"] = table.resize
+    seen = replace(base, **{k: v for k, v in given.items() if v is not None})
+    for field in ("mean", "std"):
+        if len(getattr(seen, field)) != channels:
+            raise ModelError(f"models.{name}.{field} has {len(getattr(seen, field))} values for {channels} channels")
+    return seen
+
+
+def _labels(name: str, table: ModelTable) -> tuple[str, ...]:
+    if not isinstance(table.labels, Path):
+        return tuple(table.labels or ())
+    try:
+        lines = table.labels.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"models.{name}.labels: {table.labels} cannot be read: {error}") from error
+    return tuple(line.strip() for line in lines if line.strip())

@@ -1,0 +1,258 @@
+"""The services of the fake server."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from concurrent import futures
+from typing import Any
+
+import grpc
+import numpy as np
+from google.longrunning import operations_pb2, operations_pb2_grpc  # type: ignore[import-untyped, unused-ignore]
+from google.protobuf import empty_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from numpy.typing import NDArray
+from PIL import Image
+
+from striate.v1 import (
+    interpret_pb2,
+    interpret_pb2_grpc,
+    model_pb2,
+    model_pb2_grpc,
+    robustness_pb2,
+    robustness_pb2_grpc,
+    types_pb2,
+)
+from tests.client.fakes import (
+    CLASSES,
+    DATASET_SIZE,
+    DIGEST,
+    SHAPE,
+    Fake,
+    Seen,
+    adversarial,
+    failed,
+    failure,
+    favourite,
+    png,
+    reason,
+    request_id,
+    rows_of,
+    running,
+)
+
+
+class _Recorder(grpc.ServerInterceptor):
+    def __init__(self, fake: Fake) -> None:
+        self.fake = fake
+
+    def intercept_service(self, continuation: Any, details: Any) -> Any:
+        handler = continuation(details)
+        metadata = dict(details.invocation_metadata)
+
+        def before(request: Any, context: grpc.ServicerContext) -> None:
+            self.fake.calls.append(Seen(details.method.rpartition("/")[2], request, metadata))
+            if self.fake.failures:
+                self.fake.failures.popleft()(context)
+            self.fake.on_call(details.method, context)
+            context.set_trailing_metadata((("x-striate-version", "7.8.9"),))
+
+        def unary(request: Any, context: grpc.ServicerContext) -> Any:
+            before(request, context)
+            return handler.unary_unary(request, context)
+
+        def stream(request: Any, context: grpc.ServicerContext) -> Any:
+            before(request, context)
+            yield from handler.unary_stream(request, context)
+
+        wrap, call = (
+            (grpc.unary_stream_rpc_method_handler, stream) if handler.response_streaming else (grpc.unary_unary_rpc_method_handler, unary)
+        )
+        return wrap(call, handler.request_deserializer, handler.response_serializer)
+
+
+class _Models(model_pb2_grpc.ModelServiceServicer):
+    def ListModels(self, request: model_pb2.ListModelsRequest, context: Any) -> model_pb2.ListModelsResponse:
+        models = [tiny()]
+        if request.include_available:
+            models.append(model_pb2.ModelInfo(name="resnet18", state=model_pb2.MODEL_STATE_AVAILABLE, architecture="resnet18"))
+        return model_pb2.ListModelsResponse(models=models)
+
+    def GetModel(self, request: model_pb2.GetModelRequest, context: grpc.ServicerContext) -> model_pb2.GetModelResponse:
+        if request.model != "tiny":
+            failure(grpc.StatusCode.NOT_FOUND, "no model is called so; nearest: tiny", reason("MODEL_NOT_FOUND"))(context)
+        conv = model_pb2.Layer(name="stem", type="Conv2d", kernel=[3, 3], stride=[1, 1], padding=[1, 1], output_shape=[2, 4, 5])
+        conv.receptive_field.CopyFrom(model_pb2.ReceptiveField(height=3, width=3, jump_y=1, jump_x=1, offset_y=-1, offset_x=-1))
+        head = model_pb2.Layer(name="head", type="Linear", output_shape=[4], parameters=164, multiply_adds=160)
+        return model_pb2.GetModelResponse(model=tiny(), layers=[conv, head])
+
+    def LoadModel(self, request: model_pb2.LoadModelRequest, context: Any) -> model_pb2.LoadModelResponse:
+        return model_pb2.LoadModelResponse(model=tiny())
+
+    def UnloadModel(self, request: model_pb2.UnloadModelRequest, context: Any) -> model_pb2.UnloadModelResponse:
+        return model_pb2.UnloadModelResponse(freed_bytes=880)
+
+
+def tiny() -> model_pb2.ModelInfo:
+    return model_pb2.ModelInfo(
+        name="tiny", state=model_pb2.MODEL_STATE_SERVING, architecture="tiny", weights="random", digest=DIGEST, input_channels=SHAPE[0],
+        input_height=SHAPE[1], input_width=SHAPE[2], mean=[0.5], std=[0.25], resize=4, interpolation="bilinear", classes=CLASSES,
+        parameters=220, memory_bytes=880,
+    )  # fmt: skip
+
+
+class _Interpret(interpret_pb2_grpc.InterpretServiceServicer):
+    def __init__(self, fake: Fake) -> None:
+        self.fake = fake
+
+    def Classify(self, request: interpret_pb2.ClassifyRequest, context: Any) -> interpret_pb2.ClassifyResponse:
+        found = []
+        for image in rows_of(request.images):
+            order = [(favourite(image) + place) % len(CLASSES) for place in range(min(request.k, len(CLASSES)))]
+            predictions = [interpret_pb2.Prediction(index=i, label=CLASSES[i], probability=0.5 / (n + 1)) for n, i in enumerate(order)]
+            found.append(interpret_pb2.Classification(predictions=predictions))
+        return interpret_pb2.ClassifyResponse(images=found, provenance=self.fake.provenance(request_id(context)))
+
+    def Visualize(self, request: interpret_pb2.VisualizeRequest, context: Any) -> Iterator[interpret_pb2.VisualizeResponse]:
+        steps = request.steps or 3
+        for step in range(1, steps + 1):
+            preview = request.preview_every and step % request.preview_every == 0
+            yield interpret_pb2.VisualizeResponse(
+                progress=interpret_pb2.VisualizeProgress(
+                    step=step, steps=steps, scores=[float(step)] * len(request.objectives), previews=[png(4, 5, step)] if preview else []
+                )
+            )
+        height, width = (request.size, request.size) if request.size else SHAPE[1:]
+        pictures = [
+            interpret_pb2.Visualization(objective=name, png=png(height, width, place), activation=place, dead=place == 1)
+            for place, name in enumerate(request.objectives)
+        ]
+        result = interpret_pb2.VisualizeResult(visualizations=pictures, provenance=self.fake.provenance(request_id(context)))
+        yield interpret_pb2.VisualizeResponse(result=result)
+
+    def RenderFilters(self, request: interpret_pb2.RenderFiltersRequest, context: Any) -> interpret_pb2.RenderFiltersResponse:
+        weights = np.arange(2 * 3 * 3 * 3, dtype="<f4").reshape(2, 3, 3, 3)
+        tensor = types_pb2.Tensor(dtype=types_pb2.DATA_TYPE_FLOAT32, shape=weights.shape, data=weights.tobytes())
+        return interpret_pb2.RenderFiltersResponse(
+            layer=request.layer or "stem", weights=tensor, png=png(9, 9, 7), normalization="zero is mid-gray",
+            provenance=self.fake.provenance(request_id(context)),
+        )  # fmt: skip
+
+    def BuildExemplarIndex(self, request: interpret_pb2.BuildExemplarIndexRequest, context: Any) -> Any:
+        return self.fake.operations.setdefault("operations/1", running("operations/1", 0))
+
+    def FindExemplars(self, request: interpret_pb2.FindExemplarsRequest, context: Any) -> interpret_pb2.FindExemplarsResponse:
+        found = [
+            interpret_pb2.Exemplar(
+                id=10 + rank, name=f"{rank}.png", image_png=png(8, 9, 100 + rank), crop_png=png(4, 3, 100 + rank), activation=9.5 - rank,
+                row=1, column=2, crop_top=2, crop_left=5, crop_height=4, crop_width=3, label=rank or None, label_name="<b>cat</b>",
+            )
+            for rank in range(min(request.k, 3))
+        ]  # fmt: skip
+        return interpret_pb2.FindExemplarsResponse(unit=request.unit, exemplars=found, provenance=self.fake.provenance(request_id(context)))
+
+    def ListDatasets(self, request: interpret_pb2.ListDatasetsRequest, context: Any) -> interpret_pb2.ListDatasetsResponse:
+        digits = interpret_pb2.Dataset(name="digits", uri="digits", size=DATASET_SIZE, classes=["cat", "dog"], labelled=True)
+        if request.model:
+            digits.class_indices.extend([0, -1])
+            digits.indexed_layers.append("stem")
+        return interpret_pb2.ListDatasetsResponse(datasets=[digits])
+
+    def ReadSamples(self, request: interpret_pb2.ReadSamplesRequest, context: Any) -> interpret_pb2.ReadSamplesResponse:
+        ids = range(request.first, min(request.first + request.count, DATASET_SIZE))
+        return interpret_pb2.ReadSamplesResponse(
+            samples=[interpret_pb2.Sample(id=i, name=f"{i}.png", image=png(4, 5, i), label=i % 2 if i else None) for i in ids]
+        )
+
+
+class _Robustness(robustness_pb2_grpc.RobustnessServiceServicer):
+    def __init__(self, fake: Fake) -> None:
+        self.fake = fake
+
+    def Attack(self, request: robustness_pb2.AttackRequest, context: Any) -> robustness_pb2.AttackResponse:
+        images = rows_of(request.images)
+        labels = list(request.labels) or [favourite(image) for image in images]
+        rows, pixels = [], []
+        for place, (image, label) in enumerate(zip(images, labels, strict=True)):
+            row = request.first_row + place
+            succeeded = row % 4 != 0
+            prediction = (label + 1) % len(CLASSES) if succeeded else label
+            message = robustness_pb2.AttackRow(
+                label=label, clean_prediction=favourite(image), prediction=prediction, succeeded=succeeded, norm=row / 8
+            )
+            if request.noise_control:
+                message.noise_prediction, message.noise_succeeded, message.noise_norm = label, row % 8 == 7, 0.5
+            rows.append(message)
+            pixels.append(adversarial(request.seed, row))
+        response = robustness_pb2.AttackResponse(rows=rows, provenance=self.fake.provenance(request_id(context)), gradients=10 * len(rows))
+        if request.format == robustness_pb2.IMAGE_FORMAT_PNG:
+            response.pngs.extend(map(_as_png, pixels))
+        else:
+            stacked = np.stack(pixels).astype("<f4")
+            response.images.CopyFrom(types_pb2.Tensor(dtype=types_pb2.DATA_TYPE_FLOAT32, shape=stacked.shape, data=stacked.tobytes()))
+        return response
+
+
+def _as_png(pixels: NDArray[np.float32]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.rint(pixels * 255).astype(np.uint8).transpose(1, 2, 0)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+class _Operations(operations_pb2_grpc.OperationsServicer):  # type: ignore[misc, unused-ignore]
+    def __init__(self, fake: Fake) -> None:
+        self.fake = fake
+
+    def _find(self, name: str, context: grpc.ServicerContext) -> Any:
+        if name not in self.fake.operations:
+            failure(grpc.StatusCode.NOT_FOUND, f"no operation {name}", reason("OPERATION_NOT_FOUND"))(context)
+        return self.fake.operations[name]
+
+    def GetOperation(self, request: Any, context: grpc.ServicerContext) -> Any:
+        return self._find(request.name, context)
+
+    def WaitOperation(self, request: Any, context: grpc.ServicerContext) -> Any:
+        if self.fake.operation_script:
+            self.fake.operations[request.name] = self.fake.operation_script.popleft()
+        return self._find(request.name, context)
+
+    def ListOperations(self, request: Any, context: grpc.ServicerContext) -> Any:
+        names = sorted(self.fake.operations)
+        place = int(request.page_token or 0)
+        following = str(place + 1) if place + 1 < len(names) else ""
+        return operations_pb2.ListOperationsResponse(
+            operations=[self.fake.operations[name] for name in names[place : place + 1]], next_page_token=following
+        )
+
+    def CancelOperation(self, request: Any, context: grpc.ServicerContext) -> empty_pb2.Empty:
+        self._find(request.name, context)
+        self.fake.operations[request.name] = failed(request.name, grpc.StatusCode.CANCELLED, "cancelled by request")
+        return empty_pb2.Empty()
+
+    def DeleteOperation(self, request: Any, context: grpc.ServicerContext) -> empty_pb2.Empty:
+        self._find(request.name, context)
+        del self.fake.operations[request.name]
+        return empty_pb2.Empty()
+
+
+class _Health(health_pb2_grpc.HealthServicer):
+    def Check(self, request: health_pb2.HealthCheckRequest, context: grpc.ServicerContext) -> health_pb2.HealthCheckResponse:
+        states = {"": "SERVING", "tiny": "SERVING", "x" * 200: "NOT_SERVING"}
+        if request.service not in states:
+            context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
+        return health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.ServingStatus.Value(states[request.service]))
+
+
+def serve(fake: Fake) -> grpc.Server:
+    """Starts the server on a free port of the loopback interface and notes it in `fake.target`."""
+    limits = (("grpc.max_receive_message_length", 64 * 2**20), ("grpc.max_send_message_length", 64 * 2**20))
+    server = grpc.server(futures.ThreadPoolExecutor(8), interceptors=[_Recorder(fake)], options=limits)
+    model_pb2_grpc.add_ModelServiceServicer_to_server(_Models(), server)
+    interpret_pb2_grpc.add_InterpretServiceServicer_to_server(_Interpret(fake), server)
+    robustness_pb2_grpc.add_RobustnessServiceServicer_to_server(_Robustness(fake), server)
+    operations_pb2_grpc.add_OperationsServicer_to_server(_Operations(fake), server)
+    health_pb2_grpc.add_HealthServicer_to_server(_Health(), server)
+    fake.target = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+    return server

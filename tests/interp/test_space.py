@@ -1,0 +1,79 @@
+"""The Fourier space of pictures: linear up to a sigmoid, with the spectrum and the colours of photographs."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from interp.seeds import generators
+from interp.space import Fourier
+
+LIKE = torch.zeros((), dtype=torch.float64)
+
+shapes = pytest.mark.parametrize("shape", [(3, 8, 8), (1, 32, 32), (3, 7, 9), (1, 5, 12), (3, 16, 11)])
+
+
+def drawn(space: Fourier, rows: int, deviation: float = 1.0) -> Tensor:
+    return space.start(generators(0, 0, rows)) / space.deviation * deviation
+
+
+@shapes
+def test_pictures_have_their_shape_and_lie_in_the_box(shape: tuple[int, int, int]) -> None:
+    space = Fourier(shape, LIKE)
+    start = space.start(generators(0, 0, 3))
+    picture = space.image(start)
+    assert picture.shape == (3, *shape)
+    assert picture.dtype == torch.float64
+    assert (picture - 0.5).abs().max() < 0.2  # nearly gray
+    assert picture.std() > 1e-3
+    wild = space.image(drawn(space, 3, 3.0))
+    assert wild.min() >= 0
+    assert wild.max() <= 1
+    assert torch.equal(space.project(start), start)
+
+
+def test_nothing_is_gray() -> None:
+    space = Fourier((3, 8, 8), LIKE)
+    assert torch.equal(space.image(torch.zeros_like(space.start(generators(0, 0, 1)))), torch.full((1, 3, 8, 8), 0.5, dtype=torch.float64))
+
+
+@shapes
+def test_pictures_are_linear_before_the_sigmoid_and_rows_are_apart(shape: tuple[int, int, int]) -> None:
+    space = Fourier(shape, LIKE)
+    a, b = drawn(space, 4, 0.1).split(2)
+    expected = 2 * space.image(a).logit() - 0.5 * space.image(b).logit()
+    torch.testing.assert_close(space.image(2 * a - 0.5 * b).logit(), expected, rtol=0, atol=1e-9)
+    torch.testing.assert_close(space.image(a)[1:], space.image(a[1:]), rtol=0, atol=1e-12)
+
+
+def test_the_spectrum_falls_like_that_of_photographs() -> None:
+    space = Fourier((1, 32, 32), LIKE)
+    spectrum = np.fft.fft2(space.image(drawn(space, 200, 0.02)).logit().numpy())
+    power = (np.abs(spectrum) ** 2).mean((0, 1))
+    frequency = np.hypot(np.fft.fftfreq(32)[:, None], np.fft.fftfreq(32)[None])
+    ring = (frequency > 0) & (frequency < 0.45) & (np.arange(32) > 0) & (np.arange(32) < 16)  # columns 0 and 16 are real: half the power
+    slope, _ = np.polyfit(np.log(frequency[ring]), np.log(power[ring]), 1)
+    assert slope == pytest.approx(-2, abs=0.1)  # power ~ 1 / f^2 (Field 1987)
+
+
+def test_the_colours_are_correlated_like_those_of_photographs() -> None:
+    space = Fourier((3, 16, 16), LIKE)
+    colours = space.image(drawn(space, 300, 0.01)).logit().movedim(1, 0).flatten(1).numpy()
+    root = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])  # published with lucid
+    covariance = root @ root.T
+    scale = np.sqrt(np.diag(covariance))
+    np.testing.assert_allclose(np.corrcoef(colours), covariance / scale[:, None] / scale[None], atol=0.03)
+
+
+@shapes
+def test_gradients_reach_every_coefficient_that_shows(shape: tuple[int, int, int]) -> None:
+    space = Fourier(shape, LIKE)
+    z = drawn(space, 1, 0.1).requires_grad_()
+    assert torch.autograd.gradcheck(space.image, (z,), fast_mode=True)
+
+
+def test_the_start_belongs_to_the_row() -> None:
+    space = Fourier((3, 8, 8), LIKE)
+    whole = space.start(generators(5, 0, 3))
+    assert torch.equal(space.start(generators(5, 2, 1))[0], whole[2])
+    assert whole.std().item() == pytest.approx(space.deviation, rel=0.1)

@@ -1,0 +1,54 @@
+"""Step rules against torch's own Adam and against their definitions."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from interp.ball import norm
+from interp.step import adam, sign, unit
+
+
+def gradients(steps: int) -> list[Tensor]:
+    rng = torch.Generator().manual_seed(0)
+    scale = torch.tensor([1e-6, 1.0, 1e6], dtype=torch.float64).view(3, 1, 1, 1)  # Adam hardly minds
+    return [scale * torch.randn(3, 2, 4, 4, generator=rng, dtype=torch.float64) for _ in range(steps)]
+
+
+@pytest.mark.parametrize("rate", [0.05, 1.0])
+def test_adam_is_that_of_torch(rate: float) -> None:
+    parameter = torch.nn.Parameter(torch.zeros(3, 2, 4, 4, dtype=torch.float64))
+    optimizer = torch.optim.Adam([parameter], lr=rate, maximize=True)
+    z = parameter.detach().clone()
+    move = adam(rate)(z)
+    for grad in gradients(30):
+        parameter.grad = grad.clone()
+        optimizer.step()
+        z = z + move(grad)
+        torch.testing.assert_close(z, parameter.detach(), rtol=1e-9, atol=1e-12)
+
+
+def test_every_climb_has_an_adam_of_its_own() -> None:
+    rule, z = adam(0.1), torch.zeros(3, 2, 4, 4, dtype=torch.float64)
+    first, (grad, other) = rule(z), gradients(2)
+    first(other)
+    assert torch.equal(rule(z)(grad), adam(0.1)(z)(grad))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_unit_steps_have_their_length_whatever_the_gradients(dtype: torch.dtype) -> None:
+    direction = torch.nn.functional.normalize(gradients(1)[0], dim=(1, 2, 3))
+    for power in (-37, -30, -22, -10, 0, 10, 30) if dtype is torch.float32 else (-300, -170, 0, 170, 300):
+        moved = unit(0.3)(direction)((direction * 10.0**power).to(dtype)).double()
+        torch.testing.assert_close(moved, 0.3 * direction, rtol=0, atol=1e-6 if dtype is torch.float32 else 1e-12)
+    assert not unit(0.3)(direction)(torch.zeros_like(direction)).any()
+
+
+def test_signs_and_rates_of_their_own_for_every_row() -> None:
+    (grad,) = gradients(1)
+    grad[0, 0] = 0
+    rates = torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64).view(3, 1, 1, 1)
+    assert torch.equal(sign(0.5)(grad)(grad), torch.where(grad > 0, 0.5, torch.where(grad < 0, -0.5, 0.0)).double())
+    assert norm(sign(rates)(grad)(grad), math.inf).flatten().tolist() == [0.1, 0.2, 0.3]
+    torch.testing.assert_close(norm(unit(rates)(grad)(grad), 2), rates)

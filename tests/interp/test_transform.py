@@ -1,0 +1,88 @@
+"""Random views: read off pictures whose colours say where each pixel came from."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from interp.seeds import generators
+from interp.transform import Jiggle, identity
+
+
+def coordinates(rows: int, height: int, width: int) -> Tensor:
+    """Pictures whose channels are, at each pixel, its row and its column from the centre, in thousandths of a pixel from 0.5."""
+    y, x = torch.meshgrid(*(torch.arange(n, dtype=torch.float64) - (n - 1) / 2 for n in (height, width)), indexing="ij")
+    return (0.5 + torch.stack([y, x]) / 1000).expand(rows, 2, height, width)
+
+
+def mappings(jiggle: Jiggle, rows: int, height: int = 48, width: int = 48) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """The affine map from view to picture of each row, (rows, 2, 3), rows and columns in pixels from the centre.
+
+    Bilinear interpolation of a plane is exact, so that the middle of a view tells it to rounding.
+    """
+    picture = coordinates(rows, height, width)
+    view = (jiggle(picture, generators(0, 0, rows)) - 0.5) * 1000
+    top, left = height * 3 // 8, width * 3 // 8
+    middle = (slice(None), slice(None), slice(top, height - top), slice(left, width - left))
+    places = ((picture - 0.5) * 1000)[middle][0].flatten(1).numpy()
+    design = np.concatenate([places, np.ones_like(places[:1])]).T  # (P, 3)
+    found = []
+    for seen in view[middle].flatten(2).numpy():
+        solution, residual, _, _ = np.linalg.lstsq(design, seen.T, rcond=None)
+        assert residual.max() < 1e-12
+        found.append(solution.T)
+    return np.stack(found)
+
+
+SQUARE = (48, 48)
+
+
+@pytest.mark.parametrize("size", [SQUARE, (40, 60)])
+@pytest.mark.parametrize("jiggle", [Jiggle(), Jiggle(0.1, 20, 0.2), Jiggle(0, 15, 0), Jiggle(0.1, 0, 0), Jiggle(0, 0, 0.1)])
+def test_views_are_turned_scaled_and_shifted_up_to_their_limits(jiggle: Jiggle, size: tuple[int, int]) -> None:
+    maps = mappings(jiggle, 200, *size)
+    linear, shift = maps[:, :, :2], maps[:, :, 2] / size
+    zoom = np.sqrt(np.abs(np.linalg.det(linear)))
+    turn = np.degrees(np.arctan2(linear[:, 0, 1], linear[:, 0, 0]))
+    rotation = linear / zoom[:, None, None]
+    np.testing.assert_allclose(rotation @ rotation.transpose(0, 2, 1), np.broadcast_to(np.eye(2), (200, 2, 2)), atol=1e-9)  # and nothing else
+    for seen, limit in [(turn, jiggle.turn), (1 / zoom - 1, jiggle.scale), (shift[:, 0], jiggle.shift), (shift[:, 1], jiggle.shift)]:
+        assert np.abs(seen).max() <= limit + 1e-6
+        assert seen.max() >= 0.9 * limit  # to both sides
+        assert seen.min() <= -0.9 * limit
+        assert abs(seen.mean()) <= 4 * limit / math.sqrt(3 * 200) + 1e-9
+    if jiggle.shift:
+        assert abs(np.corrcoef(shift.T)[0, 1]) < 0.3
+
+
+def test_what_comes_in_is_gray() -> None:
+    white = torch.ones(20, 3, 16, 16, dtype=torch.float64)
+    view = Jiggle(shift=0.3)(white, generators(0, 0, 20))
+    assert view.min() == 0.5
+    assert view.max() <= 1 + 1e-12
+    black = Jiggle(shift=0.3)(torch.zeros_like(white), generators(0, 0, 20))
+    torch.testing.assert_close(black, 1 - view, rtol=0, atol=1e-12)
+
+
+def test_no_movement_is_no_change() -> None:
+    picture = torch.rand(3, 3, 9, 11, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    torch.testing.assert_close(Jiggle(0, 0, 0)(picture, generators(0, 0, 3)), picture, rtol=0, atol=1e-9)
+    assert identity(picture, generators(0, 0, 3)) is picture
+
+
+def test_a_view_belongs_to_the_row() -> None:
+    picture = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64).expand(4, -1, -1, -1)
+    whole = Jiggle()(picture, generators(3, 0, 4))
+    for row in range(4):
+        torch.testing.assert_close(Jiggle()(picture[:1], generators(3, row, 1))[0], whole[row], rtol=0, atol=1e-12)
+    assert not torch.isclose(whole[0], whole[1]).all()
+    rows = generators(3, 0, 4)
+    first, second = Jiggle()(picture, rows), Jiggle()(picture, rows)  # each view is a new one
+    assert not torch.isclose(first, second).all()
+
+
+def test_gradients_pass_through_a_view() -> None:
+    picture = torch.rand(2, 1, 6, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: Jiggle()(x, generators(0, 0, 2)), (picture,), fast_mode=True)
