@@ -9,11 +9,13 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from bench.accuracy import accuracy
 from bench.client_import import client_import
 from bench.serving import cancellation, crowd, fgsm_overhead, many_visualizations
 from bench.setting import setting
 
 FIGURES = {
+    "accuracy": accuracy,
     "client-import": client_import,
     "crowd": crowd,
     "fgsm-overhead": fgsm_overhead,

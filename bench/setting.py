@@ -48,7 +48,10 @@ def setting(threads: int) -> Iterator[Setting]:
     program = str(Path(sys.executable).with_name("striate-server"))
     command = [program, "--port", "0", "--threads", str(threads), "--log-level", "error"]
     if data:
-        command += ["--weights-dir", str(Path(data) / "weights"), "--model", MODEL]
+        command += ["--weights-dir", f"{data}/weights", "--model", MODEL]
+        for name in ("test", "lossless"):
+            command += ["--dataset", f"cifar10-{name}=parquet:{data}/cifar10/{name}.parquet?classes=cifar10"]
+        command += ["--dataset", f"imagenet-sample=parquet:{data}/imagenet_sample/images.parquet?classes=imagenet"]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     with tempfile.TemporaryDirectory() as state:
         process = subprocess.Popen([*command, "--state-dir", state], stdout=subprocess.PIPE, text=True, env=environment)

@@ -60,8 +60,8 @@ class HostedModel:
     weights: str
     digest: str
     preprocessing: Preprocessing
-    classes: tuple[str, ...]
-    layers: list[LayerInfo]
+    classes: tuple[str, ...] = field(repr=False)
+    layers: list[LayerInfo] = field(repr=False)
     parameters: int
     memory_bytes: int
     bytes_per_row: int

@@ -29,6 +29,7 @@ TWINS = ("cifar10-plain", "cifar10-robust")
 UNITS = [f"{layer}:{unit}" for layer in ("conv1", "layer1.1", "layer2.0") for unit in (3, 9, 17, 29)]
 INDEXED = [f"{layer}:{unit}" for layer in ("conv1", "layer1.1", "layer2.0") for unit in (3, 17)]
 EPSILONS = (1, 2, 4, 8)  # levels of 255
+DIGIT_EPSILONS = (8, 16, 32, 64)  # strokes are coarser than textures
 SHOWN = 16  # images attacked on the page
 MEASURED = 128  # images behind a rate
 
@@ -103,8 +104,7 @@ class Demo:
         """The top nine of six units, after a pass over a data set."""
         name = TWINS[0]
         layers = sorted({unit.split(":")[0] for unit in INDEXED})
-        limit = 2000
-        report = self.service.build_index(name, dataset=self.scene, layers=layers, limit=limit).wait()
+        report = self.service.build_index(name, dataset=self.scene, layers=layers).wait()
         section = page.Section(
             "What each unit answers to",
             f"The nine images of “{self.scene}” ({report.images} scanned) on which a unit of {name} is most active, each cut to the "
@@ -123,7 +123,8 @@ class Demo:
         """FGSM and PGD at several epsilons beside equal-norm noise: pictures of 16 images, rates over 128."""
         net = self.service.model(name)
         info = next(d for d in self.service.datasets(model=name) if d.name == dataset)
-        samples = self.service.samples(dataset, first=0, count=MEASURED)
+        spread = [number * info.size // MEASURED for number in range(MEASURED)]  # a data set may be sorted by class
+        samples = [self.service.samples(dataset, first=first, count=1)[0] for first in spread]
         labels = [info.class_indices[s.label] for s in samples if s.label is not None] if info.labelled else None
         what = "true labels" if labels else "the network's own predictions as labels, for want of true ones"
         section = page.Section(
@@ -132,11 +133,12 @@ class Demo:
         )
         images = [s.encoded for s in samples]
         clean = net.attack(images[:SHOWN], None, striate.FGSM(0), format="png").images  # as the network sees them
-        for levels in EPSILONS:
+        epsilons = DIGIT_EPSILONS if name == "digits-lenet5" else EPSILONS
+        for levels in epsilons:
             for attack in (striate.FGSM(levels / 255), striate.PGD(levels / 255, steps=20)):
                 found = net.attack(images, labels, attack, seed=0, noise_control=True, format="png")
                 self._rate(name, dataset, levels, found, bool(labels))
-                if levels in (2, 8) and isinstance(attack, striate.PGD):
+                if levels in epsilons[1::2] and isinstance(attack, striate.PGD):
                     found.save(self.out / f"attack-{name}-{levels}")
                     self._attack_rows(section, net, found, clean, levels)
         section.table(page.rates([r for r in self.results["rates"] if r["model"] == name]))
@@ -197,10 +199,10 @@ def main() -> None:
     data = os.environ.get("STRIATE_DATA")
     started = time.monotonic()
     results = run(args.out, Path(data) if data else None)
-    table = Table("network", "data set", "attack", "epsilon", "clean", "under attack", "under noise", title="Share of images still right")
+    table = Table("network", "attack", "epsilon", "clean", "under attack", "under noise", title="Share of images still right")
     for r in results["rates"]:
         shares = [f"{r[key]:.0%}" for key in ("clean_accuracy", "robust_accuracy", "noise_robust_accuracy")]
-        table.add_row(r["model"], r["dataset"], r["attack"], r["epsilon"], *shares)
+        table.add_row(r["model"], r["attack"], r["epsilon"], *shares)
     console = Console()
     console.print(table)
     if not data:

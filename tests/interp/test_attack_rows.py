@@ -65,10 +65,10 @@ def test_a_batch_in_parts_gives_what_it_gives_whole(p: float, labels_given: bool
     labels = torch.arange(16) % 5 if labels_given else None
     for method in (pgd(EPSILON[p], p, steps=6), fgsm(EPSILON[p], p), pgd(EPSILON[p], p, steps=3, keep_best=False)):
         whole = run(network, x, labels, method, seed=7, first_row=100, noise_control=True)
-        halves = [
-            run(network, x[low : low + 8], None if labels is None else labels[low : low + 8], method, seed=7, first_row=100 + low, noise_control=True)
-            for low in (0, 8)
-        ]
+        halves = []
+        for half in (slice(0, 8), slice(8, 16)):
+            theirs = None if labels is None else labels[half]
+            halves.append(run(network, x[half], theirs, method, seed=7, first_row=100 + half.start, noise_control=True))
         assert whole.control is not None
         for name in ("images", "label", "clean_prediction", "prediction", "succeeded", "norm"):
             same(getattr(whole, name).double(), torch.cat([getattr(h, name) for h in halves]).double())

@@ -47,7 +47,8 @@ def test_the_projection_for_l2_is_inside_and_nearest_where_the_box_does_not_bind
     torch.testing.assert_close(b.project(nearest), nearest, rtol=0, atol=1e-12)
     free = ((nearest > 0) & (nearest < 1)).flatten(1).all(1)
     for _ in range(20):  # p is the projection of z onto a convex set if and only if (z - p, y - p) <= 0 for all y of it
-        inside = x + 0.9 * eps * torch.rand(1, generator=rng) * torch.nn.functional.normalize(torch.randn(z.shape, generator=rng), dim=(1, 2, 3))
+        direction = torch.randn(z.shape, generator=rng, dtype=torch.float64)
+        inside = x + eps * torch.rand(1, generator=rng) * direction / norm(direction, 2)
         assert (((z - nearest) * (inside - nearest)).sum((1, 2, 3))[free] <= 1e-9).all()
 
 
@@ -141,14 +142,14 @@ def iterates(b: Ball, rng: torch.Generator) -> list[Tensor]:
 
 def levels(image: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
     """The 8-bit levels of an image that is exactly of such levels."""
-    rounded = np.rint(image.double().numpy() * 255).astype(np.int64)
+    rounded: np.ndarray[tuple[int, ...], np.dtype[np.int64]] = np.rint(image.double().numpy() * 255).astype(np.int64)
     assert torch.equal(torch.from_numpy(rounded).to(image.dtype) / 255, image)
     assert rounded.min() >= 0
     assert rounded.max() <= 255
     return rounded
 
 
-LINF = [Fraction(k) / 255 for k in (Fraction(0), Fraction(1, 2), Fraction(1), Fraction(2), Fraction(37, 10), Fraction(4), Fraction(8), Fraction(64))]
+LINF = [Fraction(k) / 255 for k in ("0", "0.5", "1", "2", "3.7", "4", "8", "64")]
 L2 = [Fraction(k, 100) for k in (0, 1, 10, 15, 20, 25, 30, 50, 75, 90, 100, 250)]
 BALLS = [(math.inf, eps) for eps in LINF] + [(2.0, eps) for eps in L2]
 
@@ -169,6 +170,16 @@ def test_eight_bit_images_are_inside_in_integer_arithmetic(p: float, eps: Fracti
             assert (change**2).sum((1, 2, 3)).max() <= (eps * 255) ** 2
         asked = (z.double() - x.double()).numpy() * 255
         assert np.abs(change - asked).max() <= 1 + 1e-4  # no pixel is further away than its other neighbour
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("away", [0.4, 0.95, 1.7, 8.95, 100.99])
+def test_every_level_leads_to_levels(away: float, dtype: torch.dtype) -> None:
+    """Where a level is far above z in proportion, z + (level - z) would miss it by a bit."""
+    x = (torch.arange(256) / 255).to(dtype).view(1, 1, 16, 16)
+    for b in (ball(x, away / 255, math.inf, eight_bit=True), ball(x, away / 255 * 8, 2, eight_bit=True)):
+        for z in (b.project(x - away / 255), b.project(x + away / 255)):
+            levels(b.image(z))
 
 
 @settings(max_examples=12, deadline=None)

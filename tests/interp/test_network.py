@@ -137,7 +137,7 @@ def test_modules_that_never_run_or_give_no_tensor_are_no_layers() -> None:
 
 def probes_of_all_kinds() -> list[Probe]:
     rows = [2, 1, 3, 1, 2, 1, 2]
-    xs = images(sum(rows)).split(rows)
+    xs = torch.split(images(sum(rows)), rows)
     return [
         Probe(xs[0], cross_entropy(torch.tensor([0, 4]))),
         Probe(xs[1], activation([LayerPath("stem.0", 3)]), logits=True),

@@ -41,7 +41,7 @@ def test_activations_are_means_neurons_mean_squares_and_logits() -> None:
     seen = {"conv": maps, "fc": features, "logits": logits}
     for texts, expected in [
         (["conv:2", "conv:0", "conv:1", "conv:2"], [maps[r, u].mean() for r, u in enumerate([2, 0, 1, 2])]),
-        (["conv:2@1,4", "conv:0@0,0", "conv:1@0,3", "conv:2@1,0"], [maps[0, 2, 1, 4], maps[1, 0, 0, 0], maps[2, 1, 0, 3], maps[3, 2, 1, 0]]),
+        (["conv:2@1,4", "conv:0@0,0"] * 2, [maps[0, 2, 1, 4], maps[1, 0, 0, 0], maps[2, 2, 1, 4], maps[3, 0, 0, 0]]),
         (["conv"] * 4, [(maps[r] ** 2).mean() for r in range(4)]),
         (["fc:6", "fc:0", "fc:6", "fc:3"], [features[0, 6], features[1, 0], features[2, 6], features[3, 3]]),
         (["logits:5", "logits:0", "logits:1", "logits:2"], [logits[0, 5], logits[1, 0], logits[2, 1], logits[3, 2]]),
@@ -54,13 +54,12 @@ def test_activations_are_means_neurons_mean_squares_and_logits() -> None:
 
 def test_mixed_objectives_pass_gradients_to_their_own_rows_only() -> None:
     maps, logits = drawn(2, 3, 2, 2).requires_grad_(), drawn(2, 4).requires_grad_()
-    activation([LayerPath("conv", 1), LayerPath("logits", 3)])({"conv": maps, "logits": logits}).sum().backward()
+    score = activation([LayerPath("conv", 1), LayerPath("logits", 3)])({"conv": maps, "logits": logits})
+    of_maps, of_logits = torch.autograd.grad(score.sum(), (maps, logits))
     expected_maps, expected_logits = torch.zeros(2, 3, 2, 2), torch.zeros(2, 4)
     expected_maps[0, 1], expected_logits[1, 3] = 0.25, 1
-    assert maps.grad is not None
-    assert logits.grad is not None
-    assert torch.equal(maps.grad.float(), expected_maps)
-    assert torch.equal(logits.grad.float(), expected_logits)
+    assert torch.equal(of_maps.float(), expected_maps)
+    assert torch.equal(of_logits.float(), expected_logits)
 
 
 def test_composition_is_arithmetic() -> None:

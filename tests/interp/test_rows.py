@@ -3,6 +3,7 @@
 import math
 import random
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 import torch
@@ -50,8 +51,8 @@ def probes(rows: int, seed: int = 0) -> list[Probe]:
 def test_the_answers_to_a_probe_in_parts_are_its_answer(cuts: set[int], kind: int) -> None:
     network, probe = tricky(), probes(7)[kind]
     edges = [0, *sorted(cuts), 7]
-    parts = [cut(probe, low, high) for low, high in zip(edges, edges[1:], strict=False)]
-    assert [len(p.images) for p in parts] == [high - low for low, high in zip(edges, edges[1:], strict=False)]
+    parts = [cut(probe, low, high) for low, high in pairwise(edges)]
+    assert [len(p.images) for p in parts] == [high - low for low, high in pairwise(edges)]
     for part in parts:
         assert (part.gradient, part.logits, part.layers, part.redirect) == (probe.gradient, probe.logits, probe.layers, probe.redirect)
     same(join(network.answer(parts)), network.answer([probe])[0])

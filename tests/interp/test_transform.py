@@ -44,10 +44,10 @@ SQUARE = (48, 48)
 def test_views_are_turned_scaled_and_shifted_up_to_their_limits(jiggle: Jiggle, size: tuple[int, int]) -> None:
     maps = mappings(jiggle, 200, *size)
     linear, shift = maps[:, :, :2], maps[:, :, 2] / size
-    zoom = np.sqrt(np.abs(np.linalg.det(linear)))
+    zoom = np.asarray(np.sqrt(np.abs(np.linalg.det(linear))))
     turn = np.degrees(np.arctan2(linear[:, 0, 1], linear[:, 0, 0]))
-    rotation = linear / zoom[:, None, None]
-    np.testing.assert_allclose(rotation @ rotation.transpose(0, 2, 1), np.broadcast_to(np.eye(2), (200, 2, 2)), atol=1e-9)  # and nothing else
+    rotation = linear / zoom.reshape(-1, 1, 1)
+    np.testing.assert_allclose(rotation @ rotation.transpose(0, 2, 1), np.stack([np.eye(2)] * 200), atol=1e-9)  # and nothing else
     for seen, limit in [(turn, jiggle.turn), (1 / zoom - 1, jiggle.scale), (shift[:, 0], jiggle.shift), (shift[:, 1], jiggle.shift)]:
         assert np.abs(seen).max() <= limit + 1e-6
         assert seen.max() >= 0.9 * limit  # to both sides

@@ -155,8 +155,8 @@ class Wired(nn.Module):
 
 def linear(weight: Tensor, bias: Tensor, shape: tuple[int, int, int]) -> Network:
     """A linear network in float64: logits = weight @ pixels + bias."""
-    module = nn.Sequential(nn.Flatten(), nn.Linear(weight.shape[1], weight.shape[0], dtype=torch.float64))
+    layer = nn.Linear(weight.shape[1], weight.shape[0], dtype=torch.float64)
     with torch.no_grad():
-        module[1].weight.copy_(weight)
-        module[1].bias.copy_(bias)
-    return Network(module, shape, [0.0] * shape[0], [1.0] * shape[0], dtype=torch.float64)
+        layer.weight.copy_(weight)
+        layer.bias.copy_(bias)
+    return Network(nn.Sequential(nn.Flatten(), layer), shape, [0.0] * shape[0], [1.0] * shape[0], dtype=torch.float64)

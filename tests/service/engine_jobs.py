@@ -1,0 +1,48 @@
+"""Jobs of every kind on a small real network, and the comparison of their results."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from interp.ascent import Probe, Procedure
+from interp.attack import Attacked, attack, fgsm, pgd
+from interp.feature import Pictures, visualize
+from interp.layer import LayerPath
+from tests.interp.toys import images, tricky
+
+LIKE = torch.zeros((), dtype=torch.float64)
+
+
+def predict(rows: int, seed: int) -> Procedure[Tensor]:
+    answer = yield Probe(images(rows, seed=seed), logits=True, layers=("act",))
+    assert answer.logits is not None
+    return torch.cat([answer.logits.flatten(), answer.activations["act"].flatten()])
+
+
+def looks(*texts: str) -> Procedure[Pictures]:
+    return visualize([LayerPath.parse(t, tricky().layers) for t in texts], (3, 8, 8), LIKE, steps=8)
+
+
+JOBS: list[Callable[[], Procedure[Any]]] = [
+    lambda: attack(images(5, seed=1), None, pgd(0.03, steps=6), seed=1, noise_control=True),
+    lambda: attack(images(3, seed=2), torch.tensor([0, 1, 2]), pgd(0.4, 2, steps=9, stop_when_fooled=False)),
+    lambda: attack(images(2, seed=3), torch.tensor([0, 1]), fgsm(0.02), targets=torch.tensor([3, 3]), eight_bit=True),
+    lambda: predict(4, 4),
+    lambda: predict(1, 5),
+    lambda: looks("down:3", "stem.0:1@2,2", "logits:1"),
+    lambda: looks("twice"),
+    lambda: attack(images(11, seed=6), None, pgd(0.01, steps=3)),
+]
+
+
+def values(result: Any) -> list[Tensor]:
+    if isinstance(result, Attacked):
+        return [result.images, result.prediction.double(), result.succeeded.double(), result.norm]
+    return [result.images, result.activation] if isinstance(result, Pictures) else [result]
+
+
+def same(result: Any, expected: Any) -> None:
+    for one, other in zip(values(result), values(expected), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-9)

@@ -1,0 +1,437 @@
+"""Where weights come from: downloads, folders, settings tables; verified, never unpickled, and loaded strictly."""
+
+import functools
+import hashlib
+import importlib.util
+import io
+import os
+import pickle
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pyarrow.parquet
+import pytest
+import torch
+import torchvision
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torchvision.models import DenseNet121_Weights, ShuffleNet_V2_X0_5_Weights
+from torchvision.transforms import v2
+
+from interp.architectures import CifarResNet
+from service import checkpoints
+from service.architectures import architecture
+from service.config import ModelTable
+from service.initialization import Uninitialized
+from service.zoo import ModelError, ModelZoo
+
+MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+MEMBER = ShuffleNet_V2_X0_5_Weights.IMAGENET1K_V1
+
+
+@pytest.fixture
+def run() -> Iterator[Callable[..., Any]]:
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit
+
+
+@pytest.fixture(scope="module")
+def state() -> dict[str, Tensor]:
+    torch.manual_seed(0)
+    state: dict[str, Tensor] = torchvision.models.shufflenet_v2_x0_5().state_dict()
+    return state
+
+
+class Server(ThreadingHTTPServer):
+    """Serves a folder on loopback, and counts the requests."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.requests = folder, 0
+        server = self
+
+        class Handler(SimpleHTTPRequestHandler):
+            def do_GET(self) -> None:
+                server.requests += 1
+                super().do_GET()
+
+            def log_message(self, *_: Any) -> None: ...
+
+        super().__init__(("127.0.0.1", 0), functools.partial(Handler, directory=folder))
+
+    def publish(self, data: bytes, digest: str) -> str:
+        """The address of a file whose name promises that digest."""
+        name = f"network-{digest[:8]}.pth"
+        (self.folder / name).write_bytes(data)
+        return f"http://127.0.0.1:{self.server_port}/{name}"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    folder = tmp_path / "published"
+    folder.mkdir()
+    server = Server(folder)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def pth(state: Any) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+def hosted_state(zoo: ModelZoo, name: str, weights: str = "") -> dict[str, Tensor]:
+    state: dict[str, Tensor] = zoo.load(name, weights).network.module.state_dict()
+    return state
+
+
+def assert_equal(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_published_weights_are_downloaded_once(
+    state: dict[str, Tensor],
+    server: Server,
+    tmp_path: Path,
+    run: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    data = pth(state)
+    monkeypatch.setattr(MEMBER.value, "url", server.publish(data, hashlib.sha256(data).hexdigest()))
+    for _ in range(2):
+        zoo = ModelZoo(tmp_path / "cache", {}, run)
+        assert_equal(hosted_state(zoo, "shufflenet_v2_x0_5"), state)
+        assert zoo.get("shufflenet_v2_x0_5").weights == MEMBER.name
+    assert server.requests == 1
+    assert "100%" in capsys.readouterr().err  # the progress bar
+
+
+def test_a_download_that_is_not_what_it_promises_is_refused(
+    state: dict[str, Tensor], server: Server, tmp_path: Path, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MEMBER.value, "url", server.publish(pth(state), "0123456789"))
+    with pytest.raises(ModelError, match="network-01234567.pth was downloaded but is damaged"):
+        ModelZoo(tmp_path / "cache", {}, run).load("shufflenet_v2_x0_5", MEMBER.name)
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_cached_file_that_is_damaged_is_downloaded_again(
+    state: dict[str, Tensor], server: Server, tmp_path: Path, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = pth(state)
+    url = server.publish(data, hashlib.sha256(data).hexdigest())
+    monkeypatch.setattr(MEMBER.value, "url", url)
+    cached = tmp_path / "cache" / Path(url).name
+    cached.parent.mkdir()
+    cached.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    assert_equal(hosted_state(ModelZoo(cached.parent, {}, run), "shufflenet_v2_x0_5"), state)
+    assert cached.read_bytes() == data
+    assert server.requests == 1
+
+
+def test_what_cannot_be_downloaded_is_told(server: Server, tmp_path: Path, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = f"http://127.0.0.1:{server.server_port}/absent-01234567.pth"
+    for url in (missing, "http://127.0.0.1:1/network-01234567.pth"):
+        monkeypatch.setattr(MEMBER.value, "url", url)
+        with pytest.raises(ModelError, match=f"{Path(url).name} cannot be downloaded"):
+            ModelZoo(tmp_path / "cache", {}, run).load("shufflenet_v2_x0_5")
+
+
+class Trap:
+    """What runs when it is unpickled."""
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return os.system, ("touch sprung",)
+
+
+def test_pickles_are_never_opened(
+    server: Server, tmp_path: Path, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for data in (pth({"weight": Trap()}), pickle.dumps(Trap())):
+        monkeypatch.setattr(MEMBER.value, "url", server.publish(data, hashlib.sha256(data).hexdigest()))
+        with pytest.raises(ModelError, match="never unpickled"):
+            ModelZoo(tmp_path / "cache", {}, run).load("shufflenet_v2_x0_5")
+        (tmp_path / "lenet5.pth").write_bytes(data)
+        with pytest.raises(ModelError, match="never unpickled"):
+            ModelZoo(tmp_path, {}, run).load("lenet5")
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_the_weights_folder_goes_first_and_safetensors_before_pth(
+    state: dict[str, Tensor], tmp_path: Path, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MEMBER.value, "url", "http://127.0.0.1:1/network-01234567.pth")
+    other = {name: tensor + 1 if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+    torch.save(other, tmp_path / "shufflenet_v2_x0_5.pth")
+    assert_equal(hosted_state(ModelZoo(tmp_path, {}, run), "shufflenet_v2_x0_5"), other)
+    save_file(state, tmp_path / "shufflenet_v2_x0_5.safetensors")
+    zoo = ModelZoo(tmp_path, {}, run)
+    assert_equal(hosted_state(zoo, "shufflenet_v2_x0_5"), state)
+    assert zoo.get("shufflenet_v2_x0_5").weights == "shufflenet_v2_x0_5.safetensors"
+    with pytest.raises(ModelError, match="cannot be downloaded"):  # a name asks for the published weights
+        ModelZoo(tmp_path, {}, run).load("shufflenet_v2_x0_5", MEMBER.name)
+
+
+def test_loading_is_strict(tmp_path: Path, run: Callable[..., Any]) -> None:
+    good = CifarResNet(20).state_dict()
+    path = tmp_path / "cifar_resnet20.safetensors"
+
+    def told(state: dict[str, Tensor]) -> str:
+        save_file(state, path)
+        with pytest.raises(ModelError) as caught:
+            ModelZoo(tmp_path, {}, run).load("cifar_resnet20")
+        return str(caught.value)
+
+    assert "1 missing (linear.bias)" in told({k: v for k, v in good.items() if k != "linear.bias"})
+    assert "2 unexpected (extra, more)" in told(good | {"extra": torch.zeros(1), "more": torch.zeros(1)})
+    assert "size mismatch for linear.weight" in told(good | {"linear.weight": torch.zeros(100, 64)})
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ModelError, match="cifar_resnet20.safetensors cannot be read"):
+        ModelZoo(tmp_path, {}, run).load("cifar_resnet20")
+    path.unlink()
+    with pytest.raises(ModelError, match="put cifar_resnet20.safetensors into the weights folder"):
+        ModelZoo(tmp_path, {}, run).load("cifar_resnet20")
+
+
+def test_checkpoints_of_training_scripts(tmp_path: Path, run: Callable[..., Any]) -> None:
+    good = CifarResNet(20).state_dict()
+    torch.save({"epoch": 3, "state_dict": {f"module.{k}": v for k, v in good.items()}}, tmp_path / "cifar_resnet20.pth")
+    assert_equal(hosted_state(ModelZoo(tmp_path, {}, run), "cifar_resnet20"), good)
+
+
+def test_densenet_is_renamed_as_torchvision_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    published = torchvision.models.densenet121().state_dict()
+    old = {}
+    for name, tensor in published.items():
+        for part in ("norm", "conv"):
+            for number in "12":
+                if "denselayer" in name:
+                    name = name.replace(f".{part}{number}.", f".{part}.{number}.")
+        old[name] = tensor
+    assert sum(".norm.1." in name for name in old) > 50
+    with Uninitialized():
+        oracle, ours = torchvision.models.densenet121(), torchvision.models.densenet121()
+    monkeypatch.setattr(DenseNet121_Weights, "get_state_dict", lambda *_, **__: {k: v for k, v in old.items() if "num_batches" not in k})
+    torchvision.models.densenet._load_state_dict(oracle, DenseNet121_Weights.IMAGENET1K_V1, progress=False)
+    checkpoints.load(ours, {k: v for k, v in old.items() if "num_batches" not in k}, "old")
+    assert_equal(ours.state_dict(), oracle.state_dict())
+    assert_equal(ours.state_dict(), {k: v if "num_batches" not in k else torch.tensor(0) for k, v in published.items()})
+
+
+@pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
+def test_heads_that_only_training_uses_are_left_out(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The module and its weights are those that torchvision's own builder makes of a published file."""
+    weights = torchvision.models.get_model_weights(name).DEFAULT
+    with Uninitialized():
+        published = torchvision.models.get_model(name, aux_logits=True, init_weights=False).state_dict()
+        generator = torch.Generator().manual_seed(0)
+        for tensor in published.values():
+            if tensor.is_floating_point():
+                tensor.uniform_(0.01, 0.02, generator=generator)
+        monkeypatch.setattr(type(weights), "get_state_dict", lambda *_, **__: dict(published))
+        options = {"aux_logits": True} if name == "inception_v3" else {}
+        oracle = torchvision.models.get_model(name, weights=weights, **options).eval()
+        known = architecture(name)
+        assert known is not None
+        ours = known.build(None).eval()
+    checkpoints.load(ours, dict(published), "published")
+    assert any(".conv" in key and key.startswith(("aux", "Aux")) for key in published)
+    assert not any(key.startswith(("aux", "Aux")) for key in ours.state_dict())
+    x = torch.rand(1, 3, 96, 96, generator=generator)
+    with torch.no_grad():
+        assert torch.equal(ours(x), oracle(x))
+
+
+def test_a_file_of_bare_tensors_loads_into_a_versioned_module() -> None:
+    """mnasnet asks which version of itself wrote a file; safetensors do not say."""
+    module = torchvision.models.mnasnet0_5()
+    state = {name: tensor.clone() for name, tensor in torchvision.models.mnasnet0_5().state_dict().items()}
+    checkpoints.load(module, state, "bare")
+    assert_equal(module.state_dict(), state)
+
+
+def test_everything_is_taken_from_torchvisions_enum() -> None:
+    names = [n for n in torchvision.models.list_models(module=torchvision.models) if not n.startswith(("vit", "swin", "maxvit"))]
+    assert len(names) > 60
+    for name in names:
+        known = architecture(name)
+        assert known is not None
+        weights = torchvision.models.get_model_weights(name)
+        assert set(known.others) == set(weights.__members__)
+        assert known.published.name == weights.DEFAULT.name
+        for member, published in ((weights[m], known.others[m]()) for m in known.others):
+            seen, transform = published.preprocessing, member.transforms()
+            assert published.name == member.name
+            assert published.classes == tuple(member.meta["categories"])
+            assert ([seen.height], [seen.width], [seen.resize]) == (transform.crop_size, transform.crop_size, transform.resize_size)
+            assert (list(seen.mean), list(seen.std)) == (transform.mean, transform.std)
+            assert v2.InterpolationMode(seen.interpolation) == transform.interpolation
+
+
+def test_preprocessing_equals_the_enums_transform() -> None:
+    pixels = torch.randint(0, 256, (3, 301, 417), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    image = Image.fromarray(pixels.permute(1, 2, 0).numpy())
+    for name in ("squeezenet1_1", "resnet50", "efficientnet_b0"):
+        known = architecture(name)
+        assert known is not None
+        seen = known.published.preprocessing
+        mean, std = torch.tensor(seen.mean).view(-1, 1, 1), torch.tensor(seen.std).view(-1, 1, 1)
+        ours = (torch.from_numpy(seen.apply(image)).float() / 255 - mean) / std
+        torch.testing.assert_close(ours, torchvision.models.get_model_weights(name).DEFAULT.transforms()(image))
+
+
+def test_inceptionv1_gives_the_logits_of_lucents_softmax(run: Callable[..., Any]) -> None:
+    from lucent.modelzoo.inceptionv1 import InceptionV1
+
+    model = ModelZoo(None, {}, run).load("inceptionv1", "random")
+    with Uninitialized():
+        oracle = InceptionV1(pretrained=False, redirected_ReLU=False).eval()
+    oracle.load_state_dict(model.network.module.state_dict())
+    x = torch.rand(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = oracle(x * 255 - 117)  # lucent's own preprocessing
+    assert model.network.classes == 1008
+    assert (model.classes[0], model.classes[1007]) == ("class 0", "class 1007")
+    torch.testing.assert_close(model.network.logits(x).softmax(1), expected, rtol=1e-3, atol=1e-6)
+
+
+def test_an_architecture_with_ones_own_weights_and_labels(tmp_path: Path, run: Callable[..., Any]) -> None:
+    torch.manual_seed(0)
+    state = torchvision.models.shufflenet_v2_x0_5(num_classes=3).state_dict()
+    save_file(state, tmp_path / "flowers.safetensors")
+    (tmp_path / "names.txt").write_text("rose\ntulip\n\n lily \n")
+    options: dict[str, Any] = {"architecture": "shufflenet_v2_x0_5", "weights": tmp_path / "flowers.safetensors"}
+    tables = {
+        "flowers": options | {"labels": tmp_path / "names.txt", "size": (64, 96), "mean": (0.1, 0.2, 0.3), "interpolation": "bicubic"},
+        "short": options | {"labels": ("rose", "tulip")},
+        "unnamed": options,
+        "nofile": options | {"labels": tmp_path / "absent.txt"},
+        "nowhere": {"architecture": "shufflenet_v9"},
+    }
+    zoo = ModelZoo(None, {name: ModelTable(**table) for name, table in tables.items()}, run)
+    assert_equal(hosted_state(zoo, "flowers"), state)
+    model = zoo.get("flowers")
+    assert (model.architecture, model.weights, model.classes) == ("shufflenet_v2_x0_5", "flowers.safetensors", ("rose", "tulip", "lily"))
+    seen = model.preprocessing
+    assert (seen.shape, seen.resize, seen.mean, seen.std, seen.interpolation) == ((3, 64, 96), 96, (0.1, 0.2, 0.3), tuple(STD), "bicubic")
+    for name, told in {"short": "size mismatch", "unnamed": "size mismatch", "nofile": "models.nofile.labels", "nowhere": "no architecture"}.items():
+        with pytest.raises((ModelError, LookupError), match=told):
+            zoo.load(name)
+
+
+def test_a_factory_whose_labels_do_not_fit(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    own = ModuleType("own_networks")
+    own.make = lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 5))  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "own_networks", own)
+    table = ModelTable(factory="own_networks:make", size=(8, 8), mean=(0.5,), std=(0.5,), labels=("a", "b"))
+    with pytest.raises(ModelError, match="mine has 5 classes, but 2 labels are given"):
+        ModelZoo(None, {"mine": table}, run).load("mine")
+
+
+# Real weights, where they are at hand.
+
+
+@pytest.fixture
+def data() -> Path:
+    if "STRIATE_DATA" not in os.environ:
+        pytest.skip("STRIATE_DATA is not set: no published weights and images")
+    return Path(os.environ["STRIATE_DATA"])
+
+
+def samples(data: Path, count: int) -> tuple[list[Image.Image], Tensor]:
+    table = pyarrow.parquet.read_table(data / "imagenet_sample" / "images.parquet")
+    chosen = range(0, len(table), len(table) // count)
+    images = [Image.open(io.BytesIO(table["image"][i].as_py())).convert("RGB") for i in chosen]
+    return images, torch.tensor([table["label"][i].as_py() for i in chosen])
+
+
+FACTORIES = '''
+import importlib.util, os, torchvision
+from pathlib import Path
+from safetensors.torch import load_file
+
+data = Path(os.environ["STRIATE_DATA"])
+spec = importlib.util.spec_from_file_location("reference_archs", data / "reference_archs.py")
+archs = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(archs)
+bvlc_googlenet = archs.BVLCGoogLeNet
+
+def mobilenet():
+    module = torchvision.models.mobilenet_v2()
+    module.load_state_dict(load_file(data / "weights" / "mobilenet_v2.safetensors"))
+    return archs.tf_same_padding(module)
+'''
+
+
+def test_networks_of_ones_own(data: Path, tmp_path: Path, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """BVLC's GoogLeNet and TensorFlow's mobilenet_v2, through tables of the settings, on photographs."""
+    (tmp_path / "striate_test_factories.py").write_text(FACTORIES)
+    monkeypatch.syspath_prepend(tmp_path)
+    labels = tmp_path / "labels.txt"
+    labels.write_text("\n".join(torchvision.models.ResNet18_Weights.DEFAULT.meta["categories"]))
+    table: dict[str, Any] = {"mean": MEAN, "std": STD, "size": 224, "resize": 256, "labels": labels}
+    tables = {
+        "bvlc": table | {"factory": "striate_test_factories:bvlc_googlenet", "weights": data / "weights" / "bvlc_googlenet.safetensors"},
+        "tf": table | {"factory": "striate_test_factories:mobilenet"},
+    }
+    zoo = ModelZoo(None, {name: ModelTable(**t) for name, t in tables.items()}, run)
+    images, labels_of_images = samples(data, 20)
+    transform = v2.Compose([v2.Resize(256), v2.CenterCrop(224), v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)])
+    spec = importlib.util.find_spec("striate_test_factories")
+    assert spec and spec.loader
+    for name, weights in (("bvlc", "bvlc_googlenet.safetensors"), ("tf", "factory")):
+        model = zoo.load(name)
+        assert (model.architecture, model.weights) == (tables[name]["factory"], weights)
+        x = torch.stack([torch.from_numpy(model.preprocessing.apply(i)) for i in images]).float() / 255
+        logits = model.network.logits(x)
+        assert (logits.argmax(1) == labels_of_images).float().mean() >= 0.6  # 75.6% and 78.8% of all
+        factories = importlib.import_module("striate_test_factories")
+        oracle = factories.bvlc_googlenet() if name == "bvlc" else factories.mobilenet()
+        if name == "bvlc":
+            oracle.load_state_dict(load_file(data / "weights" / "bvlc_googlenet.safetensors"))
+        with torch.no_grad():
+            expected = oracle.eval()(torch.stack([transform(i) for i in images[:4]]))
+        torch.testing.assert_close(logits[:4], expected, rtol=1e-3, atol=1e-3)
+
+
+def test_published_networks_from_the_weights_folder(data: Path, run: Callable[..., Any]) -> None:
+    zoo = ModelZoo(data / "weights", {}, run)
+    model = zoo.load("squeezenet1_1")
+    assert model.weights == "squeezenet1_1.safetensors"
+    images, labels = samples(data, 50)
+    x = torch.stack([torch.from_numpy(model.preprocessing.apply(i)) for i in images]).float() / 255
+    right = int((model.network.logits(x).argmax(1) == labels).sum())
+    with Uninitialized():
+        oracle = torchvision.models.squeezenet1_1()
+    oracle.load_state_dict(load_file(data / "weights" / "squeezenet1_1.safetensors"))
+    transform = torchvision.models.SqueezeNet1_1_Weights.DEFAULT.transforms()
+    with torch.no_grad():
+        expected = oracle.eval()(torch.stack([transform(i) for i in images]))
+    assert right == int((expected.argmax(1) == labels).sum())
+    assert right >= 24  # 62.6% of all
+
+
+def test_the_cifar_resnet_on_lossless_images(data: Path, run: Callable[..., Any]) -> None:
+    """Published: 91.73% of these 846 images, of which every eighth is taken here."""
+    model = ModelZoo(data / "weights", {}, run).load("cifar_resnet20")
+    table = pyarrow.parquet.read_table(data / "cifar10" / "lossless.parquet")
+    chosen = range(0, len(table), 8)
+    images = [Image.open(io.BytesIO(table["image"][i].as_py())) for i in chosen]
+    x = torch.stack([torch.from_numpy(model.preprocessing.apply(i)) for i in images]).float() / 255
+    right = model.network.logits(x).argmax(1) == torch.tensor([table["label"][i].as_py() for i in chosen])
+    assert 0.85 <= float(right.float().mean()) <= 0.98
