@@ -92,7 +92,10 @@ def many_visualizations(place: Setting, count: int = 200) -> Figures:
                 before = _resident(place.pid)
         growth = _resident(place.pid) - before
     return {
-        f"{count} visualizations: last 20 over first 20 in time": (statistics.median(times[-20:]) / statistics.median(times[:20]), "at most 1.1"),
+        f"{count} visualizations: last 20 over first 20 in time": (
+            statistics.median(times[-20:]) / statistics.median(times[:20]),
+            "at most 1.1",
+        ),
         f"{count} visualizations: growth of the server in MiB": (growth, ""),
     }
 
@@ -101,7 +104,9 @@ def cancellation(place: Setting, repeats: int = 5) -> Figures:
     """Ticks between the cancelling of a 512-step visualization and its leaving, at most; in process, where ticks can be counted."""
     engine = Engine(Metrics(), threads=place.threads)
     try:
-        return {"ticks until a cancelled 512-step visualization has left": (max(_ticks(engine, place) for _ in range(repeats)), "at most 1")}
+        return {
+            "ticks until a cancelled 512-step visualization has left": (max(_ticks(engine, place) for _ in range(repeats)), "at most 1")
+        }
     finally:
         engine.close(1)
 

@@ -30,7 +30,8 @@ class LeNet5(nn.Module):
         x = self.s2(self.tanh1(self.c1(x)))  # (B, 6, 14, 14)
         x = self.s4(self.tanh3(self.c3(x)))  # (B, 16, 5, 5)
         x = self.tanh5(self.c5(x)).flatten(1)  # (B, 120)
-        return self.output(self.tanh6(self.f6(x)))
+        logits: Tensor = self.output(self.tanh6(self.f6(x)))
+        return logits
 
 
 class CifarBlock(nn.Module):
@@ -79,7 +80,8 @@ class CifarResNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.bn1(self.conv1(x)))
         x = self.layer3(self.layer2(self.layer1(x)))  # (B, 64, 8, 8)
-        return self.linear(x.mean((2, 3)))
+        logits: Tensor = self.linear(x.mean((2, 3)))
+        return logits
 
 
 class ResidualBlock(nn.Module):
@@ -100,7 +102,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         residual = self.bn2(self.conv2(self.relu1(self.bn1(self.conv1(x)))))
-        return self.relu2(residual + self.shortcut(x))
+        y: Tensor = self.relu2(residual + self.shortcut(x))
+        return y
 
 
 class CifarTwin(nn.Module):
@@ -123,4 +126,5 @@ class CifarTwin(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.pool(self.relu(self.bn1(self.conv1(x))))  # (B, 32, 16, 16)
         x = self.layer2(self.layer1(x))  # (B, 128, 8, 8)
-        return self.fc(torch.mean(x, (2, 3)))
+        logits: Tensor = self.fc(torch.mean(x, (2, 3)))
+        return logits

@@ -102,7 +102,7 @@ def attack(
     ball = Ball(x, x.new_full((len(x), 1, 1, 1), method.epsilon), method.p, method.random_start, eight_bit)
     label, clean = labels, None
     if label is None or method.random_start:
-        clean = (yield from _predict(x))
+        clean = yield from _predict(x)
         label = clean if label is None else label
     fooled = _missed(label) if targets is None else _hit(targets)
     images, todo = x, torch.arange(len(x), device=x.device)

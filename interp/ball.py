@@ -40,7 +40,7 @@ class Ball:
 
     def image(self, z: Tensor) -> Tensor:
         """z itself, or the 8-bit image nearest to it; the gradient is that of z itself."""
-        return z + (self.round(z) - z).detach() if self.eight_bit else z
+        return self.round(z).detach() + (z - z.detach()) if self.eight_bit else z
 
     def project(self, z: Tensor) -> Tensor:
         """The points of the ball nearest to z (for L2: nearest in the ball, then cut to the box, which stays in the ball)."""

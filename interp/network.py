@@ -81,9 +81,7 @@ class Network:
 
     @contextmanager
     def _hooks(self, names: Iterable[str], note: Note) -> Iterator[None]:
-        handles = [
-            self._modules[name].register_forward_hook(lambda _, __, output, name=name: note(name, output)) for name in names
-        ]
+        handles = [self._modules[name].register_forward_hook(lambda _, __, output, name=name: note(name, output)) for name in names]
         try:
             yield
         finally:

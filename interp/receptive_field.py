@@ -5,7 +5,7 @@ by the factor s, offset falls by p * jump; Araujo et al. 2019, "Computing recept
 without mixing them, acts on each position alone, or mixes positions. What cannot be told is called global.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -67,15 +67,18 @@ _PARAMETERS = {
     **dict.fromkeys(("softmax", "log_softmax", "softmin", "cumsum", "cumprod", "sort", "argsort"), ("input", "dim")),
     "normalize": ("input", "p", "dim"),
 }
-_MOVES = frozenset(
-    "permute transpose swapaxes swapdims movedim moveaxis view reshape flatten unflatten unsqueeze squeeze chunk split tensor_split "
-    "unbind narrow select index_select __getitem__ expand flip fliplr flipud roll rot90 pixel_shuffle pixel_unshuffle "
-    "channel_shuffle contiguous clone __get__".split()
-)
-_MIXES = frozenset(
-    "matmul __matmul__ mm bmm baddbmm einsum tensordot group_norm instance_norm scaled_dot_product_attention multi_head_attention_forward "
-    "interpolate upsample grid_sample conv_transpose2d fold topk fft_fft2 fft_rfft2 fft_ifft2 __setitem__ index_put_ scatter gather".split()
-)
+_MOVES_TEXT = """
+    permute transpose swapaxes swapdims movedim moveaxis view reshape flatten unflatten unsqueeze squeeze chunk split
+    tensor_split unbind narrow select index_select __getitem__ expand flip fliplr flipud roll rot90 pixel_shuffle
+    pixel_unshuffle channel_shuffle contiguous clone __get__
+"""
+_MIXES_TEXT = """
+    matmul __matmul__ mm bmm baddbmm einsum tensordot group_norm instance_norm scaled_dot_product_attention
+    multi_head_attention_forward interpolate upsample grid_sample conv_transpose2d fold topk fft_fft2 fft_rfft2
+    fft_ifft2 __setitem__ index_put_ scatter gather
+"""
+
+_MOVES, _MIXES = frozenset(_MOVES_TEXT.split()), frozenset(_MIXES_TEXT.split())
 
 
 class FieldTracer(TorchFunctionMode):
@@ -86,7 +89,7 @@ class FieldTracer(TorchFunctionMode):
 
     def __init__(self, image: Tensor) -> None:
         super().__init__()
-        self._fields = WeakTensorKeyDictionary()
+        self._fields: MutableMapping[Tensor, Field | None] = WeakTensorKeyDictionary()
         self._fields[image] = Field(Axis(-2), Axis(-1))
 
     def depends(self, tensor: Tensor) -> bool:
@@ -95,8 +98,7 @@ class FieldTracer(TorchFunctionMode):
 
     def field(self, tensor: Tensor) -> Field | None:
         """The receptive field of a tensor that depends on the image; None if each element may depend on all of it."""
-        found: Field | None = self._fields.get(tensor)
-        return found
+        return self._fields.get(tensor)
 
     def __torch_function__(self, func: Function, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
         kwargs = kwargs or {}
@@ -111,7 +113,7 @@ class FieldTracer(TorchFunctionMode):
 def window_of(func: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Window | None:
     """The window that a call of `func` slides over its input; None if it is no convolution or pool in two dimensions."""
     name = _name(func)
-    if name != "conv2d" and not name.removesuffix("_with_indices") in ("avg_pool2d", "max_pool2d", "lp_pool2d"):
+    if name != "conv2d" and name.removesuffix("_with_indices") not in ("avg_pool2d", "max_pool2d", "lp_pool2d"):
         return None
     given = bound(name, args, kwargs)
     kernel = _pair(given["weight"].shape[2:] if name == "conv2d" else given["kernel_size"])
@@ -131,7 +133,9 @@ def bound(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str,
     return dict(zip(_PARAMETERS[name], args, strict=False)) | kwargs
 
 
-def _propagate(func: Function, args: tuple[Any, ...], kwargs: dict[str, Any], sources: list[Source], outputs: list[Tensor]) -> list[Field | None]:
+def _propagate(
+    func: Function, args: tuple[Any, ...], kwargs: dict[str, Any], sources: list[Source], outputs: list[Tensor]
+) -> list[Field | None]:
     """The fields of a call's outputs."""
     name, (tensor, field) = _name(func), sources[0]
     if name in _MIXES or any(f is None for _, f in sources):
@@ -219,7 +223,8 @@ def _moved(func: Function, args: tuple[Any, ...], kwargs: dict[str, Any], source
         extent = source.shape[axis.dim]
         numbers = torch.arange(extent, dtype=torch.float32, device=source.device).view(-1, *[1] * (-axis.dim - 1))
         coordinates = torch.zeros_like(source, dtype=torch.float32, requires_grad=False).add_(numbers)
-        result = func(*(coordinates if a is source else a for a in args), **{k: coordinates if a is source else a for k, a in kwargs.items()})
+        swapped = {k: coordinates if a is source else a for k, a in kwargs.items()}
+        result = func(*(coordinates if a is source else a for a in args), **swapped)
         moved.append([_located(t, axis, source.ndim) for t in _tensors(result)])
     return [Field(rows, columns) if rows and columns else None for rows, columns in zip(*moved, strict=True)]
 

@@ -68,7 +68,8 @@ def architecture(name: str) -> Architecture | None:
 
 def _of_torchvision(name: str) -> Architecture:
     weights = torchvision.models.get_model_weights(name)
-    others = {member: partial(_published, weights[member]) for member in weights.__members__}
+    # One member of vgg16 names no classes: it is no classifier, and its file lacks the last layers.
+    others = {member: partial(_published, weights[member]) for member in weights.__members__ if weights[member].meta["categories"]}
     return Architecture(name, partial(_build_torchvision, name), _published(weights.DEFAULT), others)
 
 

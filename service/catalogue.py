@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
 from service import checkpoints
-from service.architectures import EMBEDDED_WEIGHTS, Architecture, Published, architecture, download_folder, names
+from service.architectures import Architecture, Published, architecture, download_folder, names
 from service.checkpoints import ModelError
 from service.config import ModelTable
 from service.images import Preprocessing
@@ -99,7 +100,7 @@ class Catalogue:
             source, build = published.name, partial(_loaded, build, partial(published.file, download_folder(self._weights_dir)))
         else:
             raise ModelError(
-                f"{known.name} has no published weights: put {known.name}.safetensors into the weights folder, or load it with random weights"
+                f"{known.name} has no published weights: put {known.name}.safetensors into the weights folder, or load it as random"
             )
         return Blueprint(known.name, build, published.preprocessing, published.classes, source)
 
@@ -147,7 +148,10 @@ def _loaded(build: Callable[[], nn.Module], file: Callable[[], Path]) -> nn.Modu
 
 def _made(name: str, table: ModelTable, weights: str) -> Blueprint:
     """What the factory of a settings table makes, which holds its weights already unless the table names a file."""
-    assert table.factory and table.size and table.mean and table.std
+    assert table.factory is not None
+    assert table.size is not None
+    assert table.mean is not None
+    assert table.std is not None
     build: Callable[[], nn.Module] = partial(_call_factory, name, table.factory)
     source = "factory"
     if weights == RANDOM:
@@ -165,7 +169,7 @@ def _call_factory(name: str, factory: str) -> nn.Module:
     module_name, _, function = factory.partition(":")
     try:
         module = getattr(importlib.import_module(module_name), function)()
-    except Exception as error:  # noqa: BLE001 - it is the user's own code
+    except Exception as error:  # it is the user's own code
         raise ModelError(f"models.{name}.factory {factory!r} failed: {type(error).__name__}: {error}") from error
     if not isinstance(module, nn.Module):
         raise ModelError(f"models.{name}.factory {factory!r} returned {type(module).__name__}, not a torch module")
@@ -175,7 +179,7 @@ def _call_factory(name: str, factory: str) -> nn.Module:
 def _preprocessing(name: str, table: ModelTable, base: Preprocessing) -> Preprocessing:
     """The base, with what the table says put in its place."""
     channels = table.channels or base.channels
-    given = {"mean": table.mean, "std": table.std, "interpolation": table.interpolation, "channels": table.channels}
+    given: dict[str, Any] = {"mean": table.mean, "std": table.std, "interpolation": table.interpolation, "channels": table.channels}
     if table.size is not None:
         given |= {"height": table.size[0], "width": table.size[1], "resize": max(table.size)}
     if table.resize is not None:

@@ -77,7 +77,7 @@ def read(path: Path) -> State:
         state: Any = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{path.name} cannot be read: {error}") from error
-    except Exception as error:  # noqa: BLE001 - what damaged archives make torch raise is open-ended
+    except Exception as error:  # what damaged archives make torch raise is open-ended
         raise ModelError(f"{path.name} holds no plain tensors, or is damaged; others are never unpickled") from error
     for wrapper in ("state_dict", "model"):  # checkpoints of common training scripts
         if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):

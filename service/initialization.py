@@ -11,7 +11,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 from torch.overrides import TorchFunctionMode
 
-_DRAWS = frozenset("uniform_ normal_ trunc_normal_ erfinv_ kaiming_uniform_ kaiming_normal_ xavier_uniform_ xavier_normal_".split())
+_DRAWS = frozenset(
+    ["uniform_", "normal_", "trunc_normal_", "erfinv_", "kaiming_uniform_", "kaiming_normal_", "xavier_uniform_", "xavier_normal_"]
+)
 
 _WEIGHTED = (_ConvNd, nn.Linear)
 _SPREAD = 2.0
@@ -63,9 +65,9 @@ def randomize(module: nn.Module, shape: tuple[int, int, int], mean: Sequence[flo
 
 
 @contextmanager
-def _last_weighted(module: nn.Module) -> Iterator[list[nn.Module]]:
+def _last_weighted(module: nn.Module) -> Iterator[list[Any]]:
     """Notes the convolutions and linear layers as they are called: the last one makes the logits."""
-    called: list[nn.Module] = []
+    called: list[Any] = []
     layers = [m for m in module.modules() if isinstance(m, _WEIGHTED)]
     handles = [m.register_forward_hook(lambda m, _, __: called.append(m)) for m in layers]
     try:

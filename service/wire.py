@@ -55,9 +55,7 @@ def priority(value: int) -> Priority:
 
 def provenance(model: HostedModel) -> types_pb2.Provenance:
     """Where a result of `model` came from."""
-    return types_pb2.Provenance(
-        model=model.name, model_digest=model.digest, service_version=VERSION, request_id=request_id.get()
-    )
+    return types_pb2.Provenance(model=model.name, model_digest=model.digest, service_version=VERSION, request_id=request_id.get())
 
 
 def tensor(array: NDArray[np.generic]) -> types_pb2.Tensor:
@@ -278,5 +276,3 @@ def layer(info: LayerInfo) -> model_pb2.Layer:
             )
         )
     return message
-
-

@@ -217,7 +217,7 @@ class ModelZoo:
 def _explained(name: str, shape: tuple[int, int, int], call: Callable[[], T]) -> T:
     try:
         return call()
-    except Exception as error:  # noqa: BLE001 - a user's own network may raise anything
+    except Exception as error:  # a user's own network may raise anything
         size = " x ".join(map(str, shape))
         raise ModelError(f"{name} does not run on one image of {size} (channels, height, width): {error}") from error
 

@@ -135,12 +135,13 @@ class Demo:
         clean = net.attack(images[:SHOWN], None, striate.FGSM(0), format="png").images  # as the network sees them
         epsilons = DIGIT_EPSILONS if name == "digits-lenet5" else EPSILONS
         for levels in epsilons:
-            for attack in (striate.FGSM(levels / 255), striate.PGD(levels / 255, steps=20)):
-                found = net.attack(images, labels, attack, seed=0, noise_control=True, format="png")
-                self._rate(name, dataset, levels, found, bool(labels))
-                if levels in epsilons[1::2] and isinstance(attack, striate.PGD):
-                    found.save(self.out / f"attack-{name}-{levels}")
-                    self._attack_rows(section, net, found, clean, levels)
+            found = {}
+            for kind, attack in (("FGSM", striate.FGSM(levels / 255)), ("PGD", striate.PGD(levels / 255, steps=20))):
+                found[kind] = net.attack(images, labels, attack, seed=0, noise_control=True, format="png")
+                found[kind].save(self.out / f"{kind.lower()}-{name}-{levels}")
+                self._rate(name, dataset, levels, found[kind], bool(labels))
+            if levels in epsilons[1::2]:
+                self._attack_rows(section, net, found, clean, levels)
         section.table(page.rates([r for r in self.results["rates"] if r["model"] == name]))
         return section
 
@@ -161,19 +162,18 @@ class Demo:
         )
 
     def _attack_rows(
-        self, section: page.Section, net: striate.Model, found: striate.AttackResult, clean: NDArray[np.float32], levels: int
+        self, section: page.Section, net: striate.Model, found: dict[str, striate.AttackResult], clean: NDArray[np.float32], levels: int
     ) -> None:
-        assert found.noise_predictions is not None
-        attacked, noisy = found.images[:SHOWN], page.noisy(clean, levels / 255)
-        magnified = np.clip(0.5 + (attacked - clean) * (255 / levels) / 2, 0, 1).astype(np.float32)
-        truth = [net.classes[i] for i in found.labels[:SHOWN]]
+        pgd = found["PGD"]
+        assert pgd.noise_predictions is not None
+        truth = [net.classes[i] for i in pgd.labels[:SHOWN]]
         section.row("clean", list(zip(page.pngs(clean), truth, strict=True)))
-        for name, pixels, predictions in (
-            (f"PGD {levels}/255", attacked, found.predictions),
-            (f"noise {levels}/255", noisy, found.noise_predictions),
-        ):
+        shown = [(f"{kind} {levels}/255", result.images[:SHOWN], result.predictions) for kind, result in found.items()]
+        shown.append((f"noise {levels}/255", page.noisy(clean, levels / 255), pgd.noise_predictions))
+        for name, pixels, predictions in shown:
             says = [net.classes[i] for i in predictions[:SHOWN]]
             section.row(name, list(zip(page.pngs(pixels), says, strict=True)), [a != b for a, b in zip(says, truth, strict=True)])
+        magnified = np.clip(0.5 + (pgd.images[:SHOWN] - clean) * (255 / levels) / 2, 0, 1).astype(np.float32)
         section.row("PGD's change, magnified", [(png, "") for png in page.pngs(magnified)])
 
 

@@ -17,12 +17,12 @@ from interp.ball import Ball
 from interp.seeds import generators
 
 STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; max-width: 1180px; margin: 2em auto; padding: 0 1em; color: #222; background: #fff }
+body { font: 15px/1.45 system-ui, sans-serif; max-width: 1230px; margin: 2em auto; padding: 0 1em; color: #222; background: #fff }
 h1 { margin-bottom: 0 } h2 { margin: 2em 0 0.2em } p { margin: 0.3em 0 0.8em; color: #444; max-width: 60em }
-.row { display: flex; flex-wrap: wrap; gap: 6px; align-items: flex-start; margin: 6px 0 }
-.row > b { width: 9em; flex: none; font-weight: 600; overflow-wrap: anywhere }
-figure { margin: 0; width: 64px } figure.large { width: auto }
-img { width: 64px; height: 64px; image-rendering: pixelated; display: block } figure.large img { width: auto; height: auto; max-width: 900px }
+.row { display: flex; flex-wrap: wrap; gap: 5px; align-items: flex-start; margin: 6px 0 }
+.row > b { width: 8.5em; flex: none; font-weight: 600; overflow-wrap: anywhere }
+figure { margin: 0; width: 60px } figure.large { width: auto }
+img { width: 60px; height: 60px; image-rendering: pixelated; display: block } figure.large img { width: auto; height: auto; max-width: 900px }
 figcaption { font-size: 11px; line-height: 1.2; white-space: pre-line; color: #555; overflow-wrap: anywhere }
 .wrong figcaption { color: #b00; font-weight: 600 } .strip { max-width: 1120px }
 table { border-collapse: collapse; margin: 1em 0 } td, th { padding: 3px 12px; border-bottom: 1px solid #ddd; text-align: right }
@@ -53,7 +53,10 @@ class Section:
 
     def table(self, rows: Sequence[Sequence[str]]) -> None:
         """Add a table; the first row is its head."""
-        cells = ["".join(f"<{tag}>{escape.escape(cell)}</{tag}>" for cell in row) for tag, row in zip(["th"] + ["td"] * len(rows), rows, strict=False)]
+        cells = [
+            "".join(f"<{tag}>{escape.escape(cell)}</{tag}>" for cell in row)
+            for tag, row in zip(["th"] + ["td"] * len(rows), rows, strict=False)
+        ]
         self.parts.append("<table>" + "".join(f"<tr>{row}</tr>" for row in cells) + "</table>")
 
 

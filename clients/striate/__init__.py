@@ -1,10 +1,10 @@
 """Thin client of Striate: what each unit of a network sees, and what fools the whole, asked over gRPC.
 
-    import striate
+import striate
 
-    with striate.connect("localhost:50051") as service:
-        net = service.model("cifar10-plain")
-        net.visualize("layer2.0:7").save("unit.png")
+with striate.connect("localhost:50051") as service:
+    net = service.model("cifar10-plain")
+    net.visualize("layer2.0:7").save("unit.png")
 """
 
 from typing import Any

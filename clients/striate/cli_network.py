@@ -11,9 +11,7 @@ import typer
 from striate.console import DEFAULT_SERVER, Json, ModelName, Pictures, Server, Timeout, image_files, session
 from striate.results import Progress, Visualization, file_name
 
-Objectives = Annotated[
-    list[str], typer.Argument(metavar="OBJECTIVE", help="layer:unit, layer:unit@row,column, layer or logits:class.")
-]
+Objectives = Annotated[list[str], typer.Argument(metavar="OBJECTIVE", help="layer:unit, layer:unit@row,column, layer or logits:class.")]
 
 
 def classify(

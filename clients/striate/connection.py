@@ -134,7 +134,7 @@ class Service:
         return Operation(self._operations, self._operations.get(name, timeout))
 
     def health(self, model: str | None = None, *, timeout: float | None = None) -> str:
-        """"SERVING", "NOT_SERVING", "UNKNOWN" or "SERVICE_UNKNOWN" (no such model), of the server or of one model."""
+        """ "SERVING", "NOT_SERVING", "UNKNOWN" or "SERVICE_UNKNOWN" (no such model), of the server or of one model."""
         try:
             state = self._caller.unary(self._health, wrappers_pb2.StringValue(value=model or ""), timeout).value
         except NotFound:
@@ -147,5 +147,3 @@ class Service:
         if not self._caller.server_version:
             self.health()
         return self._caller.server_version
-
-

@@ -110,9 +110,7 @@ class Layer:
             output_shape=tuple(message.output_shape),
             parameters=message.parameters,
             multiply_adds=message.multiply_adds,
-            receptive_field=ReceptiveField(
-                (rf.height, rf.width), (rf.jump_y, rf.jump_x), (rf.offset_y, rf.offset_x), rf.is_global
-            )
+            receptive_field=ReceptiveField((rf.height, rf.width), (rf.jump_y, rf.jump_x), (rf.offset_y, rf.offset_x), rf.is_global)
             if message.HasField("receptive_field")
             else None,
         )

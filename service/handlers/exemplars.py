@@ -117,9 +117,7 @@ class ExemplarHandlers(interpret_pb2_grpc.InterpretServiceServicer):
         listed = []
         for name in self._house.datasets.names:
             dataset = self._house.datasets.get(name)
-            message = pb.Dataset(
-                name=name, uri=dataset.uri, size=len(dataset), classes=dataset.classes, labelled=dataset.labelled
-            )
+            message = pb.Dataset(name=name, uri=dataset.uri, size=len(dataset), classes=dataset.classes, labelled=dataset.labelled)
             if model is not None:
                 if dataset.labelled:
                     message.class_indices.extend(class_indices(dataset.classes, model.classes, dataset.label_count))
@@ -134,9 +132,7 @@ class ExemplarHandlers(interpret_pb2_grpc.InterpretServiceServicer):
         samples = await self._house.aside(lambda: self._house.datasets.get(name).read(request.first, count))
         if sum(len(sample.image) for sample in samples) > wire.MOST_BYTES:
             raise InvalidField("count", f"these {len(samples)} images are more than one answer can hold; ask for fewer")
-        return pb.ReadSamplesResponse(
-            samples=[pb.Sample(id=s.id, name=s.name, image=s.image, label=s.label) for s in samples]
-        )
+        return pb.ReadSamplesResponse(samples=[pb.Sample(id=s.id, name=s.name, image=s.image, label=s.label) for s in samples])
 
 
 def _exemplar(hit: Hit, dataset: Dataset, model: HostedModel, field: ReceptiveField | None) -> pb.Exemplar:

@@ -41,9 +41,7 @@ class InterpretHandlers(ExemplarHandlers):
             probabilities, indices = await self._house.solve(context, model, procedure, len(x), wire.priority(0))
             images = [
                 pb.Classification(
-                    predictions=[
-                        pb.Prediction(index=i, label=model.classes[i], probability=p) for p, i in zip(ps, row, strict=True)
-                    ]
+                    predictions=[pb.Prediction(index=i, label=model.classes[i], probability=p) for p, i in zip(ps, row, strict=True)]
                 )
                 for ps, row in zip(probabilities.tolist(), indices.tolist(), strict=True)
             ]
@@ -65,9 +63,7 @@ class InterpretHandlers(ExemplarHandlers):
             )
             news = News(request.preview_every)
             job = asyncio.ensure_future(
-                self._house.solve(
-                    context, model, procedure, len(paths), wire.priority(request.priority), request.deterministic, news.tell
-                )
+                self._house.solve(context, model, procedure, len(paths), wire.priority(request.priority), request.deterministic, news.tell)
             )
             try:
                 async for step, scores, previews in news.until(job):

@@ -28,9 +28,7 @@ NAME = "digits-lenet5"
 def started(state: Path, *flags: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A server process with the digits network: (process, HOST:PORT). Killed at the end if it still runs."""
     command = [str(Path(sys.executable).with_name("striate-server")), "--port", "0", "--threads", "1", "--model", NAME]
-    process = subprocess.Popen(
-        [*command, "--state-dir", str(state), *flags], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
+    process = subprocess.Popen([*command, "--state-dir", str(state), *flags], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
@@ -102,9 +100,10 @@ def test_a_cancelled_call_frees_the_device(tmp_path: Path) -> None:
 
 
 def test_a_full_queue_is_said_so_and_retried(tmp_path: Path) -> None:
-    with started(tmp_path, "--queue-size", "1", "--memory-bytes", "1") as (_, target), grpc.insecure_channel(
-        target, options=[("grpc.enable_retries", 0)]
-    ) as channel:
+    with (
+        started(tmp_path, "--queue-size", "1", "--memory-bytes", "1") as (_, target),
+        grpc.insecure_channel(target, options=[("grpc.enable_retries", 0)]) as channel,
+    ):
         stub = interpret_pb2_grpc.InterpretServiceStub(channel)
         request = interpret_pb2.VisualizeRequest(model=NAME, objectives=["c3:1"], steps=300)
         calls = [stub.Visualize(request, timeout=60) for _ in range(6)]
@@ -116,7 +115,7 @@ def test_a_full_queue_is_said_so_and_retried(tmp_path: Path) -> None:
                 errors.append(error)
         assert errors
         assert {error.code() for error in errors} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
-        trailers = dict(errors[0].trailing_metadata())
+        trailers = {item.key: item.value for item in errors[0].trailing_metadata()}
         assert int(trailers["grpc-retry-pushback-ms"]) > 0
         assert "grpc-status-details-bin" in trailers
         assert len(errors) < len(calls)

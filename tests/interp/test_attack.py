@@ -160,8 +160,9 @@ def test_a_linear_network_is_fooled_exactly_from_its_critical_epsilon_on(p: floa
     network, x, _, w = linear_pair()
     bias = x[0].flatten() @ w + 0.01 * w.norm(q)  # the first image is fooled from epsilon 0.01 on
     network = linear(torch.stack([torch.zeros_like(w), w]), torch.stack([bias, bias.new_zeros(())]), (3, 4, 4))
-    for method in (lambda eps: fgsm(eps, p), lambda eps: pgd(eps, p, random_start=p == math.inf)):
-        below, above = (run(network, x[:1], torch.tensor([0]), method(0.01 * share)) for share in (0.999, 1.001))
+    methods = [(fgsm(eps, p), pgd(eps, p, random_start=p == math.inf)) for eps in (0.00999, 0.01001)]
+    for pair in zip(*methods, strict=True):
+        below, above = (run(network, x[:1], torch.tensor([0]), method) for method in pair)
         assert below.clean_prediction.item() == above.clean_prediction.item() == 0
         assert (below.succeeded.item(), above.succeeded.item()) == (False, True)
         assert (below.prediction.item(), above.prediction.item()) == (0, 1)

@@ -175,11 +175,29 @@ def test_eight_bit_images_are_inside_in_integer_arithmetic(p: float, eps: Fracti
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("away", [0.4, 0.95, 1.7, 8.95, 100.99])
 def test_every_level_leads_to_levels(away: float, dtype: torch.dtype) -> None:
-    """Where a level is far above z in proportion, z + (level - z) would miss it by a bit."""
     x = (torch.arange(256) / 255).to(dtype).view(1, 1, 16, 16)
     for b in (ball(x, away / 255, math.inf, eight_bit=True), ball(x, away / 255 * 8, 2, eight_bit=True)):
         for z in (b.project(x - away / 255), b.project(x + away / 255)):
             levels(b.image(z))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("eps", [Fraction(1, 2), Fraction(3), Fraction(10), Fraction(60)])
+def test_no_more_is_rounded_towards_the_centre_than_the_ball_asks_for(eps: Fraction, dtype: torch.dtype) -> None:
+    x, rng = eight_bit_images(2, 2, 96, dtype)
+    b = ball(x, float(eps), 2, eight_bit=True)
+    for z in (*iterates(b, rng)[1:5], x + 5 * (torch.rand(x.shape, generator=rng) - 0.5).to(dtype)):  # the last is far outside
+        change = levels(b.image(z.clamp(0, 1))) - levels(x)
+        length = (change**2).sum((1, 2, 3))
+        assert (length <= (eps * 255) ** 2).all()
+        asked = (z.clamp(0, 1).double() - x.double()).numpy() * 255
+        if (np.sqrt((asked**2).sum((1, 2, 3))) > float(eps) * 255 * (1 + 1e-5)).any():
+            continue  # nothing is promised there but to be inside
+        nearest = np.rint(asked).astype(np.int64)
+        for row in range(2):
+            taken = np.abs(asked[row] - change[row]) > 0.501
+            if taken.any():  # the last of them was needed: without it the change is too long
+                assert length[row] + (2 * np.abs(nearest[row][taken]) - 1).max() > float(eps * 255) ** 2
 
 
 @settings(max_examples=12, deadline=None)

@@ -26,7 +26,8 @@ def reference_archs() -> ModuleType:
     if "STRIATE_DATA" not in os.environ:
         pytest.skip("STRIATE_DATA is not set: no reference architectures")
     spec = importlib.util.spec_from_file_location("reference_archs", Path(os.environ["STRIATE_DATA"]) / "reference_archs.py")
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -45,7 +46,7 @@ def from_torchvision(name: str) -> Callable[[], nn.Module]:
 
     def build() -> nn.Module:
         with Undrawn():
-            module = torchvision.models.get_model(name, **options.get(name, {}))
+            module: nn.Module = torchvision.models.get_model(name, **options.get(name, {}))
         if name == "vgg16":  # its linear layers see no positions, and weigh a gigabyte in float64
             module.classifier = nn.Linear(512 * 7 * 7, 1000)
         make_positive(module)
@@ -57,13 +58,27 @@ def from_torchvision(name: str) -> Callable[[], nn.Module]:
 def inceptionv1() -> nn.Module:
     from lucent.modelzoo import inceptionv1 as build
 
-    return build(redirected_ReLU=False)
+    module: nn.Module = build(redirected_ReLU=False)
+    return module
 
 
-TORCHVISION = (
-    "alexnet vgg16 googlenet resnet18 resnet50 densenet121 squeezenet1_1 mobilenet_v2 efficientnet_b0 convnext_tiny shufflenet_v2_x1_0 "
-    "mnasnet0_5 inception_v3 regnet_y_400mf mobilenet_v3_small"
-).split()
+TORCHVISION = [
+    "alexnet",
+    "vgg16",
+    "googlenet",
+    "resnet18",
+    "resnet50",
+    "densenet121",
+    "squeezenet1_1",
+    "mobilenet_v2",
+    "efficientnet_b0",
+    "convnext_tiny",
+    "shufflenet_v2_x1_0",
+    "mnasnet0_5",
+    "inception_v3",
+    "regnet_y_400mf",
+    "mobilenet_v3_small",
+]
 
 ZOO: dict[str, tuple[Callable[[], nn.Module], Shape]] = {
     **{name: (from_torchvision(name), (3, 128, 160)) for name in TORCHVISION},
@@ -83,7 +98,8 @@ def soft_max_pool(
     x: Tensor, kernel_size: int, stride: int, padding: int = 0, dilation: int = 1, ceil_mode: bool = False, return_indices: bool = False
 ) -> Tensor:
     """Looks where max pooling looks, but every position of the window has a gradient."""
-    assert dilation == 1 and not return_indices
+    assert dilation == 1
+    assert not return_indices
     return F.avg_pool2d(x.exp(), kernel_size, stride, padding, ceil_mode).log()
 
 
@@ -162,7 +178,9 @@ def test_receptive_fields_are_the_support_of_the_gradient(name: str, monkeypatch
                 assert_covers(info.receptive_field, shape, row, column, found)
 
 
-@pytest.mark.parametrize("name", ["alexnet", "googlenet", "densenet121", "mobilenet_v2", "convnext_tiny", "shufflenet_v2_x1_0", "lenet5", "cifar_twin"])
+@pytest.mark.parametrize(
+    "name", ["alexnet", "googlenet", "densenet121", "mobilenet_v2", "convnext_tiny", "shufflenet_v2_x1_0", "lenet5", "cifar_twin"]
+)
 def test_multiply_adds_equal_those_of_the_flop_counter(name: str) -> None:
     build, shape = ZOO[name]
     network = Network(build(), shape, [0.5] * shape[0], [0.5] * shape[0])
@@ -194,86 +212,6 @@ def test_layers_come_as_the_network_finishes_them(name: str) -> None:
                 module.dilation,
             )
         assert (info.receptive_field is None) == (len(info.output_shape) != 3)
-
-
-def layer(module: nn.Module, name: str, shape: Shape = (3, 24, 24)) -> LayerInfo:
-    """The description of a layer of a network whose head is a pooled sum."""
-    network = Network(nn.Sequential(module, nn.AdaptiveAvgPool2d(1), nn.Flatten()), shape, [0.5] * shape[0], [0.5] * shape[0])
-    return {i.name: i for i in describe(network)}[name]
-
-
-class Excited(nn.Module):
-    """A squeeze-and-excitation whose gate goes through linear layers."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.gate = nn.Linear(3, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * torch.sigmoid(self.gate(x.mean((2, 3)))).view(-1, 3, 1, 1)
-
-
-class Lambda(nn.Module):
-    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.function(x)
-
-
-class Hidden(torch.autograd.Function):
-    """A function that tracing cannot see into."""
-
-    @staticmethod
-    def forward(ctx: object, x: Tensor) -> Tensor:
-        return x + x.mean()
-
-    @staticmethod
-    def backward(ctx: object, grad: Tensor) -> Tensor:  # type: ignore[override]
-        return grad
-
-
-GLOBAL: dict[str, nn.Module] = {
-    "squeeze and excitation": Excited(),
-    "group norm": nn.GroupNorm(1, 3),
-    "instance norm": nn.InstanceNorm2d(3),
-    "layer norm over space": nn.LayerNorm([3, 24, 24]),
-    "softmax over columns": nn.Softmax(-1),
-    "linear over columns": nn.Linear(24, 24),
-    "matrix product over columns": Lambda(lambda x: x @ torch.ones(24, 24)),
-    "upsampling": nn.Upsample(scale_factor=2),
-    "columns mirrored": Lambda(lambda x: x.flip(-1)),
-    "attention over positions": Lambda(lambda x: (x.flatten(2).transpose(1, 2).softmax(1)).transpose(1, 2).reshape(x.shape)),
-    "a function that is not seen": Lambda(lambda x: Hidden.apply(x)),
-}
-
-
-@pytest.mark.parametrize("name", GLOBAL)
-def test_what_mixes_positions_is_global(name: str) -> None:
-    field = layer(GLOBAL[name], "0").receptive_field
-    assert field == ReceptiveField(24, 24, 0, 0, 0, 0, is_global=True)
-
-
-LOCAL: dict[str, tuple[nn.Module, tuple[int, ...]]] = {  # height, width, jump_y, jump_x, offset_y, offset_x
-    "uneven kernel, stride and padding": (nn.Conv2d(3, 4, (5, 3), (2, 3), (2, 0)), (5, 3, 2, 3, -2, 0)),
-    "dilation": (nn.Conv2d(3, 4, 3, dilation=(2, 4)), (5, 9, 1, 1, 0, 0)),
-    "same padding": (nn.Conv2d(3, 4, (4, 5), padding="same"), (4, 5, 1, 1, -1, -2)),
-    "reflected padding": (nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect"), (3, 3, 1, 1, -1, -1)),
-    "a pool of its default stride": (nn.AvgPool2d((2, 3)), (2, 3, 2, 3, 0, 0)),
-    "an even adaptive pool": (nn.AdaptiveAvgPool2d((6, 4)), (4, 6, 4, 6, 0, 0)),
-    "strided slices": (Lambda(lambda x: x[:, 1:, 1::2, 2:20:3]), (1, 1, 2, 3, 1, 2)),
-    "softmax over channels": (nn.Softmax(1), (1, 1, 1, 1, 0, 0)),
-    "layer norm over channels": (Lambda(lambda x: F.layer_norm(x.permute(0, 2, 3, 1), [3]).permute(0, 3, 1, 2)), (1, 1, 1, 1, 0, 0)),
-    "response norm": (nn.LocalResponseNorm(3), (1, 1, 1, 1, 0, 0)),
-    "a sum in place": (Lambda(lambda x: F.avg_pool2d(x, 3, 1, 1).add_(F.pad(x, (2, -2, 0, 0)))), (3, 4, 1, 1, -1, -2)),
-}
-
-
-@pytest.mark.parametrize("name", LOCAL)
-def test_fields_by_hand(name: str) -> None:
-    module, expected = LOCAL[name]
-    assert layer(module, "0").receptive_field == ReceptiveField(*expected)
 
 
 def test_a_description_leaves_no_hooks() -> None:

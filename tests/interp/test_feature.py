@@ -1,6 +1,5 @@
 """Feature visualization: it climbs, it repeats, and no picture depends on its neighbours."""
 
-
 import pytest
 import torch
 from torch import Tensor, nn
@@ -144,5 +143,3 @@ def test_progress_counts_the_steps_and_previews_are_the_running_pictures(size: i
     assert torch.equal(told[-1].preview(), found.images)
     assert found.images.shape == (2, 3, size, size)
     assert [len(p.images) for p in counting.probes] == [2] * 7  # and once to measure the result
-
-

@@ -78,7 +78,7 @@ def check(network: Network, jobs: list[Job], batchings: int) -> None:
     assert len({r.images.numpy().tobytes() for r in alone}) == len(jobs)
     for number in range(batchings):
         order = [rng.randrange(len(jobs)) for _ in range(rng.randint(2, 6))]
-        with running(chunk=4, tick_rows=rng.choice([4, 12, 64])) as engine:
+        with running(chunk=4, tick_rows=rng.choice([1, 6, 13, 64])) as engine:
             with held(engine):
                 futures = []
                 for chosen in order:

@@ -50,7 +50,7 @@ def test_closing_ends_what_does_not_finish() -> None:
 
 
 def test_calls_are_answered_or_refused_however_close_the_end() -> None:
-    for _ in range(30):
+    for _ in range(12):
         engine, futures = Engine(Metrics(), threads=1), list[Future[int]]()
 
         def call(engine: Engine = engine, futures: list[Future[int]] = futures) -> None:

@@ -1,6 +1,7 @@
 """Too little memory: passes are halved, results stay right, and nothing is kept of jobs that are over."""
 
 import gc
+import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -194,6 +195,19 @@ def test_a_finished_job_is_gone_without_waiting_for_the_collector() -> None:
             assert gone() is None
         finally:
             gc.enable()
+
+
+def test_the_result_of_a_call_is_not_kept() -> None:
+    with running() as engine:
+        token = Token()
+        gone = weakref.ref(token)
+        assert engine.run(lambda held=token: held).result(WAIT) is token
+        del token
+        limit = time.monotonic() + WAIT
+        while gone() is not None and time.monotonic() < limit:  # until the engine is back at its rest
+            gc.collect()
+            time.sleep(0.01)
+        assert gone() is None
 
 
 def test_a_network_is_not_kept_alive_by_its_jobs() -> None:

@@ -9,13 +9,28 @@ import torch
 import torch.nn.functional as F
 import torchvision
 
-from interp.ascent import Probe
+from interp.ascent import Probe, solve
+from interp.attack import attack, pgd
+from interp.feature import visualize
+from interp.layer import LayerPath
 from interp.objective import cross_entropy
+from interp.transform import identity
 from service.zoo import HostedModel, ModelZoo
 
 T = TypeVar("T")
 
-NAMES = "alexnet vgg16 googlenet resnet18 resnet50 densenet121 squeezenet1_1 mobilenet_v2 efficientnet_b0 convnext_tiny".split()
+NAMES = [
+    "alexnet",
+    "vgg16",
+    "googlenet",
+    "resnet18",
+    "resnet50",
+    "densenet121",
+    "squeezenet1_1",
+    "mobilenet_v2",
+    "efficientnet_b0",
+    "convnext_tiny",
+]
 
 
 def at_once(call: Callable[[], T]) -> "Future[T]":
@@ -23,7 +38,7 @@ def at_once(call: Callable[[], T]) -> "Future[T]":
     future: Future[T] = Future()
     try:
         future.set_result(call())
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - as the engine does
         future.set_exception(error)
     return future
 
@@ -70,3 +85,25 @@ def test_gradients_are_those_of_plain_autograd(hosted: HostedModel) -> None:
     torch.testing.assert_close(answer.logits, logits, rtol=0, atol=1e-4 * float(logits.abs().max()))
     torch.testing.assert_close(answer.score, loss[None], rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(answer.grad, grad, rtol=0, atol=1e-4 * float(grad.abs().max()))
+
+
+def test_is_visualized(hosted: HostedModel) -> None:
+    layer = next(info.name for info in hosted.layers if info.type == "Conv2d")
+    unit = LayerPath(layer, 3)
+    like = torch.zeros(())
+    start, end = (
+        solve(visualize([unit], hosted.network.shape, like, steps=steps, rate=0.2, transform=identity), hosted.network) for steps in (1, 5)
+    )
+    assert not end.dead.item()
+    assert end.activation.item() > start.activation.item()
+    assert end.images.shape == (1, *hosted.network.shape)
+
+
+def test_is_attacked(hosted: HostedModel) -> None:
+    x = torch.rand(1, *hosted.network.shape, generator=torch.Generator().manual_seed(1))
+    label = hosted.network.logits(x).argmax(1)
+    found = solve(attack(x, None, pgd(4 / 255, steps=2, random_start=False, keep_best=False, stop_when_fooled=False)), hosted.network)
+    before, after = (F.cross_entropy(hosted.network.logits(images), label) for images in (x, found.images))
+    assert after > before
+    assert found.label.tolist() == found.clean_prediction.tolist() == label.tolist()
+    assert found.norm.item() <= 4 / 255 + 1e-6

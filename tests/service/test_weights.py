@@ -1,26 +1,17 @@
-"""Where weights come from: downloads, folders, settings tables; verified, never unpickled, and loaded strictly."""
+"""Where weights come from when not from a download: the weights folder and settings tables; loaded strictly."""
 
-import functools
-import hashlib
-import importlib.util
-import io
-import os
-import pickle
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import pyarrow.parquet
 import pytest
 import torch
 import torchvision
 from PIL import Image
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision.models import DenseNet121_Weights, ShuffleNet_V2_X0_5_Weights
 from torchvision.transforms import v2
@@ -49,48 +40,6 @@ def state() -> dict[str, Tensor]:
     return state
 
 
-class Server(ThreadingHTTPServer):
-    """Serves a folder on loopback, and counts the requests."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.requests = folder, 0
-        server = self
-
-        class Handler(SimpleHTTPRequestHandler):
-            def do_GET(self) -> None:
-                server.requests += 1
-                super().do_GET()
-
-            def log_message(self, *_: Any) -> None: ...
-
-        super().__init__(("127.0.0.1", 0), functools.partial(Handler, directory=folder))
-
-    def publish(self, data: bytes, digest: str) -> str:
-        """The address of a file whose name promises that digest."""
-        name = f"network-{digest[:8]}.pth"
-        (self.folder / name).write_bytes(data)
-        return f"http://127.0.0.1:{self.server_port}/{name}"
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    folder = tmp_path / "published"
-    folder.mkdir()
-    server = Server(folder)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def pth(state: Any) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    return buffer.getvalue()
-
-
 def hosted_state(zoo: ModelZoo, name: str, weights: str = "") -> dict[str, Tensor]:
     state: dict[str, Tensor] = zoo.load(name, weights).network.module.state_dict()
     return state
@@ -99,76 +48,6 @@ def hosted_state(zoo: ModelZoo, name: str, weights: str = "") -> dict[str, Tenso
 def assert_equal(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[name], expected[name]) for name in expected)
-
-
-def test_published_weights_are_downloaded_once(
-    state: dict[str, Tensor],
-    server: Server,
-    tmp_path: Path,
-    run: Callable[..., Any],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    data = pth(state)
-    monkeypatch.setattr(MEMBER.value, "url", server.publish(data, hashlib.sha256(data).hexdigest()))
-    for _ in range(2):
-        zoo = ModelZoo(tmp_path / "cache", {}, run)
-        assert_equal(hosted_state(zoo, "shufflenet_v2_x0_5"), state)
-        assert zoo.get("shufflenet_v2_x0_5").weights == MEMBER.name
-    assert server.requests == 1
-    assert "100%" in capsys.readouterr().err  # the progress bar
-
-
-def test_a_download_that_is_not_what_it_promises_is_refused(
-    state: dict[str, Tensor], server: Server, tmp_path: Path, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(MEMBER.value, "url", server.publish(pth(state), "0123456789"))
-    with pytest.raises(ModelError, match="network-01234567.pth was downloaded but is damaged"):
-        ModelZoo(tmp_path / "cache", {}, run).load("shufflenet_v2_x0_5", MEMBER.name)
-    assert list((tmp_path / "cache").iterdir()) == []
-
-
-def test_a_cached_file_that_is_damaged_is_downloaded_again(
-    state: dict[str, Tensor], server: Server, tmp_path: Path, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    data = pth(state)
-    url = server.publish(data, hashlib.sha256(data).hexdigest())
-    monkeypatch.setattr(MEMBER.value, "url", url)
-    cached = tmp_path / "cache" / Path(url).name
-    cached.parent.mkdir()
-    cached.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-    assert_equal(hosted_state(ModelZoo(cached.parent, {}, run), "shufflenet_v2_x0_5"), state)
-    assert cached.read_bytes() == data
-    assert server.requests == 1
-
-
-def test_what_cannot_be_downloaded_is_told(server: Server, tmp_path: Path, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    missing = f"http://127.0.0.1:{server.server_port}/absent-01234567.pth"
-    for url in (missing, "http://127.0.0.1:1/network-01234567.pth"):
-        monkeypatch.setattr(MEMBER.value, "url", url)
-        with pytest.raises(ModelError, match=f"{Path(url).name} cannot be downloaded"):
-            ModelZoo(tmp_path / "cache", {}, run).load("shufflenet_v2_x0_5")
-
-
-class Trap:
-    """What runs when it is unpickled."""
-
-    def __reduce__(self) -> tuple[Any, tuple[str]]:
-        return os.system, ("touch sprung",)
-
-
-def test_pickles_are_never_opened(
-    server: Server, tmp_path: Path, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    for data in (pth({"weight": Trap()}), pickle.dumps(Trap())):
-        monkeypatch.setattr(MEMBER.value, "url", server.publish(data, hashlib.sha256(data).hexdigest()))
-        with pytest.raises(ModelError, match="never unpickled"):
-            ModelZoo(tmp_path / "cache", {}, run).load("shufflenet_v2_x0_5")
-        (tmp_path / "lenet5.pth").write_bytes(data)
-        with pytest.raises(ModelError, match="never unpickled"):
-            ModelZoo(tmp_path, {}, run).load("lenet5")
-    assert not (tmp_path / "sprung").exists()
 
 
 def test_the_weights_folder_goes_first_and_safetensors_before_pth(
@@ -200,10 +79,10 @@ def test_loading_is_strict(tmp_path: Path, run: Callable[..., Any]) -> None:
     assert "2 unexpected (extra, more)" in told(good | {"extra": torch.zeros(1), "more": torch.zeros(1)})
     assert "size mismatch for linear.weight" in told(good | {"linear.weight": torch.zeros(100, 64)})
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(ModelError, match="cifar_resnet20.safetensors cannot be read"):
+    with pytest.raises(ModelError, match=r"cifar_resnet20\.safetensors cannot be read"):
         ModelZoo(tmp_path, {}, run).load("cifar_resnet20")
     path.unlink()
-    with pytest.raises(ModelError, match="put cifar_resnet20.safetensors into the weights folder"):
+    with pytest.raises(ModelError, match=r"put cifar_resnet20\.safetensors into the weights folder"):
         ModelZoo(tmp_path, {}, run).load("cifar_resnet20")
 
 
@@ -239,13 +118,16 @@ def test_heads_that_only_training_uses_are_left_out(name: str, monkeypatch: pyte
     weights = torchvision.models.get_model_weights(name).DEFAULT
     with Uninitialized():
         published = torchvision.models.get_model(name, aux_logits=True, init_weights=False).state_dict()
-        generator = torch.Generator().manual_seed(0)
-        for tensor in published.values():
-            if tensor.is_floating_point():
-                tensor.uniform_(0.01, 0.02, generator=generator)
+    generator = torch.Generator().manual_seed(0)
+    for key, tensor in published.items():
+        if tensor.ndim > 1:
+            bound = (6 / tensor[0].numel()) ** 0.5
+            tensor.uniform_(-bound, bound, generator=generator)
+        elif key.endswith((".weight", ".bias", "running_mean", "running_var")):
+            tensor.uniform_(0.5, 1.5, generator=generator)
+    with Uninitialized():
         monkeypatch.setattr(type(weights), "get_state_dict", lambda *_, **__: dict(published))
-        options = {"aux_logits": True} if name == "inception_v3" else {}
-        oracle = torchvision.models.get_model(name, weights=weights, **options).eval()
+        oracle = torchvision.models.get_model(name, weights=weights).eval()
         known = architecture(name)
         assert known is not None
         ours = known.build(None).eval()
@@ -254,7 +136,9 @@ def test_heads_that_only_training_uses_are_left_out(name: str, monkeypatch: pyte
     assert not any(key.startswith(("aux", "Aux")) for key in ours.state_dict())
     x = torch.rand(1, 3, 96, 96, generator=generator)
     with torch.no_grad():
-        assert torch.equal(ours(x), oracle(x))
+        logits = ours(x)
+        assert 0 < float(logits.std()) < 1e6
+        assert torch.equal(logits, oracle(x)[0] if isinstance(oracle(x), tuple) else oracle(x))
 
 
 def test_a_file_of_bare_tensors_loads_into_a_versioned_module() -> None:
@@ -272,7 +156,8 @@ def test_everything_is_taken_from_torchvisions_enum() -> None:
         known = architecture(name)
         assert known is not None
         weights = torchvision.models.get_model_weights(name)
-        assert set(known.others) == set(weights.__members__)
+        assert set(known.others) == {m for m in weights.__members__ if weights[m].meta["categories"]}
+        assert weights.DEFAULT.name in known.others
         assert known.published.name == weights.DEFAULT.name
         for member, published in ((weights[m], known.others[m]()) for m in known.others):
             seen, transform = published.preprocessing, member.transforms()
@@ -329,7 +214,12 @@ def test_an_architecture_with_ones_own_weights_and_labels(tmp_path: Path, run: C
     assert (model.architecture, model.weights, model.classes) == ("shufflenet_v2_x0_5", "flowers.safetensors", ("rose", "tulip", "lily"))
     seen = model.preprocessing
     assert (seen.shape, seen.resize, seen.mean, seen.std, seen.interpolation) == ((3, 64, 96), 96, (0.1, 0.2, 0.3), tuple(STD), "bicubic")
-    for name, told in {"short": "size mismatch", "unnamed": "size mismatch", "nofile": "models.nofile.labels", "nowhere": "no architecture"}.items():
+    for name, told in {
+        "short": "size mismatch",
+        "unnamed": "size mismatch",
+        "nofile": "models.nofile.labels",
+        "nowhere": "no architecture",
+    }.items():
         with pytest.raises((ModelError, LookupError), match=told):
             zoo.load(name)
 
@@ -341,97 +231,3 @@ def test_a_factory_whose_labels_do_not_fit(run: Callable[..., Any], monkeypatch:
     table = ModelTable(factory="own_networks:make", size=(8, 8), mean=(0.5,), std=(0.5,), labels=("a", "b"))
     with pytest.raises(ModelError, match="mine has 5 classes, but 2 labels are given"):
         ModelZoo(None, {"mine": table}, run).load("mine")
-
-
-# Real weights, where they are at hand.
-
-
-@pytest.fixture
-def data() -> Path:
-    if "STRIATE_DATA" not in os.environ:
-        pytest.skip("STRIATE_DATA is not set: no published weights and images")
-    return Path(os.environ["STRIATE_DATA"])
-
-
-def samples(data: Path, count: int) -> tuple[list[Image.Image], Tensor]:
-    table = pyarrow.parquet.read_table(data / "imagenet_sample" / "images.parquet")
-    chosen = range(0, len(table), len(table) // count)
-    images = [Image.open(io.BytesIO(table["image"][i].as_py())).convert("RGB") for i in chosen]
-    return images, torch.tensor([table["label"][i].as_py() for i in chosen])
-
-
-FACTORIES = '''
-import importlib.util, os, torchvision
-from pathlib import Path
-from safetensors.torch import load_file
-
-data = Path(os.environ["STRIATE_DATA"])
-spec = importlib.util.spec_from_file_location("reference_archs", data / "reference_archs.py")
-archs = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(archs)
-bvlc_googlenet = archs.BVLCGoogLeNet
-
-def mobilenet():
-    module = torchvision.models.mobilenet_v2()
-    module.load_state_dict(load_file(data / "weights" / "mobilenet_v2.safetensors"))
-    return archs.tf_same_padding(module)
-'''
-
-
-def test_networks_of_ones_own(data: Path, tmp_path: Path, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    """BVLC's GoogLeNet and TensorFlow's mobilenet_v2, through tables of the settings, on photographs."""
-    (tmp_path / "striate_test_factories.py").write_text(FACTORIES)
-    monkeypatch.syspath_prepend(tmp_path)
-    labels = tmp_path / "labels.txt"
-    labels.write_text("\n".join(torchvision.models.ResNet18_Weights.DEFAULT.meta["categories"]))
-    table: dict[str, Any] = {"mean": MEAN, "std": STD, "size": 224, "resize": 256, "labels": labels}
-    tables = {
-        "bvlc": table | {"factory": "striate_test_factories:bvlc_googlenet", "weights": data / "weights" / "bvlc_googlenet.safetensors"},
-        "tf": table | {"factory": "striate_test_factories:mobilenet"},
-    }
-    zoo = ModelZoo(None, {name: ModelTable(**t) for name, t in tables.items()}, run)
-    images, labels_of_images = samples(data, 20)
-    transform = v2.Compose([v2.Resize(256), v2.CenterCrop(224), v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)])
-    spec = importlib.util.find_spec("striate_test_factories")
-    assert spec and spec.loader
-    for name, weights in (("bvlc", "bvlc_googlenet.safetensors"), ("tf", "factory")):
-        model = zoo.load(name)
-        assert (model.architecture, model.weights) == (tables[name]["factory"], weights)
-        x = torch.stack([torch.from_numpy(model.preprocessing.apply(i)) for i in images]).float() / 255
-        logits = model.network.logits(x)
-        assert (logits.argmax(1) == labels_of_images).float().mean() >= 0.6  # 75.6% and 78.8% of all
-        factories = importlib.import_module("striate_test_factories")
-        oracle = factories.bvlc_googlenet() if name == "bvlc" else factories.mobilenet()
-        if name == "bvlc":
-            oracle.load_state_dict(load_file(data / "weights" / "bvlc_googlenet.safetensors"))
-        with torch.no_grad():
-            expected = oracle.eval()(torch.stack([transform(i) for i in images[:4]]))
-        torch.testing.assert_close(logits[:4], expected, rtol=1e-3, atol=1e-3)
-
-
-def test_published_networks_from_the_weights_folder(data: Path, run: Callable[..., Any]) -> None:
-    zoo = ModelZoo(data / "weights", {}, run)
-    model = zoo.load("squeezenet1_1")
-    assert model.weights == "squeezenet1_1.safetensors"
-    images, labels = samples(data, 50)
-    x = torch.stack([torch.from_numpy(model.preprocessing.apply(i)) for i in images]).float() / 255
-    right = int((model.network.logits(x).argmax(1) == labels).sum())
-    with Uninitialized():
-        oracle = torchvision.models.squeezenet1_1()
-    oracle.load_state_dict(load_file(data / "weights" / "squeezenet1_1.safetensors"))
-    transform = torchvision.models.SqueezeNet1_1_Weights.DEFAULT.transforms()
-    with torch.no_grad():
-        expected = oracle.eval()(torch.stack([transform(i) for i in images]))
-    assert right == int((expected.argmax(1) == labels).sum())
-    assert right >= 24  # 62.6% of all
-
-
-def test_the_cifar_resnet_on_lossless_images(data: Path, run: Callable[..., Any]) -> None:
-    """Published: 91.73% of these 846 images, of which every eighth is taken here."""
-    model = ModelZoo(data / "weights", {}, run).load("cifar_resnet20")
-    table = pyarrow.parquet.read_table(data / "cifar10" / "lossless.parquet")
-    chosen = range(0, len(table), 8)
-    images = [Image.open(io.BytesIO(table["image"][i].as_py())) for i in chosen]
-    x = torch.stack([torch.from_numpy(model.preprocessing.apply(i)) for i in images]).float() / 255
-    right = model.network.logits(x).argmax(1) == torch.tensor([table["label"][i].as_py() for i in chosen])
-    assert 0.85 <= float(right.float().mean()) <= 0.98

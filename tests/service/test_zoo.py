@@ -52,7 +52,7 @@ def zoo_of(run: Callable[..., Any], weights_dir: Path | None = None, **tables: d
 def test_names(run: Callable[..., Any]) -> None:
     names = zoo_of(run, mine=TABLE).available()
     assert list(names) == sorted(names)
-    wanted = "mine digits-lenet5 cifar10-plain cifar10-robust lenet5 inceptionv1 cifar_resnet20 cifar_resnet110 resnet50 googlenet regnet_y_400mf"
+    wanted = "mine digits-lenet5 cifar10-plain cifar10-robust lenet5 inceptionv1 cifar_resnet20 cifar_resnet110 resnet50 googlenet"
     assert set(wanted.split()) <= set(names)
     assert not [name for name in names if name.startswith(("vit", "swin", "maxvit"))]
 
@@ -89,8 +89,8 @@ def test_a_model_is_loaded_once_however_often_asked_for(run: Callable[..., Any],
         return made[-1]
 
     networks.make = make  # type: ignore[attr-defined]
-    zoo = zoo_of(run, mine=TABLE)
     with ThreadPoolExecutor(8) as pool:
+        zoo = zoo_of(run, mine=TABLE)
         asked = [pool.submit(zoo.load, "mine") for _ in range(8)]
         assert begin.wait(60)
         assert (zoo.loading(), zoo.loaded()) == (["mine"], [])
@@ -117,7 +117,7 @@ def test_a_failure_leaves_nothing_behind(run: Callable[..., Any], networks: Modu
         return module
 
     networks.make = make  # type: ignore[attr-defined]
-    with pytest.raises(ModelError, match="mine does not run on one image of 3 x 8 x 8.*its wheels came off"):
+    with pytest.raises(ModelError, match=r"mine does not run on one image of 3 x 8 x 8.*its wheels came off"):
         zoo.load("mine")
     gc.collect()
     assert modules[0]() is None
@@ -157,51 +157,50 @@ def test_a_model_in_use_stays(run: Callable[..., Any], networks: ModuleType) -> 
         pass
 
 
-def resident_bytes() -> int:
+def resident() -> int:
+    """Bytes of memory that this process holds."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="this system does not tell its memory in /proc")
 def test_memory_returns(run: Callable[..., Any], networks: ModuleType) -> None:
-    if not Path("/proc/self/statm").exists():
-        pytest.skip("this system does not tell its memory in /proc")
     size = 200 * 2**20
 
     def make() -> nn.Module:
         module = nn.Sequential(nn.Flatten(), nn.Linear(192, size // 192 // 4, bias=False))
-        module.itself = [module]  # a cycle, as hooks and closures make
+        module.__dict__["itself"] = module  # a cycle, as hooks and closures make
         return module
 
     networks.make = make  # type: ignore[attr-defined]
     zoo = zoo_of(run, mine=TABLE)
     zoo.load("mine")
-    zoo.unload("mine")  # what the first time costs for good is not the model's
-    before = resident_bytes()
+    zoo.unload("mine")  # what the first time costs for good is not counted
+    before = resident()
     module = weakref.ref(zoo.load("mine").network.module)
-    held = resident_bytes() - before
+    held = resident() - before
     freed = zoo.unload("mine")
     assert module() is None
     assert held > 0.9 * size
     assert freed == pytest.approx(size, rel=0.001)
-    assert resident_bytes() - before < 0.1 * size
+    assert resident() - before < 0.1 * size
 
 
 def test_unknown_names_come_with_the_nearest(run: Callable[..., Any]) -> None:
     zoo = zoo_of(run)
-    with pytest.raises(UnknownModel, match="did you mean .*resnet50") as caught:
+    with pytest.raises(UnknownModel, match=r"did you mean .*resnet50") as caught:
         zoo.load("restnet50")
     assert "resnet50" in caught.value.nearest
     with pytest.raises(UnknownModel) as caught:
         zoo.get("digits-lenet")
     assert caught.value.nearest[0] == "digits-lenet5"
-    with pytest.raises(UnknownModel) as caught:
+    with pytest.raises(UnknownModel, match=r"no model 'xyzzy'$"):
         zoo.load("xyzzy")
-    assert caught.value.nearest == []
 
 
 def test_only_names_of_the_catalogue_load(run: Callable[..., Any], networks: ModuleType, tmp_path: Path) -> None:
     networks.make = lambda: pytest.fail("a factory that no setting names was called")  # type: ignore[attr-defined]
-    save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors")
     zoo = zoo_of(run, tmp_path)
+    save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors")
     for name in ("own_networks:make", "own_networks", "../x", "x", str(tmp_path / "x"), "vit_b_16", ""):
         with pytest.raises(UnknownModel):
             zoo.load(name)
@@ -214,8 +213,7 @@ def test_only_names_of_the_catalogue_load(run: Callable[..., Any], networks: Mod
 
 
 def test_other_weights_need_an_unload_first(run: Callable[..., Any]) -> None:
-    zoo = zoo_of(run)
-    model = zoo.load("digits-lenet5", "random")
+    model = (zoo := zoo_of(run)).load("digits-lenet5", "random")
     assert model.weights == "random"
     assert zoo.load("digits-lenet5", "random") is model
     with pytest.raises(ModelError, match="is loaded with weights 'random'; unload it first"):
@@ -257,16 +255,13 @@ def test_random_weights_are_the_same_every_time(run: Callable[..., Any]) -> None
 
 
 def test_the_bytes_of_a_row_are_measured(run: Callable[..., Any], networks: ModuleType) -> None:
-    """The convolution keeps its input, the rectifier its output, and the linear layer shares the latter."""
     model = zoo_of(run, mine=TABLE).load("mine")
     image, rectified = 4 * 3 * 8 * 8, 4 * 4 * 6 * 6
-    # The input is moved by no weights' gradient, so that a convolution need not keep it.
     assert rectified <= model.bytes_per_row <= 8 * (image + rectified)
 
 
 def test_float64(run: Callable[..., Any]) -> None:
-    zoo = ModelZoo(None, {}, run, dtype=torch.float64)
-    model = zoo.load("digits-lenet5")
+    model = ModelZoo(None, {}, run, dtype=torch.float64).load("digits-lenet5")
     assert model.network.dtype == torch.float64
     assert model.memory_bytes == 8 * model.parameters
     assert model.digest == zoo_of(run).load("digits-lenet5").digest  # of the weights as they came
