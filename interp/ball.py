@@ -1,9 +1,11 @@
-"""The threat models: the images within epsilon of x in a norm, cut to [0, 1]."""
+"""The threat models: the images within epsilon of x in a norm, and within [0, 1]."""
 
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from interp.seeds import Generators, normal, uniform
@@ -18,9 +20,12 @@ class Ball:
     Args:
         x: centres (B, C, H, W) in [0, 1].
         eps: radii (B, 1, 1, 1), at least 0, in pixel units.
-        p: `math.inf` or 2.
+        p: `math.inf`, 2 or 1.
         random_start: begin at a random point of the ball instead of x.
         eight_bit: the images are those of 8-bit levels, which x then must be of too.
+        exact: project onto ball and box together. For L2 the default is what other libraries do and published figures
+            come from, the ball first and the box after it, which also ends inside both, but short of the nearest point:
+            where the box binds it gives away length that the ball allows. For Linf both are the same, L1 is always exact.
     """
 
     x: Tensor
@@ -28,13 +33,17 @@ class Ball:
     p: float = math.inf
     random_start: bool = False
     eight_bit: bool = False
+    exact: bool = False
 
     def start(self, rows: Generators) -> Tensor:
-        """x itself, or a random point: uniform in the box for Linf (Madry et al. 2018), uniform in the ball for L2."""
+        """x itself, or a random point: uniform in the box for Linf (Madry et al. 2018), uniform in the ball for L2 and L1."""
         if not self.random_start:
             return self.x.clone()
         if self.p == math.inf:
             return self.project(self.x + self.eps * uniform(rows, self.x.shape[1:], self.x))
+        if self.p == 1:
+            spacings = _spacings(rows, self.x[0].numel() + 1, self.x)[:, :-1]  # what the last one lacks is distance to the sphere
+            return self.project(_shift(self.x, self.eps * self._signed(spacings, rows)))
         radius = uniform(rows, (1, 1, 1), self.x).add(1).div(2) ** (1 / self.x[0].numel())
         return self.project(self.x + self.eps * radius * self._direction(rows))
 
@@ -43,7 +52,9 @@ class Ball:
         return self.round(z).detach() + (z - z.detach()) if self.eight_bit else z
 
     def project(self, z: Tensor) -> Tensor:
-        """The points of the ball nearest to z (for L2: nearest in the ball, then cut to the box, which stays in the ball)."""
+        """The points of ball and box nearest to z; for L2 unless `exact`: nearest in the ball, then cut to the box."""
+        if self.p == 1 or (self.p == 2 and self.exact):
+            return self._nearest(z)
         delta = z - self.x
         if self.p == math.inf:
             delta = torch.minimum(torch.maximum(delta, -self.eps), self.eps)
@@ -52,20 +63,22 @@ class Ball:
         return (self.x + delta).clamp(0, 1)
 
     def noise(self, rows: Generators) -> Tensor:
-        """Noise as large as an attack may be, cut to [0, 1]: random signs for Linf, uniform on the sphere for L2."""
+        """Noise as large as an attack may be, cut to [0, 1]: random signs for Linf, uniform on the sphere for L2 and L1."""
         if self.p == math.inf:
             return (self.x + self.eps * uniform(rows, self.x.shape[1:], self.x).sign()).clamp(0, 1)
+        if self.p == 1:
+            return _shift(self.x, self.eps * self._signed(_spacings(rows, self.x[0].numel(), self.x), rows)).clamp(0, 1)
         return (self.x + self.eps * self._direction(rows)).clamp(0, 1)
 
     def take(self, index: Tensor) -> "Ball":
         """The same ball for a choice of rows."""
-        return Ball(self.x[index], self.eps[index], self.p, self.random_start, self.eight_bit)
+        return Ball(self.x[index], self.eps[index], self.p, self.random_start, self.eight_bit, self.exact)
 
     def round(self, z: Tensor) -> Tensor:
         """The images of 8-bit levels (multiples of 1/255) nearest to z that lie in the ball; x must be such an image itself.
 
-        Linf: levels are cut to those within eps. L2: each level is the nearest, then as many of those that were rounded away
-        from x as needed are rounded towards it, the closest calls first, until the norm is at most eps.
+        Linf: levels are cut to those within eps. L2 and L1: each level is the nearest, then as many of those that were rounded
+        away from x as needed are rounded towards it, the closest calls first, until the norm is at most eps.
         """
         centre = (self.x * LEVELS).round()
         wanted = z * LEVELS - centre
@@ -73,28 +86,83 @@ class Ball:
         if self.p == math.inf:
             levels = torch.minimum(torch.maximum(wanted.round(), -budget.floor()), budget.floor())
         else:
-            levels = _round_within(wanted.flatten(1), budget.flatten()).view_as(z)
+            levels = _round_within(wanted.flatten(1), budget.view(-1, 1), self.p).view_as(z)
         return ((centre + levels) / LEVELS).clamp(0, 1)
+
+    def _nearest(self, z: Tensor) -> Tensor:
+        """The nearest points of ball and box for L2 and L1, in float64: each pixel moves as z does, less far, and stops at the box."""
+        x, z64 = self.x.double().flatten(1), z.double().flatten(1)
+        room = torch.where(z64 > x, 1 - x, x)
+        shorten = _shorten_l2 if self.p == 2 else _shorten_l1
+        size = shorten((z64 - x).abs(), room, self.eps.double().view(-1, 1))
+        return _shift(self.x, size.copysign(z64 - x).view_as(z).to(z)).clamp(0, 1)
+
+    def _signed(self, sizes: Tensor, rows: Generators) -> Tensor:
+        """Sizes (B, n) as changes of the images, with random signs."""
+        return sizes.view_as(self.x).copysign(uniform(rows, self.x.shape[1:], self.x))
 
     def _direction(self, rows: Generators) -> Tensor:
         direction = normal(rows, self.x.shape[1:], self.x)
         return direction / norm(direction, 2)
 
 
-def _round_within(wanted: Tensor, radius: Tensor) -> Tensor:
-    """Integers near `wanted` (B, n) whose Euclidean length is at most `radius` (B,)."""
+def _shift(x: Tensor, delta: Tensor) -> Tensor:
+    """x + delta, rounded towards x: a sum rounded to nearest may lie a little further away than delta is long."""
+    z = x + delta
+    return torch.where((z - x).abs() > delta.abs(), torch.nextafter(z, x), z)
+
+
+def _spacings(rows: Generators, count: int, like: Tensor) -> Tensor:
+    """(B, count) numbers of sum 1, uniform among such: the gaps between sorted uniform numbers (Devroye 1986, section V.2)."""
+    cuts = np.sort(np.stack([g.random(count - 1) for g in rows]), axis=1)
+    return torch.from_numpy(np.diff(cuts, axis=1, prepend=0, append=1)).to(like)
+
+
+def _shorten_l2(size: Tensor, room: Tensor, eps: Tensor) -> Tensor:
+    """min(t size, room) for the largest t in [0, 1] at which its length is at most eps; all but eps (B, 1) are (B, n), >= 0.
+
+    The square of that length is a quadratic in t between the knees, at which entries reach their room.
+    """
+    room = torch.minimum(room, size)
+    knee, order = (room / size.clamp_min(torch.finfo(size.dtype).tiny)).sort(1)
+    full = F.pad(room.square().gather(1, order).cumsum(1), (1, 0))  # (B, n + 1) what the first k entries add when full
+    free = F.pad(size.square().gather(1, order).flip(1).cumsum(1).flip(1), (0, 1))  # (B, n + 1) what the others add, over t^2
+    passed = (full[:, :-1] + knee.square() * free[:, :-1] <= eps.square()).sum(1, keepdim=True)
+    left = (eps.square() - full.gather(1, passed)).clamp_min(0)
+    t = (left / free.gather(1, passed).clamp_min(torch.finfo(size.dtype).tiny)).sqrt().clamp_max(1)
+    t = torch.maximum(t, F.pad(knee, (1, 0)).gather(1, passed))  # not before the knee that was passed, whatever the rounding
+    return torch.minimum(t * size, room)
+
+
+def _shorten_l1(size: Tensor, room: Tensor, eps: Tensor) -> Tensor:
+    """min(max(size - cut, 0), room) for the least cut >= 0 at which its sum is at most eps (as in Croce & Hein 2021).
+
+    All but eps (B, 1) are (B, n), >= 0. As the cut falls, entry i grows from size[i] on until it is full at size[i] - room[i],
+    and between such edges the sum is linear.
+    """
+    room = torch.minimum(room, size)
+    edge, order = torch.cat([size, size - room], 1).sort(1, descending=True)
+    growing = torch.where(order < size.shape[1], 1.0, -1.0).to(size).cumsum(1)
+    total = F.pad((growing[:, :-1] * (edge[:, :-1] - edge[:, 1:])).cumsum(1), (1, 0))  # (B, 2 n) the sum at each edge
+    last = (total <= eps).sum(1, keepdim=True) - 1
+    cut = edge.gather(1, last) - (eps - total.gather(1, last)) / growing.gather(1, last).clamp_min(1)
+    return torch.minimum((size - cut.clamp_min(0)).clamp_min(0), room)
+
+
+def _round_within(wanted: Tensor, radius: Tensor, p: float) -> Tensor:
+    """Integers near `wanted` (B, n) whose p-norm, of p 2 or 1, is at most `radius` (B, 1)."""
     towards = wanted.trunc()
     nearest = wanted.round()
-    away = nearest != towards  # rounded away from zero; taking that back saves 2|nearest| - 1 of the squared length
-    overshoot = nearest.square().sum(1, keepdim=True) - radius.square()[:, None]
+    away = nearest != towards  # rounded away from zero; taking that back saves |nearest|^p - (|nearest| - 1)^p
+    overshoot = nearest.abs().pow(p).sum(1, keepdim=True) - radius.pow(p)
     fraction = torch.where(away, (wanted - towards).abs(), torch.inf)
     order = fraction.argsort(1)  # from the closest call (one half) upwards
-    saving = torch.where(away, 2 * nearest.abs() - 1, 0.0).gather(1, order)
+    saving = torch.where(away, nearest.abs().pow(p) - (nearest.abs() - 1).pow(p), 0.0).gather(1, order)
     saved_before = saving.cumsum(1) - saving
     taken_back = torch.zeros_like(away).scatter(1, order, saved_before < overshoot)
     levels = torch.where(taken_back & away, towards, nearest)
-    too_long = levels.square().sum(1, keepdim=True) > radius.square()[:, None]
-    shrunk = wanted * (radius[:, None] / wanted.norm(dim=1, keepdim=True).clamp_min(1e-12)).clamp_max(1)
+    too_long = levels.abs().pow(p).sum(1, keepdim=True) > radius.pow(p)
+    shrunk = wanted * (radius / wanted.norm(p, dim=1, keepdim=True).clamp_min(1e-12)).clamp_max(1)
     return torch.where(too_long, shrunk.trunc(), levels)
 
 

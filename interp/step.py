@@ -26,6 +26,44 @@ def unit(alpha: Tensor | float) -> Step:
     return lambda z: move
 
 
+def sparse(alpha: Tensor | float, share: Tensor | float = 0.2) -> Step:
+    """alpha spread evenly, with the gradient's signs, over the share of pixels where it is largest: a steep step under L1.
+
+    The very steepest moves one pixel, which the box soon stops; L1-APGD (Croce & Hein 2021, "Mind the box") takes several
+    and begins with a fifth of all. Pixels without gradient do not move. `share` in (0, 1] and alpha are broadcastable to
+    (B, 1, 1, 1); at least one pixel moves, and all that tie with the last of them.
+    """
+
+    def move(grad: Tensor) -> Tensor:
+        size = grad.abs().flatten(1)  # (B, n)
+        count = (torch.as_tensor(share, device=grad.device).reshape(-1, 1) * size.shape[1]).round().long().clamp(1, size.shape[1])
+        least = size.sort(1, descending=True)[0].gather(1, count.expand(len(size), 1) - 1)
+        direction = torch.where(size >= least, grad.sign().flatten(1), 0.0).view_as(grad)
+        return alpha * direction / norm(direction, 1).clamp_min(1)
+
+    return lambda z: move
+
+
+def momentum(rule: Step, decay: float = 1.0) -> Step:
+    """`rule` along a decaying sum of gradients, each first brought to an L1 norm of 1 (Dong et al. 2018, equation 6).
+
+    With `sign` this is MI-FGSM, with `unit` its L2 form; `decay` is their mu, at least 0.
+    """
+
+    def start(z: Tensor) -> Move:
+        total, go = torch.zeros_like(z), rule(z)
+
+        def move(grad: Tensor) -> Tensor:
+            tiny = torch.finfo(grad.dtype).tiny
+            grad = grad / norm(grad, torch.inf).clamp_min(tiny)  # or the sum of huge gradients would overflow
+            total.mul_(decay).add_(grad / norm(grad, 1).clamp_min(tiny))
+            return go(total)
+
+        return move
+
+    return start
+
+
 def adam(rate: float, beta1: float = 0.9, beta2: float = 0.999, tiny: float = 1e-8) -> Step:
     """Adam (Kingma & Ba 2015, algorithm 1), uphill."""
 

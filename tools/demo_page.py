@@ -22,7 +22,8 @@ h1 { margin-bottom: 0 } h2 { margin: 2em 0 0.2em } p { margin: 0.3em 0 0.8em; co
 .row { display: flex; flex-wrap: wrap; gap: 5px; align-items: flex-start; margin: 6px 0 }
 .row > b { width: 8.5em; flex: none; font-weight: 600; overflow-wrap: anywhere }
 figure { margin: 0; width: 60px } figure.large { width: auto }
-img { width: 60px; height: 60px; image-rendering: pixelated; display: block } figure.large img { width: auto; height: auto; max-width: 900px }
+img { width: 60px; height: 60px; image-rendering: pixelated; display: block }
+figure.large img { width: auto; height: auto; max-width: 900px }
 figcaption { font-size: 11px; line-height: 1.2; white-space: pre-line; color: #555; overflow-wrap: anywhere }
 .wrong figcaption { color: #b00; font-weight: 600 } .strip { max-width: 1120px }
 table { border-collapse: collapse; margin: 1em 0 } td, th { padding: 3px 12px; border-bottom: 1px solid #ddd; text-align: right }
@@ -97,7 +98,6 @@ def pngs(images: NDArray[np.float32]) -> list[bytes]:
 def html(sections: Sequence[Section]) -> str:
     """The whole page."""
     body = "".join(f"<h2>{escape.escape(s.title)}</h2><p>{escape.escape(s.text)}</p>{''.join(s.parts)}" for s in sections)
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Striate demo</title><style>{STYLE}</style>'
-        f"<h1>Striate</h1><p>What each unit of a network sees, and what fools the whole. Every picture was asked for over gRPC.</p>{body}</html>\n"
-    )
+    head = f'<meta charset="utf-8"><title>Striate demo</title><style>{STYLE}</style>'
+    text = "What each unit of a network sees, and what fools the whole. Every picture was asked for over gRPC."
+    return f'<!doctype html><html lang="en">{head}<h1>Striate</h1><p>{text}</p>{body}</html>\n'

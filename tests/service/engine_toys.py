@@ -34,6 +34,7 @@ class Recorder:
     def __init__(self, capacity: int = 10**9, before: Callable[[int], None] = lambda passes: None) -> None:
         self.capacity, self.before = capacity, before
         self.passes: list[dict[int, int]] = []
+        self.numbers: list[list[int]] = []  # of the rows of each pass
         self.refused: list[int] = []
 
     def answer(self, probes: Sequence[Probe]) -> list[Answer]:
@@ -47,6 +48,7 @@ class Recorder:
             tag = int(probe.images[0, 0, 0, 0])
             seen[tag] = seen.get(tag, 0) + len(probe.images)
         self.passes.append(seen)
+        self.numbers.append([int(n) for p in probes for n in p.images[:, 0, 0, -1]])
         return [Answer(score=p.images[:, 0, 0, 0].clone(), grad=p.images.clone()) for p in probes]
 
     def of(self, tag: int) -> list[int]:

@@ -24,11 +24,11 @@ Job = Callable[[], Procedure[Any]]
 
 
 class Odd(nn.Module):
-    """A head of 129 features, so that its rows start at odd places in memory; and a channel that begins shut."""
+    """A head of 257 features, so that its rows start at odd places in memory; and a channel that begins shut."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv, self.fc1, self.fc2 = nn.Conv2d(3, 8, 3, padding=1), nn.Linear(8 * 64, 129), nn.Linear(129, 10)
+        self.conv, self.fc1, self.fc2 = nn.Conv2d(3, 8, 3, padding=1), nn.Linear(8 * 64, 257), nn.Linear(257, 10)
         self.relu = nn.ReLU()
         with torch.no_grad():
             self.conv.bias[5] = -1  # type: ignore[index]
@@ -50,7 +50,7 @@ def attacks(x: Tensor, steps: int) -> list[Job]:
     jobs: list[Job] = []
     for number, (low, high) in enumerate(parts):
         options: dict[str, Any] = {"seed": number, "first_row": low, "eight_bit": number % 3 == 2, "noise_control": number % 2 == 1}
-        jobs.append(partial(attack, x[low:high], None, methods[number % 4], **options))
+        jobs.append(partial(attack, x[low:high], None, methods[(number + 1) % 4], **options))
     return jobs
 
 

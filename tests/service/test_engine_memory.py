@@ -201,7 +201,7 @@ def test_the_result_of_a_call_is_not_kept() -> None:
     with running() as engine:
         token = Token()
         gone = weakref.ref(token)
-        assert engine.run(lambda held=token: held).result(WAIT) is token
+        assert engine.run([token].pop).result(WAIT) is token
         del token
         limit = time.monotonic() + WAIT
         while gone() is not None and time.monotonic() < limit:  # until the engine is back at its rest

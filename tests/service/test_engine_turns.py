@@ -154,7 +154,7 @@ def test_rows_that_must_stay_together_are_never_split() -> None:
 
 def test_deterministic_jobs_share_in_whole_chunks_and_keep_to_themselves() -> None:
     recorder = Recorder()
-    with running(tick_rows=16, chunk=4) as engine:
+    with running(tick_rows=14, chunk=4) as engine:
         with held(engine):
             futures = [engine.submit(recorder.model, steps(tag, rows, 2), deterministic=True) for tag, rows in [(1, 3), (2, 21), (3, 6)]]
             futures.append(engine.submit(recorder.model, steps(4, 5, 2)))
@@ -164,6 +164,8 @@ def test_deterministic_jobs_share_in_whole_chunks_and_keep_to_themselves() -> No
     assert all(sum(seen.values()) == 4 and len(seen) == 1 for seen in chunked)  # whole passes of one job, filled up with copies
     assert [sum(seen.values()) for seen in recorder.passes if 4 in seen] == [5, 5]
     assert len(chunked) == 2 * (1 + 6 + 2)
+    for numbers, seen in zip(recorder.numbers, recorder.passes, strict=True):
+        assert 4 in seen or numbers[0] % 4 == 0  # every row has its place in its chunk
 
 
 # The queue
