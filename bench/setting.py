@@ -52,7 +52,8 @@ def setting(threads: int) -> Iterator[Setting]:
         for name in ("test", "lossless"):
             command += ["--dataset", f"cifar10-{name}=parquet:{data}/cifar10/{name}.parquet?classes=cifar10"]
         command += ["--dataset", f"imagenet-sample=parquet:{data}/imagenet_sample/images.parquet?classes=imagenet"]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("STRIATE_")}
+    environment["OMP_NUM_THREADS"] = str(threads)
     with tempfile.TemporaryDirectory() as state:
         process = subprocess.Popen([*command, "--state-dir", state], stdout=subprocess.PIPE, text=True, env=environment)
         try:

@@ -116,7 +116,8 @@ def _judge(rows: _Rows, steps: int) -> _Rows:
 def _thin(rows: _Rows, ball: Ball) -> _Rows:
     """L1: move fewer pixels than the best perturbation has. Where it got thinner, long steps from the best on, else shorter ones."""
     delta = (rows.best - ball.x).flatten(1)
-    spread = delta.count_nonzero(1).view(-1, 1, 1, 1).to(rows.spread)
+    dust = 8 * torch.finfo(delta.dtype).eps  # where pixels tie with the cut, rounding decides which stay, ever so little moved
+    spread = (delta.abs() > dust).sum(1).view(-1, 1, 1, 1).to(rows.spread)
     thinner = spread < THINNER * rows.spread
     size = torch.where(thinner, ball.eps, torch.maximum(rows.size / REDUCTION, SHORTEST * ball.eps))
     return replace(rows, size=size, share=spread / delta.shape[1] / REDUCTION, spread=spread).returned(thinner.flatten())

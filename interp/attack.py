@@ -77,6 +77,20 @@ class Attacked:
     gradients: int  # image-gradients
     control: Control | None
 
+    def cpu(self) -> "Attacked":
+        """The same in the host's memory, images as float32."""
+        control = self.control and Control(*(t.cpu() for t in (self.control.prediction, self.control.succeeded, self.control.norm)))
+        return Attacked(
+            self.images.float().cpu(),
+            self.label.cpu(),
+            self.clean_prediction.cpu(),
+            self.prediction.cpu(),
+            self.succeeded.cpu(),
+            self.norm.cpu(),
+            self.gradients,
+            control,
+        )
+
 
 def attack(
     x: Tensor,

@@ -42,7 +42,7 @@ class Ball:
         if self.p == math.inf:
             return self.project(self.x + self.eps * uniform(rows, self.x.shape[1:], self.x))
         if self.p == 1:
-            spacings = _spacings(rows, self.x[0].numel() + 1, self.x)[:, :-1]  # what the last one lacks is distance to the sphere
+            spacings = _spacings(rows, self.x[0].numel() + 1, self.x.device)[:, :-1]  # the last is the distance to the sphere
             return self.project(_shift(self.x, self.eps * self._signed(spacings, rows)))
         radius = uniform(rows, (1, 1, 1), self.x).add(1).div(2) ** (1 / self.x[0].numel())
         return self.project(self.x + self.eps * radius * self._direction(rows))
@@ -67,7 +67,7 @@ class Ball:
         if self.p == math.inf:
             return (self.x + self.eps * uniform(rows, self.x.shape[1:], self.x).sign()).clamp(0, 1)
         if self.p == 1:
-            return _shift(self.x, self.eps * self._signed(_spacings(rows, self.x[0].numel(), self.x), rows)).clamp(0, 1)
+            return _shift(self.x, self.eps * self._signed(_spacings(rows, self.x[0].numel(), self.x.device), rows)).clamp(0, 1)
         return (self.x + self.eps * self._direction(rows)).clamp(0, 1)
 
     def take(self, index: Tensor) -> "Ball":
@@ -95,7 +95,7 @@ class Ball:
         room = torch.where(z64 > x, 1 - x, x)
         shorten = _shorten_l2 if self.p == 2 else _shorten_l1
         size = shorten((z64 - x).abs(), room, self.eps.double().view(-1, 1))
-        return _shift(self.x, size.copysign(z64 - x).view_as(z).to(z)).clamp(0, 1)
+        return _shift(self.x, size.copysign(z64 - x).view_as(z)).clamp(0, 1)
 
     def _signed(self, sizes: Tensor, rows: Generators) -> Tensor:
         """Sizes (B, n) as changes of the images, with random signs."""
@@ -107,15 +107,15 @@ class Ball:
 
 
 def _shift(x: Tensor, delta: Tensor) -> Tensor:
-    """x + delta, rounded towards x: a sum rounded to nearest may lie a little further away than delta is long."""
-    z = x + delta
-    return torch.where((z - x).abs() > delta.abs(), torch.nextafter(z, x), z)
+    """x + delta in the dtype of x, rounded towards x: rounded to nearest it may be further away than delta, which is float64, is long."""
+    z = (x.double() + delta).to(x)
+    return torch.where((z.double() - x.double()).abs() > delta.abs(), torch.nextafter(z, x), z)
 
 
-def _spacings(rows: Generators, count: int, like: Tensor) -> Tensor:
-    """(B, count) numbers of sum 1, uniform among such: the gaps between sorted uniform numbers (Devroye 1986, section V.2)."""
+def _spacings(rows: Generators, count: int, device: torch.device) -> Tensor:
+    """(B, count) float64 numbers of sum 1, uniform among such: the gaps between sorted uniform numbers (Devroye 1986, section V.2)."""
     cuts = np.sort(np.stack([g.random(count - 1) for g in rows]), axis=1)
-    return torch.from_numpy(np.diff(cuts, axis=1, prepend=0, append=1)).to(like)
+    return torch.from_numpy(np.diff(cuts, axis=1, prepend=0, append=1)).to(device)
 
 
 def _shorten_l2(size: Tensor, room: Tensor, eps: Tensor) -> Tensor:
@@ -146,7 +146,10 @@ def _shorten_l1(size: Tensor, room: Tensor, eps: Tensor) -> Tensor:
     total = F.pad((growing[:, :-1] * (edge[:, :-1] - edge[:, 1:])).cumsum(1), (1, 0))  # (B, 2 n) the sum at each edge
     last = (total <= eps).sum(1, keepdim=True) - 1
     cut = edge.gather(1, last) - (eps - total.gather(1, last)) / growing.gather(1, last).clamp_min(1)
-    return torch.minimum((size - cut.clamp_min(0)).clamp_min(0), room)
+    moved = torch.minimum((size - cut.clamp_min(0)).clamp_min(0), room)
+    free = torch.where(moved < room, moved, 0.0)  # these pay for what the subtraction rounded up
+    over = (moved.sum(1, keepdim=True) - eps).clamp_min(0)
+    return moved - free * (over / free.sum(1, keepdim=True).clamp_min(torch.finfo(size.dtype).tiny)).clamp_max(1)
 
 
 def _round_within(wanted: Tensor, radius: Tensor, p: float) -> Tensor:

@@ -53,7 +53,7 @@ def scattered(height: int, width: int, rows: Generators, reach: int, iterations:
     there = here + torch.from_numpy(moves[..., 1] * width + moves[..., 0])  # (B, iterations, copies)
     front = gap * line + column
     sizes = np.bincount(front)
-    fronts = torch.from_numpy(np.argsort(front, kind="stable")).split(sizes[sizes > 0].tolist()) if tall * wide else ()
+    fronts = np.split(np.argsort(front, kind="stable"), np.cumsum(sizes[sizes > 0])[:-1]) if tall * wide else []
     source = torch.arange(height * width).repeat(len(rows), 1)
     for iteration in range(iterations):
         for copies in fronts:

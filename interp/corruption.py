@@ -84,12 +84,17 @@ def pixelate(images: Tensor, rows: Generators, share: float) -> Tensor:
 
 
 def _box(source: int, target: int) -> Tensor:
-    """Resizing a side from `source` to `target` pixels as a matrix: the mean of the pixels whose middle lies in the box."""
+    """Resizing a side from `source` to `target` pixels as a matrix: the mean of the pixels whose middle lies in the box.
+
+    What lies on a box's border is decided in Pillow's order of rounding, so that the result is Pillow's.
+    """
     scale = source / target
-    width = max(scale, 1)
-    centre = (torch.arange(target, dtype=torch.float64) + 0.5) * scale
-    at = torch.arange(source, dtype=torch.float64) + 0.5 - centre[:, None]  # (target, source)
-    inside = ((at > -width / 2) & (at <= width / 2)).double()
+    box = max(scale, 1)
+    centre = (torch.arange(target, dtype=torch.float64)[:, None] + 0.5) * scale
+    pixel = torch.arange(source, dtype=torch.float64)
+    at = (pixel - centre + 0.5) * (1 / box)  # (target, source)
+    near = (pixel >= (centre - box / 2 + 0.5).floor()) & (pixel < (centre + box / 2 + 0.5).floor())
+    inside = (near & (at > -0.5) & (at <= 0.5)).double()
     return inside / inside.sum(1, keepdim=True)
 
 
@@ -159,7 +164,9 @@ CORRUPTIONS: dict[str, Corruption] = {
         ),
     ),
     "frost": Corruption(
-        weather.frost, ((1, 0.2), (1, 0.3), (0.9, 0.4), (0.85, 0.4), (0.75, 0.45)), ((1, 0.4), (0.8, 0.6), (0.7, 0.7), (0.65, 0.7), (0.6, 0.75))
+        weather.frost,
+        ((1, 0.2), (1, 0.3), (0.9, 0.4), (0.85, 0.4), (0.75, 0.45)),
+        ((1, 0.4), (0.8, 0.6), (0.7, 0.7), (0.65, 0.7), (0.6, 0.75)),
     ),
     "fog": Corruption(
         weather.fog, ((0.2, 3), (0.5, 3), (0.75, 2.5), (1, 2), (1.5, 1.75)), ((1.5, 2), (2, 2), (2.5, 1.7), (2.5, 1.5), (3, 1.4))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 LOGITS = "logits"
+LONGEST = 100  # characters of an unknown name that are compared and quoted: comparing takes time in proportion
 
 _SYNTAX = re.compile(r"(?P<layer>[^:@\s]+)(?::(?P<unit>\d{1,9})(?:@(?P<row>\d{1,9}),(?P<column>\d{1,9}))?)?")
 
@@ -14,10 +15,10 @@ class UnknownLayer(LookupError):
     """The network has no layer of that name; `nearest` holds up to three names that look like it."""
 
     def __init__(self, name: str, layers: Sequence[str]) -> None:
-        self.name = name
-        self.nearest = difflib.get_close_matches(name, layers, n=3, cutoff=0.5)
+        self.name = name[:LONGEST]
+        self.nearest = difflib.get_close_matches(self.name, layers, n=3, cutoff=0.5)
         hint = f"; did you mean {', '.join(self.nearest)}?" if self.nearest else ""
-        super().__init__(f"there is no layer {name!r}{hint}")
+        super().__init__(f"there is no layer {self.name!r}{hint}")
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class LayerPath:
         """
         match = _SYNTAX.fullmatch(text.strip())
         if match is None:
-            raise ValueError(f"{text!r} is not of the form layer, layer:unit or layer:unit@row,column")
+            raise ValueError(f"{text[:LONGEST]!r} is not of the form layer, layer:unit or layer:unit@row,column")
         layer, unit, row, column = match.group("layer", "unit", "row", "column")
         position = None if row is None else (int(row), int(column))
         return LayerPath(dotted(layer, layers), None if unit is None else int(unit), position)
@@ -57,7 +58,8 @@ def dotted(name: str, layers: Sequence[str]) -> str:
     """
     if name == LOGITS or name in layers:
         return name
-    same = [layer for layer in layers if layer.replace(".", "_") == name.replace(".", "_")]
+    meant = name.replace(".", "_")
+    same = [layer for layer in layers if layer.replace(".", "_") == meant]
     if len(same) != 1:
         raise UnknownLayer(name, layers)
     return same[0]

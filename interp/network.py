@@ -141,7 +141,8 @@ class Network:
         return [answers[i] for i in range(len(probes))]
 
     def _pass(self, probes: Sequence[Probe], differentiates: bool, redirected: bool) -> list[Answer]:
-        x = torch.cat([p.images for p in probes]).detach().to(self.device, self.dtype, memory_format=torch.channels_last)
+        images = [p.images.detach().to(self.device, self.dtype) for p in probes]  # some may still be on the host
+        x = torch.cat(images).contiguous(memory_format=torch.channels_last)
         x.requires_grad_(differentiates)
         layers = {name for p in probes for name in p.layers + (p.objective.layers if p.objective else ())}
         if any(p.logits for p in probes):

@@ -11,10 +11,10 @@ from interp.seeds import Generators, normal, uniform
 from interp.warp import places, sample, symmetric
 
 LUMA = (0.299, 0.587, 0.114)
-FROST_CRYSTALS = 5  # along the short side
+FROST_CRYSTALS = 25  # in a square
 FROST_LINES = (10, 22, 48)  # needles along the short side, coarse to fine
 FROST_TINT = (0.9, 0.96, 1.0)
-FROST_DETAIL = 128  # pixels of the short side that show all needles
+FROST_DETAIL = 128  # pixels of the long side that show all needles
 
 
 def snow(
@@ -75,7 +75,7 @@ def plasma(rows: Generators, side: int, decay: float, like: Tensor) -> Tensor:
 def frost(images: Tensor, rows: Generators, keep: float, amount: float) -> Tensor:
     """Ice on the window: `keep` of the image and `amount` of an `ice` pattern.
 
-    ImageNet-C takes its ice from six photographs, which are not free to pass on; this one is grown anew for every row.
+    ImageNet-C takes its ice from a few photographs; here it is drawn anew for every row.
     """
     return keep * images + amount * ice(images, rows)
 
@@ -84,15 +84,16 @@ def ice(images: Tensor, rows: Generators) -> Tensor:
     """Patterns of ice like window frost, (B, C, H, W) in [0, 1], bluish white where there are three channels.
 
     Crystals grow around random nuclei, each with needles in three directions 60 degrees apart, coarse and fine; a slow
-    variation lets the ice be thick here and thin there. All lengths are relative to the short side; images of less than
+    variation lets the ice be thick here and thin there. All lengths are relative to the short side; images shorter than
     FROST_DETAIL pixels get the means over their pixels of a finer pattern.
     """
     height, width = images.shape[2:]
-    finer = math.ceil(FROST_DETAIL / min(height, width))
-    y, x = ((at - (n - 1) / 2) / min(height, width) for at, n in zip(places(images, finer), (height, width), strict=True))
+    short = min(height, width)
+    finer = math.ceil(FROST_DETAIL / max(height, width))
+    y, x = ((at - (n - 1) / 2) / short for at, n in zip(places(images, finer), (height, width), strict=True))
     bend = _noise(rows, 6, y, x, images), _noise(rows, 6, y, x, images)
     y, x = y + 0.02 * bend[0], x + 0.02 * bend[1]  # crystals have no straight borders
-    turn = _crystals(rows, y, x, max(height, width) / min(height, width)) * math.pi / 6
+    turn = _crystals(rows, y, x, height / short, width / short) * math.pi / 6
     needles = torch.zeros_like(y)
     for lines in FROST_LINES:
         for branch in range(3):
@@ -101,17 +102,20 @@ def ice(images: Tensor, rows: Generators) -> Tensor:
             ridge = (1 - 2 * _noise(rows, lines, across, along / 9, images).abs()).clamp_min(0) ** 2
             needles = torch.maximum(needles, ridge * (0.5 + 0.5 * FROST_LINES[0] / lines))
     thick = (0.85 + 0.3 * _noise(rows, 3, y, x, images)).clamp(0.1, 1.2)
-    pattern = F.avg_pool2d((0.35 + 0.65 * needles) * thick, finer)
+    pattern = F.avg_pool2d((0.25 + 0.75 * needles) * thick, finer)
     tint = images.new_tensor(FROST_TINT if images.shape[1] == 3 else (1.0,))
     return (pattern[:, None] * tint.view(1, -1, 1, 1)).clamp(0, 1)
 
 
-def _crystals(rows: Generators, y: Tensor, x: Tensor, aspect: float) -> Tensor:
+def _crystals(rows: Generators, y: Tensor, x: Tensor, tall: float, wide: float) -> Tensor:
     """For each place (B, H, W) a number in [-1, 1) that all places nearest to the same random nucleus share."""
-    nuclei = uniform(rows, (round((FROST_CRYSTALS * aspect) ** 2), 3), y)  # row, column, number
-    down, right = (y[:, None] - nuclei[:, :, 0, None, None] * aspect / 2, x[:, None] - nuclei[:, :, 1, None, None] * aspect / 2)
-    nearest = (down**2 + right**2).argmin(1)
-    return nuclei[:, :, 2].gather(1, nearest.flatten(1)).view_as(nearest)
+    nuclei = uniform(rows, (math.ceil(FROST_CRYSTALS * tall * wide), 3, 1, 1), y)  # row, column, number
+    nearest, number = torch.full_like(y, torch.inf), torch.zeros_like(y)
+    for down, right, own in (nucleus.unbind(1) for nucleus in nuclei.unbind(1)):  # (B, 1, 1) each
+        far = (y - down * tall / 2) ** 2 + (x - right * wide / 2) ** 2
+        number = torch.where(far < nearest, own, number)
+        nearest = torch.minimum(far, nearest)
+    return number
 
 
 def _noise(rows: Generators, lattice: int, y: Tensor, x: Tensor, like: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import sys
 
 import structlog
@@ -20,6 +21,9 @@ def main(argv: list[str] | None = None) -> None:
     except Exception as error:  # noqa: BLE001 - whatever keeps the server from starting is told in one line
         structlog.get_logger("striate").error("the server stops", error=str(error), kind=type(error).__name__, exc_info=error)
         sys.exit(1)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # the interpreter's own end would wait for threads that hang, in a download for instance
 
 
 def set_up_log(settings: Settings) -> None:

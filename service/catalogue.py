@@ -18,16 +18,17 @@ from service.images import Preprocessing
 from service.initialization import Uninitialized
 
 RANDOM = "random"
+LONGEST = 100  # characters of an unknown name that are compared and quoted: comparing takes time in proportion
 
 
 class UnknownModel(LookupError):
     """There is no model of that name, or it is not loaded; `nearest` holds up to three names that look like it."""
 
     def __init__(self, name: str, names: Iterable[str], message: str = "") -> None:
-        self.name = name
-        self.nearest = difflib.get_close_matches(name, list(names), n=3, cutoff=0.5)
+        self.name = name[:LONGEST]
+        self.nearest = difflib.get_close_matches(self.name, list(names), n=3, cutoff=0.5)
         hint = f"; did you mean {', '.join(self.nearest)}?" if self.nearest else ""
-        super().__init__((message or f"there is no model {name!r}") + hint)
+        super().__init__((message or f"there is no model {self.name!r}") + hint)
 
 
 class UnknownWeights(ModelError):
@@ -37,7 +38,7 @@ class UnknownWeights(ModelError):
 
     def __init__(self, model: str, weights: str, choices: Iterable[str]) -> None:
         self.nearest = ["default", RANDOM, *choices]
-        super().__init__(f"{model} has no weights {weights!r}; it has {', '.join(self.nearest)}")
+        super().__init__(f"{model} has no weights {weights[:LONGEST]!r}; it has {', '.join(self.nearest)}")
 
 
 @dataclass(frozen=True)

@@ -38,18 +38,20 @@ def find(folder: Path | None, name: str) -> Path | None:
 def fetch(url: str, folder: Path) -> Path:
     """The file at `url`, downloaded into `folder` with a progress bar on stderr unless it is there already.
 
-    If the file name ends in the first digits of a SHA-256, downloaded and cached files are both held to it; a cached file
-    that fails is fetched again.
+    The file name has to end in the first digits of a SHA-256, to which downloaded and cached files are both held; a cached
+    file that fails is fetched again.
 
     Raises:
-        ModelError: it cannot be downloaded, or is not what its name promises.
+        ModelError: it cannot be downloaded, has no digest in its name, or is not what its name promises.
     """
     name = Path(urlparse(url).path).name
     path = folder / name
     match = _HASH_IN_NAME.search(name)
-    promised = match.group(1) if match else None
+    if match is None:
+        raise ModelError(f"{name} is not downloaded: its name holds no digest by which it could be verified")
+    promised = match.group(1)
     if path.is_file():
-        if promised is None or _sha256(path).startswith(promised):
+        if _sha256(path).startswith(promised):
             return path
         log.warning("a cached file is damaged and is downloaded again", file=str(path))
     try:

@@ -42,7 +42,7 @@ class Engine:
     def __init__(
         self, metrics: Metrics, *, tick_rows: int = 64, memory: int = 2**31, queue_size: int = 256, chunk: int = 8, threads: int = 0
     ) -> None:
-        self._metrics, self._tick_rows, self._memory, self._chunk = metrics, tick_rows, memory, chunk
+        self._metrics, self._tick_rows, self.memory, self._chunk = metrics, tick_rows, memory, chunk
         self._queue_size, self._threads = queue_size, threads
         self._waiting: deque[Job[Any]] = deque()
         self._running: list[Job[Any]] = []
@@ -61,7 +61,7 @@ class Engine:
         model: Hosted,
         procedure: Procedure[T],
         *,
-        rows: int = 1,
+        memory: int = 0,
         priority: Priority = Priority.INTERACTIVE,
         deadline: float | None = None,
         deterministic: bool = False,
@@ -70,19 +70,20 @@ class Engine:
         """Queue a procedure; the future gives its result, and cancelling it frees its rows at the next tick.
 
         Args:
-            rows: images that it keeps, for admission.
+            memory: bytes that it holds between ticks, for admission.
             deadline: as `time.monotonic()`; past it the future raises `Expired`.
             on_progress: called on the engine's thread with each answered probe's progress and scores (B,).
 
         Raises:
-            QueueFull: `queue_size` jobs wait already.
+            QueueFull: `queue_size` jobs wait already, or so many that they hold more than all memory for jobs.
             Draining: the engine is being closed.
         """
-        job = Job(model, procedure, rows, priority, float("inf") if deadline is None else deadline, deterministic, on_progress)
+        job = Job(model, procedure, memory, priority, float("inf") if deadline is None else deadline, deterministic, on_progress)
         with self._wake:
             if not self._open:
                 raise Draining("the server is shutting down")
-            if len(self._waiting) >= self._queue_size:
+            held = sum(job.memory for job in self._waiting)
+            if len(self._waiting) >= self._queue_size or (self._waiting and held + memory > self.memory):
                 self._metrics.refused.inc()
                 raise QueueFull(len(self._waiting), self._metrics.recent_wait())
             self._waiting.append(job)
@@ -120,6 +121,9 @@ class Engine:
     def _run(self) -> None:
         if self._threads:
             torch.set_num_threads(self._threads)
+        # On a GPU, too, a convolution gives the same bits for the same pass, and those of full float32.
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         while True:
             with self._wake:
                 self._wake.wait_for(lambda: self._stopped or self._calls or self._waiting or self._running)
@@ -158,15 +162,14 @@ class Engine:
                 self._fail(job, Expired("the deadline passed before the job was finished"), "expired")
 
     def _admit(self) -> None:
-        held = sum(job.memory for job in self._running)
         while self._waiting:
             with self._wake:
-                job = first_in(self._waiting, self._admitted)
-                if self._running and held + job.memory > self._memory // 2:
+                free = self.memory // 2 - sum(job.memory for job in self._running)
+                job = first_in(self._waiting, self._admitted, free if self._running else None)
+                if job is None:
                     break
                 self._waiting.remove(job)
                 self._running.append(job)
-            held += job.memory
             self._admitted += 1
             job.served = self.ticks  # it takes its place behind those that have waited for a turn longer
             self._metrics.waited(time.monotonic() - job.submitted)
@@ -185,7 +188,7 @@ class Engine:
                 self._report(job)
 
     def _limit(self, leading: Job[Any]) -> int:
-        by_memory = max(1, self._memory // 2 // max(1, leading.model.bytes_per_row))
+        by_memory = max(1, self.memory // 2 // leading.row_bytes)
         return min(self._tick_rows, by_memory, self._limits.get(leading.model.network, self._tick_rows))
 
     def _answer(self, pieces: list[Piece]) -> None:
@@ -206,7 +209,7 @@ class Engine:
         self._recover(network)
         for piece, answer in zip(pieces, answers, strict=True):
             if not _finite(answer):
-                self._fail(piece.job, NotFinite("the network gave scores, gradients or logits that are infinite or not numbers"))
+                self._fail(piece.job, NotFinite("the network gave values that are infinite or not numbers"))
             else:
                 piece.job.answers.append(answer)
                 piece.job.answered = piece.high
@@ -280,7 +283,7 @@ def _settle(call: Callable[[], T], future: "Future[T]") -> None:
 
 
 def _finite(answer: Answer) -> bool:
-    return all(t is None or bool(torch.isfinite(t).all()) for t in (answer.score, answer.grad, answer.logits))
+    return all(t is None or bool(torch.isfinite(t).all()) for t in (answer.score, answer.grad, answer.logits, *answer.activations.values()))
 
 
 def _out_of_memory(error: Exception) -> bool:

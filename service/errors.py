@@ -18,7 +18,9 @@ from service.index import IndexMissing
 from service.zoo import ModelBusy, ModelError, UnknownModel, UnknownWeights
 
 DOMAIN = "striate"
-MOST_TEXT = 1024  # characters of a message: details of more than about 8 KB would turn into RESOURCE_EXHAUSTED
+MOST_TEXT = (
+    1000  # bytes of a message, of which HTTP/2 makes up to three each: details of more than about 8 KB would turn into RESOURCE_EXHAUSTED
+)
 MOST_VIOLATIONS = 8
 
 
@@ -106,7 +108,8 @@ async def abort(context: "grpc.aio.ServicerContext[Any, Any]", error: BaseExcept
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= MOST_TEXT else text[: MOST_TEXT - 1] + "…"
+    data = text.encode()
+    return text if len(data) <= MOST_TEXT else data[: MOST_TEXT - 3].decode(errors="ignore") + "…"
 
 
 def _packed(detail: Message) -> any_pb2.Any:

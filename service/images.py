@@ -103,7 +103,11 @@ class Preprocessing:
         return self.channels, self.height, self.width
 
     def apply(self, image: Image.Image) -> Pixels:
-        """Resize and crop an image, in 8 bits as torchvision's Resize and CenterCrop do; returns (C, H, W)."""
+        """Resize and crop an image, in 8 bits as torchvision's Resize and CenterCrop do; returns (C, H, W).
+
+        Raises:
+            BadImage: the image is so long and thin that it would pass 64 megapixels when its short side is resized.
+        """
         image = self._centre(self._resized(image.convert("L" if self.channels == 1 else "RGB")))
         pixels = np.asarray(image)
         return np.ascontiguousarray(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))
@@ -112,7 +116,7 @@ class Preprocessing:
         """(N, C, H, W) of images (N, H, W, C'), uint8, where C' is 1 (gray), 3 (RGB) or 4 (RGB and alpha), each treated like a decoded one.
 
         Raises:
-            BadImage: the array is empty, of another type or shape, or its images exceed 64 megapixels.
+            BadImage: the array is empty, of another type or shape, or its images exceed 64 megapixels, as sent or resized.
         """
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3, 4) or not len(images):
             raise BadImage(f"expected uint8 of shape (N, H, W, 1, 3 or 4), not {images.dtype} of shape {images.shape}")
@@ -127,6 +131,11 @@ class Preprocessing:
         if short == self.resize:
             return image
         size = int(self.resize * width / short), int(self.resize * height / short)
+        if size[0] * size[1] > MAX_PIXELS:
+            raise BadImage(
+                f"the image has {width} x {height} pixels; with its short side resized to {self.resize} it would have "
+                f"{size[0]} x {size[1]}, and at most {MAX_PIXELS} are allowed"
+            )
         return image.resize(size, _RESAMPLING[self.interpolation])
 
     def _centre(self, image: Image.Image) -> Image.Image:

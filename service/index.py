@@ -17,7 +17,8 @@ from torch import Tensor
 
 from interp.exemplars import TopK
 from service import index_files as files
-from service.datasets import Dataset
+from service.datasets import Dataset, DatasetError
+from service.jobs import NotFinite
 from service.scan import Peaks, Prepare, Submit, scan
 
 log = structlog.get_logger()
@@ -39,6 +40,14 @@ class Hit:
     activation: float
     row: int
     column: int
+
+
+@dataclass(frozen=True)
+class Found:
+    """The images on which a unit is most active, best first, of so many images that the index was built from."""
+
+    hits: list[Hit]
+    images: int
 
 
 @dataclass(frozen=True)
@@ -89,11 +98,21 @@ class Plan:
 
 
 def _fold(tops: Mapping[str, TopK], ids: Tensor, found: Peaks) -> None:
+    for layer, (values, _) in found.items():
+        if values.isnan().any():
+            first = int(ids[values.isnan().any(1)][0])
+            raise NotFinite(f"an activation of layer {layer!r} on image {first} is not a number")
     for layer, top in tops.items():
-        try:
-            top.update(*found[layer], ids)
-        except ValueError as error:
-            raise ValueError(f"layer {layer!r}, images {int(ids[0])} to {int(ids[-1])}: {error}") from error
+        top.update(*found[layer], ids)
+
+
+def _extent(path: Path) -> tuple[int, int]:
+    """(images, k) of the index in a file; zeros if there is none that can be read."""
+    try:
+        about = files.describe(path)
+        return int(about["images"]), int(about["k"])
+    except files.UNREADABLE:
+        return 0, 0
 
 
 def _quiet(done: int, total: int) -> None:
@@ -120,7 +139,7 @@ class IndexStore:
         with self._lock:
             return sorted(layer for known, layer in self._known if known == subject)
 
-    def find(self, subject: Subject, layer: str, unit: int, k: int) -> list[Hit]:
+    def find(self, subject: Subject, layer: str, unit: int, k: int) -> Found:
         """The k images on which a unit is most active, or all that the index has if these are fewer; best first.
 
         Raises:
@@ -137,7 +156,7 @@ class IndexStore:
         except files.UNREADABLE as error:
             raise IndexMissing(f"the index of layer {layer!r} cannot be read, build it again: {error}") from error
         width = shape[-1] if len(shape) > 1 else 1
-        return [Hit(image, value, *divmod(place, width)) for image, value, place in top.best(0)[:k]]
+        return Found([Hit(image, value, *divmod(place, width)) for image, value, place in top.best(0)[:k]], about["images"])
 
     def build(
         self,
@@ -151,18 +170,20 @@ class IndexStore:
         progress: Callable[[int, int], None] = _quiet,
         cancelled: Callable[[], bool] = bool,
     ) -> int:
-        """Scan the data set, replace the indexes of the plan's layers, and return the number of images scanned.
+        """Scan the data set, keep what was found as indexes of the plan's layers, and return the number of images scanned.
+
+        A layer has one index: what an index of more images, or of as many with a larger k, already says is not replaced.
 
         It blocks, and goes on from where an earlier build of the same plan stopped. About every `checkpoint_every` images
         what was found is saved. `progress` is told (images done, images in all) after every `batch` images.
 
         Raises:
             CancelledError: `cancelled` said so, or the device's futures were cancelled; what was found is saved.
-            DatasetError: an image cannot be read.
-            ValueError: the data set is empty, or an activation is not a number.
+            DatasetError: the data set is empty, or an image cannot be read.
+            NotFinite: an activation is not a number.
         """
         if not plan.images:
-            raise ValueError(f"data set {plan.subject.dataset!r} is empty")
+            raise DatasetError(f"data set {plan.subject.dataset!r} is empty: there is nothing to index")
         done, tops = self._resume(plan)
         saved = done
         progress(done, plan.images)
@@ -199,9 +220,10 @@ class IndexStore:
             about = {**asdict(subject), "layer": layer, "shape": plan.shapes[layer], "k": plan.k, "images": plan.images}
             name = "-".join(map(files.slug, (subject.model, subject.dataset, layer)))
             path = self._folder / f"{name}-{files.digest([asdict(subject), layer])}.safetensors"
-            files.write(path, about, {layer: top})
-            with self._lock:
-                self._remember(path, about)
+            with self._lock:  # of two builds of one layer the larger stays, whichever ends first
+                if _extent(path) <= (plan.images, plan.k):
+                    files.write(path, about, {layer: top})
+                    self._remember(path, about)
         self._partial(plan).unlink(missing_ok=True)
 
     def _partial(self, plan: Plan) -> Path:

@@ -1,5 +1,6 @@
 """A procedure on its way through the engine, and what can become of it."""
 
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -14,8 +15,6 @@ from interp.network import Network
 
 T = TypeVar("T")
 OnProgress = Callable[[Progress, Tensor], None]
-
-STATE_COPIES = 12  # images' worth of memory that a job keeps a row: z, its momenta, the best, views and gradients
 
 
 class Priority(Enum):
@@ -57,7 +56,7 @@ class Hosted(Protocol):
 
     @property
     def bytes_per_row(self) -> int:
-        """Memory of one image's forward and backward pass."""
+        """Memory of one image's forward and backward pass, at the network's input size."""
         ...
 
 
@@ -67,7 +66,7 @@ class Job(Generic[T]):
 
     model: Hosted
     procedure: Procedure[T]
-    rows: int
+    memory: int  # bytes that it holds between ticks
     priority: Priority
     deadline: float  # time.monotonic()
     deterministic: bool
@@ -90,10 +89,10 @@ class Job(Generic[T]):
         return self.probe is None or self.probe.splittable
 
     @property
-    def memory(self) -> int:
-        """Bytes that it will hold between ticks."""
-        channels, height, width = self.model.network.shape
-        return self.rows * STATE_COPIES * channels * height * width * 4
+    def row_bytes(self) -> int:
+        """Memory of one row's pass: the model's at its own input size, scaled to the size of the probe's images."""
+        pixels = math.prod(self.model.network.shape) if self.probe is None else self.probe.images[:1].numel()
+        return max(1, self.model.bytes_per_row * pixels // math.prod(self.model.network.shape))
 
     def company(self) -> tuple[object, ...]:
         """Jobs of equal company can share a pass."""

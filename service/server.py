@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from typing import NoReturn
 
@@ -16,6 +17,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 from prometheus_client import start_http_server
 
 from service.config import Settings
+from service.daemon import in_daemon_thread
 from service.datasets import Datasets
 from service.engine import Engine
 from service.errors import status_of
@@ -30,6 +32,8 @@ from striate.v1 import interpret_pb2, interpret_pb2_grpc, model_pb2, model_pb2_g
 log = structlog.get_logger("striate")
 
 MESSAGE_BYTES = 64 * 2**20
+STALLED_SECONDS = 30.0  # that a download may bring nothing before it is given up
+CLOSE_SECONDS = 5.0  # that the device's thread has to finish its pass
 SERVICES = (
     model_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name,
     interpret_pb2.DESCRIPTOR.services_by_name["InterpretService"].full_name,
@@ -86,8 +90,8 @@ class Server:
         except RuntimeError as error:
             raise OSError(f"cannot listen on {settings.host}:{settings.port}: {error}") from error
         for name in settings.model:
-            await asyncio.to_thread(self.zoo.load, name)
-            await self._on_model(name, True)
+            await in_daemon_thread(self.zoo.load, name)
+            await self._on_model(name)
         if settings.metrics_port:
             start_http_server(settings.metrics_port, settings.host, self.metrics.registry)
         await self._operations.recover()
@@ -114,24 +118,27 @@ class Server:
         )
         server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(_REFLECTION, {"ServerReflectionInfo": answer})])
 
-    async def _on_model(self, name: str, serves: bool) -> None:
-        await self._health.set(name, _SERVING if serves else _NOT_SERVING)
-        self.metrics.models.set(len(self.zoo.loaded()))
+    async def _on_model(self, name: str) -> None:
+        """Tell what is so now: of two calls that change one model, either may be the last to get here."""
+        names = {model.name for model in self.zoo.loaded()}
+        await self._health.set(name, _SERVING if name in names else _NOT_SERVING)
+        self.metrics.models.set(len(names))
 
     async def drain(self) -> None:
-        """Say NOT_SERVING, let short calls finish, journal what is long, and stop, within the time that the settings give."""
-        log.info("draining", seconds=self.settings.drain_seconds)
+        """Take no new calls, let running ones finish and journal operations, all within the time that the settings give."""
         grace = self.settings.drain_seconds
+        log.info("draining", seconds=grace)
         await self._health.enter_graceful_shutdown()
-        await self._operations.drain(grace / 2)
-        await self._server.stop(grace / 2)
+        await asyncio.gather(self._server.stop(grace), self._operations.drain(grace))
         await self._operations.close()
-        await asyncio.to_thread(self.engine.close, 1.0)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(in_daemon_thread(self.engine.close, 1.0), CLOSE_SECONDS)
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 async def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT."""
+    """Serve until SIGTERM or SIGINT. Threads that hang may be left; they do not hold up the loop."""
+    socket.setdefaulttimeout(STALLED_SECONDS)  # the libraries that download set none
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,17 +1,27 @@
 """Whose turn it is: which waiting job is let in, who leads the next pass, and who shares it."""
 
+import time
 from collections.abc import Iterable
 from typing import Any
 
 from service.jobs import Job, Piece, Priority
 
+PATIENCE = 5.0  # seconds that a job which does not fit is overtaken by others
 BATCH_TURN = 4  # one pass and one admission in so many goes to batch jobs first, although interactive ones wait
 
 
-def first_in(waiting: Iterable[Job[Any]], admitted: int) -> Job[Any]:
-    """The waiting job to be let in after `admitted` others: the oldest, interactive ones first."""
+def first_in(waiting: Iterable[Job[Any]], admitted: int, free: int | None) -> Job[Any] | None:
+    """The waiting job to be let in after `admitted` others: the oldest that fits into `free` bytes (None: any), interactive ones first.
+
+    Small jobs may overtake a large one that does not fit, but not for ever: once it has waited for PATIENCE seconds, nobody does.
+    """
     first = Priority.BATCH if admitted % BATCH_TURN == BATCH_TURN - 1 else Priority.INTERACTIVE
-    return min(waiting, key=lambda job: (job.priority is not first, job.submitted))
+    for job in sorted(waiting, key=lambda job: (job.priority is not first, job.submitted)):
+        if free is None or job.memory <= free:
+            return job
+        if time.monotonic() - job.submitted > PATIENCE:
+            return None
+    return None
 
 
 def leader(running: Iterable[Job[Any]], tick: int) -> Job[Any]:

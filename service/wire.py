@@ -1,7 +1,7 @@
 """Between messages and values: the one place where requests are checked, so that everything behind it can trust them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -22,6 +22,8 @@ from striate.v1 import model_pb2, robustness_pb2, types_pb2
 T = TypeVar("T", int, float)
 
 MOST_IMAGES = 4096
+MOST_NAME = 200  # characters of a name
+STATE_COPIES = 12  # images' worth of memory that an ascent keeps a row: z, its momenta, the best, views and gradients
 MOST_BYTES = 60 * 2**20  # of pixels in one message of at most 64 MiB
 
 _DTYPES: dict[int, type[np.generic]] = {
@@ -42,10 +44,22 @@ def within(field: str, value: T, low: T, high: T, default: T | None = None) -> T
 
 
 def required(field: str, value: str) -> str:
-    """The text, which may not be empty."""
+    """The name, which may not be empty."""
     if not value:
         raise InvalidField(field, "is required")
+    return short(field, value)
+
+
+def short(field: str, value: str) -> str:
+    """The name, which may not be long: unknown names are compared with all known ones."""
+    if len(value) > MOST_NAME:
+        raise InvalidField(field, f"has {len(value)} characters, must have at most {MOST_NAME}")
     return value
+
+
+def image_bytes(count: int, model: HostedModel, copies: int = 1) -> int:
+    """Memory of so many images of the model's input size, in float32."""
+    return 4 * count * copies * math.prod(model.network.shape)
 
 
 def priority(value: int) -> Priority:
@@ -70,6 +84,8 @@ def array(message: types_pb2.Tensor, field: str) -> NDArray[np.generic]:
     kind = _DTYPES.get(message.dtype)
     if kind is None:
         raise InvalidField(f"{field}.dtype", "must be DATA_TYPE_UINT8, DATA_TYPE_FLOAT32 or DATA_TYPE_FLOAT64")
+    if len(message.shape) > 8:
+        raise InvalidField(f"{field}.shape", f"has {len(message.shape)} extents, must have at most 8")
     expected = math.prod(message.shape) * np.dtype(kind).itemsize
     if len(message.data) != expected:
         shape = tuple(message.shape)
@@ -77,31 +93,45 @@ def array(message: types_pb2.Tensor, field: str) -> NDArray[np.generic]:
     return np.frombuffer(message.data, np.dtype(kind).newbyteorder("<")).reshape(tuple(message.shape))
 
 
-def images(batch: types_pb2.ImageBatch, preprocessing: Preprocessing) -> Tensor:
+def count(batch: types_pb2.ImageBatch) -> int:
+    """How many images a batch says it has. Raises InvalidField if there are none or too many."""
+    if bool(batch.encoded) == batch.HasField("tensor"):
+        raise InvalidField("images", "must have either encoded images or a tensor")
+    number = len(batch.encoded) or next(iter(batch.tensor.shape), 0)
+    if not 1 <= number <= MOST_IMAGES:
+        raise InvalidField("images", f"there are {number}, must be from 1 to {MOST_IMAGES}")
+    return number
+
+
+def parts(batch: types_pb2.ImageBatch, size: int) -> Iterator[types_pb2.ImageBatch]:
+    """The batch in parts of at most `size` images, so that only a part at a time need be decoded."""
+    if not batch.encoded:
+        yield batch  # decoded already
+        return
+    for first in range(0, len(batch.encoded), size):
+        yield types_pb2.ImageBatch(encoded=batch.encoded[first : first + size])
+
+
+def images(batch: types_pb2.ImageBatch, preprocessing: Preprocessing, first: int = 0) -> Tensor:
     """The batch as the network takes it, (N, C, H, W) float32 in [0, 1]. Decodes: not for the event loop.
+
+    Args:
+        first: number of the first image in the whole request, for error messages.
 
     Raises:
         InvalidField: the batch is empty, too large, or a tensor of the wrong kind, shape or range.
         BadImage: an encoded image cannot be decoded; the message names it.
     """
-    if bool(batch.encoded) == batch.HasField("tensor"):
-        raise InvalidField("images", "must have either encoded images or a tensor")
+    count(batch)
     if batch.encoded:
-        _count(len(batch.encoded))
-        levels = np.stack([_decoded(number, data, preprocessing) for number, data in enumerate(batch.encoded)])
+        levels = np.stack([_decoded(number, data, preprocessing) for number, data in enumerate(batch.encoded, start=first)])
         return torch.from_numpy(levels).float() / 255
     pixels = array(batch.tensor, "images.tensor")
     if pixels.ndim != 4:
         raise InvalidField("images.tensor.shape", "must have four extents: (N, H, W, C) uint8 or (N, C, H, W) float32")
-    _count(len(pixels))
     if pixels.dtype == np.uint8:
         return torch.from_numpy(preprocessing.from_array(pixels)).float() / 255
     return _from_float(pixels, preprocessing)
-
-
-def _count(number: int) -> None:
-    if not 1 <= number <= MOST_IMAGES:
-        raise InvalidField("images", f"there are {number}, must be from 1 to {MOST_IMAGES}")
 
 
 def _decoded(number: int, data: bytes, preprocessing: Preprocessing) -> NDArray[np.uint8]:
@@ -175,7 +205,7 @@ def method(request: robustness_pb2.AttackRequest, model: HostedModel) -> Method:
     match request.WhichOneof("method"):
         case "fgsm":
             fast = request.fgsm
-            epsilon, p = _ball("fgsm", fast.epsilon, fast.norm, model)
+            epsilon, p = _ball("fgsm", fast, model)
             return fgsm(epsilon, p, keep_best=fast.keep == robustness_pb2.KEEP_BEST)
         case "pgd":
             return _pgd(request.pgd, model)
@@ -184,7 +214,7 @@ def method(request: robustness_pb2.AttackRequest, model: HostedModel) -> Method:
 
 
 def _pgd(message: robustness_pb2.Pgd, model: HostedModel) -> Method:
-    epsilon, p = _ball("pgd", message.epsilon, message.norm, model)
+    epsilon, p = _ball("pgd", message, model)
     steps = within("pgd.steps", message.steps, 1, 10_000, default=40)
     step = within("pgd.step", message.step, 0.0, math.sqrt(math.prod(model.network.shape))) if message.HasField("step") else None
     return pgd(
@@ -198,12 +228,14 @@ def _pgd(message: robustness_pb2.Pgd, model: HostedModel) -> Method:
     )
 
 
-def _ball(field: str, epsilon: float, norm: int, model: HostedModel) -> tuple[float, float]:
-    if norm not in _NORMS:
+def _ball(field: str, message: robustness_pb2.Fgsm | robustness_pb2.Pgd, model: HostedModel) -> tuple[float, float]:
+    if message.norm not in _NORMS:
         raise InvalidField(f"{field}.norm", "must be NORM_LINF or NORM_L2")
-    p = _NORMS[norm]
+    if not message.HasField("epsilon"):
+        raise InvalidField(f"{field}.epsilon", "is required")
+    p = _NORMS[message.norm]
     largest = 1.0 if p == math.inf else math.sqrt(math.prod(model.network.shape))
-    return within(f"{field}.epsilon", epsilon, 0.0, largest), p
+    return within(f"{field}.epsilon", message.epsilon, 0.0, largest), p
 
 
 def attack_rows(found: Attacked) -> list[robustness_pb2.AttackRow]:

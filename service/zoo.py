@@ -173,7 +173,7 @@ class ModelZoo:
             del self._slots[name]
         freed = slot.model.result().memory_bytes
         del slot
-        _give_back_memory()
+        self._run(_give_back_memory).result()
         return freed
 
     def _serving(self, name: str) -> _Slot:

@@ -26,8 +26,8 @@ from tools import demo_page as page
 
 ROOT = Path(__file__).parents[1]
 TWINS = ("cifar10-plain", "cifar10-robust")
-UNITS = [f"{layer}:{unit}" for layer in ("conv1", "layer1.1", "layer2.0") for unit in (3, 9, 17, 29)]
-INDEXED = [f"{layer}:{unit}" for layer in ("conv1", "layer1.1", "layer2.0") for unit in (3, 17)]
+UNITS = [f"{layer}:{unit}" for layer in ("relu", "layer1.1", "layer2.0") for unit in (3, 9, 17, 29)]
+INDEXED = [f"{layer}:{unit}" for layer in ("relu", "layer1.1", "layer2.0") for unit in (3, 17)]
 EPSILONS = (1, 2, 4, 8)  # levels of 255
 DIGIT_EPSILONS = (8, 16, 32, 64)  # strokes are coarser than textures
 SHOWN = 16  # images attacked on the page
@@ -42,7 +42,8 @@ def server(data: Path | None) -> Iterator[str]:
     if data:
         command += ["--dataset", f"cifar10-test=parquet:{data}/cifar10/test.parquet?classes=cifar10"]
     with tempfile.TemporaryDirectory() as state:
-        process = subprocess.Popen([*command, "--state-dir", state], stdout=subprocess.PIPE, text=True)
+        settings = {name: value for name, value in os.environ.items() if not name.startswith("STRIATE_")}  # those of another server
+        process = subprocess.Popen([*command, "--state-dir", state], stdout=subprocess.PIPE, text=True, env=settings)
         try:
             assert process.stdout is not None
             line = process.stdout.readline()

@@ -82,10 +82,18 @@ def plain_loss(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     return F.cross_entropy(logits.float(), y)
 
 
-def noisy_fgsm_loss(net: nn.Module, x: Tensor, y: Tensor, eps: float = 8 / 255) -> Tensor:
-    """Cross-entropy after N-FGSM (de Jorge et al. 2022, algorithm 1): noise of 2 eps, one step of eps, no projection."""
+def margin_loss(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    """Mean of the largest other logit minus the label's."""
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = net(x).float()
+    others = logits.scatter(1, y[:, None], -torch.inf).amax(1)
+    return (others - logits.gather(1, y[:, None]).squeeze(1)).mean()
+
+
+def noisy_fgsm_loss(net: nn.Module, x: Tensor, y: Tensor, climbed: Loss = plain_loss, eps: float = 8 / 255) -> Tensor:
+    """Cross-entropy after N-FGSM (de Jorge et al. 2022, algorithm 1) up `climbed`: noise of 2 eps, one step of eps, no projection."""
     noisy = (x + (torch.rand_like(x) * 2 - 1) * 2 * eps).requires_grad_()
-    (grad,) = torch.autograd.grad(plain_loss(net, noisy, y), noisy)
+    (grad,) = torch.autograd.grad(climbed(net, noisy, y), noisy)
     return plain_loss(net, (noisy + eps * grad.sign()).detach(), y)
 
 

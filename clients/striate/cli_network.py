@@ -117,9 +117,11 @@ def exemplars(
         columns = ("id", "name", "activation", "position", "box", "label", "label_name")
         screen.result({
             "unit": found.unit,
+            "images": found.images,
             "exemplars": [{name: getattr(exemplar, name) for name in columns} for exemplar in found],
             "files": [str(file) for file in files],
             "provenance": asdict(found.provenance),
         })  # fmt: skip
+        screen.line(f"{found.unit}: the best of {found.images} images")
         rows = ((e.id, e.name, f"{e.activation:.4g}", e.position, e.box, e.label, e.label_name) for e in found)
         screen.table(columns, rows)

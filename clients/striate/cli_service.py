@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from striate.console import BAR_MISSED, DEFAULT_SERVER, Json, ModelName, Server, Timeout, session
-from striate.info import Layer, ModelInfo
+from striate.info import DatasetInfo, Layer, ModelInfo
 from striate.operation import IndexProgress, Operation
 
 _HEALTH_TIMEOUT = 10.0  # seconds; a health check that hangs is no health check
@@ -80,11 +80,14 @@ def datasets(
     with session(server, timeout, as_json) as (service, screen):
         found = service.datasets(model)
         screen.result({"datasets": [asdict(dataset) for dataset in found]})
-        rows = (
-            (d.name, d.uri, d.size, "yes" if d.labelled else "no", sum(i >= 0 for i in d.class_indices) or "", ", ".join(d.indexed_layers))
-            for d in found
-        )
-        screen.table(("data set", "from", "images", "labels", "classes mapped", "indexed layers"), rows)
+        screen.table(("data set", "from", "images", "labels", "classes mapped", "indexed layers", "error"), map(_dataset_row, found))
+
+
+def _dataset_row(d: DatasetInfo) -> tuple[object, ...]:
+    if d.error:
+        return (d.name, d.uri, "", "", "", "", d.error)
+    mapped = sum(i >= 0 for i in d.class_indices) or ""
+    return (d.name, d.uri, d.size, "yes" if d.labelled else "no", mapped, ", ".join(d.indexed_layers), "")
 
 
 def index(

@@ -17,7 +17,7 @@ from striate.model import Model
 from striate.operation import Operation, Operations
 from striate.v1 import interpret_pb2, interpret_pb2_grpc, model_pb2, model_pb2_grpc
 
-_SAMPLES_A_CALL = 64  # so that a reply of photographs stays below the message limit
+_SAMPLES_A_CALL = 1024  # the most that a server takes; it answers fewer where they would not fit into one message
 _HEALTH = ("UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN")  # grpc.health.v1's states by number
 
 
@@ -107,9 +107,9 @@ class Service:
             wanted = min(_SAMPLES_A_CALL, count - len(samples))
             request = interpret_pb2.ReadSamplesRequest(dataset=dataset, first=first + len(samples), count=wanted)
             found = self._caller.unary(self._interpret.ReadSamples, request, deadline.remaining()).samples
-            samples += map(Sample.read, found)
-            if len(found) < wanted:
+            if not found:
                 break
+            samples += map(Sample.read, found)
         return samples
 
     def build_index(

@@ -74,16 +74,20 @@ class Exemplar:
 
 
 class Exemplars(list[Exemplar]):
-    """The exemplars of one unit, highest activation first. unit: in full, with the layer's dotted name."""
+    """The exemplars of one unit, highest activation first.
 
-    def __init__(self, items: Iterable[Exemplar], unit: str, provenance: Provenance) -> None:
+    unit: in full, with the layer's dotted name; images: how many images of the data set they are the best of.
+    """
+
+    def __init__(self, items: Iterable[Exemplar], unit: str, images: int, provenance: Provenance) -> None:
         super().__init__(items)
         self.unit = unit
+        self.images = images
         self.provenance = provenance
 
     @staticmethod
     def read(message: interpret_pb2.FindExemplarsResponse) -> Exemplars:
-        return Exemplars(map(Exemplar.read, message.exemplars), message.unit, Provenance.read(message.provenance))
+        return Exemplars(map(Exemplar.read, message.exemplars), message.unit, message.images, Provenance.read(message.provenance))
 
     @property
     def image(self) -> Image:

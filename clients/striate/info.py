@@ -119,7 +119,8 @@ class Layer:
 @dataclass(frozen=True)
 class DatasetInfo:
     """A data set of the server. size: images; classes: names by label; class_indices: per label the index of the model's class of that
-    name, or -1, if a model was named; indexed_layers: layers with an exemplar index of that model."""
+    name, or -1, if a model was named; indexed_layers: layers with an exemplar index of that model; error: why nothing of this is known
+    (it cannot be read, or would first have to be downloaded), else empty."""
 
     name: str
     uri: str
@@ -128,6 +129,7 @@ class DatasetInfo:
     labelled: bool
     class_indices: tuple[int, ...] = field(repr=False)
     indexed_layers: tuple[str, ...]
+    error: str = ""
 
     @staticmethod
     def read(message: interpret_pb2.Dataset) -> DatasetInfo:
@@ -139,6 +141,7 @@ class DatasetInfo:
             labelled=message.labelled,
             class_indices=tuple(message.class_indices),
             indexed_layers=tuple(message.indexed_layers),
+            error=message.error,
         )
 
 

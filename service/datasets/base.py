@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 MAX_PIXELS = 64_000_000  # of an image that has to be converted
+LONGEST = 100  # characters of an unknown name that are compared and quoted: comparing takes time in proportion
 _KEPT_MODES = {"1", "L", "LA", "P", "RGB", "RGBA", "I;16"}  # what PNG stores as it is
 
 
@@ -20,9 +21,9 @@ class UnknownDataset(LookupError):
 
     def __init__(self, name: str, names: Iterable[str]) -> None:
         known = list(names)
-        self.name = name
-        self.nearest = tuple(difflib.get_close_matches(name, known, n=3, cutoff=0.4))
-        super().__init__(f"no data set is called {name!r}; known: {', '.join(sorted(known)) or 'none'}")
+        self.name = name[:LONGEST]
+        self.nearest = tuple(difflib.get_close_matches(self.name, known, n=3, cutoff=0.4))
+        super().__init__(f"no data set is called {self.name!r}; known: {', '.join(sorted(known)) or 'none'}")
 
 
 @dataclass(frozen=True)
@@ -75,14 +76,27 @@ class Dataset:
         """Whether the images have labels."""
         return self.source.label_count > 0
 
-    def read(self, first: int, count: int) -> list[Sample]:
+    def read(self, first: int, count: int, most_bytes: int | None = None) -> list[Sample]:
         """Up to `count` consecutive samples from number `first`: fewer at the end, none past it.
 
-        Raises DatasetError naming the image that cannot be read, ValueError for negative numbers.
+        With `most_bytes`, as many of them as take no more than that in all; the rest is not read, but for one.
+
+        Raises:
+            DatasetError: an image cannot be read, or the first alone takes more than `most_bytes`; the message names it.
+            ValueError: a number is negative.
         """
         if first < 0 or count < 0:
             raise ValueError(f"first and count must be at least 0, not {first} and {count}")
-        return [self._sample(index) for index in range(first, min(first + count, len(self)))]
+        samples, size = list[Sample](), 0
+        for index in range(first, min(first + count, len(self))):
+            sample = self._sample(index)
+            size += len(sample.image)
+            if most_bytes is not None and size > most_bytes:
+                if not samples:
+                    raise DatasetError(f"image {index} of data set {self.name!r} has {size} bytes, more than the {most_bytes} allowed")
+                break
+            samples.append(sample)
+        return samples
 
     def _sample(self, index: int) -> Sample:
         try:

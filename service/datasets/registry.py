@@ -41,6 +41,19 @@ class Datasets:
                 self._opened[name] = open_dataset(name, self._uris[name], self._cache)
             return self._opened[name]
 
+    def glance(self, name: str) -> Dataset | None:
+        """The data set of that name without a download: None if opening it could mean one and it is not open yet.
+
+        Raises UnknownDataset, or DatasetError if it cannot be opened.
+        """
+        if name in self._uris and name not in self._opened and self._uris[name].startswith("torchvision:"):
+            return None
+        return self.get(name)
+
+    def uri(self, name: str) -> str:
+        """Where the data set of that name, one of `names`, is read from."""
+        return self._uris[name]
+
 
 def open_dataset(name: str, uri: str, cache: Path) -> Dataset:
     """Open the data set at `uri` under `name`; downloads go to `cache` if the URI names no `root`.
@@ -49,7 +62,7 @@ def open_dataset(name: str, uri: str, cache: Path) -> Dataset:
     """
     try:
         return Dataset(name, uri, _open(uri, cache))
-    except DatasetError as error:
+    except (DatasetError, OSError) as error:
         raise DatasetError(f"data set {name!r} ({uri}): {error}") from error
 
 

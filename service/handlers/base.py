@@ -49,17 +49,20 @@ class House:
         context: Context,
         model: HostedModel,
         procedure: Procedure[T],
-        rows: int,
+        memory: int,
         priority: Priority,
         deterministic: bool = False,
         on_progress: OnProgress | None = None,
     ) -> T:
-        """The result of a procedure. It is cancelled with the call, and expires with the call's deadline."""
+        """The result of a procedure that holds `memory` bytes between ticks.
+
+        It is cancelled with the call, and expires with the call's deadline.
+        """
         remaining = context.time_remaining()
         future = self.engine.submit(
             model,
             procedure,
-            rows=rows,
+            memory=memory,
             priority=priority,
             deadline=None if remaining is None else time.monotonic() + remaining,
             deterministic=deterministic,

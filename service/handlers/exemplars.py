@@ -1,6 +1,5 @@
 """The methods of InterpretService that concern data sets: indexes, exemplars, samples."""
 
-import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
@@ -12,7 +11,8 @@ from interp.describe import ReceptiveField
 from interp.exemplars import crop_rectangle
 from interp.layer import LOGITS
 from service import wire
-from service.datasets import Dataset, Sample, class_indices
+from service.daemon import in_daemon_thread
+from service.datasets import Dataset, DatasetError, Sample, class_indices
 from service.errors import InvalidField
 from service.handlers.base import House
 from service.images import decode, png
@@ -27,6 +27,7 @@ from striate.v1 import interpret_pb2_grpc
 
 BUILD = "BuildExemplarIndex"
 MOST_LAYERS = 64
+MOST_ERROR = 1000  # characters of a data set's error
 BATCH = 64  # images of one pass of a scan
 
 
@@ -39,7 +40,7 @@ class ExemplarHandlers(interpret_pb2_grpc.InterpretServiceServicer):
 
     async def BuildExemplarIndex(self, request: pb.BuildExemplarIndexRequest, context: Context) -> Operation:
         """Checks the request, and answers as soon as the operation is on disk."""
-        await asyncio.to_thread(self._plan, request)
+        await in_daemon_thread(self._plan, request)
         metadata = pb.BuildExemplarIndexMetadata(model=request.model, dataset=request.dataset, layers=request.layers)
         return await self._operations.start(BUILD, request, metadata)
 
@@ -82,7 +83,7 @@ class ExemplarHandlers(interpret_pb2_grpc.InterpretServiceServicer):
             return pb.BuildExemplarIndexResponse(images=images, units=plan.units, provenance=wire.provenance(model))
 
     def _submitter(self, model: HostedModel) -> "Callable[[Procedure[T]], Future[T]]":
-        return lambda procedure: self._house.engine.submit(model, procedure, rows=BATCH, priority=Priority.BATCH)
+        return lambda procedure: self._house.engine.submit(model, procedure, memory=wire.image_bytes(BATCH, model), priority=Priority.BATCH)
 
     async def FindExemplars(self, request: pb.FindExemplarsRequest, context: Context) -> pb.FindExemplarsResponse:
         """Reads index, images and crops in the pool; the device is not asked."""
@@ -96,43 +97,56 @@ class ExemplarHandlers(interpret_pb2_grpc.InterpretServiceServicer):
             field = next((info.receptive_field for info in model.layers if info.name == path.layer), None)
             unit = path.unit
 
-            def find() -> list[pb.Exemplar]:
-                dataset = self._house.datasets.get(name)
-                hits = self._index.find(Subject.of(model.name, model.digest, dataset), path.layer, unit, k)
-                return [_exemplar(hit, dataset, model, None if path.layer == LOGITS else field) for hit in hits]
+            dataset = await self._opened(name)
 
-            exemplars = await self._house.aside(find)
-            return pb.FindExemplarsResponse(unit=str(path), exemplars=exemplars, provenance=wire.provenance(model))
+            def find() -> tuple[list[pb.Exemplar], int]:
+                found = self._index.find(Subject.of(model.name, model.digest, dataset), path.layer, unit, k)
+                return [_exemplar(hit, dataset, model, None if path.layer == LOGITS else field) for hit in found.hits], found.images
+
+            exemplars, images = await self._house.aside(find)
+            return pb.FindExemplarsResponse(unit=str(path), exemplars=exemplars, provenance=wire.provenance(model), images=images)
 
     async def ListDatasets(self, request: pb.ListDatasetsRequest, context: Context) -> pb.ListDatasetsResponse:
-        """Opens every data set, which reads its table of contents."""
+        """Opens every data set that needs no download, which reads its table of contents; one that cannot be read says so."""
         if not request.model:
-            datasets = await self._house.aside(self._datasets, None)
+            datasets = await in_daemon_thread(self._datasets, None)
         else:
             with self._house.model(request.model) as model:
-                datasets = await self._house.aside(self._datasets, model)
+                datasets = await in_daemon_thread(self._datasets, model)
         return pb.ListDatasetsResponse(datasets=datasets)
 
     def _datasets(self, model: HostedModel | None) -> list[pb.Dataset]:
-        listed = []
-        for name in self._house.datasets.names:
-            dataset = self._house.datasets.get(name)
-            message = pb.Dataset(name=name, uri=dataset.uri, size=len(dataset), classes=dataset.classes, labelled=dataset.labelled)
-            if model is not None:
-                if dataset.labelled:
-                    message.class_indices.extend(class_indices(dataset.classes, model.classes, dataset.label_count))
-                message.indexed_layers.extend(self._index.layers(Subject.of(model.name, model.digest, dataset)))
-            listed.append(message)
-        return listed
+        return [self._listed(name, model) for name in self._house.datasets.names]
+
+    def _listed(self, name: str, model: HostedModel | None) -> pb.Dataset:
+        message = pb.Dataset(name=name, uri=self._house.datasets.uri(name))
+        try:
+            dataset = self._house.datasets.glance(name)
+        except DatasetError as error:
+            message.error = str(error)[:MOST_ERROR]
+            return message
+        if dataset is None:
+            message.error = "not opened yet, which may take a download: it is opened when its images are first asked for"
+            return message
+        message.size, message.labelled = len(dataset), dataset.labelled
+        message.classes.extend(dataset.classes)
+        if model is not None:
+            if dataset.labelled:
+                message.class_indices.extend(class_indices(dataset.classes, model.classes, dataset.label_count))
+            message.indexed_layers.extend(self._index.layers(Subject.of(model.name, model.digest, dataset)))
+        return message
 
     async def ReadSamples(self, request: pb.ReadSamplesRequest, context: Context) -> pb.ReadSamplesResponse:
-        """As many as there are from `first` on."""
+        """As many as there are from `first` on and as fit into one message; the others are not read."""
         count = wire.within("count", request.count, 1, 1024, default=16)
-        name = wire.required("dataset", request.dataset)
-        samples = await self._house.aside(lambda: self._house.datasets.get(name).read(request.first, count))
-        if sum(len(sample.image) for sample in samples) > wire.MOST_BYTES:
-            raise InvalidField("count", f"these {len(samples)} images are more than one answer can hold; ask for fewer")
+        dataset = await self._opened(wire.required("dataset", request.dataset))
+        samples = await self._house.aside(dataset.read, request.first, count, wire.MOST_BYTES)
         return pb.ReadSamplesResponse(samples=[pb.Sample(id=s.id, name=s.name, image=s.image, label=s.label) for s in samples])
+
+
+    async def _opened(self, name: str) -> Dataset:
+        """The data set of that name; opening it may download it, and hang."""
+        return await in_daemon_thread(self._house.datasets.get, name)
 
 
 def _exemplar(hit: Hit, dataset: Dataset, model: HostedModel, field: ReceptiveField | None) -> pb.Exemplar:

@@ -1,6 +1,7 @@
 """InterpretService: Classify, Visualize and RenderFilters; what concerns data sets is inherited."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -24,28 +25,28 @@ from service.zoo import HostedModel
 from striate.v1 import interpret_pb2 as pb
 
 MOST_OBJECTIVES = 64
+MOST_PREDICTIONS = 500_000
+PART = 256  # images that Classify decodes at a time
 _UNSENT = 32  # progress messages kept for a slow reader; more are dropped
 
-Event = tuple[int, list[float], list[NDArray[np.float32]]]  # step, scores, previews (C, H, W)
+Event = tuple[int, list[float], list[NDArray[np.uint8]]]  # step, scores, previews (C, H, W)
 
 
 class InterpretHandlers(ExemplarHandlers):
     """All methods of InterpretService."""
 
     async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
-        """One forward pass, shared with whatever else runs."""
+        """Forward passes, shared with whatever else runs; a part of the images is decoded at a time."""
         with self._house.model(request.model) as model:
             k = min(request.k or 5, model.network.classes)
-            x = await self._house.aside(wire.images, request.images, model.preprocessing)
-            procedure = _top(x, k)
-            probabilities, indices = await self._house.solve(context, model, procedure, len(x), wire.priority(0))
-            images = [
-                pb.Classification(
-                    predictions=[pb.Prediction(index=i, label=model.classes[i], probability=p) for p, i in zip(ps, row, strict=True)]
-                )
-                for ps, row in zip(probabilities.tolist(), indices.tolist(), strict=True)
-            ]
-            return pb.ClassifyResponse(images=images, provenance=wire.provenance(model))
+            if wire.count(request.images) * k > MOST_PREDICTIONS:
+                raise InvalidField("k", f"{k} classes of each image are more than one answer can hold; ask for fewer")
+            response = pb.ClassifyResponse(provenance=wire.provenance(model))
+            for part in wire.parts(request.images, PART):
+                x = await self._house.aside(wire.images, part, model.preprocessing, len(response.images))
+                top = await self._house.solve(context, model, _top(x, k), x.nbytes, wire.priority(0))
+                response.images.extend(await self._house.aside(_classifications, top, model.classes))
+            return response
 
     async def Visualize(self, request: pb.VisualizeRequest, context: Context) -> AsyncIterator[pb.VisualizeResponse]:
         """Streams while the engine climbs; a reader who leaves takes the job along."""
@@ -61,9 +62,10 @@ class InterpretHandlers(ExemplarHandlers):
                 seed=request.seed,
                 transform=identity if request.without_transforms else Jiggle(),
             )
+            memory = 4 * len(paths) * math.prod(shape) * wire.STATE_COPIES
             news = News(request.preview_every)
             job = asyncio.ensure_future(
-                self._house.solve(context, model, procedure, len(paths), wire.priority(request.priority), request.deterministic, news.tell)
+                self._house.solve(context, model, procedure, memory, wire.priority(request.priority), request.deterministic, news.tell)
             )
             try:
                 async for step, scores, previews in news.until(job):
@@ -83,9 +85,13 @@ class InterpretHandlers(ExemplarHandlers):
         channels, height, width = model.network.shape
         shapes = model.network.output_shapes
         if request.size and (request.size, request.size) != (height, width):
-            height = width = wire.within("size", request.size, 16, 1024)
+            scale = wire.within("size", request.size, 16, 1024) ** 2 / (height * width)
+            if model.bytes_per_row * scale > self._house.engine.memory // 2:
+                raise InvalidField("size", f"a pass of {request.size} x {request.size} pixels takes more memory than there is")
+            height = width = request.size
             shapes = await self._shapes_at(model, {p.layer for p in paths}, (channels, height, width))
-        if 4 * len(paths) * channels * height * width > wire.MOST_BYTES:
+        bytes_a_value = 5.5 if request.include_tensor else 1.5  # float32, and a PNG that cannot be packed
+        if bytes_a_value * len(paths) * channels * height * width > wire.MOST_BYTES:
             raise InvalidField("size", f"{len(paths)} pictures of {height} x {width} are more than one answer can hold")
         checked = [wire.check_path(p, f"objectives[{i}]", shapes[p.layer]) for i, p in enumerate(paths)]
         return checked, (channels, height, width)
@@ -106,7 +112,9 @@ class InterpretHandlers(ExemplarHandlers):
         zoom = wire.within("zoom", request.zoom, 0, 32)
         with self._house.model(request.model) as model:
             try:
-                layer = dotted(request.layer, model.network.layers) if request.layer else first_convolution(model.network)
+                layer = (
+                    dotted(wire.short("layer", request.layer), model.network.layers) if request.layer else first_convolution(model.network)
+                )
                 weights = await self._house.on_device(lambda: filter_weights(model.network, layer))
                 picture = await self._house.aside(lambda: png(render_filters(weights, scale, zoom).transpose(2, 0, 1)))
             except ValueError as error:
@@ -127,15 +135,17 @@ class News:
         self._every = preview_every
         self._loop = asyncio.get_running_loop()
         self._queue: asyncio.Queue[Event] = asyncio.Queue(_UNSENT)
+        self._pictures_unsent = 0
 
     def tell(self, progress: Progress, scores: Tensor) -> None:
-        """Called by the engine; pictures are copied off the device only for previews that were asked for."""
-        wanted = self._every and progress.step % self._every == 0
-        previews = list(progress.preview().float().cpu().numpy()) if wanted else []
+        """Called by the engine; pictures are copied off the device only for previews that were asked for and can be sent."""
+        wanted = self._every and progress.step % self._every == 0 and not self._pictures_unsent
+        previews = list((progress.preview() * 255).round().byte().cpu().numpy()) if wanted else []
         self._loop.call_soon_threadsafe(self._put, (progress.step, scores.tolist(), previews))
 
     def _put(self, item: Event) -> None:
         if not self._queue.full():
+            self._pictures_unsent += bool(item[2])
             self._queue.put_nowait(item)
 
     async def until(self, job: "asyncio.Future[Pictures]") -> AsyncIterator[Event]:
@@ -143,10 +153,12 @@ class News:
         while not (job.done() and self._queue.empty()):
             item = asyncio.ensure_future(self._queue.get())
             either: set[asyncio.Future[Any]] = {item, job}
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            if item.done():
-                yield item.result()
-            else:
+            try:
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+                if item.done():
+                    yield item.result()
+                    self._pictures_unsent -= bool(item.result()[2])
+            finally:
                 item.cancel()
         job.result()
 
@@ -158,8 +170,15 @@ def _visualize(paths: Sequence[LayerPath], shape: tuple[int, int, int], network:
     return Pictures(found.images.float().cpu(), found.activation.cpu(), found.dead.cpu())
 
 
-def _pngs(images: Sequence[NDArray[np.float32]]) -> list[bytes]:
+def _pngs(images: Sequence[NDArray[np.uint8]]) -> list[bytes]:
     return [png(image) for image in images]
+
+
+def _classifications(top: tuple[Tensor, Tensor], classes: Sequence[str]) -> list[pb.Classification]:
+    return [
+        pb.Classification(predictions=[pb.Prediction(index=i, label=classes[i], probability=p) for p, i in zip(row, indices, strict=True)])
+        for row, indices in zip(top[0].tolist(), top[1].tolist(), strict=True)
+    ]
 
 
 def _top(x: Tensor, k: int) -> Procedure[tuple[Tensor, Tensor]]:

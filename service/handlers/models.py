@@ -1,21 +1,26 @@
 """ModelService."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 from service import wire
+from service.daemon import in_daemon_thread
 from service.handlers.base import House
 from service.manners import Context
+from service.zoo import HostedModel
 from striate.v1 import model_pb2, model_pb2_grpc
 
-OnChange = Callable[[str, bool], Awaitable[None]]  # (name, whether it serves)
+T = TypeVar("T")
+OnChange = Callable[[str], Awaitable[None]]  # (name)
 
 
 class ModelHandlers(model_pb2_grpc.ModelServiceServicer):
-    """ListModels, GetModel, LoadModel, UnloadModel; `on_change` is told of models that begin and cease to serve."""
+    """ListModels, GetModel, LoadModel, UnloadModel; `on_change` is told of models that may have begun or ceased to serve."""
 
     def __init__(self, house: House, on_change: OnChange) -> None:
         self._house, self._on_change = house, on_change
+        self._changes: set[asyncio.Task[Any]] = set()  # the loop itself holds its tasks but weakly
 
     async def ListModels(self, request: model_pb2.ListModelsRequest, context: Context) -> model_pb2.ListModelsResponse:
         """Loaded models with their details; those that are loading or available by name and state."""
@@ -35,15 +40,28 @@ class ModelHandlers(model_pb2_grpc.ModelServiceServicer):
             return model_pb2.GetModelResponse(model=wire.model_info(model), layers=layers)
 
     async def LoadModel(self, request: model_pb2.LoadModelRequest, context: Context) -> model_pb2.LoadModelResponse:
-        """Loads in a thread: reading, hashing and warming up take seconds."""
-        name = wire.required("model", request.model)
-        model = await asyncio.to_thread(self._house.zoo.load, name, request.weights)
-        await self._on_change(name, True)
+        """Loads in a thread: reading, hashing and warming up take seconds, and a download may hang."""
+        model = await self._to_the_end(self._load(wire.required("model", request.model), request.weights))
         return model_pb2.LoadModelResponse(model=wire.model_info(model))
 
     async def UnloadModel(self, request: model_pb2.UnloadModelRequest, context: Context) -> model_pb2.UnloadModelResponse:
         """Refused while jobs use the model."""
-        name = wire.required("model", request.model)
-        freed = await asyncio.to_thread(self._house.zoo.unload, name)
-        await self._on_change(name, False)
+        freed = await self._to_the_end(self._unload(wire.required("model", request.model)))
         return model_pb2.UnloadModelResponse(freed_bytes=freed)
+
+    async def _load(self, name: str, weights: str) -> HostedModel:
+        model = await in_daemon_thread(self._house.zoo.load, name, weights)
+        await self._on_change(name)
+        return model
+
+    async def _unload(self, name: str) -> int:
+        freed = await in_daemon_thread(self._house.zoo.unload, name)
+        await self._on_change(name)
+        return freed
+
+    async def _to_the_end(self, change: Coroutine[Any, Any, T]) -> T:
+        """Await a change that goes on when the call is cancelled: its thread does, and `on_change` has to hear of it."""
+        task = asyncio.create_task(change)
+        self._changes.add(task)
+        task.add_done_callback(self._changes.discard)
+        return await asyncio.shield(task)

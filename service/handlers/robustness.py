@@ -1,7 +1,5 @@
 """RobustnessService."""
 
-import math
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,10 +27,9 @@ class RobustnessHandlers(robustness_pb2_grpc.RobustnessServiceServicer):
         as_png = request.format == robustness_pb2.IMAGE_FORMAT_PNG
         with self._house.model(request.model) as model:
             method = wire.method(request, model)
+            most = max(1, wire.MOST_BYTES // wire.image_bytes(1, model))
+            wire.within("images (their number)", wire.count(request.images), 1, most)
             x = await self._house.aside(wire.images, request.images, model.preprocessing)
-            if 4 * x.numel() > wire.MOST_BYTES:
-                most = wire.MOST_BYTES // (4 * math.prod(x.shape[1:]))
-                raise InvalidField("images", f"there are {len(x)}; of this size one request takes at most {most}")
             labels = wire.classes(request.labels, "labels", len(x), model)
             targets = wire.classes(request.targets, "targets", len(x), model)
             if labels is not None and targets is not None and bool((labels == targets).any()):
@@ -49,7 +46,7 @@ class RobustnessHandlers(robustness_pb2_grpc.RobustnessServiceServicer):
                 noise_control=request.noise_control,
             )
             priority = wire.priority(request.priority)
-            found = await self._house.solve(context, model, procedure, len(x), priority, request.deterministic)
+            found = await self._house.solve(context, model, procedure, x.nbytes * wire.STATE_COPIES, priority, request.deterministic)
             response = robustness_pb2.AttackResponse(
                 rows=wire.attack_rows(found), provenance=wire.provenance(model), gradients=found.gradients
             )
@@ -63,7 +60,7 @@ def _attack(
     """`attack` between host and device: both copies are made when the engine runs this, not before."""
     on_device = [t if t is None else t.to(device) for t in (labels, targets)]
     found = yield from attack(x.to(device), on_device[0], method, targets=on_device[1], **settings)
-    return replace(found, images=found.images.float().cpu())
+    return found.cpu()
 
 
 def _add_images(response: robustness_pb2.AttackResponse, found: Attacked, as_png: bool) -> None:

@@ -44,6 +44,7 @@ class Fake:
     on_call: Callable[[str, grpc.ServicerContext], None] = lambda method, context: None
     operations: dict[str, Any] = field(default_factory=dict)
     operation_script: deque[Any] = field(default_factory=deque)  # states that the next waits return
+    samples_a_message: int = 1024  # as if more would not fit
     digests: deque[str] = field(default_factory=deque)
     target: str = ""
 

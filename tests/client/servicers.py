@@ -150,17 +150,21 @@ class _Interpret(interpret_pb2_grpc.InterpretServiceServicer):
             )
             for rank in range(min(request.k, 3))
         ]  # fmt: skip
-        return interpret_pb2.FindExemplarsResponse(unit=request.unit, exemplars=found, provenance=self.fake.provenance(request_id(context)))
+        return interpret_pb2.FindExemplarsResponse(
+            unit=request.unit, exemplars=found, images=DATASET_SIZE, provenance=self.fake.provenance(request_id(context))
+        )
 
     def ListDatasets(self, request: interpret_pb2.ListDatasetsRequest, context: Any) -> interpret_pb2.ListDatasetsResponse:
         digits = interpret_pb2.Dataset(name="digits", uri="digits", size=DATASET_SIZE, classes=["cat", "dog"], labelled=True)
+        gone = interpret_pb2.Dataset(name="gone", uri="imagefolder:/gone", error="'/gone' is not a folder")
         if request.model:
             digits.class_indices.extend([0, -1])
             digits.indexed_layers.append("stem")
-        return interpret_pb2.ListDatasetsResponse(datasets=[digits])
+        return interpret_pb2.ListDatasetsResponse(datasets=[digits, gone])
 
     def ReadSamples(self, request: interpret_pb2.ReadSamplesRequest, context: Any) -> interpret_pb2.ReadSamplesResponse:
-        ids = range(request.first, min(request.first + request.count, DATASET_SIZE))
+        count = min(request.count, self.fake.samples_a_message)
+        ids = range(request.first, min(request.first + count, DATASET_SIZE))
         return interpret_pb2.ReadSamplesResponse(
             samples=[interpret_pb2.Sample(id=i, name=f"{i}.png", image=png(4, 5, i), label=i % 2 if i else None) for i in ids]
         )

@@ -110,7 +110,7 @@ def test_filters(fake: Fake, net: striate.Model, tmp_path: Path) -> None:
 
 def test_exemplars(fake: Fake, net: striate.Model, tmp_path: Path) -> None:
     found = net.exemplars("stem:1", k=3, dataset="digits")
-    assert found.unit == "stem:1"
+    assert (found.unit, found.images) == ("stem:1", DATASET_SIZE)
     assert [(e.id, e.name, e.activation) for e in found] == [(10, "0.png", 9.5), (11, "1.png", 8.5), (12, "2.png", 7.5)]
     assert [e.label for e in found] == [None, 1, 2]
     first = found[0]

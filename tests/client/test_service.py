@@ -36,17 +36,19 @@ def test_load_and_unload(fake: Fake, service: striate.Service) -> None:
 
 
 def test_datasets(service: striate.Service) -> None:
-    (info,) = service.datasets()
+    info, gone = service.datasets()
     assert (info.name, info.size, info.labelled, info.classes) == ("digits", DATASET_SIZE, True, ("cat", "dog"))
     assert (info.class_indices, info.indexed_layers) == ((), ())
-    (info,) = service.datasets("tiny")
+    assert (info.error, gone.name, gone.size, gone.error) == ("", "gone", 0, "'/gone' is not a folder")
+    info, _ = service.datasets("tiny")
     assert (info.class_indices, info.indexed_layers) == ((0, -1), ("stem",))
 
 
 def test_samples_come_in_several_calls_and_stop_at_the_end(fake: Fake, service: striate.Service) -> None:
-    samples = service.samples("digits", 10, 1000)
+    fake.samples_a_message = 3
+    samples = service.samples("digits", 10, 2000)
     assert [sample.id for sample in samples] == list(range(10, DATASET_SIZE))
-    assert sum(request.count for request in fake.requests("ReadSamples")) < 300
+    assert [sample.id for sample in service.samples("digits", 10, 7)] == list(range(10, 17))
     assert all(request.count <= 1024 for request in fake.requests("ReadSamples"))
     assert samples[3].encoded == png(4, 5, 13)
     assert samples[3].image.size == (5, 4)

@@ -174,7 +174,9 @@ def test_errors_name_what_is_wrong(service: striate.Service, net: striate.Model,
 def test_health_and_operations(service: striate.Service) -> None:
     assert service.health() == "SERVING"
     assert service.health(NAME) == "SERVING"
-    assert all(operation.done for operation in service.operations())
+    built = service.build_index(NAME, dataset="digits", layers=["c1"], k=1, limit=10)
+    built.wait(timeout=60)
+    assert {operation.name: operation.done for operation in service.operations()}[built.name]
 
 
 def test_cli_speaks_json(server: Server) -> None:

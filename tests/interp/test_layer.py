@@ -70,6 +70,17 @@ def test_an_unknown_name_is_refused_with_the_nearest() -> None:
     assert len(caught.value.nearest) <= 3
 
 
+def test_of_a_long_name_only_the_beginning_is_compared_and_quoted() -> None:
+    name = "layer3.3" + "x" * 100_000
+    with pytest.raises(UnknownLayer) as caught:
+        LayerPath.parse(name, LAYERS)
+    assert caught.value.name == name[:100]
+    assert len(str(caught.value)) < 500
+    with pytest.raises(ValueError, match="not of the form") as refused:
+        LayerPath.parse(name + "@", LAYERS)
+    assert len(str(refused.value)) < 500
+
+
 def test_a_name_like_nothing_is_refused_without_suggestions() -> None:
     with pytest.raises(UnknownLayer, match=r"^there is no layer 'zzzz'$") as caught:
         LayerPath.parse("zzzz", LAYERS)

@@ -29,7 +29,7 @@ class Model:
 class Recorder:
     """Stands in for a network: scores an image by its first pixel, and keeps what each pass was made of, {tag: rows}."""
 
-    shape = (1, 1, 1)
+    shape = (1, 1, 2)
 
     def __init__(self, capacity: int = 10**9, before: Callable[[int], None] = lambda passes: None) -> None:
         self.capacity, self.before = capacity, before

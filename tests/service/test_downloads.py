@@ -140,6 +140,24 @@ def test_what_cannot_be_downloaded_is_told(
             ModelZoo(tmp_path / "cache", {}, run).load("shufflenet_v2_x0_5")
 
 
+def test_what_could_not_be_verified_is_not_downloaded(
+    server: Server, tmp_path: Path, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (server.folder / "network.pth").write_bytes(b"anything")
+    monkeypatch.setattr(MEMBER.value, "url", f"http://127.0.0.1:{server.server_port}/network.pth")
+    with pytest.raises(ModelError, match="no digest"):
+        ModelZoo(tmp_path / "cache", {}, run).load("shufflenet_v2_x0_5")
+    assert server.requests == 0
+
+
+def test_inceptionv1_comes_from_the_weights_folder_alone(
+    tmp_path: Path, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *_, **__: pytest.fail("was downloaded"))
+    with pytest.raises(ModelError, match=r"put inceptionv1\.safetensors into the weights folder"):
+        ModelZoo(tmp_path, {}, run).load("inceptionv1")
+
+
 class Trap:
     """What runs when it is unpickled."""
 

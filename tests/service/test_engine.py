@@ -25,7 +25,7 @@ def test_a_job_in_company_gets_what_it_gets_alone(tick_rows: int, deterministic:
     model = Model(network)
     with running(tick_rows=tick_rows, chunk=4) as engine:
         with held(engine):
-            futures = [engine.submit(model, job(), rows=4, deterministic=deterministic) for job in JOBS]
+            futures = [engine.submit(model, job(), deterministic=deterministic) for job in JOBS]
             futures += [engine.submit(model, job(), deterministic=deterministic, priority=Priority.BATCH) for job in JOBS]
         results = [future.result(WAIT) for future in futures]
     for result, job in zip(results, JOBS + JOBS, strict=True):

@@ -1,6 +1,7 @@
 """Who goes when: urgent before bulk, bulk in its share, everybody in turn; and the device to itself for who needs it."""
 
 import threading
+import time
 from concurrent.futures import Future
 from typing import Any
 
@@ -8,8 +9,8 @@ import pytest
 
 from interp.ascent import Procedure
 from service.engine import Engine
-from service.jobs import Priority, QueueFull
-from service.turns import BATCH_TURN
+from service.jobs import Job, Priority, QueueFull
+from service.turns import BATCH_TURN, PATIENCE, first_in
 from tests.service.engine_toys import WAIT, Recorder, counted, forever, held, running, steps
 
 BATCH, INTERACTIVE = Priority.BATCH, Priority.INTERACTIVE
@@ -45,27 +46,41 @@ def order_of(recorder: Recorder) -> list[int]:
     return [tag for seen in recorder.passes for tag in seen]
 
 
+def waiting(tag: int, priority: Priority = Priority.INTERACTIVE, memory: int = 0) -> Job[Any]:
+    return Job(Recorder().model, steps(tag, 1, 1), memory, priority, float("inf"), False, None, submitted=time.monotonic() + tag)
+
+
 def test_admission_has_the_same_order_and_shares() -> None:
-    recorder = Recorder()
-    with running(memory=2) as engine:  # one job at a time
-        with held(engine):
-            futures = [engine.submit(recorder.model, steps(100 + n, 1, 1), priority=BATCH) for n in range(3)]
-            futures += [engine.submit(recorder.model, steps(n, 1, 1)) for n in range(7)]
-        for future in futures:
-            future.result(WAIT)
-    assert order_of(recorder) == [0, 1, 2, 100, 3, 4, 5, 101, 6, 102]
+    jobs = {100 + n: waiting(100 + n, BATCH) for n in range(3)} | {n: waiting(n) for n in range(7)}
+    order = []
+    while jobs:
+        job = first_in(jobs.values(), len(order), None)
+        order.append(next(tag for tag, other in jobs.items() if other is job))
+        del jobs[order[-1]]
+    assert order == [0, 1, 2, 100, 3, 4, 5, 101, 6, 102]
+
+
+def test_small_jobs_overtake_one_that_does_not_fit_but_not_for_ever() -> None:
+    large, small = waiting(0, memory=10), waiting(1, memory=2)
+    assert first_in([large, small], 0, 10) is large
+    assert first_in([large, small], 0, 9) is small
+    assert first_in([large, small], 0, 1) is None
+    large.submitted -= 2 * PATIENCE
+    assert first_in([large, small], 0, 9) is None
+    assert first_in([large, small], 0, None) is large
 
 
 def test_jobs_are_let_in_by_the_memory_they_keep() -> None:
     recorder = Recorder()
-    row = 12 * 4  # bytes: twelve copies of an image of one float
-    with running(memory=2 * 10 * row) as engine:
+    with running(memory=200) as engine:
         with held(engine):
-            futures = [engine.submit(recorder.model, steps(tag, rows, 3), rows=rows) for tag, rows in [(1, 6), (2, 4), (3, 25), (4, 1)]]
+            futures = [engine.submit(recorder.model, steps(tag, 1, 3), memory=memory) for tag, memory in [(1, 60), (2, 40), (3, 95)]]
+            with pytest.raises(QueueFull):
+                engine.submit(recorder.model, steps(4, 1, 3), memory=6)
         for future in futures:
             future.result(WAIT)
     together = [set(seen) for seen in recorder.passes]
-    assert together == [{1, 2}] * 3 + [{3}] * 3 + [{4}] * 3  # 6 + 4 rows fit; 25 do not, and go alone; order is kept
+    assert together == [{1, 2}] * 3 + [{3}] * 3
 
 
 def test_small_jobs_are_not_delayed_by_a_large_one_which_gets_what_is_left() -> None:

@@ -178,6 +178,31 @@ def test_preprocessing_equals_torchvision(interpolation: Interpolation, size: tu
     assert np.array_equal(gray[0], np.asarray(oracle(image.convert("L"))))
 
 
+@pytest.mark.parametrize("size", [(60_000, 1), (1, 60_000), (64_000_000, 1), (1, 64_000_000), (3_000_000, 20)])
+def test_a_strip_is_refused_before_it_is_scaled_to_gigabytes(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    network = preprocessing(3, 224, 224, 256)
+    strip = Image.new("L", size)
+    monkeypatch.setattr(Image.Image, "resize", lambda *_: pytest.fail("was resized"))
+    monkeypatch.setattr(Image.Image, "convert", lambda image, _: image)  # a strip in colour takes 200 MB
+    with pytest.raises(BadImage, match=r"resized to 256 .*at most 64000000"):
+        network.apply(strip)
+
+
+def test_a_strip_among_arrays_and_files_is_refused() -> None:
+    network = preprocessing(1, 32, 32, 256)
+    strip = np.zeros((1, 60_000, 1), np.uint8)
+    with pytest.raises(BadImage, match="60000 pixels"):
+        network.from_array(strip[None])
+    with pytest.raises(BadImage, match="60000 pixels"):
+        network.apply(decode(encoded(Image.fromarray(strip[..., 0]))))
+
+
+def test_a_long_strip_equals_torchvision_still() -> None:
+    image = Image.fromarray(RNG.integers(0, 256, (2, 3000, 3), np.uint8))
+    oracle = v2.Compose([v2.Resize(32, v2.InterpolationMode.BILINEAR, antialias=True), v2.CenterCrop((32, 32))])
+    assert np.array_equal(preprocessing(3, 32, 32, 32).apply(image).transpose(1, 2, 0), np.asarray(oracle(image)))
+
+
 def test_gray_is_repeated_for_a_colour_network() -> None:
     gray = Image.fromarray(RNG.integers(0, 256, (8, 8), np.uint8))
     assert np.array_equal(preprocessing(3, 8, 8, 8).apply(gray), np.repeat(np.asarray(gray)[None], 3, 0))

@@ -16,7 +16,7 @@ from interp.ascent import Procedure, solve
 from interp.network import Network
 from service.datasets import Dataset, DatasetError, Source
 from service.index import Hit, IndexMissing, IndexStore, Plan, Subject
-from service.jobs import QueueFull
+from service.jobs import NotFinite, QueueFull
 from service.scan import Peaks, Submit
 
 COUNT, SIDE, K = 61, 6, 7
@@ -99,7 +99,9 @@ def plan_of(data: Dataset, digest: str = "d1", limit: int = 0, k: int = K) -> Pl
 def assert_brute_force(store: IndexStore, data: Dataset, network: Network, images: np.ndarray, k: int = K) -> None:
     for layer, shape in SHAPES.items():
         for unit in range(shape[0]):
-            hits = store.find(Subject.of("net", "d1", data), layer, unit, k)
+            found = store.find(Subject.of("net", "d1", data), layer, unit, k)
+            assert found.images == len(images)
+            hits = found.hits
             wanted = expected(network, images, layer, unit, k)
             assert [(h.id, h.row, h.column) for h in hits] == [(w.id, w.row, w.column) for w in wanted]
             assert [h.activation for h in hits] == pytest.approx([w.activation for w in wanted], abs=1e-4)
@@ -230,6 +232,27 @@ def test_a_second_build_replaces_the_first(tmp_path: Path, network: Network) -> 
     assert len(list(tmp_path.rglob("*.safetensors"))) == 2
 
 
+def test_a_smaller_index_does_not_replace_a_larger_one(tmp_path: Path, network: Network) -> None:
+    images, store = pictures(), IndexStore(tmp_path)
+    data = dataset(images)
+
+    def build(limit: int, k: int) -> int:
+        return store.build(plan_of(data, limit=limit, k=k), data, prepare, Device(network).submit)
+
+    assert build(9, K) == 9
+    assert_brute_force(store, data, network, images[:9])
+    build(0, K)
+    assert build(9, K + 1) == 9
+    build(0, K - 2)
+    for reader in (store, IndexStore(tmp_path)):
+        assert_brute_force(reader, data, network, images)
+    for path in tmp_path.rglob("*.safetensors"):
+        path.write_bytes(path.read_bytes()[:-1])  # what cannot be read is replaced by anything
+    build(9, K)
+    for reader in (store, IndexStore(tmp_path)):
+        assert_brute_force(reader, data, network, images[:9])
+
+
 def test_names_stay_inside_the_folder(tmp_path: Path, network: Network) -> None:
     images, store = pictures(), IndexStore(tmp_path / "state")
     data = Dataset("../../up", "memory", dataset(images).source)
@@ -260,12 +283,12 @@ def test_errors_name_the_image(tmp_path: Path, network: Network) -> None:
     with pytest.raises(DatasetError, match=r"image 0 \('n0'\) of data set 'mine' cannot be used: not a picture"):
         store.build(plan_of(data), data, corrupt, Device(network).submit)
     empty = dataset(pictures()[:0])
-    with pytest.raises(ValueError, match="empty"):
+    with pytest.raises(DatasetError, match="'mine' is empty"):
         store.build(plan_of(empty), empty, prepare, Device(network).submit)
 
 
 def test_nan_ends_a_build(tmp_path: Path, network: Network) -> None:
     network.module.get_parameter("conv.weight")[0, 0, 1, 1] = torch.nan
     data, store = dataset(pictures()), IndexStore(tmp_path)
-    with pytest.raises(ValueError, match=r"layer 'conv'.*not a number"):
+    with pytest.raises(NotFinite, match=r"layer 'conv' on image 0 is not a number"):
         store.build(plan_of(data), data, prepare, Device(network).submit)

@@ -178,7 +178,9 @@ class VisualizeRequest(_message.Message):
     without_transforms: _builtins.bool
     """Optimize without random jitter, rotation and scale. Default false."""
     preview_every: _builtins.int
-    """Frames of the running picture are sent every so many steps; 0 sends none. Default 0."""
+    """Frames of the running picture are sent every so many steps; 0 sends none. A frame is left out while an earlier one is
+    still on its way to a slow reader. Default 0.
+    """
     include_tensor: _builtins.bool
     """Also return the pictures as a float32 tensor (N, C, H, W) in [0, 1]. Default false."""
     deterministic: _builtins.bool
@@ -186,7 +188,7 @@ class VisualizeRequest(_message.Message):
     priority: _types_pb2.Priority.ValueType
     @_builtins.property
     def objectives(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """1 to 64 objectives, one picture each, optimized as one batch. "layer:unit" maximizes the mean of a channel (or a feature of a
+        """1 to 64 objectives of at most 200 characters, one picture each, optimized as one batch. "layer:unit" maximizes the mean of a channel (or a feature of a
         linear layer), "layer:unit@row,column" one neuron, "layer" the mean square of the whole layer, "logits:class" a class
         logit. Lucent's underscores are understood in layer names.
         """
@@ -546,8 +548,11 @@ class FindExemplarsResponse(_message.Message):
     UNIT_FIELD_NUMBER: _builtins.int
     EXEMPLARS_FIELD_NUMBER: _builtins.int
     PROVENANCE_FIELD_NUMBER: _builtins.int
+    IMAGES_FIELD_NUMBER: _builtins.int
     unit: _builtins.str
     """The unit in full, with the layer's dotted name."""
+    images: _builtins.int
+    """Images that the index was built from."""
     @_builtins.property
     def exemplars(self) -> _containers.RepeatedCompositeFieldContainer[Global___Exemplar]:
         """Highest activation first; equal activations in order of id."""
@@ -560,10 +565,11 @@ class FindExemplarsResponse(_message.Message):
         unit: _builtins.str = ...,
         exemplars: _abc.Iterable[Global___Exemplar] | None = ...,
         provenance: _types_pb2.Provenance | None = ...,
+        images: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["provenance", b"provenance"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["exemplars", b"exemplars", "provenance", b"provenance", "unit", b"unit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exemplars", b"exemplars", "images", b"images", "provenance", b"provenance", "unit", b"unit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -686,6 +692,7 @@ class Dataset(_message.Message):
     LABELLED_FIELD_NUMBER: _builtins.int
     CLASS_INDICES_FIELD_NUMBER: _builtins.int
     INDEXED_LAYERS_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     uri: _builtins.str
     """Where it is read from, e.g. "digits" or "parquet:FILE"."""
@@ -693,6 +700,8 @@ class Dataset(_message.Message):
     """Number of images."""
     labelled: _builtins.bool
     """The images have labels."""
+    error: _builtins.str
+    """Why its contents are not listed: it cannot be read, or would first have to be downloaded. Empty if they are."""
     @_builtins.property
     def classes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Class names by label; empty where unknown."""
@@ -717,10 +726,11 @@ class Dataset(_message.Message):
         labelled: _builtins.bool = ...,
         class_indices: _abc.Iterable[_builtins.int] | None = ...,
         indexed_layers: _abc.Iterable[_builtins.str] | None = ...,
+        error: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["class_indices", b"class_indices", "classes", b"classes", "indexed_layers", b"indexed_layers", "labelled", b"labelled", "name", b"name", "size", b"size", "uri", b"uri"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["class_indices", b"class_indices", "classes", b"classes", "error", b"error", "indexed_layers", b"indexed_layers", "labelled", b"labelled", "name", b"name", "size", b"size", "uri", b"uri"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -756,6 +766,8 @@ Global___ReadSamplesRequest: _TypeAlias = ReadSamplesRequest  # noqa: Y015
 
 @_typing.final
 class ReadSamplesResponse(_message.Message):
+    """As many of the images asked for as there are and as fit into one message: none only past the end of the data set."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     SAMPLES_FIELD_NUMBER: _builtins.int

@@ -107,15 +107,17 @@ class Fgsm(_message.Message):
     def __init__(
         self,
         *,
-        epsilon: _builtins.float = ...,
+        epsilon: _builtins.float | None = ...,
         norm: Global___Norm.ValueType = ...,
         keep: Global___Keep.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon", "epsilon", b"epsilon"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epsilon", b"epsilon", "keep", b"keep", "norm", b"norm"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon", "epsilon", b"epsilon", "keep", b"keep", "norm", b"norm"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__epsilon: _TypeAlias = _typing.Literal["epsilon"]  # noqa: Y015
+    _WhichOneofArgType__epsilon: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__epsilon) -> _WhichOneofReturnType__epsilon | None: ...
 
 Global___Fgsm: _TypeAlias = Fgsm  # noqa: Y015
 
@@ -147,7 +149,7 @@ class Pgd(_message.Message):
     def __init__(
         self,
         *,
-        epsilon: _builtins.float = ...,
+        epsilon: _builtins.float | None = ...,
         norm: Global___Norm.ValueType = ...,
         step: _builtins.float | None = ...,
         steps: _builtins.int = ...,
@@ -155,16 +157,20 @@ class Pgd(_message.Message):
         keep: Global___Keep.ValueType = ...,
         stop_when_fooled: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_random_start", b"_random_start", "_step", b"_step", "_stop_when_fooled", b"_stop_when_fooled", "random_start", b"random_start", "step", b"step", "stop_when_fooled", b"stop_when_fooled"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon", "_random_start", b"_random_start", "_step", b"_step", "_stop_when_fooled", b"_stop_when_fooled", "epsilon", b"epsilon", "random_start", b"random_start", "step", b"step", "stop_when_fooled", b"stop_when_fooled"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_random_start", b"_random_start", "_step", b"_step", "_stop_when_fooled", b"_stop_when_fooled", "epsilon", b"epsilon", "keep", b"keep", "norm", b"norm", "random_start", b"random_start", "step", b"step", "steps", b"steps", "stop_when_fooled", b"stop_when_fooled"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon", "_random_start", b"_random_start", "_step", b"_step", "_stop_when_fooled", b"_stop_when_fooled", "epsilon", b"epsilon", "keep", b"keep", "norm", b"norm", "random_start", b"random_start", "step", b"step", "steps", b"steps", "stop_when_fooled", b"stop_when_fooled"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__epsilon: _TypeAlias = _typing.Literal["epsilon"]  # noqa: Y015
+    _WhichOneofArgType__epsilon: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon"]  # noqa: Y015
     _WhichOneofReturnType__random_start: _TypeAlias = _typing.Literal["random_start"]  # noqa: Y015
     _WhichOneofArgType__random_start: _TypeAlias = _typing.Literal["_random_start", b"_random_start"]  # noqa: Y015
     _WhichOneofReturnType__step: _TypeAlias = _typing.Literal["step"]  # noqa: Y015
     _WhichOneofArgType__step: _TypeAlias = _typing.Literal["_step", b"_step"]  # noqa: Y015
     _WhichOneofReturnType__stop_when_fooled: _TypeAlias = _typing.Literal["stop_when_fooled"]  # noqa: Y015
     _WhichOneofArgType__stop_when_fooled: _TypeAlias = _typing.Literal["_stop_when_fooled", b"_stop_when_fooled"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__epsilon) -> _WhichOneofReturnType__epsilon | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__random_start) -> _WhichOneofReturnType__random_start | None: ...
     @_typing.overload
@@ -198,7 +204,9 @@ class AttackRequest(_message.Message):
     """Index of the first image in the caller's whole batch, so that a batch sent in parts gives what it gives whole. Default 0."""
     format: Global___ImageFormat.ValueType
     noise_control: _builtins.bool
-    """Also measure random noise of the same norm: random signs for Linf, the sphere for L2. Default false."""
+    """Also measure random noise of the same norm: random signs for Linf, a random direction for L2, scaled so that its norm is
+    epsilon after the cut to [0, 1] where the image leaves room for that. Default false.
+    """
     deterministic: _builtins.bool
     """Answer in fixed, padded chunks, so that the bytes do not depend on what else runs. Default false."""
     priority: _types_pb2.Priority.ValueType

@@ -1,0 +1,34 @@
+"""Calls in threads that do not hold up the end of the process."""
+
+import asyncio
+import contextvars
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+async def in_daemon_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a call that may hang, a download or a user's own code, in a thread of its own; raises what it raises.
+
+    Python waits for the threads of its pools before it ends, but not for this one. Cancelling gives up the waiting, not
+    the call.
+    """
+    future: Future[T] = Future()
+    future.set_running_or_notify_cancel()
+    within = contextvars.copy_context()
+
+    def run() -> None:
+        try:
+            result = within.run(partial(call, *args, **kwargs))
+        except BaseException as error:  # noqa: BLE001 - it is raised where the call is awaited
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+
+    threading.Thread(target=run, name="aside", daemon=True).start()
+    return await asyncio.wrap_future(future)

@@ -1,0 +1,203 @@
+"""What becomes of each row of APGD: no company matters, the best is kept, the ball is never left; and restarts."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from interp.apgd import Attempt, apgd, restarts
+from interp.ascent import Answer, Done, Oracle, Probe, Procedure, Summit, solve
+from interp.ball import Ball, norm
+from interp.objective import Objective, cross_entropy, dlr, dlr_targeted, target_likelihood
+from interp.seeds import Generators, generators
+from tests.interp.toys import Counting, images, linear, tricky
+
+norms = pytest.mark.parametrize("p", [math.inf, 2.0, 1.0])
+EPSILON = {math.inf: 0.03, 2.0: 0.3, 1.0: 4.0}
+
+
+def ball(x: Tensor, eps: float | Tensor, p: float, *, random_start: bool = False, eight_bit: bool = False) -> Ball:
+    radii = eps.view(-1, 1, 1, 1) if isinstance(eps, Tensor) else x.new_full((len(x), 1, 1, 1), eps)
+    return Ball(x, radii, p, random_start, eight_bit)
+
+
+def climb(network: Oracle, b: Ball, loss: Objective, steps: int, done: Done | None = None, seed: int = 0) -> Summit:
+    return solve(apgd(b, loss, steps, generators(seed, 0, len(b.x)), done), network)
+
+
+def missed(labels: Tensor) -> Done:
+    return lambda logits, rows: logits.argmax(1) != labels[rows]
+
+
+@norms
+@pytest.mark.parametrize("random_start", [False, True])
+def test_rows_do_not_depend_on_their_company(p: float, random_start: bool) -> None:
+    network, x = tricky(), images(12)
+    labels = network.logits(x).argsort(1)[torch.arange(12), [4] * 10 + [3] * 2]  # the last two are wrong from the start
+    eps = EPSILON[p] * torch.linspace(0.2, 3, 12, dtype=torch.float64)
+    b, counting = ball(x, eps, p, random_start=random_start), Counting(network)
+    whole = solve(apgd(b, cross_entropy(labels), 15, generators(5, 0, 12), missed(labels)), counting)
+    alone = []
+    for row in range(12):
+        one, label = torch.tensor([row]), labels[row : row + 1]
+        single = solve(apgd(b.take(one), cross_entropy(label), 15, generators(5, row, 1), missed(label)), network)
+        torch.testing.assert_close(single.images[0], whole.images[row], rtol=0, atol=1e-10)
+        alone.append(single.gradients)
+    assert counting.gradients == [n for step in range(15) if (n := sum(count > step for count in alone))]
+    assert whole.gradients == sum(alone)
+    assert len(set(alone)) >= 3
+    assert 15 in alone
+    if not random_start:
+        assert alone[10:] == [1, 1]
+        assert torch.equal(whole.images[10:], x[10:])
+    assert whole.start_logits is not None
+    assert len(whole.start_logits) == 12
+
+
+@norms
+def test_the_first_that_fools_is_kept_and_else_the_highest_loss(p: float) -> None:
+    network, x = tricky(), images(10)
+    labels = network.logits(x).argmax(1)
+    b, counting = ball(x, EPSILON[p], p), Counting(network)
+    found = solve(apgd(b, cross_entropy(labels), 12, generators(0, 0, 10), missed(labels)), counting)
+    seen: dict[int, list[tuple[bool, float, Tensor]]] = {row: [] for row in range(10)}
+    walking = list(range(10))
+    for probe in counting.probes:
+        logits = network.logits(probe.images)
+        assert probe.objective is not None
+        scores = probe.objective({"logits": logits})
+        for row, predicted, score, image in zip(walking, logits.argmax(1).tolist(), scores.tolist(), probe.images, strict=True):
+            seen[row].append((predicted != labels[row], score, image))
+        walking = [row for row in walking if not seen[row][-1][0]]
+    assert 0 < len(walking) < 10
+    for row, past in seen.items():
+        best = past[-1] if past[-1][0] else max(past, key=lambda entry: entry[1])
+        assert torch.equal(found.images[row], best[2])
+    assert not counting.probes[-1].differentiates
+
+
+@norms
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_every_probe_is_in_the_ball_and_in_the_box(p: float, dtype: torch.dtype) -> None:
+    network, x = tricky(dtype), images(6, dtype=dtype).round(decimals=1)
+    eps = torch.tensor([0.0, 0.1, 0.5, 1.0, 3.0, 9.0], dtype=dtype) * EPSILON[p]
+    for eight_bit in (False, True):
+        centre = (x * 255).round() / 255 if eight_bit else x
+        b = ball(centre, eps, p, random_start=True, eight_bit=eight_bit)
+        counting = Counting(network)
+        found = climb(counting, b, cross_entropy(torch.zeros(6, dtype=torch.long)), 12)
+        slack = 3e-7 if dtype is torch.float32 else 1e-12
+        allowed = eps.double() * (1 + slack) + (1e-6 if eight_bit else slack / 4 if p == math.inf else 0)  # levels; sums of floats
+        for z in (*(probe.images for probe in counting.probes), found.images):
+            assert z.dtype is dtype
+            assert ((z >= 0) & (z <= 1)).all()
+            assert (norm(z.double() - centre.double(), p).flatten() <= allowed).all()
+            if eight_bit:
+                assert torch.equal((z * 255).round() / 255, z)
+        assert torch.equal(found.images[0], centre[0])
+        assert (norm(found.images - centre, p).flatten()[1:] > 0.2 * eps[1:]).sum() >= 3  # it does use them
+
+
+def test_without_gradients_rows_stay_and_say_so() -> None:
+    flat = linear(torch.zeros(3, 12, dtype=torch.float64), torch.tensor([2.0, 1.0, 0.0]), (3, 2, 2))
+    x = images(2, size=2)
+    for p in (math.inf, 2.0, 1.0):
+        found = climb(flat, ball(x, 0.1, p), cross_entropy(torch.tensor([0, 0])), 7)
+        assert torch.equal(found.images, x)
+        assert not found.moved.any()
+    assert torch.equal(climb(flat, ball(x, 0.1, 2), cross_entropy(torch.tensor([0, 0])), 0).images, x)
+
+
+@norms
+def test_losses_are_functions(p: float) -> None:
+    network, x = tricky(), images(8)
+    logits = network.logits(x)
+    order = logits.argsort(1, descending=True)
+    labels, targets = order[:, 0], order[:, 1]
+    for loss in (cross_entropy(labels), dlr(labels), target_likelihood(targets), dlr_targeted(labels, targets)):
+        found = climb(network, ball(x, EPSILON[p], p), loss, 10)
+        assert (loss({"logits": network.logits(found.images)}) > loss({"logits": logits})).all()
+
+
+def test_progress_and_preview_follow_the_walk() -> None:
+    network, x, labels = tricky(), images(6), torch.arange(6) % 5
+    counting = Counting(network)
+    climb(counting, ball(x, 0.03, math.inf), cross_entropy(labels), 9, missed(labels))
+    asked = [probe for probe in counting.probes if probe.differentiates]
+    assert [probe.progress.step for probe in asked if probe.progress] == list(range(1, len(asked) + 1))
+    last = asked[-1].progress
+    assert last is not None
+    assert last.steps == 9
+    assert last.preview().shape == x.shape
+
+
+# Restarts
+
+
+def attempts(b: Ball, loss: Objective, steps: int, done: Done, rows: Generators) -> Attempt:
+    def attempt(number: int, todo: Tensor) -> Procedure[Summit]:
+        chosen = [rows[i] for i in todo.tolist()]
+        return apgd(b.take(todo), loss.take(todo), steps, chosen, lambda logits, of: done(logits, todo[of]))
+
+    return attempt
+
+
+@norms
+def test_restarts_go_on_with_the_survivors_only(p: float) -> None:
+    network, x = tricky(), images(16)
+    labels = network.logits(x).argmax(1)
+    b, loss = ball(x, 0.4 * EPSILON[p], p, random_start=True), cross_entropy(labels)
+    verdicts, gradients = [], []
+    for count in (1, 2, 4):
+        counting = Counting(network)
+        found = solve(restarts(attempts(b, loss, 4, missed(labels), generators(3, 0, 16)), x, loss, missed(labels), count), counting)
+        assert found.gradients == sum(counting.gradients)
+        verdicts.append(missed(labels)(network.logits(found.images), torch.arange(16)))
+        gradients.append(found.gradients)
+        assert (norm(found.images - x, p).flatten() <= 0.4 * EPSILON[p] * (1 + 1e-9)).all()
+    assert 0 < verdicts[0].sum() < 16
+    assert (verdicts[0] <= verdicts[1]).all()
+    assert (verdicts[1] <= verdicts[2]).all()
+    assert gradients[1] - gradients[0] <= 4 * int((~verdicts[0]).sum())
+    for row in (0, 7, 15):  # and company does not matter
+        one = torch.tensor([row])
+        rows = generators(3, row, 1)
+        label = labels[one]
+        mine = attempts(b.take(one), cross_entropy(label), 4, missed(label), rows)
+        single = solve(restarts(mine, x[one], cross_entropy(label), missed(label), 4), network)
+        torch.testing.assert_close(single.images[0], found.images[row], rtol=0, atol=1e-10)
+
+
+class Sevens:
+    """A network whose logits are the first two pixels of an image."""
+
+    def answer(self, probes: list[Probe]) -> list[Answer]:
+        (probe,) = probes
+        logits = probe.images.flatten(1)[:, :2]
+        assert probe.objective is not None
+        return [Answer(probe.objective({"logits": logits}), None, logits)]
+
+
+def test_any_procedure_may_be_restarted() -> None:
+    x = torch.zeros(4, 1, 1, 2, dtype=torch.float64)
+    x[..., 0] = 1.0  # class 0, score 0
+    second = torch.tensor([[0.1, 0.2, 0.3, 2.0], [0.5, 3.0, 0.1, 9.9], [4.0, 9.9, 0.2, 9.9]], dtype=torch.float64)  # by attempt
+    asked: list[list[int]] = []
+
+    def attempt(number: int, todo: Tensor) -> Procedure[Summit]:
+        asked.append(todo.tolist())
+        images = x[todo].clone()
+        images[:, 0, 0, 1] = second[number, todo]
+        return Summit(images, todo == number, torch.full((len(todo), 2), float(number)), len(todo))
+        yield
+
+    score = Objective(("logits",), lambda seen: seen["logits"][:, 1])
+    labels = torch.zeros(4, dtype=torch.long)
+    found = solve(restarts(attempt, x, score, missed(labels), 3), Sevens())
+    assert asked == [[0, 1, 2, 3], [0, 1, 2], [0, 2]]
+    assert found.images[:, 0, 0, 1].tolist() == [4.0, 3.0, 0.3, 2.0]  # fooled last, fooled second, never (highest), at once
+    assert found.gradients == 9
+    assert found.moved.tolist() == [True, True, True, False]
+    assert found.start_logits is not None
+    assert found.start_logits.tolist() == [[0.0, 0.0]] * 4

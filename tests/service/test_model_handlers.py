@@ -1,0 +1,77 @@
+"""ModelService's handlers when their calls are cancelled, on a zoo whose loads and unloads last until they are let go."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from service.handlers import ModelHandlers
+from striate.v1 import model_pb2
+
+LONG = 20.0  # seconds after which a test that hangs has failed
+
+
+class SlowZoo:
+    """Its changes begin, wait until `go` is set, and then happen or fail."""
+
+    def __init__(self, fails: bool = False) -> None:
+        self.names: set[str] = {"old"}
+        self.began, self.go, self.fails = threading.Event(), threading.Event(), fails
+
+    def load(self, name: str, _: str) -> Any:
+        self._wait()
+        self.names.add(name)
+
+    def unload(self, name: str) -> int:
+        self._wait()
+        self.names.remove(name)
+        return 1
+
+    def _wait(self) -> None:
+        self.began.set()
+        assert self.go.wait(LONG)
+        if self.fails:
+            raise LookupError("it cannot be had")
+
+
+CHANGES: list[tuple[Callable[[ModelHandlers], Any], set[str]]] = [
+    (lambda handlers: handlers.LoadModel(model_pb2.LoadModelRequest(model="new"), None), {"old", "new"}),  # type: ignore[arg-type]
+    (lambda handlers: handlers.UnloadModel(model_pb2.UnloadModelRequest(model="old"), None), set()),  # type: ignore[arg-type]
+]
+
+
+async def cancelled(zoo: SlowZoo, call: Callable[[ModelHandlers], Any]) -> list[set[str]]:
+    """Cancel a call while its change goes on; the names that served whenever the server was told of a change."""
+    told: list[set[str]] = []
+    heard = asyncio.Event()
+
+    async def on_change(_: str) -> None:
+        told.append(set(zoo.names))
+        heard.set()
+
+    handlers = ModelHandlers(SimpleNamespace(zoo=zoo), on_change)  # type: ignore[arg-type]
+    task = asyncio.ensure_future(call(handlers))
+    assert await asyncio.to_thread(zoo.began.wait, LONG)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    zoo.go.set()
+    if zoo.fails:
+        while handlers._changes:
+            await asyncio.sleep(0.01)
+    else:
+        await asyncio.wait_for(heard.wait(), LONG)
+    return told
+
+
+@pytest.mark.parametrize(("call", "left"), CHANGES)
+def test_the_server_hears_of_a_change_whose_call_was_cancelled(call: Callable[[ModelHandlers], Any], left: set[str]) -> None:
+    assert asyncio.run(cancelled(SlowZoo(), call)) == [left]
+
+
+@pytest.mark.parametrize(("call", "_"), CHANGES)
+def test_a_change_that_fails_changes_nothing(call: Callable[[ModelHandlers], Any], _: set[str]) -> None:
+    assert asyncio.run(asyncio.wait_for(cancelled(SlowZoo(fails=True), call), LONG)) == []
