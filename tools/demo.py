@@ -71,23 +71,29 @@ class Demo:
             "Above the plainly trained network, below its adversarially trained twin.",
         )
         self.results["visualizations"] = {}
+        pictures = []
         for name in TWINS:
             found = self.service.model(name).visualize(UNITS, steps=256, seed=0)
             for unit in found:
                 unit.save(self.out / f"unit-{name}-{unit.objective.replace(':', '-')}.png")
             section.row(name, [(v.png, f"{v.objective}\nactivation {v.activation:.2f}") for v in found])
             self.results["visualizations"][name] = {v.objective: v.activation for v in found}
+            pictures += [v.image for v in found]
+        page.sheet(pictures, columns=len(UNITS)).save(self.out / "units.png")
         return section
 
     def classes(self) -> page.Section:
         """What each twin takes for the ideal member of each class."""
         section = page.Section("What each class looks like", "The same ascent on the ten class logits.")
+        pictures = []
         for name in TWINS:
             net = self.service.model(name)
             found = net.visualize([f"logits:{i}" for i in range(len(net.classes))], steps=256, seed=0)
             for label, picture in zip(net.classes, found, strict=True):
                 picture.save(self.out / f"class-{name}-{label}.png")
             section.row(name, [(v.png, label) for label, v in zip(net.classes, found, strict=True)])
+            pictures += [v.image for v in found]
+        page.sheet(pictures, columns=len(pictures) // len(TWINS)).save(self.out / "classes.png")
         return section
 
     def filters(self) -> page.Section:

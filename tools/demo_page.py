@@ -15,6 +15,7 @@ from PIL import Image
 from interp.attack import NOISE
 from interp.ball import Ball
 from interp.seeds import generators
+from striate.pictures import grid
 
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; max-width: 1230px; margin: 2em auto; padding: 0 1em; color: #222; background: #fff }
@@ -93,6 +94,11 @@ def pngs(images: NDArray[np.float32]) -> list[bytes]:
         Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0)).save(buffer, "PNG")
         files.append(buffer.getvalue())
     return files
+
+
+def sheet(images: Sequence[Image.Image], columns: int, zoom: int = 3) -> Image.Image:
+    """Small pictures in rows of `columns`, enlarged with their pixels visible."""
+    return grid([image.resize((image.width * zoom, image.height * zoom), Image.Resampling.NEAREST) for image in images], columns, gap=4)
 
 
 def html(sections: Sequence[Section]) -> str:

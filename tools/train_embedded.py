@@ -85,7 +85,7 @@ def plain_loss(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
 def margin_loss(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     """Mean of the largest other logit minus the label's."""
     with torch.autocast("cpu", torch.bfloat16):
-        logits = net(x).float()
+        logits: Tensor = net(x).float()
     others = logits.scatter(1, y[:, None], -torch.inf).amax(1)
     return (others - logits.gather(1, y[:, None]).squeeze(1)).mean()
 

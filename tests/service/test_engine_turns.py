@@ -52,7 +52,7 @@ def waiting(tag: int, priority: Priority = Priority.INTERACTIVE, memory: int = 0
 
 def test_admission_has_the_same_order_and_shares() -> None:
     jobs = {100 + n: waiting(100 + n, BATCH) for n in range(3)} | {n: waiting(n) for n in range(7)}
-    order = []
+    order: list[int] = []
     while jobs:
         job = first_in(jobs.values(), len(order), None)
         order.append(next(tag for tag, other in jobs.items() if other is job))
