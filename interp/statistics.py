@@ -104,8 +104,13 @@ def mcnemar(first: ArrayLike, second: ArrayLike, mid_p: bool = False) -> McNemar
         raise ValueError(f"first, second: shapes {a.shape} and {b.shape} are not one and the same (N,)")
     only_first, only_second = int((a & ~b).sum()), int((b & ~a).sum())
     fewer, differ = min(only_first, only_second), only_first + only_second
-    tails = 2 * stats.binom.cdf(fewer, differ, 0.5)
-    p = tails - stats.binom.pmf(fewer, differ, 0.5) if mid_p else min(tails, 1.0)
+    tails, seen = 2 * stats.binom.cdf(fewer, differ, 0.5), stats.binom.pmf(fewer, differ, 0.5)
+    if not differ:
+        p = 1.0
+    elif only_first == only_second:
+        p = 1 - seen / 2 if mid_p else 1.0
+    else:
+        p = tails - seen if mid_p else tails
     return McNemar(only_first, only_second, float(p))
 
 

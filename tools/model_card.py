@@ -44,7 +44,8 @@ ABOUT: dict[str, dict[str, str]] = {
     "cifar10-robust": {
         "architecture": "interp.architectures.CifarTwin, 7 x 7 first layer of 32 filters, 3 x 32 x 32 input",
         "training_data": "CIFAR-10's 50,000 training images in a JPEG copy, cropped and flipped",
-        "training": "16 epochs of SGD, one cycle to 0.2, on N-FGSM examples (de Jorge et al. 2022): noise 2 epsilon, step epsilon = 8/255",
+        "training": "16 epochs of SGD, one cycle to 0.2, on N-FGSM examples (de Jorge et al. 2022), noise 2 epsilon, step epsilon = 8/255; "
+        "then 2 epochs, one cycle to 0.05, on examples that climb the margin in place of cross-entropy",
         "test_data": "CIFAR-10's 10,000 test images in a JPEG copy",
     },
 }

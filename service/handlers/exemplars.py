@@ -143,7 +143,6 @@ class ExemplarHandlers(interpret_pb2_grpc.InterpretServiceServicer):
         samples = await self._house.aside(dataset.read, request.first, count, wire.MOST_BYTES)
         return pb.ReadSamplesResponse(samples=[pb.Sample(id=s.id, name=s.name, image=s.image, label=s.label) for s in samples])
 
-
     async def _opened(self, name: str) -> Dataset:
         """The data set of that name; opening it may download it, and hang."""
         return await in_daemon_thread(self._house.datasets.get, name)

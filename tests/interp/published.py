@@ -52,7 +52,7 @@ def brightness(x: Array, g: Rng, c: float) -> Array:
 
 def contrast(x: Array, g: Rng, c: float) -> Array:
     means = x.mean(axis=(1, 2), keepdims=True)
-    return (x - means) * c + means
+    return (x - means) * c + means  # type: ignore[no-any-return]
 
 
 def pixelate(x: Array, g: Rng, c: float) -> Array:
@@ -81,7 +81,7 @@ def disk(radius: float, alias: float) -> Array:
     aliased /= aliased.sum()
     weights = np.array([math.exp(-((i - taps // 2) ** 2) / (2 * alias**2)) for i in range(taps)])
     weights /= weights.sum()
-    return ndimage.correlate1d(ndimage.correlate1d(aliased, weights, 0, mode="mirror"), weights, 1, mode="mirror")  # type: ignore[no-any-return]
+    return ndimage.correlate1d(ndimage.correlate1d(aliased, weights, 0, mode="mirror"), weights, 1, mode="mirror")
 
 
 def defocus_blur(x: Array, g: Rng, radius: float, alias: float) -> Array:
@@ -127,7 +127,7 @@ def clipped_zoom(plane: Array, factor: float) -> Array:
     top, left = ((n - m) // 2 for n, m in zip(plane.shape, taken, strict=True))
     large = ndimage.zoom(plane[top : top + taken[0], left : left + taken[1]], factor, order=1)
     top, left = ((m - n) // 2 for n, m in zip(plane.shape, large.shape, strict=True))
-    return large[top : top + plane.shape[0], left : left + plane.shape[1]]  # type: ignore[no-any-return]
+    return large[top : top + plane.shape[0], left : left + plane.shape[1]]
 
 
 def zoom_blur(x: Array, g: Rng, end: float, step: float) -> Array:
@@ -141,7 +141,7 @@ def snow(x: Array, g: Rng, mean: float, deviation: float, size: float, threshold
     layer = smear(np.clip(layer, 0, 1)[None], -90 + 45 * float(uniform(g)), radius, sigma)[0]
     gray = np.tensordot([0.299, 0.587, 0.114], x, 1) if len(x) == 3 else x[0]
     x = keep * x + (1 - keep) * np.maximum(x, gray * 1.5 + 0.5)
-    return x + layer + np.rot90(layer, k=2)
+    return x + layer + np.rot90(layer, k=2)  # type: ignore[no-any-return]
 
 
 def plasma(g: Rng, side: int, decay: float) -> Array:

@@ -72,7 +72,7 @@ def test_crops_are_those_of_torchvision(size: tuple[int, int]) -> None:
     top, left = torch.tensor([0, 3, size[0] - height, 2]), torch.tensor([0, size[1] - width, 5, 4])
 
     def resized(image: Tensor, row: int) -> Tensor:
-        return tv.resized_crop(image, int(top[row]), int(left[row]), height, width, list(size), BILINEAR, antialias=False)
+        return tv.resized_crop(image, int(top[row]), int(left[row]), height, width, list(size), BILINEAR, antialias=False)  # type: ignore[no-any-return]
 
     close(cropped(x, top, left, height, width), one_by_one(x, resized), 1e-9)
 
@@ -83,7 +83,7 @@ def test_lighting_is_that_of_torchvision(channels: int) -> None:
     light, contrast = torch.tensor([0.0, 0.6, 1.0, 1.7]), torch.tensor([0.5, 1.8, 1.0, 0.0])
 
     def changed(image: Tensor, row: int) -> Tensor:
-        return tv.adjust_contrast(tv.adjust_brightness(image, float(light[row])), float(contrast[row]))
+        return tv.adjust_contrast(tv.adjust_brightness(image, float(light[row])), float(contrast[row]))  # type: ignore[no-any-return]
 
     close(lit(x, light.double(), contrast.double()).clamp(0, 1), one_by_one(x, changed), 1e-4)  # its luma weights are rounded
 

@@ -101,7 +101,7 @@ def test_parameters_are_those_published_and_between_them_in_between(name: str) -
 
 def test_noises_are_distributed_as_named() -> None:
     rows, level = 40, 0.5
-    x = torch.full((rows, 3, 224, 224), level, dtype=torch.float64)[:, :, :64, :64]
+    x = torch.full((rows, 3, 64, 64), level, dtype=torch.float64)
     noise = corrupt("gaussian_noise", x, 1, generators(0, 0, rows)) - level
     sigma = CORRUPTIONS["gaussian_noise"].parameters(1, 64)[0]
     assert stats.kstest(noise.flatten(), stats.norm(scale=sigma).cdf).pvalue > 1e-3
@@ -167,15 +167,15 @@ def test_black_and_white_images_stay_finite(name: str, level: float) -> None:
     assert found.isfinite().all()
 
 
-@pytest.mark.parametrize("side", [32, 100, 224])
+@pytest.mark.parametrize("side", [32, 64, 224])
 @pytest.mark.parametrize("name", [n for n in CORRUPTIONS if n != "elastic_transform"])
 def test_the_more_severe_the_more_is_changed(name: str, side: int) -> None:
     """Elastic transforms are not so by definition: the published parameters give up skew for finer displacements."""
-    x = pictures(8 if side < 224 else 2, side, side)
+    x = pictures(8 if side < 224 else 1, side, side)
     change = [(corrupt(name, x, severity, generators(0, 0, len(x))) - x).square().mean() for severity in range(1, SEVERITIES + 1)]
     assert change[0] > 0
     assert change[0] < change[-1]
-    if side != 100 and name not in {"glass_blur", "frost"}:  # of which one's blur, the other's share of the image, do not always rise
+    if side != 64 and name not in {"glass_blur", "frost"}:  # of which one's blur, the other's share of the image, do not always rise
         assert change == sorted(change)
         assert len(set(change)) == SEVERITIES
 

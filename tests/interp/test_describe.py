@@ -178,6 +178,48 @@ def test_receptive_fields_are_the_support_of_the_gradient(name: str, monkeypatch
                 assert_covers(info.receptive_field, shape, row, column, found)
 
 
+def test_a_deep_field_inside_a_larger_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """resnet18's last stage on a picture that its whole field fits into, so that all four of its sides are seen."""
+    shape = (3, 448, 448)
+    network = Network(from_torchvision("resnet18")(), shape, [0.5] * 3, [0.5] * 3, dtype=torch.float64)
+    info = next(i for i in describe(network) if i.name == "layer4")
+    field = info.receptive_field
+    assert field
+    assert not field.is_global
+    image, outputs = run(network, [info], monkeypatch)
+    top, left, bottom, right = found = support(outputs["layer4"], image, 7, 7)
+    assert min(top, left) > 0
+    assert max(bottom, right) < 447
+    assert found[:2] == (field.offset_y + 7 * field.jump_y, field.offset_x + 7 * field.jump_x)
+    assert (bottom - top + 1, right - left + 1) == (field.height, field.width)
+    assert (field.height, field.width, field.jump_y, field.jump_x) == (435, 435, 32, 32)  # as published for this network
+
+
+def by_recurrence(layers: nn.Sequential, prefix: str) -> dict[str, tuple[int, int, int]]:
+    """Layer -> (field, jump, offset) along one axis: of a chain, each window widens the field by (kernel - 1) jumps."""
+    size, jump, offset, found = 1, 1, 0, {}
+    for name, layer in layers.named_children():
+        if isinstance(layer, (nn.Conv2d, nn.MaxPool2d)):
+            kernel, stride, padding = (v if isinstance(v, int) else v[0] for v in (layer.kernel_size, layer.stride, layer.padding))
+            assert isinstance(padding, int)
+            size, offset, jump = size + (kernel - 1) * jump, offset - padding * jump, jump * stride
+        found[f"{prefix}.{name}"] = size, jump, offset
+    return found
+
+
+@pytest.mark.parametrize(("name", "published"), [("vgg16", (212, 32)), ("alexnet", (195, 32))])
+def test_fields_of_chains_follow_the_recurrence(name: str, published: tuple[int, int]) -> None:
+    network = Network(from_torchvision(name)(), (3, 224, 224), [0.5] * 3, [0.5] * 3)
+    features = network.module.get_submodule("features")
+    assert isinstance(features, nn.Sequential)
+    expected = by_recurrence(features, "features")
+    fields = {i.name: i.receptive_field for i in describe(network) if i.name in expected}
+    rows = {layer: (f.height, f.jump_y, f.offset_y) for layer, f in fields.items() if f and not f.is_global}
+    columns = {layer: (f.width, f.jump_x, f.offset_x) for layer, f in fields.items() if f and not f.is_global}
+    assert rows == columns == expected
+    assert rows[f"features.{len(features) - 1}"][:2] == published
+
+
 @pytest.mark.parametrize(
     "name", ["alexnet", "googlenet", "densenet121", "mobilenet_v2", "convnext_tiny", "shufflenet_v2_x1_0", "lenet5", "cifar_twin"]
 )

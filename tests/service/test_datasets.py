@@ -333,7 +333,7 @@ def test_a_folder_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.Monke
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "iterdir", refuse)
-    with pytest.raises(DatasetError, match="'f'.*Permission denied"):
+    with pytest.raises(DatasetError, match=r"'f'.*Permission denied"):
         open_dataset("f", f"imagefolder:{tmp_path}", tmp_path)
 
 

@@ -150,9 +150,7 @@ def test_what_could_not_be_verified_is_not_downloaded(
     assert server.requests == 0
 
 
-def test_inceptionv1_comes_from_the_weights_folder_alone(
-    tmp_path: Path, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_inceptionv1_comes_from_the_weights_folder_alone(tmp_path: Path, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *_, **__: pytest.fail("was downloaded"))
     with pytest.raises(ModelError, match=r"put inceptionv1\.safetensors into the weights folder"):
         ModelZoo(tmp_path, {}, run).load("inceptionv1")

@@ -1,10 +1,12 @@
 """How the server divides the time that it has to stop."""
 
 import asyncio
+import threading
 from types import SimpleNamespace
 
 import pytest
 
+from service import server as server_module
 from service.server import Server
 
 
@@ -57,12 +59,8 @@ def test_calls_and_operations_have_all_the_time_at_once() -> None:
 
 
 def test_an_engine_that_hangs_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    import threading
-
-    from service import server as module
-
     never = threading.Event()
-    monkeypatch.setattr(module, "CLOSE_SECONDS", 0.1)
+    monkeypatch.setattr(server_module, "CLOSE_SECONDS", 0.1)
 
     async def run() -> None:
         parts = Drained()
