@@ -78,7 +78,8 @@ class Place:
         command += ["--state-dir", str(self.folder / "state"), "--settings", str(self.folder / "settings.toml")]
         settings = {name: value for name, value in os.environ.items() if not name.startswith("STRIATE_")}
         port = self.silent.getsockname()[1]
-        settings |= {"PYTHONPATH": str(self.folder), "SILENT": f"http://127.0.0.1:{port}/net-01234567.pth", "no_proxy": "*"}
+        path = os.pathsep.join([str(self.folder), os.environ.get("PYTHONPATH", "")])
+        settings |= {"PYTHONPATH": path, "SILENT": f"http://127.0.0.1:{port}/net-01234567.pth", "no_proxy": "*"}
         with (self.folder / "stderr.log").open("w") as log:
             return subprocess.Popen([*command, *flags], stdout=subprocess.PIPE, stderr=log, text=True, env=settings, cwd=self.folder)
 
@@ -161,13 +162,16 @@ def test_sigterm_ends_a_start_whose_download_hangs(place: Place) -> None:
 
 
 def test_sigterm_ends_a_server_whose_download_hangs(place: Place) -> None:
-    with place.started("--model", NAME, "--drain-seconds", "1") as process, striate.connect(target_of(process), timeout=LONG) as service:
-        with ThreadPoolExecutor(1) as pool:
-            loading = pool.submit(service.load, "download")
-            with place.asked():
-                process.send_signal(signal.SIGTERM)
-                assert process.wait(LONG / 3) == 0
-            assert isinstance(loading.exception(LONG), striate.StriateError)
+    with (
+        place.started("--model", NAME, "--drain-seconds", "1") as process,
+        striate.connect(target_of(process), timeout=LONG) as service,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        loading = pool.submit(service.load, "download")
+        with place.asked():
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(LONG / 3) == 0
+        assert isinstance(loading.exception(LONG), striate.StriateError)
 
 
 def test_a_call_that_runs_is_waited_for_while_new_ones_are_refused(place: Place) -> None:

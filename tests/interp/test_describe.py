@@ -200,8 +200,7 @@ def by_recurrence(layers: nn.Sequential, prefix: str) -> dict[str, tuple[int, in
     size, jump, offset, found = 1, 1, 0, {}
     for name, layer in layers.named_children():
         if isinstance(layer, (nn.Conv2d, nn.MaxPool2d)):
-            kernel, stride, padding = (v if isinstance(v, int) else v[0] for v in (layer.kernel_size, layer.stride, layer.padding))
-            assert isinstance(padding, int)
+            kernel, stride, padding = (int(v if isinstance(v, int) else v[0]) for v in (layer.kernel_size, layer.stride, layer.padding))
             size, offset, jump = size + (kernel - 1) * jump, offset - padding * jump, jump * stride
         found[f"{prefix}.{name}"] = size, jump, offset
     return found

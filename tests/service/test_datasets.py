@@ -17,18 +17,7 @@ from PIL import Image
 from sklearn.datasets import load_digits, load_sample_images
 from torchvision.datasets import MNIST
 
-from service.datasets import (
-    Dataset,
-    DatasetError,
-    Datasets,
-    Sample,
-    Source,
-    UnknownDataset,
-    class_indices,
-    digits,
-    named_classes,
-    open_dataset,
-)
+from service.datasets import DatasetError, Datasets, Sample, UnknownDataset, class_indices, digits, named_classes, open_dataset
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
@@ -301,56 +290,6 @@ def test_names_are_looked_up(tmp_path: Path) -> None:
     with pytest.raises(UnknownDataset) as caught:
         data.get("photo_patches")
     assert caught.value.nearest[0] == "photo-patches"
-
-
-def test_of_a_long_name_only_the_beginning_is_compared_and_quoted(tmp_path: Path) -> None:
-    name = "digits" + "x" * 100_000
-    with pytest.raises(UnknownDataset) as caught:
-        Datasets({}, tmp_path).get(name)
-    assert caught.value.name == name[:100]
-    assert len(str(caught.value)) < 500
-
-
-def test_a_glance_downloads_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_mnist(tmp_path, np.zeros((2, 28, 28), dtype=np.uint8), np.array([1, 2], dtype=np.uint8))
-    (tmp_path / "a.png").write_bytes(encoded(RED))
-    uris = {"m": f"torchvision:MNIST?root={tmp_path}&download=false", "n": "torchvision:MNIST", "gone": "imagefolder:/nowhere/at/all"}
-    data = Datasets({**uris, "f": f"imagefolder:{tmp_path}"}, tmp_path)
-    monkeypatch.setattr(MNIST, "download", lambda _: pytest.fail("was downloaded"))
-    assert data.glance("n") is data.glance("m") is None
-    assert len(data.get("m")) == 2
-    assert data.glance("m") is data.get("m")  # it is open now
-    assert data.glance("f") is data.get("f")
-    assert data.uri("n") == "torchvision:MNIST"
-    with pytest.raises(DatasetError, match="not a folder"):
-        data.glance("gone")
-    with pytest.raises(UnknownDataset):
-        data.glance("f2")
-
-
-def test_a_folder_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_: Path) -> None:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(Path, "iterdir", refuse)
-    with pytest.raises(DatasetError, match=r"'f'.*Permission denied"):
-        open_dataset("f", f"imagefolder:{tmp_path}", tmp_path)
-
-
-def test_no_more_is_read_than_fits() -> None:
-    read: list[int] = []
-
-    def item(index: int) -> tuple[str, bytes, int | None]:
-        read.append(index)
-        return str(index), b"\xff\xd8\xff" + bytes(97 + index), None  # 100 bytes and more, one more each
-
-    data = Dataset("d", "memory", Source(1000, item))
-    assert [s.id for s in data.read(10, 500, most_bytes=110 + 111 + 112)] == [10, 11, 12]
-    assert read == [10, 11, 12, 13]
-    assert [s.id for s in data.read(998, 500, most_bytes=5000)] == [998, 999]
-    assert len(data.read(0, 500)) == 500
-    with pytest.raises(DatasetError, match="image 7 of data set 'd' has 107 bytes, more than the 106"):
-        data.read(7, 3, most_bytes=106)
 
 
 def test_labels_are_mapped_by_name() -> None:

@@ -197,18 +197,6 @@ def test_unknown_names_come_with_the_nearest(run: Callable[..., Any]) -> None:
         zoo.load("xyzzy")
 
 
-def test_of_a_long_name_only_the_beginning_is_compared_and_quoted(run: Callable[..., Any]) -> None:
-    zoo, name = zoo_of(run), "resnet" + "x" * 100_000
-    for ask in (zoo.load, zoo.get, zoo.unload):
-        with pytest.raises(UnknownModel) as caught:
-            ask(name)
-        assert caught.value.name == name[:100]
-        assert len(str(caught.value)) < 500
-    with pytest.raises(UnknownWeights) as refused:
-        zoo.load("lenet5", name)
-    assert len(str(refused.value)) < 500
-
-
 def test_only_names_of_the_catalogue_load(run: Callable[..., Any], networks: ModuleType, tmp_path: Path) -> None:
     networks.make = lambda: pytest.fail("a factory that no setting names was called")  # type: ignore[attr-defined]
     zoo = zoo_of(run, tmp_path)
