@@ -63,12 +63,16 @@ class Ball:
         return (self.x + delta).clamp(0, 1)
 
     def noise(self, rows: Generators) -> Tensor:
-        """Noise as large as an attack may be, cut to [0, 1]: random signs for Linf, uniform on the sphere for L2 and L1."""
+        """Noise as large as an attack may be: random signs for Linf, a random direction for L2, uniform on the sphere for L1.
+
+        The box cuts it; for L2 it is drawn out until its length is eps in spite of that, if the box has room for as much.
+        """
         if self.p == math.inf:
             return (self.x + self.eps * uniform(rows, self.x.shape[1:], self.x).sign()).clamp(0, 1)
         if self.p == 1:
             return _shift(self.x, self.eps * self._signed(_spacings(rows, self.x[0].numel(), self.x.device), rows)).clamp(0, 1)
-        return (self.x + self.eps * self._direction(rows)).clamp(0, 1)
+        far = 1000 * self.x[0].numel() ** 0.5  # beyond the box for all but the least entries
+        return self._nearest(self.x + far * self._direction(rows))
 
     def take(self, index: Tensor) -> "Ball":
         """The same ball for a choice of rows."""

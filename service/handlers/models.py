@@ -63,5 +63,10 @@ class ModelHandlers(model_pb2_grpc.ModelServiceServicer):
         """Await a change that goes on when the call is cancelled: its thread does, and `on_change` has to hear of it."""
         task = asyncio.create_task(change)
         self._changes.add(task)
-        task.add_done_callback(self._changes.discard)
+        task.add_done_callback(self._ended)
         return await asyncio.shield(task)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._changes.discard(task)
+        if not task.cancelled():
+            task.exception()  # one that nobody waits for any more is not logged as forgotten

@@ -210,23 +210,35 @@ def test_rows_are_those_of_a_loop_written_out(p: float) -> None:
     assert set(events) >= ({"thinner", "shorter"} if p == 1 else {"oscillates", "goes on"})  # or there would be little to see
 
 
-def test_the_second_condition_shortens_steps_that_rise_but_reach_nothing_new() -> None:
-    """Scores from a script: after a fall to begin with, every step rises, but none above the start."""
+def scripted(scores: list[float], slopes: list[float], steps: int) -> list[Tensor]:
+    """The probes of one Linf row of radius 0.2 around 0.5 whose iterates have these scores, and gradients of these signs."""
     x = torch.full((1, 1, 2, 2), 0.5, dtype=torch.float64)
-    start, scores = 10.0, [1.0, 2.0, 3.0, 4.0, 5.0]
-    seen: list[Tensor] = []
-    procedure = apgd(ball(x, 0.2, math.inf), cross_entropy(torch.tensor([0])), 20, generators(0, 0, 1))
-    probe, k = next(procedure), 0
-    grad = torch.ones_like(x)
-    while k < 6:
-        seen.append(probe.images)
-        probe = procedure.send(Answer(torch.tensor([[start, *scores][k]]).double(), grad * (1 if k == 0 else -1)))
-        k += 1
-    assert checkpoints(20)[0] == 5
-    # Four rises of five are enough for the first condition (3.75); the second sends the row back to x with half a step.
-    torch.testing.assert_close(seen[1], x + 0.2)
-    z = x + 0.75 * 0.2 + 0.25 * (x - seen[5])  # eta is 2 eps / 2 now, and the momentum is that from x^(4) to x
-    torch.testing.assert_close(probe.images, z.clamp(0.3, 0.7))
+    procedure = apgd(ball(x, 0.2, math.inf), cross_entropy(torch.tensor([0])), steps, generators(0, 0, 1))
+    seen = [next(procedure).images]
+    for score, slope in zip(scores, slopes, strict=True):
+        seen.append(procedure.send(Answer(torch.tensor([score]).double(), torch.full_like(x, slope))).images)
+    return [z.flatten()[0] for z in seen]
+
+
+def followed(z: Tensor, before: Tensor, eta: float) -> Tensor:
+    """One step of the script's row from z, uphill or with a negative eta downhill."""
+    ahead = (z + eta).clamp(0.3, 0.7)
+    return (z + 0.75 * (ahead - z) + 0.25 * (z - before)).clamp(0.3, 0.7)
+
+
+def test_the_second_condition_shortens_steps_that_rise_but_reach_nothing_new() -> None:
+    assert checkpoints(20)[:2] == [5, 9]
+    # A fall, then four rises: of five steps these are enough for the first condition (3.75), but nothing beats the start.
+    seen = scripted([10.0, 1.0, 2.0, 3.0, 4.0, 5.0], [1.0, -1, -1, -1, -1, -1], 20)
+    centre = seen[0]
+    torch.testing.assert_close(seen[1], centre + 0.2)
+    torch.testing.assert_close(seen[6], followed(centre, seen[4], 0.2))  # from the start again, 2 eps halved
+
+
+def test_after_a_shortening_the_second_condition_waits_for_a_whole_period() -> None:
+    # As before, and after the return to the start: a fall and three rises, of four, which are enough for the first condition (3).
+    seen = scripted([10.0, 1.0, 2.0, 3.0, 4.0, 5.0, 1.0, 2.0, 3.0, 4.0], [1.0] + [0.5, -1] * 4 + [-1.0], 20)
+    torch.testing.assert_close(seen[10], followed(seen[9], seen[8], -0.2))  # eta is as it was, and the row where it was
 
 
 # Strength

@@ -78,6 +78,23 @@ def test_the_first_that_fools_is_kept_and_else_the_highest_loss(p: float) -> Non
 
 
 @norms
+def test_what_fools_is_kept_even_with_little_loss(p: float) -> None:
+    x = torch.full((1, 1, 2, 2), 0.5, dtype=torch.float64)
+    label = torch.tensor([0])
+    procedure = apgd(ball(x, 0.1, p), cross_entropy(label), 9, generators(0, 0, 1), missed(label))
+    probe, grad, highest = next(procedure), torch.ones_like(x), x
+    for score in (3.0, 4.0):
+        probe = procedure.send(Answer(torch.tensor([score]).double(), grad, torch.tensor([[1.0, 0.0]])))
+        highest, grad = probe.images if score == 3.0 else highest, -grad
+    with pytest.raises(StopIteration) as end:
+        procedure.send(Answer(torch.tensor([1.0]).double(), grad, torch.tensor([[0.0, 1.0]])))
+    summit = end.value.value
+    assert torch.equal(summit.images, probe.images)
+    assert not torch.equal(summit.images, highest)
+    assert summit.gradients == 3
+
+
+@norms
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_every_probe_is_in_the_ball_and_in_the_box(p: float, dtype: torch.dtype) -> None:
     network, x = tricky(dtype), images(6, dtype=dtype).round(decimals=1)
@@ -181,22 +198,22 @@ class Sevens:
 
 def test_any_procedure_may_be_restarted() -> None:
     x = torch.zeros(4, 1, 1, 2, dtype=torch.float64)
-    x[..., 0] = 1.0  # class 0, score 0
-    second = torch.tensor([[0.1, 0.2, 0.3, 2.0], [0.5, 3.0, 0.1, 9.9], [4.0, 9.9, 0.2, 9.9]], dtype=torch.float64)  # by attempt
+    x[..., 0] = 1.0  # the label's logit
+    others = torch.tensor([[0.1, 0.2, 0.3, 2.0], [0.5, 3.0, 0.1, 9.9], [4.0, 9.9, 0.2, 9.9]], dtype=torch.float64)  # by attempt
     asked: list[list[int]] = []
 
     def attempt(number: int, todo: Tensor) -> Procedure[Summit]:
         asked.append(todo.tolist())
         images = x[todo].clone()
-        images[:, 0, 0, 1] = second[number, todo]
+        images[:, 0, 0, 1] = others[number, todo]
         return Summit(images, todo == number, torch.full((len(todo), 2), float(number)), len(todo))
         yield
 
-    score = Objective(("logits",), lambda seen: seen["logits"][:, 1])
+    score = Objective(("logits",), lambda seen: -seen["logits"][:, 1])  # the least for what fools
     labels = torch.zeros(4, dtype=torch.long)
     found = solve(restarts(attempt, x, score, missed(labels), 3), Sevens())
     assert asked == [[0, 1, 2, 3], [0, 1, 2], [0, 2]]
-    assert found.images[:, 0, 0, 1].tolist() == [4.0, 3.0, 0.3, 2.0]  # fooled last, fooled second, never (highest), at once
+    assert found.images[:, 0, 0, 1].tolist() == [4.0, 3.0, 0.1, 2.0]  # fooled last, fooled second, never (highest), at once
     assert found.gradients == 9
     assert found.moved.tolist() == [True, True, True, False]
     assert found.start_logits is not None

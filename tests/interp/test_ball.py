@@ -236,3 +236,10 @@ def test_the_gradient_passes_through_the_rounding() -> None:
     z = (x + 0.01 * torch.rand(x.shape, generator=rng)).clamp(0, 1).requires_grad_()
     (grad,) = torch.autograd.grad(ball(x, 0.02, math.inf, eight_bit=True).image(z), z, x)
     assert torch.equal(grad, x)
+
+
+def test_noise_for_l2_keeps_its_length_where_the_box_cuts() -> None:
+    x = (images(20, seed=4) > 0.5).to(torch.float64)  # every pixel at the box's edge, so that half of all moves are cut
+    b = Ball(x, torch.full((20, 1, 1, 1), 0.7, dtype=torch.float64), 2)
+    delta = b.noise(generators(0, 0, 20)) - x
+    assert torch.allclose(norm(delta, 2).flatten(), torch.full((20,), 0.7, dtype=torch.float64), atol=1e-9)
