@@ -32,6 +32,7 @@ from striate.v1 import interpret_pb2, interpret_pb2_grpc, model_pb2, model_pb2_g
 log = structlog.get_logger("striate")
 
 MESSAGE_BYTES = 64 * 2**20
+MOST_CALLS = 1024
 STALLED_SECONDS = 30.0  # that a download may bring nothing before it is given up
 CLOSE_SECONDS = 5.0  # that the device's thread has to finish its pass
 SERVICES = (
@@ -78,6 +79,7 @@ class Server:
         )
         self._server = grpc.aio.server(
             interceptors=[Manners(self.metrics)],
+            maximum_concurrent_rpcs=MOST_CALLS,  # each holds its request until it is answered
             options=[
                 ("grpc.max_receive_message_length", MESSAGE_BYTES),
                 ("grpc.max_send_message_length", MESSAGE_BYTES),
