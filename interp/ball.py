@@ -71,8 +71,14 @@ class Ball:
             return (self.x + self.eps * uniform(rows, self.x.shape[1:], self.x).sign()).clamp(0, 1)
         if self.p == 1:
             return _shift(self.x, self.eps * self._signed(_spacings(rows, self.x[0].numel(), self.x.device), rows)).clamp(0, 1)
+        direction = self._direction(rows)
+        noisy = (self.x + self.eps * direction).clamp(0, 1)
+        (cut,) = (norm(noisy - self.x, 2) < self.eps * (1 - 1e-6)).flatten().nonzero(as_tuple=True)
         far = 1000 * self.x[0].numel() ** 0.5  # beyond the box for all but the least entries
-        return self._nearest(self.x + far * self._direction(rows))
+        for row in torch.split(cut, 1):  # one at a time: sorting all at once would take many times their memory
+            ball = self.take(row)
+            noisy[row] = ball._nearest(ball.x + far * direction[row])
+        return noisy
 
     def take(self, index: Tensor) -> "Ball":
         """The same ball for a choice of rows."""

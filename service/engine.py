@@ -128,6 +128,8 @@ class Engine:
             with self._wake:
                 self._wake.wait_for(lambda: self._stopped or self._calls or self._waiting or self._running)
                 calls, self._calls, stopped = self._calls, deque(), self._stopped
+            if calls:
+                self._evict()  # a call may want the memory of a job that was cancelled
             while calls:
                 _settle(*calls.popleft())
             if stopped:

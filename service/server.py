@@ -96,8 +96,13 @@ class Server:
             await self._on_model(name)
         if settings.metrics_port:
             start_http_server(settings.metrics_port, settings.host, self.metrics.registry)
-        await self._operations.recover()
-        await self._server.start()
+        try:
+            await self._operations.recover()
+            await self._server.start()
+        except asyncio.CancelledError:  # told to stop: what was just taken up must not count as lost in a crash
+            await self._operations.drain(0)
+            await self._operations.close()
+            raise
         for service in ("", *SERVICES):
             await self._health.set(service, _SERVING)
         return port

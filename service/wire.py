@@ -86,6 +86,8 @@ def array(message: types_pb2.Tensor, field: str) -> NDArray[np.generic]:
         raise InvalidField(f"{field}.dtype", "must be DATA_TYPE_UINT8, DATA_TYPE_FLOAT32 or DATA_TYPE_FLOAT64")
     if len(message.shape) > 8:
         raise InvalidField(f"{field}.shape", f"has {len(message.shape)} extents, must have at most 8")
+    if 0 in message.shape:
+        raise InvalidField(f"{field}.shape", f"is {tuple(message.shape)}, every extent must be at least 1")
     expected = math.prod(message.shape) * np.dtype(kind).itemsize
     if len(message.data) != expected:
         shape = tuple(message.shape)

@@ -203,16 +203,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=ROOT / "out" / "demo")
     args = parser.parse_args()
-    data = os.environ.get("STRIATE_DATA")
+    data = Path(os.environ.get("STRIATE_DATA", ""))
+    has_cifar = (data / "cifar10" / "test.parquet").is_file()
     started = time.monotonic()
-    results = run(args.out, Path(data) if data else None)
+    results = run(args.out, data if has_cifar else None)
     table = Table("network", "attack", "epsilon", "clean", "under attack", "under noise", title="Share of images still right")
     for r in results["rates"]:
         shares = [f"{r[key]:.0%}" for key in ("clean_accuracy", "robust_accuracy", "noise_robust_accuracy")]
         table.add_row(r["model"], r["attack"], r["epsilon"], *shares)
     console = Console()
     console.print(table)
-    if not data:
+    if not has_cifar:
         console.print("The twins were attacked on photo-patches with their own predictions as labels; set STRIATE_DATA for CIFAR-10.")
     console.print(f"{time.monotonic() - started:.0f} s; the page is {args.out / 'index.html'}")
 

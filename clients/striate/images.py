@@ -160,7 +160,9 @@ def _from_arrays(items: Sequence[object]) -> Batch:
         raise invalid("images", "each array of a list must be one image: (H, W), (H, W, C) or, as floats, (C, H, W)")
     if len({(array.shape, array.dtype) for array in arrays}) == 1:
         stacked = np.stack(arrays)
-        return _from_array(stacked[..., None] if stacked.ndim == 3 and stacked.dtype == np.uint8 else stacked)
+        if stacked.ndim == 3:  # gray: the axis that is missing is the channels'
+            stacked = stacked[..., None] if stacked.dtype == np.uint8 else stacked[:, None]
+        return _from_array(stacked)
     if any(array.dtype != np.uint8 for array in arrays):
         raise invalid("images", "float arrays in a list must all have the same shape (C, H, W) and dtype")
     return Batch(encoded=tuple(_encode_array(array, f"images[{row}]") for row, array in enumerate(arrays)))

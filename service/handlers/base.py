@@ -9,13 +9,19 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ParamSpec, TypeVar
 
+from torch import Tensor
+
 from interp.ascent import Procedure
+from service import wire
 from service.datasets import Datasets
 from service.engine import Engine
+from service.images import Preprocessing
 from service.jobs import OnProgress, Priority
 from service.manners import Context
-from service.wire import required
 from service.zoo import HostedModel, ModelZoo
+from striate.v1 import types_pb2
+
+LIGHT = 2**18  # bytes that are copied on the event loop, in microseconds
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -33,12 +39,18 @@ class House:
     @contextmanager
     def model(self, name: str) -> Iterator[HostedModel]:
         """The loaded model of a request, which cannot be unloaded meanwhile. Raises InvalidField, UnknownModel."""
-        with self.zoo.use(required("model", name)) as model:
+        with self.zoo.use(wire.required("model", name)) as model:
             yield model
 
     async def aside(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a call in the pool."""
         return await asyncio.get_running_loop().run_in_executor(self.pool, partial(call, *args, **kwargs))
+
+    async def images(self, batch: types_pb2.ImageBatch, preprocessing: Preprocessing, first: int = 0) -> Tensor:
+        """`wire.images`, in the pool unless all there is to do is to copy a few floats: a thread's hop would take longer."""
+        if not batch.encoded and batch.tensor.dtype == types_pb2.DATA_TYPE_FLOAT32 and len(batch.tensor.data) < LIGHT:
+            return wire.images(batch, preprocessing)
+        return await self.aside(wire.images, batch, preprocessing, first)
 
     async def on_device(self, call: Callable[[], T]) -> T:
         """Run a call on the engine's thread, between two ticks."""

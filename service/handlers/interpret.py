@@ -20,6 +20,7 @@ from service import wire
 from service.errors import InvalidField
 from service.handlers.exemplars import ExemplarHandlers
 from service.images import png
+from service.jobs import Draining, OutOfMemory
 from service.manners import Context
 from service.zoo import HostedModel
 from striate.v1 import interpret_pb2 as pb
@@ -43,7 +44,7 @@ class InterpretHandlers(ExemplarHandlers):
                 raise InvalidField("k", f"{k} classes of each image are more than one answer can hold; ask for fewer")
             response = pb.ClassifyResponse(provenance=wire.provenance(model))
             for part in wire.parts(request.images, PART):
-                x = await self._house.aside(wire.images, part, model.preprocessing, len(response.images))
+                x = await self._house.images(part, model.preprocessing, len(response.images))
                 top = await self._house.solve(context, model, _top(x, k), x.nbytes, wire.priority(0))
                 response.images.extend(await self._house.aside(_classifications, top, model.classes))
             return response
@@ -103,6 +104,10 @@ class InterpretHandlers(ExemplarHandlers):
 
         try:
             return await self._house.on_device(look)
+        except torch.OutOfMemoryError as error:
+            raise OutOfMemory(f"one picture of {shape[1]} x {shape[2]} does not fit into the device's memory") from error
+        except Draining:
+            raise
         except RuntimeError as error:
             raise InvalidField("size", f"this network cannot take {shape[1]} x {shape[2]}: {error}") from error
 

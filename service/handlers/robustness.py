@@ -10,7 +10,7 @@ from interp.ascent import Procedure
 from interp.attack import Attacked, Method, attack
 from service import wire
 from service.errors import InvalidField
-from service.handlers.base import House
+from service.handlers.base import LIGHT, House
 from service.images import png
 from service.manners import Context
 from striate.v1 import robustness_pb2, robustness_pb2_grpc
@@ -29,7 +29,7 @@ class RobustnessHandlers(robustness_pb2_grpc.RobustnessServiceServicer):
             method = wire.method(request, model)
             most = max(1, wire.MOST_BYTES // wire.image_bytes(1, model))
             wire.within("images (their number)", wire.count(request.images), 1, most)
-            x = await self._house.aside(wire.images, request.images, model.preprocessing)
+            x = await self._house.images(request.images, model.preprocessing)
             labels = wire.classes(request.labels, "labels", len(x), model)
             targets = wire.classes(request.targets, "targets", len(x), model)
             if labels is not None and targets is not None and bool((labels == targets).any()):
@@ -50,7 +50,10 @@ class RobustnessHandlers(robustness_pb2_grpc.RobustnessServiceServicer):
             response = robustness_pb2.AttackResponse(
                 rows=wire.attack_rows(found), provenance=wire.provenance(model), gradients=found.gradients
             )
-            await self._house.aside(_add_images, response, found, as_png)
+            if not as_png and found.images.nbytes < LIGHT:
+                _add_images(response, found, as_png)
+            else:
+                await self._house.aside(_add_images, response, found, as_png)
             return response
 
 

@@ -27,6 +27,7 @@ CODES: dict[type[OperationsError], grpc.StatusCode] = {
     ShuttingDown: grpc.StatusCode.UNAVAILABLE,
     InvalidListing: grpc.StatusCode.INVALID_ARGUMENT,
 }
+LONGEST_WAIT = 86_400.0  # seconds
 DEFAULT_PAGE, LARGEST_PAGE = 50, 1000
 
 ServicerContext = grpc.aio.ServicerContext[Any, Any]
@@ -51,7 +52,7 @@ class OperationsService(OperationsServicer):  # type: ignore[misc, unused-ignore
 
     async def WaitOperation(self, request: WaitOperationRequest, context: ServicerContext) -> Operation:
         """Returns when the operation is done, or as it is after `timeout`; without one, the call's deadline is the limit."""
-        timeout = request.timeout.ToTimedelta().total_seconds() if request.HasField("timeout") else None
+        timeout = min(request.timeout.seconds + request.timeout.nanos / 1e9, LONGEST_WAIT) if request.HasField("timeout") else None
         return await self._answer(context, self._operations.wait(request.name, timeout))
 
     async def CancelOperation(self, request: CancelOperationRequest, context: ServicerContext) -> Empty:

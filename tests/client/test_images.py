@@ -189,3 +189,10 @@ def test_rows_too_large_for_groups_of_eight(monkeypatch: pytest.MonkeyPatch) -> 
         batch.spans(0, whole_groups=True)
     with pytest.raises(striate.InvalidArgument, match=r"images\[1\]"):
         as_batch([bytes(100), bytes(700)]).spans(0)
+
+
+def test_a_list_of_gray_floats_is_a_batch_of_gray_images() -> None:
+    batch = as_batch([np.full((4, 5), value, np.float32) for value in (0.0, 0.5, 1.0)])
+    assert len(batch) == 3
+    tensor = batch.part(range(3)).tensor
+    assert tuple(tensor.shape) == (3, 1, 4, 5)

@@ -181,7 +181,7 @@ def test_a_call_that_runs_is_waited_for_while_new_ones_are_refused(place: Place)
         striate.connect(target, timeout=2) as other,
     ):
         running = model_pb2_grpc.ModelServiceStub(channel).LoadModel.future(model_pb2.LoadModelRequest(model="slow"), timeout=LONG)
-        other.health()
+        other.health(timeout=LONG)
         eventually((place.folder / "began").exists)
         process.send_signal(signal.SIGTERM)
 

@@ -42,6 +42,8 @@ def started(state: Path, *flags: str) -> Iterator[tuple[subprocess.Popen[str], s
         if process.poll() is None:
             process.kill()
         process.wait(30)
+        if process.stdout is not None:
+            process.stdout.close()
 
 
 def free_port() -> int:
