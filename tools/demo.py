@@ -130,7 +130,9 @@ class Demo:
         """FGSM and PGD at several epsilons beside equal-norm noise: pictures of 16 images, rates over 128."""
         net = self.service.model(name)
         info = next(d for d in self.service.datasets(model=name) if d.name == dataset)
-        spread = [number * info.size // MEASURED for number in range(MEASURED)]  # a data set may be sorted by class
+        # A data set may be sorted by class: both the images measured and the first of them, which are shown, come from all parts.
+        order = sorted(range(MEASURED), key=lambda number: number % (MEASURED // SHOWN))
+        spread = [number * info.size // MEASURED for number in order]
         samples = [self.service.samples(dataset, first=first, count=1)[0] for first in spread]
         labels = [info.class_indices[s.label] for s in samples if s.label is not None] if info.labelled else None
         what = "true labels" if labels else "the network's own predictions as labels, for want of true ones"
