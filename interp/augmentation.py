@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interp.seeds import Generators, normal, uniform
+from interp.seeds import Generators, check_rows, normal, uniform
 from interp.warp import gaussian, places, sample, symmetric
 from interp.weather import gray
 
@@ -158,10 +158,7 @@ def augment(name: str, images: Tensor, magnitude: float, rows: Generators) -> Te
     change = AUGMENTATIONS[name]
     if not 0 <= magnitude <= change.most:
         raise ValueError(f"magnitude: {magnitude} is not from 0 to {change.most} ({name}: {change.unit})")
-    if images.ndim != 4 or images.shape[1] not in (1, 3):
-        raise ValueError(f"images: shape {tuple(images.shape)} is not (B, 1 or 3, H, W)")
-    if len(rows) != len(images):
-        raise ValueError(f"rows: {len(rows)} generators for {len(images)} images")
+    check_rows(images, rows)
     if not len(images):
         return images.clone()
     return change.augment(images, magnitude, rows).clamp(0, 1)

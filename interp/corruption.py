@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from interp import blur, weather
-from interp.seeds import Generators, normal, uniform
+from interp.seeds import Generators, check_rows, normal, uniform
 from interp.warp import along, gaussian, mirror, places, sample, symmetric
 
 SMALL, LARGE = 32, 224  # sides for which the parameters are published
@@ -201,10 +201,7 @@ def corrupt(name: str, images: Tensor, severity: int, rows: Generators) -> Tenso
         raise ValueError(f"corruption: {name!r} is none of {', '.join(CORRUPTIONS)}")
     if severity not in range(1, SEVERITIES + 1):
         raise ValueError(f"severity: {severity} is not a whole number from 1 to {SEVERITIES}")
-    if images.ndim != 4 or images.shape[1] not in (1, 3):
-        raise ValueError(f"images: shape {tuple(images.shape)} is not (B, 1 or 3, H, W)")
-    if len(rows) != len(images):
-        raise ValueError(f"rows: {len(rows)} generators for {len(images)} images")
+    check_rows(images, rows)
     if not len(images):
         return images.clone()
     corruption = CORRUPTIONS[name]

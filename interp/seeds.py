@@ -25,3 +25,11 @@ def normal(rows: Generators, shape: Sequence[int], like: Tensor) -> Tensor:
 def uniform(rows: Generators, shape: Sequence[int], like: Tensor) -> Tensor:
     """(B, *shape) numbers uniform in [-1, 1) in the dtype and on the device of `like`."""
     return torch.from_numpy(np.stack([g.random(shape, dtype=np.float32) for g in rows])).to(like) * 2 - 1
+
+
+def check_rows(images: Tensor, rows: Generators) -> None:
+    """Raise ValueError unless images are (B, 1 or 3, H, W) and there is one generator an image."""
+    if images.ndim != 4 or images.shape[1] not in (1, 3):
+        raise ValueError(f"images: shape {tuple(images.shape)} is not (B, 1 or 3, H, W)")
+    if len(rows) != len(images):
+        raise ValueError(f"rows: {len(rows)} generators for {len(images)} images")

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from interp.ascent import Procedure
 from interp.attack import Attacked, Method, attack
-from service import wire
+from service import wire, wire_attack
 from service.errors import InvalidField
 from service.handlers.base import LIGHT, House
 from service.images import png
@@ -26,12 +26,12 @@ class RobustnessHandlers(robustness_pb2_grpc.RobustnessServiceServicer):
         """One procedure for the whole batch; rows that are fooled leave it."""
         as_png = request.format == robustness_pb2.IMAGE_FORMAT_PNG
         with self._house.model(request.model) as model:
-            method = wire.method(request, model)
+            method = wire_attack.method(request, model)
             most = max(1, wire.MOST_BYTES // wire.image_bytes(1, model))
             wire.within("images (their number)", wire.count(request.images), 1, most)
             x = await self._house.images(request.images, model.preprocessing)
-            labels = wire.classes(request.labels, "labels", len(x), model)
-            targets = wire.classes(request.targets, "targets", len(x), model)
+            labels = wire_attack.classes(request.labels, "labels", len(x), model)
+            targets = wire_attack.classes(request.targets, "targets", len(x), model)
             if labels is not None and targets is not None and bool((labels == targets).any()):
                 raise InvalidField("targets", "a target is the image's own label")
             procedure = _attack(
@@ -48,7 +48,7 @@ class RobustnessHandlers(robustness_pb2_grpc.RobustnessServiceServicer):
             priority = wire.priority(request.priority)
             found = await self._house.solve(context, model, procedure, x.nbytes * wire.STATE_COPIES, priority, request.deterministic)
             response = robustness_pb2.AttackResponse(
-                rows=wire.attack_rows(found), provenance=wire.provenance(model), gradients=found.gradients
+                rows=wire_attack.attack_rows(found), provenance=wire.provenance(model), gradients=found.gradients
             )
             if not as_png and found.images.nbytes < LIGHT:
                 _add_images(response, found, as_png)

@@ -7,7 +7,7 @@ from typing import cast
 import numpy as np
 import pytest
 
-from service import wire
+from service import wire, wire_attack
 from service.errors import InvalidField
 from service.images import BadImage, Preprocessing
 from service.zoo import HostedModel
@@ -79,12 +79,12 @@ def test_batches_of_no_or_too_many_images_are_refused(count: int) -> None:
 )
 def test_attacks_out_of_range_are_refused(request_: robustness_pb2.AttackRequest, field: str) -> None:
     with pytest.raises(InvalidField) as refused:
-        wire.method(request_, MODEL)
+        wire_attack.method(request_, MODEL)
     assert refused.value.field == field
 
 
 def test_attacks_get_the_defaults_that_the_contract_states() -> None:
-    found = wire.method(robustness_pb2.AttackRequest(pgd=robustness_pb2.Pgd(epsilon=0.25)), MODEL)
+    found = wire_attack.method(robustness_pb2.AttackRequest(pgd=robustness_pb2.Pgd(epsilon=0.25)), MODEL)
     assert (found.steps, found.step, found.p) == (40, 2.5 * 0.25 / 40, math.inf)
     assert found.random_start
     assert found.keep_best
@@ -94,7 +94,7 @@ def test_attacks_get_the_defaults_that_the_contract_states() -> None:
 def test_labels_are_classes_one_an_image() -> None:
     for labels in ([0, 3], [0]):
         with pytest.raises(InvalidField):
-            wire.classes(labels, "labels", 2, MODEL)
+            wire_attack.classes(labels, "labels", 2, MODEL)
 
 
 def test_names_are_short() -> None:
