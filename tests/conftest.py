@@ -10,10 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, Queue
 
+import hypothesis
 import pytest
 
 # Before anything imports torch: two multi-threaded torch processes on few cores slow each other down a hundredfold.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A run in the background may have inherited that Ctrl-C is ignored, which its children would inherit too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The same examples in every run: a new one is worth finding, but not by those who came to test something else.
+hypothesis.settings.register_profile("striate", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("striate")
 
 ROOT = Path(__file__).parents[1]
 START_SECONDS = 120.0

@@ -50,7 +50,7 @@ def test_eight_bit_images_are_inside_in_integer_arithmetic(eps: Fraction, dtype:
         assert np.abs(change).sum((1, 2, 3)).max() <= math.floor(eps * 255)
         asked = (z.double() - x.double()).numpy() * 255
         assert np.abs(change - asked).max() <= 1 + 1e-4
-        nearest = np.abs(np.rint(asked)).sum((1, 2, 3))
+        nearest = np.floor(np.abs(asked) + 0.5 - 1e-4).sum((1, 2, 3))  # a tie in float32 may be none here
         used = np.abs(change).sum((1, 2, 3))
         assert (used >= np.minimum(nearest, math.floor(eps * 255)) - 1e-9).all()  # no more is taken back than must be
 
