@@ -1,7 +1,6 @@
 """Images at the edge of the service: bytes to pixels of the size that a network takes, and back to PNG."""
 
 import io
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -166,22 +165,3 @@ def png(pixels: npt.NDArray[Any]) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(plane if plane.ndim == 2 else plane.transpose(1, 2, 0))).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
-
-
-def grid(tiles: Sequence[npt.NDArray[Any]], columns: int, pad: int = 1) -> npt.NDArray[Any]:
-    """Tiles (C, H, W) of one shape and type, in rows of `columns` on white, `pad` pixels between and around them; (C, H', W').
-
-    Raises:
-        ValueError: there are no tiles, they differ in shape, or `columns` is below 1.
-    """
-    if not tiles or columns < 1 or len({t.shape for t in tiles}) > 1:
-        raise ValueError("a grid takes at least one tile and one column, and tiles of one shape")
-    channels, height, width = tiles[0].shape
-    columns = min(columns, len(tiles))
-    rows = -(-len(tiles) // columns)
-    white = 255 if tiles[0].dtype == np.uint8 else 1
-    sheet = np.full((channels, rows * (height + pad) + pad, columns * (width + pad) + pad), white, tiles[0].dtype)
-    for number, tile in enumerate(tiles):
-        top, left = (pad + (number // columns) * (height + pad), pad + (number % columns) * (width + pad))
-        sheet[:, top : top + height, left : left + width] = tile
-    return sheet

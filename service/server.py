@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 from concurrent.futures import ThreadPoolExecutor
-from typing import NoReturn
 
 import grpc
 import structlog
@@ -23,9 +22,9 @@ from service.engine import Engine
 from service.errors import status_of
 from service.handlers import House, InterpretHandlers, ModelHandlers, RobustnessHandlers
 from service.index import IndexStore
-from service.manners import Context, Manners, request_id
+from service.manners import Manners, request_id
 from service.metrics import Metrics
-from service.operations import Operations, OperationsError, OperationsService, OperationStore
+from service.operations import Operations, OperationsService, OperationStore
 from service.zoo import ModelZoo
 from striate.v1 import interpret_pb2, interpret_pb2_grpc, model_pb2, model_pb2_grpc, robustness_pb2, robustness_pb2_grpc
 
@@ -113,7 +112,7 @@ class Server:
         model_pb2_grpc.add_ModelServiceServicer_to_server(ModelHandlers(house, self._on_model), server)
         interpret_pb2_grpc.add_InterpretServiceServicer_to_server(InterpretHandlers(house, index, self._operations), server)
         robustness_pb2_grpc.add_RobustnessServiceServicer_to_server(RobustnessHandlers(house), server)
-        operations_pb2_grpc.add_OperationsServicer_to_server(OperationsService(self._operations, _raise), server)
+        operations_pb2_grpc.add_OperationsServicer_to_server(OperationsService(self._operations), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         names = (*SERVICES, reflection.SERVICE_NAME, _REFLECTION)
         reflection.enable_server_reflection(names, server)
@@ -163,10 +162,6 @@ async def serve(settings: Settings) -> None:
     print(f"striate listening on {settings.host}:{port}", flush=True)
     await stop.wait()
     await server.drain()
-
-
-async def _raise(context: Context, error: OperationsError) -> NoReturn:
-    raise error  # `Manners` ends the call by the one table
 
 
 def _device(name: str) -> torch.device:

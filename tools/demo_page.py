@@ -26,7 +26,7 @@ figure { margin: 0; width: 60px } figure.large { width: auto }
 img { width: 60px; height: 60px; image-rendering: pixelated; display: block }
 figure.large img { width: auto; height: auto; max-width: 900px }
 figcaption { font-size: 11px; line-height: 1.2; white-space: pre-line; color: #555; overflow-wrap: anywhere }
-.wrong figcaption { color: #b00; font-weight: 600 } .strip { max-width: 1120px }
+.wrong figcaption { color: #b00; font-weight: 600 }
 table { border-collapse: collapse; margin: 1em 0 } td, th { padding: 3px 12px; border-bottom: 1px solid #ddd; text-align: right }
 td:nth-child(-n+2), th:nth-child(-n+2) { text-align: left }
 """

@@ -1,8 +1,7 @@
 """The standard service google.longrunning.Operations."""
 
 import re
-from collections.abc import Awaitable, Callable
-from typing import Any, NoReturn
+from typing import Any
 
 import grpc
 from google.longrunning.operations_pb2 import (  # type: ignore[import-untyped, unused-ignore]
@@ -17,60 +16,43 @@ from google.longrunning.operations_pb2 import (  # type: ignore[import-untyped, 
 from google.longrunning.operations_pb2_grpc import OperationsServicer  # type: ignore[import-untyped, unused-ignore]
 from google.protobuf.empty_pb2 import Empty
 
-from service.operations.errors import InvalidListing, OperationRunning, OperationsError, ShuttingDown, TooManyOperations, UnknownOperation
+from service.operations.errors import InvalidListing
 from service.operations.runner import Operations
 
-CODES: dict[type[OperationsError], grpc.StatusCode] = {
-    UnknownOperation: grpc.StatusCode.NOT_FOUND,
-    OperationRunning: grpc.StatusCode.FAILED_PRECONDITION,
-    TooManyOperations: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    ShuttingDown: grpc.StatusCode.UNAVAILABLE,
-    InvalidListing: grpc.StatusCode.INVALID_ARGUMENT,
-}
 LONGEST_WAIT = 86_400.0  # seconds
 DEFAULT_PAGE, LARGEST_PAGE = 50, 1000
 
 ServicerContext = grpc.aio.ServicerContext[Any, Any]
-Abort = Callable[[ServicerContext, OperationsError], Awaitable[NoReturn]]
-
-
-async def abort(context: ServicerContext, error: OperationsError) -> NoReturn:
-    """End a call with the error's code and text."""
-    await context.abort(CODES.get(type(error), grpc.StatusCode.INTERNAL), str(error))
 
 
 class OperationsService(OperationsServicer):  # type: ignore[misc, unused-ignore]
-    """Answers Get, List, Wait, Cancel and Delete; `abort` ends a call that is refused."""
+    """Answers Get, List, Wait, Cancel and Delete. What is refused raises OperationsError, which `service.manners` turns into a status."""
 
-    def __init__(self, operations: Operations, abort: Abort = abort) -> None:
+    def __init__(self, operations: Operations) -> None:
         self._operations = operations
-        self._abort = abort
 
     async def GetOperation(self, request: GetOperationRequest, context: ServicerContext) -> Operation:
         """NOT_FOUND for a name that does not exist."""
-        return await self._answer(context, self._operations.get(request.name))
+        return await self._operations.get(request.name)
 
     async def WaitOperation(self, request: WaitOperationRequest, context: ServicerContext) -> Operation:
         """Returns when the operation is done, or as it is after `timeout`; without one, the call's deadline is the limit."""
         timeout = min(request.timeout.seconds + request.timeout.nanos / 1e9, LONGEST_WAIT) if request.HasField("timeout") else None
-        return await self._answer(context, self._operations.wait(request.name, timeout))
+        return await self._operations.wait(request.name, timeout)
 
     async def CancelOperation(self, request: CancelOperationRequest, context: ServicerContext) -> Empty:
         """Asks for an end: the operation is done a moment later, with error CANCELLED. Nothing happens to one that is done."""
-        await self._answer(context, self._operations.cancel(request.name))
+        await self._operations.cancel(request.name)
         return Empty()
 
     async def DeleteOperation(self, request: DeleteOperationRequest, context: ServicerContext) -> Empty:
         """FAILED_PRECONDITION for an operation that is not done."""
-        await self._answer(context, self._operations.delete(request.name))
+        await self._operations.delete(request.name)
         return Empty()
 
     async def ListOperations(self, request: ListOperationsRequest, context: ServicerContext) -> ListOperationsResponse:
         """Newest first, `page_size` at a time: 1 to 1000, default 50. The filter may hold "done=true" or "done=false" and
         "kind=NAME", joined by AND."""
-        return await self._answer(context, self._list(request))
-
-    async def _list(self, request: ListOperationsRequest) -> ListOperationsResponse:
         if request.name.rstrip("/") not in ("", "operations"):
             raise InvalidListing("name", f'must be empty or "operations", not {request.name!r}')
         if request.page_size < 0:
@@ -82,12 +64,6 @@ class OperationsService(OperationsServicer):  # type: ignore[misc, unused-ignore
         found = await self._operations.page(size + 1, request.page_token or None, kind, done)
         token = found[size - 1].name if len(found) > size else ""
         return ListOperationsResponse(operations=found[:size], next_page_token=token)
-
-    async def _answer(self, context: ServicerContext, answer: Awaitable[Any]) -> Any:
-        try:
-            return await answer
-        except OperationsError as error:
-            await self._abort(context, error)
 
 
 def _filter(text: str) -> tuple[str | None, bool | None]:

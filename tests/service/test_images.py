@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torchvision.transforms import v2
 
-from service.images import MAX_BYTES, BadImage, Interpolation, Pixels, Preprocessing, decode, grid, png
+from service.images import MAX_BYTES, BadImage, Interpolation, Pixels, Preprocessing, decode, png
 
 RNG = np.random.default_rng(0)
 COLOUR = RNG.integers(0, 256, (7, 5, 3), np.uint8)
@@ -235,15 +235,3 @@ def test_png_rounds_to_the_nearest_level() -> None:
         png(np.array([[np.nan]]))
     with pytest.raises(ValueError, match="expected"):
         png(np.zeros((2, 4, 4)))
-
-
-def test_grid_places_tiles_in_rows() -> None:
-    tiles = [np.full((1, 2, 3), value) for value in (0.1, 0.2, 0.3)]
-    sheet = grid(tiles, columns=2, pad=1)
-    expected = np.ones((1, 7, 9))
-    expected[:, 1:3, 1:4], expected[:, 1:3, 5:8], expected[:, 4:6, 1:4] = 0.1, 0.2, 0.3
-    assert np.array_equal(sheet, expected)
-    assert grid([np.zeros((3, 2, 2), np.uint8)], columns=5, pad=2).shape == (3, 6, 6)
-    assert grid([np.zeros((3, 2, 2), np.uint8)], columns=5)[0, 0, 0] == 255
-    with pytest.raises(ValueError, match="at least one tile"):
-        grid([], columns=1)

@@ -20,6 +20,8 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.wrappers_pb2 import StringValue, UInt64Value
 from google.rpc import code_pb2, status_pb2  # type: ignore[import-untyped, unused-ignore]
 
+from service.manners import Manners
+from service.metrics import Metrics
 from service.operations import Context, Operations, OperationsService, OperationStore, Runner, ShuttingDown, TooManyOperations
 
 ROOT = Path(__file__).parents[2]
@@ -72,7 +74,7 @@ async def serving(path: Path, runners: dict[str, Runner], **options: Any) -> Asy
     for kind, runner in runners.items():
         operations.register(kind, runner)
     await operations.recover()
-    server = grpc.aio.server()
+    server = grpc.aio.server(interceptors=[Manners(Metrics())])
     add_OperationsServicer_to_server(OperationsService(operations), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
