@@ -1,10 +1,9 @@
-"""APGD, the ascent that sets its own step sizes, and restarts for the rows that are still standing.
+"""APGD, the ascent that sets its own step sizes.
 
 Croce & Hein 2020 (algorithm 1) for Linf and L2, Croce & Hein 2021 ("Mind the box") for L1. Nothing is left to tune: the loss
 is an objective (`cross_entropy`, `dlr`; for targets `target_likelihood`, `dlr_targeted`), the budget a number of steps.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -157,8 +156,7 @@ class _Walk:
             self.moved[rows.number] |= rows.grad.flatten(1).any(1)
         if done is None:
             return
-        assert answer.logits is not None
-        arrived = done(answer.logits, rows.number)
+        arrived = done(answer, rows.number)
         if arrived.any():
             self.found[rows.number[arrived]] = rows.z[arrived]
             self.rows = rows = rows.take(~arrived)
@@ -175,7 +173,9 @@ class _Walk:
         return Summit(self.whole.image(z).detach(), self.moved, self.start_logits, self.gradients)
 
 
-def apgd(ball: Ball, objective: Objective, steps: int, rows: Generators, done: Done | None = None) -> Procedure[Summit]:
+def apgd(
+    ball: Ball, objective: Objective, steps: int, rows: Generators, done: Done | None = None, logits: bool = True
+) -> Procedure[Summit]:
     """Raise `objective` within `ball` by at most `steps` gradients a row, at least 1, step sizes set by the rows' own progress.
 
     A row leaves with the first point that is `done`, the start included; the others return their highest score. The L2
@@ -186,12 +186,13 @@ def apgd(ball: Ball, objective: Objective, steps: int, rows: Generators, done: D
     Args:
         ball: radii of their own for every row; `random_start` to begin at a random point.
         rows: one generator a row, for random starts.
+        logits: whether `done` reads logits.
     """
     walk = _Walk(replace(ball, exact=True), objective, steps, rows)
     for k in range(steps + 1):
         if k:
             walk.rows = _step(walk.rows, walk.ball, first=k == 1)
-        answer = yield walk.probe(k, logits=done is not None)
+        answer = yield walk.probe(k, logits=logits and done is not None)
         walk.see(answer, done)
         if k == 0:
             walk.start_logits = answer.logits
@@ -200,34 +201,3 @@ def apgd(ball: Ball, objective: Objective, steps: int, rows: Generators, done: D
             break
         walk.decide(k)
     return walk.summit()
-
-
-Attempt = Callable[[int, Tensor], Procedure[Summit]]  # (number of the attempt, row numbers (A,)) -> an ascent of those rows
-
-
-def restarts(attempt: Attempt, x: Tensor, objective: Objective, done: Done, count: int) -> Procedure[Summit]:
-    """Up to `count` attempts on images x (B, C, H, W), at least 1, each on the rows that none before it has brought home.
-
-    A row returns the result of its first attempt that is `done`, else that with the highest `objective`, which is predicted
-    anew on the images that the attempts return. An attempt numbers its rows from 0: `ball.take`, `objective.take` and a
-    `done` that looks its rows up hold the translation. For random starts that do not depend on company, let it draw on from
-    one generator a row.
-    """
-    images, best = x.clone(), torch.full_like(x[:, 0, 0, 0], -torch.inf)
-    moved = torch.zeros_like(best, dtype=torch.bool)
-    todo, gradients, start_logits = torch.arange(len(x), device=x.device), 0, None
-    for number in range(count):
-        summit = yield from attempt(number, todo)
-        gradients += summit.gradients
-        start_logits = summit.start_logits if number == 0 else start_logits
-        moved[todo] |= summit.moved
-        answer = yield Probe(summit.images, objective.take(todo), gradient=False, logits=True)
-        assert answer.score is not None
-        assert answer.logits is not None
-        arrived = done(answer.logits, todo)
-        better = arrived | (answer.score > best[todo])
-        images[todo[better]], best[todo[better]] = summit.images[better], answer.score[better].to(best)
-        todo = todo[~arrived]
-        if not len(todo):
-            break
-    return Summit(images, moved, start_logits, gradients)

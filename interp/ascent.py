@@ -95,7 +95,7 @@ class Space(Protocol):
         """The feasible point nearest to z."""
 
 
-Done = Callable[[Tensor, Tensor], Tensor]  # (logits (A, classes), row numbers (A,)) -> (A,) bool
+Done = Callable[[Answer, Tensor], Tensor]  # (answer to the rows' probe, row numbers (A,)) -> (A,) bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +103,9 @@ class Ascent:
     """What to climb, and how.
 
     Args:
-        done: tells which rows have arrived, from their logits; None: none ever has.
+        limits: (B,) the rows' own numbers of steps, where they are fewer than `steps`.
+        done: tells which rows have arrived, from the answer for them; None: none ever has.
+        logits: whether `done` reads logits.
         leave: rows that are done are not probed any more.
         keep_best: return each row's first iterate that is done, else the one with the highest score; otherwise the last.
         redirect: rows without any gradient ask once more, through redirected rectifiers.
@@ -114,7 +116,9 @@ class Ascent:
     step: Step
     steps: int
     transform: Transform = identity
+    limits: Tensor | None = None
     done: Done | None = None
+    logits: bool = True
     leave: bool = False
     keep_best: bool = False
     redirect: bool = False
@@ -126,8 +130,9 @@ class Summit:
 
     images: Tensor  # (B, C, H, W)
     moved: Tensor  # (B,) bool: some gradient was not zero
-    start_logits: Tensor | None  # (B, classes) of the starting point, where `done` was given and steps > 0
+    start_logits: Tensor | None  # (B, classes) of the starting point, where `done` reads logits and steps > 0
     gradients: int  # image-gradients asked for
+    queries: int = 0  # images asked about without a gradient by a search that uses none
 
 
 class _Climb:
@@ -149,6 +154,10 @@ class _Climb:
     def whole(self) -> bool:
         return len(self.climbing) == len(self.z)
 
+    @property
+    def wants_logits(self) -> bool:
+        return self.problem.done is not None and self.problem.logits
+
     def preview(self) -> Tensor:
         return self.problem.space.image(self.z).detach()
 
@@ -165,8 +174,7 @@ class _Climb:
         self.view = problem.transform(images, rows)
         self.gradients += len(self.climbing)
         progress = Progress(step, problem.steps, self.preview)
-        wants_logits = problem.done is not None
-        return Probe(self.view.detach(), self.objective(), logits=wants_logits, progress=progress)
+        return Probe(self.view.detach(), self.objective(), logits=self.wants_logits, progress=progress)
 
     def look(self, step: int) -> Procedure[Answer]:
         """`look_around`; a probe of its own asks for the rows that no gradient comes back for, if they may be redirected."""
@@ -186,30 +194,37 @@ class _Climb:
         (slope,) = autograd.grad(self.view, self.point, answer.grad.to(self.view))  # from pixels to z, zero for rows that left
         if self.start_logits is None:
             self.start_logits = answer.logits
-        done = self.see(answer)
+        done = self.see(answer, self.climbing)
         if self.problem.leave and done.any():
             self.climbing = self.climbing[~done]
         stepped = self.problem.space.project(self.z + self.move(slope))
         self.z = stepped if self.whole else self.z.index_copy(0, self.climbing, stepped[self.climbing])
         self.moved |= slope.flatten(1).any(1)
 
-    def look_back(self) -> Probe:
-        """Ask how good the last iterate is."""
-        return Probe(self.preview()[self.climbing], self.objective(), gradient=False, logits=self.problem.done is not None)
+    def look_back(self, rows: Tensor) -> Procedure[None]:
+        """See how good the last iterates of some rows are, if that matters."""
+        if self.problem.keep_best and len(rows):
+            self.see((yield Probe(self.preview()[rows], self.problem.objective.take(rows), gradient=False, logits=self.wants_logits)), rows)
 
-    def see(self, answer: Answer) -> Tensor:
-        """Keep the best of what was seen; returns which of the rows that climb are done, (A,) bool."""
+    def see(self, answer: Answer, rows: Tensor) -> Tensor:
+        """Keep the best of what was seen of some rows; returns which of them are done, (A,) bool."""
         assert answer.score is not None
-        rows, done = self.climbing, torch.zeros_like(self.moved[: len(self.climbing)])
+        done = torch.zeros_like(self.moved[: len(rows)])
         if self.problem.done is not None:
-            assert answer.logits is not None
-            done = self.problem.done(answer.logits, rows)
+            done = self.problem.done(answer, rows)
         if self.problem.keep_best:
             better = ~self.arrived[rows] & (done | (answer.score > self.best_score[rows]))
             self.best_z[rows[better]] = self.z[rows[better]]
             self.best_score[rows[better]] = answer.score[better].to(self.best_score)
             self.arrived[rows] |= done
         return done
+
+    def halt(self, step: int) -> Procedure[None]:
+        """Let the rows go that have no steps left."""
+        if self.problem.limits is not None:
+            spent = self.problem.limits[self.climbing] < step
+            yield from self.look_back(self.climbing[spent])
+            self.climbing = self.climbing[~spent]
 
     def summit(self) -> Summit:
         z = self.best_z if self.problem.keep_best else self.z
@@ -220,8 +235,9 @@ def ascend(problem: Ascent, rows: Generators) -> Procedure[Summit]:
     """Climb for at most `problem.steps` gradient steps; one generator a row supplies all randomness."""
     climb = _Climb(problem, rows)
     for step in range(1, problem.steps + 1):
-        if len(climb.climbing):
-            climb.go((yield from climb.look(step)))
-    if problem.keep_best and len(climb.climbing):
-        climb.see((yield climb.look_back()))
+        yield from climb.halt(step)
+        if not len(climb.climbing):
+            break
+        climb.go((yield from climb.look(step)))
+    yield from climb.look_back(climb.climbing)
     return climb.summit()

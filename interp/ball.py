@@ -1,7 +1,7 @@
 """The threat models: the images within epsilon of x in a norm, and within [0, 1]."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ class Ball:
         exact: project onto ball and box together. For L2 the default is what other libraries do and published figures
             come from, the ball first and the box after it, which also ends inside both, but short of the nearest point:
             where the box binds it gives away length that the ball allows. For Linf both are the same, L1 is always exact.
+        rows: (B,) which rows of a larger batch these are, for settings of the rows' own; None: the whole batch in order.
     """
 
     x: Tensor
@@ -34,6 +35,25 @@ class Ball:
     random_start: bool = False
     eight_bit: bool = False
     exact: bool = False
+    rows: Tensor | None = None
+
+    @property
+    def fixed(self) -> Tensor:
+        """(B, 1, 1, 1) bool: the ball holds no image but x. Of 8-bit images a ball under one level does not."""
+        return self._budget < 1 if self.eight_bit else self.eps == 0
+
+    @property
+    def _budget(self) -> Tensor:
+        """Epsilon in levels; the float32 of k/255 may fall short of k."""
+        return self.eps * LEVELS + 1e-4
+
+    def own(self, values: Tensor) -> Tensor:
+        """The entries (B,) of these rows in a setting (larger batch,)."""
+        return values.to(self.x.device) if self.rows is None else values.to(self.x.device)[self.rows]
+
+    def of_row(self, value: float | Tensor) -> float | Tensor:
+        """A setting for these rows: itself if it holds for all, else `own` as (B, 1, 1, 1)."""
+        return self.own(value).view(-1, 1, 1, 1) if isinstance(value, Tensor) else value
 
     def start(self, rows: Generators) -> Tensor:
         """x itself, or a random point: uniform in the box for Linf (Madry et al. 2018), uniform in the ball for L2 and L1."""
@@ -82,7 +102,8 @@ class Ball:
 
     def take(self, index: Tensor) -> "Ball":
         """The same ball for a choice of rows."""
-        return Ball(self.x[index], self.eps[index], self.p, self.random_start, self.eight_bit, self.exact)
+        rows = torch.arange(len(self.x), device=self.x.device)[index] if self.rows is None else self.rows[index]
+        return replace(self, x=self.x[index], eps=self.eps[index], rows=rows)
 
     def round(self, z: Tensor) -> Tensor:
         """The images of 8-bit levels (multiples of 1/255) nearest to z that lie in the ball; x must be such an image itself.
@@ -92,7 +113,7 @@ class Ball:
         """
         centre = (self.x * LEVELS).round()
         wanted = z * LEVELS - centre
-        budget = self.eps * LEVELS + 1e-4  # the float32 of k/255 may fall short of k levels
+        budget = self._budget
         if self.p == math.inf:
             levels = torch.minimum(torch.maximum(wanted.round(), -budget.floor()), budget.floor())
         else:

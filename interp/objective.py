@@ -97,6 +97,15 @@ def margin(labels: Tensor) -> Objective:
     return Objective((LOGITS,), _margin, (labels,))
 
 
+def _target_margin(activations: Mapping[str, Tensor], targets: Tensor) -> Tensor:
+    return -_margin(activations, targets)
+
+
+def target_margin(targets: Tensor) -> Objective:
+    """The target's logit minus the largest other, per row; above 0 means taken for the target. `targets` (B,) int64."""
+    return Objective((LOGITS,), _target_margin, (targets,))
+
+
 def _at(logits: Tensor, classes: Tensor) -> Tensor:
     return logits.gather(1, classes[:, None]).squeeze(1)
 

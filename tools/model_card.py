@@ -20,12 +20,13 @@ from torch import Tensor
 from interp.architectures import CifarTwin, LeNet5
 from interp.ascent import solve
 from interp.attack import attack, pgd
+from interp.goal import MARGIN
 from interp.network import Network
-from interp.objective import margin
 from tools.train_embedded import CIFAR_MEAN, CIFAR_STD, WEIGHTS, cifar, digits
 
 BATCH = 500
 PGD40 = pgd(8 / 255, step=2 / 255, steps=40)
+PGD40_MARGIN = pgd(8 / 255, step=2 / 255, steps=40, loss=MARGIN)
 PGD80 = pgd(8 / 255, step=2 / 255, steps=80)
 
 ABOUT: dict[str, dict[str, str]] = {
@@ -82,7 +83,7 @@ def measure(name: str, weights: Path, workers: int) -> dict[str, float]:
     figures = {"images": len(images), "clean_accuracy": right / len(images)}
     if name != "digits-lenet5":
         figures["pgd40_accuracy"] = robust_accuracy(network, images, labels, workers, method=PGD40)
-        figures["pgd40_margin_loss_accuracy"] = robust_accuracy(network, images, labels, workers, method=PGD40, loss=margin)
+        figures["pgd40_margin_loss_accuracy"] = robust_accuracy(network, images, labels, workers, method=PGD40_MARGIN)
         figures["pgd80_accuracy"] = robust_accuracy(network, images, labels, workers, method=PGD80)
     return figures
 

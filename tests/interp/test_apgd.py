@@ -18,6 +18,7 @@ from interp.apgd import apgd, checkpoints
 from interp.architectures import LeNet5
 from interp.ascent import Answer, Ascent, Done, Oracle, Summit, ascend, solve
 from interp.ball import Ball
+from interp.goal import Untargeted
 from interp.network import Network
 from interp.objective import Objective, cross_entropy
 from interp.seeds import generators
@@ -40,7 +41,7 @@ def climb(network: Oracle, b: Ball, loss: Objective, steps: int, done: Done | No
 
 
 def missed(labels: Tensor) -> Done:
-    return lambda logits, rows: logits.argmax(1) != labels[rows]
+    return lambda answer, rows: Untargeted(labels[rows]).reached(answer)
 
 
 # The schedule
@@ -268,13 +269,13 @@ def test_apgd_is_never_weaker_than_pgd_of_the_same_budget(p: float, epsilons: tu
     everything, fooled = torch.arange(64), []
     for eps in epsilons:
         by_apgd = climb(network, ball(x, eps, p), cross_entropy(labels), 20, missed(labels))
-        stronger = missed(labels)(network.logits(by_apgd.images), everything)
+        stronger = missed(labels)(Answer(logits=network.logits(by_apgd.images)), everything)
         for size in (2.5 / 20, 0.1, 0.25):
             problem = Ascent(
                 ball(x, eps, p), cross_entropy(labels), steepest(size * eps, p), 20, done=missed(labels), leave=True, keep_best=True
             )
             by_pgd = solve(ascend(problem, generators(0, 0, 64)), network)
-            weaker = missed(labels)(network.logits(by_pgd.images), everything)
+            weaker = missed(labels)(Answer(logits=network.logits(by_pgd.images)), everything)
             assert stronger.sum() >= weaker.sum()
         fooled.append(stronger.float().mean().item())
     assert fooled[0] < fooled[1] < fooled[2]

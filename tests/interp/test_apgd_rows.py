@@ -1,4 +1,4 @@
-"""What becomes of each row of APGD: no company matters, the best is kept, the ball is never left; and restarts."""
+"""What becomes of each row of APGD: no company matters, the best is kept, the ball is never left."""
 
 import math
 
@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from interp.apgd import Attempt, apgd, restarts
-from interp.ascent import Answer, Done, Oracle, Probe, Procedure, Summit, solve
+from interp.apgd import apgd
+from interp.ascent import Answer, Done, Oracle, Summit, solve
 from interp.ball import Ball, norm
+from interp.goal import Untargeted
 from interp.objective import Objective, cross_entropy, dlr, dlr_targeted, target_likelihood
-from interp.seeds import Generators, generators
+from interp.seeds import generators
 from tests.interp.toys import Counting, images, linear, tricky
 
 norms = pytest.mark.parametrize("p", [math.inf, 2.0, 1.0])
@@ -27,7 +28,7 @@ def climb(network: Oracle, b: Ball, loss: Objective, steps: int, done: Done | No
 
 
 def missed(labels: Tensor) -> Done:
-    return lambda logits, rows: logits.argmax(1) != labels[rows]
+    return lambda answer, rows: Untargeted(labels[rows]).reached(answer)
 
 
 @norms
@@ -147,74 +148,3 @@ def test_progress_and_preview_follow_the_walk() -> None:
     assert last is not None
     assert last.steps == 9
     assert last.preview().shape == x.shape
-
-
-# Restarts
-
-
-def attempts(b: Ball, loss: Objective, steps: int, done: Done, rows: Generators) -> Attempt:
-    def attempt(number: int, todo: Tensor) -> Procedure[Summit]:
-        chosen = [rows[i] for i in todo.tolist()]
-        return apgd(b.take(todo), loss.take(todo), steps, chosen, lambda logits, of: done(logits, todo[of]))
-
-    return attempt
-
-
-@norms
-def test_restarts_go_on_with_the_survivors_only(p: float) -> None:
-    network, x = tricky(), images(16)
-    labels = network.logits(x).argmax(1)
-    b, loss = ball(x, 0.4 * EPSILON[p], p, random_start=True), cross_entropy(labels)
-    verdicts, gradients = [], []
-    for count in (1, 2, 4):
-        counting = Counting(network)
-        found = solve(restarts(attempts(b, loss, 4, missed(labels), generators(3, 0, 16)), x, loss, missed(labels), count), counting)
-        assert found.gradients == sum(counting.gradients)
-        verdicts.append(missed(labels)(network.logits(found.images), torch.arange(16)))
-        gradients.append(found.gradients)
-        assert (norm(found.images - x, p).flatten() <= 0.4 * EPSILON[p] * (1 + 1e-9)).all()
-    assert 0 < verdicts[0].sum() < 16
-    assert (verdicts[0] <= verdicts[1]).all()
-    assert (verdicts[1] <= verdicts[2]).all()
-    assert gradients[1] - gradients[0] <= 4 * int((~verdicts[0]).sum())
-    for row in (0, 7, 15):  # and company does not matter
-        one = torch.tensor([row])
-        rows = generators(3, row, 1)
-        label = labels[one]
-        mine = attempts(b.take(one), cross_entropy(label), 4, missed(label), rows)
-        single = solve(restarts(mine, x[one], cross_entropy(label), missed(label), 4), network)
-        torch.testing.assert_close(single.images[0], found.images[row], rtol=0, atol=1e-10)
-
-
-class Sevens:
-    """A network whose logits are the first two pixels of an image."""
-
-    def answer(self, probes: list[Probe]) -> list[Answer]:
-        (probe,) = probes
-        logits = probe.images.flatten(1)[:, :2]
-        assert probe.objective is not None
-        return [Answer(probe.objective({"logits": logits}), None, logits)]
-
-
-def test_any_procedure_may_be_restarted() -> None:
-    x = torch.zeros(4, 1, 1, 2, dtype=torch.float64)
-    x[..., 0] = 1.0  # the label's logit
-    others = torch.tensor([[0.1, 0.2, 0.3, 2.0], [0.5, 3.0, 0.1, 9.9], [4.0, 9.9, 0.2, 9.9]], dtype=torch.float64)  # by attempt
-    asked: list[list[int]] = []
-
-    def attempt(number: int, todo: Tensor) -> Procedure[Summit]:
-        asked.append(todo.tolist())
-        images = x[todo].clone()
-        images[:, 0, 0, 1] = others[number, todo]
-        return Summit(images, todo == number, torch.full((len(todo), 2), float(number)), len(todo))
-        yield
-
-    score = Objective(("logits",), lambda seen: -seen["logits"][:, 1])  # the least for what fools
-    labels = torch.zeros(4, dtype=torch.long)
-    found = solve(restarts(attempt, x, score, missed(labels), 3), Sevens())
-    assert asked == [[0, 1, 2, 3], [0, 1, 2], [0, 2]]
-    assert found.images[:, 0, 0, 1].tolist() == [4.0, 3.0, 0.1, 2.0]  # fooled last, fooled second, never (highest), at once
-    assert found.gradients == 9
-    assert found.moved.tolist() == [True, True, True, False]
-    assert found.start_logits is not None
-    assert found.start_logits.tolist() == [[0.0, 0.0]] * 4

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from interp.ascent import Ascent, Probe, ascend, solve
+from interp.ascent import Answer, Ascent, Probe, ascend, solve
 from interp.ball import Ball
 from interp.objective import cross_entropy
 from interp.seeds import generators
@@ -34,7 +34,7 @@ def test_rows_that_leave_take_nothing_from_the_others(keep_best: bool) -> None:
     leaving = [3, 20, 1, 20, 6, 20, 2, 20]
     seen = [0] * ROWS
 
-    def done(logits: Tensor, rows: Tensor) -> Tensor:
+    def done(_: Answer, rows: Tensor) -> Tensor:
         for row in rows.tolist():
             seen[row] += 1
         return torch.tensor([seen[row] >= leaving[row] for row in rows.tolist()])
@@ -61,7 +61,9 @@ def test_a_row_is_probed_as_if_it_were_alone() -> None:
 def test_the_start_logits_are_those_of_the_start() -> None:
     network, x = tricky(), images(3)
     ball = Ball(x, x.new_full((3, 1, 1, 1), 0.05))
-    problem = Ascent(ball, cross_entropy(torch.tensor([0, 1, 2])), sign(0.01), 3, done=lambda logits, rows: logits[:, 0] > torch.inf)
+    problem = Ascent(
+        ball, cross_entropy(torch.tensor([0, 1, 2])), sign(0.01), 3, done=lambda _, rows: torch.zeros_like(rows, dtype=torch.bool)
+    )
     summit = solve(ascend(problem, generators(0, 0, 3)), network)
     assert summit.start_logits is not None
     torch.testing.assert_close(summit.start_logits, network.logits(x), rtol=0, atol=1e-12)

@@ -13,8 +13,8 @@ from torch import Tensor
 from interp.architectures import CifarResNet
 from interp.ascent import solve
 from interp.attack import Attacked, Method, attack, fgsm, pgd
+from interp.goal import MARGIN
 from interp.network import Network
-from interp.objective import margin
 from tests.interp.toys import Wired, cifar, images, linear, plain, raw, trained_resnet, tricky
 
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -113,7 +113,7 @@ def test_another_loss_may_be_raised() -> None:
     expected = []
     for row in range(3):
         expected.append(own_l2(loss, x[row : row + 1], 0.3, 0.1, 5))
-    ours = run(network, x, labels, steady(0.3, 2, step=0.1, steps=5), loss=margin)
+    ours = run(network, x, labels, steady(0.3, 2, step=0.1, steps=5, loss=MARGIN))
     torch.testing.assert_close(ours.images, torch.cat(expected), rtol=0, atol=1e-9)
 
 
@@ -150,7 +150,7 @@ def test_the_gain_on_a_linear_network_is_the_best_possible(p: float, q: float, t
         found = run(network, x, torch.zeros(5, dtype=torch.long), method, **options)
         gained = (found.images - x).flatten(1) @ w
         assert (gained <= best * (1 + 1e-9)).all()
-        nearly = 0.95 if p == 2 and method.random_start else 1 - 1e-9  # only there the way to the best point has no end
+        nearly = 0.95 if p == 2 and not method.starts_at_x else 1 - 1e-9  # only there the way to the best point has no end
         assert (gained >= best * nearly).all()
         torch.testing.assert_close(found.norm, torch.full((5,), 0.02, dtype=torch.float64), rtol=1e-9, atol=0)
 

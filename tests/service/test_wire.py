@@ -85,10 +85,11 @@ def test_attacks_out_of_range_are_refused(request_: robustness_pb2.AttackRequest
 
 def test_attacks_get_the_defaults_that_the_contract_states() -> None:
     found = wire_attack.method(robustness_pb2.AttackRequest(pgd=robustness_pb2.Pgd(epsilon=0.25)), MODEL)
-    assert (found.steps, found.step, found.p) == (40, 2.5 * 0.25 / 40, math.inf)
-    assert found.random_start
-    assert found.keep_best
-    assert found.stop_when_fooled
+    assert (found.epsilon, found.p) == (0.25, math.inf)
+    assert (found.settings["steps"], found.settings["step"]) == (40, 2.5 * 0.25 / 40)
+    assert found.settings["random_start"]
+    assert found.settings["keep_best"]
+    assert found.settings["stop_when_fooled"]
 
 
 def test_labels_are_classes_one_an_image() -> None:

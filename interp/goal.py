@@ -1,0 +1,147 @@
+"""What an attack wants of every image: a wrong class, a given class, or one unit silenced or driven."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from interp.ascent import Answer
+from interp.objective import Objective, cross_entropy, dlr, dlr_targeted, margin, target_likelihood, target_margin
+from interp.seeds import Generators
+
+
+class Loss(NamedTuple):
+    """What an attack raises to leave the labels (B,), and what to lead from labels to targets (B,)."""
+
+    name: str
+    untargeted: Callable[[Tensor], Objective]
+    targeted: Callable[[Tensor, Tensor], Objective]
+
+
+CROSS_ENTROPY = Loss("cross-entropy", cross_entropy, lambda _, targets: target_likelihood(targets))
+MARGIN = Loss("margin", margin, lambda _, targets: target_margin(targets))
+DLR = Loss("dlr", dlr, dlr_targeted)
+
+
+class Goal(Protocol):
+    """What is wanted of the rows of a batch.
+
+    Attributes:
+        logits: whether `reached` reads the answer's logits; otherwise the score of `objective`.
+    """
+
+    @property
+    def logits(self) -> bool: ...
+
+    def objective(self, loss: Loss) -> Objective:
+        """What a search raises to get there."""
+
+    def reached(self, answer: Answer) -> Tensor:
+        """Which rows are there, (B,) bool, by an answer to a probe of exactly these rows."""
+
+    def take(self, index: Tensor) -> "Goal":
+        """The same for a choice of rows."""
+
+
+def _prediction(answer: Answer) -> Tensor:
+    assert answer.logits is not None
+    return answer.logits.argmax(1)
+
+
+@dataclass(frozen=True, eq=False)
+class Untargeted:
+    """Any class but the label, (B,) int64."""
+
+    labels: Tensor
+    logits: bool = True
+
+    def objective(self, loss: Loss) -> Objective:
+        """The loss of the labels."""
+        return loss.untargeted(self.labels)
+
+    def reached(self, answer: Answer) -> Tensor:
+        """Which rows are taken for something else."""
+        return _prediction(answer) != self.labels
+
+    def take(self, index: Tensor) -> "Untargeted":
+        """The same for a choice of rows."""
+        return Untargeted(self.labels[index])
+
+
+@dataclass(frozen=True, eq=False)
+class Targeted:
+    """The target in place of the label, both (B,) int64."""
+
+    labels: Tensor
+    targets: Tensor
+    logits: bool = True
+
+    def objective(self, loss: Loss) -> Objective:
+        """The way from label to target."""
+        return loss.targeted(self.labels, self.targets)
+
+    def reached(self, answer: Answer) -> Tensor:
+        """Which rows are taken for their target."""
+        return _prediction(answer) == self.targets
+
+    def take(self, index: Tensor) -> "Targeted":
+        """The same for a choice of rows."""
+        return Targeted(self.labels[index], self.targets[index])
+
+
+@dataclass(frozen=True, eq=False)
+class UnitGoal:
+    """An activation past a level: `push` is 1 to drive a unit above it, -1 to bring it down to it.
+
+    Attributes:
+        activation: the unit's activation on every row, see `interp.objective.activation`.
+        level: (B,) in the activation's own units.
+    """
+
+    activation: Objective
+    push: float
+    level: Tensor
+    logits: bool = False
+
+    def objective(self, loss: Loss) -> Objective:
+        """The activation, up or down; the loss is one of logits and is not asked."""
+        return self.activation * self.push
+
+    def reached(self, answer: Answer) -> Tensor:
+        """Driven: above the level. Silenced: at or below it."""
+        assert answer.score is not None
+        activation = answer.score * self.push
+        return activation > self.level if self.push > 0 else activation <= self.level
+
+    def take(self, index: Tensor) -> "UnitGoal":
+        """The same for a choice of rows."""
+        return UnitGoal(self.activation.take(index), self.push, self.level[index])
+
+
+def silence(activation: Objective, clean: Tensor, level: float | None = None) -> UnitGoal:
+    """Bring activations down to a level: by default to a tenth of what they are on the clean images, (B,).
+
+    (Of one that is negative already: below it by nine tenths of its size.)
+    """
+    return UnitGoal(activation, -1.0, clean - 0.9 * clean.abs() if level is None else torch.full_like(clean, level))
+
+
+def drive(activation: Objective, clean: Tensor, level: float | None = None) -> UnitGoal:
+    """Bring activations above a level: by default above twice what they are on the clean images, (B,)."""
+    return UnitGoal(activation, 1.0, clean + clean.abs() if level is None else torch.full_like(clean, level))
+
+
+Choice = Callable[[Tensor, Tensor, Generators], Tensor]  # (clean logits (B, classes), labels (B,), generators) -> targets (B,)
+
+
+def least_likely(logits: Tensor, labels: Tensor, rows: Generators) -> Tensor:
+    """The class of the lowest logit, other than the label (Kurakin et al. 2017, "Adversarial machine learning at scale", section 3)."""
+    return logits.scatter(1, labels[:, None], torch.inf).argmin(1)
+
+
+def random_class(logits: Tensor, labels: Tensor, rows: Generators) -> Tensor:
+    """One of the other classes, each as probable as the next."""
+    ahead = torch.tensor([int(g.integers(1, logits.shape[1])) for g in rows], device=labels.device)
+    return (labels + ahead) % logits.shape[1]
