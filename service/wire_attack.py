@@ -10,9 +10,9 @@ from interp.attack import Attacked, Method, fgsm, pgd
 from service import wire
 from service.errors import InvalidField
 from service.zoo import HostedModel
-from striate.v1 import robustness_pb2
+from striate.v1 import attack_pb2
 
-_NORMS: dict[int, float] = {robustness_pb2.NORM_UNSPECIFIED: math.inf, robustness_pb2.NORM_LINF: math.inf, robustness_pb2.NORM_L2: 2.0}
+_NORMS: dict[int, float] = {attack_pb2.NORM_UNSPECIFIED: math.inf, attack_pb2.NORM_LINF: math.inf, attack_pb2.NORM_L2: 2.0}
 
 
 def classes(values: Sequence[int], field: str, count: int, model: HostedModel) -> Tensor | None:
@@ -26,20 +26,20 @@ def classes(values: Sequence[int], field: str, count: int, model: HostedModel) -
     return torch.tensor(values, dtype=torch.long)
 
 
-def method(request: robustness_pb2.AttackRequest, model: HostedModel) -> Method:
+def method(request: attack_pb2.AttackRequest, model: HostedModel) -> Method:
     """The attack that a request describes, with every default filled in."""
     match request.WhichOneof("method"):
         case "fgsm":
             fast = request.fgsm
             epsilon, p = _ball("fgsm", fast, model)
-            return fgsm(epsilon, p, keep_best=fast.keep == robustness_pb2.KEEP_BEST)
+            return fgsm(epsilon, p, keep_best=fast.keep == attack_pb2.KEEP_BEST)
         case "pgd":
             return _pgd(request.pgd, model)
         case _:
             raise InvalidField("method", "is required: fgsm or pgd")
 
 
-def _pgd(message: robustness_pb2.Pgd, model: HostedModel) -> Method:
+def _pgd(message: attack_pb2.Pgd, model: HostedModel) -> Method:
     epsilon, p = _ball("pgd", message, model)
     steps = wire.within("pgd.steps", message.steps, 1, 10_000, default=40)
     step = wire.within("pgd.step", message.step, 0.0, math.sqrt(math.prod(model.network.shape))) if message.HasField("step") else None
@@ -49,12 +49,12 @@ def _pgd(message: robustness_pb2.Pgd, model: HostedModel) -> Method:
         step,
         steps,
         random_start=message.random_start if message.HasField("random_start") else True,
-        keep_best=message.keep != robustness_pb2.KEEP_LAST,
+        keep_best=message.keep != attack_pb2.KEEP_LAST,
         stop_when_fooled=message.stop_when_fooled if message.HasField("stop_when_fooled") else True,
     )
 
 
-def _ball(field: str, message: robustness_pb2.Fgsm | robustness_pb2.Pgd, model: HostedModel) -> tuple[float, float]:
+def _ball(field: str, message: attack_pb2.Fgsm | attack_pb2.Pgd, model: HostedModel) -> tuple[float, float]:
     if message.norm not in _NORMS:
         raise InvalidField(f"{field}.norm", "must be NORM_LINF or NORM_L2")
     if not message.HasField("epsilon"):
@@ -64,7 +64,7 @@ def _ball(field: str, message: robustness_pb2.Fgsm | robustness_pb2.Pgd, model: 
     return wire.within(f"{field}.epsilon", message.epsilon, 0.0, largest), p
 
 
-def attack_rows(found: Attacked) -> list[robustness_pb2.AttackRow]:
+def attack_rows(found: Attacked) -> list[attack_pb2.AttackRow]:
     """The verdicts, one message an image."""
     columns = zip(
         found.label.tolist(),
@@ -75,7 +75,7 @@ def attack_rows(found: Attacked) -> list[robustness_pb2.AttackRow]:
         strict=True,
     )
     rows = [
-        robustness_pb2.AttackRow(label=label, clean_prediction=clean, prediction=prediction, succeeded=succeeded, norm=norm)
+        attack_pb2.AttackRow(label=label, clean_prediction=clean, prediction=prediction, succeeded=succeeded, norm=norm)
         for label, clean, prediction, succeeded, norm in columns
     ]
     if found.control is not None:

@@ -12,7 +12,7 @@ from striate import pictures
 from striate.attacks import Attack
 from striate.info import Provenance
 from striate.results import read_float32
-from striate.v1 import robustness_pb2 as pb
+from striate.v1 import attack_pb2 as pb
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from striate.errors import invalid
-from striate.v1 import robustness_pb2 as pb
+from striate.v1 import attack_pb2 as pb
 
 NormName = Literal["linf", "l2"]
 KeepName = Literal["last", "best"]

@@ -17,7 +17,7 @@ from striate.info import Layer, ModelInfo
 from striate.labels import Labels, as_indices
 from striate.parts import check_count, send
 from striate.results import Classifications, Filters, Prediction, Progress, Visualization, Visualizations
-from striate.v1 import interpret_pb2, interpret_pb2_grpc, model_pb2, robustness_pb2, robustness_pb2_grpc, types_pb2
+from striate.v1 import attack_pb2, interpret_pb2, interpret_pb2_grpc, model_pb2, robustness_pb2_grpc, types_pb2
 
 if TYPE_CHECKING:
     from striate.images import Images
@@ -30,7 +30,7 @@ _PRIORITIES: dict[str | None, types_pb2.Priority.ValueType] = {
     "batch": types_pb2.PRIORITY_BATCH,
 }
 _SCALES = {"filter": interpret_pb2.FILTER_SCALE_PER_FILTER, "global": interpret_pb2.FILTER_SCALE_GLOBAL}
-_FORMATS = {"float32": robustness_pb2.IMAGE_FORMAT_FLOAT32, "png": robustness_pb2.IMAGE_FORMAT_PNG}
+_FORMATS = {"float32": attack_pb2.IMAGE_FORMAT_FLOAT32, "png": attack_pb2.IMAGE_FORMAT_PNG}
 _PGD = PGD()
 _PREDICTION_BYTES = 16  # of one prediction on the wire beside its label
 
@@ -204,7 +204,7 @@ class Model:
         batch = as_batch(images)
         all_labels = as_indices(labels, len(batch), self.classes, "labels")
         all_targets = as_indices(targets, len(batch), self.classes, "targets")
-        settings = robustness_pb2.AttackRequest(
+        settings = attack_pb2.AttackRequest(
             model=self.name,
             seed=seed,
             format=choice("format", format, _FORMATS),
@@ -214,8 +214,8 @@ class Model:
         )
         set_method(settings, attack)
 
-        def request(rows: range) -> robustness_pb2.AttackRequest:
-            part = robustness_pb2.AttackRequest(
+        def request(rows: range) -> attack_pb2.AttackRequest:
+            part = attack_pb2.AttackRequest(
                 images=batch.part(rows),
                 labels=all_labels[rows.start : rows.stop],
                 targets=all_targets[rows.start : rows.stop],

@@ -13,7 +13,7 @@ from service.errors import InvalidField
 from service.handlers.base import LIGHT, House
 from service.images import png
 from service.manners import Context
-from striate.v1 import robustness_pb2, robustness_pb2_grpc
+from striate.v1 import attack_pb2, robustness_pb2_grpc
 
 
 class RobustnessHandlers(robustness_pb2_grpc.RobustnessServiceServicer):
@@ -22,9 +22,9 @@ class RobustnessHandlers(robustness_pb2_grpc.RobustnessServiceServicer):
     def __init__(self, house: House) -> None:
         self._house = house
 
-    async def Attack(self, request: robustness_pb2.AttackRequest, context: Context) -> robustness_pb2.AttackResponse:
+    async def Attack(self, request: attack_pb2.AttackRequest, context: Context) -> attack_pb2.AttackResponse:
         """One procedure for the whole batch; rows that are fooled leave it."""
-        as_png = request.format == robustness_pb2.IMAGE_FORMAT_PNG
+        as_png = request.format == attack_pb2.IMAGE_FORMAT_PNG
         with self._house.model(request.model) as model:
             method = wire_attack.method(request, model)
             most = max(1, wire.MOST_BYTES // wire.image_bytes(1, model))
@@ -47,7 +47,7 @@ class RobustnessHandlers(robustness_pb2_grpc.RobustnessServiceServicer):
             )
             priority = wire.priority(request.priority)
             found = await self._house.solve(context, model, procedure, x.nbytes * wire.STATE_COPIES, priority, request.deterministic)
-            response = robustness_pb2.AttackResponse(
+            response = attack_pb2.AttackResponse(
                 rows=wire_attack.attack_rows(found), provenance=wire.provenance(model), gradients=found.gradients
             )
             if not as_png and found.images.nbytes < LIGHT:
@@ -66,7 +66,7 @@ def _attack(
     return found.cpu()
 
 
-def _add_images(response: robustness_pb2.AttackResponse, found: Attacked, as_png: bool) -> None:
+def _add_images(response: attack_pb2.AttackResponse, found: Attacked, as_png: bool) -> None:
     images = found.images.numpy()
     if as_png:
         response.pngs.extend(png(image) for image in np.rint(images * 255).astype(np.uint8))

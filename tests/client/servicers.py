@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from striate.v1 import (
+    attack_pb2,
     interpret_pb2,
     interpret_pb2_grpc,
     model_pb2,
     model_pb2_grpc,
-    robustness_pb2,
     robustness_pb2_grpc,
     types_pb2,
 )
@@ -174,7 +174,7 @@ class _Robustness(robustness_pb2_grpc.RobustnessServiceServicer):
     def __init__(self, fake: Fake) -> None:
         self.fake = fake
 
-    def Attack(self, request: robustness_pb2.AttackRequest, context: Any) -> robustness_pb2.AttackResponse:
+    def Attack(self, request: attack_pb2.AttackRequest, context: Any) -> attack_pb2.AttackResponse:
         images = rows_of(request.images)
         labels = list(request.labels) or [favourite(image) for image in images]
         rows, pixels = [], []
@@ -182,15 +182,15 @@ class _Robustness(robustness_pb2_grpc.RobustnessServiceServicer):
             row = request.first_row + place
             succeeded = row % 4 != 0
             prediction = (label + 1) % len(CLASSES) if succeeded else label
-            message = robustness_pb2.AttackRow(
+            message = attack_pb2.AttackRow(
                 label=label, clean_prediction=favourite(image), prediction=prediction, succeeded=succeeded, norm=row / 8
             )
             if request.noise_control:
                 message.noise_prediction, message.noise_succeeded, message.noise_norm = label, row % 8 == 7, 0.5
             rows.append(message)
             pixels.append(adversarial(request.seed, row))
-        response = robustness_pb2.AttackResponse(rows=rows, provenance=self.fake.provenance(request_id(context)), gradients=10 * len(rows))
-        if request.format == robustness_pb2.IMAGE_FORMAT_PNG:
+        response = attack_pb2.AttackResponse(rows=rows, provenance=self.fake.provenance(request_id(context)), gradients=10 * len(rows))
+        if request.format == attack_pb2.IMAGE_FORMAT_PNG:
             response.pngs.extend(map(_as_png, pixels))
         else:
             stacked = np.stack(pixels).astype("<f4")

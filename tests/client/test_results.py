@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import striate
-from striate.v1 import robustness_pb2
+from striate.v1 import attack_pb2
 from tests.client.fakes import CLASSES, DATASET_SIZE, DIGEST, SHAPE, Fake, adversarial, favourite, png
 
 IMAGES = np.random.default_rng(2).integers(0, 256, (10, 4, 5, 3), dtype=np.uint8)
@@ -76,7 +76,7 @@ def test_unset_settings_stay_unset(fake: Fake, net: striate.Model) -> None:
     assert {field.name for field, _ in visualize.ListFields()} == {"model", "objectives"}
     assert {field.name for field, _ in filters.ListFields()} <= {"model", "scale"}
     assert not attack.pgd.HasField("step")
-    assert attack.pgd.keep == robustness_pb2.KEEP_UNSPECIFIED
+    assert attack.pgd.keep == attack_pb2.KEEP_UNSPECIFIED
     assert (list(attack.labels), list(attack.targets)) == ([], [])
 
 
@@ -127,7 +127,7 @@ def test_attack(fake: Fake, net: striate.Model) -> None:
     result = net.attack(IMAGES, labels, attack, seed=9, noise_control=True, deterministic=True, priority="interactive")
     (request,) = fake.requests("Attack")
     assert request.WhichOneof("method") == "pgd"
-    assert (request.pgd.norm, request.pgd.steps, request.pgd.keep) == (robustness_pb2.NORM_L2, 7, robustness_pb2.KEEP_LAST)
+    assert (request.pgd.norm, request.pgd.steps, request.pgd.keep) == (attack_pb2.NORM_L2, 7, attack_pb2.KEEP_LAST)
     assert (request.pgd.epsilon, request.pgd.step) == (np.float32(0.1), np.float32(0.02))
     assert (request.pgd.HasField("random_start"), request.pgd.random_start, request.pgd.stop_when_fooled) == (True, False, False)
     assert (request.seed, request.noise_control, request.deterministic, request.priority) == (9, True, True, 1)
@@ -145,7 +145,7 @@ def test_attack(fake: Fake, net: striate.Model) -> None:
 def test_fgsm_and_no_noise(fake: Fake, net: striate.Model) -> None:
     result = net.attack(IMAGES, None, striate.FGSM(keep="best"))
     fgsm = fake.requests("Attack")[0].fgsm
-    assert (fgsm.epsilon, fgsm.norm, fgsm.keep) == (np.float32(8 / 255), robustness_pb2.NORM_LINF, robustness_pb2.KEEP_BEST)
+    assert (fgsm.epsilon, fgsm.norm, fgsm.keep) == (np.float32(8 / 255), attack_pb2.NORM_LINF, attack_pb2.KEEP_BEST)
     assert (result.noise_succeeded, result.noise_norms, result.noise_predictions, result.noise_robust_accuracy) == (None,) * 4
     assert result.pngs == ()
 

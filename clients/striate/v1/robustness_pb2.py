@@ -22,32 +22,18 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from striate.v1 import types_pb2 as striate_dot_v1_dot_types__pb2
+from google.longrunning import operations_pb2 as google_dot_longrunning_dot_operations__pb2
+from striate.v1 import attack_pb2 as striate_dot_v1_dot_attack__pb2
+from striate.v1 import audit_pb2 as striate_dot_v1_dot_audit__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bstriate/v1/robustness.proto\x12\nstriate.v1\x1a\x16striate/v1/types.proto\"h\n\x04\x46gsm\x12\x14\n\x07\x65psilon\x18\x01 \x01(\x02H\x00\x88\x01\x01\x12\x1e\n\x04norm\x18\x02 \x01(\x0e\x32\x10.striate.v1.Norm\x12\x1e\n\x04keep\x18\x03 \x01(\x0e\x32\x10.striate.v1.KeepB\n\n\x08_epsilon\"\xf2\x01\n\x03Pgd\x12\x14\n\x07\x65psilon\x18\x01 \x01(\x02H\x00\x88\x01\x01\x12\x1e\n\x04norm\x18\x02 \x01(\x0e\x32\x10.striate.v1.Norm\x12\x11\n\x04step\x18\x03 \x01(\x02H\x01\x88\x01\x01\x12\r\n\x05steps\x18\x04 \x01(\r\x12\x19\n\x0crandom_start\x18\x05 \x01(\x08H\x02\x88\x01\x01\x12\x1e\n\x04keep\x18\x06 \x01(\x0e\x32\x10.striate.v1.Keep\x12\x1d\n\x10stop_when_fooled\x18\x07 \x01(\x08H\x03\x88\x01\x01\x42\n\n\x08_epsilonB\x07\n\x05_stepB\x0f\n\r_random_startB\x13\n\x11_stop_when_fooled\"\xd3\x02\n\rAttackRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12&\n\x06images\x18\x02 \x01(\x0b\x32\x16.striate.v1.ImageBatch\x12\x0e\n\x06labels\x18\x03 \x03(\r\x12\x0f\n\x07targets\x18\x04 \x03(\r\x12 \n\x04\x66gsm\x18\x05 \x01(\x0b\x32\x10.striate.v1.FgsmH\x00\x12\x1e\n\x03pgd\x18\x06 \x01(\x0b\x32\x0f.striate.v1.PgdH\x00\x12\x0c\n\x04seed\x18\x07 \x01(\x04\x12\x11\n\tfirst_row\x18\x08 \x01(\x04\x12\'\n\x06\x66ormat\x18\t \x01(\x0e\x32\x17.striate.v1.ImageFormat\x12\x15\n\rnoise_control\x18\n \x01(\x08\x12\x15\n\rdeterministic\x18\x0b \x01(\x08\x12&\n\x08priority\x18\x0c \x01(\x0e\x32\x14.striate.v1.PriorityB\x08\n\x06method\"\xa6\x01\n\x0e\x41ttackResponse\x12#\n\x04rows\x18\x01 \x03(\x0b\x32\x15.striate.v1.AttackRow\x12\"\n\x06images\x18\x02 \x01(\x0b\x32\x12.striate.v1.Tensor\x12\x0c\n\x04pngs\x18\x03 \x03(\x0c\x12*\n\nprovenance\x18\x04 \x01(\x0b\x32\x16.striate.v1.Provenance\x12\x11\n\tgradients\x18\x05 \x01(\x04\"\xf7\x01\n\tAttackRow\x12\r\n\x05label\x18\x01 \x01(\r\x12\x18\n\x10\x63lean_prediction\x18\x02 \x01(\r\x12\x12\n\nprediction\x18\x03 \x01(\r\x12\x11\n\tsucceeded\x18\x04 \x01(\x08\x12\x0c\n\x04norm\x18\x05 \x01(\x02\x12\x1d\n\x10noise_prediction\x18\x06 \x01(\rH\x00\x88\x01\x01\x12\x1c\n\x0fnoise_succeeded\x18\x07 \x01(\x08H\x01\x88\x01\x01\x12\x17\n\nnoise_norm\x18\x08 \x01(\x02H\x02\x88\x01\x01\x42\x13\n\x11_noise_predictionB\x12\n\x10_noise_succeededB\r\n\x0b_noise_norm*8\n\x04Norm\x12\x14\n\x10NORM_UNSPECIFIED\x10\x00\x12\r\n\tNORM_LINF\x10\x01\x12\x0b\n\x07NORM_L2\x10\x02*:\n\x04Keep\x12\x14\n\x10KEEP_UNSPECIFIED\x10\x00\x12\r\n\tKEEP_LAST\x10\x01\x12\r\n\tKEEP_BEST\x10\x02*[\n\x0bImageFormat\x12\x1c\n\x18IMAGE_FORMAT_UNSPECIFIED\x10\x00\x12\x18\n\x14IMAGE_FORMAT_FLOAT32\x10\x01\x12\x14\n\x10IMAGE_FORMAT_PNG\x10\x02\x32T\n\x11RobustnessService\x12?\n\x06\x41ttack\x12\x19.striate.v1.AttackRequest\x1a\x1a.striate.v1.AttackResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bstriate/v1/robustness.proto\x12\nstriate.v1\x1a#google/longrunning/operations.proto\x1a\x17striate/v1/attack.proto\x1a\x16striate/v1/audit.proto2\xa3\x03\n\x11RobustnessService\x12?\n\x06\x41ttack\x12\x19.striate.v1.AttackRequest\x1a\x1a.striate.v1.AttackResponse\x12U\n\x0c\x41ttackStream\x12\x1f.striate.v1.AttackStreamRequest\x1a .striate.v1.AttackStreamResponse(\x01\x30\x01\x12@\n\x05\x41udit\x12\x18.striate.v1.AuditRequest\x1a\x1d.google.longrunning.Operation\x12\\\n\x0fReadAuditReport\x12\".striate.v1.ReadAuditReportRequest\x1a#.striate.v1.ReadAuditReportResponse0\x01\x12V\n\rUploadDataset\x12 .striate.v1.UploadDatasetRequest\x1a!.striate.v1.UploadDatasetResponse(\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'striate.v1.robustness_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_NORM']._serialized_start=1179
-  _globals['_NORM']._serialized_end=1235
-  _globals['_KEEP']._serialized_start=1237
-  _globals['_KEEP']._serialized_end=1295
-  _globals['_IMAGEFORMAT']._serialized_start=1297
-  _globals['_IMAGEFORMAT']._serialized_end=1388
-  _globals['_FGSM']._serialized_start=67
-  _globals['_FGSM']._serialized_end=171
-  _globals['_PGD']._serialized_start=174
-  _globals['_PGD']._serialized_end=416
-  _globals['_ATTACKREQUEST']._serialized_start=419
-  _globals['_ATTACKREQUEST']._serialized_end=758
-  _globals['_ATTACKRESPONSE']._serialized_start=761
-  _globals['_ATTACKRESPONSE']._serialized_end=927
-  _globals['_ATTACKROW']._serialized_start=930
-  _globals['_ATTACKROW']._serialized_end=1177
-  _globals['_ROBUSTNESSSERVICE']._serialized_start=1390
-  _globals['_ROBUSTNESSSERVICE']._serialized_end=1474
+  _globals['_ROBUSTNESSSERVICE']._serialized_start=130
+  _globals['_ROBUSTNESSSERVICE']._serialized_end=549
 # @@protoc_insertion_point(module_scope)

@@ -3,7 +3,9 @@
 import grpc
 import warnings
 
-from striate.v1 import robustness_pb2 as striate_dot_v1_dot_robustness__pb2
+from google.longrunning import operations_pb2 as google_dot_longrunning_dot_operations__pb2
+from striate.v1 import attack_pb2 as striate_dot_v1_dot_attack__pb2
+from striate.v1 import audit_pb2 as striate_dot_v1_dot_audit__pb2
 
 GRPC_GENERATED_VERSION = '1.76.0'
 GRPC_VERSION = grpc.__version__
@@ -26,7 +28,7 @@ if _version_not_supported:
 
 
 class RobustnessServiceStub(object):
-    """What fools a network.
+    """What fools a network, how robust it is, and whether that can be believed.
     """
 
     def __init__(self, channel):
@@ -37,17 +39,67 @@ class RobustnessServiceStub(object):
         """
         self.Attack = channel.unary_unary(
                 '/striate.v1.RobustnessService/Attack',
-                request_serializer=striate_dot_v1_dot_robustness__pb2.AttackRequest.SerializeToString,
-                response_deserializer=striate_dot_v1_dot_robustness__pb2.AttackResponse.FromString,
+                request_serializer=striate_dot_v1_dot_attack__pb2.AttackRequest.SerializeToString,
+                response_deserializer=striate_dot_v1_dot_attack__pb2.AttackResponse.FromString,
+                _registered_method=True)
+        self.AttackStream = channel.stream_stream(
+                '/striate.v1.RobustnessService/AttackStream',
+                request_serializer=striate_dot_v1_dot_attack__pb2.AttackStreamRequest.SerializeToString,
+                response_deserializer=striate_dot_v1_dot_attack__pb2.AttackStreamResponse.FromString,
+                _registered_method=True)
+        self.Audit = channel.unary_unary(
+                '/striate.v1.RobustnessService/Audit',
+                request_serializer=striate_dot_v1_dot_audit__pb2.AuditRequest.SerializeToString,
+                response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+                _registered_method=True)
+        self.ReadAuditReport = channel.unary_stream(
+                '/striate.v1.RobustnessService/ReadAuditReport',
+                request_serializer=striate_dot_v1_dot_audit__pb2.ReadAuditReportRequest.SerializeToString,
+                response_deserializer=striate_dot_v1_dot_audit__pb2.ReadAuditReportResponse.FromString,
+                _registered_method=True)
+        self.UploadDataset = channel.stream_unary(
+                '/striate.v1.RobustnessService/UploadDataset',
+                request_serializer=striate_dot_v1_dot_audit__pb2.UploadDatasetRequest.SerializeToString,
+                response_deserializer=striate_dot_v1_dot_audit__pb2.UploadDatasetResponse.FromString,
                 _registered_method=True)
 
 
 class RobustnessServiceServicer(object):
-    """What fools a network.
+    """What fools a network, how robust it is, and whether that can be believed.
     """
 
     def Attack(self, request, context):
         """Adversarial examples for a batch of images.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AttackStream(self, request_iterator, context):
+        """Adversarial examples for a stream of images of any length: the first request holds the settings, each later one an image, and
+        each response the outcome of one, as it is found. The server reads on only while fewer images than `in_flight` are unanswered.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Audit(self, request, context):
+        """Judges networks on a data set under attacks, noise and corruptions. Response: AuditResponse. Metadata: AuditMetadata. It survives
+        restarts of the server, going on behind the last finished shard.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadAuditReport(self, request, context):
+        """The report of a finished audit, as a file in parts.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UploadDataset(self, request_iterator, context):
+        """Keeps images and labels on the server as a data set of its own, for audits and exemplars. The same content has the same name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -58,8 +110,28 @@ def add_RobustnessServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'Attack': grpc.unary_unary_rpc_method_handler(
                     servicer.Attack,
-                    request_deserializer=striate_dot_v1_dot_robustness__pb2.AttackRequest.FromString,
-                    response_serializer=striate_dot_v1_dot_robustness__pb2.AttackResponse.SerializeToString,
+                    request_deserializer=striate_dot_v1_dot_attack__pb2.AttackRequest.FromString,
+                    response_serializer=striate_dot_v1_dot_attack__pb2.AttackResponse.SerializeToString,
+            ),
+            'AttackStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.AttackStream,
+                    request_deserializer=striate_dot_v1_dot_attack__pb2.AttackStreamRequest.FromString,
+                    response_serializer=striate_dot_v1_dot_attack__pb2.AttackStreamResponse.SerializeToString,
+            ),
+            'Audit': grpc.unary_unary_rpc_method_handler(
+                    servicer.Audit,
+                    request_deserializer=striate_dot_v1_dot_audit__pb2.AuditRequest.FromString,
+                    response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
+            ),
+            'ReadAuditReport': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadAuditReport,
+                    request_deserializer=striate_dot_v1_dot_audit__pb2.ReadAuditReportRequest.FromString,
+                    response_serializer=striate_dot_v1_dot_audit__pb2.ReadAuditReportResponse.SerializeToString,
+            ),
+            'UploadDataset': grpc.stream_unary_rpc_method_handler(
+                    servicer.UploadDataset,
+                    request_deserializer=striate_dot_v1_dot_audit__pb2.UploadDatasetRequest.FromString,
+                    response_serializer=striate_dot_v1_dot_audit__pb2.UploadDatasetResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -70,7 +142,7 @@ def add_RobustnessServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RobustnessService(object):
-    """What fools a network.
+    """What fools a network, how robust it is, and whether that can be believed.
     """
 
     @staticmethod
@@ -88,8 +160,116 @@ class RobustnessService(object):
             request,
             target,
             '/striate.v1.RobustnessService/Attack',
-            striate_dot_v1_dot_robustness__pb2.AttackRequest.SerializeToString,
-            striate_dot_v1_dot_robustness__pb2.AttackResponse.FromString,
+            striate_dot_v1_dot_attack__pb2.AttackRequest.SerializeToString,
+            striate_dot_v1_dot_attack__pb2.AttackResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AttackStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/striate.v1.RobustnessService/AttackStream',
+            striate_dot_v1_dot_attack__pb2.AttackStreamRequest.SerializeToString,
+            striate_dot_v1_dot_attack__pb2.AttackStreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Audit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/striate.v1.RobustnessService/Audit',
+            striate_dot_v1_dot_audit__pb2.AuditRequest.SerializeToString,
+            google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadAuditReport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/striate.v1.RobustnessService/ReadAuditReport',
+            striate_dot_v1_dot_audit__pb2.ReadAuditReportRequest.SerializeToString,
+            striate_dot_v1_dot_audit__pb2.ReadAuditReportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UploadDataset(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/striate.v1.RobustnessService/UploadDataset',
+            striate_dot_v1_dot_audit__pb2.UploadDatasetRequest.SerializeToString,
+            striate_dot_v1_dot_audit__pb2.UploadDatasetResponse.FromString,
             options,
             channel_credentials,
             insecure,
