@@ -162,7 +162,7 @@ def attack(
     unit: Aim | None = None,
     seed: int = 0,
     first_row: int = 0,
-    seeds: Sequence[int] | None = None,
+    seeds: Sequence[tuple[int, int]] | None = None,
     eight_bit: bool = False,
     noise_control: bool = False,
 ) -> Procedure[Attacked]:
@@ -172,7 +172,7 @@ def attack(
         targets: (B,) classes that the images should be taken for, or how to choose them; None: any class but the label.
         unit: attack this activation instead of the class, see `interp.goal.silence` and `drive`.
         seed, first_row: row i draws its randomness from (seed, first_row + i).
-        seeds: (B,), row i draws it from (seeds[i], 0) instead.
+        seeds: one pair a row; row i draws it from seeds[i] instead.
         eight_bit: round x and the result to multiples of 1/255, the result inside the ball.
     """
     x = (x * LEVELS).round() / LEVELS if eight_bit else x
@@ -181,14 +181,15 @@ def attack(
     clean = None
     if labels is None or unit is not None or callable(targets) or not method.starts_at_x:
         clean = yield Probe(x, unit[0] if unit else None, gradient=False, logits=True)
-    goal, label, target = _goal(clean, labels, targets, unit, _streams(seed + TARGETS, first_row, seeds, len(x)))
+    randomness = Randomness(seed, first_row, seeds)
+    goal, label, target = _goal(clean, labels, targets, unit, randomness.generators(len(x), TARGETS) if callable(targets) else [])
     todo = everything
     if clean is not None and method.spare:
         todo = todo[~goal.reached(clean)]  # the others need no perturbation
     summit = Summit(x, torch.ones_like(label, dtype=torch.bool), None, 0)
     logits = None if clean is None else clean.logits
     if len(todo):
-        streams = _streams(seed, first_row, seeds, len(x))
+        streams = randomness.generators(len(x))
         summit = yield from method.search(ball.take(todo), goal.take(todo), [streams[i] for i in todo.tolist()])
         logits = summit.start_logits if logits is None else logits
     images = x.index_copy(0, todo, summit.images.to(x)) if len(todo) else x
@@ -209,7 +210,7 @@ def attack(
         target=target,
         clean_activation=None if unit is None or clean is None else clean.score,
         activation=_activation(last, goal),
-        control=(yield from control(ball, goal, _streams(seed + NOISE, first_row, seeds, len(x)))) if noise_control else None,
+        control=(yield from control(ball, goal, randomness.generators(len(x), NOISE))) if noise_control else None,
     )
 
 
@@ -218,11 +219,19 @@ def radii(epsilon: float | Tensor, x: Tensor) -> Tensor:
     return torch.as_tensor(epsilon, dtype=x.dtype, device=x.device).expand(len(x)).reshape(-1, 1, 1, 1)
 
 
-def _streams(seed: int, first_row: int, seeds: Sequence[int] | None, count: int) -> Generators:
-    if seeds is None:
-        return generators(seed, first_row, count)
-    apart = seed & (NOISE | TARGETS)  # what keeps the targets' and the noise's randomness from the starts'
-    return [generators(own + apart, 0, 1)[0] for own in seeds]
+@dataclass(frozen=True)
+class Randomness:
+    """Where the rows of a batch draw from: row i from (seed, first_row + i), or from `pairs[i]`, a seed and a row, instead."""
+
+    seed: int = 0
+    first_row: int = 0
+    pairs: Sequence[tuple[int, int]] | None = None
+
+    def generators(self, count: int, apart: int = 0) -> Generators:
+        """One generator a row; those `apart` (NOISE, TARGETS) have nothing to do with the others."""
+        if self.pairs is None:
+            return generators(self.seed + apart, self.first_row, count)
+        return [generators(seed + apart, row, 1)[0] for seed, row in self.pairs]
 
 
 def _goal(
