@@ -62,11 +62,14 @@ class _Rows:
         return replace(self, z=z, grad=grad, score=torch.where(chosen, self.best_score, self.score))
 
 
-def _begin(ball: Ball, z: Tensor) -> _Rows:
+def _begin(ball: Ball, z: Tensor, sparse_start: bool) -> _Rows:
     nothing, lowest = torch.zeros_like(z), z.new_full((len(z),), -torch.inf)
     number = torch.arange(len(z), device=z.device)
     size = ball.eps * (1 if ball.p == 1 else 2)
     share, spread = torch.full_like(size, SHARE), torch.full_like(size, z[0].numel())
+    if sparse_start:
+        spread = _spread(z - ball.x).to(size)
+        share = spread / z[0].numel() / REDUCTION
     never = torch.zeros_like(number, dtype=torch.bool)
     return _Rows(number, z, z, nothing, z, nothing, lowest, lowest, lowest, torch.zeros_like(number), size, share, spread, never)
 
@@ -114,21 +117,25 @@ def _judge(rows: _Rows, steps: int) -> _Rows:
 
 def _thin(rows: _Rows, ball: Ball) -> _Rows:
     """L1: move fewer pixels than the best perturbation has. Where it got thinner, long steps from the best on, else shorter ones."""
-    delta = (rows.best - ball.x).flatten(1)
-    dust = 8 * torch.finfo(delta.dtype).eps  # where pixels tie with the cut, rounding decides which stay, ever so little moved
-    spread = (delta.abs() > dust).sum(1).view(-1, 1, 1, 1).to(rows.spread)
+    spread = _spread(rows.best - ball.x).to(rows.spread)
     thinner = spread < THINNER * rows.spread
     size = torch.where(thinner, ball.eps, torch.maximum(rows.size / REDUCTION, SHORTEST * ball.eps))
-    return replace(rows, size=size, share=spread / delta.shape[1] / REDUCTION, spread=spread).returned(thinner.flatten())
+    return replace(rows, size=size, share=spread / rows.best[0].numel() / REDUCTION, spread=spread).returned(thinner.flatten())
+
+
+def _spread(delta: Tensor) -> Tensor:
+    """How many pixels of each row differ, (A, 1, 1, 1)."""
+    dust = 8 * torch.finfo(delta.dtype).eps  # where pixels tie with the cut, rounding decides which stay, ever so little moved
+    return (delta.abs() > dust).sum((1, 2, 3), keepdim=True)
 
 
 class _Walk:
     """An APGD under way: the rows still walking, and what those that left have found."""
 
-    def __init__(self, ball: Ball, objective: Objective, steps: int, generators: Generators) -> None:
+    def __init__(self, ball: Ball, objective: Objective, steps: int, generators: Generators, start: Tensor | None) -> None:
         self.whole, self.wanted, self.steps = ball, objective, steps
         self.ball, self.objective = ball, objective
-        self.rows = _begin(ball, ball.start(generators))
+        self.rows = _begin(ball, ball.start(generators), False) if start is None else _begin(ball, ball.project(start), ball.p == 1)
         self.found = self.rows.z.clone()
         self.moved = torch.zeros_like(self.rows.shortened)
         self.start_logits: Tensor | None = None
@@ -174,7 +181,13 @@ class _Walk:
 
 
 def apgd(
-    ball: Ball, objective: Objective, steps: int, rows: Generators, done: Done | None = None, logits: bool = True
+    ball: Ball,
+    objective: Objective,
+    steps: int,
+    rows: Generators,
+    done: Done | None = None,
+    logits: bool = True,
+    start: Tensor | None = None,
 ) -> Procedure[Summit]:
     """Raise `objective` within `ball` by at most `steps` gradients a row, at least 1, step sizes set by the rows' own progress.
 
@@ -187,8 +200,10 @@ def apgd(
         ball: radii of their own for every row; `random_start` to begin at a random point.
         rows: one generator a row, for random starts.
         logits: whether `done` reads logits.
+        start: points (B, C, H, W) to begin at, brought into the ball; None: where the ball says. For L1 the first steps are
+            sparser than these are.
     """
-    walk = _Walk(replace(ball, exact=True), objective, steps, rows)
+    walk = _Walk(replace(ball, exact=True), objective, steps, rows, start)
     for k in range(steps + 1):
         if k:
             walk.rows = _step(walk.rows, walk.ball, first=k == 1)
@@ -201,3 +216,24 @@ def apgd(
             break
         walk.decide(k)
     return walk.summit()
+
+
+def shrinking(
+    ball: Ball, objective: Objective, steps: int, rows: Generators, done: Done | None = None, logits: bool = True
+) -> Procedure[Summit]:
+    """APGD that begins in a ball of three times the radius and goes on in one of twice and one of once the radius.
+
+    Croce & Hein 2021, section 4.2. Each of the first two stages has three tenths of the steps, and the next begins at its best
+    point, brought into its own ball. Rows leave in the last stage only, as no other asks about points of the ball itself. The
+    arguments are those of `apgd`.
+    """
+    early = min(-(-3 * steps // 10), (steps - 1) // 2)  # which leaves the last stage one step at least
+    start, moved, gradients = None, torch.zeros_like(ball.x[:, 0, 0, 0], dtype=torch.bool), 0
+    for radii, count in ((3, early), (2, early), (1, steps - 2 * early)):
+        if not count:
+            continue
+        last = radii == 1
+        larger = replace(ball, eps=radii * ball.eps, eight_bit=ball.eight_bit and last)
+        summit = yield from apgd(larger, objective, count, rows, done if last else None, logits, start)
+        start, moved, gradients = summit.images, moved | summit.moved, gradients + summit.gradients
+    return replace(summit, moved=moved, start_logits=None, gradients=gradients)
