@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from interp.ascent import Answer, Probe
+from interp.fold import Folded
 from interp.layer import LOGITS, UnknownLayer
 from interp.objective import join
 from interp.rectifier import RedirectedRectifiers
@@ -28,6 +29,10 @@ class Network:
             take no gradients, and it is moved to `device` and `dtype` in channels_last format.
         shape: (C, H, W) of its input.
         mean, std: per input channel; the module is given (pixel - mean) / std.
+        fold: passes that nobody asks for more than logits run on a copy of the module in which batch norm is folded into the
+            layers before it, where such a copy is proven to be the same function (`interp.fold`). It takes a sixth to a third
+            of the time off a pass of a small residual network, and as much memory as the module's weights once more. Logits
+            and gradients differ from the module's own by rounding alone.
 
     Attributes:
         layers: dotted names of the modules with a tensor output, in the order in which a forward pass finishes them.
@@ -46,6 +51,7 @@ class Network:
         std: Sequence[float],
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
+        fold: bool = True,
     ) -> None:
         self.module = module.eval().requires_grad_(False).to(device, dtype).to(memory_format=torch.channels_last)
         self.shape, self.device, self.dtype = shape, torch.device(device), dtype
@@ -58,6 +64,7 @@ class Network:
         self._trace()
         self.layers = tuple(name for name in self.output_shapes if name != LOGITS)
         self.classes = self.output_shapes[LOGITS][0]
+        self._folded = Folded(self.module, self._examples) if fold else None
 
     @torch.no_grad()
     def _trace(self) -> None:
@@ -88,16 +95,33 @@ class Network:
             for handle in handles:
                 handle.remove()
 
+    @property
+    def for_logits(self) -> nn.Module:
+        """What answers probes for logits alone: the folded copy, which is made at the first use, or the module itself."""
+        copy = self._folded.copy() if self._folded else None
+        return self.module if copy is None else copy
+
+    @property
+    def weights(self) -> list[Tensor]:
+        """The parameters and buffers of the module and of its folded copy."""
+        modules = dict.fromkeys((self.module, self.for_logits))
+        return [t for m in modules for t in (*m.parameters(), *m.buffers())]
+
+    def _examples(self) -> Tensor:
+        """Two images (2, C, H, W) of noise, as the module takes them."""
+        return self._normalized(torch.rand(2, *self.shape, generator=torch.Generator().manual_seed(0)))
+
     def _normalized(self, images: Tensor) -> Tensor:
         x = images.to(self.device, self.dtype, memory_format=torch.channels_last)
         return (x - self._mean) / self._std
 
-    def _forward(self, images: Tensor, layers: set[str]) -> dict[str, Tensor]:
+    def _forward(self, images: Tensor, layers: set[str], as_it_is: bool = False) -> dict[str, Tensor]:
         """Activations of `layers` (with "logits" for the output); stops at the deepest one."""
         unknown = layers - self.output_shapes.keys()
         if unknown:
             raise UnknownLayer(min(unknown), self.layers)
         inner = layers - {LOGITS}
+        module = self.module if inner or as_it_is else self.for_logits
         to_come = sum(self._calls[name] for name in inner)
         captured: dict[str, Tensor] = {}
 
@@ -109,7 +133,7 @@ class Network:
                 raise _DeepestLayerReached
 
         with suppress(_DeepestLayerReached), self._hooks(inner, note):
-            captured[LOGITS] = self.module(self._normalized(images))
+            captured[LOGITS] = module(self._normalized(images))
         return captured
 
     @torch.no_grad()
@@ -149,7 +173,7 @@ class Network:
             layers.add(LOGITS)
         policy: AbstractContextManager[object] = RedirectedRectifiers() if redirected else nullcontext()
         with torch.set_grad_enabled(differentiates), policy:
-            activations = self._forward(x, layers)
+            activations = self._forward(x, layers, as_it_is=redirected)
             scores = _scores(probes, activations) if any(p.objective for p in probes) else torch.zeros(len(x))
         grad: Tensor | None = None
         if differentiates:

@@ -1,0 +1,397 @@
+"""The folded copy is the module's own function, wherever there is one; and what is odd about a module stays as it is."""
+
+import copy
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+import torchvision
+from torch import Tensor, nn
+
+from interp.architectures import CifarResNet, CifarTwin, LeNet5
+from interp.ascent import Probe
+from interp.fold import folded
+from interp.layer import LayerPath
+from interp.network import Network
+from interp.objective import activation, cross_entropy
+from tests.interp.toys import images, tricky
+
+LABELS = torch.tensor([0, 1, 2])
+
+
+def lively(module: nn.Module, seed: int = 0) -> nn.Module:
+    """The module in eval mode and float64, with batch norms that do something."""
+    generator = torch.Generator().manual_seed(seed)
+    for norm in (m for m in module.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)):
+        for values in (norm.running_mean, norm.bias):
+            values.data.normal_(0, 0.3, generator=generator)  # type: ignore[union-attr]
+        for values in (norm.running_var, norm.weight):
+            values.data.uniform_(0.5, 2, generator=generator)  # type: ignore[union-attr]
+    return module.eval().requires_grad_(False).double()
+
+
+def built(build: Callable[[], nn.Module], seed: int = 0) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return lively(build())
+
+
+def hosted(build: Callable[[], nn.Module], fold: bool = True) -> Network:
+    return Network(built(build), (3, 8, 8), [0.4] * 3, [0.3] * 3, dtype=torch.float64, fold=fold)
+
+
+def norms(module: nn.Module) -> int:
+    return sum(isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d) for m in module.modules())
+
+
+def seen(module: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+    point = x.clone().requires_grad_()
+    logits = module(point)
+    (grad,) = torch.autograd.grad(F.cross_entropy(logits, LABELS[: len(x)], reduction="sum"), point)
+    return logits.detach(), grad
+
+
+def test_weights_are_those_worked_out_by_hand() -> None:
+    net = nn.Sequential(
+        nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5), nn.BatchNorm1d(5)
+    )
+    module: Any = lively(net)
+    found: Any = folded(module, images(2))
+    for layer, norm in (("0", module[1]), ("4", module[5])):
+        own, new = module.get_submodule(layer), found.get_submodule(layer)
+        scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+        bias = own.bias if own.bias is not None else 0.0
+        torch.testing.assert_close(new.weight, own.weight * scale.view(-1, *[1] * (own.weight.ndim - 1)))
+        torch.testing.assert_close(new.bias, norm.bias + scale * (bias - norm.running_mean))
+    assert norms(found) == 0
+
+
+NETWORKS: dict[str, tuple[Callable[[], nn.Module], int, int]] = {  # -> (build, size, batch norms that cannot be folded)
+    "cifar resnet": (lambda: CifarResNet(8), 16, 0),
+    "cifar twin": (CifarTwin, 16, 0),
+    "resnet18": (lambda: torchvision.models.resnet18(num_classes=7), 64, 0),
+    "googlenet": (lambda: torchvision.models.googlenet(weights=None, num_classes=7, transform_input=True, init_weights=False), 64, 0),
+    "mobilenet_v2": (lambda: torchvision.models.mobilenet_v2(num_classes=7), 64, 0),
+    "densenet": (lambda: torchvision.models.DenseNet(8, (2, 2), 16, num_classes=7), 64, 6),  # those after a concatenation, and the last
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_logits_and_gradients_are_those_of_the_module(name: str) -> None:
+    build, size, left = NETWORKS[name]
+    module = built(build)
+    state = copy.deepcopy(module.state_dict())
+    found = folded(module, images(2, size))
+    assert found is not None
+    assert norms(found) == left < norms(module)
+    assert not found.training
+    assert not any(p.requires_grad for p in found.parameters())
+    x = images(3, size + 32 if size == 64 else size, seed=5)
+    for actual, expected in zip(seen(found, x), seen(module, x), strict=True):
+        torch.testing.assert_close(actual, expected, rtol=0, atol=1e-10 * float(expected.abs().max()))
+        assert expected.abs().max() > 0
+    assert all(torch.equal(value, state[key]) for key, value in module.state_dict().items())
+
+
+class Body(nn.Module):
+    """Convolution, batch norm, rectifier, head: something to fold, and a place for something odd before and after."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm, self.head = nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.Linear(6, 4)
+
+    def before(self, x: Tensor) -> Tensor:
+        return x
+
+    def after(self, logits: Tensor) -> Tensor:
+        return logits
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.norm(self.conv(self.before(x))))
+        return self.after(self.head(x.mean((2, 3))))
+
+
+class Before(nn.Sequential):
+    """The norm before the convolution, as in a pre-activation network."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.BatchNorm2d(3), nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+class TwoUsers(Body):
+    """The convolution's output goes elsewhere too."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        seen = self.conv(x)
+        return self.head((self.norm(seen) + seen).mean((2, 3)))  # type: ignore[no-any-return]
+
+
+class TwoCalls(Body):
+    """The convolution is called once more, without the norm."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head((F.relu(self.norm(self.conv(x))) - self.conv(x.flip(3))).mean((2, 3)))  # type: ignore[no-any-return]
+
+
+class Forgotten(torch.autograd.Function):
+    """The identity, with a gradient of zero."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Any:
+        return x * 1
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return torch.zeros_like(grad)
+
+
+class Killed(Body):
+    def before(self, x: Tensor) -> Tensor:
+        return 0.999 * Forgotten.apply(x) + 0.001 * x  # type: ignore[no-any-return]
+
+
+class Unseen(Body):
+    def before(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            half = 0.5 * x
+        return half + 0.5 * x
+
+
+class Detached(Body):
+    def before(self, x: Tensor) -> Tensor:
+        return 0.5 * x.detach() + 0.5 * x
+
+
+class Quantized(Body):
+    def before(self, x: Tensor) -> Tensor:
+        return (x * 4).round() / 4 + 0.001 * x
+
+
+class Softmax(Body):
+    def after(self, logits: Tensor) -> Tensor:
+        return logits.softmax(1)
+
+
+class Noisy(Body):
+    def before(self, x: Tensor) -> Tensor:
+        return x + 0.1 * torch.randn_like(x)
+
+
+class Dropped(Body):
+    def before(self, x: Tensor) -> Tensor:
+        return F.dropout(x, 0.3, training=True)
+
+
+class Shifted(Body):
+    """The choice is made by Python, and its draw would become a constant."""
+
+    def before(self, x: Tensor) -> Tensor:
+        return x.roll(1 if random.random() < 1e-9 else 0, 3)
+
+
+class Training(Body):
+    """Its batch norm trains, whatever it is told."""
+
+    def train(self, mode: bool = True) -> "Training":
+        super().train(mode)
+        self.norm.train()
+        return self
+
+
+class BatchBound(Body):
+    """Normalizes by the batch, without leaving a trace."""
+
+    def before(self, x: Tensor) -> Tensor:
+        return F.batch_norm(x, None, None, training=True)
+
+
+class Counting(Body):
+    """Behaves differently on every hundredth call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def before(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return -x if self.calls % 100 == 0 else x
+
+
+class Tallied(Body):
+    """Counts its calls in a buffer."""
+
+    calls: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+
+    def before(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return x
+
+
+class Branching(Body):
+    def before(self, x: Tensor) -> Tensor:
+        return x if x.mean() > 0.1 else -x
+
+
+class Hooked(Body):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv.register_forward_pre_hook(lambda _, args: (args[0].flip(3),))
+
+
+class Uncopied(Body):
+    def __deepcopy__(self, memo: Any) -> "Uncopied":
+        raise RuntimeError("there is one of me")
+
+
+KEPT = [Killed, Unseen, Noisy, Dropped, Shifted, Training, Counting, Tallied, Branching, Hooked, Uncopied, TwoUsers, TwoCalls, Before]
+ODD_BUT_TRACED = [Detached, Quantized, Softmax, BatchBound]  # the copy has the same oddity
+
+
+@pytest.mark.parametrize("kind", [*KEPT, LeNet5], ids=lambda kind: kind.__name__)
+def test_there_is_no_copy_of_what_is_not_surely_the_same_or_has_nothing_to_fold(kind: type[nn.Module]) -> None:
+    module = built(kind)
+    x = images(2, 32, channels=1) if kind is LeNet5 else images(2)
+    module(x)  # or the copy would be refused for the wrong reason
+    flags = [m.training for m in module.modules()]
+    drawn = torch.get_rng_state(), random.getstate()
+    assert folded(module, x) is None
+    assert [m.training for m in module.modules()] == flags
+    assert all(p.grad is None and not p.requires_grad for p in module.parameters())
+    if kind not in (Noisy, Dropped, Shifted):
+        assert torch.equal(torch.get_rng_state(), drawn[0])
+        assert random.getstate() == drawn[1]
+
+
+@pytest.mark.parametrize("kind", [Body, *KEPT, *ODD_BUT_TRACED], ids=lambda kind: kind.__name__)
+def test_whatever_is_odd_about_a_network_is_answered_alike(kind: type[nn.Module]) -> None:
+    x, results = images(3, seed=3), []
+    for fold in (True, False):
+        network = hosted(kind, fold)
+        torch.manual_seed(4)
+        if fold:
+            assert (network.for_logits is not network.module) == (kind is Body or kind in ODD_BUT_TRACED)
+        torch.manual_seed(5)
+        (answer,) = network.answer([Probe(x, cross_entropy(LABELS), logits=True)])
+        assert answer.grad is not None
+        assert answer.logits is not None
+        results.append((answer.logits, answer.grad, network.logits(x[:2]), network.logits(x[:1])))
+    for actual, expected in zip(*results, strict=True):
+        torch.testing.assert_close(actual, expected, rtol=0, atol=1e-10)
+
+
+def test_only_probes_for_logits_run_on_the_copy() -> None:
+    network, sizes = tricky(), list[int]()
+    assert network.for_logits is not network.module
+    handle = network.for_logits.register_forward_pre_hook(lambda _, args: sizes.append(len(args[0])))
+    x, labels = images(3), torch.tensor([0, 1, 2])
+    network.answer([Probe(x, cross_entropy(labels)), Probe(x[:2], logits=True)])
+    assert sorted(sizes) == [2, 3]
+    network.logits(x[:1])
+    network.activations(x[:1], ["logits"])
+    assert sizes[2:] == [1, 1]
+    network.answer(
+        [
+            Probe(x, activation([LayerPath("twice", 0)] * 3), logits=True),
+            Probe(x, logits=True, layers=("norm",)),
+            Probe(x, cross_entropy(labels), redirect=True),
+        ]
+    )
+    network.activations(x, ["stem"])
+    handle.remove()
+    assert len(sizes) == 4
+
+
+def test_a_network_that_is_told_not_to_fold_answers_by_itself() -> None:
+    network = hosted(Body, fold=False)
+    assert network.for_logits is network.module
+    assert {id(t) for t in network.weights} == {id(t) for t in (*network.module.parameters(), *network.module.buffers())}
+
+
+def test_the_weights_are_those_of_module_and_copy() -> None:
+    network = hosted(Body)
+    copied = network.for_logits
+    own = [*network.module.parameters(), *network.module.buffers(), *copied.parameters(), *copied.buffers()]
+    assert {t.data_ptr() for t in network.weights} == {t.data_ptr() for t in own}
+    assert network.for_logits is copied
+
+
+def halve(module: Any) -> None:
+    module.conv.weight.mul_(0.5)
+
+
+def load(module: Any) -> None:
+    module.load_state_dict(built(Body, seed=1).state_dict())
+
+
+def replace(module: Any) -> None:
+    module.norm = nn.Identity()
+
+
+def exchange(module: Any) -> None:
+    module.head.bias = nn.Parameter(torch.ones(4, dtype=torch.float64), requires_grad=False)
+
+
+def train(module: Any) -> None:
+    module.train()
+
+
+@pytest.mark.parametrize("change", [halve, load, replace, exchange, train])
+def test_a_module_that_was_changed_afterwards_answers_for_itself(change: Callable[[nn.Module], None]) -> None:
+    network, x = hosted(Body), images(3)
+    before = network.logits(x)
+    assert network.for_logits is not network.module
+    with torch.no_grad():
+        change(network.module)
+    expected = copy.deepcopy(network.module)((x - 0.4) / 0.3)
+    assert not torch.allclose(expected, before)
+    torch.testing.assert_close(network.logits(x), expected)
+
+
+def test_while_a_module_is_hooked_it_answers_for_itself() -> None:
+    network, x = hosted(Body), images(2)
+    copied = network.for_logits
+    handle = network.module.get_submodule("head").register_forward_hook(lambda _, __, output: output * 0)
+    assert not network.logits(x).any()
+    handle.remove()
+    assert network.for_logits is copied
+    assert network.logits(x).any()
+
+
+def test_a_copy_made_in_inference_mode_can_be_differentiated_later() -> None:
+    network, x = hosted(Body), images(3)
+    with torch.inference_mode():
+        network.logits(x)
+    assert network.for_logits is not network.module
+    (answer,) = network.answer([Probe(x, cross_entropy(LABELS))])
+    assert answer.grad is not None
+    assert answer.grad.any()
+
+
+def test_a_network_whose_forward_pass_fails_is_as_it_was() -> None:
+    class Fragile(Body):
+        def before(self, x: Tensor) -> Tensor:
+            if len(x) > 1:
+                raise ZeroDivisionError("on purpose")
+            return x
+
+    network = hosted(Fragile)
+    versions = [t._version for t in (*network.module.parameters(), *network.module.buffers())]
+    assert network.for_logits is network.module
+    assert versions == [t._version for t in (*network.module.parameters(), *network.module.buffers())]
+    assert torch.is_grad_enabled()
+    assert network.logits(images(1)).shape == (1, 4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_other_precisions_are_folded_too(dtype: torch.dtype) -> None:
+    module = built(Body).to(dtype)
+    found = folded(module, images(2, dtype=torch.float32).to(dtype))
+    assert found is not None
+    assert {p.dtype for p in found.parameters()} == {dtype}
