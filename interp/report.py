@@ -1,0 +1,207 @@
+"""The report of an audit as one JSON value, which does not grow with the number of images."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from interp.conditions import NORMS, condition
+from interp.plan import MAGNITUDES, Plan
+from interp.statistics import anytime, clopper_pearson, mcnemar
+from interp.tally import Sums, Tally, compared
+
+SCHEMA = "striate.audit/1"
+PERCENTS = (10, 25, 50, 75, 90)  # quantiles of the minimal epsilon
+INTERVALS = {"clopper-pearson": clopper_pearson, "anytime": anytime}
+
+Json = dict[str, Any]
+
+
+class Finding(Protocol):
+    """What a check of the audit on itself found; the status is "passed", "failed" or "skipped"."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def evidence(self) -> str: ...
+    @property
+    def source(self) -> str: ...
+
+
+class Subject(NamedTuple):
+    """A network that is audited, the SHA-256 of it in hex, and the audit's checks of itself on it: none makes it suspect."""
+
+    name: str
+    digest: str
+    checks: Sequence[Finding]
+
+    @property
+    def verdict(self) -> str:
+        """Whether its figures can be believed."""
+        sound = self.checks and all(check.status != "failed" for check in self.checks)
+        return "valid" if sound else "suspect"
+
+
+class Rates:
+    """Makes rates of counts, with one of `INTERVALS` at one confidence."""
+
+    def __init__(self, interval: str, confidence: float) -> None:
+        self.interval, self.confidence = INTERVALS[interval], confidence
+
+    def __call__(self, successes: ArrayLike, trials: ArrayLike) -> list[Json]:
+        """One a count, (N,) and (N,) or one for all."""
+        k, n = np.broadcast_arrays(np.asarray(successes), np.asarray(trials))
+        low, high = self.interval(k, n, self.confidence)
+        columns = zip(k.tolist(), n.tolist(), low.tolist(), high.tolist(), strict=True)
+        return [{"successes": k, "trials": n, "value": k / n if n else None, "low": lo, "high": hi} for k, n, lo, hi in columns]
+
+    def one(self, successes: int, trials: int) -> Json:
+        """A single rate."""
+        return self([successes], [trials])[0]
+
+
+def report(
+    tally: Tally,
+    networks: Sequence[Subject],
+    *,
+    confidence: float,
+    dataset: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    versions: Mapping[str, str],
+    stopped: str | None = None,
+) -> Json:
+    """The report of what was judged.
+
+    Intervals are those of Clopper & Pearson where the number of images was fixed beforehand. An audit that may end early because
+    of what it finds, by gates or a budget of gradients, has wider ones, which hold at all times at once (`interp.statistics.anytime`).
+
+    Args:
+        networks: in the tally's order.
+        confidence: of the intervals and gates.
+        dataset: "images", asked for, and "classes", their names; other facts are passed on.
+        settings: what the plan does not know; "budget_gradients" above 0 if there is a budget.
+        stopped: "gates", "budget" or None.
+    """
+    plan = tally.plan
+    early = bool(tally.gates or settings.get("budget_gradients") or stopped)
+    interval = "anytime" if early else "clopper-pearson"
+    rates = Rates(interval, confidence)
+    verdicts = [subject.verdict for subject in networks]
+    return {
+        "schema": SCHEMA,
+        "versions": dict(versions),
+        "verdict": "suspect" if "suspect" in verdicts else "valid",
+        "complete": tally.images == dataset["images"],
+        "stopped": stopped,
+        "images": tally.images,
+        "dataset": dict(dataset),
+        "settings": {**settings, **_settings(plan), "confidence": confidence, "interval": interval},
+        "networks": [_network(subject, sums, plan, dataset["classes"], rates) for subject, sums in zip(networks, tally.sums, strict=True)],
+        "comparisons": _comparisons(tally, networks),
+        "gates": _gates(tally, networks, confidence, rates),
+    }
+
+
+def _settings(plan: Plan) -> Json:
+    return {
+        "seed": plan.seed,
+        "eight_bit": plan.eight_bit,
+        "attacks": [{**entry.settings, "name": entry.name, "label": entry.label} for entry in plan.attacks],
+        "threats": [{"norm": NORMS[p], "epsilons": list(epsilons)} for p, epsilons in plan.threats],
+        "corruptions": list(plan.corruptions),
+        "severities": list(plan.severities),
+        "augmentations": list(plan.augmentations),
+        "magnitudes": [MAGNITUDES[name] for name in plan.augmentations],
+    }
+
+
+def _network(subject: Subject, sums: Sums, plan: Plan, classes: Sequence[str], rates: Rates) -> Json:
+    images = int(sums.trials.sum())
+    looked = images * len(sums.corrupted)
+    return {
+        "name": subject.name,
+        "digest": subject.digest,
+        "gradients": sums.gradients,
+        "queries": sums.queries,
+        "verdict": subject.verdict,
+        "clean": rates.one(int(sums.clean.sum()), images),
+        "threats": [_threat(sums, plan, number, rates) for number in range(len(plan.threats))],
+        "classes": _classes(sums, plan, classes, rates),
+        "corruptions": [
+            {"name": name, "severity": severity, "accuracy": rate}
+            for (name, severity), rate in zip(plan.corrupted, rates(sums.corrupted, images), strict=True)
+        ],
+        "mean_corruption_accuracy": int(sums.corrupted.sum()) / looked if looked else None,
+        "augmentations": [
+            {"name": name, "accuracy": rate} for name, rate in zip(plan.augmentations, rates(sums.augmented, images), strict=True)
+        ],
+        "checks": [{key: getattr(check, key) for key in ("name", "status", "evidence", "source")} for check in subject.checks],
+    }
+
+
+def _threat(sums: Sums, plan: Plan, number: int, rates: Rates) -> Json:
+    p, epsilons = plan.threats[number]
+    images = int(sums.trials.sum())
+    return {
+        "norm": NORMS[p],
+        "epsilons": list(epsilons),
+        "noise": rates(sums.noise[number], images),
+        "attacks": [
+            {"name": entry.name, "label": entry.label, "robust": rates(robust, images)}
+            for entry, robust in zip(plan.attacks, sums.robust[number], strict=True)
+        ],
+        "worst": rates(sums.worst(number).sum(0), images),
+        "minimal_epsilon": _minimal(sums.least[number].sum(0).tolist(), epsilons),
+    }
+
+
+def _minimal(counts: Sequence[int], epsilons: Sequence[float]) -> Json:
+    """Quantiles on the grid, over all images: the least epsilon that fools so great a share; 0: they are wrong as they are."""
+    grid = [0.0, *epsilons, None]
+    reached = np.cumsum(counts)
+    quantiles = {percent: grid[int((reached * 100 >= percent * reached[-1]).argmax())] if reached[-1] else None for percent in PERCENTS}
+    return {"median": quantiles[50], "quantiles": [[percent / 100, epsilon] for percent, epsilon in quantiles.items()]}
+
+
+def _classes(sums: Sums, plan: Plan, names: Sequence[str], rates: Rates) -> list[Json]:
+    largest = [
+        (condition(p, epsilons[-1]), rates(sums.worst(number)[:, -1], sums.trials)) for number, (p, epsilons) in enumerate(plan.threats)
+    ]
+    clean = rates(sums.clean, sums.trials)
+    return [
+        {
+            "index": index,
+            "name": name,
+            "clean": clean[index],
+            "worst": [{"condition": at, "rate": worst[index]} for at, worst in largest],
+        }
+        for index, name in enumerate(names)
+    ]
+
+
+def _comparisons(tally: Tally, networks: Sequence[Subject]) -> list[Json]:
+    """McNemar's exact test of every two networks."""
+    found = []
+    for (first, second), counts in tally.pairs.items():
+        for at, pair in zip(compared(tally.plan), counts.tolist(), strict=True):
+            test = mcnemar(np.repeat([True, False], pair), np.repeat([False, True], pair))
+            found.append({"first": networks[first].name, "second": networks[second].name, "condition": at, **test._asdict()})
+    return found
+
+
+def _gates(tally: Tally, networks: Sequence[Subject], confidence: float, rates: Rates) -> list[Json]:
+    return [
+        {
+            "network": networks[gated.network].name,
+            "condition": gated.condition,
+            "bar": gated.gate.bar,
+            "confidence": confidence,
+            "verdict": watch.decision.verdict.name.lower(),
+            "decided_after": watch.decision.trials,
+            "rate": rates.one(watch.successes, watch.trials),
+        }
+        for gated, watch in zip(tally.gates, tally.watches, strict=True)
+    ]

@@ -1,0 +1,37 @@
+"""The table of an audit: a row an image and network."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from interp.judged import Bools, Ints, Judged
+from interp.plan import Plan, cells
+
+
+def rows(judged: Judged, plan: Plan, *, network: str, ids: ArrayLike, names: Sequence[str], labels: Ints) -> dict[str, NDArray[Any]]:
+    """The columns of a shard's images on one network, (B,) each.
+
+    id, name, label (class), network, clean_prediction (class) and clean_correct, then those of `interp.plan.cells`, bool: right.
+    Only a "minimal_epsilon" is float64, in pixel units: 0 for an image that is wrong as it is, not a number where no attack found any.
+    """
+    columns: dict[str, NDArray[Any]] = {
+        "id": np.asarray(ids, dtype=np.int64),
+        "name": np.array(names, dtype=object),
+        "label": labels,
+        "network": np.full(len(labels), network, dtype=object),
+        "clean_prediction": judged.clean,
+        "clean_correct": judged.right(labels),
+    }
+    return columns | dict(zip(cells(plan), _cells(judged, plan, labels), strict=True))
+
+
+def _cells(judged: Judged, plan: Plan, labels: Ints) -> Iterator[Bools | NDArray[np.float64]]:
+    for number, threat in enumerate(plan.threats):
+        for level in range(len(threat.epsilons)):
+            yield judged.noise[number][level]
+            yield from judged.fooled_at[number] > level
+        yield np.array([*threat.epsilons, np.nan, 0.0])[judged.least(number, labels)]  # the last is at index -1
+    yield from judged.corrupted
+    yield from judged.augmented

@@ -1,0 +1,172 @@
+"""What the shards of an audit add up to, whatever their order and size: counts, paired comparisons and gates."""
+
+import math
+from collections.abc import Sequence
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+
+from interp.conditions import condition, parse
+from interp.judged import Bools, Ints, Judged
+from interp.plan import Plan
+from interp.statistics import Decision, Gate, Verdict, by_class
+
+CLEAN, CORRUPTIONS = "clean", "corruptions"
+
+
+class Sums:
+    """Counts of images on one network. Lists have one entry a threat, E is the number of its epsilons."""
+
+    def __init__(self, plan: Plan, classes: int) -> None:
+        def zeros(*shape: int) -> Ints:
+            return np.zeros(shape, dtype=np.int64)
+
+        grids = [len(threat.epsilons) for threat in plan.threats]
+        self.trials = zeros(classes)
+        self.clean = zeros(classes)  # right
+        self.noise = [zeros(grid) for grid in grids]  # right
+        self.robust = [zeros(len(plan.attacks), grid) for grid in grids]  # (attacks, E) right
+        self.least = [zeros(classes, grid + 2) for grid in grids]  # wrong as they are, by least epsilon that fools, fooled by none
+        self.corrupted = zeros(len(plan.corrupted))  # right
+        self.augmented = zeros(len(plan.augmentations))  # right
+        self.gradients = self.queries = 0
+
+    def add(self, judged: Judged, labels: Ints) -> None:
+        """Count a shard's images, of classes `labels` (B,)."""
+        right, trials = by_class(judged.right(labels), labels, len(self.trials))
+        self.trials += trials
+        self.clean += right
+        for threat, noise in enumerate(judged.noise):
+            self.noise[threat] += noise.sum(1)
+            self.robust[threat] += (judged.fooled_at[threat][:, None] > np.arange(len(noise))[:, None]).sum(2)
+            np.add.at(self.least[threat], (labels, judged.least(threat, labels) + 1), 1)
+        self.corrupted += judged.corrupted.sum(1)
+        self.augmented += judged.augmented.sum(1)
+        self.gradients += judged.gradients
+        self.queries += judged.queries
+
+    def worst(self, threat: int) -> Ints:
+        """(classes, E) images that withstand all attacks."""
+        return self.least[threat][:, ::-1].cumsum(1)[:, ::-1][:, 2:]
+
+
+class Gated(NamedTuple):
+    """A gate of an audit: of a network by its number, at "clean" or at a threat's condition like "linf:8/255"."""
+
+    network: int
+    condition: str
+    gate: Gate
+
+
+class Watch:
+    """A gate at work, which takes its images in the audit's order; those that come too early wait."""
+
+    def __init__(self, gate: Gate) -> None:
+        self.gate = gate
+        self.decided: Decision | None = None
+        self.successes = self.trials = 0
+        self.waiting: dict[int, Bools] = {}
+
+    @property
+    def decision(self) -> Decision:
+        """What `interp.statistics.Gate.decide` says of the images taken."""
+        return self.decided or Decision(Verdict.OPEN, self.trials)
+
+    def add(self, right: Bools, first_row: int) -> None:
+        """Take the images first_row.. of the audit's order, right (B,), or let them wait for those before them."""
+        self.waiting[first_row] = right
+        while self.trials in self.waiting:
+            self._take(self.waiting.pop(self.trials))
+
+    def _take(self, right: Bools) -> None:
+        if not len(right):
+            return
+        passing, failing = self.gate.evidence(self.successes + np.cumsum(right), self.trials + np.arange(1, len(right) + 1))
+        passed = passing >= -math.log(self.gate.false_pass)
+        reached = passed | (failing >= -math.log(self.gate.false_fail))
+        if self.decided is None and reached.any():
+            first = int(reached.argmax())
+            self.decided = Decision(Verdict.PASS if passed[first] else Verdict.FAIL, self.trials + first + 1)
+        self.successes += int(right.sum())
+        self.trials += len(right)
+
+
+def compared(plan: Plan) -> list[str]:
+    """The conditions under which networks are compared: clean, each threat's largest epsilon, the corruptions if there are any."""
+    largest = [condition(p, epsilons[-1]) for p, epsilons in plan.threats]
+    return [CLEAN, *largest, *([CORRUPTIONS] if plan.corrupted else [])]
+
+
+def _scores(judged: Judged, labels: Ints, plan: Plan) -> Ints:
+    """(conditions of `compared`, B) how often each image is right."""
+    robust = [judged.least(number, labels) == len(threat.epsilons) for number, threat in enumerate(plan.threats)]
+    corrupted = [judged.corrupted.sum(0)] if plan.corrupted else []
+    return np.stack([judged.right(labels), *robust, *corrupted]).astype(np.int64)
+
+
+class Tally:
+    """All that a report needs of the shards so far. It does not grow with their number, as long as none comes before its turn.
+
+    Attributes:
+        sums: one a network.
+        pairs: for every two networks, by number, (conditions of `compared`, 2): images on which the first is right more often, and
+            the second. Under the corruptions an image counts once, for whoever is right on more of its corrupted versions:
+            these are not independent of each other, and images are.
+        watches: one a gate.
+
+    Raises:
+        ValueError: a gate's condition is neither "clean" nor of the plan.
+    """
+
+    def __init__(self, plan: Plan, classes: int, networks: int, gates: Sequence[Gated] = ()) -> None:
+        self.plan, self.classes = plan, classes
+        self.sums = [Sums(plan, classes) for _ in range(networks)]
+        self.pairs = {pair: np.zeros((len(compared(plan)), 2), dtype=np.int64) for pair in combinations(range(networks), 2)}
+        self.gates = [gated._replace(condition=_known(gated.condition, plan)) for gated in gates]
+        self.watches = [Watch(gated.gate) for gated in gates]
+
+    @property
+    def images(self) -> int:
+        """Images judged."""
+        return int(self.sums[0].trials.sum())
+
+    @property
+    def decided(self) -> bool:
+        """Whether there are gates and all are decided."""
+        return bool(self.watches) and all(watch.decided for watch in self.watches)
+
+    @property
+    def gradients(self) -> int:
+        """Image-gradients of all networks."""
+        return sum(sums.gradients for sums in self.sums)
+
+    def add(self, judged: Sequence[Judged], labels: Ints, first_row: int) -> None:
+        """Count a shard, once: what was found on each network of its images, first_row.. of the audit's order, classes (B,)."""
+        for sums, one in zip(self.sums, judged, strict=True):
+            sums.add(one, labels)
+        scores = [_scores(one, labels, self.plan) for one in judged]
+        for (first, second), counts in self.pairs.items():
+            counts += np.stack([scores[first] > scores[second], scores[second] > scores[first]], 2).sum(1)
+        for gated, watch in zip(self.gates, self.watches, strict=True):
+            watch.add(_withstands(judged[gated.network], labels, gated.condition, self.plan), first_row)
+
+
+def _places(plan: Plan) -> dict[str, tuple[int, int]]:
+    """Condition -> (index of the threat, index of the epsilon)."""
+    return {condition(p, epsilon): (t, e) for t, (p, epsilons) in enumerate(plan.threats) for e, epsilon in enumerate(epsilons)}
+
+
+def _known(name: str, plan: Plan) -> str:
+    known = name if name == CLEAN else condition(*parse(name))
+    if known != CLEAN and known not in _places(plan):
+        raise ValueError(f"gates: {name!r} is neither {CLEAN} nor one of {', '.join(_places(plan))}")
+    return known
+
+
+def _withstands(judged: Judged, labels: Ints, name: str, plan: Plan) -> Bools:
+    """(B,) which images are right at a condition, under all attacks."""
+    if name == CLEAN:
+        return judged.right(labels)
+    threat, epsilon = _places(plan)[name]
+    return judged.least(threat, labels) > epsilon

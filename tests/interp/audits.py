@@ -1,0 +1,43 @@
+"""What the tests of the audit share: attacks, a plan, images that fall early, late and never."""
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from interp.ascent import Oracle, solve
+from interp.attack import fgsm, pgd
+from interp.audit import Entry, Judged, Plan, Threat, judge
+from interp.network import Network
+from tests.interp.toys import images, tricky
+
+FGSM = Entry("fgsm", "FGSM", {}, fgsm)
+STEADY = Entry("pgd", "PGD-10", {"steps": 10}, lambda epsilon, p: pgd(epsilon, p, steps=10, random_start=False))
+RANDOM = Entry("pgd", "PGD-3", {"steps": 3}, lambda epsilon, p: pgd(epsilon, p, steps=3))
+THREATS = (Threat(math.inf, (1 / 255, 2 / 255, 4 / 255)), Threat(2, (0.05, 0.1, 0.2)))
+
+
+def run(network: Oracle, x: Tensor, labels: Tensor, plan: Plan, first_row: int = 0) -> Judged:
+    return solve(judge(x, labels, plan, first_row), network)
+
+
+# A network of many habits, images of which some are wrong from the start, some fall early, some late and some never.
+
+
+def case(rows: int = 16) -> tuple[Network, Tensor, Tensor]:
+    network, x = tricky(), images(rows)
+    x = (x * 255).round() / 255
+    labels = network.logits(x).argsort(1)[torch.arange(rows), [4] * (rows - 3) + [3] * 3]
+    return network, x, labels
+
+
+WHOLE = Plan(THREATS, (FGSM, RANDOM), ("fog", "impulse_noise"), (1, 4), ("rotation", "noise"), seed=5)
+
+
+def equal(a: Judged, b: Judged) -> None:
+    ours, theirs = a.arrays(), b.arrays()
+    assert ours.keys() == theirs.keys()
+    for name, array in ours.items():
+        assert array.dtype == theirs[name].dtype, name
+        np.testing.assert_array_equal(array, theirs[name], name)
