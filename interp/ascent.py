@@ -107,6 +107,7 @@ class Ascent:
         done: tells which rows have arrived, from the answer for them; None: none ever has.
         logits: whether `done` reads logits.
         leave: rows that are done are not probed any more.
+        hopeless: tells which rows are not probed any more though they have not arrived; None: all others climb on.
         keep_best: return each row's first iterate that is done, else the one with the highest score; otherwise the last.
         redirect: rows without any gradient ask once more, through redirected rectifiers.
     """
@@ -120,6 +121,7 @@ class Ascent:
     done: Done | None = None
     logits: bool = True
     leave: bool = False
+    hopeless: Done | None = None
     keep_best: bool = False
     redirect: bool = False
 
@@ -195,8 +197,11 @@ class _Climb:
         if self.start_logits is None:
             self.start_logits = answer.logits
         done = self.see(answer, self.climbing)
-        if self.problem.leave and done.any():
-            self.climbing = self.climbing[~done]
+        gone = done & self.problem.leave
+        if self.problem.hopeless is not None:
+            gone |= self.problem.hopeless(answer, self.climbing)
+        if gone.any():
+            self.climbing = self.climbing[~gone]
         stepped = self.problem.space.project(self.z + self.move(slope))
         self.z = stepped if self.whole else self.z.index_copy(0, self.climbing, stepped[self.climbing])
         self.moved |= slope.flatten(1).any(1)
@@ -213,7 +218,7 @@ class _Climb:
         if self.problem.done is not None:
             done = self.problem.done(answer, rows)
         if self.problem.keep_best:
-            better = ~self.arrived[rows] & (done | (answer.score > self.best_score[rows]))
+            better = ~self.arrived[rows] & (done | (answer.score >= self.best_score[rows]))  # of equals the last: a loss may be 0 for long
             self.best_z[rows[better]] = self.z[rows[better]]
             self.best_score[rows[better]] = answer.score[better].to(self.best_score)
             self.arrived[rows] |= done

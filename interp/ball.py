@@ -53,7 +53,7 @@ class Ball:
 
     def of_row(self, value: float | Tensor) -> float | Tensor:
         """A setting for these rows: itself if it holds for all, else `own` as (B, 1, 1, 1)."""
-        return self.own(value).view(-1, 1, 1, 1) if isinstance(value, Tensor) else value
+        return self.own(value).to(self.x.dtype).view(-1, 1, 1, 1) if isinstance(value, Tensor) else value
 
     def start(self, rows: Generators) -> Tensor:
         """x itself, or a random point: uniform in the box for Linf (Madry et al. 2018), uniform in the ball for L2 and L1."""

@@ -129,7 +129,7 @@ def silence(activation: Objective, clean: Tensor, level: float | None = None) ->
 
 
 def drive(activation: Objective, clean: Tensor, level: float | None = None) -> UnitGoal:
-    """Bring activations above a level: by default above twice what they are on the clean images, (B,)."""
+    """Bring activations above a level: by default above twice what they are on the clean images, (B,); if that is negative, above 0."""
     return UnitGoal(activation, 1.0, clean + clean.abs() if level is None else torch.full_like(clean, level))
 
 
