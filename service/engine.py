@@ -42,7 +42,7 @@ class Engine:
     def __init__(
         self, metrics: Metrics, *, tick_rows: int = 64, memory: int = 2**31, queue_size: int = 256, chunk: int = 8, threads: int = 0
     ) -> None:
-        self._metrics, self._tick_rows, self.memory, self._chunk = metrics, tick_rows, memory, chunk
+        self._metrics, self.tick_rows, self.memory, self._chunk = metrics, tick_rows, memory, chunk
         self._queue_size, self._threads = queue_size, threads
         self._waiting: deque[Job[Any]] = deque()
         self._running: list[Job[Any]] = []
@@ -191,7 +191,7 @@ class Engine:
 
     def _limit(self, leading: Job[Any]) -> int:
         by_memory = max(1, self.memory // 2 // leading.row_bytes)
-        return min(self._tick_rows, by_memory, self._limits.get(leading.model.network, self._tick_rows))
+        return min(self.tick_rows, by_memory, self._limits.get(leading.model.network, self.tick_rows))
 
     def _answer(self, pieces: list[Piece]) -> None:
         """Answer in one pass; what goes wrong in company is tried alone, so that only the one at fault fails."""
@@ -229,9 +229,9 @@ class Engine:
         self._limits[job.model.network] = max(1, rows // 2)
 
     def _recover(self, network: Network) -> None:
-        limit = self._limits.pop(network, self._tick_rows)
+        limit = self._limits.pop(network, self.tick_rows)
         limit += max(1, limit // 16)
-        if limit < self._tick_rows:
+        if limit < self.tick_rows:
             self._limits[network] = limit
 
     def _report(self, job: Job[Any]) -> None:

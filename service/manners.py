@@ -24,7 +24,7 @@ _QUIET = ("/grpc.health.", "/grpc.reflection.")  # probed every few seconds: cou
 
 
 class Manners(grpc.aio.ServerInterceptor):  # type: ignore[type-arg, unused-ignore]
-    """Wraps every unary and server-streaming method."""
+    """Wraps every method, but of the standard services those whose requests stream."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -35,16 +35,17 @@ class Manners(grpc.aio.ServerInterceptor):  # type: ignore[type-arg, unused-igno
         details: grpc.HandlerCallDetails,
     ) -> "grpc.RpcMethodHandler[Any, Any] | None":
         handler = await continuation(details)
-        if handler is None or handler.request_streaming:
-            return handler
         method: str = details.method
-        if handler.response_streaming:
-            return grpc.unary_stream_rpc_method_handler(
-                self._stream(handler.unary_stream, method), handler.request_deserializer, handler.response_serializer
-            )
-        return grpc.unary_unary_rpc_method_handler(
-            self._unary(handler.unary_unary, method), handler.request_deserializer, handler.response_serializer
-        )
+        if handler is None or (handler.request_streaming and not method.startswith("/striate.")):
+            return handler
+        kinds: dict[tuple[bool, bool], tuple[Any, Any, Any]] = {
+            (False, False): (grpc.unary_unary_rpc_method_handler, self._unary, handler.unary_unary),
+            (False, True): (grpc.unary_stream_rpc_method_handler, self._stream, handler.unary_stream),
+            (True, False): (grpc.stream_unary_rpc_method_handler, self._unary, handler.stream_unary),
+            (True, True): (grpc.stream_stream_rpc_method_handler, self._stream, handler.stream_stream),
+        }
+        make, attend, call = kinds[handler.request_streaming, handler.response_streaming]
+        return make(attend(call, method), handler.request_deserializer, handler.response_serializer)  # type: ignore[no-any-return]
 
     def _unary(self, call: Any, method: str) -> Any:
         async def answer(request: Any, context: Context) -> Any:

@@ -20,7 +20,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 from PIL import Image
 
 import striate
-from striate.v1 import interpret_pb2, interpret_pb2_grpc
+from striate.v1 import attack_pb2, interpret_pb2, interpret_pb2_grpc, robustness_pb2_grpc, types_pb2
 
 NAME = "digits-lenet5"
 
@@ -104,6 +104,24 @@ def test_a_cancelled_call_frees_the_device(tmp_path: Path) -> None:
         time.sleep(0.3)
         assert metric(port, "striate_tick_seconds_count") == ticks
         assert metric(port, "striate_models") == 1
+
+
+def test_a_cancelled_stream_frees_the_device(tmp_path: Path) -> None:
+    port = free_port()
+    pixels = types_pb2.Tensor(dtype=types_pb2.DATA_TYPE_FLOAT32, shape=[1, 1, 32, 32], data=bytes(4096))
+    images = [attack_pb2.AttackStreamImage(id=n, image=types_pb2.ImageBatch(tensor=pixels)) for n in range(9)]
+    endless = attack_pb2.AttackRequest(model=NAME, pgd=attack_pb2.Pgd(epsilon=0, steps=10_000))  # nothing is ever fooled
+    requests = [attack_pb2.AttackStreamRequest(settings=attack_pb2.AttackStreamSettings(attack=endless))]
+    requests += [attack_pb2.AttackStreamRequest(image=image) for image in images]
+    with started(tmp_path, "--metrics-port", str(port)) as (_, target), grpc.insecure_channel(target) as channel:
+        call = robustness_pb2_grpc.RobustnessServiceStub(channel).AttackStream(iter(requests), timeout=120)
+        eventually(lambda: metric(port, "striate_tick_seconds_count") > 50)
+        call.cancel()
+        eventually(lambda: metric(port, 'striate_jobs_total{reason="cancelled"}') >= 1)
+        time.sleep(0.2)
+        ticks = metric(port, "striate_tick_seconds_count")
+        time.sleep(0.3)
+        assert metric(port, "striate_tick_seconds_count") == ticks
 
 
 def test_a_full_queue_is_said_so_and_retried(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from service import wire, wire_attack
 from service.errors import InvalidField
 from service.images import BadImage, Preprocessing
 from service.zoo import HostedModel
-from striate.v1 import attack_pb2, types_pb2
+from striate.v1 import types_pb2
 
 GRAY = Preprocessing(1, 4, 4, 4, "bilinear", (0.5,), (0.5,))
 MODEL = cast(HostedModel, SimpleNamespace(network=SimpleNamespace(shape=(1, 4, 4), classes=3)))
@@ -64,32 +64,6 @@ def test_parts_are_the_whole_in_order() -> None:
 def test_batches_of_no_or_too_many_images_are_refused(count: int) -> None:
     with pytest.raises(InvalidField, match="images"):
         wire.count(types_pb2.ImageBatch(encoded=[b""] * count))
-
-
-@pytest.mark.parametrize(
-    ("request_", "field"),
-    [
-        (attack_pb2.AttackRequest(), "method"),
-        (attack_pb2.AttackRequest(fgsm=attack_pb2.Fgsm()), "fgsm.epsilon"),
-        (attack_pb2.AttackRequest(fgsm=attack_pb2.Fgsm(epsilon=1.5)), "fgsm.epsilon"),
-        (attack_pb2.AttackRequest(pgd=attack_pb2.Pgd(epsilon=math.nan)), "pgd.epsilon"),
-        (attack_pb2.AttackRequest(pgd=attack_pb2.Pgd(epsilon=0.1, steps=10_001)), "pgd.steps"),
-        (attack_pb2.AttackRequest(pgd=attack_pb2.Pgd(epsilon=4.1, norm=attack_pb2.NORM_L2)), "pgd.epsilon"),
-    ],
-)
-def test_attacks_out_of_range_are_refused(request_: attack_pb2.AttackRequest, field: str) -> None:
-    with pytest.raises(InvalidField) as refused:
-        wire_attack.method(request_, MODEL)
-    assert refused.value.field == field
-
-
-def test_attacks_get_the_defaults_that_the_contract_states() -> None:
-    found = wire_attack.method(attack_pb2.AttackRequest(pgd=attack_pb2.Pgd(epsilon=0.25)), MODEL)
-    assert (found.epsilon, found.p) == (0.25, math.inf)
-    assert (found.settings["steps"], found.settings["step"]) == (40, 2.5 * 0.25 / 40)
-    assert found.settings["random_start"]
-    assert found.settings["keep_best"]
-    assert found.settings["stop_when_fooled"]
 
 
 def test_labels_are_classes_one_an_image() -> None:

@@ -313,7 +313,6 @@ class Fab(_message.Message):
     NORM_FIELD_NUMBER: _builtins.int
     STEPS_FIELD_NUMBER: _builtins.int
     TARGET_CLASSES_FIELD_NUMBER: _builtins.int
-    RESTARTS_FIELD_NUMBER: _builtins.int
     epsilon: _builtins.float
     """Radius of the ball, as in Fgsm."""
     norm: Global___Norm.ValueType
@@ -321,8 +320,6 @@ class Fab(_message.Message):
     """Gradient steps a target class, 1 to 10000. Default 100."""
     target_classes: _builtins.int
     """How many of the most probable wrong classes are tried, 1 to 1000. Default 9."""
-    restarts: _builtins.int
-    """Attempts, 1 to 100. Default 1."""
     def __init__(
         self,
         *,
@@ -330,11 +327,10 @@ class Fab(_message.Message):
         norm: Global___Norm.ValueType = ...,
         steps: _builtins.int = ...,
         target_classes: _builtins.int = ...,
-        restarts: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon", "epsilon", b"epsilon"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon", "epsilon", b"epsilon", "norm", b"norm", "restarts", b"restarts", "steps", b"steps", "target_classes", b"target_classes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon", "epsilon", b"epsilon", "norm", b"norm", "steps", b"steps", "target_classes", b"target_classes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__epsilon: _TypeAlias = _typing.Literal["epsilon"]  # noqa: Y015
     _WhichOneofArgType__epsilon: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon"]  # noqa: Y015
@@ -351,7 +347,6 @@ class Square(_message.Message):
     EPSILON_FIELD_NUMBER: _builtins.int
     NORM_FIELD_NUMBER: _builtins.int
     QUERIES_FIELD_NUMBER: _builtins.int
-    FIRST_SHARE_FIELD_NUMBER: _builtins.int
     LOSS_FIELD_NUMBER: _builtins.int
     RESTARTS_FIELD_NUMBER: _builtins.int
     epsilon: _builtins.float
@@ -359,8 +354,6 @@ class Square(_message.Message):
     norm: Global___Norm.ValueType
     queries: _builtins.int
     """Images asked about, 1 to 100000. Default 5000."""
-    first_share: _builtins.float
-    """Share of the pixels changed at first, 0 to 1. Default 0.8."""
     loss: Global___Loss.ValueType
     restarts: _builtins.int
     """Attempts, 1 to 100. Default 1."""
@@ -370,22 +363,16 @@ class Square(_message.Message):
         epsilon: _builtins.float | None = ...,
         norm: Global___Norm.ValueType = ...,
         queries: _builtins.int = ...,
-        first_share: _builtins.float | None = ...,
         loss: Global___Loss.ValueType = ...,
         restarts: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon", "_first_share", b"_first_share", "epsilon", b"epsilon", "first_share", b"first_share"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon", "epsilon", b"epsilon"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon", "_first_share", b"_first_share", "epsilon", b"epsilon", "first_share", b"first_share", "loss", b"loss", "norm", b"norm", "queries", b"queries", "restarts", b"restarts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon", "epsilon", b"epsilon", "loss", b"loss", "norm", b"norm", "queries", b"queries", "restarts", b"restarts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__epsilon: _TypeAlias = _typing.Literal["epsilon"]  # noqa: Y015
     _WhichOneofArgType__epsilon: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon"]  # noqa: Y015
-    _WhichOneofReturnType__first_share: _TypeAlias = _typing.Literal["first_share"]  # noqa: Y015
-    _WhichOneofArgType__first_share: _TypeAlias = _typing.Literal["_first_share", b"_first_share"]  # noqa: Y015
-    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__epsilon) -> _WhichOneofReturnType__epsilon | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__first_share) -> _WhichOneofReturnType__first_share | None: ...
 
 Global___Square: _TypeAlias = Square  # noqa: Y015
 

@@ -1,0 +1,125 @@
+"""Attacks: from requests to procedures, and from what these find to answers."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from interp.ascent import Procedure
+from interp.attack import Attacked, attack
+from interp.curve import epsilon_curve
+from service import wire, wire_attack
+from service.errors import InvalidField
+from service.handlers.base import LIGHT, House
+from service.images import png
+from service.manners import Context
+from service.zoo import HostedModel
+from striate.v1 import attack_pb2 as pb
+
+Seeds = list[tuple[int, int]]
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What an attack or an EpsilonSearch found; of the latter also each row's minimal epsilon, and how many withstood each epsilon."""
+
+    attacked: Attacked
+    minimal: list[float]
+    withstood: list[int]
+
+
+class AttackHandlers:
+    """Attack."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    async def Attack(self, request: pb.AttackRequest, context: Context) -> pb.AttackResponse:
+        """One procedure for the whole batch; rows that are fooled leave it."""
+        with self._house.model(request.model) as model:
+            count = wire.count(request.images)
+            wire.within("images (their number)", count, 1, max(1, wire.MOST_BYTES // wire.image_bytes(1, model)))
+            labels = wire_attack.classes(request.labels, "labels", count, model)
+            targets = wire_attack.classes(request.targets, "targets", count, model)
+            prepared = prepare(request, model, count, labels, targets)
+            x = await self._house.images(request.images, model.preprocessing)
+            priority = wire.priority(request.priority)
+            found = await self._house.solve(context, model, prepared(x), x.nbytes * wire.STATE_COPIES, priority, request.deterministic)
+            if request.format != pb.IMAGE_FORMAT_PNG and x.nbytes < LIGHT:
+                return _response(request, model, found)
+            return await self._house.aside(_response, request, model, found)
+
+
+class Prepared:
+    """A checked request that waits for its images."""
+
+    def __init__(self, device: torch.device, curve: dict[str, Any] | None, **settings: Any) -> None:
+        self._device, self._curve, self._settings = device, curve, settings
+
+    def __call__(self, x: Tensor) -> Procedure[Found]:
+        """The procedure between host and device: copies are made when the engine runs it, not before."""
+        settings: dict[str, Any] = {
+            name: value.to(self._device) if isinstance(value, Tensor) else value for name, value in self._settings.items()
+        }
+        labels = settings.pop("labels")
+        if self._curve is None:
+            found = yield from attack(x.to(self._device), labels, settings.pop("method"), **settings)
+            return Found(found.cpu(), [], [])
+        curve = yield from epsilon_curve(x.to(self._device), labels, **self._curve, **settings)
+        return Found(curve.attacked.cpu(), curve.minimal.tolist(), curve.withstood.tolist())
+
+
+def prepare(
+    request: pb.AttackRequest,
+    model: HostedModel,
+    count: int,
+    labels: Tensor | None,
+    targets: Tensor | None,
+    seeds: Seeds | None = None,
+) -> Prepared:
+    """Check everything but the images. `seeds`: what the rows draw from, where it is not what the request says.
+
+    Raises:
+        InvalidField, UnknownLayer: a setting is out of range or does not go with the others.
+    """
+    if labels is not None and targets is not None and bool((labels == targets).any()):
+        raise InvalidField("targets", "a target is the image's own label")
+    settings: dict[str, Any] = {
+        "labels": labels,
+        "targets": wire_attack.choice(request) if targets is None else targets,
+        "unit": wire_attack.unit(request, model, count),
+        "seed": request.seed,
+        "first_row": request.first_row,
+        "seeds": seeds or wire_attack.seeds(request, count),
+        "eight_bit": request.format == pb.IMAGE_FORMAT_PNG,
+        "noise_control": request.noise_control,
+    }
+    if request.WhichOneof("method") == "epsilon_search":
+        return Prepared(model.network.device, wire_attack.curve(request, model), **settings)
+    return Prepared(model.network.device, None, method=wire_attack.method(request, model, count), **settings)
+
+
+def _response(request: pb.AttackRequest, model: HostedModel, found: Found) -> pb.AttackResponse:
+    attacked = found.attacked
+    response = pb.AttackResponse(
+        rows=wire_attack.attack_rows(attacked, found.minimal),
+        provenance=wire.provenance(model),
+        gradients=attacked.gradients,
+        queries=attacked.queries,
+        warnings=attacked.warnings,
+    )
+    count = len(attacked.images)
+    for epsilon, robust in zip(request.epsilon_search.epsilons, found.withstood, strict=False):
+        response.curve.add(epsilon=epsilon, robust=robust, images=count)
+    if request.format == pb.IMAGE_FORMAT_PNG:
+        response.pngs.extend(pngs(attacked.images))
+    else:
+        response.images.CopyFrom(wire.tensor(attacked.images.numpy()))
+    return response
+
+
+def pngs(images: Tensor) -> list[bytes]:
+    """Images (N, C, H, W) of 8-bit levels as PNG files."""
+    return [png(image) for image in np.rint(images.numpy() * 255).astype(np.uint8)]

@@ -1,0 +1,211 @@
+"""AttackStream: as many images in flight as the device wants, each answered as it is found, a bad one by an error of its own."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from itertools import groupby
+
+import grpc
+import structlog
+import torch
+from torch import Tensor
+
+from service import wire, wire_attack
+from service.errors import InvalidField, row_of, status_of
+from service.handlers.attacks import Found, Prepared, Seeds, pngs, prepare
+from service.handlers.base import House
+from service.jobs import Draining, Priority, QueueFull
+from service.manners import Context, request_id
+from service.zoo import HostedModel
+from striate.v1 import attack_pb2 as pb
+from striate.v1 import types_pb2
+
+log = structlog.get_logger("striate")
+
+MOST_IN_FLIGHT = 1024
+PASSES = 2  # so many passes' worth of images are in flight by default: one is answered while the next one is read
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """An image of the stream, decoded (1, C, H, W)."""
+
+    message: pb.AttackStreamImage
+    x: Tensor
+
+    @property
+    def kind(self) -> tuple[bool, bool]:
+        """Images of one job either all have a label, or none has; the same for targets."""
+        return self.message.HasField("label"), self.message.HasField("target")
+
+
+class StreamHandlers:
+    """AttackStream."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    async def AttackStream(
+        self, requests: AsyncIterator[pb.AttackStreamRequest], context: Context
+    ) -> AsyncIterator[pb.AttackStreamResponse]:
+        """Reads on while there is room, and writes as fast as the caller reads."""
+        settings = await _settings(requests)
+        with self._house.model(settings.attack.model) as model:
+            prepare(settings.attack, model, 1, None, None)  # what is wrong with the settings is wrong with the whole call
+            most = wire.within("settings.in_flight", settings.in_flight, 1, MOST_IN_FLIGHT, default=PASSES * self._house.engine.tick_rows)
+            flow = Flow(self._house, model, settings.attack, context, most)
+            work = asyncio.create_task(flow.run(requests))
+            try:
+                while (response := await flow.answers.get()) is not None:
+                    yield response
+                    flow.room.release()
+                await work
+            finally:
+                work.cancel()
+
+
+async def _settings(requests: AsyncIterator[pb.AttackStreamRequest]) -> pb.AttackStreamSettings:
+    first = await anext(aiter(requests), None)
+    if first is None or not first.HasField("settings"):
+        raise InvalidField("settings", "must be what the first message holds")
+    attack = first.settings.attack
+    for name in ("images", "row_settings"):
+        if attack.HasField(name):
+            raise InvalidField(f"settings.attack.{name}", "cannot be given with a stream")
+    for name, given in (("labels", attack.labels), ("targets", attack.targets), ("first_row", attack.first_row)):
+        if given:
+            raise InvalidField(f"settings.attack.{name}", "cannot be given with a stream: each image has its own")
+    return first.settings
+
+
+class Flow:
+    """The images of one call on their way: read, decoded, gathered into jobs, answered."""
+
+    def __init__(self, house: House, model: HostedModel, request: pb.AttackRequest, context: Context, most: int) -> None:
+        self._house, self._model, self._request, self._context = house, model, request, context
+        self.room = asyncio.Semaphore(most)  # for images that are not answered yet
+        self.answers: asyncio.Queue[pb.AttackStreamResponse | None] = asyncio.Queue()  # None: there are no more
+        self._ready: asyncio.Queue[Image | None] = asyncio.Queue()
+        self._job_rows = max(1, min(most, house.engine.tick_rows) // 2)
+
+    async def run(self, requests: AsyncIterator[pb.AttackStreamRequest]) -> None:
+        """Answer every image of the requests. What it raises ends the call."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._read(requests))
+                await self._gather(group)
+        except BaseExceptionGroup as several:
+            error: BaseException = several
+            while isinstance(error, BaseExceptionGroup):
+                error = error.exceptions[0]
+            raise error from None
+        finally:
+            self.answers.put_nowait(None)
+
+    async def _read(self, requests: AsyncIterator[pb.AttackStreamRequest]) -> None:
+        async with asyncio.TaskGroup() as group:
+            while True:
+                await self.room.acquire()
+                message = await anext(aiter(requests), None)
+                if message is None:
+                    break
+                if not message.HasField("image"):
+                    raise InvalidField("image", "must be what every message but the first holds")
+                group.create_task(self._decode(message.image))
+        self._ready.put_nowait(None)
+
+    async def _decode(self, message: pb.AttackStreamImage) -> None:
+        try:
+            wire.within("image.image (its number of images)", wire.count(message.image), 1, 1)
+            self._check(message)
+            x = await self._house.images(message.image, self._model.preprocessing)
+        except Exception as error:  # noqa: BLE001 - one bad image, which its own answer says
+            self._refuse([message.id], error)
+        else:
+            self._ready.put_nowait(Image(message, x))
+
+    def _check(self, message: pb.AttackStreamImage) -> None:
+        for name in ("label", "target"):
+            if message.HasField(name):
+                wire.within(f"image.{name}", getattr(message, name), 0, self._model.network.classes - 1)
+        if message.HasField("target") and message.HasField("label") and message.target == message.label:
+            raise InvalidField("image.target", "is the image's own label")
+        if message.HasField("epsilon"):
+            method = self._request.WhichOneof("method")
+            if method == "epsilon_search":
+                raise InvalidField("image.epsilon", "cannot be given with epsilon_search")
+            p = wire_attack.norm(getattr(self._request, str(method)).norm, "norm")
+            wire_attack.radius(message.epsilon, p, "image.epsilon", self._model)
+
+    async def _gather(self, group: asyncio.TaskGroup) -> None:
+        """Make jobs of what is ready: of one image if no other is, of many if they come fast."""
+        more = True
+        while more:
+            images = [await self._ready.get()]
+            while len(images) < self._job_rows and not self._ready.empty():
+                images.append(self._ready.get_nowait())
+            more = images[-1] is not None
+            rows = sorted((image for image in images if image is not None), key=lambda image: image.kind)
+            for _, alike in groupby(rows, key=lambda image: image.kind):
+                group.create_task(self._attack(list(alike)))
+
+    async def _attack(self, images: list[Image]) -> None:
+        """Answer images with one job; one that fails is tried again image by image, so that only the one at fault fails."""
+        try:
+            found = await self._solve(images)
+        except Draining:
+            raise
+        except Exception as error:  # noqa: BLE001 - what is wrong with an image its own answer says
+            if len(images) == 1 or row_of(error).code is grpc.StatusCode.DEADLINE_EXCEEDED:
+                self._refuse([image.message.id for image in images], error)
+            else:
+                for image in images:
+                    await self._attack([image])
+            return
+        for answer in await self._house.aside(self._answers, images, found):
+            self.answers.put_nowait(answer)
+
+    async def _solve(self, images: list[Image]) -> Found:
+        x = torch.cat([image.x for image in images])
+        prepared = self._prepared(images)
+        interactive = self._request.priority == types_pb2.PRIORITY_INTERACTIVE
+        priority = Priority.INTERACTIVE if interactive else Priority.BATCH
+        memory = x.nbytes * wire.STATE_COPIES
+        while True:
+            try:
+                return await self._house.solve(self._context, self._model, prepared(x), memory, priority, self._request.deterministic)
+            except QueueFull as full:
+                await asyncio.sleep(full.retry_after)
+
+    def _prepared(self, images: list[Image]) -> Prepared:
+        messages = [image.message for image in images]
+        request = pb.AttackRequest()
+        request.CopyFrom(self._request)
+        seeds: Seeds = [(request.seed, m.id) for m in messages]
+        labelled, targeted = images[0].kind
+        labels = torch.tensor([m.label for m in messages]) if labelled else None
+        targets = torch.tensor([m.target for m in messages]) if targeted else None
+        if any(m.HasField("epsilon") for m in messages):
+            common = getattr(request, str(request.WhichOneof("method"))).epsilon
+            request.row_settings.epsilons.extend(m.epsilon if m.HasField("epsilon") else common for m in messages)
+        if targeted:
+            request.targets.extend(m.target for m in messages)
+        return prepare(request, self._model, len(images), labels, targets, seeds)
+
+    def _answers(self, images: list[Image], found: Found) -> list[pb.AttackStreamResponse]:
+        rows = wire_attack.attack_rows(found.attacked, found.minimal)
+        as_png = self._request.format == pb.IMAGE_FORMAT_PNG
+        files = pngs(found.attacked.images) if as_png else [b""] * len(images)
+        answers = []
+        for number, (image, row, file) in enumerate(zip(images, rows, files, strict=True)):
+            attacked = pb.AttackedImage(row=row, png=file, warnings=found.attacked.warnings)
+            if not as_png:
+                attacked.image.CopyFrom(wire.tensor(found.attacked.images[number : number + 1].numpy()))
+            answers.append(pb.AttackStreamResponse(id=image.message.id, attacked=attacked))
+        return answers
+
+    def _refuse(self, ids: list[int], error: Exception) -> None:
+        if row_of(error).code is grpc.StatusCode.INTERNAL:
+            log.error("image of a stream", ids=ids, request_id=request_id.get(), exc_info=error)
+        for number in ids:
+            self.answers.put_nowait(pb.AttackStreamResponse(id=number, error=status_of(error, request_id.get())))

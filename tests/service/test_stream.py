@@ -1,0 +1,135 @@
+"""The flow of AttackStream: how far it reads ahead, and what becomes of a job that fails."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import torch
+
+from interp.ascent import Procedure, solve
+from service import wire
+from service.handlers.base import House
+from service.handlers.stream import StreamHandlers
+from service.jobs import Draining, NotFinite, QueueFull
+from service.manners import Context
+from striate.v1 import attack_pb2 as pb
+from striate.v1 import types_pb2
+from tests.interp.toys import images, tricky
+
+NETWORK = tricky(torch.float32, 4)
+X = images(40, 4, torch.float32)
+
+
+class Fake:
+    """A house whose device answers at once, but for what `trouble` raises."""
+
+    def __init__(self) -> None:
+        self.engine = SimpleNamespace(tick_rows=8)
+        self.rows: list[int] = []
+        self.trouble: list[Exception] = []
+        self.bad: set[float] = set()  # a first pixel that makes a job fail
+
+    @contextmanager
+    def model(self, name: str) -> Iterator[Any]:
+        yield SimpleNamespace(name=name, network=NETWORK, preprocessing=None)
+
+    async def images(self, batch: types_pb2.ImageBatch, _: object) -> torch.Tensor:
+        return torch.from_numpy(wire.array(batch.tensor, "image").copy())
+
+    async def aside(self, call: Any, *args: Any) -> Any:
+        return call(*args)
+
+    async def solve(self, context: Context, model: Any, procedure: Procedure[Any], *_: Any) -> Any:
+        await asyncio.sleep(0)
+        if self.trouble:
+            raise self.trouble.pop()
+        found = solve(procedure, NETWORK)
+        self.rows.append(len(found.attacked.images))
+        if self.bad & set(found.attacked.images[:, 0, 0, 0].tolist()):
+            raise NotFinite("not a number")
+        return found
+
+
+def settings(**more: Any) -> pb.AttackStreamRequest:
+    attack = pb.AttackRequest(model="tricky", pgd=pb.Pgd(epsilon=0, steps=1))
+    return pb.AttackStreamRequest(settings=pb.AttackStreamSettings(attack=attack, **more))
+
+
+def image(number: int) -> pb.AttackStreamRequest:
+    batch = types_pb2.ImageBatch(tensor=wire.tensor(X[number : number + 1].numpy()))
+    return pb.AttackStreamRequest(image=pb.AttackStreamImage(id=number, image=batch))
+
+
+async def given(requests: list[pb.AttackStreamRequest], taken: list[int]) -> AsyncIterator[pb.AttackStreamRequest]:
+    for request in requests:
+        taken.append(len(taken))
+        yield request
+
+
+def stream(fake: Fake, requests: list[pb.AttackStreamRequest], taken: list[int]) -> AsyncIterator[pb.AttackStreamResponse]:
+    handlers = StreamHandlers(cast(House, fake))
+    return handlers.AttackStream(given(requests, taken), cast(Context, None))
+
+
+@pytest.mark.parametrize("most", [1, 3, 7])
+def test_no_more_is_read_than_there_is_room_for(most: int) -> None:
+    async def run() -> None:
+        fake, taken, answered = Fake(), list[int](), 0
+        async for _ in stream(fake, [settings(in_flight=most), *map(image, range(40))], taken):
+            answered += 1
+            for _ in range(50):  # all the time that the server might want
+                await asyncio.sleep(0)
+            unanswered = len(taken) - 1 - (answered - 1)  # besides the settings; this one is not written yet
+            assert unanswered <= most
+        assert answered == 40
+        assert max(fake.rows) <= max(1, most // 2)
+
+    asyncio.run(run())
+
+
+def test_images_that_come_fast_share_a_job() -> None:
+    async def run() -> None:
+        fake = Fake()
+        found = [answer.id async for answer in stream(fake, [settings(), *map(image, range(40))], [])]
+        assert sorted(found) == list(range(40))
+        assert sum(fake.rows) == 40
+        assert max(fake.rows) == 4  # half a pass
+
+    asyncio.run(run())
+
+
+def test_a_job_that_fails_takes_only_the_image_at_fault_with_it() -> None:
+    async def run() -> None:
+        fake = Fake()
+        fake.bad = {float(X[5, 0, 0, 0]), float(X[17, 0, 0, 0])}
+        found = {answer.id: answer async for answer in stream(fake, [settings(), *map(image, range(20))], [])}
+        assert sorted(found) == list(range(20))
+        assert {n for n, answer in found.items() if answer.WhichOneof("outcome") == "error"} == {5, 17}
+        assert found[5].error.message == "not a number"
+
+    asyncio.run(run())
+
+
+def test_a_full_queue_is_waited_out_and_a_closing_server_ends_the_call() -> None:
+    async def run(trouble: list[Exception]) -> list[int]:
+        fake = Fake()
+        fake.trouble = trouble
+        return [answer.id async for answer in stream(fake, [settings(), image(0)], [])]
+
+    assert asyncio.run(run([QueueFull(9, 0.01), QueueFull(9, 0.01)])) == [0]
+    with pytest.raises(Draining):
+        asyncio.run(run([Draining("the server is shutting down")]))
+
+
+def test_what_a_caller_leaves_behind_is_cancelled() -> None:
+    async def run() -> None:
+        answers = stream(Fake(), [settings(), *map(image, range(40))], [])
+        await anext(answers)
+        await answers.aclose()  # type: ignore[attr-defined]
+        await asyncio.sleep(0.01)
+        assert len(asyncio.all_tasks()) == 1  # this one
+
+    asyncio.run(run())
