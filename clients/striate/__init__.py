@@ -10,8 +10,11 @@ with striate.connect("localhost:50051") as service:
 from typing import Any
 
 from striate.adversarial import AttackResult
-from striate.attacks import FGSM, PGD
+from striate.attack_wire import Drive, Silence
+from striate.attacks import APGD, FAB, FGSM, PGD, AutoAttack, EpsilonSearch, Square
+from striate.audit import AuditProgress, AuditReport, Gate
 from striate.connection import Service, connect
+from striate.curve import EpsilonCurve
 from striate.errors import (
     Aborted,
     BadImage,
@@ -36,6 +39,7 @@ from striate.errors import (
     ResourceExhausted,
     ShuttingDown,
     StriateError,
+    StriateWarning,
     TooManyOperations,
     Unavailable,
     Unimplemented,
@@ -45,12 +49,19 @@ from striate.info import DatasetInfo, Layer, ModelInfo, Provenance, ReceptiveFie
 from striate.model import Model
 from striate.operation import IndexProgress, IndexReport, Operation
 from striate.results import Classifications, Filters, Prediction, Progress, Visualization, Visualizations
+from striate.streamed import AttackRow, StreamedImage
 
 __all__ = [
+    "APGD",
+    "FAB",
     "FGSM",
     "PGD",
     "Aborted",
     "AttackResult",
+    "AttackRow",
+    "AuditProgress",
+    "AuditReport",
+    "AutoAttack",
     "BadImage",
     "Cancelled",
     "Classifications",
@@ -58,10 +69,14 @@ __all__ = [
     "DatasetNotFound",
     "DatasetUnreadable",
     "DeadlineExceeded",
+    "Drive",
+    "EpsilonCurve",
+    "EpsilonSearch",
     "Exemplar",
     "Exemplars",
     "FailedPrecondition",
     "Filters",
+    "Gate",
     "IndexNotFound",
     "IndexProgress",
     "IndexReport",
@@ -89,7 +104,11 @@ __all__ = [
     "Sample",
     "Service",
     "ShuttingDown",
+    "Silence",
+    "Square",
+    "StreamedImage",
     "StriateError",
+    "StriateWarning",
     "TooManyOperations",
     "Unavailable",
     "Unimplemented",

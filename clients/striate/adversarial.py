@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from striate import pictures
-from striate.attacks import Attack
+from striate.attacks import Attack, EpsilonSearch
 from striate.info import Provenance
 from striate.results import read_float32
 from striate.v1 import attack_pb2 as pb
+from striate.warn import distinct
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,29 +22,44 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _SHOWN = 64  # images in the notebook's picture
+_COLUMNS = (
+    *("labels", "targets", "clean_predictions", "predictions", "succeeded", "norms", "no_freedom", "minimal_epsilons"),
+    *("clean_activations", "activations", "noise_predictions", "noise_succeeded", "noise_norms"),
+)
 
 
 @dataclass(frozen=True, eq=False)
 class AttackResult:
     """Adversarial examples, one row an image.
 
-    images: (N, C, H, W) float32 in [0, 1]; pngs: the PNG files in png format, else empty; labels: the labels attacked;
-    clean_predictions, predictions: the network's on the clean and on the returned images; succeeded: untargeted, prediction differs
-    from label, an image that was wrong before included; targeted, prediction is the target; norms: size of the perturbation in the
-    attack's norm and pixel units. With the noise control, noise_predictions, noise_succeeded and noise_norms say the same of random
-    noise of equal norm; else they are None. gradients: image-gradients computed; classes: the network's class names.
+    images: (N, C, H, W) float32 in [0, 1]; pngs: the PNG files in png format, else empty; labels: the labels attacked; targets: the
+    classes that the images should be taken for, None without; clean_predictions, predictions: the network's on the clean and on the
+    returned images; succeeded: untargeted, prediction differs from label, an image that was wrong before included; targeted, prediction
+    is the target; a unit, its activation is past the level; norms: size of the perturbation in the attack's norm and pixel units;
+    no_freedom: the ball holds no 8-bit image but the clean one; clean_activations, activations: of the unit attacked, on the clean and on
+    the returned images, else None; minimal_epsilons: of an EpsilonSearch, the least radius at which an image was found that fools, 0 if
+    the clean one does, NaN if none does; None of other attacks. With the noise control, noise_predictions, noise_succeeded and
+    noise_norms say the same of random noise of equal norm; else they are None. gradients: image-gradients computed; queries: images
+    asked about without a gradient; warnings: why the verdicts might not be what they seem; classes: the network's class names.
     """
 
     attack: Attack
     provenance: Provenance
     gradients: int
+    queries: int
+    warnings: tuple[str, ...]
     images: NDArray[np.float32] = field(repr=False)
     pngs: tuple[bytes, ...] = field(repr=False)
     labels: NDArray[np.int64] = field(repr=False)
+    targets: NDArray[np.int64] | None = field(repr=False)
     clean_predictions: NDArray[np.int64] = field(repr=False)
     predictions: NDArray[np.int64] = field(repr=False)
     succeeded: NDArray[np.bool_] = field(repr=False)
     norms: NDArray[np.float32] = field(repr=False)
+    no_freedom: NDArray[np.bool_] = field(repr=False)
+    clean_activations: NDArray[np.float32] | None = field(repr=False)
+    activations: NDArray[np.float32] | None = field(repr=False)
+    minimal_epsilons: NDArray[np.float32] | None = field(repr=False)
     noise_predictions: NDArray[np.int64] | None = field(repr=False)
     noise_succeeded: NDArray[np.bool_] | None = field(repr=False)
     noise_norms: NDArray[np.float32] | None = field(repr=False)
@@ -54,21 +71,27 @@ class AttackResult:
         import numpy as np
 
         rows = [row for part in parts for row in part.rows]
-        noisy = all(row.HasField("noise_succeeded") for row in rows)
         return AttackResult(
             attack=attack,
             provenance=provenance,
             gradients=sum(part.gradients for part in parts),
+            queries=sum(part.queries for part in parts),
+            warnings=distinct(message for part in parts for message in part.warnings),
             images=np.concatenate([_pixels(part) for part in parts]),
             pngs=tuple(png for part in parts for png in part.pngs),
             labels=np.array([row.label for row in rows], np.int64),
+            targets=_optional(rows, "target", np.int64),
             clean_predictions=np.array([row.clean_prediction for row in rows], np.int64),
             predictions=np.array([row.prediction for row in rows], np.int64),
             succeeded=np.array([row.succeeded for row in rows], np.bool_),
             norms=np.array([row.norm for row in rows], np.float32),
-            noise_predictions=np.array([row.noise_prediction for row in rows], np.int64) if noisy else None,
-            noise_succeeded=np.array([row.noise_succeeded for row in rows], np.bool_) if noisy else None,
-            noise_norms=np.array([row.noise_norm for row in rows], np.float32) if noisy else None,
+            no_freedom=np.array([row.no_freedom for row in rows], np.bool_),
+            clean_activations=_optional(rows, "clean_activation", np.float32),
+            activations=_optional(rows, "activation", np.float32),
+            minimal_epsilons=_minimal(rows) if isinstance(attack, EpsilonSearch) else None,
+            noise_predictions=_optional(rows, "noise_prediction", np.int64),
+            noise_succeeded=_optional(rows, "noise_succeeded", np.bool_),
+            noise_norms=_optional(rows, "noise_norm", np.float32),
             classes=classes,
         )
 
@@ -96,9 +119,7 @@ class AttackResult:
         return pictures.grid([pictures.from_floats(pixels) for pixels in self.images[:_SHOWN]])
 
     def summary(self) -> dict[str, Any]:
-        """Rates, settings and rows as plain values for JSON; no pixels."""
-        columns: tuple[str, ...] = ("labels", "clean_predictions", "predictions", "succeeded", "norms")
-        columns += ("noise_predictions", "noise_succeeded", "noise_norms")
+        """Rates, settings and rows as plain values for JSON, which has no NaN; no pixels."""
         return {
             "attack": {"method": type(self.attack).__name__.lower(), **asdict(self.attack)},
             "count": len(self),
@@ -106,7 +127,9 @@ class AttackResult:
             "clean_accuracy": self.clean_accuracy,
             "noise_robust_accuracy": self.noise_robust_accuracy,
             "gradients": self.gradients,
-            **{name: None if (column := getattr(self, name)) is None else column.tolist() for name in columns},
+            "queries": self.queries,
+            "warnings": list(self.warnings),
+            **{name: None if (column := getattr(self, name)) is None else _plain(column.tolist()) for name in _COLUMNS},
             "provenance": asdict(self.provenance),
         }
 
@@ -133,6 +156,23 @@ class AttackResult:
     def _repr_html_(self) -> str:
         caption = f"{self.attack}: {self.succeeded.sum()} of {len(self)} succeeded, robust accuracy {self.robust_accuracy:.1%}"
         return pictures.figure(self._repr_png_(), caption)
+
+
+def _plain(values: Iterable[Any]) -> list[Any]:
+    return [None if isinstance(value, float) and math.isnan(value) else value for value in values]
+
+
+def _optional(rows: Sequence[pb.AttackRow], name: Any, dtype: Any) -> Any:
+    """A column that the rows may lack, then None."""
+    import numpy as np
+
+    return np.array([getattr(row, name) for row in rows], dtype) if all(row.HasField(name) for row in rows) else None
+
+
+def _minimal(rows: Sequence[pb.AttackRow]) -> NDArray[np.float32]:
+    import numpy as np
+
+    return np.array([row.minimal_epsilon if row.HasField("minimal_epsilon") else math.nan for row in rows], np.float32)
 
 
 def _pixels(part: pb.AttackResponse) -> NDArray[np.float32]:

@@ -3,42 +3,108 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
+from functools import partial
+from itertools import pairwise
+from typing import Any, ClassVar, Literal
 
+from striate.checks import choice, number, whole
 from striate.errors import invalid
-from striate.v1 import attack_pb2 as pb
 
-NormName = Literal["linf", "l2"]
+NormName = Literal["linf", "l2", "l1"]
 KeepName = Literal["last", "best"]
+LossName = Literal["cross-entropy", "margin", "dlr"]
 
-_NORMS: dict[str, pb.Norm.ValueType] = {"linf": pb.NORM_LINF, "l2": pb.NORM_L2}
-_KEEPS: dict[str | None, pb.Keep.ValueType] = {None: pb.KEEP_UNSPECIFIED, "last": pb.KEEP_LAST, "best": pb.KEEP_BEST}
+NORMS: tuple[NormName, ...] = ("linf", "l2", "l1")
+KEEPS: tuple[KeepName | None, ...] = (None, "last", "best")
+LOSSES: tuple[LossName | None, ...] = (None, "cross-entropy", "margin", "dlr")
+
+_Check = Callable[[str, Any], Any]  # (name of the field, value) -> the value to keep
+
+
+def _whole(least: int, most: int) -> _Check:
+    return partial(whole, least=least, most=most)
+
+
+def _optional(most: float = math.inf) -> _Check:
+    """None, or a number from 0 to `most`."""
+    return lambda name, value: None if value is None else number(name, value, most=most)
+
+
+def _word(words: tuple[str | None, ...]) -> _Check:
+    return partial(choice, choices={word: word for word in words})
+
+
+def _flag(name: str, value: object) -> bool:
+    return bool(value)
+
+
+_CHECKS: dict[str, _Check] = {  # fields of one name mean the same in every attack
+    "norm": _word(NORMS),
+    "keep": _word(KEEPS),
+    "loss": _word(LOSSES),
+    "step": _optional(),
+    "steps": _whole(1, 10_000),
+    "random_start": _flag,
+    "stop_when_fooled": _flag,
+    "restarts": _whole(1, 100),
+    "decay": _optional(10.0),
+    "target_classes": _whole(0, 1000),
+    "queries": _whole(1, 100_000),
+    "bisections": _whole(0, 20),
+}
+
+
+def check_epsilon(name: str, value: object, norm: str) -> float:
+    """The radius as a float: finite, at least 0, and for Linf at most 1. Raises InvalidArgument."""
+    if norm == "linf" and isinstance(value, int | float) and 1 < value <= 255:
+        raise invalid(name, f"is in pixel units of [0, 1], is {value!r}; divide by 255")
+    return number(name, value, most=1.0 if norm == "linf" else math.inf)
+
+
+class _Attack:
+    """What all attacks share: every field is checked, and numbers of other libraries become Python's own."""
+
+    norm: NormName
+
+    def __post_init__(self) -> None:
+        for one in fields(self):  # type: ignore[arg-type]
+            if one.name in _CHECKS:
+                self._keep(one.name, _CHECKS[one.name](one.name, getattr(self, one.name)))
+        self._check_ball()
+
+    def _check_ball(self) -> None:
+        self._keep("epsilon", check_epsilon("epsilon", vars(self)["epsilon"], self.norm))
+
+    def _keep(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)  # the way of frozen dataclasses
 
 
 @dataclass(frozen=True)
-class FGSM:
-    """One step of size epsilon along the sign of the gradient, or along the gradient for L2 (Goodfellow et al. 2015).
+class FGSM(_Attack):
+    """One step of size epsilon along the sign of the gradient, for L2 along the gradient, for L1 along its largest entries (Goodfellow et
+    al. 2015).
 
-    epsilon: radius of the ball in pixel units of [0, 1]; norm: "linf" or "l2"; keep: "last" (the server's default) or "best" iterate.
-    Raises InvalidArgument.
+    epsilon: radius of the ball in pixel units of [0, 1]; norm: "linf", "l2" or "l1"; keep: "last" (the server's default) or "best"
+    iterate; loss: "cross-entropy" (the server's default), "margin" or "dlr". Raises InvalidArgument.
     """
 
     epsilon: float = 8 / 255
     norm: NormName = "linf"
     keep: KeepName | None = None
-
-    def __post_init__(self) -> None:
-        _check(self.epsilon, self.norm, self.keep)
+    loss: LossName | None = None
 
 
 @dataclass(frozen=True)
-class PGD:
-    """Projected gradient descent (Madry et al. 2018).
+class PGD(_Attack):
+    """Projected gradient descent (Madry et al. 2018); with a decay, MI-FGSM (Dong et al. 2018).
 
     epsilon: radius of the ball in pixel units of [0, 1]; step: step size in the same units, None for 2.5 * epsilon / steps;
-    steps: 1 to 10000; norm: "linf" or "l2"; random_start: begin at a random point of the ball; keep: "last" or "best" (the server's
-    default) iterate; stop_when_fooled: stop with an image as soon as it is fooled. Raises InvalidArgument.
+    steps: 1 to 10000; norm: "linf", "l2" or "l1"; random_start: begin at a random point of the ball; keep: "last" or "best" (the
+    server's default) iterate; stop_when_fooled: stop with an image as soon as it is fooled; loss: "cross-entropy" (the server's
+    default), "margin" or "dlr"; restarts: attempts, 1 to 100, each on the images that none before it has fooled, more than one only with
+    random_start; decay: of a momentum of gradients, 0 to 10, None for no momentum. Raises InvalidArgument.
     """
 
     epsilon: float = 8 / 255
@@ -48,42 +114,109 @@ class PGD:
     random_start: bool = True
     keep: KeepName | None = None
     stop_when_fooled: bool = True
+    loss: LossName | None = None
+    restarts: int = 1
+    decay: float | None = None
 
     def __post_init__(self) -> None:
-        _check(self.epsilon, self.norm, self.keep)
-        if self.steps < 1:  # 0 on the wire would silently mean the default
-            raise invalid("steps", f"must be 1 to 10000, is {self.steps}")
-        if self.step is not None and not 0 <= self.step < math.inf:
-            raise invalid("step", f"must be at least 0 and finite, is {self.step}")
+        super().__post_init__()
+        if self.restarts > 1 and not self.random_start:
+            raise invalid("restarts", "must be 1 without random_start: all attempts would be the same")
 
 
-Attack = FGSM | PGD
+@dataclass(frozen=True)
+class APGD(_Attack):
+    """PGD that sets its own step sizes, from a random start (Croce & Hein 2020; for L1 Croce & Hein 2021).
+
+    epsilon, norm, loss: as in PGD; steps: 1 to 10000; restarts: attempts, 1 to 100; target_classes: 0 for one untargeted search, else
+    APGD-T, a search towards each of so many of the most probable wrong classes, up to 1000. Raises InvalidArgument.
+    """
+
+    epsilon: float = 8 / 255
+    norm: NormName = "linf"
+    steps: int = 100
+    loss: LossName | None = None
+    restarts: int = 1
+    target_classes: int = 0
 
 
-def set_method(request: pb.AttackRequest, attack: Attack) -> None:
-    """Writes the attack into the request. Raises InvalidArgument for anything but FGSM and PGD."""
-    if isinstance(attack, FGSM):
-        request.fgsm.CopyFrom(pb.Fgsm(epsilon=attack.epsilon, norm=_NORMS[attack.norm], keep=_KEEPS[attack.keep]))
-    elif isinstance(attack, PGD):
-        request.pgd.CopyFrom(
-            pb.Pgd(
-                epsilon=attack.epsilon,
-                norm=_NORMS[attack.norm],
-                step=attack.step,
-                steps=attack.steps,
-                random_start=attack.random_start,
-                keep=_KEEPS[attack.keep],
-                stop_when_fooled=attack.stop_when_fooled,
-            )
-        )
-    else:
-        raise invalid("attack", f"must be a striate.FGSM or striate.PGD, is {type(attack).__name__}")
+@dataclass(frozen=True)
+class FAB(_Attack):
+    """The fast adaptive boundary attack in its targeted form, FAB-T (Croce & Hein 2020): the nearest point of another class.
+
+    epsilon, norm: as in PGD; steps: a target class, 1 to 10000; target_classes: how many of the most probable wrong classes are tried,
+    1 to 1000. Raises InvalidArgument.
+    """
+
+    epsilon: float = 8 / 255
+    norm: NormName = "linf"
+    steps: int = 100
+    target_classes: int = 9
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        whole("target_classes", self.target_classes, 1, 1000)  # it has no untargeted form
 
 
-def _check(epsilon: float, norm: str, keep: str | None) -> None:
-    if not 0 <= epsilon < math.inf:
-        raise invalid("epsilon", f"must be at least 0 and finite, is {epsilon}")
-    if norm not in _NORMS:
-        raise invalid("norm", f'must be "linf" or "l2", is {norm!r}')
-    if keep not in _KEEPS:
-        raise invalid("keep", f'must be None, "last" or "best", is {keep!r}')
+@dataclass(frozen=True)
+class Square(_Attack):
+    """Random search without gradients (Andriushchenko et al. 2020).
+
+    epsilon, norm: as in PGD; queries: images asked about, 1 to 100000; loss: "margin" (the server's default), "cross-entropy" or "dlr";
+    restarts: attempts, 1 to 100. Raises InvalidArgument.
+    """
+
+    epsilon: float = 8 / 255
+    norm: NormName = "linf"
+    queries: int = 5000
+    loss: LossName | None = None
+    restarts: int = 1
+
+
+@dataclass(frozen=True)
+class AutoAttack(_Attack):
+    """The standard ensemble (Croce & Hein 2020): APGD with cross-entropy, APGD-T, FAB-T and Square, each on the survivors.
+
+    epsilon: radius of the ball in pixel units of [0, 1]; norm: "linf", "l2" or "l1". Raises InvalidArgument.
+    """
+
+    epsilon: float = 8 / 255
+    norm: NormName = "linf"
+
+
+@dataclass(frozen=True)
+class EpsilonSearch(_Attack):
+    """PGD at one epsilon after the other, each beginning where the last one ended; see Model.epsilon_curve, which asks for it.
+
+    epsilons: radii in rising order, 1 to 64 of them, in pixel units of [0, 1]; norm, loss: as in PGD; steps: an epsilon, 1 to 10000;
+    bisections: halve the gap below each image's minimal epsilon so often, 0 to 20; random_start: begin at a random point.
+    Raises InvalidArgument.
+    """
+
+    MOST: ClassVar[int] = 64
+
+    epsilons: tuple[float, ...] = ()
+    norm: NormName = "linf"
+    steps: int = 10
+    bisections: int = 0
+    random_start: bool = False
+    loss: LossName | None = None
+
+    def _check_ball(self) -> None:
+        self._keep("epsilons", rising("epsilons", self.epsilons, self.norm, self.MOST))
+
+
+Attack = FGSM | PGD | APGD | FAB | Square | AutoAttack | EpsilonSearch
+AuditAttack = FGSM | PGD | APGD | FAB | Square | AutoAttack
+
+
+def rising(name: str, values: Iterable[object], norm: str, most: int) -> tuple[float, ...]:
+    """Radii of a norm in rising order. Raises InvalidArgument for none, more than `most`, and others than rising ones."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise invalid(name, f"must be 1 to {most} radii, is {values!r}")
+    radii = tuple(check_epsilon(f"{name}[{place}]", value, norm) for place, value in enumerate(values))
+    if not 1 <= len(radii) <= most:
+        raise invalid(name, f"must be 1 to {most} radii, are {len(radii)}")
+    if any(first >= second for first, second in pairwise(radii)):
+        raise invalid(name, f"must rise, are {', '.join(f'{radius:g}' for radius in radii)}")
+    return radii

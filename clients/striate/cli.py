@@ -1,7 +1,9 @@
 """The command line `striate`.
 
 Exit codes: 0 well; 1 a bar that was asked for was missed; 2 wrong usage or argument; 3 something of that name not found; 4 server
-unreachable; 5 not now (deadline, cancelled, queue full, model in use); 6 the server failed; 130 Ctrl-C.
+unreachable; 5 not now (deadline, cancelled, queue full, model in use); 6 the server
+failed; 130 Ctrl-C; 7 an audit that `--require-valid`
+asked for is suspect.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from striate import cli_attack, cli_network, cli_service
+from striate import cli_attack, cli_audit, cli_curve, cli_network, cli_service
 from striate.console import Json, Server, Timeout, default_server
 
 app = typer.Typer(
@@ -32,6 +34,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "index": cli_service.index,
     "exemplars": cli_network.exemplars,
     "attack": cli_attack.attack,
+    "curve": cli_curve.curve,
+    "audit": cli_audit.audit,
     "operations": cli_service.operations,
     "health": cli_service.health,
 }

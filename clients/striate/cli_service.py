@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from striate.audit import AuditProgress
 from striate.console import BAR_MISSED, DEFAULT_SERVER, Json, ModelName, Server, Timeout, session
 from striate.info import DatasetInfo, Layer, ModelInfo
 from striate.operation import IndexProgress, Operation
@@ -143,10 +144,12 @@ def operations(
 
 
 def _progress(operation: Operation) -> str:
-    progress = operation.metadata
-    if not isinstance(progress, IndexProgress):
-        return ""
-    return f"index {progress.model} on {progress.dataset}: {progress.images_done} of {progress.images_total} images"
+    match operation.metadata:
+        case IndexProgress() as p:
+            return f"index {p.model} on {p.dataset}: {p.images_done} of {p.images_total} images"
+        case AuditProgress() as p:
+            return f"audit {', '.join(p.models)} on {p.dataset}: {p.images_done} of {p.images_total} images, {p.stage}"
+    return ""
 
 
 def _operation(operation: Operation) -> dict[str, Any]:
@@ -155,7 +158,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
     return {
         "name": operation.name,
         "done": operation.done,
-        "progress": asdict(progress) if isinstance(progress, IndexProgress) else None,
+        "progress": asdict(progress) if isinstance(progress, IndexProgress | AuditProgress) else None,
         "error": None if error is None else f"{error.code.name}: {error}",
     }
 

@@ -1,4 +1,4 @@
-"""The way in: connect() and the service behind it."""
+"""The way in: connect() and the service behind it; its audits are in `auditing`."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Self
 import grpc
 from google.protobuf import wrappers_pb2
 
+from striate.auditing import Auditing
 from striate.call import Caller
 from striate.checks import at_least
 from striate.errors import NotFound
 from striate.info import DatasetInfo, ModelInfo, Sample
 from striate.model import Model
 from striate.operation import Operation, Operations
-from striate.v1 import interpret_pb2, interpret_pb2_grpc, model_pb2, model_pb2_grpc
+from striate.v1 import interpret_pb2, interpret_pb2_grpc, model_pb2, model_pb2_grpc, robustness_pb2_grpc
 
 _SAMPLES_A_CALL = 1024  # the most that a server takes; it answers fewer where they would not fit into one message
 _HEALTH = ("UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN")  # grpc.health.v1's states by number
@@ -37,8 +38,8 @@ def connect(
     return Service(Caller(target, timeout, credentials, metadata))
 
 
-class Service:
-    """A connection to a server. Safe to share among threads.
+class Service(Auditing):
+    """A connection to a server. Safe to share among threads; other processes, such as a data loader's workers, open their own.
 
     Every call takes `timeout` in seconds (None: the connection's), raises a StriateError, and on Ctrl-C is cancelled on the server too.
     """
@@ -47,6 +48,7 @@ class Service:
         self._caller = caller
         self._models = model_pb2_grpc.ModelServiceStub(caller.channel)
         self._interpret = interpret_pb2_grpc.InterpretServiceStub(caller.channel)
+        self._robustness = robustness_pb2_grpc.RobustnessServiceStub(caller.channel)
         self._operations = Operations(caller)
         # HealthCheckRequest has one string and HealthCheckResponse one enum, each as field 1: on the wire they are these wrappers.
         self._health: grpc.UnaryUnaryMultiCallable[wrappers_pb2.StringValue, wrappers_pb2.UInt32Value] = caller.channel.unary_unary(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from striate import epsilons
 from striate.connection import Service, connect
 from striate.errors import (
     Aborted,
@@ -28,10 +30,12 @@ from striate.errors import (
     OperationRunning,
     ResourceExhausted,
     StriateError,
+    StriateWarning,
     Unavailable,
 )
 
 BAR_MISSED, USAGE, NOT_FOUND, UNREACHABLE, NOT_NOW, SERVER_FAILED, INTERRUPTED = 1, 2, 3, 4, 5, 6, 130
+SUSPECT = 7  # of an audit that was asked to be valid
 
 _EXIT_CODES: tuple[tuple[type[StriateError], int], ...] = (  # the first that fits
     (InvalidArgument, USAGE),
@@ -105,11 +109,20 @@ class Screen:
             report |= {"request_id": error.request_id, "retry_after": error.retry_after}
         self.result({"error": report})
 
+    def note(self, text: str) -> None:
+        """A line beside the result, to stderr."""
+        self._err.print(text, soft_wrap=True)
+
+    @property
+    def is_terminal(self) -> bool:
+        """Is somebody looking at stderr?"""
+        return self._err.is_terminal
+
     @contextmanager
-    def bar(self, label: str) -> Iterator[ProgressBar]:
-        """A progress bar on stderr, where that is a terminal."""
+    def bar(self, label: str, estimate: bool = True) -> Iterator[ProgressBar]:
+        """A progress bar on stderr, where that is a terminal; with the client's own estimate of the time left, if wanted."""
         texts = TextColumn("{task.description}"), TextColumn("{task.fields[note]}")
-        columns = (texts[0], BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), texts[1])
+        columns = (texts[0], BarColumn(), MofNCompleteColumn(), *([TimeRemainingColumn()] if estimate else []), texts[1])
         with Progress(*columns, console=self._err, disable=not self._err.is_terminal, transient=True) as progress:
             yield ProgressBar(progress, label)
 
@@ -130,7 +143,7 @@ def session(server: str, timeout: float | None, as_json: bool) -> Iterator[tuple
     """A connection and a screen for one command; errors are reported and become exit codes."""
     screen = Screen(as_json)
     try:
-        with connect(server, timeout=timeout) as service:
+        with _told(screen), connect(server, timeout=timeout) as service:
             yield service, screen
     except StriateError as error:
         screen.fail(error)
@@ -144,14 +157,29 @@ def session(server: str, timeout: float | None, as_json: bool) -> Iterator[tuple
         raise typer.Exit(INTERRUPTED) from None
 
 
+@contextmanager
+def _told(screen: Screen) -> Iterator[None]:
+    """Within the block the server's warnings become lines on stderr."""
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def tell(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            if issubclass(category, StriateWarning):
+                screen.note(f"striate: warning: {message}")
+            else:
+                show(message, category, *where, **more)
+
+        warnings.simplefilter("always", StriateWarning)
+        warnings.showwarning = tell
+        yield
+
+
 def fraction(value: str | float) -> float:
     """The number in "8/255" or "0.03"; a number, as defaults are, stays itself."""
-    text = str(value)
-    above, slash, below = text.partition("/")
     try:
-        return float(above) / float(below) if slash else float(text)
-    except (ValueError, ZeroDivisionError):
-        raise typer.BadParameter(f'{text!r} is no number; write it as "0.03" or "8/255"') from None
+        return epsilons.fraction("number", value)
+    except InvalidArgument as error:
+        raise typer.BadParameter(error.fields["number"]) from None
 
 
 def image_files(paths: Sequence[Path]) -> list[Path]:

@@ -195,6 +195,10 @@ _BY_CODE: dict[grpc.StatusCode, type[StriateError]] = {
 _CODE_BY_NUMBER: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 
 
+class StriateWarning(UserWarning):
+    """Something about a result that may not be what it seems, e.g. outputs that are probabilities, or gradients of zero."""
+
+
 def invalid(field: str, problem: str) -> InvalidArgument:
     """The error for an argument that the client refuses before it is sent."""
     return InvalidArgument(f"{field}: {problem}", reason="INVALID_FIELD", fields={field: problem})

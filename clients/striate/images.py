@@ -88,7 +88,7 @@ def as_batch(images: Images) -> Batch:
     """
     if _is_array(images):
         return _from_array(images)
-    if isinstance(images, str | os.PathLike | bytes | bytearray | memoryview | Sample) or _is_picture(images):
+    if is_single(images):
         return Batch(encoded=(_encode(images, "images"),))
     if not isinstance(images, Iterable):
         raise invalid("images", f"must be paths, bytes, PIL images or arrays, is {type(images).__name__}")
@@ -98,6 +98,12 @@ def as_batch(images: Images) -> Batch:
     if all(_is_array(item) for item in items):
         return _from_arrays(items)
     return Batch(encoded=tuple(_encode(item, f"images[{row}]") for row, item in enumerate(items)))
+
+
+def is_single(images: object) -> bool:
+    """Is the images argument one image, or one array, rather than an iterable of images?"""
+    whole = isinstance(images, str | os.PathLike | bytes | bytearray | memoryview | Sample)
+    return whole or _is_array(images) or _is_picture(images)
 
 
 def _is_picture(item: object) -> bool:

@@ -1,4 +1,4 @@
-"""The handle on one model: what its units see, and what fools it."""
+"""The handle on one model: what its units see; what fools it is in `fooling`."""
 
 from __future__ import annotations
 
@@ -6,32 +6,22 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, overload
 
-from striate.adversarial import AttackResult
-from striate.attacks import PGD, Attack, set_method
+from striate.attack_request import PRIORITIES, PriorityName
 from striate.call import Caller
 from striate.checks import at_least, choice, positive
 from striate.errors import Internal
 from striate.exemplars import Exemplars
+from striate.fooling import Fooling
 from striate.images import as_batch
 from striate.info import Layer, ModelInfo
-from striate.labels import Labels, as_indices
 from striate.parts import check_count, send
 from striate.results import Classifications, Filters, Prediction, Progress, Visualization, Visualizations
-from striate.v1 import attack_pb2, interpret_pb2, interpret_pb2_grpc, model_pb2, robustness_pb2_grpc, types_pb2
+from striate.v1 import interpret_pb2, interpret_pb2_grpc, model_pb2, robustness_pb2_grpc
 
 if TYPE_CHECKING:
     from striate.images import Images
 
-PriorityName = Literal["interactive", "batch"]
-
-_PRIORITIES: dict[str | None, types_pb2.Priority.ValueType] = {
-    None: types_pb2.PRIORITY_UNSPECIFIED,
-    "interactive": types_pb2.PRIORITY_INTERACTIVE,
-    "batch": types_pb2.PRIORITY_BATCH,
-}
 _SCALES = {"filter": interpret_pb2.FILTER_SCALE_PER_FILTER, "global": interpret_pb2.FILTER_SCALE_GLOBAL}
-_FORMATS = {"float32": attack_pb2.IMAGE_FORMAT_FLOAT32, "png": attack_pb2.IMAGE_FORMAT_PNG}
-_PGD = PGD()
 _PREDICTION_BYTES = 16  # of one prediction on the wire beside its label
 
 
@@ -50,7 +40,7 @@ class VisualizeOptions(TypedDict, total=False):
     timeout: float | None
 
 
-class Model:
+class Model(Fooling):
     """One loaded model. Every call takes `timeout` in seconds (None: the connection's), raises a StriateError, and on Ctrl-C is
     cancelled on the server too."""
 
@@ -139,7 +129,7 @@ class Model:
             without_transforms=not transforms,
             preview_every=preview_every,
             deterministic=deterministic,
-            priority=choice("priority", priority, _PRIORITIES),
+            priority=choice("priority", priority, PRIORITIES),
         )
         found = self._run_visualize(request, on_progress, timeout)
         return found[0] if isinstance(objectives, str) else found
@@ -177,59 +167,3 @@ class Model:
         at_least(1, k=k)
         request = interpret_pb2.FindExemplarsRequest(model=self.name, unit=unit, dataset=dataset, k=k)
         return Exemplars.read(self._caller.unary(self._interpret.FindExemplars, request, timeout))
-
-    def attack(
-        self,
-        images: Images,
-        labels: Labels | None = None,
-        attack: Attack = _PGD,
-        *,
-        targets: Labels | None = None,
-        seed: int = 0,
-        noise_control: bool = False,
-        format: Literal["float32", "png"] = "float32",  # noqa: A002 - the word that callers know
-        deterministic: bool = False,
-        priority: PriorityName | None = None,
-        timeout: float | None = None,
-    ) -> AttackResult:
-        """Adversarial examples for the images. A batch too large for one message goes in parts, with the same result.
-
-        images: see `striate.images.as_batch`; labels: the true class of each image, index or name, one for all, or None for the
-        network's own prediction; attack: a striate.FGSM or striate.PGD; targets: classes that the images should be taken for; seed: of
-        random starts and noise; noise_control: also try random noise of equal norm; format: "png" rounds to 8 bits inside the ball and
-        measures success on those; deterministic: the bytes do not depend on what else the server does; priority: None for interactive.
-        Raises InvalidArgument, BadImage.
-        """
-        at_least(0, seed=seed)
-        batch = as_batch(images)
-        all_labels = as_indices(labels, len(batch), self.classes, "labels")
-        all_targets = as_indices(targets, len(batch), self.classes, "targets")
-        settings = attack_pb2.AttackRequest(
-            model=self.name,
-            seed=seed,
-            format=choice("format", format, _FORMATS),
-            noise_control=noise_control,
-            deterministic=deterministic,
-            priority=choice("priority", priority, _PRIORITIES),
-        )
-        set_method(settings, attack)
-
-        def request(rows: range) -> attack_pb2.AttackRequest:
-            part = attack_pb2.AttackRequest(
-                images=batch.part(rows),
-                labels=all_labels[rows.start : rows.stop],
-                targets=all_targets[rows.start : rows.stop],
-                first_row=rows.start,
-            )
-            part.MergeFrom(settings)
-            return part
-
-        spans = batch.spans(self._adversarial_bytes(), whole_groups=deterministic)
-        parts, provenance = send(self._caller, self._robustness.Attack, spans, request, timeout)
-        check_count(sum(len(part.rows) for part in parts), len(batch))
-        return AttackResult.read(parts, provenance, attack, self.classes)
-
-    def _adversarial_bytes(self) -> int:
-        """Bytes that one adversarial image and its row take in a reply; float32 is the larger format."""
-        height, width = self.input_size
-        return self.info.channels * height * width * 4 + 64

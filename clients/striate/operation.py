@@ -11,6 +11,7 @@ from google.longrunning import operations_pb2  # type: ignore[import-untyped, un
 from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.message import DecodeError
 
+from striate.audit import AuditProgress, AuditReport
 from striate.call import Caller, Deadline
 from striate.errors import DeadlineExceeded, Internal, StriateError, from_status
 from striate.info import Provenance
@@ -40,19 +41,22 @@ class IndexReport:
     provenance: Provenance
 
 
-def _index_progress(packed: any_pb2.Any) -> IndexProgress:
-    m = interpret_pb2.BuildExemplarIndexMetadata.FromString(packed.value)
+def _index_progress(data: bytes, caller: Caller, name: str) -> IndexProgress:
+    m = interpret_pb2.BuildExemplarIndexMetadata.FromString(data)
     return IndexProgress(m.model, m.dataset, tuple(m.layers), m.images_done, m.images_total)
 
 
-def _index_report(packed: any_pb2.Any) -> IndexReport:
-    m = interpret_pb2.BuildExemplarIndexResponse.FromString(packed.value)
+def _index_report(data: bytes, caller: Caller, name: str) -> IndexReport:
+    m = interpret_pb2.BuildExemplarIndexResponse.FromString(data)
     return IndexReport(m.images, m.units, Provenance.read(m.provenance))
 
 
-_READERS: dict[str, Callable[[any_pb2.Any], Any]] = {
+_Reader = Callable[[bytes, Caller, str], Any]  # (the packed message, the connection, the operation's name) -> the value
+_READERS: dict[str, _Reader] = {
     "striate.v1.BuildExemplarIndexMetadata": _index_progress,
     "striate.v1.BuildExemplarIndexResponse": _index_report,
+    "striate.v1.AuditMetadata": AuditProgress.read,
+    "striate.v1.AuditResponse": AuditReport.read,
 }
 
 
@@ -110,8 +114,8 @@ class Operation:
 
     @property
     def metadata(self) -> Any:
-        """Its progress, e.g. an IndexProgress; None if it tells none."""
-        return _read(self._state.metadata) if self._state.HasField("metadata") else None
+        """Its progress, an IndexProgress or an AuditProgress; None if it tells none."""
+        return self._read(self._state.metadata) if self._state.HasField("metadata") else None
 
     @property
     def error(self) -> StriateError | None:
@@ -124,7 +128,7 @@ class Operation:
         return self
 
     def wait(self, *, timeout: float | None = None, on_progress: Callable[[Any], object] | None = None) -> Any:
-        """Waits to the end and returns the result, e.g. an IndexReport.
+        """Waits to the end and returns the result, an IndexReport or an AuditReport.
 
         timeout: seconds, None for as long as it takes; on_progress: called with `metadata` about every second and at the end.
         Raises DeadlineExceeded when the timeout passes (the work goes on: see `cancel`) and the operation's own error if it failed.
@@ -144,12 +148,13 @@ class Operation:
         return self.result()
 
     def result(self) -> Any:
-        """The result of an operation that is done, e.g. an IndexReport. Waits for it if need be; raises its error if it failed."""
+        """The result of an operation that is done, an IndexReport or an AuditReport. Waits for it if need be; raises its error if it
+        failed."""
         if not self.done:
             return self.wait()
         if (error := self.error) is not None:
             raise error
-        return _read(self._state.response)
+        return self._read(self._state.response)
 
     def cancel(self, *, timeout: float | None = None) -> None:
         """Asks the server to stop the work; it then ends with the error Cancelled."""
@@ -168,11 +173,10 @@ class Operation:
         if not self.done:  # a server may answer a wait early
             time.sleep(max(0.0, min(_SHORTEST_WAIT, pause) - (time.monotonic() - began)))
 
-
-def _read(packed: any_pb2.Any) -> Any:
-    """The value in an Any of a type that the client knows; the Any itself for types of later servers."""
-    reader = _READERS.get(packed.type_url.rpartition("/")[2])
-    try:
-        return reader(packed) if reader else packed
-    except DecodeError as error:
-        raise Internal(f"the server sent a broken {packed.type_url}: {error}") from None
+    def _read(self, packed: any_pb2.Any) -> Any:
+        """The value in an Any of a type that the client knows; the Any itself for types of later servers."""
+        reader = _READERS.get(packed.type_url.rpartition("/")[2])
+        try:
+            return reader(packed.value, self._operations.caller, self.name) if reader else packed
+        except DecodeError as error:
+            raise Internal(f"the server sent a broken {packed.type_url}: {error}") from None

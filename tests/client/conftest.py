@@ -1,11 +1,12 @@
 """A fake server and a connection to it."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 import striate
-from tests.client import fakes, servicers
+from tests.client import commands, fakes, servicers
 
 
 @pytest.fixture
@@ -28,3 +29,9 @@ def service(fake: fakes.Fake) -> Iterator[striate.Service]:
 def net(service: striate.Service) -> striate.Model:
     """The handle on the fake server's only model."""
     return service.model("tiny")
+
+
+@pytest.fixture
+def cli(fake: fakes.Fake, tmp_path: Path) -> commands.Cli:
+    """The command line, connected to the fake server."""
+    return commands.Cli(fake, tmp_path)

@@ -46,6 +46,10 @@ class Fake:
     operation_script: deque[Any] = field(default_factory=deque)  # states that the next waits return
     samples_a_message: int = 1024  # as if more would not fit
     digests: deque[str] = field(default_factory=deque)
+    warnings: list[str] = field(default_factory=list)  # of every attack
+    converse: Callable[[Any, grpc.ServicerContext], Any] | None = None  # what AttackStream does, instead of answering in order
+    uploaded: list[Any] = field(default_factory=list)  # messages of UploadDataset
+    report_parts: Callable[[Any, grpc.ServicerContext], Any] | None = None  # what ReadAuditReport sends, instead of a little file
     target: str = ""
 
     def requests(self, method: str) -> list[Any]:

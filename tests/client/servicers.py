@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from concurrent import futures
 from typing import Any
@@ -12,18 +11,8 @@ import numpy as np
 from google.longrunning import operations_pb2, operations_pb2_grpc  # type: ignore[import-untyped, unused-ignore]
 from google.protobuf import empty_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from numpy.typing import NDArray
-from PIL import Image
 
-from striate.v1 import (
-    attack_pb2,
-    interpret_pb2,
-    interpret_pb2_grpc,
-    model_pb2,
-    model_pb2_grpc,
-    robustness_pb2_grpc,
-    types_pb2,
-)
+from striate.v1 import interpret_pb2, interpret_pb2_grpc, model_pb2, model_pb2_grpc, robustness_pb2_grpc, types_pb2
 from tests.client.fakes import (
     CLASSES,
     DATASET_SIZE,
@@ -31,7 +20,6 @@ from tests.client.fakes import (
     SHAPE,
     Fake,
     Seen,
-    adversarial,
     failed,
     failure,
     favourite,
@@ -41,6 +29,7 @@ from tests.client.fakes import (
     rows_of,
     running,
 )
+from tests.client.robustness import Robustness
 
 
 class _Recorder(grpc.ServerInterceptor):
@@ -60,16 +49,16 @@ class _Recorder(grpc.ServerInterceptor):
 
         def unary(request: Any, context: grpc.ServicerContext) -> Any:
             before(request, context)
-            return handler.unary_unary(request, context)
+            return call(request, context)
 
         def stream(request: Any, context: grpc.ServicerContext) -> Any:
             before(request, context)
-            yield from handler.unary_stream(request, context)
+            yield from call(request, context)
 
-        wrap, call = (
-            (grpc.unary_stream_rpc_method_handler, stream) if handler.response_streaming else (grpc.unary_unary_rpc_method_handler, unary)
-        )
-        return wrap(call, handler.request_deserializer, handler.response_serializer)
+        kind = ("stream" if handler.request_streaming else "unary", "stream" if handler.response_streaming else "unary")
+        call = getattr(handler, "_".join(kind))
+        wrap = getattr(grpc, f"{'_'.join(kind)}_rpc_method_handler")
+        return wrap(stream if handler.response_streaming else unary, handler.request_deserializer, handler.response_serializer)
 
 
 class _Models(model_pb2_grpc.ModelServiceServicer):
@@ -170,40 +159,6 @@ class _Interpret(interpret_pb2_grpc.InterpretServiceServicer):
         )
 
 
-class _Robustness(robustness_pb2_grpc.RobustnessServiceServicer):
-    def __init__(self, fake: Fake) -> None:
-        self.fake = fake
-
-    def Attack(self, request: attack_pb2.AttackRequest, context: Any) -> attack_pb2.AttackResponse:
-        images = rows_of(request.images)
-        labels = list(request.labels) or [favourite(image) for image in images]
-        rows, pixels = [], []
-        for place, (image, label) in enumerate(zip(images, labels, strict=True)):
-            row = request.first_row + place
-            succeeded = row % 4 != 0
-            prediction = (label + 1) % len(CLASSES) if succeeded else label
-            message = attack_pb2.AttackRow(
-                label=label, clean_prediction=favourite(image), prediction=prediction, succeeded=succeeded, norm=row / 8
-            )
-            if request.noise_control:
-                message.noise_prediction, message.noise_succeeded, message.noise_norm = label, row % 8 == 7, 0.5
-            rows.append(message)
-            pixels.append(adversarial(request.seed, row))
-        response = attack_pb2.AttackResponse(rows=rows, provenance=self.fake.provenance(request_id(context)), gradients=10 * len(rows))
-        if request.format == attack_pb2.IMAGE_FORMAT_PNG:
-            response.pngs.extend(map(_as_png, pixels))
-        else:
-            stacked = np.stack(pixels).astype("<f4")
-            response.images.CopyFrom(types_pb2.Tensor(dtype=types_pb2.DATA_TYPE_FLOAT32, shape=stacked.shape, data=stacked.tobytes()))
-        return response
-
-
-def _as_png(pixels: NDArray[np.float32]) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(np.rint(pixels * 255).astype(np.uint8).transpose(1, 2, 0)).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
 class _Operations(operations_pb2_grpc.OperationsServicer):  # type: ignore[misc, unused-ignore]
     def __init__(self, fake: Fake) -> None:
         self.fake = fake
@@ -254,7 +209,7 @@ def serve(fake: Fake) -> grpc.Server:
     server = grpc.server(futures.ThreadPoolExecutor(8), interceptors=[_Recorder(fake)], options=limits)
     model_pb2_grpc.add_ModelServiceServicer_to_server(_Models(), server)
     interpret_pb2_grpc.add_InterpretServiceServicer_to_server(_Interpret(fake), server)
-    robustness_pb2_grpc.add_RobustnessServiceServicer_to_server(_Robustness(fake), server)
+    robustness_pb2_grpc.add_RobustnessServiceServicer_to_server(Robustness(fake), server)
     operations_pb2_grpc.add_OperationsServicer_to_server(_Operations(fake), server)
     health_pb2_grpc.add_HealthServicer_to_server(_Health(), server)
     fake.target = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"

@@ -23,6 +23,7 @@ CALLS: list[Callable[[striate.Model], object]] = [
     lambda net: net.filters(),
     lambda net: net.exemplars("stem:1", dataset="digits"),
     lambda net: net.attack(PIXELS, None, striate.FGSM()),
+    lambda net: net.epsilon_curve(PIXELS, epsilons=[0.1]),
 ]
 
 
@@ -40,6 +41,15 @@ def test_ctrl_c_cancels_on_the_server(fake: Fake, net: striate.Model, call: Call
     cancelled = block(fake, lambda: signal.pthread_kill(main, signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
         call(net)
+    assert cancelled.wait(LONG)
+
+
+def test_ctrl_c_cancels_an_upload_on_the_server(fake: Fake, service: striate.Service) -> None:
+    main = threading.main_thread().ident
+    assert main is not None
+    cancelled = block(fake, lambda: signal.pthread_kill(main, signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        service.upload(np.zeros((2, 4, 5, 3), np.uint8), 1)
     assert cancelled.wait(LONG)
 
 
@@ -89,6 +99,11 @@ def test_every_call_takes_a_timeout(fake: Fake, service: striate.Service, net: s
         lambda: operation.wait(timeout=0.1),
         lambda: net.visualize(["stem:1"], timeout=0.1),
         lambda: net.attack(PIXELS, timeout=0.1),
+        lambda: net.epsilon_curve(PIXELS, epsilons=[0.1], timeout=0.1),
+        lambda: next(net.attack_stream(PIXELS, timeout=0.1)),
+        lambda: service.audit("tiny", "digits", timeout=0.1),
+        lambda: service.audit_report("operations/1", timeout=0.1),
+        lambda: service.upload(PIXELS.astype(np.uint8).transpose(0, 2, 3, 1), 1, timeout=0.1),
     ]
     for call in calls:
         cancelled.clear()

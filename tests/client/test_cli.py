@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import grpc
 import numpy as np
@@ -12,32 +11,10 @@ from typer.testing import CliRunner
 
 from striate.cli import COMMANDS, app
 from striate.operation import Operation
-from tests.client.fakes import CLASSES, DATASET_SIZE, DIGEST, Fake, adversarial, failed, failure, finished, png, reason, running
+from tests.client.commands import Cli
+from tests.client.fakes import CLASSES, DATASET_SIZE, DIGEST, adversarial, failed, failure, finished, png, reason, running
 
 Code = grpc.StatusCode
-
-
-class Cli:
-    """Runs commands against the fake server."""
-
-    def __init__(self, fake: Fake, folder: Path) -> None:
-        self.fake, self.folder = fake, folder
-        self.pictures = [folder / f"{name}.png" for name in "abcd"]
-        for value, path in enumerate(self.pictures):
-            path.write_bytes(png(4, 5, value))
-
-    def run(self, *words: object) -> Any:
-        return CliRunner().invoke(app, [*map(str, words), "--server", self.fake.target])
-
-    def json(self, *words: object, code: int = 0) -> Any:
-        result = self.run(*words, "--json")
-        assert result.exit_code == code, result.output
-        return json.loads(result.stdout)
-
-
-@pytest.fixture
-def cli(fake: Fake, tmp_path: Path) -> Cli:
-    return Cli(fake, tmp_path)
 
 
 def test_models_and_layers(cli: Cli) -> None:

@@ -106,6 +106,13 @@ def test_a_closed_connection_says_so(fake: Fake) -> None:
         net.filters()
 
 
+def test_a_connection_belongs_to_its_process(service: striate.Service, net: striate.Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.getpid", lambda: -1)  # as a forked process would find
+    for call in (service.models, net.filters, lambda: next(net.attack_stream([b"x"])), lambda: service.upload([b"x"], 1)):
+        with pytest.raises(striate.FailedPrecondition, match="belongs to process"):
+            call()
+
+
 def test_a_connection_needs_a_target() -> None:
     with pytest.raises(striate.InvalidArgument, match="target"):
         striate.connect("")

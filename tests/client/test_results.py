@@ -164,7 +164,7 @@ def test_attack_is_saved_whole(net: striate.Model, tmp_path: Path) -> None:
     shown = np.asarray(Image.open(folder / "00003.png")).transpose(2, 0, 1)
     np.testing.assert_array_equal(shown / np.float32(255), result.images[3])
     kept = json.loads((folder / "results.json").read_text())
-    assert kept["attack"] == {"method": "fgsm", "epsilon": 8 / 255, "norm": "linf", "keep": None}
+    assert kept["attack"] == {"method": "fgsm", "epsilon": 8 / 255, "norm": "linf", "keep": None, "loss": None}
     assert kept["robust_accuracy"] == result.robust_accuracy
     assert kept["succeeded"] == result.succeeded.tolist()
     assert kept["noise_succeeded"] == result.noise_succeeded.tolist()  # type: ignore[union-attr]

@@ -1,0 +1,90 @@
+"""Accuracy over epsilon."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from striate import pictures
+from striate.adversarial import AttackResult
+from striate.attacks import EpsilonSearch
+from striate.epsilons import radius
+from striate.errors import Internal
+from striate.v1 import attack_pb2 as pb
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+_WIDTH, _HEIGHT, _MARGIN = 320, 200, 24  # of the notebook's picture, in its own units
+
+
+@dataclass(frozen=True, eq=False)
+class EpsilonCurve:
+    """The accuracy of a network under attack, radius by radius.
+
+    epsilons: (E,) rising, in pixel units of [0, 1]; robust_accuracy: (E,) share of all images that withstand each, 0 to 1, falling;
+    minimal_epsilons: (N,) the least radius at which an image was found that fools, 0 if the clean one does, NaN if none does; images:
+    (N, C, H, W) the images found, in [0, 1]; attack: everything else that an attack returns.
+    """
+
+    epsilons: NDArray[np.float64]
+    robust_accuracy: NDArray[np.float64]
+    attack: AttackResult = field(repr=False)
+
+    @staticmethod
+    def read(parts: Sequence[pb.AttackResponse], result: AttackResult, search: EpsilonSearch) -> EpsilonCurve:
+        """Joins the curves of the parts of one request. Raises Internal if the server's do not fit."""
+        import numpy as np
+
+        if any(len(part.curve) != len(search.epsilons) for part in parts):
+            raise Internal(f"the server sent no curve over {len(search.epsilons)} epsilons")
+        counts = np.array([[(point.robust, point.images) for point in part.curve] for part in parts], np.float64).sum(axis=0)  # (E, 2)
+        if not (counts[:, 1] == len(result)).all():
+            raise Internal(f"the server's curve is not over the {len(result)} images")
+        return EpsilonCurve(np.array(search.epsilons, np.float64), counts[:, 0] / counts[:, 1], result)
+
+    @property
+    def minimal_epsilons(self) -> NDArray[np.float32]:
+        """(N,) the least radius at which an image was found that fools, 0 if the clean one does, NaN if none does."""
+        assert self.attack.minimal_epsilons is not None  # as of every EpsilonSearch
+        return self.attack.minimal_epsilons
+
+    @property
+    def images(self) -> NDArray[np.float32]:
+        """(N, C, H, W) the adversarial images, in [0, 1]."""
+        return self.attack.images
+
+    @property
+    def image(self) -> Image:
+        """The first 64 adversarial images in one picture (PIL)."""
+        return self.attack.image
+
+    def summary(self) -> dict[str, Any]:
+        """The curve, and rates, settings and rows as plain values for JSON; no pixels."""
+        return {"epsilons": self.epsilons.tolist(), "curve": self.robust_accuracy.tolist(), **self.attack.summary()}
+
+    def __len__(self) -> int:
+        return len(self.epsilons)
+
+    def _repr_html_(self) -> str:
+        rows = [(radius(epsilon), f"{share:.1%}") for epsilon, share in zip(self.epsilons, self.robust_accuracy, strict=True)]
+        return self._drawing() + pictures.table(("epsilon", "robust accuracy"), rows)
+
+    def _drawing(self) -> str:
+        """The curve as SVG, from the clean accuracy at 0 to the last epsilon."""
+        xs, ys = [0.0, *self.epsilons], [self.attack.clean_accuracy, *self.robust_accuracy]
+        across, down = _WIDTH - 2 * _MARGIN, _HEIGHT - 2 * _MARGIN
+        scale = across / (xs[-1] or 1)
+        line = " ".join(f"{_MARGIN + x * scale:.1f},{_MARGIN + (1 - y) * down:.1f}" for x, y in zip(xs, ys, strict=True))
+        frame = f'<rect x="{_MARGIN}" y="{_MARGIN}" width="{across}" height="{down}" fill="none" stroke="#bbb"/>'
+        words = (
+            f'<text x="{_MARGIN}" y="16">robust accuracy, 0 to 100%</text>'
+            f'<text x="{_WIDTH - _MARGIN}" y="{_HEIGHT - 8}" text-anchor="end">epsilon, 0 to {radius(xs[-1])}</text>'
+        )
+        return (
+            f'<svg width="{_WIDTH}" height="{_HEIGHT}" font-family="sans-serif" font-size="12">{frame}'
+            f'<polyline points="{line}" fill="none" stroke="#06c" stroke-width="2"/>{words}</svg>'
+        )

@@ -1,0 +1,19 @@
+"""Warnings of the server as warnings of Python."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+
+from striate.errors import StriateWarning
+
+
+def distinct(messages: Iterable[str]) -> tuple[str, ...]:
+    """The messages in order, each once."""
+    return tuple(dict.fromkeys(messages))
+
+
+def warn(messages: Iterable[str], depth: int) -> None:
+    """Issues each message as a StriateWarning at the place `depth` calls above the function that calls this one."""
+    for message in messages:
+        warnings.warn(message, StriateWarning, stacklevel=depth + 2)
