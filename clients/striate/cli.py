@@ -1,9 +1,8 @@
 """The command line `striate`.
 
 Exit codes: 0 well; 1 a bar that was asked for was missed; 2 wrong usage or argument; 3 something of that name not found; 4 server
-unreachable; 5 not now (deadline, cancelled, queue full, model in use); 6 the server
-failed; 130 Ctrl-C; 7 an audit that `--require-valid`
-asked for is suspect.
+unreachable; 5 not now (deadline, cancelled, queue full, model in use); 6 the server failed; 7 an audit that `--require-valid` asked for
+is suspect; 130 Ctrl-C.
 """
 
 from __future__ import annotations
