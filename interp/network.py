@@ -176,9 +176,10 @@ class Network:
             activations = self._forward(x, layers, as_it_is=redirected)
             scores = _scores(probes, activations) if any(p.objective for p in probes) else torch.zeros(len(x))
         grad: Tensor | None = None
-        if differentiates:
+        if differentiates and scores.requires_grad:
             (grad,) = torch.autograd.grad(scores.sum(), x, allow_unused=True)
-            grad = torch.zeros_like(x) if grad is None else grad
+        if differentiates and grad is None:  # the score does not hang on the images, whatever the network's reason
+            grad = torch.zeros_like(x)
         return _split(probes, activations, scores, grad)
 
 

@@ -198,7 +198,7 @@ class ModelZoo:
             run(lambda: randomize(module, seen.shape, seen.mean, seen.std))
         digest = _digest(module, plan)
         network = run(lambda: Network(module, seen.shape, seen.mean, seen.std, self._device, self._dtype))
-        tensors = [*network.module.parameters(), *network.module.buffers()]
+        bytes_per_row = run(lambda: _warm_up(network))
         return HostedModel(
             name=name,
             network=network,
@@ -209,8 +209,8 @@ class ModelZoo:
             classes=_class_names(name, plan.classes, network.classes),
             layers=run(lambda: describe(network)),
             parameters=sum(p.numel() for p in network.module.parameters()),
-            memory_bytes=sum(t.nbytes for t in tensors),
-            bytes_per_row=run(lambda: _warm_up(network)),
+            memory_bytes=sum(t.nbytes for t in network.weights),
+            bytes_per_row=bytes_per_row,
         )
 
 
@@ -238,7 +238,7 @@ def _digest(module: nn.Module, plan: Blueprint) -> str:
 
 def _warm_up(network: Network) -> int:
     """Run one image forward and backward, and return the bytes that this took beside the weights."""
-    weights = {t.untyped_storage().data_ptr() for t in (*network.module.parameters(), *network.module.buffers())}
+    weights = {t.untyped_storage().data_ptr() for t in network.weights}
     kept: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:

@@ -1,0 +1,72 @@
+"""Checks of gradients: are there any, and does the loss change as they say?"""
+
+import torch
+from torch import Tensor
+
+from interp.ascent import Probe, Procedure
+from interp.checks import LEVEL, TOLERATED, Check, check, count, excess, probability
+from interp.objective import Objective, cross_entropy, margin
+
+PREDICTED = 0.02  # how far a step is to move the margin, of the spread of an image's logits
+LONGEST = 0.05 / 255  # of a step: few of the levels of an 8-bit image come as near to a threshold that the network may round at
+AGREE = 2.0  # the largest factor between what the gradient says and what happens
+ZERO, SLOPE = "zero-gradients", "gradients-predict-loss"
+ZERO_SOURCE = "Carlini et al. 2019, section 4.3; AutoAttack's flags (Croce & Hein 2020)"
+SLOPE_SOURCE = "Athalye et al. 2018, section 3.1"
+
+
+def slopes(x: Tensor, labels: Tensor) -> Procedure[list[Check]]:
+    """Both checks of gradients on images x (B, C, H, W), B at least 1, that are classified correctly.
+
+    `zero-gradients`: the gradient of the cross-entropy is exactly zero. `gradients-predict-loss`: a short step up the signs of
+    the margin's gradient, and one down, change the margin by something else than the gradient says, by more than a factor of
+    `AGREE` and more than rounding does. Each fails where that happens to more images than can be explained if a share
+    `TOLERATED` of them may be so, by an exact binomial test at `LEVEL`, which is the rate of false alarms at most.
+    """
+    answer = yield Probe(x, cross_entropy(labels))
+    assert answer.grad is not None
+    zero = ~answer.grad.flatten(1).any(1)
+    objective = margin(labels)
+    steepest = yield Probe(x, objective, logits=True)
+    assert steepest.grad is not None
+    assert steepest.logits is not None
+    flat = ~steepest.grad.flatten(1).any(1)
+    amiss = (yield from _amiss(x, objective, steepest.grad.to(x), steepest.logits.to(x))) & ~flat
+    return [_zero(zero, zero & ~flat), _wrong(amiss, count(~flat))]
+
+
+def _amiss(x: Tensor, objective: Objective, grad: Tensor, logits: Tensor) -> Procedure[Tensor]:
+    """Of which images (B,) the margin does not change as its gradient says."""
+    spread = (logits - logits.mean(1, keepdim=True)).square().mean(1).sqrt()
+    rise = grad.abs().sum((1, 2, 3)).clamp_min(torch.finfo(x.dtype).tiny)
+    step = (PREDICTED * spread / (2 * rise)).clamp_max(LONGEST).view(-1, 1, 1, 1) * grad.sign()
+    up, down = (x + step).clamp(0, 1), (x - step).clamp(0, 1)
+    high = yield Probe(up, objective, gradient=False)
+    low = yield Probe(down, objective, gradient=False)
+    assert high.score is not None
+    assert low.score is not None
+    seen, said = (high.score - low.score).to(x), (grad * (up - down)).sum((1, 2, 3))
+    noise = 100 * torch.finfo(x.dtype).eps * logits.abs().amax(1)
+    return ~(((seen >= said / AGREE) & (seen <= said * AGREE)) | ((seen - said).abs() <= noise))
+
+
+def _zero(zero: Tensor, saturated: Tensor) -> Check:
+    found, trials = count(zero), len(zero)
+    p = excess(found, trials)
+    why = f" (that of the margin is not for {count(saturated)}: the cross-entropy is saturated)" if saturated.any() else ""
+    evidence = (
+        f"The gradient of the cross-entropy is exactly zero for {found} of {trials} images{why}; "
+        f"{TOLERATED:.0%} are tolerated ({probability(p)})."
+    )
+    numbers = {"zero": found, "saturated": count(saturated), "trials": trials, "p_value": p}
+    return check(ZERO, p <= LEVEL, evidence, ZERO_SOURCE, **numbers)
+
+
+def _wrong(amiss: Tensor, trials: int) -> Check:
+    found = count(amiss)
+    p = excess(found, trials)
+    evidence = (
+        f"For {found} of {trials} images with a gradient a short step along it changes the margin by over {AGREE:g} times, "
+        f"or under 1/{AGREE:g} of, what it says; {TOLERATED:.0%} are tolerated ({probability(p)})."
+    )
+    return check(SLOPE, p <= LEVEL, evidence, SLOPE_SOURCE, amiss=found, trials=trials, p_value=p)
