@@ -62,14 +62,20 @@ def probability(p: float) -> str:
     return f"p = {p:.2g}"
 
 
-def gap(name: str, finder: str, new: int, trials: int, source: str, tolerated: float = TOLERATED) -> Check:
-    """A check that `finder` fools hardly any image that the white-box attack does not.
+def gap(
+    name: str,
+    finder: str,
+    new: int,
+    trials: int,
+    source: str,
+    tolerated: float = TOLERATED,
+    others: str = "the white-box attack does not",
+) -> Check:
+    """A check that `finder` fools hardly any image that the white-box attack (or who else `others` names) does not.
 
     It fails where the images that it does fool are more than can be explained if each is one with a probability of `tolerated`,
     by an exact binomial test at `LEVEL`: a network that stays within what is tolerated fails with at most that probability.
     """
     p = excess(new, trials, tolerated)
-    evidence = (
-        f"{finder} fools {new} of {trials} images that the white-box attack does not; {tolerated:.0%} are tolerated ({probability(p)})."
-    )
+    evidence = f"{finder} fools {new} of {trials} images that {others}; {tolerated:.0%} are tolerated ({probability(p)})."
     return check(name, p <= LEVEL, evidence, source, new=new, trials=trials, tolerated=tolerated, p_value=p)

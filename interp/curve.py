@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from interp.ascent import Answer, Ascent, Procedure, Summit, ascend
 from interp.attack import radii, rule
-from interp.ball import LEVELS, Ball, norm
+from interp.ball import LEVELS, Ball
 from interp.goal import CROSS_ENTROPY, MARGIN, Choice, Goal, Loss, UnitGoal
 from interp.layer import LOGITS
 from interp.seeds import Generators
@@ -64,11 +64,11 @@ def epsilon_curve(
 
     That image is drawn out to the new radius, which often suffices. A row also leaves an epsilon early when its pace shows
     that it will not get there: the curve takes a fraction of the gradients that PGD takes at every epsilon, from the clean
-    image and to the last step, and finds as much or more. An image found may be nearer than epsilon: then its own norm counts.
+    image and to the last step, and as a rule finds as much or more. An image found may be nearer than epsilon: then its own norm counts.
 
     Args:
         epsilons: radii in rising order, at least one, each at least 0.
-        steps: gradient steps an epsilon, at least 1, of 2.5 epsilon / steps on average, falling evenly.
+        steps: gradient steps an epsilon, at least 1, of 2.5 epsilon / steps; after the first epsilon on average, falling evenly.
         bisections: after that, halve the gap between each row's minimal epsilon and the radius below it that it withstood so
             often, from its image pulled into the smaller ball.
         random_start: begin at a random point of the first ball.
@@ -85,8 +85,12 @@ def epsilon_curve(
     yield from search.halve(epsilons, bisections)
     noise = randomness.generators(len(x), NOISE) if noise_control else None
     attacked = yield from verdict(task, last, search.images, search.summit, noise, search.reach(last))
+    stuck = sum(bool(replace(last, eps=radii(e, x)).fixed.all()) for e in epsilons if 0 < e < epsilons[-1])
+    if stuck:
+        told = f"{stuck} of the epsilons are under one 8-bit level (1/255), which leaves the images no freedom"
+        attacked = replace(attacked, warnings=(*attacked.warnings, told))
     minimal = search.minimal.masked_fill(~attacked.succeeded, torch.inf)
-    withstood = (minimal > torch.tensor(epsilons).to(minimal)[:, None]).sum(1)
+    withstood = (minimal > minimal.new_tensor(epsilons)[:, None]).sum(1)
     return Curve(attacked, minimal, tuple(epsilons), withstood)
 
 
@@ -120,12 +124,12 @@ class _Search:
             start = ball.x + (self.images[todo] - ball.x) * (epsilon / before if before else 1.0)
             if random_start and not before:
                 start = replace(ball, random_start=True).start([self.rows[i] for i in todo.tolist()])
-            self.images[todo], _ = yield from self._climb(ball, start)
+            self.images[todo], _ = yield from self._climb(ball, start, falling if before else steady)
             before = epsilon
 
     def halve(self, epsilons: Sequence[float], times: int) -> Procedure[None]:
         """Look between the minimal epsilons and the next that were withstood."""
-        grid = torch.tensor((0.0, *epsilons)).to(self.minimal)
+        grid = self.minimal.new_tensor([0.0, *epsilons])
         below = grid[torch.searchsorted(grid, self.minimal).sub(1).clamp_min(0)]
         least = 1.0001 / LEVELS if self.ball.eight_bit and self.ball.p != 2 else 0.0  # closer than that are no 8-bit images
         for _ in range(times):
@@ -133,21 +137,21 @@ class _Search:
             if not len(todo):
                 break
             ball = self._around(todo, ((self.minimal + below)[todo] / 2).view(-1, 1, 1, 1))
-            images, there = yield from self._climb(ball, self.images[todo])
+            images, there = yield from self._climb(ball, self.images[todo], falling)
             self.images[todo[there]] = images[there]
             below[todo[~there]] = ball.eps.flatten()[~there]
 
     def _around(self, todo: Tensor, eps: Tensor) -> Ball:
         return replace(self.ball, x=self.ball.x[todo], eps=eps, rows=todo)
 
-    def _climb(self, ball: Ball, start: Tensor) -> Procedure[tuple[Tensor, Tensor]]:
+    def _climb(self, ball: Ball, start: Tensor, steps: Callable[[float, Tensor, int], Step]) -> Procedure[tuple[Tensor, Tensor]]:
         """PGD from near `start`: images, and which are at their goal, whose minimal epsilons are noted."""
         assert ball.rows is not None
         todo, goal = ball.rows, self.goal.take(ball.rows)
         problem = Ascent(
             _From(ball, start),
             goal.objective(self.loss),
-            falling(ball.p, OVERSHOOT * ball.eps / self.steps, self.steps),
+            steps(ball.p, OVERSHOOT * ball.eps / self.steps, self.steps),
             self.steps,
             done=lambda answer, chosen: goal.take(chosen).reached(answer),
             logits=goal.logits,
@@ -159,13 +163,18 @@ class _Search:
         self.gradients += summit.gradients
         self.moved[todo] |= summit.moved
         there = goal.reached((yield look(summit.images, goal)))
-        size = torch.minimum(norm(summit.images - ball.x, ball.p), ball.eps).flatten()
+        size = torch.minimum(ball.distance(summit.images), ball.eps.flatten())
         self.minimal[todo[there]] = size[there]
         return summit.images, there
 
 
+def steady(p: float, size: Tensor, steps: int) -> Step:
+    """Steps of one size: at the first epsilon, so that what PGD finds there is found."""
+    return rule(p, size)
+
+
 def falling(p: float, size: Tensor, steps: int) -> Step:
-    """Steps that are steep in a norm, from nearly twice `size` falling evenly to nearly nothing: far at first, with care at last."""
+    """Steps from nearly twice `size` falling evenly to nearly nothing: far at first, with care at last."""
 
     def start(z: Tensor) -> Move:
         taken = 0

@@ -7,7 +7,7 @@ from typing import TypeVar
 from torch import Tensor
 
 from interp.ascent import Answer, Probe, Procedure, Summit
-from interp.ball import Ball, norm
+from interp.ball import Ball
 from interp.goal import CROSS_ENTROPY, Choice, Goal, Targeted, UnitGoal, Untargeted
 from interp.objective import Objective
 from interp.seeds import Generators, generators
@@ -131,13 +131,13 @@ def verdict(
         clean_prediction=logits.argmax(1),
         prediction=last.logits.argmax(1),
         succeeded=task.goal.reached(last),
-        norm=norm(images - ball.x, ball.p).flatten(),
+        norm=ball.distance(images),
         fixed=ball.fixed.flatten(),
         gradients=summit.gradients,
         queries=summit.queries,
         warnings=_warnings(logits, ball, summit),
         target=task.target,
-        clean_activation=task.clean and _activation(task.clean, task.goal),
+        clean_activation=None if task.clean is None else _activation(task.clean, task.goal),
         activation=_activation(last, task.goal),
         control=None if noise is None else (yield from control(equal or ball, task.goal, noise)),
     )
@@ -158,7 +158,7 @@ def control(ball: Ball, goal: Goal, rows: Generators) -> Procedure[Control]:
     noisy = ball.image(ball.noise(rows))
     answer = yield look(noisy, goal)
     assert answer.logits is not None
-    return Control(answer.logits.argmax(1), goal.reached(answer), norm(noisy - ball.x, ball.p).flatten())
+    return Control(answer.logits.argmax(1), goal.reached(answer), ball.distance(noisy))
 
 
 def probabilities(logits: Tensor) -> bool:

@@ -1,0 +1,87 @@
+"""Whether an audit's own attacks are strong enough for what it says: nobody else's may do much better."""
+
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from interp.ascent import Procedure
+from interp.attack import Method, radii
+from interp.ball import Ball
+from interp.checks import Check, count, gap, skipped
+from interp.conditions import NORMS, condition
+from interp.goal import CROSS_ENTROPY, MARGIN, Untargeted
+from interp.outputs import look
+from interp.plan import Plan
+from interp.seeds import Generators, generators
+from interp.strength import NOISES, white_box
+
+STEPS = 50  # of the attacks that are compared with
+RUN = 2**53  # what lies between the seeds of two runs; other ones than those of `interp.strength`
+SOURCE = "Carlini et al. 2019, section 4.1"  # on attacks as strong as the threat model allows
+
+
+def sufficient(x: Tensor, labels: Tensor, plan: Plan, *, attacked: int = 128) -> Procedure[list[Check]]:
+    """At each threat's largest epsilon, do PGD of 50 steps, on two losses, or draws of noise fool what no attack of the plan does?
+
+    It fails where that is so for more images than can be explained if 2% are tolerated, by an exact test at `interp.checks.LEVEL`.
+
+    Args:
+        x, labels: images (B, C, H, W) in [0, 1] and their classes (B,); the first `attacked` that are classified correctly count.
+    """
+    row = ((yield from look(x)).argmax(1) == labels.to(x.device)).nonzero(as_tuple=True)[0][:attacked]
+    checks = []
+    for number, threat in enumerate(plan.threats):
+        name, largest = NORMS[threat.p], max(threat.epsilons)
+        if not len(row) or not plan.attacks:
+            reason = "No image is classified correctly." if plan.attacks else "The audit has no attacks."
+            checks += [skipped(f"attacks-{name}", reason, SOURCE), skipped(f"control-{name}", reason, SOURCE)]
+            continue
+        first_run = number * (len(plan.attacks) + 3)
+        fooled = partial(_fooled, x[row], labels[row], row, plan, first_run)
+        left = torch.ones_like(row, dtype=torch.bool)
+        for run, entry in enumerate(plan.attacks):
+            left &= ~(yield from fooled(run, entry.method(largest, threat.p), left))
+        stronger = torch.zeros_like(left)
+        for run, loss in enumerate((CROSS_ENTROPY, MARGIN), start=len(plan.attacks)):
+            stronger |= yield from fooled(run, white_box(largest, threat.p, STEPS, loss), left & ~stronger)
+        noisy = yield from _noise(x[row], labels[row], row, plan, first_run, (largest, threat.p), left)
+        where, whose = condition(threat.p, largest), "no attack of the audit does"
+        checks.append(gap(f"attacks-{name}", f"PGD of {STEPS} steps at {where}", count(stronger), len(row), SOURCE, others=whose))
+        checks.append(gap(f"control-{name}", f"Noise at {where}", count(noisy), len(row), SOURCE, others=whose))
+    return checks
+
+
+def _ball(x: Tensor, epsilon: float | Tensor, p: float, plan: Plan) -> Ball:
+    """The threat model as the audit has it."""
+    x = (x * 255).round() / 255 if plan.eight_bit else x
+    return Ball(x, radii(epsilon, x), p, eight_bit=plan.eight_bit)
+
+
+def _fooled(
+    x: Tensor, labels: Tensor, row: Tensor, plan: Plan, first_run: int, run: int, method: Method, among: Tensor
+) -> Procedure[Tensor]:
+    """Which of the images (B,) the method fools, judged anew on what it returns; those not `among` (B,) count as not fooled."""
+    verdict, which = torch.zeros_like(among), among.nonzero(as_tuple=True)[0]
+    if len(which):
+        ball, streams = _ball(x[which], method.epsilon, method.p, plan), _streams(plan, first_run + run, row[which])
+        summit = yield from method.search(ball, Untargeted(labels[which]), streams)
+        verdict[which] = ((yield from look(summit.images)).argmax(1) != labels[which]).to(verdict)
+    return verdict
+
+
+def _noise(
+    x: Tensor, labels: Tensor, row: Tensor, plan: Plan, first_run: int, radius: tuple[float, float], among: Tensor
+) -> Procedure[Tensor]:
+    """Which of the images some draw of noise of (epsilon, p) fools."""
+    verdict, which = torch.zeros_like(among), among.nonzero(as_tuple=True)[0]
+    streams = _streams(plan, first_run + len(plan.attacks) + 2, row[which])
+    for _ in range(NOISES if len(which) else 0):
+        ball = _ball(x[which], *radius, plan)
+        noisy = ball.image(ball.noise(streams))
+        verdict[which] |= ((yield from look(noisy)).argmax(1) != labels[which]).to(verdict)
+    return verdict
+
+
+def _streams(plan: Plan, run: int, row: Tensor) -> Generators:
+    return [generators(plan.seed + RUN * (run + 1), number, 1)[0] for number in row.tolist()]
