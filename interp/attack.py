@@ -19,6 +19,8 @@ from interp.verdict import Aim as Aim
 from interp.verdict import Attacked as Attacked
 from interp.verdict import Randomness, set_out, verdict
 
+SHARE = 0.05  # L1: of the pixels, how many a step moves; fewer get stuck at the box, more waste what epsilon allows
+
 
 @dataclass(frozen=True, eq=False)
 class Method:
@@ -44,7 +46,7 @@ class Method:
 def fgsm(epsilon: float | Tensor, p: float = math.inf, keep_best: bool = False, loss: Loss = CROSS_ENTROPY) -> Method:
     """One step of size epsilon along the gradient's sign, or for L2 along the gradient (Goodfellow et al. 2015, section 4).
 
-    For L1: along the largest fifth of its entries, see `interp.step.sparse`.
+    For L1: along the largest twentieth of its entries, see `interp.step.sparse`.
     """
     one_step = pgd(epsilon, p, epsilon, 1, random_start=False, keep_best=keep_best, stop_when_fooled=False, loss=loss)
     return replace(one_step, name="fgsm", settings={"keep_best": keep_best, "loss": loss.name})
@@ -107,7 +109,7 @@ def _told(value: float | Tensor) -> Any:
 
 def rule(p: float, step: Tensor | float, decay: float | None = None) -> Step:
     """Steps of a size that is steep in a norm, with a momentum if there is a `decay`."""
-    steep = sign(step) if p == math.inf else unit(step) if p == 2 else sparse(step)
+    steep = sign(step) if p == math.inf else unit(step) if p == 2 else sparse(step, SHARE)
     return steep if decay is None else momentum(steep, decay)
 
 

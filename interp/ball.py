@@ -100,6 +100,12 @@ class Ball:
             noisy[row] = ball._nearest(ball.x + far * direction[row])
         return noisy
 
+    def distance(self, images: Tensor) -> Tensor:
+        """How far images are from x, (B,); of 8-bit images by whole levels, so that 8/255 is no more than 8/255."""
+        delta = images - self.x
+        length = norm((delta * LEVELS).round(), self.p) / LEVELS if self.eight_bit else norm(delta, self.p)
+        return length.flatten()
+
     def take(self, index: Tensor) -> "Ball":
         """The same ball for a choice of rows."""
         rows = torch.arange(len(self.x), device=self.x.device)[index] if self.rows is None else self.rows[index]

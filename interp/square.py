@@ -4,14 +4,16 @@ For L1 the form of Croce & Hein 2021 ("Mind the box").
 """
 
 import math
+from collections import deque
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from interp.ascent import Probe, Procedure, Progress, Summit
+from interp.ascent import Answer, Probe, Procedure, Progress, Summit
 from interp.ball import Ball, norm
+from interp.curve import shortfall
 from interp.goal import MARGIN, Goal, Loss
 from interp.seeds import Generators
 
@@ -21,6 +23,10 @@ DRAWN = 128  # proposals whose randomness a row draws at once
 TILES = 5  # L2, L1: a side of the first perturbation
 TINY = 1e-12
 CANCELLED = 1e-6  # of what is left of two shapes of norm 1, too little to tell from rounding
+LOOKS = 20  # how often, evenly over the queries, it is judged which rows to give up
+APART = 100  # queries, the least between two such looks
+RECENT = 4  # looks that a row's pace is measured over
+OPTIMISM = 3.0  # a row searches on while so many times its pace would bring it to the goal
 
 
 def share(proposal: int, planned: int = 10_000) -> float:
@@ -160,15 +166,40 @@ class _Hunt:
         first = corners[..., 0] * width + corners[..., 1]
         return [(start[:, None] + inside)[:, None].expand(-1, channels, -1) for start in first.unbind(1)]
 
-    def see(self, z: Tensor, score: Tensor, there: Tensor) -> None:
-        """Keep what scores higher; rows at their goal leave with it."""
-        better = there | (score > self.score)
+    def see(self, z: Tensor, answer: Answer, outlook: "_Outlook | None") -> None:
+        """Keep what scores higher; rows at their goal leave with it, and so do those that will not get there."""
+        assert answer.score is not None
+        there = self.goal.reached(answer)
+        better = there | (answer.score > self.score)
         self.z = torch.where(better.view(-1, 1, 1, 1), z, self.z)
-        self.score = torch.where(better, score.to(self.score), self.score)
-        if there.any():
-            self.found[self.number[there]] = self.z[there]
-            self.z, self.score, self.draws = self.z[~there], self.score[~there], self.draws[~there]
-            self.search_on(self.number[~there])
+        self.score = torch.where(better, answer.score.to(self.score), self.score)
+        gone = there if outlook is None else there | outlook.hopeless(shortfall(self.goal, answer), self.number)
+        if gone.any():
+            self.found[self.number[gone]] = self.z[gone]
+            self.z, self.score, self.draws = self.z[~gone], self.score[~gone], self.draws[~gone]
+            self.search_on(self.number[~gone])
+
+
+class _Outlook:
+    """Tells which rows will not come to their goal in the queries left, by far: not at `OPTIMISM` times their recent pace."""
+
+    def __init__(self, score: Tensor, queries: int) -> None:
+        self.queries, self.every, self.seen = queries, max(queries // LOOKS, APART), 0
+        self.nearest = torch.full_like(score, torch.inf)  # (B,) how near rows have come
+        self.looks = deque[Tensor](maxlen=RECENT)  # what it was
+
+    def hopeless(self, left: Tensor, rows: Tensor) -> Tensor:
+        """Of rows (A,), from how far the last query was from their goal, (A,); at a few looks only, else none."""
+        self.seen += 1
+        self.nearest[rows] = torch.minimum(self.nearest[rows], left.to(self.nearest))
+        none = torch.zeros_like(left, dtype=torch.bool)
+        if self.seen % self.every:
+            return none
+        nearest = self.nearest.clone()
+        due, before = len(self.looks) == RECENT, self.looks[0] if self.looks else nearest
+        self.looks.append(nearest)
+        pace = (before - nearest)[rows] / (RECENT * self.every)
+        return nearest[rows] > OPTIMISM * pace * (self.queries - self.seen) if due else none
 
 
 def _mass(delta: Tensor, p: float) -> Tensor:
@@ -183,7 +214,15 @@ def _within(draw: Tensor, length: int, size: int) -> Tensor:
     return (along >= 0) & (along < length)
 
 
-def square(ball: Ball, goal: Goal, queries: int, rows: Generators, loss: Loss = MARGIN, planned: int | None = None) -> Procedure[Summit]:
+def square(
+    ball: Ball,
+    goal: Goal,
+    queries: int,
+    rows: Generators,
+    loss: Loss = MARGIN,
+    planned: int | None = None,
+    give_up: bool = False,
+) -> Procedure[Summit]:
     """Look for a point of `goal` in `ball` by at most `queries` queries a row, at least 1, of which the first is the start's.
 
     A row leaves with the first point at its goal; the others return the one of the highest loss. Squares lie anywhere in the
@@ -193,15 +232,16 @@ def square(ball: Ball, goal: Goal, queries: int, rows: Generators, loss: Loss = 
         rows: one generator a row.
         planned: for how many proposals the schedule of sizes is laid out; None: for `queries`. AutoAttack lays it out for
             10,000 and makes 5,000.
+        give_up: RULE
     """
     hunt = _Hunt(ball, goal, loss, rows, planned or queries)
+    outlook = _Outlook(hunt.score, queries) if give_up else None
     for query in range(queries):
         z = hunt.propose(query)
         progress = Progress(query + 1, queries, hunt.preview)
         answer = yield Probe(hunt.ball.image(z), hunt.objective, gradient=False, logits=goal.logits, progress=progress)
-        assert answer.score is not None
         hunt.queries += len(z)
-        hunt.see(z, answer.score, hunt.goal.reached(answer))
+        hunt.see(z, answer, outlook)
         if not len(hunt.number):
             break
     return Summit(hunt.preview(), torch.zeros_like(hunt.whole.x[:, 0, 0, 0], dtype=torch.bool), None, 0, hunt.queries)

@@ -124,7 +124,7 @@ def towards(w: Tensor, shape: tuple[int, int, int]) -> Network:
 @pytest.mark.parametrize("seed", range(6))
 def test_one_pixel_takes_the_whole_budget_where_it_has_room(seed: int) -> None:
     rng = torch.Generator().manual_seed(seed)
-    w = torch.randn(6, generator=rng, dtype=torch.float64)  # a fifth of six pixels is one
+    w = torch.randn(6, generator=rng, dtype=torch.float64)  # of so few pixels one moves
     x = 0.4 + 0.2 * torch.rand(1, 1, 2, 3, generator=rng, dtype=torch.float64)
     for random_start in (False, True):
         found = run(towards(w, (1, 2, 3)), x, torch.tensor([0]), pgd(0.3, 1, random_start=random_start, steps=60))
@@ -136,13 +136,13 @@ def test_one_pixel_takes_the_whole_budget_where_it_has_room(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_the_box_stops_pixels_and_the_rest_of_the_budget_goes_to_others(seed: int) -> None:
     rng = torch.Generator().manual_seed(seed)
-    w = torch.randn(20, generator=rng, dtype=torch.float64)
-    four = w.abs().argsort(descending=True)[:4]  # the fifth of the pixels that moves
-    x = torch.rand(1, 1, 4, 5, generator=rng, dtype=torch.float64)
+    w = torch.randn(80, generator=rng, dtype=torch.float64)
+    four = w.abs().argsort(descending=True)[:4]  # the twentieth of the pixels that moves
+    x = torch.rand(1, 1, 8, 10, generator=rng, dtype=torch.float64)
     room = torch.where(w > 0, 1 - x.flatten(), x.flatten())
     budget = float(room[four].sum())
     for share in (0.3, 0.7, 1.0):
-        found = run(towards(w, (1, 4, 5)), x, torch.tensor([0]), pgd(share * budget, 1, budget / 9, 80, random_start=False))
+        found = run(towards(w, (1, 8, 10)), x, torch.tensor([0]), pgd(share * budget, 1, budget / 9, 80, random_start=False))
         gained, best = float((found.images - x).flatten() @ w), best_gain(w, x, share * budget)
         assert gained <= best * (1 + 1e-9)
         assert found.norm.item() == pytest.approx(share * budget, rel=1e-9)

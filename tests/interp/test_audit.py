@@ -33,7 +33,7 @@ def linear_pair(rows: int = 24) -> tuple[Network, Tensor, NDArray[np.float64], T
     rng = torch.Generator().manual_seed(2)
     w = torch.randn(48, generator=rng, dtype=torch.float64)
     largest = w.abs().argsort(descending=True)[:12]
-    w[largest] = 2 * w[largest].sign()  # so that in L1 all ways along the fifth of the pixels that FGSM takes are the best
+    w[largest] = 2 * w[largest].sign()  # so that in L1 all ways along the pixels that FGSM takes, which tie, are the best
     w = w.where(w.abs() == 2, w.clamp(-1.5, 1.5))
     x = 0.4 + 0.2 * torch.rand(rows, 3, 4, 4, generator=rng, dtype=torch.float64)
     x = (x * 255).round() / 255

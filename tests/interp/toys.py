@@ -145,7 +145,7 @@ class Wired(nn.Module):
 
     def __init__(self, network: Network, mean: Sequence[float] = MEAN, std: Sequence[float] = STD) -> None:
         super().__init__()
-        self.module = network.module
+        self.module = network.for_logits
         self.mean = torch.tensor(mean, dtype=network.dtype).view(1, -1, 1, 1)
         self.std = torch.tensor(std, dtype=network.dtype).view(1, -1, 1, 1)
 

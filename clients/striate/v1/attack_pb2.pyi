@@ -151,7 +151,7 @@ Global___ImageFormat: _TypeAlias = ImageFormat  # noqa: Y015
 @_typing.final
 class Fgsm(_message.Message):
     """One step (Goodfellow et al. 2015): of size epsilon along the sign of the gradient, or along the gradient for L2, or evenly along the
-    largest fifth of its entries for L1.
+    largest twentieth of its entries for L1.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
