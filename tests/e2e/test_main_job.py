@@ -2,61 +2,24 @@
 
 import io
 import json
-import math
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
 
 import striate
-from interp.architectures import LeNet5
 from interp.ascent import solve
-from interp.attack import attack, fgsm, pgd
 from interp.feature import visualize
 from interp.layer import LayerPath
 from interp.network import Network
-from interp.rows import Chunks
 from tests.conftest import Server
 
 NAME = "digits-lenet5"
 WEIGHTS = Path(__file__).parents[2] / "service" / "weights"
-
-
-@pytest.fixture(scope="module")
-def service(server: Server) -> Iterator[striate.Service]:
-    with striate.connect(server.target, timeout=120) as connected:
-        yield connected
-
-
-@pytest.fixture(scope="module")
-def net(service: striate.Service) -> striate.Model:
-    return service.model(NAME)
-
-
-@pytest.fixture(scope="module")
-def local() -> Network:
-    torch.set_num_threads(1)
-    module = LeNet5()
-    module.load_state_dict(load_file(WEIGHTS / f"{NAME}.safetensors"))
-    return Network(module, (1, 32, 32), (0.5,), (0.5,))
-
-
-@pytest.fixture(scope="module")
-def digits(service: striate.Service) -> tuple[list[bytes], list[int]]:
-    samples = service.samples("digits", first=100, count=24)
-    return [s.encoded for s in samples], [s.label for s in samples if s.label is not None]
-
-
-@pytest.fixture(scope="module")
-def pixels(digits: tuple[list[bytes], list[int]]) -> torch.Tensor:
-    levels = np.stack([np.asarray(Image.open(io.BytesIO(data)).convert("L")) for data in digits[0]])
-    return torch.from_numpy(levels)[:, None].float() / 255
 
 
 def test_model_is_described(net: striate.Model, local: Network) -> None:
@@ -80,25 +43,6 @@ def test_classify_agrees_with_the_library(
         assert [p.probability for p in row] == pytest.approx(values.tolist(), abs=1e-6)
     right = np.mean([row[0].index == label for row, label in zip(found, digits[1], strict=True)])
     assert right >= 0.9
-
-
-@pytest.mark.parametrize("method", [striate.FGSM(0.1), striate.PGD(0.1, steps=10), striate.PGD(1.0, steps=10, norm="l2")])
-def test_attack_agrees_with_the_library(
-    net: striate.Model, local: Network, digits: tuple[list[bytes], list[int]], pixels: torch.Tensor, method: striate.FGSM | striate.PGD
-) -> None:
-    found = net.attack(digits[0], digits[1], method, seed=3, noise_control=True, deterministic=True)
-    p = math.inf if method.norm == "linf" else 2.0
-    epsilon = float(np.float32(method.epsilon))
-    same = fgsm(epsilon, p) if isinstance(method, striate.FGSM) else pgd(epsilon, p, steps=method.steps)
-    expected = solve(attack(pixels, torch.tensor(digits[1]), same, seed=3, noise_control=True), Chunks(local, 8))
-    assert expected.control is not None
-    assert np.allclose(found.images, expected.images.numpy(), atol=1e-5)
-    assert found.noise_succeeded is not None
-    assert found.noise_succeeded.tolist() == expected.control.succeeded.tolist()
-    assert found.clean_predictions.tolist() == expected.clean_prediction.tolist()
-    assert found.norms.max() <= epsilon * (1 + 1e-5)
-    verdicts = local.logits(torch.from_numpy(found.images)).argmax(1).numpy()
-    assert (verdicts == found.predictions).all()
 
 
 def test_png_verdict_is_of_the_bytes_that_leave(
