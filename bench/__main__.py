@@ -1,4 +1,4 @@
-"""`make bench`: every figure of the service, as ratios; `python -m bench NAME` runs one of them."""
+"""`make bench`: every figure, as ratios measured in one run; `python -m bench NAME` runs one of them."""
 
 import argparse
 import json
@@ -10,9 +10,18 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.accuracy import accuracy
+from bench.audit_kill import audit_kill
+from bench.broken import broken
 from bench.client_import import client_import
+from bench.crowds import crowds, determinism
+from bench.differential import differential
+from bench.ensemble import ensemble
+from bench.figure import Figure
+from bench.gradients import gradients
+from bench.png import png
 from bench.serving import cancellation, crowd, fgsm_overhead, many_visualizations
 from bench.setting import setting
+from bench.speed import folding, speed
 
 FIGURES = {
     "accuracy": accuracy,
@@ -21,28 +30,47 @@ FIGURES = {
     "fgsm-overhead": fgsm_overhead,
     "many-visualizations": many_visualizations,
     "cancellation": cancellation,
+    "differential": differential,
+    "gradients": gradients,
+    "folding": folding,
+    "speed": speed,
+    "autoattack": ensemble,
+    "crowds": crowds,
+    "determinism": determinism,
+    "png": png,
+    "audit-kill": audit_kill,
+    "broken": broken,
 }
 OUT = Path(__file__).parents[1] / "out" / "bench"
 
 
 def main() -> None:
-    """Run the figures asked for, print each as it is done, and keep them in out/bench/results.json."""
+    """Run the figures asked for, print each as it is done, and keep them in out/bench/results.json beside those of other runs."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("figures", nargs="*", choices=[*FIGURES, []], help="default: all")
     parser.add_argument("--threads", type=int, default=int(os.environ.get("OMP_NUM_THREADS", "1")))
+    parser.add_argument("--images", type=int, default=None, help="of autoattack (512) and png (2000)")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    table = Table("figure", "value", "aim", title=f"{args.threads} thread(s) on each side")
-    results = {}
-    with setting(args.threads) as place:
+    table = Table("figure", "value", "bar", "", title=f"{args.threads} thread(s) on each side")
+    results: dict[str, Figure] = {}
+    with setting(args.threads, args.images) as place:
         for name in args.figures or FIGURES:
-            for figure, (value, aim) in FIGURES[name](place).items():
-                results[figure] = value
-                table.add_row(figure, f"{value:.3g}", aim)
-                print(f"{figure}: {value:.4g} ({aim or 'no aim'})", flush=True)
-    OUT.mkdir(parents=True, exist_ok=True)
-    (OUT / "results.json").write_text(json.dumps(results, indent=2) + "\n")
+            for what, figure in FIGURES[name](place).items():
+                results[what] = figure
+                table.add_row(what, f"{figure.value:.4g}", figure.bar, figure.verdict)
+                print(f"{what}: {figure.value:.4g} ({figure.bar or 'no bar'}) {figure.verdict} {figure.note}".rstrip(), flush=True)
+            keep(results)
     Console().print(table)
+
+
+def keep(results: dict[str, Figure]) -> None:
+    """Write the figures over those of the same names."""
+    OUT.mkdir(parents=True, exist_ok=True)
+    path = OUT / "results.json"
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    kept |= {what: {"value": f.value, "bar": f.bar, "verdict": f.verdict, "note": f.note} for what, f in results.items()}
+    path.write_text(json.dumps(kept, indent=2) + "\n")
 
 
 if __name__ == "__main__":

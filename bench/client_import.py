@@ -4,7 +4,8 @@ import statistics
 import subprocess
 import sys
 
-from bench.setting import Figures, Setting
+from bench.figure import Figure, Figures
+from bench.setting import Setting
 
 _PROGRAM = "import time; t = time.perf_counter(); import striate; print(time.perf_counter() - t)"
 
@@ -12,4 +13,4 @@ _PROGRAM = "import time; t = time.perf_counter(); import striate; print(time.per
 def client_import(place: Setting) -> Figures:
     """Median of nine imports, in seconds."""
     times = [float(subprocess.run([sys.executable, "-c", _PROGRAM], capture_output=True, text=True, check=True).stdout) for _ in range(9)]
-    return {"client import, seconds": (statistics.median(times), "at most 0.6")}
+    return {"client import, seconds": Figure(statistics.median(times), at_most=0.6)}

@@ -2,8 +2,6 @@
 
 import statistics
 import threading
-import time
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +10,9 @@ from pathlib import Path
 import torch
 
 import striate
-from bench.setting import MODEL, Figures, Setting
+from bench.figure import Figure, Figures
+from bench.setting import MODEL, Setting
+from bench.timing import seconds
 from interp.ascent import Procedure, solve
 from interp.attack import attack, fgsm, pgd
 from interp.feature import Pictures, visualize
@@ -23,12 +23,6 @@ from service.metrics import Metrics
 
 CLIENTS = 64
 EPSILON = 1 / 255
-
-
-def _seconds(call: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    call()
-    return time.perf_counter() - started
 
 
 def crowd(place: Setting, repeats: int = 3) -> Figures:
@@ -47,15 +41,15 @@ def crowd(place: Setting, repeats: int = 3) -> Figures:
     with ThreadPoolExecutor(CLIENTS) as pool:
         list(pool.map(ask, rows))  # every connection is open and warm
         for _ in range(repeats):
-            times["batch"].append(_seconds(lambda: solve(attack(x, y, same), place.local)))
-            times["crowd"].append(_seconds(lambda: list(pool.map(ask, rows))))
-            times["sequence"].append(sum(_seconds(partial(ask, row)) for row in rows[:16]) * CLIENTS / 16)
+            times["batch"].append(seconds(lambda: solve(attack(x, y, same), place.local)))
+            times["crowd"].append(seconds(lambda: list(pool.map(ask, rows))))
+            times["sequence"].append(sum(seconds(partial(ask, row)) for row in rows[:16]) * CLIENTS / 16)
     for service in services:
         service.close()
     batch, together, sequence = (statistics.median(times[kind]) for kind in ("batch", "crowd", "sequence"))
     return {
-        "64 clients x 1 image: rows per second over one in-process batch": (batch / together, "at least 0.7"),
-        "64 clients at once: rows per second over one after another": (sequence / together, ""),
+        "64 clients x 1 image: rows per second over one in-process batch": Figure(batch / together, at_least=0.7),
+        "64 clients at once: rows per second over one after another": Figure(sequence / together),
     }
 
 
@@ -66,12 +60,14 @@ def fgsm_overhead(place: Setting, repeats: int = 100) -> Figures:
     with place.connect() as service:
         net = service.model(MODEL)
         for turn in range(repeats + 5):
-            there = _seconds(lambda: net.attack(x.numpy(), [int(y[0])], striate.FGSM(EPSILON)))
-            here = _seconds(lambda: solve(attack(x, y, fgsm(EPSILON)), place.local))
+            there = seconds(lambda: net.attack(x.numpy(), [int(y[0])], striate.FGSM(EPSILON)))
+            here = seconds(lambda: solve(attack(x, y, fgsm(EPSILON)), place.local))
             if turn >= 5:
                 remote.append(there)
                 local.append(here)
-    return {"unary FGSM: p50 through the service over in process": (statistics.median(remote) / statistics.median(local), "at most 1.3")}
+    return {
+        "unary FGSM: p50 through the service over in process": Figure(statistics.median(remote) / statistics.median(local), at_most=1.3)
+    }
 
 
 def _resident(pid: int) -> float:
@@ -87,16 +83,15 @@ def many_visualizations(place: Setting, count: int = 200) -> Figures:
         net = service.model(MODEL)
         net.visualize("layer2.2:0", steps=16)
         for number in range(count):
-            times.append(_seconds(partial(net.visualize, f"layer2.2:{number % 32}", steps=16)))
+            times.append(seconds(partial(net.visualize, f"layer2.2:{number % 32}", steps=16)))
             if number == 19:
                 before = _resident(place.pid)
         growth = _resident(place.pid) - before
     return {
-        f"{count} visualizations: last 20 over first 20 in time": (
-            statistics.median(times[-20:]) / statistics.median(times[:20]),
-            "at most 1.1",
+        f"{count} visualizations: last 20 over first 20 in time": Figure(
+            statistics.median(times[-20:]) / statistics.median(times[:20]), at_most=1.1
         ),
-        f"{count} visualizations: growth of the server in MiB": (growth, ""),
+        f"{count} visualizations: growth of the server in MiB": Figure(growth),
     }
 
 
@@ -105,7 +100,7 @@ def cancellation(place: Setting, repeats: int = 5) -> Figures:
     engine = Engine(Metrics(), threads=place.threads)
     try:
         return {
-            "ticks until a cancelled 512-step visualization has left": (max(_ticks(engine, place) for _ in range(repeats)), "at most 1")
+            "ticks until a cancelled 512-step visualization has left": Figure(max(_ticks(engine, place) for _ in range(repeats)), at_most=1)
         }
     finally:
         engine.close(1)

@@ -1,4 +1,4 @@
-"""The place where figures are measured: one server process, its network in this process too, and images."""
+"""The place where figures are measured: one server process, its networks in this process too, and images."""
 
 import io
 import os
@@ -14,20 +14,26 @@ import numpy as np
 import pyarrow.parquet
 import torch
 from PIL import Image
-from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 import striate
-from interp.architectures import CifarResNet
 from interp.network import Network
+from service.catalogue import RANDOM, Blueprint, Catalogue
+from service.initialization import randomize
 
-MODEL = "cifar_resnet20"
-Figures = dict[str, tuple[float, str]]  # name -> (value, aim)
+MODEL, ROBUST = "cifar_resnet20", "cifar10-robust"
+SIZE = 32  # of the images
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A server at `target` with process id `pid`; `local` is the same network in this process; images (N, 3, 32, 32) in [0, 1]."""
+    """A server at `target` with process id `pid`; `local` is its `cifar_resnet20` in this process; images (N, 3, 32, 32) in [0, 1].
+
+    The images are the lossless ones of CIFAR-10's test set, in no order of classes; noise where STRIATE_DATA is not set.
+
+    Attributes:
+        rows: how many images the long benches shall take; None: as many as their figure says.
+    """
 
     target: str
     pid: int
@@ -35,14 +41,25 @@ class Setting:
     images: Tensor
     labels: Tensor
     threads: int
+    rows: int | None = None
 
     def connect(self) -> striate.Service:
         """A new connection."""
         return striate.connect(self.target, timeout=600)
 
+    def published(self, name: str) -> tuple[nn.Module, Blueprint]:
+        """A new module of that name as it is published, in eval mode, and how its input is normalized."""
+        return _published(name, os.environ.get("STRIATE_DATA"))
+
+    def hosted(self, name: str, dtype: torch.dtype = torch.float32, fold: bool = True) -> Network:
+        """The same as the server hosts it."""
+        module, plan = self.published(name)
+        seen = plan.preprocessing
+        return Network(module, seen.shape, seen.mean, seen.std, dtype=dtype, fold=fold)
+
 
 @contextmanager
-def setting(threads: int) -> Iterator[Setting]:
+def setting(threads: int, rows: int | None = None) -> Iterator[Setting]:
     """Start a server with `cifar_resnet20`, trained where STRIATE_DATA is set, random otherwise; stop it at the end."""
     data = os.environ.get("STRIATE_DATA")
     program = str(Path(sys.executable).with_name("striate-server"))
@@ -62,24 +79,33 @@ def setting(threads: int) -> Iterator[Setting]:
             if not data:
                 with striate.connect(target) as service:
                     service.load(MODEL, "random")
-            images, labels = _images(data)
-            yield Setting(target, process.pid, _network(data), images, labels, threads)
+            module, plan = _published(MODEL, data)
+            seen = plan.preprocessing
+            images, labels = cifar("lossless", 846)
+            yield Setting(target, process.pid, Network(module, seen.shape, seen.mean, seen.std), images, labels, threads, rows)
         finally:
             process.terminate()
             process.wait(timeout=60)
 
 
-def _network(data: str | None) -> Network:
-    module = CifarResNet(20)
-    if data:
-        module.load_state_dict(load_file(Path(data) / "weights" / f"{MODEL}.safetensors"))
-    return Network(module, (3, 32, 32), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+def _published(name: str, data: str | None) -> tuple[nn.Module, Blueprint]:
+    weights = RANDOM if name == MODEL and not data else ""
+    plan = Catalogue(Path(data) / "weights" if data else None, {}).blueprint(name, weights)
+    module, seen = plan.build(), plan.preprocessing
+    if weights == RANDOM:
+        randomize(module, seen.shape, seen.mean, seen.std)
+    return module.eval(), plan
 
 
-def _images(data: str | None) -> tuple[Tensor, Tensor]:
+def cifar(part: str, rows: int) -> tuple[Tensor, Tensor]:
+    """At most so many images of a part ("lossless" or "test") of CIFAR-10, spread over it, and their labels; noise without data."""
+    data = os.environ.get("STRIATE_DATA")
     if not data:
         generator = torch.Generator().manual_seed(0)
-        return torch.rand(256, 3, 32, 32, generator=generator), torch.randint(0, 10, (256,), generator=generator)
-    table = pyarrow.parquet.read_table(Path(data) / "cifar10" / "lossless.parquet").slice(0, 256)
-    levels = np.stack([np.asarray(Image.open(io.BytesIO(b)).convert("RGB")) for b in table["image"].to_pylist()])
-    return torch.from_numpy(levels).permute(0, 3, 1, 2).float() / 255, torch.tensor(table["label"].to_pylist())
+        levels = torch.randint(0, 256, (rows, 3, SIZE, SIZE), generator=generator)
+        return levels / 255, torch.randint(0, 10, (rows,), generator=generator)
+    table = pyarrow.parquet.read_table(Path(data) / "cifar10" / f"{part}.parquet")
+    table = table.take(np.linspace(0, len(table) - 1, min(rows, len(table))).astype(int))
+    pixels = np.stack([np.asarray(Image.open(io.BytesIO(b)).convert("RGB")) for b in table["image"].to_pylist()])
+    x = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()  # as the peers expect them
+    return x.float() / 255, torch.tensor(table["label"].to_pylist())

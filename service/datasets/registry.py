@@ -12,33 +12,38 @@ from service.datasets.embedded import digits_source, photo_patches_source
 from service.datasets.folder import folder_source
 from service.datasets.parquet import parquet_source
 from service.datasets.torchvision_sets import torchvision_source
+from service.datasets.uploads import Uploads
 
 BUILT_IN = {"digits": "digits", "photo-patches": "photo-patches"}
 SCHEMES = ("digits", "photo-patches", "imagefolder:DIR", "parquet:GLOB", "torchvision:NAME")
 
 
 class Datasets:
-    """The data sets that a server reads, by name: the built-in ones and those of `uris`; each is opened at its first use."""
+    """The data sets that a server reads, by name: the built-in ones, those of `uris` and the uploaded ones.
+
+    Each is opened at its first use.
+    """
 
     def __init__(self, uris: Mapping[str, str], cache: Path) -> None:
-        """`cache` is where downloads go if a URI names no folder."""
+        """`cache` is where downloads go if a URI names no folder, and uploads into a folder of their own."""
         self._uris = {**BUILT_IN, **uris}
         self._cache = cache
+        self.uploads = Uploads(cache / "uploads")
         self._opened: dict[str, Dataset] = {}
         self._locks = {name: threading.Lock() for name in self._uris}  # a slow download holds up its own data set alone
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All names, the built-in ones first."""
-        return tuple(self._uris)
+        """All names: the built-in ones first, those of uploads last."""
+        return (*self._uris, *(name for name in self.uploads.names if name not in self._uris))
 
     def get(self, name: str) -> Dataset:
         """The data set of that name, opened. Raises UnknownDataset, or DatasetError if it cannot be opened."""
-        if name not in self._uris:
+        if name not in self._uris and name not in self.uploads:
             raise UnknownDataset(name, self._uris)
-        with self._locks[name]:
+        with self._locks.setdefault(name, threading.Lock()):
             if name not in self._opened:
-                self._opened[name] = open_dataset(name, self._uris[name], self._cache)
+                self._opened[name] = open_dataset(name, self._uris[name], self._cache) if name in self._uris else self.uploads.open(name)
             return self._opened[name]
 
     def glance(self, name: str) -> Dataset | None:
@@ -52,7 +57,7 @@ class Datasets:
 
     def uri(self, name: str) -> str:
         """Where the data set of that name, one of `names`, is read from."""
-        return self._uris[name]
+        return self._uris[name] if name in self._uris else self.uploads.uri(name)
 
 
 def open_dataset(name: str, uri: str, cache: Path) -> Dataset:

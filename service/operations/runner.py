@@ -4,7 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
@@ -22,16 +22,17 @@ from service.operations.store import OperationStore, Record
 log = structlog.get_logger()
 T = TypeVar("T")
 
-MOST_CRASHES = 3  # an operation during which the server died so often is not taken up again
+MOST_CRASHES = 3  # an operation during which the server died so often, without lasting progress in between, is not taken up again
 
 
 class Context:
     """What a runner is told of its operation, and tells of it. Its methods may be called from any thread."""
 
-    def __init__(self, record: Record, resumed: bool, save: Callable[[str, Any], None], interval: float) -> None:
+    def __init__(self, record: Record, resumed: bool, save: Callable[[str, Any, bool], "Future[None]"], interval: float) -> None:
         self.name = record.name
         self.resumed = resumed  # the operation ran before, in a server that is gone
         self.progressed = False
+        self._forgiven = not resumed  # the crashes of earlier servers, of which there are none
         self.cancel_requested = False
         self.metadata = record.operation.metadata
         self._stop = threading.Event()
@@ -45,18 +46,26 @@ class Context:
         """Ask the runner to stop."""
         self._stop.set()
 
-    def progress(self, metadata: Message) -> None:
-        """Replace the operation's metadata, at once for whoever asks, and every so often on disk."""
+    def progress(self, metadata: Message, lasting: bool = False) -> None:
+        """Replace the operation's metadata, at once for whoever asks, and every so often on disk.
+
+        Args:
+            lasting: some work is done that no later server will have to do again: crashes so far are forgiven, on disk when this returns.
+        """
         packed = Any()
         packed.Pack(metadata)
         self.metadata, self.progressed = packed, True
-        if time.monotonic() - self._saved >= self._interval:
-            self._saved = time.monotonic()
-            self._save(self.name, packed)
+        forgive = lasting and not self._forgiven
+        if forgive or time.monotonic() - self._saved >= self._interval:
+            self._saved, self._forgiven = time.monotonic(), self._forgiven or forgive
+            saved = self._save(self.name, packed, forgive)
+            if forgive:  # once in a server's life
+                wait([saved])
 
 
 Runner = Callable[[Any, Context], Message]  # (request, context) -> response; blocks
 Describe = Callable[[BaseException], Status]
+Forget = Callable[[str], None]  # removes what an operation of that name left behind; blocks
 
 
 def internal(error: BaseException) -> Status:
@@ -91,21 +100,24 @@ class Operations:
         """
         self._store, self._describe, self._most, self._interval = store, describe, most, interval
         self._runners: dict[str, Runner] = {}
+        self._forget: dict[str, Forget] = {}
         self._live: dict[str, _Job] = {}
         self._starting = 0
         self._draining = False
         self._workers = ThreadPoolExecutor(parallel, thread_name_prefix="operation")  # also the queue of those that wait
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="operations-disk")  # keeps writes in order, and off the loop
 
-    def register(self, kind: str, runner: Runner) -> None:
-        """Name the runner of a kind of operation. All are registered before `recover`."""
+    def register(self, kind: str, runner: Runner, forget: Forget | None = None) -> None:
+        """Name the runner of a kind of operation, and what to do before one is deleted. All are registered before `recover`."""
         self._runners[kind] = runner
+        if forget is not None:
+            self._forget[kind] = forget
 
     async def recover(self) -> int:
         """Take up what an earlier server left unfinished, and return how many operations run again.
 
         One that was to be cancelled ends CANCELLED; one of a kind that nobody runs, or during which the server has died
-        three times, ends ABORTED.
+        three times since its last lasting progress, ends ABORTED.
         """
         records = await self._on_disk(self._store.unfinished)
         for record in records:
@@ -165,8 +177,12 @@ class Operations:
 
     async def delete(self, name: str) -> None:
         """Forget an operation that is done. Raises UnknownOperation, OperationRunning."""
-        if not await self._on_disk(self._store.delete, name):
+        record = await self._on_disk(self._store.get, name)
+        if record.state != "done":
             raise OperationRunning(f"{name!r} is running: cancel it first")
+        if record.kind in self._forget:  # first: of an operation that is gone nobody could ask for it again
+            await asyncio.get_running_loop().run_in_executor(None, self._forget[record.kind], name)
+        await self._on_disk(self._store.delete, name)
 
     async def page(self, count: int, before: str | None, kind: str | None, done: bool | None) -> list[Operation]:
         """Up to `count` operations, newest first; see OperationStore.page."""
@@ -248,8 +264,8 @@ class Operations:
             operation.metadata.CopyFrom(self._live[record.name].context.metadata)
         return operation
 
-    def _save(self, name: str, metadata: Any) -> None:
-        self._disk.submit(self._store.change, name, lambda operation: operation.metadata.CopyFrom(metadata))
+    def _save(self, name: str, metadata: Any, lasting: bool) -> "Future[None]":
+        return self._disk.submit(self._store.change, name, lambda operation: operation.metadata.CopyFrom(metadata), lasting)
 
     async def _on_disk(self, call: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._disk, call, *arguments)

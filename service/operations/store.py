@@ -23,7 +23,7 @@ CREATE TABLE operations (
     operation BLOB NOT NULL,     -- google.longrunning.Operation
     state TEXT NOT NULL,         -- running, interrupted (the server went down in order), done
     cancelling INTEGER NOT NULL, -- somebody asked for an end
-    crashes INTEGER NOT NULL,    -- how often the server died while it ran
+    crashes INTEGER NOT NULL,    -- how often the server died while it ran, since its last lasting progress
     created REAL NOT NULL,       -- seconds since 1970
     updated REAL NOT NULL
 ) WITHOUT ROWID;
@@ -85,16 +85,21 @@ class OperationStore:
         with self._transaction() as database:
             return self._get(database, name)
 
-    def change(self, name: str, change: Callable[[Operation], None]) -> None:
-        """Change an operation unless it is done; a change that sets `done` ends it. Raises UnknownOperation."""
+    def change(self, name: str, change: Callable[[Operation], None], forgive: bool = False) -> None:
+        """Change an operation unless it is done; a change that sets `done` ends it. Raises UnknownOperation.
+
+        Args:
+            forgive: forget how often the server died while it ran.
+        """
         with self._transaction() as database:
             record = self._get(database, name)
             if record.state == "done":
                 return
             change(record.operation)
             state = "done" if record.operation.done else record.state
-            values = (record.operation.SerializeToString(), state, time.time(), name)
-            database.execute("UPDATE operations SET operation = ?, state = ?, updated = ? WHERE name = ?", values)
+            crashes = 0 if forgive else record.crashes
+            values = (record.operation.SerializeToString(), state, crashes, time.time(), name)
+            database.execute("UPDATE operations SET operation = ?, state = ?, crashes = ?, updated = ? WHERE name = ?", values)
 
     def cancel(self, name: str) -> Record:
         """Note that somebody wants an operation to end; one that is done stays as it is. Raises UnknownOperation."""

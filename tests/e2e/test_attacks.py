@@ -98,14 +98,14 @@ def test_a_curve_and_every_minimal_epsilon(net: striate.Model, local: Network, d
 
 def test_what_others_accept_silently_is_refused(net: striate.Model, digits: Digits, pixels: torch.Tensor) -> None:
     images, labels = digits[0][:2], digits[1][:2]
-    for given, classes, make, field in (
-        (images, labels, lambda: striate.PGD(1.5), "epsilon"),
-        (images, [0, 10], striate.PGD, r"labels"),
-        (pixels[:2].numpy() * 255, labels, striate.PGD, "images"),
-        (images, labels, lambda: striate.PGD(norm="l2", epsilon=33), "pgd.epsilon"),
-    ):
-        with pytest.raises(striate.InvalidArgument, match=field):
-            net.attack(given, classes, make())
+    with pytest.raises(striate.InvalidArgument, match="epsilon"):
+        striate.PGD(1.5)
+    with pytest.raises(striate.InvalidArgument, match="labels"):
+        net.attack(images, [0, 10], striate.PGD())
+    with pytest.raises(striate.InvalidArgument, match="images"):
+        net.attack(pixels[:2].numpy() * 255, labels, striate.PGD())
+    with pytest.raises(striate.InvalidArgument, match=r"pgd.epsilon"):
+        net.attack(images, labels, striate.PGD(norm="l2", epsilon=33))
     with pytest.warns(striate.StriateWarning, match="under one 8-bit level"):
         out = net.attack(images, labels, striate.PGD(0.5 / 255), format="png")
     assert out.no_freedom.all()

@@ -259,8 +259,8 @@ def asked(distance: list[float], queries: int) -> int:
         nearest = min(distance[:made])
         if nearest < 0:
             return made
-        if made % apart == 0 and made >= 5 * apart:
-            pace = (min(distance[: made - 4 * apart]) - nearest) / (4 * apart)
+        if made % apart == 0 and made >= 4 * apart:
+            pace = (min(distance[: made - 3 * apart]) - nearest) / (3 * apart)
             if nearest > 3 * pace * (queries - made):
                 return made
     return queries
@@ -297,7 +297,7 @@ def test_giving_up_spares_queries_and_changes_no_verdict(p: float) -> None:
     network, x = tricky(), images(12)
     labels = network.logits(x).argmax(1)
     b = ball(x, EPSILON[p] * torch.linspace(0.05, 1.5, 12, dtype=torch.float64), p)
-    runs = [solve(square_search(600, give_up=g)(b, Untargeted(labels), generators(0, 0, 12)), network) for g in (False, True)]
+    runs = [solve(square_search(500, give_up=g)(b, Untargeted(labels), generators(0, 0, 12)), network) for g in (False, True)]
     fooled = [network.logits(run.images).argmax(1) != labels for run in runs]
     assert 2 <= fooled[0].sum() <= 10
     assert torch.equal(*fooled)
@@ -312,7 +312,7 @@ def test_the_distance_to_a_units_level_is_in_its_activation() -> None:
     clean = network.activations(x, ["down"])["down"][:, 3].mean((1, 2))
     level = torch.tensor([1e9, 1e9, 0.0, 0.0], dtype=torch.float64) + clean + 1e-6
     goal = replace(drive(unit, clean), level=level)
-    found = solve(square_search(600, give_up=True)(ball(x, 0.05, math.inf), goal, generators(0, 0, 4)), network)
+    found = solve(square_search(500, give_up=True)(ball(x, 0.05, math.inf), goal, generators(0, 0, 4)), network)
     reached = network.activations(found.images, ["down"])["down"][:, 3].mean((1, 2)) > level
     assert reached.tolist() == [False, False, True, True]
-    assert found.queries < 2 * 600
+    assert found.queries < 2 * 500
