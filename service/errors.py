@@ -12,7 +12,9 @@ from grpc_status import rpc_status
 
 from interp.layer import UnknownLayer
 from service import jobs, operations
+from service.audit_journal import AuditChanged, NoReport
 from service.datasets import DatasetError, UnknownDataset
+from service.datasets.uploads import UploadTooLarge
 from service.images import BadImage
 from service.index import IndexMissing
 from service.zoo import ModelBusy, ModelError, UnknownModel, UnknownWeights
@@ -49,6 +51,9 @@ _TABLE: dict[type[BaseException], Row] = {
     InvalidField: Row(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD"),
     BadImage: Row(grpc.StatusCode.INVALID_ARGUMENT, "BAD_IMAGE"),
     operations.InvalidListing: Row(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD"),
+    AuditChanged: Row(grpc.StatusCode.FAILED_PRECONDITION, "AUDIT_CHANGED"),
+    NoReport: Row(grpc.StatusCode.FAILED_PRECONDITION, "NO_REPORT"),
+    UploadTooLarge: Row(grpc.StatusCode.RESOURCE_EXHAUSTED, "UPLOAD_TOO_LARGE"),
     IndexMissing: Row(grpc.StatusCode.FAILED_PRECONDITION, "INDEX_NOT_FOUND"),
     DatasetError: Row(grpc.StatusCode.FAILED_PRECONDITION, "DATASET_UNREADABLE"),
     operations.OperationRunning: Row(grpc.StatusCode.FAILED_PRECONDITION, "OPERATION_RUNNING"),

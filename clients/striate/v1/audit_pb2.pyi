@@ -384,7 +384,7 @@ class GateOutcome(_message.Message):
     images: _builtins.int
     """Images after which it was decided, or all."""
     robust: _builtins.int
-    """Of those judged."""
+    """Images that withstood, of all that the audit judged, also after the decision."""
     @_builtins.property
     def gate(self) -> Global___Gate:
         """The gate, its model filled in."""

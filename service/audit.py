@@ -1,0 +1,205 @@
+"""The run of an audit: shard by shard through the engine and into a journal, from which a later server goes on."""
+
+import time
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import CancelledError, Future
+from contextlib import closing
+from dataclasses import asdict
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import structlog
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from interp.ascent import Procedure
+from interp.audit import judge
+from interp.certify import certify
+from interp.judged import Judged
+from interp.plan import Plan
+from interp.sufficient import sufficient
+from interp.tally import Tally
+from service import audit_images
+from service.audit_images import Images
+from service.audit_job import Assignment, Progress
+from service.audit_journal import Journal, Shard
+from service.jobs import QueueFull
+from service.zoo import HostedModel
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+CHECK_IMAGES = 256  # on which the audit checks itself; a wrong normalization shows on fewer only if it costs much
+GALLERY_IMAGES = 1024  # from which the gallery is chosen: their clean pixels are kept
+_POLL = 0.05  # seconds between two looks at whether the audit was cancelled
+_LONGEST_PAUSE = 1.0  # seconds until the next try when the queue is full
+_NEEDED = {"autoattack": 4, "apgd-t": 4}  # classes, by attack; 3 for another with the DLR loss
+
+
+class Submit(Protocol):
+    """Hands a procedure on `rows` images to the device's thread; raises QueueFull."""
+
+    def __call__(self, model: HostedModel, procedure: Procedure[T], rows: int, /) -> "Future[T]": ...
+
+
+Tell = Callable[[Progress, bool], None]  # (progress, whether something was finished that will not be done again)
+
+
+class Audit:
+    """One run of an audit over its journal, in a thread of its own.
+
+    Args:
+        tell: hears of progress.
+        cancelled: whether to stop.
+    """
+
+    def __init__(self, job: Assignment, journal: Journal, submit: Submit, tell: Tell, cancelled: Callable[[], bool]) -> None:
+        self.job, self.journal = job, journal
+        self.tally = Tally(job.plan, job.models[0].network.classes, len(job.models), job.gates)
+        self._submit, self._tell, self._cancelled = submit, tell, cancelled
+        self._began: tuple[float, int] | None = None  # when this run began to judge, and how many images earlier ones had judged
+
+    @property
+    def stopped(self) -> str | None:
+        """Why the audit ends before its last image, "gates" or "budget", or None. It depends on the shards so far alone."""
+        if self.tally.images == self.job.images:
+            return None
+        if self.tally.decided:
+            return "gates"
+        return "budget" if 0 < self.job.budget <= self.tally.gradients else None
+
+    def run(self) -> None:
+        """Judge shards until there is one for all images, or all gates are decided, or the budget is spent.
+
+        Those that are in the journal are taken from there.
+
+        Raises:
+            CancelledError: `cancelled` said so, or the engine's futures were cancelled.
+            AuditChanged: models, data set or server are not those that the audit began with.
+            DatasetError: an image cannot be used; the message names it.
+            Exception: whatever the procedures raise.
+        """
+        self.tell("comparing with what it began with")
+        self.journal.begin(self.job.facts)
+        if self.job.checked:
+            self._check()
+        done, shards = self._take_up(), self.job.shards
+        self._began = time.monotonic(), self.tally.images
+        if done == len(shards) or self.stopped:
+            return
+        with closing(self._images(shards[done:])) as parts:
+            for number, images in enumerate(parts, start=done):
+                self._add(number, self._judge(number, images), lasting=True)
+                if self.stopped:
+                    return
+
+    def tell(self, stage: str, lasting: bool = False) -> None:
+        """Say what is being done. Raises CancelledError."""
+        self._heed()
+        done, seconds = self.tally.images, None
+        if self._began is not None and done > self._began[1]:
+            seconds = (time.monotonic() - self._began[0]) / (done - self._began[1]) * (self.job.images - done)
+        self._tell(Progress(done, self.job.images, self.tally.gradients, seconds, stage), lasting)
+
+    def _take_up(self) -> int:
+        """Count the shards at the front that earlier runs have finished on all networks, and return their number."""
+        networks = range(len(self.job.models))
+        for number in range(len(self.job.shards)):
+            found = [self.journal.read(number, network, images=False) for network in networks]
+            if self.stopped or None in found:
+                return number
+            self._add(number, [shard for shard in found if shard is not None], lasting=False)
+        return len(self.job.shards)
+
+    def _add(self, number: int, found: Sequence[Shard], lasting: bool) -> None:
+        shards = self.job.shards
+        self.tally.add([shard.judged for shard in found], found[0].labels, shards[number].start)
+        self.tell(f"shard {min(number + 2, len(shards))} of {len(shards)}", lasting)
+
+    def _images(self, shards: Sequence[range]) -> Generator[Images, None, None]:
+        order, job = self.job.order, self.job
+        parts = [order[shard.start : shard.stop] for shard in shards]
+        return audit_images.shards(job.dataset, parts, job.classes, [model.preprocessing for model in job.models], self._wait)
+
+    def _judge(self, number: int, images: Images) -> list[Shard]:
+        """Judge a shard on those networks on which the journal does not have it."""
+        job, first = self.job, self.job.shards[number].start
+        found = [self.journal.read(number, network) for network in range(len(job.models))]
+        missing = [network for network, shard in enumerate(found) if shard is None]
+        log.info("audit judges a shard", audit=self.journal.folder.name, shard=number, networks=missing)
+        running: dict[int, Future[Judged]] = {}
+        try:
+            for network in missing:
+                model = job.models[network]
+                procedure = _judged(model.network.device, images.pixels[network], images.labels, job.plan, first)
+                running[network] = self._start(model, procedure, len(images.ids))
+            for network, future in running.items():
+                pixels = images.pixels[network] if first < GALLERY_IMAGES else None
+                shard = found[network] = Shard(images.ids, images.names, images.labels, self._wait(future), pixels)
+                self.journal.write(number, network, shard)
+        finally:
+            for future in running.values():
+                future.cancel()
+        return [shard for shard in found if shard is not None]
+
+    def _check(self) -> None:
+        """Have the audit check itself on each network, but for those on which an earlier run did."""
+        job = self.job
+        missing = [number for number in range(len(job.models)) if self.journal.read_checks(number) is None]
+        if not missing:
+            return
+        with closing(self._images([range(min(CHECK_IMAGES, job.images))])) as parts:
+            images = next(parts)
+        for number in missing:
+            model = job.models[number]
+            self.tell(f"checks of {model.name}")
+            checks = self._wait(self._start(model, _checked(model, images.pixels[number], images.labels, job.plan), len(images.ids)))
+            self.journal.write_checks(number, [asdict(check) for check in checks])
+            self.tell(f"checks of {model.name}", lasting=True)
+
+    def _start(self, model: HostedModel, procedure: Procedure[T], rows: int) -> "Future[T]":
+        """Submit, waiting while the device's queue is full: an audit gives way to those who cannot wait."""
+        while True:
+            self._heed()
+            try:
+                return self._submit(model, procedure, rows)
+            except QueueFull as full:
+                time.sleep(min(full.retry_after, _LONGEST_PAUSE))
+
+    def _wait(self, future: "Future[T]") -> T:
+        """The result of a future, which is cancelled with the audit."""
+        while True:
+            try:
+                self._heed()
+                return future.result(_POLL)
+            except CancelledError:
+                future.cancel()
+                raise
+            except TimeoutError:
+                if future.done():  # then it is the work's own
+                    raise
+
+    def _heed(self) -> None:
+        if self._cancelled():
+            raise CancelledError(f"stopped after {self.tally.images} of {self.job.images} images")
+
+
+def _judged(device: torch.device, pixels: NDArray[np.uint8], labels: NDArray[np.int64], plan: Plan, first: int) -> Procedure[Judged]:
+    """`judge` between host and device: both copies are made when the engine runs this, not before."""
+    return (yield from judge(*_on_device(device, pixels, labels), plan, first))
+
+
+def _checked(model: HostedModel, pixels: NDArray[np.uint8], labels: NDArray[np.int64], plan: Plan) -> Procedure[Any]:
+    """`certify`, in the same way."""
+    x, classes = _on_device(model.network.device, pixels, labels)
+    seen = model.preprocessing
+    needed = max((_NEEDED.get(entry.name, 3 if entry.settings.get("loss") == "dlr" else 2) for entry in plan.attacks), default=2)
+    threats = [(threat.p, threat.epsilons) for threat in plan.threats]
+    checks = yield from certify(x, classes, threats, mean=seen.mean, std=seen.std, seed=plan.seed, classes_needed=needed)
+    return checks + (yield from sufficient(x, classes, plan))
+
+
+def _on_device(device: torch.device, pixels: NDArray[np.uint8], labels: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+    """Images (B, C, H, W) in [0, 1] and labels (B,)."""
+    return torch.from_numpy(pixels).to(device).float() / 255, torch.from_numpy(labels).to(device)

@@ -1,0 +1,93 @@
+"""The images of an audit, read and decoded in threads ahead of the device."""
+
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.datasets import Dataset, DatasetError, Sample
+from service.images import Pixels, Preprocessing, decode
+
+T = TypeVar("T")
+Wait = Callable[["Future[Loaded]"], "Loaded"]  # a future's result, unless the audit is cancelled
+
+_AHEAD = 2  # shards being read and decoded
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """An image as each network takes it."""
+
+    id: int
+    name: str
+    label: int
+    pixels: list[Pixels]  # one a network, (C, H, W)
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """The B images of a shard in the audit's order."""
+
+    ids: NDArray[np.int64]  # (B,)
+    names: list[str]
+    labels: NDArray[np.int64]  # (B,) classes of the networks
+    pixels: list[Pixels]  # one a network, (B, C, H, W)
+
+
+def shards(
+    dataset: Dataset,
+    parts: Sequence[NDArray[np.int64]],
+    classes: Sequence[int],
+    preprocessings: Sequence[Preprocessing],
+    wait: Wait,
+    workers: int = 2,
+) -> Generator[Images, None, None]:
+    """The images with the numbers of each of the `parts`, in order.
+
+    Args:
+        classes: for each label of the data set the class of the networks.
+        preprocessings: one a network.
+        wait: as above; what it raises ends the reading.
+
+    Raises:
+        DatasetError: an image cannot be read or decoded, or has no label; the message names it.
+    """
+    loading: deque[list[Future[Loaded]]] = deque()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
+    try:
+        ahead = iter(parts)
+        for part in parts:
+            while len(loading) < _AHEAD and (following := next(ahead, None)) is not None:
+                nearby = sorted(following.tolist())  # images that are stored together are read one after the other
+                futures = {index: pool.submit(_load, dataset, index, classes, preprocessings) for index in nearby}
+                loading.append([futures[index] for index in following.tolist()])
+            yield _joined(part, [wait(image) for image in loading.popleft()])
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _load(dataset: Dataset, index: int, classes: Sequence[int], preprocessings: Sequence[Preprocessing]) -> Loaded:
+    (sample,) = dataset.read(index, 1)
+    try:
+        image = decode(sample.image)
+        return Loaded(index, sample.name, _class(sample, classes), [seen.apply(image) for seen in preprocessings])
+    except (ValueError, OSError) as error:
+        raise DatasetError(f"image {index} ({sample.name!r}) of data set {dataset.name!r} cannot be used: {error}") from error
+
+
+def _class(sample: Sample, classes: Sequence[int]) -> int:
+    if sample.label is None:
+        raise ValueError("it has no label")
+    if sample.label >= len(classes) or classes[sample.label] < 0:
+        raise ValueError(f"its label {sample.label} is no class of the networks")
+    return classes[sample.label]
+
+
+def _joined(ids: NDArray[np.int64], images: Sequence[Loaded]) -> Images:
+    labels = np.array([image.label for image in images], dtype=np.int64)
+    pixels = [np.stack(each) for each in zip(*(image.pixels for image in images), strict=True)]
+    return Images(ids, [image.name for image in images], labels, pixels)

@@ -1,0 +1,83 @@
+"""What an audit is to do, and how far it is."""
+
+import platform
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from interp.plan import Plan
+from interp.tally import Gated
+from service.datasets import Dataset
+from service.zoo import HostedModel
+
+VERSIONS = {
+    **{name: version(package) for name, package in (("striate", "striate-server"), ("torch", "torch"), ("torchvision", "torchvision"))},
+    "numpy": np.__version__,
+    "python": platform.python_version(),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Assignment:
+    """What an audit is to do.
+
+    Attributes:
+        models: 1 or more, with the same classes in the same order.
+        classes: for each label of the data set the class of the models.
+        images: how many of the data set's are judged, from the front of a random order that the plan's seed draws.
+        confidence: of intervals and gates.
+        gates: the audit ends when all are decided, if there are any.
+        budget: image-gradients after which the audit ends; 0: none.
+        shard: images of a shard.
+        checked: the audit checks itself.
+        chunk: images of a deterministic pass.
+    """
+
+    models: tuple[HostedModel, ...]
+    dataset: Dataset
+    classes: tuple[int, ...]
+    plan: Plan
+    images: int
+    confidence: float
+    gates: tuple[Gated, ...]
+    budget: int
+    shard: int
+    checked: bool
+    chunk: int
+
+    @cached_property
+    def shards(self) -> list[range]:
+        """The places in the order that make up each shard."""
+        return [range(first, min(first + self.shard, self.images)) for first in range(0, self.images, self.shard)]
+
+    @cached_property
+    def order(self) -> NDArray[np.int64]:
+        """Numbers of the images in the order in which they are judged, (images,)."""
+        return np.random.default_rng(self.plan.seed).permutation(len(self.dataset))[: self.images]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What has to stay the same while the audit runs, by what an error calls it."""
+        return {
+            **{f"the digest of {model.name}": model.digest for model in self.models},
+            f"the size of {self.dataset.name}": len(self.dataset),
+            f"the URI of {self.dataset.name}": self.dataset.uri,
+            **{f"the version of {name}": version for name, version in VERSIONS.items()},
+            "the device": self.models[0].network.device.type,
+            "the deterministic chunk": self.chunk,
+        }
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far an audit is; `seconds_left` is None before there is an estimate."""
+
+    images: int
+    total: int
+    gradients: int
+    seconds_left: float | None
+    stage: str

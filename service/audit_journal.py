@@ -1,0 +1,152 @@
+"""The journal of an audit: a folder of files that appear whole or not at all, from which alone its reports are made.
+
+| file | holds |
+|---|---|
+| `facts.json` | what the audit began with: it goes on only with the same |
+| `checks-<network>.json` | the audit's checks of itself on a network |
+| `shard-<number>-<network>.safetensors` | what was found out about the images of a shard on a network |
+| `report.json` and its fellows | the reports; `report.json` comes last, and then the shards go |
+"""
+
+import json
+import os
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from interp.judged import Arrays, Ints, Judged
+
+log = structlog.get_logger()
+
+REPORT = "report.json"
+_TEMPORARY = ".tmp"
+_UNREADABLE = (OSError, SafetensorError, ValueError, KeyError)  # what reading a damaged file raises
+_NAMES = "names"  # the key of the images' names in a file's metadata
+_JUDGED = "judged."  # before the names of a verdict's arrays
+
+
+class AuditChanged(RuntimeError):
+    """What an audit began with is not there any more: other weights, another data set, another version."""
+
+
+class NoReport(RuntimeError):
+    """An audit has no report: it ended with an error, or its files are gone."""
+
+
+@dataclass(frozen=True, eq=False)
+class Shard:
+    """The images of a shard and what was found out about them on one network."""
+
+    ids: Ints  # (B,) in the data set
+    names: list[str]
+    labels: Ints  # (B,) classes of the network
+    judged: Judged
+    pixels: NDArray[np.uint8] | None  # (B, C, H, W), the clean images; only the first shards keep them, for the gallery
+
+
+class Journal:
+    """The journal in a folder, which is made if it is not there. It belongs to one thread."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(f"*{_TEMPORARY}"):  # by a server that died
+            left.unlink(missing_ok=True)
+
+    def begin(self, facts: Mapping[str, Any]) -> None:
+        """Write down what the audit begins with, or compare it with what was written. Raises AuditChanged."""
+        path, now = self.folder / "facts.json", json.loads(json.dumps(facts))
+        if not path.exists():
+            whole(path, json.dumps(now, indent=2).encode())
+            return
+        before = json.loads(path.read_text())
+        for name in sorted({*before, *now}):
+            if before.get(name) != now.get(name):
+                was, is_ = before.get(name), now.get(name)
+                raise AuditChanged(
+                    f"{name} is {is_} now, and was {was} when the audit began: its shards would not fit together; start anew"
+                )
+
+    def write(self, shard: int, network: int, found: Shard) -> None:
+        """Keep what was found out about a shard."""
+        arrays: dict[str, NDArray[Any]] = {_JUDGED + name: array for name, array in found.judged.arrays().items()}
+        arrays |= {"ids": found.ids, "labels": found.labels} | ({} if found.pixels is None else {"pixels": found.pixels})
+        whole(self._path(shard, network), save(arrays, {_NAMES: json.dumps(found.names)}))
+
+    def read(self, shard: int, network: int, images: bool = True) -> Shard | None:
+        """What was found out about a shard; None if it is not done, or its file is damaged, which is logged.
+
+        Args:
+            images: read the images, too, which take up most of the file; otherwise there are none.
+        """
+        path = self._path(shard, network)
+        if not path.exists():
+            return None
+        try:
+            with safe_open(path, "np") as file:
+                left_out = () if images else (".images", "pixels")
+                arrays: Arrays = {
+                    name: np.zeros(0, np.uint8) if name.endswith(left_out) else file.get_tensor(name)
+                    for name in file.keys()  # noqa: SIM118 - it is no mapping
+                }
+                names = json.loads((file.metadata() or {})[_NAMES])
+            judged = Judged.read({name.removeprefix(_JUDGED): array for name, array in arrays.items() if name.startswith(_JUDGED)})
+            return Shard(arrays["ids"], names, arrays["labels"], judged, arrays.get("pixels"))
+        except _UNREADABLE as error:
+            log.warning("a shard of an audit cannot be read and is judged again", path=str(path), error=str(error))
+            return None
+
+    def write_checks(self, network: int, checks: list[dict[str, Any]]) -> None:
+        """Keep the audit's checks of itself on a network."""
+        whole(self._checks(network), json.dumps(checks).encode())
+
+    def read_checks(self, network: int) -> list[dict[str, Any]] | None:
+        """The audit's checks of itself on a network; None if they are not done."""
+        path = self._checks(network)
+        return json.loads(path.read_text()) if path.exists() else None
+
+    def report(self) -> dict[str, Any] | None:
+        """The finished report; None if there is none yet."""
+        path = self.folder / REPORT
+        return json.loads(path.read_text()) if path.exists() else None
+
+    def close(self) -> None:
+        """Remove the shards, when all that they say is in the reports."""
+        for path in self.folder.glob("shard-*.safetensors"):
+            path.unlink(missing_ok=True)
+
+    def _path(self, shard: int, network: int) -> Path:
+        return self.folder / f"shard-{shard:06d}-{network}.safetensors"
+
+    def _checks(self, network: int) -> Path:
+        return self.folder / f"checks-{network}.json"
+
+
+def whole(path: Path, data: bytes) -> None:
+    """Write a file: a reader sees the old one or the new one, also after a power cut."""
+    temporary = temporary_for(path)
+    try:
+        temporary.write_bytes(data)
+        appear(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def temporary_for(path: Path) -> Path:
+    """A new name beside `path`, which the next server removes if this one does not."""
+    return path.with_name(f"{uuid.uuid4().hex}{_TEMPORARY}")
+
+
+def appear(temporary: Path, path: Path) -> None:
+    """Give a finished file its name, once it is on disk."""
+    with temporary.open("rb+") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)

@@ -1,0 +1,142 @@
+"""Audits: started as operations, read as reports, on data sets that callers may send."""
+
+import re
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from google.longrunning.operations_pb2 import Operation
+
+from interp.ascent import Procedure
+from service import audit_files, wire, wire_audit, wire_uploads
+from service.audit import Audit
+from service.audit_job import Assignment, Progress
+from service.audit_journal import REPORT, Journal, NoReport
+from service.daemon import in_daemon_thread
+from service.datasets.uploads import Upload
+from service.errors import InvalidField
+from service.handlers.base import House
+from service.jobs import Priority, T
+from service.manners import Context
+from service.operations import Context as OperationContext
+from service.operations import OperationRunning, Operations
+from service.zoo import HostedModel
+from striate.v1 import audit_pb2 as pb
+
+AUDIT = "Audit"
+PART_BYTES = 2**20  # of a report in one message
+_FILES = {
+    pb.REPORT_FORMAT_UNSPECIFIED: REPORT,
+    pb.REPORT_FORMAT_JSON: REPORT,
+    pb.REPORT_FORMAT_HTML: audit_files.HTML,
+    pb.REPORT_FORMAT_JUNIT: audit_files.JUNIT,
+    pb.REPORT_FORMAT_PARQUET: audit_files.IMAGES,
+    pb.REPORT_FORMAT_EXAMPLES: audit_files.EXAMPLES,
+}
+
+
+class AuditHandlers:
+    """Audit, ReadAuditReport, UploadDataset."""
+
+    def __init__(self, house: House, operations: Operations, state: Path, chunk: int) -> None:
+        """Journals and reports are kept below the server's folder `state`; `chunk` is the engine's images of a deterministic pass."""
+        self._house, self._operations, self._chunk = house, operations, chunk
+        self._audits = state / "audits"
+        operations.register(AUDIT, self._audit, self._forget)
+
+    async def Audit(self, request: pb.AuditRequest, context: Context) -> Operation:
+        """Checks the request, and answers as soon as the operation is on disk."""
+        images = await in_daemon_thread(self._check, request)
+        metadata = pb.AuditMetadata(models=request.models, dataset=request.dataset, images_total=images, stage="waiting")
+        return await self._operations.start(AUDIT, request, metadata)
+
+    async def ReadAuditReport(self, request: pb.ReadAuditReportRequest, context: Context) -> AsyncIterator[pb.ReadAuditReportResponse]:
+        """The file in parts, read as fast as the caller takes them."""
+        path = await self._report(request)
+        file = await self._house.aside(path.open, "rb")
+        try:
+            while data := await self._house.aside(file.read, PART_BYTES):
+                yield pb.ReadAuditReportResponse(data=data)
+        finally:
+            file.close()
+
+    async def UploadDataset(self, requests: AsyncIterator[pb.UploadDatasetRequest], context: Context) -> pb.UploadDatasetResponse:
+        """Appends every part to a file that gets its name when all of them have come."""
+        upload: Upload | None = None
+        classes: tuple[str, ...] = ()
+        try:
+            async for part in requests:
+                if upload is None:
+                    classes = wire_uploads.classes(part)
+                    upload = await self._house.aside(self._house.datasets.uploads.begin, classes)
+                elif part.classes:
+                    raise InvalidField("classes", "belong into the first message")
+                await self._house.aside(_append, upload, part, classes)
+            if upload is None:
+                raise InvalidField("images", "there are none")
+            name = await self._house.aside(upload.finish)
+            return pb.UploadDatasetResponse(dataset=name, images=upload.count)
+        finally:
+            if upload is not None:
+                await self._house.aside(upload.abandon)
+
+    def _check(self, request: pb.AuditRequest) -> int:
+        with self._assigned(request) as job:
+            return job.images
+
+    @contextmanager
+    def _assigned(self, request: pb.AuditRequest) -> Iterator[Assignment]:
+        """What a request asks for; its models cannot be unloaded meanwhile. Opening its data set may download it, and hang."""
+        with ExitStack() as models:
+            lent = [models.enter_context(self._house.model(name)) for name in wire_audit.model_names(request)]
+            dataset = self._house.datasets.get(wire.required("dataset", request.dataset))
+            yield wire_audit.assignment(request, lent, dataset, self._chunk)
+
+    def _audit(self, packed: Any, context: OperationContext) -> pb.AuditResponse:
+        """Runs the operation, in a thread of its own; after a restart it goes on where it stopped."""
+        request = pb.AuditRequest()
+        packed.Unpack(request)
+        journal = Journal(self._folder(context.name))
+
+        def tell(progress: Progress, lasting: bool) -> None:
+            context.progress(wire_audit.metadata(request, progress), lasting)
+
+        if journal.report() is None:  # else the last server died before it could say so
+            with self._assigned(request) as job:
+                audit = Audit(job, journal, self._submit, tell, context.cancelled)
+                audit.run()
+                audit_files.write(audit)
+        return wire_audit.response((journal.folder / REPORT).read_text())
+
+    def _submit(self, model: HostedModel, procedure: Procedure[T], rows: int) -> "Future[T]":
+        memory = wire.image_bytes(rows, model, wire.STATE_COPIES)
+        return self._house.engine.submit(model, procedure, memory=memory, priority=Priority.BATCH, deterministic=True)
+
+    async def _report(self, request: pb.ReadAuditReportRequest) -> Path:
+        """The file of a report. Raises UnknownOperation, OperationRunning, NoReport, InvalidField."""
+        operation = await self._operations.get(wire.required("operation", request.operation))
+        if request.format not in _FILES:
+            raise InvalidField("format", "must be one of ReportFormat")
+        if not operation.metadata.Is(pb.AuditMetadata.DESCRIPTOR):
+            raise InvalidField("operation", f"{operation.name!r} is not an audit")
+        if not operation.done:
+            raise OperationRunning(f"{operation.name!r} has not ended: there is no report yet")
+        path = self._folder(operation.name) / _FILES[request.format]
+        if operation.HasField("error") or not await self._house.aside(path.exists):
+            raise NoReport(f"{operation.name!r} has no report: {operation.error.message or 'its files are gone'}")
+        return path
+
+    def _folder(self, operation: str) -> Path:
+        return self._audits / re.sub(r"[^0-9a-f]", "", operation.rpartition("/")[2])
+
+    def _forget(self, operation: str) -> None:
+        folder = self._folder(operation)
+        if folder.exists():
+            shutil.rmtree(folder)
+
+
+def _append(upload: Upload, part: pb.UploadDatasetRequest, classes: tuple[str, ...]) -> None:
+    upload.add(wire_uploads.rows(part, upload.count, classes))
