@@ -14,7 +14,7 @@ from bench.figure import Figure, Figures
 from bench.setting import Setting, cifar
 from interp.ascent import solve
 from interp.certify import certify
-from interp.checks import Check
+from interp.certify.checks import Check
 from interp.network import Network
 from service.datasets import digits, held_out_digits
 from tests.interp.broken import GRAY_FAULTS, ZOO, Sound, cifar_resnet, embedded

@@ -24,7 +24,7 @@ TILES = 5  # L2, L1: a side of the first perturbation
 TINY = 1e-12
 CANCELLED = 1e-6  # of what is left of two shapes of norm 1, too little to tell from rounding
 LOOKS = 20  # how often, evenly over the queries, it is judged which rows to give up
-APART = 100  # queries, the least between two such looks
+APART = 250  # queries, the least between two such looks
 RECENT = 3  # looks that a row's pace is measured over
 OPTIMISM = 3.0  # a row searches on while so many times its pace would bring it to the goal
 

@@ -12,7 +12,7 @@ from grpc_status import rpc_status
 
 from interp.layer import UnknownLayer
 from service import jobs, operations
-from service.audit_journal import AuditChanged, NoReport
+from service.audit.journal import AuditChanged, NoReport
 from service.datasets import DatasetError, UnknownDataset
 from service.datasets.uploads import UploadTooLarge
 from service.images import BadImage

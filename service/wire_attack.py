@@ -11,9 +11,9 @@ from torch import Tensor
 
 from interp import recipes
 from interp.attack import Aim, Attacked, Method, fgsm, pgd
+from interp.audit.plan import Entry
 from interp.goal import CROSS_ENTROPY, DLR, MARGIN, Choice, Loss, drive, least_likely, random_class, silence
 from interp.objective import activation
-from interp.plan import Entry
 from service import wire
 from service.errors import InvalidField
 from service.zoo import HostedModel

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from interp.audit.conditions import condition, parse
+from interp.audit.plan import Entry, Plan, Threat
+from interp.audit.tally import CLEAN, Gated
 from interp.augmentation import AUGMENTATIONS
-from interp.conditions import condition, parse
 from interp.corruption import CORRUPTIONS, SEVERITIES
-from interp.plan import Entry, Plan, Threat
 from interp.statistics import Gate
-from interp.tally import CLEAN, Gated
 from service import wire, wire_attack
-from service.audit_job import Assignment, Progress
+from service.audit.job import Assignment, Progress
 from service.datasets import Dataset, class_indices
 from service.datasets.uploads import UPLOADED
 from service.errors import InvalidField

@@ -11,10 +11,11 @@ from typing import Any
 from google.longrunning.operations_pb2 import Operation
 
 from interp.ascent import Procedure
-from service import audit_files, wire, wire_audit, wire_uploads
-from service.audit import Audit
-from service.audit_job import Assignment, Progress
-from service.audit_journal import REPORT, Journal, NoReport
+from service import wire, wire_audit, wire_uploads
+from service.audit import files as audit_files
+from service.audit.job import Assignment, Progress
+from service.audit.journal import REPORT, Journal, NoReport
+from service.audit.run import Audit
 from service.daemon import in_daemon_thread
 from service.datasets.uploads import Upload
 from service.errors import InvalidField

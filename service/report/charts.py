@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from interp.conditions import radius
+from interp.audit.conditions import radius
 from service.report.words import counted
 
 Rate = Mapping[str, Any]

@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from interp.conditions import radius
+from interp.audit.conditions import radius
 from service.report import bars, charts, words
 
 Json = Mapping[str, Any]

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from interp.conditions import radius
+from interp.audit.conditions import radius
 
 NORMS = {"linf": "L∞", "l2": "L₂", "l1": "L₁"}
 DASH = "\u2013"  # between the ends of an interval, and for what was not measured

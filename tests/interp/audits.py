@@ -8,7 +8,7 @@ from torch import Tensor
 
 from interp.ascent import Oracle, solve
 from interp.attack import fgsm, pgd
-from interp.audit import Entry, Judged, Plan, Threat, judge
+from interp.audit.shard import Entry, Judged, Plan, Threat, judge
 from interp.network import Network
 from tests.interp.toys import images, tricky
 

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from interp.attack import fgsm
-from interp.judged import Examples, Ints, Judged
-from interp.plan import Entry, Plan, Threat
-from interp.report import Subject, report
+from interp.audit.judged import Examples, Ints, Judged
+from interp.audit.plan import Entry, Plan, Threat
+from interp.audit.report import Subject, report
+from interp.audit.tally import Gated, Tally
 from interp.statistics import Gate
-from interp.tally import Gated, Tally
 
 CLASSES = 4
 NAMES = ("a", "b", "c", "d")

@@ -11,14 +11,14 @@ from torch import Tensor
 
 from interp.ascent import Procedure, Summit
 from interp.attack import Method
-from interp.audit import Entry, Plan, Threat, streams
+from interp.audit.conditions import condition
+from interp.audit.plan import MAGNITUDES
+from interp.audit.shard import Entry, Plan, Threat, streams
 from interp.augmentation import AUGMENTATIONS, augment
 from interp.ball import Ball
-from interp.conditions import condition
 from interp.corruption import corrupt
 from interp.goal import Goal
 from interp.network import Network
-from interp.plan import MAGNITUDES
 from interp.seeds import Generators
 from tests.interp.audits import FGSM, RANDOM, STEADY, THREATS, case, run
 from tests.interp.toys import Counting, linear

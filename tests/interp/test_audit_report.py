@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from interp.conditions import parse
-from interp.plan import MAGNITUDES, cells
-from interp.report import Subject
+from interp.audit.conditions import parse
+from interp.audit.plan import MAGNITUDES, cells
+from interp.audit.report import Subject
+from interp.audit.table import rows
 from interp.statistics import anytime
-from interp.table import rows
 from tests.interp.tallies import L2, LINF, NAMES, PLAN, Check, case, is_right, tally, told, withstands
 
 

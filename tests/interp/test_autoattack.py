@@ -141,8 +141,8 @@ def test_every_part_takes_the_survivors_and_counts_what_it_asks(p: float) -> Non
 @norms
 def test_square_is_not_kept_up_where_it_leads_nowhere(p: float) -> None:
     network, x = tricky(), images(4)
-    found = run(auto_attack(p, 2, 1, 500), network, ball(x, torch.full((4,), 1e-6), p), Untargeted(network.logits(x).argmax(1)))
-    assert found.queries == 4 * 400  # the first look at which rows may go
+    found = run(auto_attack(p, 2, 1, 1250), network, ball(x, torch.full((4,), 1e-6), p), Untargeted(network.logits(x).argmax(1)))
+    assert found.queries == 4 * 1000  # the first look at which rows may go
 
 
 @norms

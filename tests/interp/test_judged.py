@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
-from interp.audit import Judged, Plan
-from interp.judged import Examples, foremost
+from interp.audit.judged import Examples, foremost
+from interp.audit.shard import Judged, Plan
 from tests.interp.audits import RANDOM, THREATS, WHOLE, case, equal, run
 
 

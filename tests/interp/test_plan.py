@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interp.audit import Plan, Threat
+from interp.audit.conditions import condition, parse
+from interp.audit.plan import MAGNITUDES, cells
+from interp.audit.shard import Plan, Threat
 from interp.augmentation import AUGMENTATIONS
-from interp.conditions import condition, parse
-from interp.plan import MAGNITUDES, cells
 from tests.interp.audits import FGSM, THREATS
 
 

@@ -254,7 +254,7 @@ class Scripted:
 
 def asked(distance: list[float], queries: int) -> int:
     """How many queries a row makes, by the rule's own words."""
-    apart = max(queries // 20, 100)
+    apart = max(queries // 20, 250)
     for made in range(1, queries + 1):
         nearest = min(distance[:made])
         if nearest < 0:
@@ -266,7 +266,7 @@ def asked(distance: list[float], queries: int) -> int:
     return queries
 
 
-@pytest.mark.parametrize("queries", [800, 2500])
+@pytest.mark.parametrize("queries", [1700, 5400])
 def test_rows_that_are_too_slow_by_far_are_given_up(queries: int) -> None:
     rng = np.random.default_rng(0)
     rows = 24
@@ -283,7 +283,7 @@ def test_rows_that_are_too_slow_by_far_are_given_up(queries: int) -> None:
     there = (distance < 0).any(1)
     assert 4 <= there.sum() <= 20
     assert sum(n < queries for n in np.array(expected)[~there]) >= 4
-    assert len({n for n in np.array(expected)[~there].tolist()}) >= 3
+    assert len(set(np.array(expected)[~there].tolist())) >= 3
 
 
 def test_by_itself_no_row_is_given_up() -> None:
@@ -294,12 +294,12 @@ def test_by_itself_no_row_is_given_up() -> None:
 
 @norms
 def test_giving_up_spares_queries_and_changes_no_verdict(p: float) -> None:
-    network, x = tricky(), images(12)
+    network, x = tricky(), images(6)
     labels = network.logits(x).argmax(1)
-    b = ball(x, EPSILON[p] * torch.linspace(0.05, 1.5, 12, dtype=torch.float64), p)
-    runs = [solve(square_search(500, give_up=g)(b, Untargeted(labels), generators(0, 0, 12)), network) for g in (False, True)]
+    b = ball(x, EPSILON[p] * torch.linspace(0.05, 1.5, 6, dtype=torch.float64), p)
+    runs = [solve(square_search(1250, give_up=g)(b, Untargeted(labels), generators(0, 0, 6)), network) for g in (False, True)]
     fooled = [network.logits(run.images).argmax(1) != labels for run in runs]
-    assert 2 <= fooled[0].sum() <= 10
+    assert 1 <= fooled[0].sum() <= 5
     assert torch.equal(*fooled)
     assert torch.equal(runs[0].images[fooled[0]], runs[1].images[fooled[1]])
     assert runs[1].queries < runs[0].queries
@@ -312,7 +312,7 @@ def test_the_distance_to_a_units_level_is_in_its_activation() -> None:
     clean = network.activations(x, ["down"])["down"][:, 3].mean((1, 2))
     level = torch.tensor([1e9, 1e9, 0.0, 0.0], dtype=torch.float64) + clean + 1e-6
     goal = replace(drive(unit, clean), level=level)
-    found = solve(square_search(500, give_up=True)(ball(x, 0.05, math.inf), goal, generators(0, 0, 4)), network)
+    found = solve(square_search(1250, give_up=True)(ball(x, 0.05, math.inf), goal, generators(0, 0, 4)), network)
     reached = network.activations(found.images, ["down"])["down"][:, 3].mean((1, 2)) > level
     assert reached.tolist() == [False, False, True, True]
-    assert found.queries < 2 * 500
+    assert found.queries < 2 * 1250

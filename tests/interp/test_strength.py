@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from interp.ascent import Procedure, solve
 from interp.attack import Method
-from interp.checks import Check
+from interp.certify.checks import Check
+from interp.certify.strength import RUNGS, Arena, strength
 from interp.network import Network
-from interp.strength import RUNGS, Arena, strength
 
 Script = Callable[[str, float], Sequence[int]]  # (which attack, radius) -> images that it fools
 

@@ -7,10 +7,10 @@ import torch
 
 from interp.ascent import solve
 from interp.attack import fgsm, pgd
+from interp.audit.plan import Entry, Plan, Threat
+from interp.certify.sufficient import sufficient
 from interp.network import Network
-from interp.plan import Entry, Plan, Threat
 from interp.recipes import apgd, square
-from interp.sufficient import sufficient
 from tests.interp.toys import cifar, trained_resnet
 
 

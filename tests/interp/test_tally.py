@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from interp.plan import Plan
+from interp.audit.plan import Plan
+from interp.audit.tally import Gated, Tally
 from interp.statistics import Gate, Verdict, anytime
-from interp.tally import Gated, Tally
 from tests.interp.tallies import BARE, CLASSES, L2, LINF, NAMES, PLAN, Case, case, is_right, part, tally, told, withstands
 
 # Counted out.

@@ -17,15 +17,15 @@ from torch import Tensor, nn
 
 from interp.ascent import Procedure, solve
 from interp.attack import fgsm, pgd
-from interp.audit import judge
-from interp.judged import Judged
+from interp.audit.judged import Judged
+from interp.audit.plan import Entry, Plan, Threat
+from interp.audit.shard import judge
 from interp.network import Network
-from interp.plan import Entry, Plan, Threat
 from interp.rows import Chunks
-from service import audit_files
-from service.audit import Audit
-from service.audit_job import Assignment, Progress
-from service.audit_journal import Journal
+from service.audit import files as audit_files
+from service.audit.job import Assignment, Progress
+from service.audit.journal import Journal
+from service.audit.run import Audit
 from service.datasets import Dataset, Source
 from service.images import Preprocessing
 from service.zoo import HostedModel

@@ -15,12 +15,12 @@ import pytest
 import torch
 from PIL import Image
 
-from interp.checks import Check
+from interp.audit.tally import Gated
+from interp.certify.checks import Check
 from interp.statistics import Gate
-from interp.tally import Gated
-from service import audit
-from service.audit_job import Assignment
-from service.audit_journal import AuditChanged, Journal, Shard
+from service.audit import run as audit
+from service.audit.job import Assignment
+from service.audit.journal import AuditChanged, Journal, Shard
 from service.datasets import DatasetError
 from service.report import schema
 from tests.service.audit_toys import CLASSES, NAMES, PLAN, Device, Died, at_once, dataset, hosted, job, pictures, reports, run
@@ -90,7 +90,7 @@ def test_an_interrupted_audit_ends_with_the_same_bytes(tmp_path: Path, deaths: l
 def test_a_death_between_two_reports_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(job(), tmp_path / "undisturbed")
     with monkeypatch.context() as context:
-        context.setattr("service.audit_files.junit", lambda _: (_ for _ in ()).throw(Died))
+        context.setattr("service.audit.files.junit", lambda _: (_ for _ in ()).throw(Died))
         with pytest.raises(Died):
             run(job(), tmp_path / "disturbed")
     assert not (tmp_path / "disturbed" / "report.json").exists()

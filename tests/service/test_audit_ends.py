@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from interp.audit.tally import Gated
 from interp.statistics import Gate
-from interp.tally import Gated
-from service.audit import Audit
-from service.audit_journal import Journal
+from service.audit.journal import Journal
+from service.audit.run import Audit
 from service.jobs import QueueFull
 from tests.service.audit_toys import SHARD, Device, Died, at_once, job, reports, run
 

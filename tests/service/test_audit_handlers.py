@@ -16,7 +16,7 @@ from google.longrunning.operations_pb2 import Operation  # type: ignore[import-u
 from google.protobuf.wrappers_pb2 import StringValue
 from google.rpc import code_pb2  # type: ignore[import-untyped, unused-ignore]
 
-from service.audit_journal import NoReport
+from service.audit.journal import NoReport
 from service.datasets import Datasets, UnknownDataset
 from service.errors import InvalidField, status_of
 from service.handlers import audit as handlers

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from service import wire_audit
-from service.audit_job import Assignment, Progress
+from service.audit.job import Assignment, Progress
 from service.datasets import Dataset, Source
 from service.errors import InvalidField
 from service.zoo import HostedModel

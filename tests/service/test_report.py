@@ -9,8 +9,8 @@ from typing import Any, cast
 
 import pytest
 
-from interp import conditions
-from interp.conditions import NORMS
+from interp.audit import conditions
+from interp.audit.conditions import NORMS
 from service.report import Example, page
 from service.report.words import condition, printable, setting
 from tests.service.report_example import ATTACKS, CORRUPTIONS, GRIDS, example, gallery, rate, small, suspect

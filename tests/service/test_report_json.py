@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from interp.report import SCHEMA
+from interp.audit.report import SCHEMA
 from service.report import condition, json_text, schema
 from tests.service.report_example import example, rate, small, suspect
 

@@ -1,4 +1,4 @@
-"""Reports as `interp.report` makes them: they keep the schema, and every format takes them."""
+"""Reports as `interp.audit.report` makes them: they keep the schema, and every format takes them."""
 
 import math
 import xml.etree.ElementTree as ET
@@ -9,11 +9,11 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from interp.attack import pgd
-from interp.judged import Judged
-from interp.plan import Entry, Plan, Threat
-from interp.report import Subject, report
+from interp.audit.judged import Judged
+from interp.audit.plan import Entry, Plan, Threat
+from interp.audit.report import Subject, report
+from interp.audit.tally import Gated, Tally
 from interp.statistics import Gate
-from interp.tally import Gated, Tally
 from service import report as reports
 from tests.service.report_reader import read
 

@@ -7,24 +7,24 @@ from torch import Tensor
 
 from interp.ascent import Procedure
 from interp.attack import Method, radii
+from interp.audit.conditions import NORMS, condition
+from interp.audit.plan import Plan
 from interp.ball import Ball
-from interp.checks import Check, count, gap, skipped
-from interp.conditions import NORMS, condition
+from interp.certify.checks import Check, count, gap, skipped
+from interp.certify.outputs import look
+from interp.certify.strength import NOISES, white_box
 from interp.goal import CROSS_ENTROPY, MARGIN, Untargeted
-from interp.outputs import look
-from interp.plan import Plan
 from interp.seeds import Generators, generators
-from interp.strength import NOISES, white_box
 
 STEPS = 50  # of the attacks that are compared with
-RUN = 2**53  # what lies between the seeds of two runs; other ones than those of `interp.strength`
+RUN = 2**53  # what lies between the seeds of two runs; other ones than those of `interp.certify.strength`
 SOURCE = "Carlini et al. 2019, section 4.1"  # on attacks as strong as the threat model allows
 
 
 def sufficient(x: Tensor, labels: Tensor, plan: Plan, *, attacked: int = 128) -> Procedure[list[Check]]:
     """At each threat's largest epsilon, do PGD of 50 steps, on two losses, or draws of noise fool what no attack of the plan does?
 
-    It fails where that is so for more images than can be explained if 2% are tolerated, by an exact test at `interp.checks.LEVEL`.
+    It fails where that is so for more images than can be explained if 2% are tolerated, by an exact test at `interp.certify.checks.LEVEL`.
 
     Args:
         x, labels: images (B, C, H, W) in [0, 1] and their classes (B,); the first `attacked` that are classified correctly count.

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from interp.conditions import NORMS, condition
-from interp.plan import MAGNITUDES, Plan
+from interp.audit.conditions import NORMS, condition
+from interp.audit.plan import MAGNITUDES, Plan
+from interp.audit.tally import Sums, Tally, compared
 from interp.statistics import anytime, clopper_pearson, mcnemar
-from interp.tally import Sums, Tally, compared
 
 SCHEMA = "striate.audit/1"
 PERCENTS = (10, 25, 50, 75, 90)  # quantiles of the minimal epsilon

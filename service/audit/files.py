@@ -13,14 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from interp.conditions import NORMS, condition
-from interp.judged import Examples, foremost
-from interp.plan import Plan, cells
-from interp.report import Subject, report
-from interp.table import rows as image_rows
-from service.audit import Audit
-from service.audit_job import VERSIONS, Assignment
-from service.audit_journal import REPORT, Shard, appear, temporary_for, whole
+from interp.audit.conditions import NORMS, condition
+from interp.audit.judged import Examples, foremost
+from interp.audit.plan import Plan, cells
+from interp.audit.report import Subject, report
+from interp.audit.table import rows as image_rows
+from service.audit.job import VERSIONS, Assignment
+from service.audit.journal import REPORT, Shard, appear, temporary_for, whole
+from service.audit.run import Audit
 from service.images import png
 from service.report import Example, json_text, junit, magnified, page
 

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from interp.ascent import Probe, Procedure
 from interp.attack import radii
+from interp.audit.conditions import condition
+from interp.audit.judged import Bools, Examples, Judged
+from interp.audit.plan import MAGNITUDES, Entry, Plan, Threat
 from interp.augmentation import augment
 from interp.ball import LEVELS, Ball, norm
-from interp.conditions import condition
 from interp.corruption import corrupt
 from interp.goal import Untargeted
-from interp.judged import Bools, Examples, Judged
-from interp.plan import MAGNITUDES, Entry, Plan, Threat
 from interp.seeds import Generators, generators
 
 __all__ = ["Entry", "Examples", "Judged", "Plan", "Threat", "judge"]

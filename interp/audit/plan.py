@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from interp.attack import Method
-from interp.conditions import NORMS, condition
+from interp.audit.conditions import NORMS, condition
 
 # How far augmentations go, in the units of `interp.augmentation.AUGMENTATIONS`: about as far as training commonly takes them.
 MAGNITUDES = {

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from interp.conditions import condition, parse
-from interp.judged import Bools, Ints, Judged
-from interp.plan import Plan
+from interp.audit.conditions import condition, parse
+from interp.audit.judged import Bools, Ints, Judged
+from interp.audit.plan import Plan
 from interp.statistics import Decision, Gate, Verdict, by_class
 
 CLEAN, CORRUPTIONS = "clean", "corruptions"

@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from interp.judged import Bools, Ints, Judged
-from interp.plan import Plan, cells
+from interp.audit.judged import Bools, Ints, Judged
+from interp.audit.plan import Plan, cells
 
 
 def rows(judged: Judged, plan: Plan, *, network: str, ids: ArrayLike, names: Sequence[str], labels: Ints) -> dict[str, NDArray[Any]]:
     """The columns of a shard's images on one network, (B,) each.
 
-    id, name, label (class), network, clean_prediction (class) and clean_correct, then those of `interp.plan.cells`, bool: right.
+    id, name, label (class), network, clean_prediction (class) and clean_correct, then those of `interp.audit.plan.cells`, bool: right.
     Only a "minimal_epsilon" is float64, in pixel units: 0 for an image that is wrong as it is, not a number where no attack found any.
     """
     columns: dict[str, NDArray[Any]] = {

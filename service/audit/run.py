@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from interp.ascent import Procedure
-from interp.audit import judge
+from interp.audit.judged import Judged
+from interp.audit.plan import Plan
+from interp.audit.shard import judge
+from interp.audit.tally import Tally
 from interp.certify import certify
-from interp.judged import Judged
-from interp.plan import Plan
-from interp.sufficient import sufficient
-from interp.tally import Tally
-from service import audit_images
-from service.audit_images import Images
-from service.audit_job import Assignment, Progress
-from service.audit_journal import Journal, Shard
+from interp.certify.sufficient import sufficient
+from service.audit import images as audit_images
+from service.audit.images import Images
+from service.audit.job import Assignment, Progress
+from service.audit.journal import Journal, Shard
 from service.jobs import QueueFull
 from service.zoo import HostedModel
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from interp.ascent import Probe, Procedure
-from interp.checks import LEVEL, TOLERATED, Check, check, count, excess, probability
+from interp.certify.checks import LEVEL, TOLERATED, Check, check, count, excess, probability
 from interp.objective import Objective, cross_entropy, margin
 
 PREDICTED = 0.02  # how far a step is to move the margin, of the spread of an image's logits

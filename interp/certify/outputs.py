@@ -7,7 +7,7 @@ from scipy import stats
 from torch import Tensor
 
 from interp.ascent import Probe, Procedure
-from interp.checks import LEVEL, Check, check, count, probability, skipped
+from interp.certify.checks import LEVEL, Check, check, count, probability, skipped
 from interp.statistics import mcnemar
 
 ALONE = 4  # images that are also shown alone

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from interp.plan import Plan
-from interp.tally import Gated
+from interp.audit.plan import Plan
+from interp.audit.tally import Gated
 from service.datasets import Dataset
 from service.zoo import HostedModel
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from interp.judged import Arrays, Ints, Judged
+from interp.audit.judged import Arrays, Ints, Judged
 
 log = structlog.get_logger()
 
