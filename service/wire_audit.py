@@ -13,7 +13,7 @@ from interp.audit.tally import CLEAN, Gated
 from interp.augmentation import AUGMENTATIONS
 from interp.corruption import CORRUPTIONS, SEVERITIES
 from interp.statistics import Gate
-from service import wire, wire_attack
+from service import wire, wire_methods
 from service.audit.job import Assignment, Progress
 from service.datasets import Dataset, class_indices
 from service.datasets.uploads import UPLOADED
@@ -118,7 +118,7 @@ def _threats(messages: Sequence[pb.ThreatModel], models: Sequence[HostedModel]) 
     found: list[Threat] = []
     for number, message in enumerate(messages):
         field = f"threats[{number}]"
-        p = wire_attack.norm(message.norm, f"{field}.norm")
+        p = wire_methods.norm(message.norm, f"{field}.norm")
         if any(p == threat.p for threat in found):
             raise InvalidField(f"{field}.norm", "is that of another threat model: one holds all epsilons of a norm")
         found.append(Threat(p, _epsilons(message.epsilons, f"{field}.epsilons", p, models)))
@@ -127,7 +127,7 @@ def _threats(messages: Sequence[pb.ThreatModel], models: Sequence[HostedModel]) 
 
 def _epsilons(values: Sequence[float], field: str, p: float, models: Sequence[HostedModel]) -> tuple[float, ...]:
     for model in models:
-        wire_attack.rising(values, field, p, model, MOST_EPSILONS)
+        wire_methods.rising(values, field, p, model, MOST_EPSILONS)
     found = tuple(pixels(value) for value in values)
     if found[0] <= 0:
         raise InvalidField(f"{field}[0]", "is 0, must be above 0: the clean accuracy is always measured")
@@ -142,7 +142,7 @@ def _attacks(messages: Sequence[pb.AuditAttack], models: Sequence[HostedModel]) 
     default = (pb.AuditAttack(pgd=attack_pb2.Pgd(steps=40)), pb.AuditAttack(apgd=attack_pb2.Apgd(steps=50)))
     found: list[Entry] = []
     for number, message in enumerate(messages or default):
-        entries = [wire_attack.entry(message, f"attacks[{number}]", model) for model in models]  # each model has its own limits
+        entries = [wire_methods.entry(message, f"attacks[{number}]", model) for model in models]  # each model has its own limits
         alike = sum(entry.label.split(" #")[0] == entries[0].label for entry in found)
         found.append(entries[0]._replace(label=f"{entries[0].label} #{alike + 1}") if alike else entries[0])
     return tuple(found)
@@ -191,7 +191,7 @@ def _gates(messages: Sequence[pb.Gate], models: Sequence[HostedModel], threats: 
 
 def _condition(message: pb.Gate, field: str, threats: Sequence[Threat]) -> str:
     """What a gate is about: "clean", or an epsilon of a threat model, by its name."""
-    p = wire_attack.norm(message.norm, f"{field}.norm")
+    p = wire_methods.norm(message.norm, f"{field}.norm")
     if message.epsilon == 0:
         return CLEAN
     known = [condition(threat.p, epsilon) for threat in threats for epsilon in threat.epsilons]

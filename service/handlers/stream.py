@@ -10,7 +10,7 @@ import structlog
 import torch
 from torch import Tensor
 
-from service import wire, wire_attack
+from service import wire, wire_attack, wire_methods
 from service.errors import InvalidField, row_of, status_of
 from service.handlers.attacks import Found, Prepared, Seeds, pngs, prepare
 from service.handlers.base import House
@@ -134,8 +134,8 @@ class Flow:
             method = self._request.WhichOneof("method")
             if method == "epsilon_search":
                 raise InvalidField("image.epsilon", "cannot be given with epsilon_search")
-            p = wire_attack.norm(getattr(self._request, str(method)).norm, "norm")
-            wire_attack.radius(message.epsilon, p, "image.epsilon", self._model)
+            p = wire_methods.norm(getattr(self._request, str(method)).norm, "norm")
+            wire_methods.radius(message.epsilon, p, "image.epsilon", self._model)
 
     async def _gather(self, group: asyncio.TaskGroup) -> None:
         """Make jobs of what is ready: of one image if no other is, of many if they come fast."""

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from interp.audit import shard as audit
 from interp.attack import pgd
+from interp.audit import shard as audit
 from interp.audit.shard import Entry, Examples, Judged, Plan, Threat, streams
 from tests.interp.audits import THREATS, WHOLE, case, equal, run
 from tests.interp.toys import Counting, images, tricky

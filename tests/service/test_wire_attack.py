@@ -11,7 +11,7 @@ import torch
 from interp.ascent import solve
 from interp.attack import Method, attack
 from interp.goal import least_likely
-from service import wire_attack
+from service import wire_attack, wire_methods
 from service.errors import InvalidField
 from service.zoo import HostedModel
 from striate.v1 import attack_pb2 as pb
@@ -123,7 +123,7 @@ def test_rows_get_their_own_settings() -> None:
 
 
 def test_an_audits_attacks_take_epsilon_and_norm_from_elsewhere() -> None:
-    entry = wire_attack.entry(audit_pb2.AuditAttack(pgd=pb.Pgd(steps=7)), "attacks[0]", MODEL)
+    entry = wire_methods.entry(audit_pb2.AuditAttack(pgd=pb.Pgd(steps=7)), "attacks[0]", MODEL)
     assert (entry.name, entry.label, entry.settings["step"]) == ("pgd", "PGD-7", "2.5 epsilon / steps")
     labels = {
         "PGD-40": audit_pb2.AuditAttack(pgd=pb.Pgd()),
@@ -133,11 +133,11 @@ def test_an_audits_attacks_take_epsilon_and_norm_from_elsewhere() -> None:
         "Square-100": audit_pb2.AuditAttack(square=pb.Square(queries=100)),
         "AutoAttack": audit_pb2.AuditAttack(auto_attack=pb.AutoAttack()),
     }
-    assert [wire_attack.entry(message, "attacks[0]", MODEL).label for message in labels.values()] == list(labels)
+    assert [wire_methods.entry(message, "attacks[0]", MODEL).label for message in labels.values()] == list(labels)
     assert entry.method(0.25, 2).settings["step"] == 2.5 * 0.25 / 7
     for message in (pb.Pgd(epsilon=0.1), pb.Pgd(norm=pb.NORM_L2)):
         with pytest.raises(InvalidField) as refused:
-            wire_attack.entry(audit_pb2.AuditAttack(pgd=message), "attacks[0]", MODEL)
+            wire_methods.entry(audit_pb2.AuditAttack(pgd=message), "attacks[0]", MODEL)
         assert refused.value.field == "attacks[0].pgd"
     with pytest.raises(InvalidField, match="is required"):
-        wire_attack.entry(audit_pb2.AuditAttack(), "attacks[1]", MODEL)
+        wire_methods.entry(audit_pb2.AuditAttack(), "attacks[1]", MODEL)
