@@ -11,6 +11,7 @@ from torch import Tensor
 from interp.seeds import Generators, normal, uniform
 
 LEVELS = 255  # of an 8-bit image
+LONGEST, HALVINGS = 20.0, 40  # of noise: how often it is doubled at most, and how precisely it is drawn out
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,20 +86,41 @@ class Ball:
     def noise(self, rows: Generators) -> Tensor:
         """Noise as large as an attack may be: random signs for Linf, a random direction for L2, uniform on the sphere for L1.
 
-        The box cuts it; for L2 it is drawn out until its length is eps in spite of that, if the box has room for as much.
+        The box cuts it; for L2 and L1 it is drawn out until its length is eps in spite of that, if the box has room for as much. Of
+        8-bit images, where rounding would leave nothing of little noise, it is as near to eps as levels allow.
         """
         if self.p == math.inf:
             return (self.x + self.eps * uniform(rows, self.x.shape[1:], self.x).sign()).clamp(0, 1)
         if self.p == 1:
-            return _shift(self.x, self.eps * self._signed(_spacings(rows, self.x[0].numel(), self.x.device), rows)).clamp(0, 1)
-        direction = self._direction(rows)
-        noisy = (self.x + self.eps * direction).clamp(0, 1)
-        (cut,) = (norm(noisy - self.x, 2) < self.eps * (1 - 1e-6)).flatten().nonzero(as_tuple=True)
-        far = 1000 * self.x[0].numel() ** 0.5  # beyond the box for all but the least entries
-        for row in torch.split(cut, 1):  # one at a time: sorting all at once would take many times their memory
-            ball = self.take(row)
-            noisy[row] = ball._nearest(ball.x + far * direction[row])
-        return noisy
+            delta = self.eps * self._signed(_spacings(rows, self.x[0].numel(), self.x.device), rows)
+            noisy = _shift(self.x, delta).clamp(0, 1)
+        else:
+            delta = self.eps * self._direction(rows)
+            noisy = (self.x + delta).clamp(0, 1)
+        if self.eight_bit:
+            return self._drawn_out(delta)
+        (cut,) = (norm(noisy - self.x, self.p) < self.eps * (1 - 1e-6)).flatten().nonzero(as_tuple=True)
+        return noisy.index_copy(0, cut, self.take(cut)._drawn_out(delta[cut])) if len(cut) else noisy
+
+    def _drawn_out(self, delta: Tensor) -> Tensor:
+        """The images x + t delta, cut to the box and rounded if they are 8-bit ones, for the largest t at which the ball holds them."""
+        low = torch.full_like(self.eps, -1.0)  # log2 of t; rounded to nearest, no level is more than doubled
+        high = torch.full_like(self.eps, LONGEST)
+        for _ in range(HALVINGS):
+            middle = (low + high) / 2
+            inside = self._holds(self._along(delta, middle))
+            low, high = torch.where(inside, middle, low), torch.where(inside, high, middle)
+        return self._along(delta, low)
+
+    def _along(self, delta: Tensor, log: Tensor) -> Tensor:
+        z = _shift(self.x, log.exp2() * delta).clamp(0, 1)
+        return (z * LEVELS).round() / LEVELS if self.eight_bit else z
+
+    def _holds(self, images: Tensor) -> Tensor:
+        """(B, 1, 1, 1) bool: which images the ball holds, those of 8-bit levels by whole levels, others in float64."""
+        if self.eight_bit:
+            return norm(((images - self.x) * LEVELS).round(), self.p) <= self._budget
+        return norm(images.double() - self.x.double(), self.p) <= self.eps.double()
 
     def distance(self, images: Tensor) -> Tensor:
         """How far images are from x, (B,); of 8-bit images by whole levels, so that 8/255 is no more than 8/255."""

@@ -232,7 +232,8 @@ def square(
         rows: one generator a row.
         planned: for how many proposals the schedule of sizes is laid out; None: for `queries`. AutoAttack lays it out for
             10,000 and makes 5,000.
-        give_up: RULE
+        give_up: rows leave, too, that are too far from their goal for the queries left, see `OPTIMISM`. Never before the
+            1,000th query; off as in the paper.
     """
     hunt = _Hunt(ball, goal, loss, rows, planned or queries)
     outlook = _Outlook(hunt.score, queries) if give_up else None

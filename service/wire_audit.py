@@ -139,7 +139,7 @@ def _epsilons(values: Sequence[float], field: str, p: float, models: Sequence[Ho
 def _attacks(messages: Sequence[pb.AuditAttack], models: Sequence[HostedModel]) -> tuple[Entry, ...]:
     if len(messages) > MOST_ATTACKS:
         raise InvalidField("attacks", f"there are {len(messages)}, must be at most {MOST_ATTACKS}")
-    default = (pb.AuditAttack(pgd=attack_pb2.Pgd(steps=40)), pb.AuditAttack(apgd=attack_pb2.Apgd(steps=50)))
+    default = (pb.AuditAttack(pgd=attack_pb2.Pgd(steps=40)), pb.AuditAttack(apgd=attack_pb2.Apgd(steps=50, loss=attack_pb2.LOSS_MARGIN)))
     found: list[Entry] = []
     for number, message in enumerate(messages or default):
         entries = [wire_methods.entry(message, f"attacks[{number}]", model) for model in models]  # each model has its own limits

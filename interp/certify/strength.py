@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
@@ -35,7 +35,7 @@ def white_box(epsilon: float, p: float, steps: int, loss: Loss = CROSS_ENTROPY, 
         return pgd(epsilon, p, steps=steps, loss=loss, random_start=random_start)
 
     def search(ball: Ball, goal: Goal, rows: Generators) -> Procedure[Summit]:
-        start = Ball(ball.x, ball.eps, ball.p, random_start=random_start)
+        start = replace(ball, random_start=random_start)
         return (yield from apgd(start, goal.objective(loss), 2 * steps, rows, lambda answer, chosen: goal.take(chosen).reached(answer)))
 
     return Method(epsilon, p, search, name="apgd")

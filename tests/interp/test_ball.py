@@ -243,3 +243,25 @@ def test_noise_for_l2_keeps_its_length_where_the_box_cuts() -> None:
     b = Ball(x, torch.full((20, 1, 1, 1), 0.7, dtype=torch.float64), 2)
     delta = b.noise(generators(0, 0, 20)) - x
     assert torch.allclose(norm(delta, 2).flatten(), torch.full((20,), 0.7, dtype=torch.float64), atol=1e-9)
+
+
+@pytest.mark.parametrize(("p", "eps"), [(2.0, 0.02), (2.0, 0.1), (2.0, 1.0), (1.0, 0.2), (1.0, 1.0), (1.0, 12.0)])
+@pytest.mark.parametrize("black", [False, True])
+def test_noise_of_eight_bit_images_is_as_large_as_an_attack_may_be(p: float, eps: float, black: bool) -> None:
+    x = eight_bit_images(5, 3, 32, torch.float32)[0] * (not black)
+    b = ball(x, eps, p, eight_bit=True)
+    noisy = b.noise(generators(0, 0, len(x)))
+    assert torch.equal(b.image(noisy), noisy)
+    length = (np.abs(levels(noisy) - levels(x)).astype(float) ** p).sum((1, 2, 3)) ** (1 / p)
+    assert (length <= eps * 255 * (1 + 1e-9)).all()
+    assert (length > eps * 255 * 0.98 - 1).all()  # the next draw of a level is too much
+    assert np.abs((noisy - x).sign().sum((1, 2, 3))).max() < 5 * np.sqrt(3 * 32 * 32) or black  # in no direction of preference
+    alone = b.take(torch.tensor([1])).noise([generators(0, 0, len(x))[1]])
+    assert torch.equal(alone, noisy[1:2])
+
+
+def test_noise_for_l1_keeps_its_length_where_the_box_cuts() -> None:
+    x = (images(20, seed=4) > 0.5).to(torch.float64)
+    b = Ball(x, torch.full((20, 1, 1, 1), 0.7, dtype=torch.float64), 1)
+    delta = b.noise(generators(0, 0, 20)) - x
+    assert torch.allclose(norm(delta, 1).flatten(), torch.full((20,), 0.7, dtype=torch.float64), atol=1e-9)

@@ -44,7 +44,7 @@ PGD = pb.AuditAttack(pgd=attack_pb2.Pgd(steps=7))
 def test_defaults() -> None:
     job = read(pb.AuditRequest())
     assert [tuple(t) for t in job.plan.threats] == [(math.inf, (1 / 255, 2 / 255, 4 / 255, 8 / 255))]
-    assert [entry.label for entry in job.plan.attacks] == ["PGD-40", "APGD-50"]
+    assert [entry.label for entry in job.plan.attacks] == ["PGD-40", "APGD-50 margin"]
     assert (job.plan.corruptions, job.plan.augmentations, job.plan.seed, job.plan.eight_bit) == ((), (), 0, True)
     assert (job.images, job.confidence, job.gates, job.budget, job.shard, job.checked) == (100, 0.95, (), 0, 64, True)
     assert job.classes == (0, 1, 2, 3, 4)

@@ -251,7 +251,7 @@ class AuditRequest(_message.Message):
 
     @_builtins.property
     def attacks(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuditAttack]:
-        """Attacks, at most 16, each run under every threat model. Default: PGD of 40 steps and APGD of 50."""
+        """Attacks, at most 16, each run under every threat model. Default: PGD of 40 steps, and APGD of 50 on the margin."""
 
     @_builtins.property
     def corruptions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
