@@ -24,7 +24,8 @@ SOURCE = "Carlini et al. 2019, section 4.1"  # on attacks as strong as the threa
 def sufficient(x: Tensor, labels: Tensor, plan: Plan, *, attacked: int = 128) -> Procedure[list[Check]]:
     """At each threat's largest epsilon, do PGD of 50 steps, on two losses, or draws of noise fool what no attack of the plan does?
 
-    For L1 it is APGD of 100 steps. It fails where that is so for more images than can be explained if 5% are tolerated, by an exact test at `interp.certify.checks.LEVEL`.
+    For L1 it is APGD of 100 steps. It fails where that is so for more images than can be explained if 5% are tolerated, by an exact
+    test at the level of `interp.certify.checks`.
 
     Args:
         x, labels: images (B, C, H, W) in [0, 1] and their classes (B,); the first `attacked` that are classified correctly count.
