@@ -17,9 +17,13 @@ def sign(alpha: Tensor | float) -> Step:
 
 
 def unit(alpha: Tensor | float) -> Step:
-    """alpha along the gradient, whose length does not matter: the steepest step under L2. A zero gradient gives no move."""
+    """alpha along the gradient, whose length does not matter: the steepest step under L2. A zero gradient gives no move.
+
+    Entries that are not numbers count as zero, as for `sign`: one of them would make the whole image none.
+    """
 
     def move(grad: Tensor) -> Tensor:
+        grad = grad.nan_to_num()
         grad = grad / norm(grad, torch.inf).clamp_min(torch.finfo(grad.dtype).tiny)  # squares of tiny gradients would vanish
         return alpha * grad / norm(grad, 2).clamp_min(torch.finfo(grad.dtype).tiny)
 
@@ -35,6 +39,7 @@ def sparse(alpha: Tensor | float, share: Tensor | float = 0.2) -> Step:
     """
 
     def move(grad: Tensor) -> Tensor:
+        grad = grad.nan_to_num()
         size = grad.abs().flatten(1)  # (B, n)
         count = (torch.as_tensor(share, device=grad.device).reshape(-1, 1) * size.shape[1]).round().long().clamp(1, size.shape[1])
         least = size.sort(1, descending=True)[0].gather(1, count.expand(len(size), 1) - 1)
@@ -55,6 +60,7 @@ def momentum(rule: Step, decay: float = 1.0) -> Step:
 
         def move(grad: Tensor) -> Tensor:
             tiny = torch.finfo(grad.dtype).tiny
+            grad = grad.nan_to_num()
             grad = grad / norm(grad, torch.inf).clamp_min(tiny)  # or the sum of huge gradients would overflow
             total.mul_(decay).add_(grad / norm(grad, 1).clamp_min(tiny))
             return go(total)

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+from google.protobuf.descriptor import EnumDescriptor
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -37,8 +38,12 @@ def within(field: str, value: T, low: T, high: T, default: T | None = None) -> T
     if default is not None and value == 0:
         return default
     if not low <= value <= high:
-        raise InvalidField(field, f"is {value:g}, must be from {low:g} to {high:g}")
+        raise InvalidField(field, f"is {_told(value)}, must be from {_told(low)} to {_told(high)}")
     return value
+
+
+def _told(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:g}"
 
 
 def required(field: str, value: str) -> str:
@@ -60,8 +65,15 @@ def image_bytes(count: int, model: HostedModel, copies: int = 1) -> int:
     return 4 * count * copies * math.prod(model.network.shape)
 
 
+def known(field: str, value: int, kind: EnumDescriptor) -> None:
+    """InvalidField for a number that the enumeration does not have."""
+    if value not in kind.values_by_number:
+        raise InvalidField(field, f"is {value}, must be one of {', '.join(one.name for one in kind.values[1:])}")
+
+
 def priority(value: int) -> Priority:
     """The priority of a request; interactive by default."""
+    known("priority", value, types_pb2.Priority.DESCRIPTOR)
     return Priority.BATCH if value == types_pb2.PRIORITY_BATCH else Priority.INTERACTIVE
 
 

@@ -84,6 +84,8 @@ def _classes(models: Sequence[HostedModel], dataset: Dataset) -> tuple[int, ...]
         raise InvalidField("dataset", f"{dataset.name!r} has no images")
     first, known = models[0], list[int]()
     for number, model in enumerate(models):
+        if model.network.classes < 2:
+            raise InvalidField(f"models[{number}]", f"{model.name!r} has one class: there is nothing to take it for")
         if model.network.classes != first.network.classes:
             counts = f"{model.name!r} has {model.network.classes} classes, {first.name!r} {first.network.classes}"
             raise InvalidField(f"models[{number}]", f"{counts}: networks that are compared need the same")

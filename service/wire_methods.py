@@ -93,6 +93,7 @@ def _label(name: str, settings: Mapping[str, Any]) -> str:
 def build(message: Kind, field: str, model: HostedModel, targeted: bool, own: dict[str, Tensor]) -> Build:
     match message:
         case pb.Fgsm():
+            wire.known(f"{field}.keep", message.keep, pb.Keep.DESCRIPTOR)
             return partial(fgsm, keep_best=message.keep == pb.KEEP_BEST, loss=loss(message, field, model, targeted))
         case pb.Pgd():
             return _pgd(message, field, model, targeted, own)
@@ -120,6 +121,7 @@ def build(message: Kind, field: str, model: HostedModel, targeted: bool, own: di
 
 
 def _pgd(message: pb.Pgd, field: str, model: HostedModel, targeted: bool, own: dict[str, Tensor]) -> Build:
+    wire.known(f"{field}.keep", message.keep, pb.Keep.DESCRIPTOR)
     step = wire.within(f"{field}.step", message.step, 0.0, float(math.prod(model.network.shape))) if message.HasField("step") else None
     random_start = message.random_start if message.HasField("random_start") else True
     restarts = _restarts(message.restarts, field)

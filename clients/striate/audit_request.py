@@ -8,7 +8,7 @@ from typing import Any
 from striate.attack_request import SEEDS
 from striate.attack_wire import NORMS, audit_attack
 from striate.attacks import AuditAttack, rising
-from striate.checks import choice, whole
+from striate.checks import choice, number, whole
 from striate.epsilons import fraction, read_condition
 from striate.errors import invalid
 from striate.v1 import audit_pb2 as pb
@@ -40,20 +40,20 @@ def build(
     skip_checks: bool,
 ) -> pb.AuditRequest:
     """The request, see Service.audit. Raises InvalidArgument, naming the field."""
-    if confidence is not None and not 0.5 < confidence < 1:
+    if confidence is not None and not 0.5 < number("confidence", confidence, 0.5, 1) < 1:
         raise invalid("confidence", f"must be above 0.5 and below 1, is {confidence}")
     return pb.AuditRequest(
         models=models,
         dataset=dataset,
         limit=whole("limit", limit, 0, _BIG),
-        threats=[_threat(norm, radii) for norm, radii in (threats or {}).items()],
-        attacks=[audit_attack(attack, f"attacks[{place}]") for place, attack in enumerate(attacks or ())],
+        threats=[_threat(norm, radii) for norm, radii in _pairs("threats", threats, "norm -> radii")],
+        attacks=[audit_attack(attack, f"attacks[{place}]") for place, attack in enumerate(_each("attacks", attacks or ()))],
         corruptions=_names("corruptions", corruptions),
-        severities=[whole(f"severities[{place}]", severity, 1, 5) for place, severity in enumerate(severities)],
+        severities=[whole(f"severities[{place}]", severity, 1, 5) for place, severity in enumerate(_each("severities", severities))],
         augmentations=_names("augmentations", augmentations),
         seed=whole("seed", seed, 0, SEEDS),
         confidence=confidence or 0.0,
-        gates=[_gate(condition, bar, models) for condition, bar in (gates or {}).items()],
+        gates=[_gate(condition, bar, models) for condition, bar in _pairs("gates", gates, "condition -> least accuracy")],
         budget_gradients=whole("budget_gradients", budget_gradients, 0, _BIG),
         float_images=float_images,
         shard_images=0 if shard_images is None else whole("shard_images", shard_images, 8, 1024),
@@ -63,7 +63,7 @@ def build(
 
 def as_models(models: str | Sequence[str]) -> list[str]:
     """The names, of one model or of several. Raises InvalidArgument for none."""
-    names = [models] if isinstance(models, str) else list(models)
+    names = [models] if isinstance(models, str) else list(_each("models", models))
     if not names or not all(isinstance(name, str) and name for name in names):
         raise invalid("models", "must be the names of one model or more")
     return names
@@ -71,17 +71,29 @@ def as_models(models: str | Sequence[str]) -> list[str]:
 
 def _threat(norm: str, radii: Iterable[float | str] | float | str) -> pb.ThreatModel:
     field = f"threats[{norm!r}]"
-    number = choice("threats", norm, NORMS)
+    code = choice("threats", norm, NORMS)
     given: Iterable[Any] = [radii] if isinstance(radii, str) or not isinstance(radii, Iterable) else radii
     values = [fraction(field, value) if isinstance(value, str) else value for value in given]
     epsilons = rising(field, values, norm, _MOST_EPSILONS)
     if epsilons[0] == 0:
         raise invalid(field, "must be above 0: the clean accuracy is always measured")
-    return pb.ThreatModel(norm=number, epsilons=epsilons)
+    return pb.ThreatModel(norm=code, epsilons=epsilons)
+
+
+def _pairs(field: str, values: Mapping[str, Any] | None, form: str) -> Iterable[tuple[str, Any]]:
+    if values is not None and not isinstance(values, Mapping):
+        raise invalid(field, f"must be a mapping, {form}; is {values!r}")
+    return (values or {}).items()
+
+
+def _each(field: str, values: Iterable[Any]) -> Iterable[Any]:
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise invalid(field, f"must be a list, is {values!r}")
+    return values
 
 
 def _names(field: str, names: str | Iterable[str]) -> list[str]:
-    found = [names] if isinstance(names, str) else list(names)
+    found = [names] if isinstance(names, str) else list(_each(field, names))
     if not all(isinstance(name, str) and name for name in found):
         raise invalid(field, f'must be names, or "all"; are {found!r}')
     return found
@@ -89,10 +101,12 @@ def _names(field: str, names: str | Iterable[str]) -> list[str]:
 
 def _gate(text: str, bar: float, models: Sequence[str]) -> pb.Gate:
     field = f"gates[{text!r}]"
+    if not isinstance(text, str):
+        raise invalid(field, 'must be "clean" or "NORM:EPSILON"')
     condition = read_condition(text, field)
     if condition.model and condition.model not in models:
         raise invalid(field, f"names no model of the audit, which are {', '.join(models)}")
-    if not 0 < bar < 1:
+    if not 0 < number(field, bar, most=1) < 1:
         raise invalid(field, f"must be above 0 and below 1, is {bar}")
     norm = NORMS[condition.norm] if condition.norm else NORM_UNSPECIFIED
     return pb.Gate(model=condition.model, norm=norm, epsilon=condition.epsilon, bar=bar)

@@ -210,7 +210,7 @@ class _Feeder(Iterator[Request]):
     """Requests as gRPC takes them. It would log an exception of theirs and lose it: here it is kept, and the call cancelled."""
 
     def __init__(self, requests: Iterable[Request]) -> None:
-        self.failure: Exception | None = None
+        self.failure: BaseException | None = None
         self._requests = requests
         self._items: Iterator[Request] | None = None
         self._call: Any = None
@@ -236,7 +236,7 @@ class _Feeder(Iterator[Request]):
             return next(self._items)
         except StopIteration:
             raise
-        except Exception as error:  # noqa: BLE001 - raised again where the response is waited for
+        except BaseException as error:  # noqa: BLE001 - raised again where the response is waited for; SystemExit too
             self.failure = error
             self._call.cancel()
             raise StopIteration from None

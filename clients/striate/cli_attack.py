@@ -60,6 +60,8 @@ def attack(
 ) -> None:
     """Make adversarial examples of images. Without labels, the network's own predictions are attacked."""
     given = words(label, labels)
+    if fail_under is not None and not 0 <= fail_under <= 1:
+        raise typer.BadParameter(f"must be 0 to 1, is {fail_under:g}", param_hint="--fail-under")
     settings: dict[str, Any] = {
         "step": step,
         "steps": steps,

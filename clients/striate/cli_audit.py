@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -71,9 +71,20 @@ def audit(
 
     Ctrl-C cancels the audit, unless it was taken up by --resume.
     """
-    _check_usage(models, dataset, images, resume)
+    asked: dict[str, object] = {
+        "label": label,
+        "labels": labels,
+        "threat": threat,
+        "attack": attack,
+        "corruption": corruption,
+        "severity": severity,
+    }
+    asked |= {"augmentation": augmentation, "limit": limit, "seed": seed, "confidence": confidence, "budget": budget}
+    _check_usage(models, dataset, images, resume, asked | {"fail-under": fail_under})
     given = words(label, labels)
     files = {"html": html, "json": json_report, "junit": junit, "parquet": parquet, "examples": examples}
+    if not wait and (require_valid or any(files.values())):
+        raise typer.BadParameter("there is no report yet: ask for it with --resume", param_hint="--no-wait")
     with session(server, timeout, as_json) as (service, screen):
         if resume is not None:
             operation = service.operation(resume)
@@ -84,7 +95,7 @@ def audit(
                 "corruptions": corruption or (),
                 "severities": severity or (),
                 "augmentations": augmentation or (),
-                "gates": dict(_gate(text) for text in fail_under or ()),
+                "gates": _gates(fail_under or ()),
                 "limit": limit,
                 "seed": seed,
                 "confidence": confidence,
@@ -102,15 +113,21 @@ def audit(
         _judge(report, require_valid)
 
 
-def _check_usage(models: Sequence[str] | None, dataset: str | None, images: Sequence[Path] | None, resume: str | None) -> None:
-    """Raises typer.BadParameter where an audit would be named twice, or not at all."""
+def _check_usage(
+    models: Sequence[str] | None, dataset: str | None, images: Sequence[Path] | None, resume: str | None, asked: Mapping[str, object]
+) -> None:
+    """Raises typer.BadParameter where an audit would be named twice, or not at all, and for settings in `asked` that nobody would heed."""
     if resume is not None:
         if models or dataset or images:
             raise typer.BadParameter("an audit that runs has its models and images already", param_hint="--resume")
+        for name in (name for name, value in asked.items() if value):
+            raise typer.BadParameter("an audit that runs has its settings already", param_hint=f"--{name}")
     elif not models:
         raise typer.BadParameter("name at least one model", param_hint="MODEL")
     elif bool(dataset) == bool(images):
         raise typer.BadParameter("give --dataset or --images", param_hint="--dataset")
+    elif dataset and (asked["label"] or asked["labels"]):
+        raise typer.BadParameter("are those of --images: a data set has its own", param_hint="--label")
 
 
 def _pictures(service: Service, models: Sequence[str], images: Sequence[Path] | None, given: list[str] | None) -> dict[str, Any]:
@@ -132,27 +149,34 @@ def _threats(texts: Sequence[str]) -> dict[str, list[float]]:
     return threats
 
 
-def _gate(text: str) -> tuple[str, float]:
-    condition, equals, bar = text.rpartition("=")
-    if not equals:
-        raise typer.BadParameter(f"{text!r} is not of the form linf:8/255=0.40", param_hint="--fail-under")
-    return condition, fraction(bar)
+def _gates(texts: Sequence[str]) -> dict[str, float]:
+    gates: dict[str, float] = {}
+    for text in texts:
+        condition, equals, bar = text.rpartition("=")
+        if not equals:
+            raise typer.BadParameter(f"{text!r} is not of the form linf:8/255=0.40", param_hint="--fail-under")
+        if condition in gates:
+            raise typer.BadParameter(f"{condition!r} has more than one bar", param_hint="--fail-under")
+        gates[condition] = fraction(bar)
+    return gates
 
 
 def _wait(screen: Screen, operation: Operation, timeout: float | None, ours: bool) -> AuditReport:
-    """Waits for the report and tells how far it is: as a bar on a terminal, else by a line every tenth of the images."""
-    told = -1
+    """Waits for the report and tells how far it is: as a bar on a terminal, else by a line for each check, and every tenth of
+    the images."""
+    told, stage = -1, ""
     with screen.bar("audit", estimate=False) as bar:
 
         def show(progress: Any) -> None:
-            nonlocal told
+            nonlocal told, stage
             if not isinstance(progress, AuditProgress):
                 return
             left = "" if progress.seconds_left is None else f", {duration(progress.seconds_left)} left"
             bar.update(progress.images_done, progress.images_total, f"{progress.stage}{left}")
             tenth = 10 * progress.images_done // max(1, progress.images_total)
-            if not screen.is_terminal and tenth > told:
-                told = tenth
+            checks = not progress.images_done and progress.stage != stage  # of the audit on itself, which take their time
+            if not screen.is_terminal and (tenth > told or checks):
+                told, stage = tenth, progress.stage
                 screen.note(f"{progress.images_done} of {progress.images_total} images: {progress.stage}{left}")
 
         try:

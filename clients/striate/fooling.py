@@ -129,8 +129,8 @@ class Fooling:
         answers are taken. ordered: hand out in the order of the images, or else as they are found, to be told apart by `id`; in_flight:
         images read but not yet handed out, 1 to 1024, None for as many as the server likes, at most 256; first_id: number of the first
         image, which seeds its randomness like the row of that number in `attack`; targets: a class, "random" or "least-likely" for images
-        without a target of their own; timeout: seconds for the whole stream, None for no limit, whatever the connection's default; all
-        else as in `attack`.
+        without a target of their own; timeout: seconds for the whole stream, None for no limit, whatever the connection's default;
+        priority: None for batch; all else as in `attack`.
 
         A bad image is handed out with its `error`, and the others go on. What the iterable raises is raised behind the images that it
         gave before. Closing the iterator cancels the work. Several may run at a time in several threads; other processes, such as those

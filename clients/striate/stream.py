@@ -126,7 +126,7 @@ class Stream:
         self._events: SimpleQueue[_Event] = SimpleQueue()
         self._unanswered: set[int] = set()
         self._read_all = False
-        self._failure: Exception | None = None  # of the caller's iterable
+        self._failure: BaseException | None = None  # of the caller's iterable
 
     def run(self, items: Items, ordered: bool, timeout: float | None) -> Generator[StreamedImage, None, None]:
         """Reads the items and hands out their outcomes; the call begins with the first `next`."""
@@ -152,7 +152,9 @@ class Stream:
                     yield pb.AttackStreamRequest(image=self._packer.message(identity, item))
                 except StriateError as error:
                     self._events.put(StreamedImage.bad(identity, error))
-        except Exception as error:  # noqa: BLE001 - raised to the caller behind the images that were read before
+        except GeneratorExit:  # gRPC has dropped the call
+            raise
+        except BaseException as error:  # noqa: BLE001 - raised to the caller behind the images that were read before; SystemExit too
             self._failure = error
         self._read_all = True
 

@@ -88,6 +88,7 @@ class Audit:
         self._began = time.monotonic(), self.tally.images
         if done == len(shards) or self.stopped:
             return
+        self.tell(self._next())
         with closing(self._images(shards[done:])) as parts:
             for number, images in enumerate(parts, start=done):
                 self._add(number, self._judge(number, images), lasting=True)
@@ -99,7 +100,7 @@ class Audit:
         self._heed()
         done, seconds = self.tally.images, None
         if self._began is not None and done > self._began[1]:
-            seconds = (time.monotonic() - self._began[0]) / (done - self._began[1]) * (self.job.images - done)
+            seconds = (time.monotonic() - self._began[0]) / (done - self._began[1]) * (0 if self.stopped else self.job.images - done)
         self._tell(Progress(done, self.job.images, self.tally.gradients, seconds, stage), lasting)
 
     def _take_up(self) -> int:
@@ -115,7 +116,12 @@ class Audit:
     def _add(self, number: int, found: Sequence[Shard], lasting: bool) -> None:
         shards = self.job.shards
         self.tally.add([shard.judged for shard in found], found[0].labels, shards[number].start)
-        self.tell(f"shard {min(number + 2, len(shards))} of {len(shards)}", lasting)
+        self.tell(self._next(), lasting)
+
+    def _next(self) -> str:
+        """The stage that begins: the shard behind those that are counted."""
+        done, shards = self.tally.images // self.job.shard, len(self.job.shards)
+        return f"shard {min(done + 1, shards)} of {shards}"
 
     def _images(self, shards: Sequence[range]) -> Generator[Images, None, None]:
         order, job = self.job.order, self.job

@@ -86,6 +86,7 @@ def prepare(
     """
     if labels is not None and targets is not None and bool((labels == targets).any()):
         raise InvalidField("targets", "a target is the image's own label")
+    wire.known("format", request.format, pb.ImageFormat.DESCRIPTOR)
     settings: dict[str, Any] = {
         "labels": labels,
         "targets": wire_attack.choice(request) if targets is None else targets,

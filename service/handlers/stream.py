@@ -51,6 +51,7 @@ class StreamHandlers:
         """Reads on while there is room, and writes as fast as the caller reads."""
         settings = await _settings(requests)
         with self._house.model(settings.attack.model) as model:
+            wire.priority(settings.attack.priority)
             prepare(settings.attack, model, 1, None, None)  # what is wrong with the settings is wrong with the whole call
             most = wire.within("settings.in_flight", settings.in_flight, 1, MOST_IN_FLIGHT, default=PASSES * self._house.engine.tick_rows)
             flow = Flow(self._house, model, settings.attack, context, most)

@@ -127,7 +127,7 @@ def as_png(pixels: NDArray[np.float32]) -> bytes:
     return buffer.getvalue()
 
 
-def auditing(images_done: int, seconds_left: float | None = None) -> Any:
+def auditing(images_done: int, seconds_left: float | None = None, stage: str = "shard 1") -> Any:
     """The state of an audit under way."""
     operation = operations_pb2.Operation(name=AUDIT)
     metadata = audit_pb2.AuditMetadata(
@@ -137,7 +137,7 @@ def auditing(images_done: int, seconds_left: float | None = None) -> Any:
         images_total=200,
         gradients=7,
         seconds_left=seconds_left,
-        stage="shard 1",
+        stage=stage,
     )
     operation.metadata.Pack(metadata)
     return operation

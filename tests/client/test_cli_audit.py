@@ -42,6 +42,13 @@ PASS, FAIL, OPEN = audit_pb2.GATE_VERDICT_PASS, audit_pb2.GATE_VERDICT_FAIL, aud
         ["audit", "tiny", "--dataset", "digits", "--fail-under", "else@clean=0.4"],
         ["audit", "tiny", "--dataset", "digits", "--severity", "6"],
         ["audit", "tiny", "--dataset", "digits", "--confidence", "95"],
+        ["audit", "tiny", "--dataset", "digits", "--fail-under", "clean=0.4", "--fail-under", "clean=0.9"],
+        ["audit", "tiny", "--dataset", "digits", "--label", "cat"],
+        ["audit", "tiny", "--dataset", "digits", "--no-wait", "--html", "a.html"],
+        ["audit", "tiny", "--dataset", "digits", "--no-wait", "--require-valid"],
+        ["audit", "--resume", AUDIT, "--fail-under", "clean=0.9"],
+        ["audit", "--resume", AUDIT, "--threat", "l2:0.5"],
+        ["audit", "--resume", AUDIT, "--limit", "5"],
         ["audit", "tiny", "--images", "gone"],
         ["audit", "tiny", "--images", "gone", "--label", "1", "--labels", "1"],
     ],
@@ -139,6 +146,16 @@ def test_an_audit_for_people(cli: Cli) -> None:
 )
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_the_checks_before_the_first_image_are_told(cli: Cli) -> None:
+    stages = ["waiting", "checks of a", "checks of a", "checks of b", "shard 1 of 2"]
+    cli.fake.operation_script.extend([*(auditing(0, stage=stage) for stage in stages), auditing(1), auditing(2), audited()])
+    told = cli.run("audit", "tiny", "--dataset", "digits").stderr.splitlines()
+    assert told[1:] == [
+        *(f"0 of 200 images: {stage}" for stage in ("waiting", "checks of a", "checks of b", "shard 1 of 2")),
+        "200 of 200 images: shard 1",
+    ]
 
 
 def test_an_audit_can_be_left_and_taken_up(cli: Cli) -> None:

@@ -1,5 +1,6 @@
 """Every way in which a stream of images ends."""
 
+import asyncio
 import signal
 import threading
 import time
@@ -31,6 +32,22 @@ def test_what_the_iterable_raises_comes_behind_its_images(fake: Fake, net: stria
     found, error = until_it_fails(net.attack_stream(source()))
     assert error is problem
     assert found == list(range(6))
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, asyncio.CancelledError])
+def test_what_is_no_exception_ends_a_stream_too(fake: Fake, net: striate.Model, kind: type[BaseException]) -> None:
+    fake.converse = in_groups(1, backwards)
+    problem = kind()
+
+    def source() -> Iterator[Any]:
+        yield IMAGES[0]
+        raise problem
+
+    stream = net.attack_stream(source(), timeout=LONG / 3)
+    assert next(stream).id == 0
+    with pytest.raises(kind) as caught:
+        next(stream)
+    assert caught.value is problem
 
 
 @pytest.mark.parametrize("close", ["close", "with", "forget"])

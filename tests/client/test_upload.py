@@ -98,6 +98,15 @@ def test_what_an_iterable_raises_ends_the_upload(fake: Fake, service: striate.Se
     assert len(fake.uploaded) <= 2
 
 
+def test_what_is_no_exception_ends_an_upload_too(service: striate.Service) -> None:
+    def source() -> Iterator[Any]:
+        yield LEVELS[0]
+        raise SystemExit(3)
+
+    with pytest.raises(SystemExit):
+        service.upload(source(), 1, timeout=LONG / 3)
+
+
 def test_a_missing_file_ends_the_upload(service: striate.Service, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="gone"):
         service.upload([tmp_path / "gone.png"], 1)

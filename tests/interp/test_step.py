@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from interp.ball import norm
-from interp.step import adam, sign, unit
+from interp.step import Step, adam, momentum, sign, sparse, unit
 
 
 def gradients(steps: int) -> list[Tensor]:
@@ -52,3 +52,12 @@ def test_signs_and_rates_of_their_own_for_every_row() -> None:
     assert torch.equal(sign(0.5)(grad)(grad), torch.where(grad > 0, 0.5, torch.where(grad < 0, -0.5, 0.0)).double())
     assert norm(sign(rates)(grad)(grad), math.inf).flatten().tolist() == [0.1, 0.2, 0.3]
     torch.testing.assert_close(norm(unit(rates)(grad)(grad), 2), rates)
+
+
+@pytest.mark.parametrize("rule", [sign(0.1), unit(0.1), sparse(0.1, 0.05), momentum(sign(0.1)), momentum(unit(0.1))])
+def test_entries_without_a_number_stay_where_they_are_and_stop_no_other(rule: Step) -> None:
+    (grad,) = gradients(1)
+    gap, without = grad.clone(), grad.clone()
+    gap[1, 0, 2, 3], without[1, 0, 2, 3] = math.nan, 0.0
+    assert torch.equal(rule(grad)(gap), rule(grad)(without))
+    assert rule(grad)(gap)[1].any()

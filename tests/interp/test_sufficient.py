@@ -71,11 +71,11 @@ class OffLattice:
 
 @pytest.mark.parametrize("p", [math.inf, 1])
 def test_nobody_else_may_use_images_that_the_audit_may_not(p: float) -> None:
-    linear = nn.Sequential(nn.Flatten(), nn.Linear(48, 2))
+    linear = nn.Linear(48, 2)
     with torch.no_grad():
-        linear[1].weight.copy_(torch.tensor([[0.1], [-0.1]]).expand(2, 48))
-        linear[1].bias.zero_()
-    oracle = OffLattice(Network(linear, (3, 4, 4), [0.0] * 3, [1.0] * 3, dtype=torch.float64))
+        linear.weight.copy_(torch.tensor([[0.1], [-0.1]]).expand(2, 48))
+        linear.bias.zero_()
+    oracle = OffLattice(Network(nn.Sequential(nn.Flatten(), linear), (3, 4, 4), [0.0] * 3, [1.0] * 3, dtype=torch.float64))
     x, labels = torch.full((40, 3, 4, 4), 100 / 255, dtype=torch.float64), torch.zeros(40, dtype=torch.long)
     checks = solve(sufficient(x, labels, plan(APGD, epsilon=3.5 / 255, p=p, eight_bit=True)), oracle)
     assert [check.status for check in checks] == ["passed", "passed"], [check.evidence for check in checks]

@@ -10,6 +10,7 @@ import pytest
 
 from interp.audit.tally import Gated
 from interp.statistics import Gate
+from service.audit.job import Progress
 from service.audit.journal import Journal
 from service.audit.run import Audit
 from service.jobs import QueueFull
@@ -102,6 +103,24 @@ def test_progress_rises_to_the_end_with_an_estimate(tmp_path: Path) -> None:
     taken_up = [p for p in told if p.images <= 2 * SHARD]
     assert {p.seconds_left for p in taken_up} == {None}  # nothing was judged yet in this run
     assert all(p.seconds_left is not None and p.seconds_left >= 0 for p in told if p.images > 2 * SHARD)
+
+
+def test_stages_name_the_shard_that_is_judged(tmp_path: Path) -> None:
+    def stages(told: list[Progress]) -> list[tuple[int, str]]:
+        return [(p.images // SHARD, p.stage) for p in told if p.stage.startswith("shard")]
+
+    _, told = run(job(), tmp_path / "whole")
+    assert list(dict.fromkeys(stages(told)))[:3] == [(0, "shard 1 of 4"), (1, "shard 2 of 4"), (2, "shard 3 of 4")]
+    with pytest.raises(Died):
+        run(job(), tmp_path / "taken up", Device(dies_at=2))
+    _, told = run(job(), tmp_path / "taken up")
+    assert (2, "shard 3 of 4") in stages(told)
+
+
+def test_nothing_is_left_to_do_when_all_gates_are_decided(tmp_path: Path) -> None:
+    finished, told = run(job(count=96, gates=(Gated(0, "clean", Gate(0.05, 0.1, 0.1)),)), tmp_path)
+    assert finished.stopped == "gates"
+    assert (told[-1].stage, told[-1].seconds_left) == ("reports", 0)
 
 
 def test_only_shards_that_were_judged_now_are_lasting_progress(tmp_path: Path) -> None:

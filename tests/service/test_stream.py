@@ -11,6 +11,7 @@ import torch
 
 from interp.ascent import Procedure, solve
 from service import wire
+from service.errors import InvalidField
 from service.handlers.base import House
 from service.handlers.stream import StreamHandlers
 from service.jobs import Draining, NotFinite, QueueFull
@@ -86,6 +87,17 @@ def test_no_more_is_read_than_there_is_room_for(most: int) -> None:
             assert unanswered <= most
         assert answered == 40
         assert max(fake.rows) <= max(1, most // 2)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("field", ["format", "priority"])
+def test_numbers_that_no_enumeration_has_are_refused(field: str) -> None:
+    async def run() -> None:
+        first = settings()
+        setattr(first.settings.attack, field, 9)
+        with pytest.raises(InvalidField, match=f"{field}: is 9, must be one of"):
+            await anext(stream(Fake(), [first, image(0)], []))
 
     asyncio.run(run())
 

@@ -75,3 +75,9 @@ def test_labels_are_classes_one_an_image() -> None:
 def test_names_are_short() -> None:
     with pytest.raises(InvalidField, match="at most 200"):
         wire.required("model", "x" * 201)
+
+
+@pytest.mark.parametrize(("value", "words"), [(10**9, "is 1000000000, must be from 1 to 1234567"), (0, "is 0,")])
+def test_whole_numbers_are_told_whole(value: int, words: str) -> None:
+    with pytest.raises(InvalidField, match=words):
+        wire.within("labels[0]", value, 1, 1234567)

@@ -42,6 +42,8 @@ def read(request: pb.AttackRequest, count: int = 2, model: HostedModel = MODEL) 
         ({"fgsm": pb.Fgsm(epsilon=1.5)}, "fgsm.epsilon"),
         ({"fgsm": FGSM(norm=cast(Any, 9))}, "fgsm.norm"),
         ({"fgsm": FGSM(loss=cast(Any, 9))}, "fgsm.loss"),
+        ({"fgsm": FGSM(keep=cast(Any, 9))}, "fgsm.keep"),
+        ({"pgd": PGD(keep=cast(Any, 9))}, "pgd.keep"),
         ({"pgd": pb.Pgd(epsilon=math.nan)}, "pgd.epsilon"),
         ({"pgd": pb.Pgd(epsilon=7.0, norm=pb.NORM_L2)}, "pgd.epsilon"),  # sqrt(48) is 6.93
         ({"pgd": pb.Pgd(epsilon=48.5, norm=pb.NORM_L1)}, "pgd.epsilon"),

@@ -555,8 +555,8 @@ class AttackRequest(_message.Message):
     """Index of the first image in the caller's whole batch, so that a batch sent in parts gives what it gives whole. Default 0."""
     format: Global___ImageFormat.ValueType
     noise_control: _builtins.bool
-    """Also measure random noise of the same norm: random signs for Linf, a random direction for L2, uniform on the sphere for L1; for L2 scaled so that its norm is
-    epsilon after the cut to [0, 1] where the image leaves room for that. Default false.
+    """Also measure random noise of the same norm: random signs for Linf, a random direction for L2, uniform on the sphere for L1; for L2 and
+    L1 scaled so that its norm is epsilon after the cut to [0, 1] where the image leaves room for that. Default false.
     """
     deterministic: _builtins.bool
     """Answer in fixed, padded chunks, so that the bytes do not depend on what else runs. Default false."""
