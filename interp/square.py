@@ -232,8 +232,15 @@ def square(
         rows: one generator a row.
         planned: for how many proposals the schedule of sizes is laid out; None: for `queries`. AutoAttack lays it out for
             10,000 and makes 5,000.
-        give_up: rows leave, too, that are too far from their goal for the queries left, see `OPTIMISM`. Never before the
-            1,000th query; off as in the paper.
+        give_up: rows leave, too, that are too far from their goal for the queries left: at every twentieth of the queries, and
+            never before the 1,000th, a row must come to its goal at three times its pace over the last three twentieths.
+            Off, as in the paper.
+
+    Giving up changed no verdict in 980 rows of 5,000 queries: `cifar10-robust` at 8/255 and, behind an input of 8 levels, at 8
+    to 20/255; `cifar10-plain` and `digits-lenet5`, the latter also behind 8 levels and in L2, at about the radii that PGD needs.
+    Of these rows 602 came to their goal, 78 after the 1,000th query. Smaller squares make for an ever slower descent: what a
+    row still gains is mostly a tenth to a half of what its pace promises. The robust network's rows are spared 54% of their
+    queries at 8/255.
     """
     hunt = _Hunt(ball, goal, loss, rows, planned or queries)
     outlook = _Outlook(hunt.score, queries) if give_up else None

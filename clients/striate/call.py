@@ -28,10 +28,13 @@ _OPERATIONS = [
     {"service": "striate.v1.InterpretService", "method": "BuildExemplarIndex"},
     {"service": "striate.v1.RobustnessService", "method": "Audit"},
 ]
+# A conversation is not repeated at all: what was said first is not all that there was to say.
+_CONVERSATIONS = [{"service": "striate.v1.RobustnessService", "method": "AttackStream"}]
 _SERVICE_CONFIG = {
     "methodConfig": [
         {"name": [{}], "retryPolicy": {**_BACKOFF, "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"]}},
         {"name": _OPERATIONS, "retryPolicy": {**_BACKOFF, "retryableStatusCodes": ["RESOURCE_EXHAUSTED"]}},
+        {"name": _CONVERSATIONS},
     ]
 }
 _CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (

@@ -54,6 +54,7 @@ PASS, FAIL, OPEN = audit_pb2.GATE_VERDICT_PASS, audit_pb2.GATE_VERDICT_FAIL, aud
     ],
 )
 def test_wrong_usage_is_exit_2(cli: Cli, words: list[str]) -> None:
+    cli.fake.operation_script.append(audited())  # one that is asked for all the same ends
     result = cli.run(*words)
     assert result.exit_code == 2, result.output
     assert result.stderr

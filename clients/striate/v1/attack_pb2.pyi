@@ -847,7 +847,7 @@ class AttackStreamSettings(_message.Message):
     """Images that may be unanswered at a time, 1 to 1024. Default: what fills two of the device's passes."""
     @_builtins.property
     def attack(self) -> Global___AttackRequest:
-        """All settings of the attack, without images, labels, targets, first_row and row_settings. Required."""
+        """All settings of the attack, without images, labels, targets, first_row and row_settings; its priority is by default batch. Required."""
 
     def __init__(
         self,
