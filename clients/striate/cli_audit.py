@@ -38,6 +38,22 @@ Bars = Annotated[
     typer.Option("--fail-under", metavar="[MODEL@]CONDITION=BAR", help="Exit 1 under it, e.g. clean=0.8 or linf:8/255=0.40; repeatable."),
 ]
 
+_ARGUMENTS = {  # of Service.audit, by option
+    "threat": "threats",
+    "attack": "attacks",
+    "corruption": "corruptions",
+    "severity": "severities",
+    "augmentation": "augmentations",
+    "fail-under": "gates",
+    "limit": "limit",
+    "seed": "seed",
+    "confidence": "confidence",
+    "budget": "budget_gradients",
+    "float-images": "float_images",
+    "shard-images": "shard_images",
+    "skip-checks": "skip_checks",
+}
+
 
 def audit(
     models: Models = None,
@@ -54,6 +70,9 @@ def audit(
     seed: Annotated[int, typer.Option(min=0, help="Of that order and all else.")] = 0,
     confidence: Annotated[float | None, typer.Option(help="Of intervals and gates. Default: 0.95.")] = None,
     budget: Annotated[int, typer.Option(min=0, metavar="GRADIENTS", help="End after so many image-gradients; 0 for no limit.")] = 0,
+    float_images: Annotated[bool, typer.Option("--float-images", help="Attack with float32 pixels instead of 8-bit ones.")] = False,
+    shard_images: Annotated[int | None, typer.Option(min=8, max=1024, help="What a restart may have to do again. Default: 64.")] = None,
+    skip_checks: Annotated[bool, typer.Option("--skip-checks", help="Leave out the audit's checks of itself: it is then suspect.")] = False,
     fail_under: Bars = None,
     require_valid: Annotated[bool, typer.Option("--require-valid", help="Exit 7 if the audit's checks of itself doubt it.")] = False,
     html: Output = None,
@@ -71,36 +90,31 @@ def audit(
 
     Ctrl-C cancels the audit, unless it was taken up by --resume.
     """
-    asked: dict[str, object] = {
-        "label": label,
-        "labels": labels,
-        "threat": threat,
-        "attack": attack,
-        "corruption": corruption,
-        "severity": severity,
-    }
-    asked |= {"augmentation": augmentation, "limit": limit, "seed": seed, "confidence": confidence, "budget": budget}
-    _check_usage(models, dataset, images, resume, asked | {"fail-under": fail_under})
     given = words(label, labels)
     files = {"html": html, "json": json_report, "junit": junit, "parquet": parquet, "examples": examples}
     if not wait and (require_valid or any(files.values())):
         raise typer.BadParameter("there is no report yet: ask for it with --resume", param_hint="--no-wait")
     with session(server, timeout, as_json) as (service, screen):
+        options: dict[str, Any] = {
+            "threat": _threats(threat or ()),
+            "attack": [read(text) for text in attack or ()],
+            "corruption": corruption or (),
+            "severity": severity or (),
+            "augmentation": augmentation or (),
+            "fail-under": _gates(fail_under or ()),
+            "limit": limit,
+            "seed": seed,
+            "confidence": confidence,
+            "budget": budget,
+            "float-images": float_images,
+            "shard-images": shard_images,
+            "skip-checks": skip_checks,
+        }
+        _check_usage(models, dataset, images, resume, options | {"label": label, "labels": labels})
         if resume is not None:
             operation = service.operation(resume)
         else:
-            settings: dict[str, Any] = {
-                "threats": _threats(threat or ()),
-                "attacks": [read(text) for text in attack or ()],
-                "corruptions": corruption or (),
-                "severities": severity or (),
-                "augmentations": augmentation or (),
-                "gates": _gates(fail_under or ()),
-                "limit": limit,
-                "seed": seed,
-                "confidence": confidence,
-                "budget_gradients": budget,
-            }
+            settings = {_ARGUMENTS[name]: value for name, value in options.items()}
             operation = service.audit(models or (), dataset, **_pictures(service, models or (), images, given), **settings)
         if not wait:
             screen.result({"operation": operation.name})

@@ -75,10 +75,12 @@ def test_an_audit_is_asked_for_whole(cli: Cli) -> None:
         "square",
     )
     words += ("--corruption", "fog", "--corruption", "snow", "--severity", "3", "--augmentation", "all", "--limit", "64", "--seed", "5")
+    words += ("--float-images", "--shard-images", "32", "--skip-checks")
     words += ("--confidence", "0.9", "--budget", "1000", "--fail-under", "linf:8/255=0.40", "--fail-under", "tiny@clean=4/5")
     cli.json("audit", "tiny", "--dataset", "digits", *words)
     (request,) = cli.fake.requests("Audit")
     assert (list(request.models), request.dataset, request.limit, request.seed) == (["tiny"], "digits", 64, 5)
+    assert (request.float_images, request.shard_images, request.skip_checks) == (True, 32, True)
     assert [(one.norm, len(one.epsilons)) for one in request.threats] == [(1, 2), (2, 1)]
     assert [one.WhichOneof("method") for one in request.attacks] == ["pgd", "square"]
     assert (request.attacks[0].pgd.steps, request.attacks[0].pgd.restarts) == (10, 2)
