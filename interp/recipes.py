@@ -51,4 +51,5 @@ def square(
 
 def auto_attack(epsilon: float | Tensor, p: float = math.inf) -> Method:
     """The standard ensemble, see `interp.autoattack.auto_attack`."""
-    return Method(epsilon, p, autoattack.auto_attack(p), name="autoattack", settings={"version": "standard"})
+    settings = {"version": "standard", "steps": 100, "target_classes": 9, "queries": 5000, "give_up": True}
+    return Method(epsilon, p, autoattack.auto_attack(p), name="autoattack", settings=settings)

@@ -77,7 +77,7 @@ def entry(message: audit_pb2.AuditAttack, field: str, model: HostedModel) -> Ent
 def _label(name: str, settings: Mapping[str, Any]) -> str:
     """What tells an attack from others in a table: "PGD-40", "PGD-40 margin x5"."""
     words = [_LABELS[name]]
-    if (count := settings.get("steps", settings.get("queries"))) and name != "fgsm":
+    if (count := settings.get("steps", settings.get("queries"))) and name not in ("fgsm", "autoattack"):
         words[0] += f"-{count}"
     if settings.get("decay") is not None:
         words.append(f"decay {settings['decay']:g}")
