@@ -11,8 +11,8 @@ from torch import Tensor
 from interp.ascent import Answer, Ascent, Procedure, Summit, ascend
 from interp.attack import radii, rule
 from interp.ball import LEVELS, Ball
-from interp.goal import CROSS_ENTROPY, MARGIN, Choice, Goal, Loss, UnitGoal
-from interp.layer import LOGITS
+from interp.goal import CROSS_ENTROPY, Choice, Goal, Loss
+from interp.pace import hopeless, shortfall
 from interp.seeds import Generators
 from interp.step import Move, Step
 from interp.verdict import NOISE, Aim, Attacked, Randomness, look, set_out, verdict
@@ -20,7 +20,6 @@ from interp.verdict import NOISE, Aim, Attacked, Randomness, look, set_out, verd
 OVERSHOOT = 2.5  # what the steps add up to, in radii, as in Madry et al. 2018
 RECENT = 0.3  # the share of the steps that a row's pace is measured over
 SETTLED = 0.4  # no row is given up before it has taken this share of the steps
-OPTIMISM = 3.0  # a row goes on while so many times its pace would bring it to the goal
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,7 +206,7 @@ class _From:
 
 
 class _Outlook:
-    """Tells which rows will not come to their goal in the steps left, by far: not at `OPTIMISM` times their recent pace."""
+    """Tells which rows will not come to their goal in the steps left, by far, see `interp.pace`."""
 
     def __init__(self, goal: Goal, steps: int) -> None:
         self.goal, self.steps, self.seen = goal, steps, 0
@@ -221,14 +220,4 @@ class _Outlook:
         self.seen += 1
         if self.seen <= SETTLED * self.steps or len(self.nearest) == 1:
             return torch.zeros_like(left, dtype=torch.bool)
-        pace = (self.nearest[0] - nearest)[rows] / (len(self.nearest) - 1)
-        return nearest[rows] > OPTIMISM * pace * (self.steps + 1 - self.seen)
-
-
-def shortfall(goal: Goal, answer: Answer) -> Tensor:
-    """How far rows are from their goal, (B,): in logits, or in the activation of a unit; below 0 beyond it."""
-    if isinstance(goal, UnitGoal):
-        assert answer.score is not None
-        return goal.push * goal.level - answer.score
-    assert answer.logits is not None
-    return -goal.objective(MARGIN)({LOGITS: answer.logits})
+        return hopeless(self.nearest[0][rows], nearest[rows], len(self.nearest) - 1, self.steps + 1 - self.seen)

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from interp.ascent import Answer, Probe, Procedure, Progress, Summit
 from interp.ball import Ball, norm
-from interp.curve import shortfall
 from interp.goal import MARGIN, Goal, Loss
+from interp.pace import hopeless, shortfall
 from interp.seeds import Generators
 
 SHARE = 0.8  # of the pixels, what the first squares cover (p_init in the paper)
@@ -26,7 +26,6 @@ CANCELLED = 1e-6  # of what is left of two shapes of norm 1, too little to tell 
 LOOKS = 20  # how often, evenly over the queries, it is judged which rows to give up
 APART = 250  # queries, the least between two such looks
 RECENT = 3  # looks that a row's pace is measured over
-OPTIMISM = 3.0  # a row searches on while so many times its pace would bring it to the goal
 
 
 def share(proposal: int, planned: int = 10_000) -> float:
@@ -181,7 +180,7 @@ class _Hunt:
 
 
 class _Outlook:
-    """Tells which rows will not come to their goal in the queries left, by far: not at `OPTIMISM` times their recent pace."""
+    """Tells which rows will not come to their goal in the queries left, by far, see `interp.pace`."""
 
     def __init__(self, score: Tensor, queries: int) -> None:
         self.queries, self.every, self.seen = queries, max(queries // LOOKS, APART), 0
@@ -198,8 +197,7 @@ class _Outlook:
         nearest = self.nearest.clone()
         due, before = len(self.looks) == RECENT, self.looks[0] if self.looks else nearest
         self.looks.append(nearest)
-        pace = (before - nearest)[rows] / (RECENT * self.every)
-        return nearest[rows] > OPTIMISM * pace * (self.queries - self.seen) if due else none
+        return hopeless(before[rows], nearest[rows], RECENT * self.every, self.queries - self.seen) if due else none
 
 
 def _mass(delta: Tensor, p: float) -> Tensor:

@@ -98,18 +98,11 @@ def audit(
         options: dict[str, Any] = {
             "threat": _threats(threat or ()),
             "attack": [read(text) for text in attack or ()],
-            "corruption": corruption or (),
-            "severity": severity or (),
-            "augmentation": augmentation or (),
             "fail-under": _gates(fail_under or ()),
-            "limit": limit,
-            "seed": seed,
-            "confidence": confidence,
-            "budget": budget,
-            "float-images": float_images,
-            "shard-images": shard_images,
-            "skip-checks": skip_checks,
         }
+        options |= {"corruption": corruption or (), "severity": severity or (), "augmentation": augmentation or (), "limit": limit}
+        options |= {"seed": seed, "confidence": confidence, "budget": budget, "float-images": float_images}
+        options |= {"shard-images": shard_images, "skip-checks": skip_checks}
         _check_usage(models, dataset, images, resume, options | {"label": label, "labels": labels})
         if resume is not None:
             operation = service.operation(resume)
@@ -122,8 +115,7 @@ def audit(
             return
         screen.note(f"{operation.name}: to take it up again, striate audit --resume {operation.name}")
         report = _wait(screen, operation, timeout, ours=resume is None)
-        written = {form: str(getattr(report, f"to_{form}")(path)) for form, path in files.items() if path is not None}
-        _show(screen, report, written)
+        _show(screen, report, {form: path for form, path in files.items() if path is not None})
         _judge(report, require_valid)
 
 
@@ -213,7 +205,9 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def _show(screen: Screen, report: AuditReport, written: dict[str, str]) -> None:
+def _show(screen: Screen, report: AuditReport, files: Mapping[str, Path]) -> None:
+    """Write the files, by form, and print the rest."""
+    written = {form: str(getattr(report, f"to_{form}")(path)) for form, path in files.items()}
     gates = [asdict(gate) | {"share": gate.share, "missed": gate.missed} for gate in report.gates]
     screen.result({
         "operation": report.operation,
