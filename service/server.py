@@ -110,7 +110,9 @@ class Server:
         server, house = self._server, self._house
         index = IndexStore(self.settings.state_dir)
         model_pb2_grpc.add_ModelServiceServicer_to_server(ModelHandlers(house, self._on_model), server)
-        interpret_pb2_grpc.add_InterpretServiceServicer_to_server(InterpretHandlers(house, index, self._operations), server)
+        interpret_pb2_grpc.add_InterpretServiceServicer_to_server(
+            InterpretHandlers(house, index, self._operations, self.settings.state_dir), server
+        )
         robustness = RobustnessHandlers(house, self._operations, self.settings.state_dir, self.settings.deterministic_chunk)
         robustness_pb2_grpc.add_RobustnessServiceServicer_to_server(robustness, server)
         operations_pb2_grpc.add_OperationsServicer_to_server(OperationsService(self._operations), server)

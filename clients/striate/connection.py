@@ -16,7 +16,7 @@ from striate.errors import NotFound
 from striate.info import DatasetInfo, ModelInfo, Sample
 from striate.model import Model
 from striate.operation import Operation, Operations
-from striate.v1 import interpret_pb2, interpret_pb2_grpc, model_pb2, model_pb2_grpc, robustness_pb2_grpc
+from striate.v1 import exemplars_pb2, interpret_pb2, interpret_pb2_grpc, model_pb2, model_pb2_grpc, robustness_pb2_grpc
 
 _SAMPLES_A_CALL = 1024  # the most that a server takes; it answers fewer where they would not fit into one message
 _HEALTH = ("UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN")  # grpc.health.v1's states by number
@@ -124,7 +124,7 @@ class Service(Auditing):
         at_least(1, k=k)
         at_least(0, limit=limit)
         names = [layers] if isinstance(layers, str) else layers
-        request = interpret_pb2.BuildExemplarIndexRequest(model=model, dataset=dataset, layers=names, k=k, limit=limit)
+        request = exemplars_pb2.BuildExemplarIndexRequest(model=model, dataset=dataset, layers=names, k=k, limit=limit)
         return Operation(self._operations, self._caller.unary(self._interpret.BuildExemplarIndex, request, timeout))
 
     def operations(self, *, timeout: float | None = None) -> list[Operation]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from striate import pictures
 from striate.info import Provenance
-from striate.v1 import interpret_pb2
+from striate.v1 import exemplars_pb2
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -37,7 +37,7 @@ class Exemplar:
     crop_png: bytes = field(repr=False)
 
     @staticmethod
-    def read(message: interpret_pb2.Exemplar) -> Exemplar:
+    def read(message: exemplars_pb2.Exemplar) -> Exemplar:
         left, top = message.crop_left, message.crop_top
         return Exemplar(
             id=message.id,
@@ -86,7 +86,7 @@ class Exemplars(list[Exemplar]):
         self.provenance = provenance
 
     @staticmethod
-    def read(message: interpret_pb2.FindExemplarsResponse) -> Exemplars:
+    def read(message: exemplars_pb2.FindExemplarsResponse) -> Exemplars:
         return Exemplars(map(Exemplar.read, message.exemplars), message.unit, message.images, Provenance.read(message.provenance))
 
     @property

@@ -16,12 +16,12 @@ from striate.images import as_batch
 from striate.info import Layer, ModelInfo
 from striate.parts import check_count, send
 from striate.results import Classifications, Filters, Prediction, Progress, Visualization, Visualizations
-from striate.v1 import interpret_pb2, interpret_pb2_grpc, model_pb2, robustness_pb2_grpc
+from striate.v1 import exemplars_pb2, filters_pb2, interpret_pb2, interpret_pb2_grpc, model_pb2, robustness_pb2_grpc, visualize_pb2
 
 if TYPE_CHECKING:
     from striate.images import Images
 
-_SCALES = {"filter": interpret_pb2.FILTER_SCALE_PER_FILTER, "global": interpret_pb2.FILTER_SCALE_GLOBAL}
+_SCALES = {"filter": filters_pb2.FILTER_SCALE_PER_FILTER, "global": filters_pb2.FILTER_SCALE_GLOBAL}
 _PREDICTION_BYTES = 16  # of one prediction on the wire beside its label
 
 
@@ -119,7 +119,7 @@ class Model(Fooling):
         at_least(1, objectives=len(names), steps=steps, size=size)
         at_least(0, seed=seed, preview_every=preview_every)
         positive(learning_rate=learning_rate)
-        request = interpret_pb2.VisualizeRequest(
+        request = visualize_pb2.VisualizeRequest(
             model=self.name,
             objectives=names,
             steps=steps or 0,
@@ -135,7 +135,7 @@ class Model(Fooling):
         return found[0] if isinstance(objectives, str) else found
 
     def _run_visualize(
-        self, request: interpret_pb2.VisualizeRequest, on_progress: Callable[[Progress], object] | None, timeout: float | None
+        self, request: visualize_pb2.VisualizeRequest, on_progress: Callable[[Progress], object] | None, timeout: float | None
     ) -> Visualizations:
         with closing(self._caller.stream(self._interpret.Visualize, request, timeout)) as events:
             for event in events:
@@ -156,7 +156,7 @@ class Model(Fooling):
         Raises LayerNotFound, InvalidArgument.
         """
         at_least(0, zoom=zoom)
-        request = interpret_pb2.RenderFiltersRequest(model=self.name, layer=layer or "", scale=choice("scale", scale, _SCALES), zoom=zoom)
+        request = filters_pb2.RenderFiltersRequest(model=self.name, layer=layer or "", scale=choice("scale", scale, _SCALES), zoom=zoom)
         return Filters.read(self._caller.unary(self._interpret.RenderFilters, request, timeout))
 
     def exemplars(self, unit: str, k: int = 9, *, dataset: str, timeout: float | None = None) -> Exemplars:
@@ -165,5 +165,5 @@ class Model(Fooling):
         Raises IndexNotFound if `Service.build_index` has not run for that layer, LayerNotFound, DatasetNotFound.
         """
         at_least(1, k=k)
-        request = interpret_pb2.FindExemplarsRequest(model=self.name, unit=unit, dataset=dataset, k=k)
+        request = exemplars_pb2.FindExemplarsRequest(model=self.name, unit=unit, dataset=dataset, k=k)
         return Exemplars.read(self._caller.unary(self._interpret.FindExemplars, request, timeout))

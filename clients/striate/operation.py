@@ -15,7 +15,7 @@ from striate.audit import AuditProgress, AuditReport
 from striate.call import Caller, Deadline
 from striate.errors import DeadlineExceeded, Internal, StriateError, from_status
 from striate.info import Provenance
-from striate.v1 import interpret_pb2
+from striate.v1 import exemplars_pb2
 
 _LONGEST_WAIT = 1.0  # seconds that one call waits on the server: how often progress is told at least
 _SHORTEST_WAIT = 0.1  # seconds between calls when the server does not wait
@@ -42,12 +42,12 @@ class IndexReport:
 
 
 def _index_progress(data: bytes, caller: Caller, name: str) -> IndexProgress:
-    m = interpret_pb2.BuildExemplarIndexMetadata.FromString(data)
+    m = exemplars_pb2.BuildExemplarIndexMetadata.FromString(data)
     return IndexProgress(m.model, m.dataset, tuple(m.layers), m.images_done, m.images_total)
 
 
 def _index_report(data: bytes, caller: Caller, name: str) -> IndexReport:
-    m = interpret_pb2.BuildExemplarIndexResponse.FromString(data)
+    m = exemplars_pb2.BuildExemplarIndexResponse.FromString(data)
     return IndexReport(m.images, m.units, Provenance.read(m.provenance))
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from striate import pictures
 from striate.errors import Internal
 from striate.info import Provenance
-from striate.v1 import interpret_pb2, types_pb2
+from striate.v1 import filters_pb2, types_pb2, visualize_pb2
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,7 +69,7 @@ class Progress:
     previews: tuple[Image, ...] = field(default=(), repr=False)
 
     @staticmethod
-    def read(message: interpret_pb2.VisualizeProgress) -> Progress:
+    def read(message: visualize_pb2.VisualizeProgress) -> Progress:
         previews = tuple(pictures.decode(png) for png in message.previews)
         return Progress(message.step, message.steps, tuple(message.scores), previews)
 
@@ -109,7 +109,7 @@ class Visualizations(list[Visualization]):
         self.provenance = provenance
 
     @staticmethod
-    def read(message: interpret_pb2.VisualizeResult) -> Visualizations:
+    def read(message: visualize_pb2.VisualizeResult) -> Visualizations:
         provenance = Provenance.read(message.provenance)
         items = (Visualization(v.objective, v.activation, v.dead, provenance, v.png) for v in message.visualizations)
         return Visualizations(items, provenance)
@@ -134,7 +134,7 @@ class Filters:
     png: bytes = field(repr=False)
 
     @staticmethod
-    def read(message: interpret_pb2.RenderFiltersResponse) -> Filters:
+    def read(message: filters_pb2.RenderFiltersResponse) -> Filters:
         weights = read_float32(message.weights)
         return Filters(message.layer, message.normalization, Provenance.read(message.provenance), weights, message.png)
 

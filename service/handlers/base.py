@@ -7,6 +7,7 @@ from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from torch import Tensor
@@ -16,10 +17,12 @@ from service import wire
 from service.datasets import Datasets
 from service.engine import Engine
 from service.images import Preprocessing
+from service.index import IndexStore
 from service.jobs import OnProgress, Priority
 from service.manners import Context
+from service.operations import Operations
 from service.zoo import HostedModel, ModelZoo
-from striate.v1 import types_pb2
+from striate.v1 import interpret_pb2_grpc, types_pb2
 
 LIGHT = 2**18  # bytes that are copied on the event loop, in microseconds
 
@@ -81,3 +84,14 @@ class House:
             on_progress=on_progress,
         )
         return await asyncio.wrap_future(future)
+
+
+class Interpreter(interpret_pb2_grpc.InterpretServiceServicer):
+    """What the handlers of InterpretService, each in a file of its own, have in common.
+
+    Args:
+        state: folder in which the server keeps what should outlive it.
+    """
+
+    def __init__(self, house: House, index: IndexStore, operations: Operations, state: Path) -> None:
+        self._house, self._index, self._operations, self._state = house, index, operations, state

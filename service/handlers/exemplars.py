@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 from google.longrunning.operations_pb2 import Operation
@@ -14,7 +15,7 @@ from service import wire
 from service.daemon import in_daemon_thread
 from service.datasets import Dataset, DatasetError, Sample, class_indices
 from service.errors import InvalidField
-from service.handlers.base import House
+from service.handlers.base import House, Interpreter
 from service.images import decode, png
 from service.index import Hit, IndexStore, Plan, Subject
 from service.jobs import Priority, T
@@ -22,8 +23,8 @@ from service.manners import Context
 from service.operations import Context as OperationContext
 from service.operations import Operations
 from service.zoo import HostedModel
-from striate.v1 import interpret_pb2 as pb
-from striate.v1 import interpret_pb2_grpc
+from striate.v1 import exemplars_pb2 as pb
+from striate.v1 import interpret_pb2
 
 BUILD = "BuildExemplarIndex"
 MOST_LAYERS = 64
@@ -31,11 +32,11 @@ MOST_ERROR = 1000  # characters of a data set's error
 BATCH = 64  # images of one pass of a scan
 
 
-class ExemplarHandlers(interpret_pb2_grpc.InterpretServiceServicer):
+class ExemplarHandlers(Interpreter):
     """BuildExemplarIndex, FindExemplars, ListDatasets, ReadSamples."""
 
-    def __init__(self, house: House, index: IndexStore, operations: Operations) -> None:
-        self._house, self._index, self._operations = house, index, operations
+    def __init__(self, house: House, index: IndexStore, operations: Operations, state: Path) -> None:
+        super().__init__(house, index, operations, state)
         operations.register(BUILD, self._build)
 
     async def BuildExemplarIndex(self, request: pb.BuildExemplarIndexRequest, context: Context) -> Operation:
@@ -106,20 +107,20 @@ class ExemplarHandlers(interpret_pb2_grpc.InterpretServiceServicer):
             exemplars, images = await self._house.aside(find)
             return pb.FindExemplarsResponse(unit=str(path), exemplars=exemplars, provenance=wire.provenance(model), images=images)
 
-    async def ListDatasets(self, request: pb.ListDatasetsRequest, context: Context) -> pb.ListDatasetsResponse:
+    async def ListDatasets(self, request: interpret_pb2.ListDatasetsRequest, context: Context) -> interpret_pb2.ListDatasetsResponse:
         """Opens every data set that needs no download, which reads its table of contents; one that cannot be read says so."""
         if not request.model:
             datasets = await in_daemon_thread(self._datasets, None)
         else:
             with self._house.model(request.model) as model:
                 datasets = await in_daemon_thread(self._datasets, model)
-        return pb.ListDatasetsResponse(datasets=datasets)
+        return interpret_pb2.ListDatasetsResponse(datasets=datasets)
 
-    def _datasets(self, model: HostedModel | None) -> list[pb.Dataset]:
+    def _datasets(self, model: HostedModel | None) -> list[interpret_pb2.Dataset]:
         return [self._listed(name, model) for name in self._house.datasets.names]
 
-    def _listed(self, name: str, model: HostedModel | None) -> pb.Dataset:
-        message = pb.Dataset(name=name, uri=self._house.datasets.uri(name))
+    def _listed(self, name: str, model: HostedModel | None) -> interpret_pb2.Dataset:
+        message = interpret_pb2.Dataset(name=name, uri=self._house.datasets.uri(name))
         try:
             dataset = self._house.datasets.glance(name)
         except DatasetError as error:
@@ -136,12 +137,14 @@ class ExemplarHandlers(interpret_pb2_grpc.InterpretServiceServicer):
             message.indexed_layers.extend(self._index.layers(Subject.of(model.name, model.digest, dataset)))
         return message
 
-    async def ReadSamples(self, request: pb.ReadSamplesRequest, context: Context) -> pb.ReadSamplesResponse:
+    async def ReadSamples(self, request: interpret_pb2.ReadSamplesRequest, context: Context) -> interpret_pb2.ReadSamplesResponse:
         """As many as there are from `first` on and as fit into one message; the others are not read."""
         count = wire.within("count", request.count, 1, 1024, default=16)
         dataset = await self._opened(wire.required("dataset", request.dataset))
         samples = await self._house.aside(dataset.read, request.first, count, wire.MOST_BYTES)
-        return pb.ReadSamplesResponse(samples=[pb.Sample(id=s.id, name=s.name, image=s.image, label=s.label) for s in samples])
+        return interpret_pb2.ReadSamplesResponse(
+            samples=[interpret_pb2.Sample(id=s.id, name=s.name, image=s.image, label=s.label) for s in samples]
+        )
 
     async def _opened(self, name: str) -> Dataset:
         """The data set of that name; opening it may download it, and hang."""

@@ -17,7 +17,7 @@ from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-unty
 from numpy.typing import NDArray
 from PIL import Image
 
-from striate.v1 import interpret_pb2, types_pb2
+from striate.v1 import exemplars_pb2, types_pb2
 
 CLASSES = ("cat", "sports-car", "crane", "crane")
 SHAPE = (3, 4, 5)  # the fake model's input
@@ -120,7 +120,7 @@ def running(name: str, images_done: int) -> Any:
     """The state of an index build under way."""
     operation = operations_pb2.Operation(name=name)
     operation.metadata.Pack(
-        interpret_pb2.BuildExemplarIndexMetadata(
+        exemplars_pb2.BuildExemplarIndexMetadata(
             model="tiny", dataset="digits", layers=["stem"], images_done=images_done, images_total=DATASET_SIZE
         )
     )
@@ -132,7 +132,7 @@ def finished(name: str) -> Any:
     operation = running(name, DATASET_SIZE)
     operation.done = True
     provenance = types_pb2.Provenance(model="tiny", model_digest=DIGEST)
-    operation.response.Pack(interpret_pb2.BuildExemplarIndexResponse(images=DATASET_SIZE, units=2, provenance=provenance))
+    operation.response.Pack(exemplars_pb2.BuildExemplarIndexResponse(images=DATASET_SIZE, units=2, provenance=provenance))
     return operation
 
 

@@ -12,7 +12,17 @@ from google.longrunning import operations_pb2, operations_pb2_grpc  # type: igno
 from google.protobuf import empty_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from striate.v1 import interpret_pb2, interpret_pb2_grpc, model_pb2, model_pb2_grpc, robustness_pb2_grpc, types_pb2
+from striate.v1 import (
+    exemplars_pb2,
+    filters_pb2,
+    interpret_pb2,
+    interpret_pb2_grpc,
+    model_pb2,
+    model_pb2_grpc,
+    robustness_pb2_grpc,
+    types_pb2,
+    visualize_pb2,
+)
 from tests.client.fakes import (
     CLASSES,
     DATASET_SIZE,
@@ -103,43 +113,43 @@ class _Interpret(interpret_pb2_grpc.InterpretServiceServicer):
             found.append(interpret_pb2.Classification(predictions=predictions))
         return interpret_pb2.ClassifyResponse(images=found, provenance=self.fake.provenance(request_id(context)))
 
-    def Visualize(self, request: interpret_pb2.VisualizeRequest, context: Any) -> Iterator[interpret_pb2.VisualizeResponse]:
+    def Visualize(self, request: visualize_pb2.VisualizeRequest, context: Any) -> Iterator[visualize_pb2.VisualizeResponse]:
         steps = request.steps or 3
         for step in range(1, steps + 1):
             preview = request.preview_every and step % request.preview_every == 0
-            yield interpret_pb2.VisualizeResponse(
-                progress=interpret_pb2.VisualizeProgress(
+            yield visualize_pb2.VisualizeResponse(
+                progress=visualize_pb2.VisualizeProgress(
                     step=step, steps=steps, scores=[float(step)] * len(request.objectives), previews=[png(4, 5, step)] if preview else []
                 )
             )
         height, width = (request.size, request.size) if request.size else SHAPE[1:]
         pictures = [
-            interpret_pb2.Visualization(objective=name, png=png(height, width, place), activation=place, dead=place == 1)
+            visualize_pb2.Visualization(objective=name, png=png(height, width, place), activation=place, dead=place == 1)
             for place, name in enumerate(request.objectives)
         ]
-        result = interpret_pb2.VisualizeResult(visualizations=pictures, provenance=self.fake.provenance(request_id(context)))
-        yield interpret_pb2.VisualizeResponse(result=result)
+        result = visualize_pb2.VisualizeResult(visualizations=pictures, provenance=self.fake.provenance(request_id(context)))
+        yield visualize_pb2.VisualizeResponse(result=result)
 
-    def RenderFilters(self, request: interpret_pb2.RenderFiltersRequest, context: Any) -> interpret_pb2.RenderFiltersResponse:
+    def RenderFilters(self, request: filters_pb2.RenderFiltersRequest, context: Any) -> filters_pb2.RenderFiltersResponse:
         weights = np.arange(2 * 3 * 3 * 3, dtype="<f4").reshape(2, 3, 3, 3)
         tensor = types_pb2.Tensor(dtype=types_pb2.DATA_TYPE_FLOAT32, shape=weights.shape, data=weights.tobytes())
-        return interpret_pb2.RenderFiltersResponse(
+        return filters_pb2.RenderFiltersResponse(
             layer=request.layer or "stem", weights=tensor, png=png(9, 9, 7), normalization="zero is mid-gray",
             provenance=self.fake.provenance(request_id(context)),
         )  # fmt: skip
 
-    def BuildExemplarIndex(self, request: interpret_pb2.BuildExemplarIndexRequest, context: Any) -> Any:
+    def BuildExemplarIndex(self, request: exemplars_pb2.BuildExemplarIndexRequest, context: Any) -> Any:
         return self.fake.operations.setdefault("operations/1", running("operations/1", 0))
 
-    def FindExemplars(self, request: interpret_pb2.FindExemplarsRequest, context: Any) -> interpret_pb2.FindExemplarsResponse:
+    def FindExemplars(self, request: exemplars_pb2.FindExemplarsRequest, context: Any) -> exemplars_pb2.FindExemplarsResponse:
         found = [
-            interpret_pb2.Exemplar(
+            exemplars_pb2.Exemplar(
                 id=10 + rank, name=f"{rank}.png", image_png=png(8, 9, 100 + rank), crop_png=png(4, 3, 100 + rank), activation=9.5 - rank,
                 row=1, column=2, crop_top=2, crop_left=5, crop_height=4, crop_width=3, label=rank or None, label_name="<b>cat</b>",
             )
             for rank in range(min(request.k, 3))
         ]  # fmt: skip
-        return interpret_pb2.FindExemplarsResponse(
+        return exemplars_pb2.FindExemplarsResponse(
             unit=request.unit, exemplars=found, images=DATASET_SIZE, provenance=self.fake.provenance(request_id(context))
         )
 

@@ -20,7 +20,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 from PIL import Image
 
 import striate
-from striate.v1 import attack_pb2, interpret_pb2, interpret_pb2_grpc, robustness_pb2_grpc, types_pb2
+from striate.v1 import attack_pb2, interpret_pb2_grpc, robustness_pb2_grpc, types_pb2, visualize_pb2
 
 NAME = "digits-lenet5"
 
@@ -95,7 +95,7 @@ def test_a_cancelled_call_frees_the_device(tmp_path: Path) -> None:
     port = free_port()
     with started(tmp_path, "--metrics-port", str(port)) as (_, target), grpc.insecure_channel(target) as channel:
         stub = interpret_pb2_grpc.InterpretServiceStub(channel)
-        call = stub.Visualize(interpret_pb2.VisualizeRequest(model=NAME, objectives=["c3:1"], steps=4096), timeout=120)
+        call = stub.Visualize(visualize_pb2.VisualizeRequest(model=NAME, objectives=["c3:1"], steps=4096), timeout=120)
         next(call)
         call.cancel()
         eventually(lambda: metric(port, 'striate_jobs_total{reason="cancelled"}') == 1)
@@ -130,7 +130,7 @@ def test_a_full_queue_is_said_so_and_retried(tmp_path: Path) -> None:
         grpc.insecure_channel(target, options=[("grpc.enable_retries", 0)]) as channel,
     ):
         stub = interpret_pb2_grpc.InterpretServiceStub(channel)
-        request = interpret_pb2.VisualizeRequest(model=NAME, objectives=["c3:1"], steps=300)
+        request = visualize_pb2.VisualizeRequest(model=NAME, objectives=["c3:1"], steps=300)
         calls = [stub.Visualize(request, timeout=60) for _ in range(6)]
         errors = []
         for call in calls:

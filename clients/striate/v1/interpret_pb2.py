@@ -23,64 +23,41 @@ _sym_db = _symbol_database.Default()
 
 
 from google.longrunning import operations_pb2 as google_dot_longrunning_dot_operations__pb2
+from striate.v1 import attribution_pb2 as striate_dot_v1_dot_attribution__pb2
+from striate.v1 import dossier_pb2 as striate_dot_v1_dot_dossier__pb2
+from striate.v1 import exemplars_pb2 as striate_dot_v1_dot_exemplars__pb2
+from striate.v1 import filters_pb2 as striate_dot_v1_dot_filters__pb2
 from striate.v1 import types_pb2 as striate_dot_v1_dot_types__pb2
+from striate.v1 import visualize_pb2 as striate_dot_v1_dot_visualize__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1astriate/v1/interpret.proto\x12\nstriate.v1\x1a#google/longrunning/operations.proto\x1a\x16striate/v1/types.proto\"S\n\x0f\x43lassifyRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12&\n\x06images\x18\x02 \x01(\x0b\x32\x16.striate.v1.ImageBatch\x12\t\n\x01k\x18\x03 \x01(\r\"j\n\x10\x43lassifyResponse\x12*\n\x06images\x18\x01 \x03(\x0b\x32\x1a.striate.v1.Classification\x12*\n\nprovenance\x18\x02 \x01(\x0b\x32\x16.striate.v1.Provenance\"=\n\x0e\x43lassification\x12+\n\x0bpredictions\x18\x01 \x03(\x0b\x32\x16.striate.v1.Prediction\"?\n\nPrediction\x12\r\n\x05index\x18\x01 \x01(\r\x12\r\n\x05label\x18\x02 \x01(\t\x12\x13\n\x0bprobability\x18\x03 \x01(\x02\"\x81\x02\n\x10VisualizeRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x12\n\nobjectives\x18\x02 \x03(\t\x12\r\n\x05steps\x18\x03 \x01(\r\x12\x15\n\rlearning_rate\x18\x04 \x01(\x02\x12\x0c\n\x04seed\x18\x05 \x01(\x04\x12\x0c\n\x04size\x18\x06 \x01(\r\x12\x1a\n\x12without_transforms\x18\x07 \x01(\x08\x12\x15\n\rpreview_every\x18\x08 \x01(\r\x12\x16\n\x0einclude_tensor\x18\t \x01(\x08\x12\x15\n\rdeterministic\x18\n \x01(\x08\x12&\n\x08priority\x18\x0b \x01(\x0e\x32\x14.striate.v1.Priority\"~\n\x11VisualizeResponse\x12\x31\n\x08progress\x18\x01 \x01(\x0b\x32\x1d.striate.v1.VisualizeProgressH\x00\x12-\n\x06result\x18\x02 \x01(\x0b\x32\x1b.striate.v1.VisualizeResultH\x00\x42\x07\n\x05\x65vent\"R\n\x11VisualizeProgress\x12\x0c\n\x04step\x18\x01 \x01(\r\x12\r\n\x05steps\x18\x02 \x01(\r\x12\x0e\n\x06scores\x18\x03 \x03(\x02\x12\x10\n\x08previews\x18\x04 \x03(\x0c\"\x94\x01\n\x0fVisualizeResult\x12\x31\n\x0evisualizations\x18\x01 \x03(\x0b\x32\x19.striate.v1.Visualization\x12\"\n\x06tensor\x18\x02 \x01(\x0b\x32\x12.striate.v1.Tensor\x12*\n\nprovenance\x18\x03 \x01(\x0b\x32\x16.striate.v1.Provenance\"Q\n\rVisualization\x12\x11\n\tobjective\x18\x01 \x01(\t\x12\x0b\n\x03png\x18\x02 \x01(\x0c\x12\x12\n\nactivation\x18\x03 \x01(\x02\x12\x0c\n\x04\x64\x65\x61\x64\x18\x04 \x01(\x08\"j\n\x14RenderFiltersRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05layer\x18\x02 \x01(\t\x12&\n\x05scale\x18\x03 \x01(\x0e\x32\x17.striate.v1.FilterScale\x12\x0c\n\x04zoom\x18\x04 \x01(\r\"\x9b\x01\n\x15RenderFiltersResponse\x12\r\n\x05layer\x18\x01 \x01(\t\x12#\n\x07weights\x18\x02 \x01(\x0b\x32\x12.striate.v1.Tensor\x12\x0b\n\x03png\x18\x03 \x01(\x0c\x12\x15\n\rnormalization\x18\x04 \x01(\t\x12*\n\nprovenance\x18\x05 \x01(\x0b\x32\x16.striate.v1.Provenance\"e\n\x19\x42uildExemplarIndexRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07\x64\x61taset\x18\x02 \x01(\t\x12\x0e\n\x06layers\x18\x03 \x03(\t\x12\t\n\x01k\x18\x04 \x01(\r\x12\r\n\x05limit\x18\x05 \x01(\x04\"w\n\x1a\x42uildExemplarIndexMetadata\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07\x64\x61taset\x18\x02 \x01(\t\x12\x0e\n\x06layers\x18\x03 \x03(\t\x12\x13\n\x0bimages_done\x18\x04 \x01(\x04\x12\x14\n\x0cimages_total\x18\x05 \x01(\x04\"g\n\x1a\x42uildExemplarIndexResponse\x12\x0e\n\x06images\x18\x01 \x01(\x04\x12\r\n\x05units\x18\x02 \x01(\x04\x12*\n\nprovenance\x18\x03 \x01(\x0b\x32\x16.striate.v1.Provenance\"O\n\x14\x46indExemplarsRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0c\n\x04unit\x18\x02 \x01(\t\x12\x0f\n\x07\x64\x61taset\x18\x03 \x01(\t\x12\t\n\x01k\x18\x04 \x01(\r\"\x8a\x01\n\x15\x46indExemplarsResponse\x12\x0c\n\x04unit\x18\x01 \x01(\t\x12\'\n\texemplars\x18\x02 \x03(\x0b\x32\x14.striate.v1.Exemplar\x12*\n\nprovenance\x18\x03 \x01(\x0b\x32\x16.striate.v1.Provenance\x12\x0e\n\x06images\x18\x04 \x01(\x04\"\xfa\x01\n\x08\x45xemplar\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\timage_png\x18\x03 \x01(\x0c\x12\x10\n\x08\x63rop_png\x18\x04 \x01(\x0c\x12\x12\n\nactivation\x18\x05 \x01(\x02\x12\x0b\n\x03row\x18\x06 \x01(\r\x12\x0e\n\x06\x63olumn\x18\x07 \x01(\r\x12\x10\n\x08\x63rop_top\x18\x08 \x01(\r\x12\x11\n\tcrop_left\x18\t \x01(\r\x12\x13\n\x0b\x63rop_height\x18\n \x01(\r\x12\x12\n\ncrop_width\x18\x0b \x01(\r\x12\x12\n\x05label\x18\x0c \x01(\rH\x00\x88\x01\x01\x12\x12\n\nlabel_name\x18\r \x01(\tB\x08\n\x06_label\"$\n\x13ListDatasetsRequest\x12\r\n\x05model\x18\x01 \x01(\t\"=\n\x14ListDatasetsResponse\x12%\n\x08\x64\x61tasets\x18\x01 \x03(\x0b\x32\x13.striate.v1.Dataset\"\x93\x01\n\x07\x44\x61taset\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03uri\x18\x02 \x01(\t\x12\x0c\n\x04size\x18\x03 \x01(\x04\x12\x0f\n\x07\x63lasses\x18\x04 \x03(\t\x12\x10\n\x08labelled\x18\x05 \x01(\x08\x12\x15\n\rclass_indices\x18\x06 \x03(\x05\x12\x16\n\x0eindexed_layers\x18\x07 \x03(\t\x12\r\n\x05\x65rror\x18\x08 \x01(\t\"C\n\x12ReadSamplesRequest\x12\x0f\n\x07\x64\x61taset\x18\x01 \x01(\t\x12\r\n\x05\x66irst\x18\x02 \x01(\x04\x12\r\n\x05\x63ount\x18\x03 \x01(\r\":\n\x13ReadSamplesResponse\x12#\n\x07samples\x18\x01 \x03(\x0b\x32\x12.striate.v1.Sample\"O\n\x06Sample\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05image\x18\x03 \x01(\x0c\x12\x12\n\x05label\x18\x04 \x01(\rH\x00\x88\x01\x01\x42\x08\n\x06_label*a\n\x0b\x46ilterScale\x12\x1c\n\x18\x46ILTER_SCALE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x46ILTER_SCALE_PER_FILTER\x10\x01\x12\x17\n\x13\x46ILTER_SCALE_GLOBAL\x10\x02\x32\xd0\x04\n\x10InterpretService\x12\x45\n\x08\x43lassify\x12\x1b.striate.v1.ClassifyRequest\x1a\x1c.striate.v1.ClassifyResponse\x12J\n\tVisualize\x12\x1c.striate.v1.VisualizeRequest\x1a\x1d.striate.v1.VisualizeResponse0\x01\x12T\n\rRenderFilters\x12 .striate.v1.RenderFiltersRequest\x1a!.striate.v1.RenderFiltersResponse\x12Z\n\x12\x42uildExemplarIndex\x12%.striate.v1.BuildExemplarIndexRequest\x1a\x1d.google.longrunning.Operation\x12T\n\rFindExemplars\x12 .striate.v1.FindExemplarsRequest\x1a!.striate.v1.FindExemplarsResponse\x12Q\n\x0cListDatasets\x12\x1f.striate.v1.ListDatasetsRequest\x1a .striate.v1.ListDatasetsResponse\x12N\n\x0bReadSamples\x12\x1e.striate.v1.ReadSamplesRequest\x1a\x1f.striate.v1.ReadSamplesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1astriate/v1/interpret.proto\x12\nstriate.v1\x1a#google/longrunning/operations.proto\x1a\x1cstriate/v1/attribution.proto\x1a\x18striate/v1/dossier.proto\x1a\x1astriate/v1/exemplars.proto\x1a\x18striate/v1/filters.proto\x1a\x16striate/v1/types.proto\x1a\x1astriate/v1/visualize.proto\"S\n\x0f\x43lassifyRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12&\n\x06images\x18\x02 \x01(\x0b\x32\x16.striate.v1.ImageBatch\x12\t\n\x01k\x18\x03 \x01(\r\"j\n\x10\x43lassifyResponse\x12*\n\x06images\x18\x01 \x03(\x0b\x32\x1a.striate.v1.Classification\x12*\n\nprovenance\x18\x02 \x01(\x0b\x32\x16.striate.v1.Provenance\"=\n\x0e\x43lassification\x12+\n\x0bpredictions\x18\x01 \x03(\x0b\x32\x16.striate.v1.Prediction\"?\n\nPrediction\x12\r\n\x05index\x18\x01 \x01(\r\x12\r\n\x05label\x18\x02 \x01(\t\x12\x13\n\x0bprobability\x18\x03 \x01(\x02\"$\n\x13ListDatasetsRequest\x12\r\n\x05model\x18\x01 \x01(\t\"=\n\x14ListDatasetsResponse\x12%\n\x08\x64\x61tasets\x18\x01 \x03(\x0b\x32\x13.striate.v1.Dataset\"\x93\x01\n\x07\x44\x61taset\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03uri\x18\x02 \x01(\t\x12\x0c\n\x04size\x18\x03 \x01(\x04\x12\x0f\n\x07\x63lasses\x18\x04 \x03(\t\x12\x10\n\x08labelled\x18\x05 \x01(\x08\x12\x15\n\rclass_indices\x18\x06 \x03(\x05\x12\x16\n\x0eindexed_layers\x18\x07 \x03(\t\x12\r\n\x05\x65rror\x18\x08 \x01(\t\"C\n\x12ReadSamplesRequest\x12\x0f\n\x07\x64\x61taset\x18\x01 \x01(\t\x12\r\n\x05\x66irst\x18\x02 \x01(\x04\x12\r\n\x05\x63ount\x18\x03 \x01(\r\":\n\x13ReadSamplesResponse\x12#\n\x07samples\x18\x01 \x03(\x0b\x32\x12.striate.v1.Sample\"O\n\x06Sample\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05image\x18\x03 \x01(\x0c\x12\x12\n\x05label\x18\x04 \x01(\rH\x00\x88\x01\x01\x42\x08\n\x06_label2\xac\t\n\x10InterpretService\x12\x45\n\x08\x43lassify\x12\x1b.striate.v1.ClassifyRequest\x1a\x1c.striate.v1.ClassifyResponse\x12J\n\tVisualize\x12\x1c.striate.v1.VisualizeRequest\x1a\x1d.striate.v1.VisualizeResponse0\x01\x12Y\n\x0eVisualizeLayer\x12!.striate.v1.VisualizeLayerRequest\x1a\".striate.v1.VisualizeLayerResponse0\x01\x12K\n\nFindFacets\x12\x1d.striate.v1.FindFacetsRequest\x1a\x1e.striate.v1.FindFacetsResponse\x12T\n\rRenderFilters\x12 .striate.v1.RenderFiltersRequest\x1a!.striate.v1.RenderFiltersResponse\x12T\n\rMeasureTuning\x12 .striate.v1.MeasureTuningRequest\x1a!.striate.v1.MeasureTuningResponse\x12W\n\x0eGetActivations\x12!.striate.v1.GetActivationsRequest\x1a\".striate.v1.GetActivationsResponse\x12H\n\tAttribute\x12\x1c.striate.v1.AttributeRequest\x1a\x1d.striate.v1.AttributeResponse\x12W\n\x0e\x43ompileDossier\x12!.striate.v1.CompileDossierRequest\x1a\".striate.v1.CompileDossierResponse\x12Z\n\x12\x42uildExemplarIndex\x12%.striate.v1.BuildExemplarIndexRequest\x1a\x1d.google.longrunning.Operation\x12T\n\rFindExemplars\x12 .striate.v1.FindExemplarsRequest\x1a!.striate.v1.FindExemplarsResponse\x12`\n\x11GetUnitStatistics\x12$.striate.v1.GetUnitStatisticsRequest\x1a%.striate.v1.GetUnitStatisticsResponse\x12Q\n\x0cListDatasets\x12\x1f.striate.v1.ListDatasetsRequest\x1a .striate.v1.ListDatasetsResponse\x12N\n\x0bReadSamples\x12\x1e.striate.v1.ReadSamplesRequest\x1a\x1f.striate.v1.ReadSamplesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'striate.v1.interpret_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_FILTERSCALE']._serialized_start=2661
-  _globals['_FILTERSCALE']._serialized_end=2758
-  _globals['_CLASSIFYREQUEST']._serialized_start=103
-  _globals['_CLASSIFYREQUEST']._serialized_end=186
-  _globals['_CLASSIFYRESPONSE']._serialized_start=188
-  _globals['_CLASSIFYRESPONSE']._serialized_end=294
-  _globals['_CLASSIFICATION']._serialized_start=296
-  _globals['_CLASSIFICATION']._serialized_end=357
-  _globals['_PREDICTION']._serialized_start=359
-  _globals['_PREDICTION']._serialized_end=422
-  _globals['_VISUALIZEREQUEST']._serialized_start=425
-  _globals['_VISUALIZEREQUEST']._serialized_end=682
-  _globals['_VISUALIZERESPONSE']._serialized_start=684
-  _globals['_VISUALIZERESPONSE']._serialized_end=810
-  _globals['_VISUALIZEPROGRESS']._serialized_start=812
-  _globals['_VISUALIZEPROGRESS']._serialized_end=894
-  _globals['_VISUALIZERESULT']._serialized_start=897
-  _globals['_VISUALIZERESULT']._serialized_end=1045
-  _globals['_VISUALIZATION']._serialized_start=1047
-  _globals['_VISUALIZATION']._serialized_end=1128
-  _globals['_RENDERFILTERSREQUEST']._serialized_start=1130
-  _globals['_RENDERFILTERSREQUEST']._serialized_end=1236
-  _globals['_RENDERFILTERSRESPONSE']._serialized_start=1239
-  _globals['_RENDERFILTERSRESPONSE']._serialized_end=1394
-  _globals['_BUILDEXEMPLARINDEXREQUEST']._serialized_start=1396
-  _globals['_BUILDEXEMPLARINDEXREQUEST']._serialized_end=1497
-  _globals['_BUILDEXEMPLARINDEXMETADATA']._serialized_start=1499
-  _globals['_BUILDEXEMPLARINDEXMETADATA']._serialized_end=1618
-  _globals['_BUILDEXEMPLARINDEXRESPONSE']._serialized_start=1620
-  _globals['_BUILDEXEMPLARINDEXRESPONSE']._serialized_end=1723
-  _globals['_FINDEXEMPLARSREQUEST']._serialized_start=1725
-  _globals['_FINDEXEMPLARSREQUEST']._serialized_end=1804
-  _globals['_FINDEXEMPLARSRESPONSE']._serialized_start=1807
-  _globals['_FINDEXEMPLARSRESPONSE']._serialized_end=1945
-  _globals['_EXEMPLAR']._serialized_start=1948
-  _globals['_EXEMPLAR']._serialized_end=2198
-  _globals['_LISTDATASETSREQUEST']._serialized_start=2200
-  _globals['_LISTDATASETSREQUEST']._serialized_end=2236
-  _globals['_LISTDATASETSRESPONSE']._serialized_start=2238
-  _globals['_LISTDATASETSRESPONSE']._serialized_end=2299
-  _globals['_DATASET']._serialized_start=2302
-  _globals['_DATASET']._serialized_end=2449
-  _globals['_READSAMPLESREQUEST']._serialized_start=2451
-  _globals['_READSAMPLESREQUEST']._serialized_end=2518
-  _globals['_READSAMPLESRESPONSE']._serialized_start=2520
-  _globals['_READSAMPLESRESPONSE']._serialized_end=2578
-  _globals['_SAMPLE']._serialized_start=2580
-  _globals['_SAMPLE']._serialized_end=2659
-  _globals['_INTERPRETSERVICE']._serialized_start=2761
-  _globals['_INTERPRETSERVICE']._serialized_end=3353
+  _globals['_CLASSIFYREQUEST']._serialized_start=241
+  _globals['_CLASSIFYREQUEST']._serialized_end=324
+  _globals['_CLASSIFYRESPONSE']._serialized_start=326
+  _globals['_CLASSIFYRESPONSE']._serialized_end=432
+  _globals['_CLASSIFICATION']._serialized_start=434
+  _globals['_CLASSIFICATION']._serialized_end=495
+  _globals['_PREDICTION']._serialized_start=497
+  _globals['_PREDICTION']._serialized_end=560
+  _globals['_LISTDATASETSREQUEST']._serialized_start=562
+  _globals['_LISTDATASETSREQUEST']._serialized_end=598
+  _globals['_LISTDATASETSRESPONSE']._serialized_start=600
+  _globals['_LISTDATASETSRESPONSE']._serialized_end=661
+  _globals['_DATASET']._serialized_start=664
+  _globals['_DATASET']._serialized_end=811
+  _globals['_READSAMPLESREQUEST']._serialized_start=813
+  _globals['_READSAMPLESREQUEST']._serialized_end=880
+  _globals['_READSAMPLESRESPONSE']._serialized_start=882
+  _globals['_READSAMPLESRESPONSE']._serialized_end=940
+  _globals['_SAMPLE']._serialized_start=942
+  _globals['_SAMPLE']._serialized_end=1021
+  _globals['_INTERPRETSERVICE']._serialized_start=1024
+  _globals['_INTERPRETSERVICE']._serialized_end=2220
 # @@protoc_insertion_point(module_scope)

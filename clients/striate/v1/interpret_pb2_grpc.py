@@ -4,7 +4,12 @@ import grpc
 import warnings
 
 from google.longrunning import operations_pb2 as google_dot_longrunning_dot_operations__pb2
+from striate.v1 import attribution_pb2 as striate_dot_v1_dot_attribution__pb2
+from striate.v1 import dossier_pb2 as striate_dot_v1_dot_dossier__pb2
+from striate.v1 import exemplars_pb2 as striate_dot_v1_dot_exemplars__pb2
+from striate.v1 import filters_pb2 as striate_dot_v1_dot_filters__pb2
 from striate.v1 import interpret_pb2 as striate_dot_v1_dot_interpret__pb2
+from striate.v1 import visualize_pb2 as striate_dot_v1_dot_visualize__pb2
 
 GRPC_GENERATED_VERSION = '1.76.0'
 GRPC_VERSION = grpc.__version__
@@ -43,23 +48,58 @@ class InterpretServiceStub(object):
                 _registered_method=True)
         self.Visualize = channel.unary_stream(
                 '/striate.v1.InterpretService/Visualize',
-                request_serializer=striate_dot_v1_dot_interpret__pb2.VisualizeRequest.SerializeToString,
-                response_deserializer=striate_dot_v1_dot_interpret__pb2.VisualizeResponse.FromString,
+                request_serializer=striate_dot_v1_dot_visualize__pb2.VisualizeRequest.SerializeToString,
+                response_deserializer=striate_dot_v1_dot_visualize__pb2.VisualizeResponse.FromString,
+                _registered_method=True)
+        self.VisualizeLayer = channel.unary_stream(
+                '/striate.v1.InterpretService/VisualizeLayer',
+                request_serializer=striate_dot_v1_dot_visualize__pb2.VisualizeLayerRequest.SerializeToString,
+                response_deserializer=striate_dot_v1_dot_visualize__pb2.VisualizeLayerResponse.FromString,
+                _registered_method=True)
+        self.FindFacets = channel.unary_unary(
+                '/striate.v1.InterpretService/FindFacets',
+                request_serializer=striate_dot_v1_dot_visualize__pb2.FindFacetsRequest.SerializeToString,
+                response_deserializer=striate_dot_v1_dot_visualize__pb2.FindFacetsResponse.FromString,
                 _registered_method=True)
         self.RenderFilters = channel.unary_unary(
                 '/striate.v1.InterpretService/RenderFilters',
-                request_serializer=striate_dot_v1_dot_interpret__pb2.RenderFiltersRequest.SerializeToString,
-                response_deserializer=striate_dot_v1_dot_interpret__pb2.RenderFiltersResponse.FromString,
+                request_serializer=striate_dot_v1_dot_filters__pb2.RenderFiltersRequest.SerializeToString,
+                response_deserializer=striate_dot_v1_dot_filters__pb2.RenderFiltersResponse.FromString,
+                _registered_method=True)
+        self.MeasureTuning = channel.unary_unary(
+                '/striate.v1.InterpretService/MeasureTuning',
+                request_serializer=striate_dot_v1_dot_filters__pb2.MeasureTuningRequest.SerializeToString,
+                response_deserializer=striate_dot_v1_dot_filters__pb2.MeasureTuningResponse.FromString,
+                _registered_method=True)
+        self.GetActivations = channel.unary_unary(
+                '/striate.v1.InterpretService/GetActivations',
+                request_serializer=striate_dot_v1_dot_filters__pb2.GetActivationsRequest.SerializeToString,
+                response_deserializer=striate_dot_v1_dot_filters__pb2.GetActivationsResponse.FromString,
+                _registered_method=True)
+        self.Attribute = channel.unary_unary(
+                '/striate.v1.InterpretService/Attribute',
+                request_serializer=striate_dot_v1_dot_attribution__pb2.AttributeRequest.SerializeToString,
+                response_deserializer=striate_dot_v1_dot_attribution__pb2.AttributeResponse.FromString,
+                _registered_method=True)
+        self.CompileDossier = channel.unary_unary(
+                '/striate.v1.InterpretService/CompileDossier',
+                request_serializer=striate_dot_v1_dot_dossier__pb2.CompileDossierRequest.SerializeToString,
+                response_deserializer=striate_dot_v1_dot_dossier__pb2.CompileDossierResponse.FromString,
                 _registered_method=True)
         self.BuildExemplarIndex = channel.unary_unary(
                 '/striate.v1.InterpretService/BuildExemplarIndex',
-                request_serializer=striate_dot_v1_dot_interpret__pb2.BuildExemplarIndexRequest.SerializeToString,
+                request_serializer=striate_dot_v1_dot_exemplars__pb2.BuildExemplarIndexRequest.SerializeToString,
                 response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
                 _registered_method=True)
         self.FindExemplars = channel.unary_unary(
                 '/striate.v1.InterpretService/FindExemplars',
-                request_serializer=striate_dot_v1_dot_interpret__pb2.FindExemplarsRequest.SerializeToString,
-                response_deserializer=striate_dot_v1_dot_interpret__pb2.FindExemplarsResponse.FromString,
+                request_serializer=striate_dot_v1_dot_exemplars__pb2.FindExemplarsRequest.SerializeToString,
+                response_deserializer=striate_dot_v1_dot_exemplars__pb2.FindExemplarsResponse.FromString,
+                _registered_method=True)
+        self.GetUnitStatistics = channel.unary_unary(
+                '/striate.v1.InterpretService/GetUnitStatistics',
+                request_serializer=striate_dot_v1_dot_exemplars__pb2.GetUnitStatisticsRequest.SerializeToString,
+                response_deserializer=striate_dot_v1_dot_exemplars__pb2.GetUnitStatisticsResponse.FromString,
                 _registered_method=True)
         self.ListDatasets = channel.unary_unary(
                 '/striate.v1.InterpretService/ListDatasets',
@@ -91,8 +131,50 @@ class InterpretServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def VisualizeLayer(self, request, context):
+        """Every unit of a layer, streamed as they finish and kept on disk: asked for again, also after a restart, it goes on where it stopped.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FindFacets(self, request, context):
+        """The different things that one unit sees: its top exemplars clustered, and a picture begun at each cluster (Nguyen et al. 2016).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RenderFilters(self, request, context):
         """The weights of a convolution, exact and as a picture.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MeasureTuning(self, request, context):
+        """Orientation and wavelength that the units of a layer answer to, measured by gratings.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetActivations(self, request, context):
+        """The feature maps of a layer for an image.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Attribute(self, request, context):
+        """How much every pixel has to do with a class, or with a unit.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CompileDossier(self, request, context):
+        """One unit on one page.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -108,6 +190,13 @@ class InterpretServiceServicer(object):
 
     def FindExemplars(self, request, context):
         """The images on which a unit is most active. FAILED_PRECONDITION if no index of that model, data set and layer exists.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetUnitStatistics(self, request, context):
+        """How active units are over a data set. FAILED_PRECONDITION if no index of that model, data set and layer exists.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -137,23 +226,58 @@ def add_InterpretServiceServicer_to_server(servicer, server):
             ),
             'Visualize': grpc.unary_stream_rpc_method_handler(
                     servicer.Visualize,
-                    request_deserializer=striate_dot_v1_dot_interpret__pb2.VisualizeRequest.FromString,
-                    response_serializer=striate_dot_v1_dot_interpret__pb2.VisualizeResponse.SerializeToString,
+                    request_deserializer=striate_dot_v1_dot_visualize__pb2.VisualizeRequest.FromString,
+                    response_serializer=striate_dot_v1_dot_visualize__pb2.VisualizeResponse.SerializeToString,
+            ),
+            'VisualizeLayer': grpc.unary_stream_rpc_method_handler(
+                    servicer.VisualizeLayer,
+                    request_deserializer=striate_dot_v1_dot_visualize__pb2.VisualizeLayerRequest.FromString,
+                    response_serializer=striate_dot_v1_dot_visualize__pb2.VisualizeLayerResponse.SerializeToString,
+            ),
+            'FindFacets': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindFacets,
+                    request_deserializer=striate_dot_v1_dot_visualize__pb2.FindFacetsRequest.FromString,
+                    response_serializer=striate_dot_v1_dot_visualize__pb2.FindFacetsResponse.SerializeToString,
             ),
             'RenderFilters': grpc.unary_unary_rpc_method_handler(
                     servicer.RenderFilters,
-                    request_deserializer=striate_dot_v1_dot_interpret__pb2.RenderFiltersRequest.FromString,
-                    response_serializer=striate_dot_v1_dot_interpret__pb2.RenderFiltersResponse.SerializeToString,
+                    request_deserializer=striate_dot_v1_dot_filters__pb2.RenderFiltersRequest.FromString,
+                    response_serializer=striate_dot_v1_dot_filters__pb2.RenderFiltersResponse.SerializeToString,
+            ),
+            'MeasureTuning': grpc.unary_unary_rpc_method_handler(
+                    servicer.MeasureTuning,
+                    request_deserializer=striate_dot_v1_dot_filters__pb2.MeasureTuningRequest.FromString,
+                    response_serializer=striate_dot_v1_dot_filters__pb2.MeasureTuningResponse.SerializeToString,
+            ),
+            'GetActivations': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetActivations,
+                    request_deserializer=striate_dot_v1_dot_filters__pb2.GetActivationsRequest.FromString,
+                    response_serializer=striate_dot_v1_dot_filters__pb2.GetActivationsResponse.SerializeToString,
+            ),
+            'Attribute': grpc.unary_unary_rpc_method_handler(
+                    servicer.Attribute,
+                    request_deserializer=striate_dot_v1_dot_attribution__pb2.AttributeRequest.FromString,
+                    response_serializer=striate_dot_v1_dot_attribution__pb2.AttributeResponse.SerializeToString,
+            ),
+            'CompileDossier': grpc.unary_unary_rpc_method_handler(
+                    servicer.CompileDossier,
+                    request_deserializer=striate_dot_v1_dot_dossier__pb2.CompileDossierRequest.FromString,
+                    response_serializer=striate_dot_v1_dot_dossier__pb2.CompileDossierResponse.SerializeToString,
             ),
             'BuildExemplarIndex': grpc.unary_unary_rpc_method_handler(
                     servicer.BuildExemplarIndex,
-                    request_deserializer=striate_dot_v1_dot_interpret__pb2.BuildExemplarIndexRequest.FromString,
+                    request_deserializer=striate_dot_v1_dot_exemplars__pb2.BuildExemplarIndexRequest.FromString,
                     response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
             ),
             'FindExemplars': grpc.unary_unary_rpc_method_handler(
                     servicer.FindExemplars,
-                    request_deserializer=striate_dot_v1_dot_interpret__pb2.FindExemplarsRequest.FromString,
-                    response_serializer=striate_dot_v1_dot_interpret__pb2.FindExemplarsResponse.SerializeToString,
+                    request_deserializer=striate_dot_v1_dot_exemplars__pb2.FindExemplarsRequest.FromString,
+                    response_serializer=striate_dot_v1_dot_exemplars__pb2.FindExemplarsResponse.SerializeToString,
+            ),
+            'GetUnitStatistics': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUnitStatistics,
+                    request_deserializer=striate_dot_v1_dot_exemplars__pb2.GetUnitStatisticsRequest.FromString,
+                    response_serializer=striate_dot_v1_dot_exemplars__pb2.GetUnitStatisticsResponse.SerializeToString,
             ),
             'ListDatasets': grpc.unary_unary_rpc_method_handler(
                     servicer.ListDatasets,
@@ -219,8 +343,62 @@ class InterpretService(object):
             request,
             target,
             '/striate.v1.InterpretService/Visualize',
-            striate_dot_v1_dot_interpret__pb2.VisualizeRequest.SerializeToString,
-            striate_dot_v1_dot_interpret__pb2.VisualizeResponse.FromString,
+            striate_dot_v1_dot_visualize__pb2.VisualizeRequest.SerializeToString,
+            striate_dot_v1_dot_visualize__pb2.VisualizeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VisualizeLayer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/striate.v1.InterpretService/VisualizeLayer',
+            striate_dot_v1_dot_visualize__pb2.VisualizeLayerRequest.SerializeToString,
+            striate_dot_v1_dot_visualize__pb2.VisualizeLayerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindFacets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/striate.v1.InterpretService/FindFacets',
+            striate_dot_v1_dot_visualize__pb2.FindFacetsRequest.SerializeToString,
+            striate_dot_v1_dot_visualize__pb2.FindFacetsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -246,8 +424,116 @@ class InterpretService(object):
             request,
             target,
             '/striate.v1.InterpretService/RenderFilters',
-            striate_dot_v1_dot_interpret__pb2.RenderFiltersRequest.SerializeToString,
-            striate_dot_v1_dot_interpret__pb2.RenderFiltersResponse.FromString,
+            striate_dot_v1_dot_filters__pb2.RenderFiltersRequest.SerializeToString,
+            striate_dot_v1_dot_filters__pb2.RenderFiltersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MeasureTuning(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/striate.v1.InterpretService/MeasureTuning',
+            striate_dot_v1_dot_filters__pb2.MeasureTuningRequest.SerializeToString,
+            striate_dot_v1_dot_filters__pb2.MeasureTuningResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetActivations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/striate.v1.InterpretService/GetActivations',
+            striate_dot_v1_dot_filters__pb2.GetActivationsRequest.SerializeToString,
+            striate_dot_v1_dot_filters__pb2.GetActivationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Attribute(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/striate.v1.InterpretService/Attribute',
+            striate_dot_v1_dot_attribution__pb2.AttributeRequest.SerializeToString,
+            striate_dot_v1_dot_attribution__pb2.AttributeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompileDossier(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/striate.v1.InterpretService/CompileDossier',
+            striate_dot_v1_dot_dossier__pb2.CompileDossierRequest.SerializeToString,
+            striate_dot_v1_dot_dossier__pb2.CompileDossierResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -273,7 +559,7 @@ class InterpretService(object):
             request,
             target,
             '/striate.v1.InterpretService/BuildExemplarIndex',
-            striate_dot_v1_dot_interpret__pb2.BuildExemplarIndexRequest.SerializeToString,
+            striate_dot_v1_dot_exemplars__pb2.BuildExemplarIndexRequest.SerializeToString,
             google_dot_longrunning_dot_operations__pb2.Operation.FromString,
             options,
             channel_credentials,
@@ -300,8 +586,35 @@ class InterpretService(object):
             request,
             target,
             '/striate.v1.InterpretService/FindExemplars',
-            striate_dot_v1_dot_interpret__pb2.FindExemplarsRequest.SerializeToString,
-            striate_dot_v1_dot_interpret__pb2.FindExemplarsResponse.FromString,
+            striate_dot_v1_dot_exemplars__pb2.FindExemplarsRequest.SerializeToString,
+            striate_dot_v1_dot_exemplars__pb2.FindExemplarsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUnitStatistics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/striate.v1.InterpretService/GetUnitStatistics',
+            striate_dot_v1_dot_exemplars__pb2.GetUnitStatisticsRequest.SerializeToString,
+            striate_dot_v1_dot_exemplars__pb2.GetUnitStatisticsResponse.FromString,
             options,
             channel_credentials,
             insecure,

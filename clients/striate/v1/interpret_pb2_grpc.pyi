@@ -6,7 +6,12 @@ isort:skip_file
 from collections import abc as _abc
 from google.longrunning import operations_pb2 as _operations_pb2
 from grpc import aio as _aio
+from striate.v1 import attribution_pb2 as _attribution_pb2
+from striate.v1 import dossier_pb2 as _dossier_pb2
+from striate.v1 import exemplars_pb2 as _exemplars_pb2
+from striate.v1 import filters_pb2 as _filters_pb2
 from striate.v1 import interpret_pb2 as _interpret_pb2
+from striate.v1 import visualize_pb2 as _visualize_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -36,16 +41,30 @@ class InterpretServiceStub:
     def __new__(cls, channel: _aio.Channel) -> InterpretServiceAsyncStub: ...
     Classify: _grpc.UnaryUnaryMultiCallable[_interpret_pb2.ClassifyRequest, _interpret_pb2.ClassifyResponse]
     """The most probable classes of images."""
-    Visualize: _grpc.UnaryStreamMultiCallable[_interpret_pb2.VisualizeRequest, _interpret_pb2.VisualizeResponse]
+    Visualize: _grpc.UnaryStreamMultiCallable[_visualize_pb2.VisualizeRequest, _visualize_pb2.VisualizeResponse]
     """Feature visualization by activation maximization: streams progress, then exactly one result."""
-    RenderFilters: _grpc.UnaryUnaryMultiCallable[_interpret_pb2.RenderFiltersRequest, _interpret_pb2.RenderFiltersResponse]
+    VisualizeLayer: _grpc.UnaryStreamMultiCallable[_visualize_pb2.VisualizeLayerRequest, _visualize_pb2.VisualizeLayerResponse]
+    """Every unit of a layer, streamed as they finish and kept on disk: asked for again, also after a restart, it goes on where it stopped."""
+    FindFacets: _grpc.UnaryUnaryMultiCallable[_visualize_pb2.FindFacetsRequest, _visualize_pb2.FindFacetsResponse]
+    """The different things that one unit sees: its top exemplars clustered, and a picture begun at each cluster (Nguyen et al. 2016)."""
+    RenderFilters: _grpc.UnaryUnaryMultiCallable[_filters_pb2.RenderFiltersRequest, _filters_pb2.RenderFiltersResponse]
     """The weights of a convolution, exact and as a picture."""
-    BuildExemplarIndex: _grpc.UnaryUnaryMultiCallable[_interpret_pb2.BuildExemplarIndexRequest, _operations_pb2.Operation]
+    MeasureTuning: _grpc.UnaryUnaryMultiCallable[_filters_pb2.MeasureTuningRequest, _filters_pb2.MeasureTuningResponse]
+    """Orientation and wavelength that the units of a layer answer to, measured by gratings."""
+    GetActivations: _grpc.UnaryUnaryMultiCallable[_filters_pb2.GetActivationsRequest, _filters_pb2.GetActivationsResponse]
+    """The feature maps of a layer for an image."""
+    Attribute: _grpc.UnaryUnaryMultiCallable[_attribution_pb2.AttributeRequest, _attribution_pb2.AttributeResponse]
+    """How much every pixel has to do with a class, or with a unit."""
+    CompileDossier: _grpc.UnaryUnaryMultiCallable[_dossier_pb2.CompileDossierRequest, _dossier_pb2.CompileDossierResponse]
+    """One unit on one page."""
+    BuildExemplarIndex: _grpc.UnaryUnaryMultiCallable[_exemplars_pb2.BuildExemplarIndexRequest, _operations_pb2.Operation]
     """Finds the top images of every unit of the chosen layers in one pass over a data set. The operation's metadata is
     BuildExemplarIndexMetadata, its response BuildExemplarIndexResponse.
     """
-    FindExemplars: _grpc.UnaryUnaryMultiCallable[_interpret_pb2.FindExemplarsRequest, _interpret_pb2.FindExemplarsResponse]
+    FindExemplars: _grpc.UnaryUnaryMultiCallable[_exemplars_pb2.FindExemplarsRequest, _exemplars_pb2.FindExemplarsResponse]
     """The images on which a unit is most active. FAILED_PRECONDITION if no index of that model, data set and layer exists."""
+    GetUnitStatistics: _grpc.UnaryUnaryMultiCallable[_exemplars_pb2.GetUnitStatisticsRequest, _exemplars_pb2.GetUnitStatisticsResponse]
+    """How active units are over a data set. FAILED_PRECONDITION if no index of that model, data set and layer exists."""
     ListDatasets: _grpc.UnaryUnaryMultiCallable[_interpret_pb2.ListDatasetsRequest, _interpret_pb2.ListDatasetsResponse]
     """Lists the data sets that the server reads."""
     ReadSamples: _grpc.UnaryUnaryMultiCallable[_interpret_pb2.ReadSamplesRequest, _interpret_pb2.ReadSamplesResponse]
@@ -58,16 +77,30 @@ class InterpretServiceAsyncStub(InterpretServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Classify: _aio.UnaryUnaryMultiCallable[_interpret_pb2.ClassifyRequest, _interpret_pb2.ClassifyResponse]  # type: ignore[assignment]
     """The most probable classes of images."""
-    Visualize: _aio.UnaryStreamMultiCallable[_interpret_pb2.VisualizeRequest, _interpret_pb2.VisualizeResponse]  # type: ignore[assignment]
+    Visualize: _aio.UnaryStreamMultiCallable[_visualize_pb2.VisualizeRequest, _visualize_pb2.VisualizeResponse]  # type: ignore[assignment]
     """Feature visualization by activation maximization: streams progress, then exactly one result."""
-    RenderFilters: _aio.UnaryUnaryMultiCallable[_interpret_pb2.RenderFiltersRequest, _interpret_pb2.RenderFiltersResponse]  # type: ignore[assignment]
+    VisualizeLayer: _aio.UnaryStreamMultiCallable[_visualize_pb2.VisualizeLayerRequest, _visualize_pb2.VisualizeLayerResponse]  # type: ignore[assignment]
+    """Every unit of a layer, streamed as they finish and kept on disk: asked for again, also after a restart, it goes on where it stopped."""
+    FindFacets: _aio.UnaryUnaryMultiCallable[_visualize_pb2.FindFacetsRequest, _visualize_pb2.FindFacetsResponse]  # type: ignore[assignment]
+    """The different things that one unit sees: its top exemplars clustered, and a picture begun at each cluster (Nguyen et al. 2016)."""
+    RenderFilters: _aio.UnaryUnaryMultiCallable[_filters_pb2.RenderFiltersRequest, _filters_pb2.RenderFiltersResponse]  # type: ignore[assignment]
     """The weights of a convolution, exact and as a picture."""
-    BuildExemplarIndex: _aio.UnaryUnaryMultiCallable[_interpret_pb2.BuildExemplarIndexRequest, _operations_pb2.Operation]  # type: ignore[assignment]
+    MeasureTuning: _aio.UnaryUnaryMultiCallable[_filters_pb2.MeasureTuningRequest, _filters_pb2.MeasureTuningResponse]  # type: ignore[assignment]
+    """Orientation and wavelength that the units of a layer answer to, measured by gratings."""
+    GetActivations: _aio.UnaryUnaryMultiCallable[_filters_pb2.GetActivationsRequest, _filters_pb2.GetActivationsResponse]  # type: ignore[assignment]
+    """The feature maps of a layer for an image."""
+    Attribute: _aio.UnaryUnaryMultiCallable[_attribution_pb2.AttributeRequest, _attribution_pb2.AttributeResponse]  # type: ignore[assignment]
+    """How much every pixel has to do with a class, or with a unit."""
+    CompileDossier: _aio.UnaryUnaryMultiCallable[_dossier_pb2.CompileDossierRequest, _dossier_pb2.CompileDossierResponse]  # type: ignore[assignment]
+    """One unit on one page."""
+    BuildExemplarIndex: _aio.UnaryUnaryMultiCallable[_exemplars_pb2.BuildExemplarIndexRequest, _operations_pb2.Operation]  # type: ignore[assignment]
     """Finds the top images of every unit of the chosen layers in one pass over a data set. The operation's metadata is
     BuildExemplarIndexMetadata, its response BuildExemplarIndexResponse.
     """
-    FindExemplars: _aio.UnaryUnaryMultiCallable[_interpret_pb2.FindExemplarsRequest, _interpret_pb2.FindExemplarsResponse]  # type: ignore[assignment]
+    FindExemplars: _aio.UnaryUnaryMultiCallable[_exemplars_pb2.FindExemplarsRequest, _exemplars_pb2.FindExemplarsResponse]  # type: ignore[assignment]
     """The images on which a unit is most active. FAILED_PRECONDITION if no index of that model, data set and layer exists."""
+    GetUnitStatistics: _aio.UnaryUnaryMultiCallable[_exemplars_pb2.GetUnitStatisticsRequest, _exemplars_pb2.GetUnitStatisticsResponse]  # type: ignore[assignment]
+    """How active units are over a data set. FAILED_PRECONDITION if no index of that model, data set and layer exists."""
     ListDatasets: _aio.UnaryUnaryMultiCallable[_interpret_pb2.ListDatasetsRequest, _interpret_pb2.ListDatasetsResponse]  # type: ignore[assignment]
     """Lists the data sets that the server reads."""
     ReadSamples: _aio.UnaryUnaryMultiCallable[_interpret_pb2.ReadSamplesRequest, _interpret_pb2.ReadSamplesResponse]  # type: ignore[assignment]
@@ -87,23 +120,71 @@ class InterpretServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def Visualize(
         self,
-        request: _interpret_pb2.VisualizeRequest,
+        request: _visualize_pb2.VisualizeRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_interpret_pb2.VisualizeResponse], _abc.AsyncIterator[_interpret_pb2.VisualizeResponse]]:
+    ) -> _typing.Union[_abc.Iterator[_visualize_pb2.VisualizeResponse], _abc.AsyncIterator[_visualize_pb2.VisualizeResponse]]:
         """Feature visualization by activation maximization: streams progress, then exactly one result."""
+
+    @_abc_1.abstractmethod
+    def VisualizeLayer(
+        self,
+        request: _visualize_pb2.VisualizeLayerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_visualize_pb2.VisualizeLayerResponse], _abc.AsyncIterator[_visualize_pb2.VisualizeLayerResponse]]:
+        """Every unit of a layer, streamed as they finish and kept on disk: asked for again, also after a restart, it goes on where it stopped."""
+
+    @_abc_1.abstractmethod
+    def FindFacets(
+        self,
+        request: _visualize_pb2.FindFacetsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_visualize_pb2.FindFacetsResponse, _abc.Awaitable[_visualize_pb2.FindFacetsResponse]]:
+        """The different things that one unit sees: its top exemplars clustered, and a picture begun at each cluster (Nguyen et al. 2016)."""
 
     @_abc_1.abstractmethod
     def RenderFilters(
         self,
-        request: _interpret_pb2.RenderFiltersRequest,
+        request: _filters_pb2.RenderFiltersRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_interpret_pb2.RenderFiltersResponse, _abc.Awaitable[_interpret_pb2.RenderFiltersResponse]]:
+    ) -> _typing.Union[_filters_pb2.RenderFiltersResponse, _abc.Awaitable[_filters_pb2.RenderFiltersResponse]]:
         """The weights of a convolution, exact and as a picture."""
+
+    @_abc_1.abstractmethod
+    def MeasureTuning(
+        self,
+        request: _filters_pb2.MeasureTuningRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_filters_pb2.MeasureTuningResponse, _abc.Awaitable[_filters_pb2.MeasureTuningResponse]]:
+        """Orientation and wavelength that the units of a layer answer to, measured by gratings."""
+
+    @_abc_1.abstractmethod
+    def GetActivations(
+        self,
+        request: _filters_pb2.GetActivationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_filters_pb2.GetActivationsResponse, _abc.Awaitable[_filters_pb2.GetActivationsResponse]]:
+        """The feature maps of a layer for an image."""
+
+    @_abc_1.abstractmethod
+    def Attribute(
+        self,
+        request: _attribution_pb2.AttributeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_attribution_pb2.AttributeResponse, _abc.Awaitable[_attribution_pb2.AttributeResponse]]:
+        """How much every pixel has to do with a class, or with a unit."""
+
+    @_abc_1.abstractmethod
+    def CompileDossier(
+        self,
+        request: _dossier_pb2.CompileDossierRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dossier_pb2.CompileDossierResponse, _abc.Awaitable[_dossier_pb2.CompileDossierResponse]]:
+        """One unit on one page."""
 
     @_abc_1.abstractmethod
     def BuildExemplarIndex(
         self,
-        request: _interpret_pb2.BuildExemplarIndexRequest,
+        request: _exemplars_pb2.BuildExemplarIndexRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operations_pb2.Operation, _abc.Awaitable[_operations_pb2.Operation]]:
         """Finds the top images of every unit of the chosen layers in one pass over a data set. The operation's metadata is
@@ -113,10 +194,18 @@ class InterpretServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def FindExemplars(
         self,
-        request: _interpret_pb2.FindExemplarsRequest,
+        request: _exemplars_pb2.FindExemplarsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_interpret_pb2.FindExemplarsResponse, _abc.Awaitable[_interpret_pb2.FindExemplarsResponse]]:
+    ) -> _typing.Union[_exemplars_pb2.FindExemplarsResponse, _abc.Awaitable[_exemplars_pb2.FindExemplarsResponse]]:
         """The images on which a unit is most active. FAILED_PRECONDITION if no index of that model, data set and layer exists."""
+
+    @_abc_1.abstractmethod
+    def GetUnitStatistics(
+        self,
+        request: _exemplars_pb2.GetUnitStatisticsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_exemplars_pb2.GetUnitStatisticsResponse, _abc.Awaitable[_exemplars_pb2.GetUnitStatisticsResponse]]:
+        """How active units are over a data set. FAILED_PRECONDITION if no index of that model, data set and layer exists."""
 
     @_abc_1.abstractmethod
     def ListDatasets(
