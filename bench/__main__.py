@@ -18,10 +18,13 @@ from bench.differential import differential
 from bench.ensemble import ensemble
 from bench.figure import Figure
 from bench.gradients import gradients
+from bench.indexing import indexing
 from bench.png import png
+from bench.rendering import rendering
 from bench.serving import cancellation, crowd, fgsm_overhead, many_visualizations
 from bench.setting import setting
 from bench.speed import folding, speed
+from bench.worth import worth
 
 FIGURES = {
     "accuracy": accuracy,
@@ -34,12 +37,15 @@ FIGURES = {
     "gradients": gradients,
     "folding": folding,
     "speed": speed,
+    "rendering": rendering,
     "autoattack": ensemble,
     "crowds": crowds,
     "determinism": determinism,
     "png": png,
     "audit-kill": audit_kill,
     "broken": broken,
+    "indexing": indexing,
+    "worth": worth,
 }
 OUT = Path(__file__).parents[1] / "out" / "bench"
 

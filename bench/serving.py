@@ -15,7 +15,7 @@ from bench.setting import MODEL, Setting
 from bench.timing import seconds
 from interp.ascent import Procedure, solve
 from interp.attack import attack, fgsm, pgd
-from interp.feature import Pictures, visualize
+from interp.feature import Pictures, of_units
 from interp.layer import LayerPath
 from interp.network import Network
 from service.engine import Engine
@@ -76,7 +76,7 @@ def _resident(pid: int) -> float:
     return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) / 1024
 
 
-def many_visualizations(place: Setting, count: int = 200) -> Figures:
+def many_visualizations(place: Setting, count: int = 1000) -> Figures:
     """Visualizations in a row: time of the last 20 over the first 20, and the server's growth after the first 20."""
     times = []
     with place.connect() as service:
@@ -111,7 +111,7 @@ def _ticks(engine: Engine, place: Setting) -> int:
 
     def watched() -> Procedure[Pictures]:
         try:
-            return (yield from visualize([LayerPath("layer2.2", 3)], place.local.shape, torch.zeros(()), steps=512))
+            return (yield from of_units([LayerPath("layer2.2", 3)], place.local.shape, torch.zeros(()), steps=512))
         finally:
             left.set_result(engine.ticks)
 

@@ -6,7 +6,7 @@ drives it decides how probes are answered, alone (`solve`) or in company (the se
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor, autograd
@@ -95,6 +95,14 @@ class Space(Protocol):
         """The feasible point nearest to z."""
 
 
+@runtime_checkable
+class Encoder(Protocol):
+    """A space that can begin and go on at images; see `interp.space`."""
+
+    def encode(self, images: Tensor) -> Tensor:
+        """The z of images (B, C, H, W) in [0, 1]. Raises ValueError in a space of pictures of its own kind alone."""
+
+
 Done = Callable[[Answer, Tensor], Tensor]  # (answer to the rows' probe, row numbers (A,)) -> (A,) bool
 
 
@@ -110,6 +118,11 @@ class Ascent:
         hopeless: tells which rows are not probed any more though they have not arrived; None: all others climb on.
         keep_best: return each row's first iterate that is done, else the one with the highest score; otherwise the last.
         redirect: rows without any gradient ask once more, through redirected rectifiers.
+        penalty: g(x), a term (B,) of images (B, C, H, W) that is climbed with the score, but is no part of it: what is kept
+            and who is done, the network alone decides (Yosinski et al. 2015, equation 2).
+        operator: (images, step from 1) -> the images from which the climb goes on after that step, for a space that is
+            an `Encoder`; the very same images where there is nothing to do (Yosinski et al. 2015, equation 3).
+        trace: add up over all steps how strongly each pixel was pulled.
     """
 
     space: Space
@@ -124,6 +137,9 @@ class Ascent:
     hopeless: Done | None = None
     keep_best: bool = False
     redirect: bool = False
+    penalty: Callable[[Tensor], Tensor] | None = None
+    operator: Callable[[Tensor, int], Tensor] | None = None
+    trace: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,10 +147,11 @@ class Summit:
     """Where an ascent ended, row by row."""
 
     images: Tensor  # (B, C, H, W)
-    moved: Tensor  # (B,) bool: some gradient was not zero
+    moved: Tensor  # (B,) bool: some gradient of the score was not zero
     start_logits: Tensor | None  # (B, classes) of the starting point, where `done` reads logits and steps > 0
     gradients: int  # image-gradients asked for
     queries: int = 0  # images asked about without a gradient by a search that uses none
+    attention: Tensor | None = None  # (B, 1, H, W) of a trace: the sum over steps and channels of |gradient of the score|
 
 
 class _Climb:
@@ -151,6 +168,7 @@ class _Climb:
         self.arrived = torch.zeros_like(self.moved)
         self.start_logits: Tensor | None = None
         self.gradients = 0
+        self.attention: Tensor | None = None
 
     @property
     def whole(self) -> bool:
@@ -170,13 +188,13 @@ class _Climb:
         """Ask for score and gradient of a view of every row that climbs."""
         problem = self.problem
         self.point = self.z.detach().requires_grad_()
-        images, rows = problem.space.image(self.point), self.generators
+        self.images, rows = problem.space.image(self.point), self.generators
         if not self.whole:
-            images, rows = images[self.climbing], [rows[i] for i in self.climbing.tolist()]
-        self.view = problem.transform(images, rows)
+            self.images, rows = self.images[self.climbing], [rows[i] for i in self.climbing.tolist()]
+        self.view = problem.transform(self.images, rows)
         self.gradients += len(self.climbing)
-        progress = Progress(step, problem.steps, self.preview)
-        return Probe(self.view.detach(), self.objective(), logits=self.wants_logits, progress=progress)
+        progress, free = Progress(step, problem.steps, self.preview), not problem.objective.coupled
+        return Probe(self.view.detach(), self.objective(), logits=self.wants_logits, splittable=free, progress=progress)
 
     def look(self, step: int) -> Procedure[Answer]:
         """`look_around`; a probe of its own asks for the rows that no gradient comes back for, if they may be redirected."""
@@ -186,14 +204,32 @@ class _Climb:
         (shut,) = (~answer.grad.flatten(1).any(1)).nonzero(as_tuple=True)
         if not self.problem.redirect or not len(shut):
             return answer
-        redirected = yield Probe(probe.images[shut], self.objective().take(shut), redirect=True)
+        redirected = yield Probe(probe.images[shut], self.objective().take(shut), redirect=True, splittable=probe.splittable)
         assert redirected.grad is not None
         return replace(answer, grad=answer.grad.index_copy(0, shut, redirected.grad))
 
-    def go(self, answer: Answer) -> None:
+    def slope(self, grad: Tensor) -> Tensor:
+        """From the gradient of the views to that of z, zero for rows that left; on the way the penalty joins in."""
+        (pull,) = autograd.grad(self.view, self.images, grad.to(self.view))
+        self.moved[self.climbing] |= pull.flatten(1).any(1)
+        if self.problem.trace:
+            self.watch(pull.abs().sum(1, keepdim=True))
+        if self.problem.penalty is not None:
+            (push,) = autograd.grad(self.problem.penalty(self.images).sum(), self.images)
+            pull = pull + push
+        (slope,) = autograd.grad(self.images, self.point, pull)
+        return slope
+
+    def watch(self, pull: Tensor) -> None:
+        """Note where the pictures of the rows that climb, (A, 1, H, W), were pulled."""
+        if self.attention is None:
+            self.attention = pull.new_zeros(len(self.z), *pull.shape[1:])
+        self.attention.index_add_(0, self.climbing, pull)
+
+    def go(self, answer: Answer, step: int) -> None:
         """Move the rows that climb on; let those that are done leave, if they may."""
         assert answer.grad is not None
-        (slope,) = autograd.grad(self.view, self.point, answer.grad.to(self.view))  # from pixels to z, zero for rows that left
+        slope = self.slope(answer.grad)
         if self.start_logits is None:
             self.start_logits = answer.logits
         done = self.see(answer, self.climbing)
@@ -204,7 +240,17 @@ class _Climb:
             self.climbing = self.climbing[~gone]
         stepped = self.problem.space.project(self.z + self.move(slope))
         self.z = stepped if self.whole else self.z.index_copy(0, self.climbing, stepped[self.climbing])
-        self.moved |= slope.flatten(1).any(1)
+        self.operate(step)
+
+    def operate(self, step: int) -> None:
+        """Apply the operator to the pictures of the rows that climb on."""
+        if self.problem.operator is None or not len(self.climbing):
+            return
+        images = self.preview()[self.climbing]
+        changed = self.problem.operator(images, step)
+        if changed is not images:
+            assert isinstance(self.problem.space, Encoder)
+            self.z = self.z.index_copy(0, self.climbing, self.problem.space.encode(changed))
 
     def look_back(self, rows: Tensor) -> Procedure[None]:
         """See how good the last iterates of some rows are, if that matters."""
@@ -233,7 +279,7 @@ class _Climb:
 
     def summit(self) -> Summit:
         z = self.best_z if self.problem.keep_best else self.z
-        return Summit(self.problem.space.image(z).detach(), self.moved, self.start_logits, self.gradients)
+        return Summit(self.problem.space.image(z).detach(), self.moved, self.start_logits, self.gradients, attention=self.attention)
 
 
 def ascend(problem: Ascent, rows: Generators) -> Procedure[Summit]:
@@ -243,6 +289,6 @@ def ascend(problem: Ascent, rows: Generators) -> Procedure[Summit]:
         yield from climb.halt(step)
         if not len(climb.climbing):
             break
-        climb.go((yield from climb.look(step)))
+        climb.go((yield from climb.look(step)), step)
     yield from climb.look_back(climb.climbing)
     return climb.summit()

@@ -63,6 +63,19 @@ def render_filters(weights: Tensor, scale: Scale = "filter", zoom: int = 0) -> N
     Raises:
         ValueError: `zoom` is out of range, a weight is not finite, or there are too many weights for one pixel each.
     """
+    rows, columns, zoom = layout(weights, zoom)
+    tiles = _pixels(weights, scale)  # (O, I, h, w)
+    # Colour is one tile of three channels, gray is one tile a channel: (tiles, h, w, C).
+    tiles = tiles.transpose(0, 2, 3, 1) if tiles.shape[1] == 3 else tiles.reshape(-1, *tiles.shape[2:], 1)
+    return grid(tiles.repeat(zoom, axis=1).repeat(zoom, axis=2), rows, columns)
+
+
+def layout(weights: Tensor, zoom: int) -> tuple[int, int, int]:
+    """Rows and columns of the grid of tiles that weights (O, I, h, w) become, and the pixels a weight; see `render_filters`.
+
+    Raises:
+        ValueError: as `render_filters`.
+    """
     if not 0 <= zoom <= MAX_ZOOM:
         raise ValueError(f"zoom must be from 0 to {MAX_ZOOM}, not {zoom}")
     if weights.ndim != 4 or not weights.numel():
@@ -71,11 +84,7 @@ def render_filters(weights: Tensor, scale: Scale = "filter", zoom: int = 0) -> N
     columns = _grid_columns(outputs, height, width) if inputs in (1, 3) else inputs
     rows = math.ceil(outputs / columns) if inputs in (1, 3) else outputs
     wanted = zoom or min(max(round(_TILE / max(height, width)), 1), MAX_ZOOM)
-    zoom = _affordable_zoom(wanted, rows, columns, height, width)
-    tiles = _pixels(weights, scale)  # (O, I, h, w)
-    # Colour is one tile of three channels, gray is one tile a channel: (tiles, h, w, C).
-    tiles = tiles.transpose(0, 2, 3, 1) if inputs == 3 else tiles.reshape(-1, height, width, 1)
-    return _grid(tiles.repeat(zoom, axis=1).repeat(zoom, axis=2), rows, columns)
+    return rows, columns, _affordable_zoom(wanted, rows, columns, height, width)
 
 
 def _grid_columns(tiles: int, height: int, width: int) -> int:
@@ -103,7 +112,7 @@ def _pixels(weights: Tensor, scale: Scale) -> NDArray[np.uint8]:
     return np.asarray(np.rint(127.5 + 127.5 * share), dtype=np.uint8)
 
 
-def _grid(tiles: NDArray[np.uint8], rows: int, columns: int) -> NDArray[np.uint8]:
+def grid(tiles: NDArray[np.uint8], rows: int, columns: int) -> NDArray[np.uint8]:
     """Lay tiles (n, h, w, C) out along the rows of a grid; places without a tile stay black."""
     count, height, width, channels = tiles.shape
     framed = np.pad(tiles, ((0, rows * columns - count), (_GAP, 0), (_GAP, 0), (0, 0)))  # a gap above and left of each

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from interp.ascent import Answer
-from interp.objective import Objective, cross_entropy, dlr, dlr_targeted, margin, target_likelihood, target_margin
+from interp.losses import cross_entropy, dlr, dlr_targeted, margin, target_likelihood, target_margin
+from interp.objective import Objective
 from interp.seeds import Generators
 
 

@@ -77,7 +77,7 @@ class Network:
                 self._calls[name] = self._calls.get(name, 0) + 1
 
         with self._hooks(self._modules, note):
-            logits = self.module(self._normalized(torch.full((1, *self.shape), 0.5)))
+            logits = self.module(self.normalized(torch.full((1, *self.shape), 0.5)))
         if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != 1:
             raise ValueError("the network does not map one image to one row of logits")
         for name, (output, version) in finished.items():
@@ -109,9 +109,10 @@ class Network:
 
     def _examples(self) -> Tensor:
         """Two images (2, C, H, W) of noise, as the module takes them."""
-        return self._normalized(torch.rand(2, *self.shape, generator=torch.Generator().manual_seed(0)))
+        return self.normalized(torch.rand(2, *self.shape, generator=torch.Generator().manual_seed(0)))
 
-    def _normalized(self, images: Tensor) -> Tensor:
+    def normalized(self, images: Tensor) -> Tensor:
+        """Images (B, C, H, W) in [0, 1] as the module takes them, on its device."""
         x = images.to(self.device, self.dtype, memory_format=torch.channels_last)
         return (x - self._mean) / self._std
 
@@ -133,7 +134,7 @@ class Network:
                 raise _DeepestLayerReached
 
         with suppress(_DeepestLayerReached), self._hooks(inner, note):
-            captured[LOGITS] = module(self._normalized(images))
+            captured[LOGITS] = module(self.normalized(images))
         return captured
 
     @torch.no_grad()
@@ -149,6 +150,31 @@ class Network:
     def logits(self, images: Tensor) -> Tensor:
         """Logits (B, classes) of images (B, C, H, W) in [0, 1], without gradients."""
         return self.activations(images, [LOGITS])[LOGITS]
+
+    @torch.no_grad()
+    def logits_with(self, images: Tensor, layer: str, change: Callable[[Tensor], Tensor]) -> Tensor:
+        """Logits (B, classes) of images (B, C, H, W) in [0, 1] if the output of a layer were `change` of it; of its last call, if several.
+
+        Raises:
+            UnknownLayer: there is no such layer.
+        """
+        if layer == LOGITS:
+            return change(self.activations(images, [LOGITS])[LOGITS].clone())
+        if layer not in self._modules:
+            raise UnknownLayer(layer, self.layers)
+        calls = 0
+
+        def replace(_: nn.Module, __: Any, output: Tensor) -> Tensor | None:
+            nonlocal calls
+            calls += 1
+            return change(output.clone()) if calls == self._calls[layer] else None
+
+        handle = self._modules[layer].register_forward_hook(replace)
+        try:
+            logits: Tensor = self.module(self.normalized(images))
+        finally:
+            handle.remove()
+        return logits
 
     def answer(self, probes: Sequence[Probe]) -> list[Answer]:
         """Answer probes whose images share one shape: all that differentiate alike in one forward and backward pass.

@@ -8,49 +8,56 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from interp.layer import LOGITS, LayerPath
+from interp.layer import LayerPath
 
 Score = Callable[..., Tensor]  # (activations by layer, *rows) -> (B,)
-
-DLR_SPREAD = 1e-12  # the least divisor of the DLR losses, for logits that tie
 
 
 @dataclass(frozen=True, eq=False)
 class Objective:
-    """`score(activations, *rows)` -> (B,), where `activations` maps each of `layers` to (B, ...) and rows are (B, ...)."""
+    """`score(activations, *rows)` -> (B,), where `activations` maps each of `layers` to (B, ...) and rows are (B, ...).
+
+    Args:
+        groups: (B,) int64 where a row's score also hangs on other rows, those of the same number, which must then be scored
+            together; None where every row stands for itself.
+    """
 
     layers: tuple[str, ...]
     score: Score
     rows: tuple[Tensor, ...] = ()
+    groups: Tensor | None = None
 
     def __call__(self, activations: Mapping[str, Tensor]) -> Tensor:
         return self.score(activations, *self.rows)
 
+    @property
+    def coupled(self) -> bool:
+        """Whether rows hang on each other, so that a probe must not be split."""
+        return self.groups is not None
+
     def take(self, index: Tensor | slice) -> "Objective":
         """The same objective for a choice of rows."""
-        return Objective(self.layers, self.score, tuple(r[index] for r in self.rows))
+        groups = None if self.groups is None else self.groups[index]
+        return Objective(self.layers, self.score, tuple(r[index] for r in self.rows), groups)
 
     def kin(self, other: "Objective") -> bool:
         """Whether rows of both can be scored in one call."""
-        return self.score is other.score and self.layers == other.layers
+        return self.score == other.score and self.layers == other.layers and not (self.coupled or other.coupled)
 
     def __add__(self, other: "Objective") -> "Objective":
-        split = len(self.rows)
-
-        def score(activations: Mapping[str, Tensor], *rows: Tensor) -> Tensor:
-            return self.score(activations, *rows[:split]) + other.score(activations, *rows[split:])
-
-        return Objective(tuple(dict.fromkeys(self.layers + other.layers)), score, self.rows + other.rows)
+        layers = tuple(dict.fromkeys(self.layers + other.layers))
+        both = _Sum(self.score, len(self.rows), other.score)
+        return Objective(layers, both, self.rows + other.rows, _united(self.groups, other.groups))
 
     def __mul__(self, weight: float) -> "Objective":
-        def score(activations: Mapping[str, Tensor], *rows: Tensor) -> Tensor:
-            return weight * self.score(activations, *rows)
-
-        return Objective(self.layers, score, self.rows)
+        if not self.rows:
+            return Objective(self.layers, lambda activations: weight * self.score(activations), (), self.groups)
+        weights = torch.full((len(self.rows[0]),), weight, dtype=torch.float64, device=self.rows[0].device)
+        return Objective(self.layers, _Product(self.score), (weights, *self.rows), self.groups)
 
     __rmul__ = __mul__
 
@@ -61,100 +68,96 @@ class Objective:
         return self + (-other)
 
 
+@dataclass(frozen=True)
+class _Sum:
+    """Equal sums are equal values, so that composed objectives of one kind are kin; likewise `_Product`."""
+
+    one: Score
+    split: int  # rows of the first
+    other: Score
+
+    def __call__(self, activations: Mapping[str, Tensor], *rows: Tensor) -> Tensor:
+        return self.one(activations, *rows[: self.split]) + self.other(activations, *rows[self.split :])
+
+
+@dataclass(frozen=True)
+class _Product:
+    factor: Score
+
+    def __call__(self, activations: Mapping[str, Tensor], weights: Tensor, *rows: Tensor) -> Tensor:
+        scores = self.factor(activations, *rows)
+        return weights.to(scores) * scores
+
+
+def _united(one: Tensor | None, other: Tensor | None) -> Tensor | None:
+    """Groups in which rows are together that are together in either: those of one, or, where they differ, a single group."""
+    if one is None or other is None:
+        return other if one is None else one
+    return one if torch.equal(one, other) else torch.zeros_like(one)
+
+
 def join(objectives: Sequence[Objective]) -> Objective:
-    """One objective for the rows of several that are `kin`, in order."""
+    """One objective for the rows of several that share score and layers, in order."""
     first = objectives[0]
+    if len(objectives) == 1:
+        return first
+    if any(o.coupled for o in objectives):  # group 0 of one is not group 0 of another
+        return stack(objectives)
     columns = zip(*(o.rows for o in objectives), strict=True)
     return Objective(first.layers, first.score, tuple(torch.cat(column) for column in columns))
 
 
-def _cross_entropy(activations: Mapping[str, Tensor], labels: Tensor) -> Tensor:
-    return F.cross_entropy(activations[LOGITS], labels, reduction="none")
-
-
-def cross_entropy(labels: Tensor) -> Objective:
-    """-log p(label) per row: what an untargeted attack raises. `labels` (B,) int64."""
-    return Objective((LOGITS,), _cross_entropy, (labels,))
-
-
-def _target_probability(activations: Mapping[str, Tensor], targets: Tensor) -> Tensor:
-    return -F.cross_entropy(activations[LOGITS], targets, reduction="none")
-
-
-def target_likelihood(targets: Tensor) -> Objective:
-    """log p(target) per row, minus the cross-entropy of the target: what a targeted attack raises. `targets` (B,) int64."""
-    return Objective((LOGITS,), _target_probability, (targets,))
-
-
-def _margin(activations: Mapping[str, Tensor], labels: Tensor) -> Tensor:
-    logits = activations[LOGITS]
-    others = logits.scatter(1, labels[:, None], -torch.inf).amax(1)
-    return others - logits.gather(1, labels[:, None]).squeeze(1)
-
-
-def margin(labels: Tensor) -> Objective:
-    """Largest other logit minus the label's, per row; above 0 means misclassified (Carlini & Wagner 2017, section IV.A)."""
-    return Objective((LOGITS,), _margin, (labels,))
-
-
-def _target_margin(activations: Mapping[str, Tensor], targets: Tensor) -> Tensor:
-    return -_margin(activations, targets)
-
-
-def target_margin(targets: Tensor) -> Objective:
-    """The target's logit minus the largest other, per row; above 0 means taken for the target. `targets` (B,) int64."""
-    return Objective((LOGITS,), _target_margin, (targets,))
-
-
-def _at(logits: Tensor, classes: Tensor) -> Tensor:
-    return logits.gather(1, classes[:, None]).squeeze(1)
-
-
-def _largest(activations: Mapping[str, Tensor], count: int) -> Tensor:
-    """(B, count) the largest logits in falling order, whose differences the DLR losses divide by.
+def stack(objectives: Sequence[Objective]) -> Objective:
+    """One objective for the rows of several of any kind, in order; kin are scored in one call.
 
     Raises:
-        ValueError: the network has fewer classes.
+        ValueError: an objective has no tensor of rows, so that their number is unknown.
     """
-    logits = activations[LOGITS]
-    if logits.shape[1] < count:
-        raise ValueError(f"this DLR loss needs a network of at least {count} classes; this one has {logits.shape[1]}")
-    return logits.topk(count, 1)[0]
+    if any(not o.rows for o in objectives):
+        raise ValueError("an objective without rows cannot be stacked: the number of its rows is unknown")
+    families: list[list[int]] = []  # numbers of the objectives that are kin
+    for number, objective in enumerate(objectives):
+        family = next((f for f in families if objectives[f[0]].kin(objective)), None)
+        if family is None:
+            families.append([number])
+        else:
+            family.append(number)
+    if len(families) == 1:
+        return join([objectives[i] for i in families[0]])
+    counts, device = [len(o.rows[0]) for o in objectives], objectives[0].rows[0].device
+    which, place = torch.empty(2, sum(counts), dtype=torch.long, device=device)
+    starts = np.cumsum([0, *counts])
+    for name, family in enumerate(families):
+        members = torch.cat([torch.arange(starts[i], starts[i + 1], device=device) for i in family])
+        which[members], place[members] = name, torch.arange(len(members), device=device)
+    layers = tuple(dict.fromkeys(layer for o in objectives for layer in o.layers))
+    return Objective(layers, _stacked([join([objectives[i] for i in f]) for f in families]), (which, place), _apart(objectives, counts))
 
 
-def _dlr(activations: Mapping[str, Tensor], labels: Tensor) -> Tensor:
-    first, _, third = _largest(activations, 3).unbind(1)
-    return _margin(activations, labels) / (first - third).clamp_min(DLR_SPREAD)
+def _stacked(families: Sequence[Objective]) -> Score:
+    def score(activations: Mapping[str, Tensor], which: Tensor, place: Tensor) -> Tensor:
+        scores = next(iter(activations.values())).new_zeros(len(which))
+        for number, family in enumerate(families):
+            (rows,) = (which == number).nonzero(as_tuple=True)
+            if len(rows):
+                part = family.take(place[rows])({layer: activations[layer][rows] for layer in family.layers})
+                scores = scores.index_put((rows,), part.to(scores))
+        return scores
+
+    return score
 
 
-def dlr(labels: Tensor) -> Objective:
-    """The difference of logits ratio per row (Croce & Hein 2020, equation 6), which no scaling or shift of logits changes.
-
-    (largest other logit - the label's) / (largest - third largest), the divisor at least `DLR_SPREAD`: at least -1, and above
-    0 exactly for what is misclassified. `labels` (B,) int64.
-
-    Raises (when scored):
-        ValueError: the network has fewer than 3 classes.
-    """
-    return Objective((LOGITS,), _dlr, (labels,))
-
-
-def _dlr_targeted(activations: Mapping[str, Tensor], labels: Tensor, targets: Tensor) -> Tensor:
-    first, _, third, fourth = _largest(activations, 4).unbind(1)
-    gain = _at(activations[LOGITS], targets) - _at(activations[LOGITS], labels)
-    return gain / (first - (third + fourth) / 2).clamp_min(DLR_SPREAD)
-
-
-def dlr_targeted(labels: Tensor, targets: Tensor) -> Objective:
-    """The targeted difference of logits ratio per row (Croce & Hein 2020, equation 7), raised to lead from label to target.
-
-    (target's logit - the label's) / (largest - mean of third and fourth largest), the divisor at least `DLR_SPREAD`.
-    `labels` and `targets` (B,) int64.
-
-    Raises (when scored):
-        ValueError: the network has fewer than 4 classes.
-    """
-    return Objective((LOGITS,), _dlr_targeted, (labels, targets))
+def _apart(objectives: Sequence[Objective], counts: Sequence[int]) -> Tensor | None:
+    """The groups of all rows, none shared between two objectives; a row that stands for itself is its own group."""
+    if not any(o.coupled for o in objectives):
+        return None
+    parts, low = [], 0
+    for objective, count in zip(objectives, counts, strict=True):
+        groups = objective.groups
+        alone = torch.arange(count, device=objective.rows[0].device)
+        parts.append(low + (alone if groups is None else torch.unique(groups, return_inverse=True)[1]))
+        low += count
+    return torch.cat(parts)
 
 
 def _channel(activation: Tensor, units: Tensor, _: Tensor) -> Tensor:

@@ -2,7 +2,10 @@
 
 A unit whose rectifiers are all shut has no gradient, and ascent cannot start (lucid calls the remedy "redirected ReLU").
 Here a shut rectifier passes back whatever would open it, and the network falls back on this only for rows whose true
-gradient is zero everywhere.
+gradient is zero everywhere. What it passes back is damped: of all ways to the pixels those through the fewest shut rectifiers
+then decide. For a unit that is itself shut, in a network whose other rectifiers are partly open, that is nearly the gradient of the
+value that its own rectifier cuts off; undamped, the many ways through the shut ones of all layers drown it out, and the ascent
+ends in noise.
 """
 
 from collections.abc import Callable, Iterable
@@ -13,9 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+DAMPING = 0.01  # factor of a gradient for every shut rectifier on its way
+
 
 class _Redirected(torch.autograd.Function):
-    """max(x, 0), or min(max(x, 0), ceiling), that lets through the gradients which would bring x back into the open range."""
+    """max(x, 0), or min(max(x, 0), ceiling), that lets through, damped, the gradients which would bring x back into the open range."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, ceiling: float) -> Tensor:
@@ -26,8 +31,9 @@ class _Redirected(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (x,) = ctx.saved_tensors
-        pushes_further_shut = ((x <= 0) & (grad < 0)) | ((x >= ctx.ceiling) & (grad > 0))  # ascent moves x along grad
-        return grad.masked_fill(pushes_further_shut, 0), None
+        below, above = x <= 0, x >= ctx.ceiling
+        pushes_further_shut = (below & (grad < 0)) | (above & (grad > 0))  # ascent moves x along grad
+        return torch.where(below | above, DAMPING * grad, grad).masked_fill(pushes_further_shut, 0), None
 
 
 def _rectified(x: Tensor, ceiling: float, inplace: bool) -> Tensor:

@@ -113,6 +113,9 @@ class Settings(BaseModel):
         {"digits": "digits", "photo-patches": "photo-patches"}, description="data set as NAME=URI; may be repeated"
     )
     state_dir: Path = Field(default_factory=_state, description="folder of indexes, operations and downloads")
+    index_uri: str | None = Field(
+        None, min_length=1, description="folder or fsspec URL of indexes, e.g. s3://bucket/prefix; default: in the state folder"
+    )
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")
     threads: int = Field(0, ge=0, le=1024, description="CPU threads of the engine; 0 leaves it to torch")
     queue_size: int = Field(256, ge=1, description="jobs that may wait; more are refused")
@@ -190,6 +193,9 @@ def _read(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: a settings file cannot name another")
     for name in ("weights_dir", "state_dir"):
         _start_at(path.parent, written, name)
+    uri = written.get("index_uri")
+    if isinstance(uri, str) and "://" not in uri:
+        written["index_uri"] = str(path.parent / uri)
     models = written.get("models", {})
     for table in models.values() if isinstance(models, dict) else ():
         if isinstance(table, dict):

@@ -42,7 +42,7 @@ class Engine:
     def __init__(
         self, metrics: Metrics, *, tick_rows: int = 64, memory: int = 2**31, queue_size: int = 256, chunk: int = 8, threads: int = 0
     ) -> None:
-        self._metrics, self.tick_rows, self.memory, self._chunk = metrics, tick_rows, memory, chunk
+        self._metrics, self.tick_rows, self.memory, self.chunk = metrics, tick_rows, memory, chunk
         self._queue_size, self._threads = queue_size, threads
         self._waiting: deque[Job[Any]] = deque()
         self._running: list[Job[Any]] = []
@@ -181,7 +181,7 @@ class Engine:
         self.ticks += 1
         started = time.monotonic()
         leading = leader(self._running, self.ticks)
-        pieces = shares(self._running, leading, self._limit(leading), self._chunk)
+        pieces = shares(self._running, leading, self._limit(leading), self.chunk)
         self._answer(pieces)
         self._metrics.tick_seconds.observe(time.monotonic() - started)
         self._metrics.tick_rows.observe(sum(p.high - p.low for p in pieces))
@@ -196,7 +196,7 @@ class Engine:
     def _answer(self, pieces: list[Piece]) -> None:
         """Answer in one pass; what goes wrong in company is tried alone, so that only the one at fault fails."""
         network = pieces[0].job.model.network
-        oracle = Chunks(network, self._chunk) if pieces[0].job.deterministic else network
+        oracle = Chunks(network, self.chunk) if pieces[0].job.deterministic else network
         try:
             answers = oracle.answer([cut(p.job.probe, p.low, p.high) for p in pieces if p.job.probe is not None])
         except Exception as error:  # noqa: BLE001 - whatever a job's objective raises is the job's
@@ -223,7 +223,7 @@ class Engine:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         job = pieces[0].job
-        smallest = self._chunk if job.deterministic else 1
+        smallest = self.chunk if job.deterministic else 1
         if len(pieces) == 1 and (rows <= smallest or not job.splittable):
             self._fail(job, OutOfMemory(f"a pass of {rows} rows, which cannot be split, does not fit into the device's memory"))
         self._limits[job.model.network] = max(1, rows // 2)

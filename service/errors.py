@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
+from interp.attribution import Unexplainable
 from interp.layer import UnknownLayer
 from service import jobs, operations
 from service.audit.journal import AuditChanged, NoReport
@@ -54,6 +55,7 @@ _TABLE: dict[type[BaseException], Row] = {
     AuditChanged: Row(grpc.StatusCode.FAILED_PRECONDITION, "AUDIT_CHANGED"),
     NoReport: Row(grpc.StatusCode.FAILED_PRECONDITION, "NO_REPORT"),
     UploadTooLarge: Row(grpc.StatusCode.RESOURCE_EXHAUSTED, "UPLOAD_TOO_LARGE"),
+    Unexplainable: Row(grpc.StatusCode.FAILED_PRECONDITION, "NOT_EXPLAINABLE"),
     IndexMissing: Row(grpc.StatusCode.FAILED_PRECONDITION, "INDEX_NOT_FOUND"),
     DatasetError: Row(grpc.StatusCode.FAILED_PRECONDITION, "DATASET_UNREADABLE"),
     operations.OperationRunning: Row(grpc.StatusCode.FAILED_PRECONDITION, "OPERATION_RUNNING"),

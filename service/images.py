@@ -148,7 +148,7 @@ class Preprocessing:
 
 
 def png(pixels: npt.NDArray[Any]) -> bytes:
-    """Encode (H, W), (1, H, W) or (3, H, W) as PNG: uint8 as it is, floats of [0, 1] rounded to the nearest of 256 levels.
+    """Encode (H, W) or (C, H, W) as PNG, C 1 for gray, 3 for RGB, 4 for RGBA: uint8 as it is, floats of [0, 1] rounded to 256 levels.
 
     It is packed lightly: packing harder takes several times as long for a few percent. Not for the event loop.
 
@@ -156,8 +156,8 @@ def png(pixels: npt.NDArray[Any]) -> bytes:
         ValueError: the array has another shape, or values that are not finite.
     """
     plane = pixels[0] if pixels.ndim == 3 and pixels.shape[0] == 1 else pixels
-    if plane.ndim not in (2, 3) or (plane.ndim == 3 and plane.shape[0] != 3):
-        raise ValueError(f"expected (H, W), (1, H, W) or (3, H, W), not {pixels.shape}")
+    if plane.ndim not in (2, 3) or (plane.ndim == 3 and plane.shape[0] not in (3, 4)):
+        raise ValueError(f"expected (H, W) or (1, 3 or 4, H, W), not {pixels.shape}")
     if plane.dtype != np.uint8:
         if not np.isfinite(plane).all():
             raise ValueError("the image has values that are not finite")

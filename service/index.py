@@ -1,162 +1,96 @@
-"""Exemplar indexes: which images of a data set each unit of a layer is most active on, built in one pass and kept on disk.
+"""Exemplar indexes: what each unit of a layer does over a data set, built in one pass and kept on disk or in an object store.
 
-`<state>/indexes/<model>-<data set>-<layer>-<key>.safetensors` holds one layer. A build that was stopped leaves
-`<key>.partial`, from which the next build of the same index goes on.
+`<model>-<data set>-<layer>-<key>.json` describes the index of one layer and names its tensor file; a parquet file of the same
+name holds a row of statistics a unit. A build in progress keeps its shards in a folder of its own, see `service.index_build`.
 """
 
 import threading
-from collections.abc import Callable, Mapping
-from concurrent.futures import CancelledError
-from contextlib import closing
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Literal, TypeVar
 
-import structlog
-from torch import Tensor
-
-from interp.exemplars import TopK
-from service import index_files as files
 from service.datasets import Dataset, DatasetError
-from service.jobs import NotFinite
-from service.scan import Peaks, Prepare, Submit, scan
+from service.index_build import Build
+from service.index_files import UNREADABLE, Files
+from service.index_layer import description
+from service.index_query import InvalidQuery, LayerIndex
+from service.index_types import BuildProgress, Found, Hit, IndexMissing, Maxima, Order, Plan, Subject, UnitStatistics
+from service.scan import Prepare, Submit
 
-log = structlog.get_logger()
+__all__ = [
+    "BuildProgress", "Found", "Hit", "IndexMissing", "IndexStore", "Maxima", "Order", "Plan", "Subject", "UnitStatistics",
+]  # fmt: skip
 
+T = TypeVar("T")
 
-class IndexMissing(LookupError):
-    """There is no such index; `stale` if there is one, but of other weights or of a data set of another size."""
-
-    def __init__(self, message: str, stale: bool = False) -> None:
-        super().__init__(message)
-        self.stale = stale
-
-
-@dataclass(frozen=True)
-class Hit:
-    """An image that a unit is active on: its id, the highest activation, and the row and column where it is."""
-
-    id: int
-    activation: float
-    row: int
-    column: int
+_FRESH = 1.0  # seconds for which what was last seen of the folder is believed
 
 
-@dataclass(frozen=True)
-class Found:
-    """The images on which a unit is most active, best first, of so many images that the index was built from."""
-
-    hits: list[Hit]
-    images: int
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What an index is about: a model's name and the digest of its weights, a data set's name, URI and number of images."""
-
-    model: str
-    digest: str
-    dataset: str
-    uri: str
-    size: int
-
-    @staticmethod
-    def of(model: str, digest: str, dataset: Dataset) -> "Subject":
-        """The subject of an index of `model` with those weights over `dataset`."""
-        return Subject(model, digest, dataset.name, dataset.uri, len(dataset))
-
-
-@dataclass(frozen=True)
-class Plan:
-    """An index to be built.
-
-    Args:
-        shapes: output shape of each layer for one image, (U, H, W) or (U,).
-        k: images kept a unit.
-        limit: only the first so many images are scanned; 0: all.
-    """
-
-    subject: Subject
-    shapes: Mapping[str, tuple[int, ...]]
-    k: int
-    limit: int = 0
-
-    @property
-    def images(self) -> int:
-        """How many images are scanned."""
-        return min(self.limit or self.subject.size, self.subject.size)
-
-    @property
-    def units(self) -> int:
-        """How many units are indexed, over all layers."""
-        return sum(shape[0] for shape in self.shapes.values())
-
-    @property
-    def key(self) -> str:
-        """Names the build: equal for equal plans."""
-        return files.digest([asdict(self.subject), sorted(self.shapes.items()), self.k, self.images])
-
-
-def _fold(tops: Mapping[str, TopK], ids: Tensor, found: Peaks) -> None:
-    for layer, (values, _) in found.items():
-        if values.isnan().any():
-            first = int(ids[values.isnan().any(1)][0])
-            raise NotFinite(f"an activation of layer {layer!r} on image {first} is not a number")
-    for layer, top in tops.items():
-        top.update(*found[layer], ids)
-
-
-def _extent(path: Path) -> tuple[int, int]:
-    """(images, k) of the index in a file; zeros if there is none that can be read."""
-    try:
-        about = files.describe(path)
-        return int(about["images"]), int(about["k"])
-    except files.UNREADABLE:
-        return 0, 0
-
-
-def _quiet(done: int, total: int) -> None:
+def _quiet(progress: BuildProgress) -> None:
     """Tells nobody."""
 
 
 class IndexStore:
-    """The indexes in a folder. It may be used from several threads."""
+    """The indexes in a folder, which other servers may share. It may be used from several threads.
 
-    def __init__(self, state: Path) -> None:
-        """Find the indexes below the server's state folder; a file that cannot be read is logged and left alone."""
-        self._folder = state / "indexes"
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._lock = threading.Lock()
-        self._known: dict[tuple[Subject, str], tuple[Path, dict[str, Any]]] = {}  # (subject, layer) -> file, description
-        for path in sorted(self._folder.glob("*.safetensors")):
-            try:
-                self._remember(path, files.describe(path))
-            except files.UNREADABLE as error:
-                log.warning("an index cannot be read", path=str(path), error=str(error))
+    Args:
+        state: the server's state folder. The indexes are in its folder `indexes`, unless `uri` says otherwise.
+        uri: a folder, or any URL that fsspec knows, e.g. "s3://bucket/prefix"; its files are copied to the state folder to be mapped
+            into memory.
+
+    Raises:
+        ValueError: the URI cannot be used.
+    """
+
+    def __init__(self, state: Path, uri: str = "") -> None:
+        self._files = Files(uri or str((state / "indexes").absolute()), state / "index-cache")
+        self._lock, self._replacing = threading.Lock(), threading.Lock()
+        self._known: dict[tuple[Subject, str], LayerIndex] = {}
+        self._read: dict[str, tuple[str, LayerIndex]] = {}  # by the description's name: its mark, and what it tells of
+        self._look()
 
     def layers(self, subject: Subject) -> list[str]:
         """Names of the layers with an index of that subject, sorted."""
-        with self._lock:
-            return sorted(layer for known, layer in self._known if known == subject)
+        return sorted(layer for known, layer in self._seen() if known == subject)
 
-    def find(self, subject: Subject, layer: str, unit: int, k: int) -> Found:
-        """The k images on which a unit is most active, or all that the index has if these are fewer; best first.
+    def indexed(self, model: str, digest: str, layer: str) -> list[Subject]:
+        """The data sets with an index of that layer of the model with those weights, the one of most images first."""
+        found = [index for (known, name), index in self._seen().items() if (known.model, known.digest, name) == (model, digest, layer)]
+        return [index.subject for index in sorted(found, key=lambda index: (-index.images, index.subject.dataset, index.subject.uri))]
+
+    def find(self, subject: Subject, layer: str, unit: int, k: int, order: Order = "max", label: int | None = None) -> Found:
+        """The first k images of a unit by an order, or all that the index has if these are fewer.
+
+        "max" and "mean" begin with the highest, "min" with the lowest, "magnitude" with the largest |h|; "quantile" gives the images
+        at the index's quantiles of the maximum, in rising order. With a label, only images of it, by "max" alone.
+
+        Raises:
+            IndexMissing: there is no index of that subject and layer.
+            ValueError: the layer has no such unit, or the index no such order or label.
+        """
+        return self._ask(subject, layer, lambda index: index.find(unit, k, order, label))
+
+    def statistics(self, subject: Subject, layer: str, unit: int | None = None) -> list[UnitStatistics]:
+        """The statistics of one unit, or of all units in order. Raises IndexMissing; ValueError: the layer has no such unit."""
+        return self._ask(subject, layer, lambda index: index.statistics(unit))
+
+    def maxima(self, subject: Subject, layer: str) -> Maxima | None:
+        """The largest activations of the layer's units; None without an index."""
+        try:
+            return self._ask(subject, layer, LayerIndex.maxima)
+        except IndexMissing:
+            return None
+
+    def percentile(self, subject: Subject, layer: str, unit: int, value: float, of: Literal["max", "mean"] = "max") -> float:
+        """The share of images whose maximum, or mean over positions, is below a value: exact for up to 257 images, else within 1/256.
 
         Raises:
             IndexMissing: there is no index of that subject and layer.
             ValueError: the layer has no such unit.
         """
-        with self._lock:
-            path, about = self._known.get((subject, layer)) or self._missing(subject, layer)
-        shape = about["shape"]
-        if not 0 <= unit < shape[0]:
-            raise ValueError(f"layer {layer!r} has units 0 to {shape[0] - 1}, not {unit}")
-        try:
-            top = files.read(path, layer, slice(unit, unit + 1))
-        except files.UNREADABLE as error:
-            raise IndexMissing(f"the index of layer {layer!r} cannot be read, build it again: {error}") from error
-        width = shape[-1] if len(shape) > 1 else 1
-        return Found([Hit(image, value, *divmod(place, width)) for image, value, place in top.best(0)[:k]], about["images"])
+        return self._ask(subject, layer, lambda index: index.percentile(unit, value, of))
 
     def build(
         self,
@@ -166,76 +100,71 @@ class IndexStore:
         submit: Submit,
         batch: int = 64,
         workers: int = 2,
-        checkpoint_every: int = 4096,
-        progress: Callable[[int, int], None] = _quiet,
+        progress: Callable[[BuildProgress], None] = _quiet,
         cancelled: Callable[[], bool] = bool,
     ) -> int:
         """Scan the data set, keep what was found as indexes of the plan's layers, and return the number of images scanned.
 
         A layer has one index: what an index of more images, or of as many with a larger k, already says is not replaced.
 
-        It blocks, and goes on from where an earlier build of the same plan stopped. About every `checkpoint_every` images
-        what was found is saved. `progress` is told (images done, images in all) after every `batch` images.
+        It blocks, and goes on behind the whole shards of earlier builds of the same plan, and beside other builders that share the
+        folder. `progress` is told at the start and after every `batch` images.
 
         Raises:
-            CancelledError: `cancelled` said so, or the device's futures were cancelled; what was found is saved.
+            CancelledError: `cancelled` said so, or the device's futures were cancelled; whole shards are kept.
             DatasetError: the data set is empty, or an image cannot be read.
             NotFinite: an activation is not a number.
         """
         if not plan.images:
             raise DatasetError(f"data set {plan.subject.dataset!r} is empty: there is nothing to index")
-        done, tops = self._resume(plan)
-        saved = done
-        progress(done, plan.images)
-        with closing(scan(dataset, range(done, plan.images), list(tops), batch, prepare, submit, workers)) as batches:
-            try:
-                for ids, found in batches:
-                    _fold(tops, ids, found)
-                    done += len(ids)
-                    progress(done, plan.images)
-                    if done < plan.images and cancelled():
-                        raise CancelledError(f"stopped after {done} of {plan.images} images")
-                    if done - saved >= checkpoint_every:
-                        files.write(self._partial(plan), {"done": done}, tops)
-                        saved = done
-            except CancelledError:
-                files.write(self._partial(plan), {"done": done}, tops)
-                raise
-        self._finish(plan, tops)
+        Build(self._files, plan, dataset, prepare, submit, self._replacing, batch, workers, progress, cancelled).run()
+        self._look()
         return plan.images
 
-    def _resume(self, plan: Plan) -> tuple[int, dict[str, TopK]]:
-        """Images done and what was found by an earlier build of the plan; none and nothing if there was none."""
-        path = self._partial(plan)
-        if path.exists():
+    def _ask(self, subject: Subject, layer: str, ask: Callable[[LayerIndex], T]) -> T:
+        """Ask an index; if that does not work, look once more whether another builder has replaced it."""
+        index = self._known.get((subject, layer))
+        error: BaseException | None = None
+        for again in (False, True):
+            if again:
+                self._look()
+                index = self._known.get((subject, layer))
+            if index is None:
+                continue
             try:
-                return int(files.describe(path)["done"]), {layer: files.read(path, layer) for layer in plan.shapes}
-            except files.UNREADABLE as error:
-                log.warning("a partial index cannot be read and is built again", path=str(path), error=str(error))
-        return 0, {layer: TopK(shape[0], plan.k) for layer, shape in plan.shapes.items()}
+                return ask(index)
+            except InvalidQuery as wrong:
+                raise ValueError(str(wrong)) from wrong
+            except UNREADABLE as unreadable:
+                error = unreadable
+        if error is not None:
+            raise IndexMissing(f"the index of layer {layer!r} cannot be read, build it again: {error}") from error
+        raise self._missing(subject, layer)
 
-    def _finish(self, plan: Plan, tops: Mapping[str, TopK]) -> None:
-        subject = plan.subject
-        for layer, top in tops.items():
-            about = {**asdict(subject), "layer": layer, "shape": plan.shapes[layer], "k": plan.k, "images": plan.images}
-            name = "-".join(map(files.slug, (subject.model, subject.dataset, layer)))
-            path = self._folder / f"{name}-{files.digest([asdict(subject), layer])}.safetensors"
-            with self._lock:  # of two builds of one layer the larger stays, whichever ends first
-                if _extent(path) <= (plan.images, plan.k):
-                    files.write(path, about, {layer: top})
-                    self._remember(path, about)
-        self._partial(plan).unlink(missing_ok=True)
+    def _seen(self) -> dict[tuple[Subject, str], LayerIndex]:
+        """The indexes as they were last seen, which is not long ago."""
+        if time.monotonic() - self._looked > _FRESH:
+            self._look()
+        return self._known
 
-    def _partial(self, plan: Plan) -> Path:
-        return self._folder / f"{plan.key}.partial"
+    def _look(self) -> None:
+        """See which indexes there are. Descriptions that cannot be read, or are of another format, count as none."""
+        with self._lock:
+            entries = {name: mark for name, mark in self._files.entries().items() if name.endswith(".json")}
+            found = {name: (mark, index) for name, mark in entries.items() if (index := self._index(name, mark)) is not None}
+            self._known = {(index.subject, index.layer): index for _, index in found.values()}
+            self._read, self._looked = found, time.monotonic()
 
-    def _remember(self, path: Path, about: dict[str, Any]) -> None:
-        subject = Subject(*(about[name] for name in ("model", "digest", "dataset", "uri", "size")))
-        self._known[subject, about["layer"]] = path, about
+    def _index(self, name: str, mark: str) -> LayerIndex | None:
+        """The index that a description tells of; it is read unless its mark is known."""
+        if name in self._read and self._read[name][0] == mark:
+            return self._read[name][1]
+        about = description(self._files, name)
+        return LayerIndex(about, partial(self._files.local, about["tensors"])) if about is not None else None
 
-    def _missing(self, subject: Subject, layer: str) -> tuple[Path, dict[str, Any]]:
+    def _missing(self, subject: Subject, layer: str) -> IndexMissing:
         what = f"of model {subject.model!r}, data set {subject.dataset!r} and layer {layer!r}"
         stale = any((known.model, known.dataset, name) == (subject.model, subject.dataset, layer) for known, name in self._known)
         if stale:
-            raise IndexMissing(f"the index {what} is of other weights or another state of the data set: build it again", stale)
-        raise IndexMissing(f"there is no index {what}: build it first")
+            return IndexMissing(f"the index {what} is of other weights or another state of the data set: build it again", stale)
+        return IndexMissing(f"there is no index {what}: build it first")

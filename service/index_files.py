@@ -1,61 +1,143 @@
-"""The files of an index: tensors with a description, which appear whole or not at all."""
+"""The folder of the indexes, here or in an object store: files that appear whole or not at all."""
 
-import hashlib
+import contextlib
 import json
 import os
 import re
+import tempfile
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-
-from interp.exemplars import TopK
+from safetensors.torch import save_file
+from torch import Tensor
 
 UNREADABLE = (OSError, SafetensorError, ValueError, KeyError)  # what reading a damaged file raises
 
-_HEADER = "striate"  # the key of the description in the file's metadata
-_FORMAT = 1
-_PARTS = ("values", "positions", "ids")
+_HEADER = "striate"  # the key of the description in a tensor file's metadata
+FORMAT = 2
 
 
-def write(path: Path, about: Mapping[str, Any], tops: Mapping[str, TopK]) -> None:
-    """Write the top k of layers and a description of JSON values; a reader sees the old file or the new one."""
-    tensors = {f"{part}:{layer}": getattr(top, part) for layer, top in tops.items() for part in _PARTS}
-    data = save(tensors, {_HEADER: json.dumps({"format": _FORMAT, **about})})
+class Files:
+    """The files below a folder or any other URL that fsspec knows, by names relative to it. It may be used from several threads.
+
+    Args:
+        uri: a folder, or e.g. "s3://bucket/prefix".
+        cache: a folder for copies of remote files, which are mapped into memory from there.
+
+    Raises:
+        ValueError: nobody knows the URL's protocol, or its driver is not installed.
+    """
+
+    def __init__(self, uri: str, cache: Path) -> None:
+        try:
+            self._fs, self._root = fsspec.core.url_to_fs(uri, use_listings_cache=False)
+        except (ImportError, ValueError) as error:
+            raise ValueError(f"the indexes' URL {uri!r} cannot be used: {error}") from error
+        self._is_local = isinstance(self._fs, LocalFileSystem)
+        self.cache = cache
+        if self._is_local:
+            Path(self._root).mkdir(parents=True, exist_ok=True)
+
+    def entries(self, folder: str = "") -> dict[str, str]:
+        """The files right below a folder, by name without the folder's: something that changes when the file is replaced."""
+        try:
+            found = self._fs.ls(self._url(folder) if folder else self._root, detail=True)
+        except FileNotFoundError:
+            return {}
+        files = {entry["name"].rpartition("/")[2]: entry for entry in found if entry["type"] == "file"}
+        return {name: json.dumps(entry, sort_keys=True, default=str) for name, entry in sorted(files.items())}
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a small file; a reader sees the old one or the new one."""
+        with self._replacing(name) as path:
+            path.write_bytes(data)
+
+    def save(self, name: str, about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        """Write tensors with a description of JSON values; a reader sees the old file or the new one."""
+        header = json.dumps({"format": FORMAT, **about}, sort_keys=True)
+        with self._replacing(name) as path:
+            save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, path, {_HEADER: header})
+
+    def read(self, name: str) -> bytes:
+        """A small file, as it is now. Raises FileNotFoundError and other OSErrors."""
+        data: bytes = self._fs.cat_file(self._url(name))
+        return data
+
+    def local(self, name: str) -> Path:
+        """Where a file whose content never changes can be mapped into memory: itself, or a copy, which is kept. Raises OSErrors."""
+        path = Path(self._root if self._is_local else self.cache) / name
+        if not self._is_local and not path.exists():
+            with _whole(path) as temporary:
+                self._fs.get_file(self._url(name), str(temporary))
+        return path
+
+    def fetch(self, name: str, folder: Path) -> Path:
+        """Where a file can be mapped into memory for a while: itself, or a copy in a folder of the caller's. Raises OSErrors."""
+        if self._is_local:
+            return Path(self._root) / name
+        self._fs.get_file(self._url(name), str(folder / Path(name).name))
+        return folder / Path(name).name
+
+    def remove(self, name: str) -> None:
+        """Remove a file and its copy, where they are still there."""
+        if not self._is_local:
+            (self.cache / name).unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            self._fs.rm_file(self._url(name))
+
+    def remove_folder(self, folder: str) -> None:
+        """Remove a folder's files, and the folder where it is empty then."""
+        for name in self.entries(folder):
+            self.remove(f"{folder}/{name}")
+        if self._is_local:
+            with contextlib.suppress(OSError):  # somebody has put a file there, or removed it, too
+                (Path(self._root) / folder).rmdir()
+
+    @contextlib.contextmanager
+    def _replacing(self, name: str) -> Iterator[Path]:
+        if self._is_local:
+            with _whole(Path(self._root) / name) as temporary:
+                yield temporary
+            return
+        self.cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.cache) as folder:
+            yield Path(folder) / "file"
+            self._fs.makedirs(self._url(name).rpartition("/")[0], exist_ok=True)
+            self._fs.put_file(str(Path(folder) / "file"), self._url(name))  # an object appears whole when all of it is there
+
+    def _url(self, name: str) -> str:
+        return f"{self._root.rstrip('/')}/{name}"
+
+
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """A temporary file, which takes the place of `path` if all goes well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{uuid.uuid4().hex}.tmp")
     try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
+        yield temporary
+        with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def describe(path: Path) -> dict[str, Any]:
-    """The description in a file; raises one of UNREADABLE."""
+@contextlib.contextmanager
+def tensors(path: Path) -> Iterator[tuple[dict[str, Any], Any]]:
+    """A file's description, and its tensors by `get_slice(name)[...]`, mapped into memory. Raises one of UNREADABLE."""
     with safe_open(path, "pt") as file:
         about: dict[str, Any] = json.loads((file.metadata() or {})[_HEADER])
-    if about["format"] != _FORMAT:
-        raise ValueError(f"format {about['format']} is not {_FORMAT}")
-    return about
-
-
-def read(path: Path, layer: str, units: slice = slice(None)) -> TopK:
-    """The top k of a layer, or of some of its units; the file is mapped, so that no more is read. Raises one of UNREADABLE."""
-    with safe_open(path, "pt") as file:
-        return TopK.restore(*(file.get_slice(f"{part}:{layer}")[units] for part in _PARTS))
+        if about.get("format") != FORMAT:
+            raise ValueError(f"format {about.get('format')} is not {FORMAT}")
+        yield about, file
 
 
 def slug(text: str) -> str:
     """At most 48 letters, digits and -_. of a text, for the eye: no folder, no hidden file, not unique."""
     return re.sub(r"[^A-Za-z0-9._-]", "_", text).lstrip(".")[:48] or "_"
-
-
-def digest(value: object) -> str:
-    """32 hexadecimal digits that name a JSON value."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:32]

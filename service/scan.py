@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -11,54 +11,58 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from interp.ascent import Procedure
-from interp.exemplars import peaks
+from interp.exemplars import Peaks, peaks
 from service.datasets import Dataset, DatasetError
 from service.jobs import QueueFull
 
-Peaks = dict[str, tuple[Tensor, Tensor]]  # layer -> highest activations (B, U) and their positions (B, U)
+Found = dict[str, Peaks]  # by layer
 Prepare = Callable[[bytes], NDArray[np.uint8]]  # an encoded image -> (C, H, W) uint8, as the network takes it
-Submit = Callable[[Procedure[Peaks]], "Future[Peaks]"]  # hands a procedure to the device's thread
+Submit = Callable[[Procedure[Found]], "Future[Found]"]  # hands a procedure to the device's thread
+Scanned = tuple[range, list[int | None], Found]  # ids, labels and peaks of a batch
 
 _IN_FLIGHT = 2  # batches submitted: one being computed, one waiting
 _AHEAD = 2  # batches being read and decoded
 _LONGEST_PAUSE = 1.0  # seconds until the next try when the queue is full
 
+_Loaded = tuple[NDArray[np.uint8], int | None]
+
 
 def scan(
-    dataset: Dataset, span: range, layers: Sequence[str], batch: int, prepare: Prepare, submit: Submit, workers: int = 2
-) -> Generator[tuple[Tensor, Peaks], None, None]:
-    """The peaks of `layers` on the images of `span`, a batch at a time and in order: (ids (B,) int64, peaks).
+    dataset: Dataset, batches: Iterable[range], layers: Sequence[str], prepare: Prepare, submit: Submit, workers: int = 2
+) -> Generator[Scanned, None, None]:
+    """The peaks of `layers` on the images of each batch, in order.
 
-    Batches begin at multiples of `batch` from the span's start, so that a pass that is taken up at such a place computes
-    what the whole pass would have. Closing the iterator cancels what has been submitted.
+    `batches` are taken one by one, a few ahead of the device. Closing the iterator cancels what has been submitted.
 
     Raises:
         DatasetError: an image cannot be read or decoded; the message names it.
         Exception: whatever the submitted futures raise.
     """
-    starts = deque(range(span.start, span.stop, batch))
-    loading: deque[tuple[range, list[Future[NDArray[np.uint8]]]]] = deque()
-    running: deque[tuple[range, Future[Peaks]]] = deque()
+    waiting = iter(batches)
+    loading: deque[tuple[range, list[Future[list[_Loaded]]]]] = deque()
+    running: deque[tuple[range, list[int | None], Future[Found]]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
     try:
-        while starts or loading or running:
-            while starts and len(loading) < _AHEAD:
-                first = starts.popleft()
-                ids = range(first, min(first + batch, span.stop))
-                loading.append((ids, [pool.submit(_load, dataset, index, prepare) for index in ids]))
+        while True:
+            while len(loading) < _AHEAD and (ids := next(waiting, None)) is not None:
+                loading.append((ids, [pool.submit(_load, dataset, part, prepare) for part in _parts(ids, workers)]))
             if loading and len(running) < _IN_FLIGHT:
-                ids, images = loading.popleft()
-                running.append((ids, _submit(submit, peaks(_stack([image.result() for image in images]), layers))))
+                ids, futures = loading.popleft()
+                loaded = [sample for future in futures for sample in future.result()]
+                answer = _submit(submit, peaks(_stack([image for image, _ in loaded]), layers))
+                running.append((ids, [label for _, label in loaded], answer))
+            elif running:
+                ids, labels, answer = running.popleft()
+                yield ids, labels, answer.result()
             else:
-                ids, answer = running.popleft()
-                yield torch.arange(ids.start, ids.stop), answer.result()
+                break
     finally:
-        for _, answer in running:
+        for *_, answer in running:
             answer.cancel()
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _submit(submit: Submit, procedure: Procedure[Peaks]) -> "Future[Peaks]":
+def _submit(submit: Submit, procedure: Procedure[Found]) -> "Future[Found]":
     """Submit, waiting while the device's queue is full: a pass over a data set gives way to those who cannot wait."""
     while True:
         try:
@@ -67,12 +71,21 @@ def _submit(submit: Submit, procedure: Procedure[Peaks]) -> "Future[Peaks]":
             time.sleep(min(full.retry_after, _LONGEST_PAUSE))
 
 
-def _load(dataset: Dataset, index: int, prepare: Prepare) -> NDArray[np.uint8]:
-    (sample,) = dataset.read(index, 1)
-    try:
-        return np.asarray(prepare(sample.image))
-    except (ValueError, OSError) as error:
-        raise DatasetError(f"image {index} ({sample.name!r}) of data set {dataset.name!r} cannot be used: {error}") from error
+def _parts(ids: range, workers: int) -> list[range]:
+    """A batch in so many parts that no worker waits long for another."""
+    step = max(1, len(ids) // (4 * workers))
+    return [ids[low : low + step] for low in range(0, len(ids), step)]
+
+
+def _load(dataset: Dataset, ids: range, prepare: Prepare) -> list[_Loaded]:
+    loaded = []
+    for index in ids:
+        (sample,) = dataset.read(index, 1)
+        try:
+            loaded.append((np.asarray(prepare(sample.image)), sample.label))
+        except (ValueError, OSError) as error:
+            raise DatasetError(f"image {index} ({sample.name!r}) of data set {dataset.name!r} cannot be used: {error}") from error
+    return loaded
 
 
 def _stack(images: list[NDArray[np.uint8]]) -> Tensor:

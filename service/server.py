@@ -108,7 +108,7 @@ class Server:
 
     def _register(self) -> None:
         server, house = self._server, self._house
-        index = IndexStore(self.settings.state_dir)
+        index = IndexStore(self.settings.state_dir, self.settings.index_uri or "")
         model_pb2_grpc.add_ModelServiceServicer_to_server(ModelHandlers(house, self._on_model), server)
         interpret_pb2_grpc.add_InterpretServiceServicer_to_server(
             InterpretHandlers(house, index, self._operations, self.settings.state_dir), server

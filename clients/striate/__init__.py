@@ -7,11 +7,12 @@ with striate.connect("localhost:50051") as service:
     net.visualize("layer2.0:7").save("unit.png")
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from striate.adversarial import AttackResult
 from striate.attack_wire import Drive, Silence
 from striate.attacks import APGD, FAB, FGSM, PGD, AutoAttack, EpsilonSearch, Square
+from striate.attributions import Attributions
 from striate.audit import AuditProgress, AuditReport, Gate
 from striate.connection import Service, connect
 from striate.curve import EpsilonCurve
@@ -48,8 +49,21 @@ from striate.exemplars import Exemplar, Exemplars
 from striate.info import DatasetInfo, Layer, ModelInfo, Provenance, ReceptiveField, Sample
 from striate.model import Model
 from striate.operation import IndexProgress, IndexReport, Operation
-from striate.results import Classifications, Filters, Prediction, Progress, Visualization, Visualizations
+from striate.results import Classifications, Prediction
 from striate.streamed import AttackRow, StreamedImage
+from striate.unit_statistics import LayerStatistics, UnitStatistics
+
+if TYPE_CHECKING:
+    from striate import regularize, space, view
+    from striate.activations import Activations, UnitActivation
+    from striate.certificate import Certificate
+    from striate.dossier import Dossier
+    from striate.facets import Facet, Facets
+    from striate.filters import FilterAnalysis, Filters
+    from striate.layer_pictures import LayerPictures, UnitPicture
+    from striate.objective import Direction, Like, Objective, Unit, interpolate
+    from striate.tuning import Tuning, UnitTuning
+    from striate.visualization import Progress, Visualization, Visualizations
 
 __all__ = [
     "APGD",
@@ -57,24 +71,32 @@ __all__ = [
     "FGSM",
     "PGD",
     "Aborted",
+    "Activations",
     "AttackResult",
     "AttackRow",
+    "Attributions",
     "AuditProgress",
     "AuditReport",
     "AutoAttack",
     "BadImage",
     "Cancelled",
+    "Certificate",
     "Classifications",
     "DatasetInfo",
     "DatasetNotFound",
     "DatasetUnreadable",
     "DeadlineExceeded",
+    "Direction",
+    "Dossier",
     "Drive",
     "EpsilonCurve",
     "EpsilonSearch",
     "Exemplar",
     "Exemplars",
+    "Facet",
+    "Facets",
     "FailedPrecondition",
+    "FilterAnalysis",
     "Filters",
     "Gate",
     "IndexNotFound",
@@ -84,6 +106,9 @@ __all__ = [
     "InvalidArgument",
     "Layer",
     "LayerNotFound",
+    "LayerPictures",
+    "LayerStatistics",
+    "Like",
     "Model",
     "ModelBusy",
     "ModelInfo",
@@ -91,6 +116,7 @@ __all__ = [
     "ModelNotLoadable",
     "NotFinite",
     "NotFound",
+    "Objective",
     "Operation",
     "OperationNotFound",
     "OperationRunning",
@@ -110,18 +136,64 @@ __all__ = [
     "StriateError",
     "StriateWarning",
     "TooManyOperations",
+    "Tuning",
     "Unavailable",
     "Unimplemented",
+    "Unit",
+    "UnitActivation",
+    "UnitPicture",
+    "UnitStatistics",
+    "UnitTuning",
     "Visualization",
     "Visualizations",
     "connect",
+    "interpolate",
+    "regularize",
+    "space",
+    "view",
 ]
 
 
+_LATE = {  # read only when asked for, so that the import stays light: the name's module, or "" for a module itself
+    "Activations": "activations",
+    "Certificate": "certificate",
+    "Direction": "objective",
+    "Dossier": "dossier",
+    "Facet": "facets",
+    "Facets": "facets",
+    "FilterAnalysis": "filters",
+    "Filters": "filters",
+    "LayerPictures": "layer_pictures",
+    "Like": "objective",
+    "Objective": "objective",
+    "Progress": "visualization",
+    "Tuning": "tuning",
+    "Unit": "objective",
+    "UnitActivation": "activations",
+    "UnitPicture": "layer_pictures",
+    "UnitTuning": "tuning",
+    "Visualization": "visualization",
+    "Visualizations": "visualization",
+    "interpolate": "objective",
+    "regularize": "",
+    "space": "",
+    "view": "",
+}
+
+
 def __getattr__(name: str) -> Any:
-    """`__version__`, read only when asked for: importlib.metadata would cost a tenth of the import."""
+    """What is read only when asked for, and `__version__`: importlib.metadata would cost a tenth of the import."""
     if name == "__version__":
         from importlib.metadata import version
 
         return version("striate-client")
+    if name in _LATE:
+        from importlib import import_module
+
+        found = import_module(f"{__name__}.{_LATE[name] or name}")
+        return getattr(found, name) if _LATE[name] else found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from striate import cli_attack, cli_audit, cli_curve, cli_network, cli_service
+from striate import cli_attack, cli_attribute, cli_audit, cli_curve, cli_exemplars, cli_measuring, cli_network, cli_pictures, cli_service
 from striate.console import Json, Server, Timeout, default_server
 
 app = typer.Typer(
@@ -28,10 +28,16 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "unload": cli_service.unload,
     "datasets": cli_service.datasets,
     "classify": cli_network.classify,
-    "visualize": cli_network.visualize,
-    "filters": cli_network.filters,
-    "index": cli_service.index,
-    "exemplars": cli_network.exemplars,
+    "visualize": cli_pictures.visualize,
+    "facets": cli_pictures.facets,
+    "dossier": cli_pictures.dossier,
+    "filters": cli_measuring.filters,
+    "tuning": cli_measuring.tuning,
+    "activations": cli_measuring.activations,
+    "index": cli_exemplars.index,
+    "exemplars": cli_exemplars.exemplars,
+    "statistics": cli_exemplars.statistics,
+    "attribute": cli_attribute.attribute,
     "attack": cli_attack.attack,
     "curve": cli_curve.curve,
     "audit": cli_audit.audit,

@@ -1,4 +1,4 @@
-"""Commands about the server: its models, data sets, indexes, operations and health."""
+"""Commands about the server: its models, data sets, operations and health."""
 
 from __future__ import annotations
 
@@ -89,39 +89,6 @@ def _dataset_row(d: DatasetInfo) -> tuple[object, ...]:
         return (d.name, d.uri, "", "", "", "", d.error)
     mapped = sum(i >= 0 for i in d.class_indices) or ""
     return (d.name, d.uri, d.size, "yes" if d.labelled else "no", mapped, ", ".join(d.indexed_layers), "")
-
-
-def index(
-    model: ModelName,
-    dataset: Annotated[str, typer.Option(help="Name of a data set.")],
-    layer: Annotated[list[str], typer.Option(help="A layer; repeat the option for more.")],
-    k: Annotated[int, typer.Option("-k", min=1, max=100, help="Exemplars kept a unit.")] = 9,
-    limit: Annotated[int, typer.Option(min=0, help="Read only the first so many images; 0 reads all.")] = 0,
-    detach: Annotated[bool, typer.Option("--detach", help="Print the operation's name and do not wait for its end.")] = False,
-    server: Server = DEFAULT_SERVER,
-    timeout: Timeout = None,
-    as_json: Json = False,
-) -> None:
-    """Build the index that `exemplars` looks into. Ctrl-C cancels it on the server."""
-    with session(server, timeout, as_json) as (service, screen):
-        operation = service.build_index(model, dataset, layer, k=k, limit=limit)
-        if detach:
-            screen.result({"operation": operation.name})
-            screen.line(operation.name)
-            return
-        with screen.bar(f"index {model}") as bar:
-
-            def show(progress: Any) -> None:
-                if isinstance(progress, IndexProgress):
-                    bar.update(progress.images_done, progress.images_total)
-
-            try:
-                report = operation.wait(timeout=timeout, on_progress=show)
-            except KeyboardInterrupt:
-                operation.cancel(timeout=_HEALTH_TIMEOUT)
-                raise
-        screen.result({"operation": operation.name, "report": asdict(report)})
-        screen.line(f"{report.units} units of {', '.join(layer)} indexed over {report.images} images")
 
 
 def operations(

@@ -11,7 +11,7 @@ from google.protobuf import wrappers_pb2
 
 from striate.auditing import Auditing
 from striate.call import Caller
-from striate.checks import at_least
+from striate.checks import at_least, number
 from striate.errors import NotFound
 from striate.info import DatasetInfo, ModelInfo, Sample
 from striate.model import Model
@@ -115,16 +115,33 @@ class Service(Auditing):
         return samples
 
     def build_index(
-        self, model: str, dataset: str, layers: Sequence[str], k: int = 9, limit: int = 0, *, timeout: float | None = None
+        self,
+        model: str,
+        dataset: str,
+        layers: Sequence[str],
+        k: int = 9,
+        limit: int = 0,
+        *,
+        class_k: int | None = None,
+        shard_images: int | None = None,
+        quantiles: Sequence[float] | None = None,
+        timeout: float | None = None,
     ) -> Operation:
-        """Starts to find the top k images of every unit of the layers in one pass over a data set; `.wait()` for the result.
+        """Starts to find, in one pass over a data set, the images that `Model.exemplars` and the numbers that `Model.statistics` tells of
+        every unit of the layers; `.wait()` for the result.
 
-        k: 1 to 100; limit: read only the first so many images, 0 for all. Raises ModelNotFound, DatasetNotFound, LayerNotFound.
+        k: images kept a unit and order, 1 to 100; limit: read only the first so many images, 0 for all; class_k: images kept a unit and
+        class, 0 to 100, None for k, or 1 if there are more than 100 classes; shard_images: images after which what was found is saved, 64
+        to 65536, None for 4096; quantiles: up to 32 shares of the images from 0 to 1 whose images are kept, None for nine from 0.01 to
+        0.99. Raises ModelNotFound, DatasetNotFound, LayerNotFound.
         """
-        at_least(1, k=k)
-        at_least(0, limit=limit)
+        at_least(1, k=k, shard_images=shard_images)
+        at_least(0, limit=limit, class_k=class_k)
         names = [layers] if isinstance(layers, str) else layers
-        request = exemplars_pb2.BuildExemplarIndexRequest(model=model, dataset=dataset, layers=names, k=k, limit=limit)
+        shares = [number(f"quantiles[{place}]", share, most=1.0) for place, share in enumerate(quantiles or ())]
+        request = exemplars_pb2.BuildExemplarIndexRequest(
+            model=model, dataset=dataset, layers=names, k=k, limit=limit, class_k=class_k, shard_images=shard_images or 0, quantiles=shares
+        )
         return Operation(self._operations, self._caller.unary(self._interpret.BuildExemplarIndex, request, timeout))
 
     def operations(self, *, timeout: float | None = None) -> list[Operation]:

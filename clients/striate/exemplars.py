@@ -1,4 +1,4 @@
-"""The images on which a unit is most active."""
+"""The images that show what a unit answers to."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from striate import pictures
+from striate.errors import invalid
 from striate.info import Provenance
+from striate.unit_statistics import share
 from striate.v1 import exemplars_pb2
 
 if TYPE_CHECKING:
@@ -19,11 +21,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Exemplar:
-    """One image that excites a unit.
+    """One image for a unit.
 
-    id, name: the image's position and name in the data set; activation: the unit's largest on it; position: where, (row, column) in
-    the layer's map; box: the receptive field there as PIL counts boxes, (left, upper, right, lower) in pixels of `image`;
-    label, label_name: the data set's, None and "" without.
+    id, name: the image's position and name in the data set; activation: the unit's on it by the order asked for, the largest, the smallest,
+    the mean or that of the largest magnitude; position: where, (row, column) in the layer's map, (0, 0) for means and linear layers; box:
+    the receptive field there as PIL counts boxes, (left, upper, right, lower) in pixels of `image`, all of it for means; label,
+    label_name: the data set's, None and "" without; quantile: the share of the other images whose maximum is below, where quantiles were
+    asked for. Asked for without images, name, label and pictures are left out.
     """
 
     id: int
@@ -35,6 +39,7 @@ class Exemplar:
     label_name: str
     image_png: bytes = field(repr=False)
     crop_png: bytes = field(repr=False)
+    quantile: float | None = None
 
     @staticmethod
     def read(message: exemplars_pb2.Exemplar) -> Exemplar:
@@ -49,32 +54,42 @@ class Exemplar:
             label_name=message.label_name,
             image_png=message.image_png,
             crop_png=message.crop_png,
+            quantile=share(message.quantile) if message.HasField("quantile") else None,
         )
 
     @cached_property
     def image(self) -> Image:
         """The image as the network saw it (PIL)."""
-        return pictures.decode(self.image_png)
+        return pictures.decode(_given(self.image_png))
 
     @cached_property
     def crop(self) -> Image:
         """The part of it inside the unit's receptive field (PIL)."""
-        return pictures.decode(self.crop_png)
+        return pictures.decode(_given(self.crop_png))
 
     def save(self, path: str | Path) -> Path:
         """Writes the whole image, in the format of the path's ending (PNG without one)."""
-        return pictures.write(self.image_png, path)
+        return pictures.write(_given(self.image_png), path)
 
-    def _repr_png_(self) -> bytes:
-        return self.crop_png
+    def _repr_png_(self) -> bytes | None:
+        return self.crop_png or None
 
     def _repr_html_(self) -> str:
-        caption = f"{self.label_name or self.name or self.id}: {self.activation:.4g}"
+        below = "" if self.quantile is None else f"{self.quantile:.4g} of images below, "
+        caption = f"{below}{self.label_name or self.name or self.id}: {self.activation:.4g}"
+        if not self.image_png:
+            return f"<p>{html.escape(caption)}</p>"
         return pictures.figure(self.image_png, caption) + pictures.figure(self.crop_png, "crop")
 
 
+def _given(png: bytes) -> bytes:
+    if not png:
+        raise invalid("images", "was False, so that there are no pictures: ask again")
+    return png
+
+
 class Exemplars(list[Exemplar]):
-    """The exemplars of one unit, highest activation first.
+    """The exemplars of one unit, in the order that was asked for.
 
     unit: in full, with the layer's dotted name; images: how many images of the data set they are the best of.
     """
@@ -99,12 +114,12 @@ class Exemplars(list[Exemplar]):
         folder = Path(folder)
         paths = [pictures.write(pictures.encode_png(self.image), folder / "grid.png")]
         for rank, exemplar in enumerate(self):
-            paths.append(pictures.write(exemplar.image_png, folder / f"{rank:02}-{exemplar.id}.png"))
+            paths.append(exemplar.save(folder / f"{rank:02}-{exemplar.id}.png"))
             paths.append(pictures.write(exemplar.crop_png, folder / f"{rank:02}-{exemplar.id}-crop.png"))
         return paths
 
-    def _repr_png_(self) -> bytes:
-        return pictures.encode_png(self.image)
+    def _repr_png_(self) -> bytes | None:
+        return pictures.encode_png(self.image) if all(exemplar.crop_png for exemplar in self) else None
 
     def _repr_html_(self) -> str:
         return f"<p>{html.escape(self.unit)}</p>" + "".join(exemplar._repr_html_() for exemplar in self)

@@ -23,13 +23,16 @@ _SHORTEST_WAIT = 0.1  # seconds between calls when the server does not wait
 
 @dataclass(frozen=True)
 class IndexProgress:
-    """How far the building of an exemplar index is."""
+    """How far the building of an exemplar index is. shards_done, shards_total: parts of it on disk, and in all: a build that was stopped
+    goes on behind the last."""
 
     model: str
     dataset: str
     layers: tuple[str, ...]
     images_done: int
     images_total: int
+    shards_done: int = 0
+    shards_total: int = 0
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class IndexReport:
 
 def _index_progress(data: bytes, caller: Caller, name: str) -> IndexProgress:
     m = exemplars_pb2.BuildExemplarIndexMetadata.FromString(data)
-    return IndexProgress(m.model, m.dataset, tuple(m.layers), m.images_done, m.images_total)
+    return IndexProgress(m.model, m.dataset, tuple(m.layers), m.images_done, m.images_total, m.shards_done, m.shards_total)
 
 
 def _index_report(data: bytes, caller: Caller, name: str) -> IndexReport:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from striate import pictures
 from striate.errors import Internal
 from striate.info import Provenance
-from striate.v1 import filters_pb2, types_pb2, visualize_pb2
+from striate.v1 import types_pb2
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from PIL.Image import Image
 
+_LONGEST_NAME = 120  # characters; a composed objective can be longer than file systems allow
 _DTYPES = {types_pb2.DATA_TYPE_UINT8: "|u1", types_pb2.DATA_TYPE_FLOAT32: "<f4", types_pb2.DATA_TYPE_FLOAT64: "<f8"}
 
 
@@ -34,7 +34,17 @@ def read_float32(tensor: types_pb2.Tensor) -> NDArray[np.float32]:
 
 def file_name(text: str) -> str:
     """A name for a file from "layer3.2:7@3,4" or the like: other characters than letters, digits, dot and hyphen become "-"."""
-    return re.sub(r"[^\w.-]+", "-", text).strip("-.") or "result"
+    return re.sub(r"[^\w.-]+", "-", text)[:_LONGEST_NAME].strip("-.") or "result"
+
+
+def file_names(texts: Iterable[str]) -> list[str]:
+    """The same for several, all different: those that come again get "-2", "-3", ... behind them."""
+    names: dict[str, None] = {}
+    for text in texts:
+        base = file_name(text)
+        numbers = (base if number == 1 else f"{base}-{number}" for number in count(1))
+        names[next(name for name in numbers if name not in names)] = None
+    return list(names)
 
 
 @dataclass(frozen=True)
@@ -58,103 +68,12 @@ class Classifications(list[list[Prediction]]):
         return pictures.table(("image", "label", "index", "probability"), cells)
 
 
-@dataclass(frozen=True)
-class Progress:
-    """A step of a running visualization. scores: the objective under that step's random transforms, one an objective;
-    previews: the running pictures (PIL), on the steps that preview_every names."""
+def save(array: NDArray[np.float32], png: bytes, path: str | Path) -> Path:
+    """Writes the array if the path ends in ".npy", else the picture in the format of the ending."""
+    import numpy as np
 
-    step: int
-    steps: int
-    scores: tuple[float, ...]
-    previews: tuple[Image, ...] = field(default=(), repr=False)
-
-    @staticmethod
-    def read(message: visualize_pb2.VisualizeProgress) -> Progress:
-        previews = tuple(pictures.decode(png) for png in message.previews)
-        return Progress(message.step, message.steps, tuple(message.scores), previews)
-
-
-@dataclass(frozen=True)
-class Visualization:
-    """The picture that maximizes an objective. objective: in full; activation: the objective on the picture, without transforms;
-    dead: the unit gave no gradient, so the picture is not evidence of anything; png: the picture's file."""
-
-    objective: str
-    activation: float
-    dead: bool
-    provenance: Provenance
-    png: bytes = field(repr=False)
-
-    @cached_property
-    def image(self) -> Image:
-        """The picture (PIL)."""
-        return pictures.decode(self.png)
-
-    def save(self, path: str | Path) -> Path:
-        """Writes the picture, in the format of the path's ending (PNG without one)."""
-        return pictures.write(self.png, path)
-
-    def _repr_png_(self) -> bytes:
-        return self.png
-
-    def _repr_html_(self) -> str:
-        return pictures.figure(self.png, f"{self.objective}: {'dead' if self.dead else format(self.activation, '.4g')}")
-
-
-class Visualizations(list[Visualization]):
-    """Several visualizations that were optimized as one batch."""
-
-    def __init__(self, items: Iterable[Visualization], provenance: Provenance) -> None:
-        super().__init__(items)
-        self.provenance = provenance
-
-    @staticmethod
-    def read(message: visualize_pb2.VisualizeResult) -> Visualizations:
-        provenance = Provenance.read(message.provenance)
-        items = (Visualization(v.objective, v.activation, v.dead, provenance, v.png) for v in message.visualizations)
-        return Visualizations(items, provenance)
-
-    def save(self, folder: str | Path) -> list[Path]:
-        """Writes every picture as PNG into the folder, named by its objective."""
-        return [item.save(Path(folder) / f"{file_name(item.objective)}.png") for item in self]
-
-    def _repr_html_(self) -> str:
-        return "".join(item._repr_html_() for item in self)
-
-
-@dataclass(frozen=True, eq=False)
-class Filters:
-    """A convolution's weights (out channels, in channels / groups, rows, columns), exactly as stored, and their picture: one tile a
-    filter in channel order, with its normalization in words."""
-
-    layer: str
-    normalization: str
-    provenance: Provenance
-    weights: NDArray[np.float32] = field(repr=False)
-    png: bytes = field(repr=False)
-
-    @staticmethod
-    def read(message: filters_pb2.RenderFiltersResponse) -> Filters:
-        weights = read_float32(message.weights)
-        return Filters(message.layer, message.normalization, Provenance.read(message.provenance), weights, message.png)
-
-    @cached_property
-    def image(self) -> Image:
-        """The grid of filters (PIL)."""
-        return pictures.decode(self.png)
-
-    def save(self, path: str | Path) -> Path:
-        """Writes the weights if the path ends in ".npy", else the picture in the format of the ending."""
-        import numpy as np
-
-        if Path(path).suffix.lower() != ".npy":
-            return pictures.write(self.png, path)
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        np.save(path, self.weights, allow_pickle=False)
-        return Path(path)
-
-    def _repr_png_(self) -> bytes:
-        return self.png
-
-    def _repr_html_(self) -> str:
-        return pictures.figure(self.png, f"{self.layer}: {self.normalization}")
+    if Path(path).suffix.lower() != ".npy":
+        return pictures.write(png, path)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    np.save(path, array, allow_pickle=False)
+    return Path(path)

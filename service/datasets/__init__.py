@@ -6,6 +6,7 @@
 | `photo-patches` | patches cut from the photographs that scikit-learn ships, without labels |
 | `imagefolder:DIR` | image files; folders inside are classes |
 | `parquet:GLOB` | columns image, label, name |
+| `webdataset:GLOB` | samples of tar shards |
 | `torchvision:NAME` | a torchvision data set; options are its arguments, e.g. `torchvision:MNIST?train=false` |
 
 Every URI but `photo-patches` takes `?classes=` (see `named_classes`). Images come encoded; decoding them is not done here.

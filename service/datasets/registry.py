@@ -13,9 +13,10 @@ from service.datasets.folder import folder_source
 from service.datasets.parquet import parquet_source
 from service.datasets.torchvision_sets import torchvision_source
 from service.datasets.uploads import Uploads
+from service.datasets.webdataset import webdataset_source
 
 BUILT_IN = {"digits": "digits", "photo-patches": "photo-patches"}
-SCHEMES = ("digits", "photo-patches", "imagefolder:DIR", "parquet:GLOB", "torchvision:NAME")
+SCHEMES = ("digits", "photo-patches", "imagefolder:DIR", "parquet:GLOB", "webdataset:GLOB", "torchvision:NAME")
 
 
 class Datasets:
@@ -89,6 +90,8 @@ def _open(uri: str, cache: Path) -> Source:
         return folder_source(path, names)
     if scheme == "parquet" and path:
         return parquet_source(path, names)
+    if scheme == "webdataset" and path:
+        return webdataset_source(path, names)
     raise DatasetError(f"not a data set; use one of {', '.join(SCHEMES)}")
 
 

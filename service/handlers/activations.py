@@ -1,7 +1,55 @@
 """GetActivations: the feature maps of a layer."""
 
+from math import prod
+
+from torch import Tensor
+
+from interp.activations import Activations, Order, draw_activations, strongest
+from service import wire, wire_filters
+from service.errors import InvalidField
 from service.handlers.base import Interpreter
+from service.images import png
+from service.manners import Context
+from service.zoo import HostedModel
+from striate.v1 import filters_pb2 as pb
+
+_ORDERS: dict[int, Order] = {pb.ACTIVATION_ORDER_MEAN: "mean", pb.ACTIVATION_ORDER_MAGNITUDE: "magnitude"}
+_DRAWN = 3  # bytes of a value in a picture that cannot be packed
 
 
 class ActivationHandlers(Interpreter):
     """GetActivations."""
+
+    async def GetActivations(self, request: pb.GetActivationsRequest, context: Context) -> pb.GetActivationsResponse:
+        """One forward pass, shared with whatever else runs; the maps are drawn in the pool."""
+        with self._house.model(request.model) as model:
+            wire.known("order", request.order, pb.ActivationOrder.DESCRIPTOR)
+            layer = wire_filters.whole_layer(request.layer, model)
+            shape = model.network.output_shapes[layer]
+            k = min(wire.within("k", request.k, 1, 4096, default=16), shape[0])
+            returned = shape[0] if request.all_units else k
+            if prod(shape[1:]) * (4 * returned + _DRAWN * k) > wire.MOST_BYTES:
+                raise InvalidField("all_units" if request.all_units else "k", f"layer {layer} has maps too large for one answer")
+            image = await self._image(request, model)
+            procedure = strongest(image, layer, k, _ORDERS.get(request.order, "peak"))
+            found = await self._house.solve(context, model, procedure, image.nbytes + 4 * prod(shape), wire.priority(0))
+            response = await self._house.aside(_response, found, request.all_units)
+            response.layer = layer
+            response.units.extend(wire_filters.unit_activations(found.units, layer, model.classes))
+            response.provenance.CopyFrom(wire.provenance(model))
+            return response
+
+    async def _image(self, request: pb.GetActivationsRequest, model: HostedModel) -> Tensor:
+        """The one image (1, C, H, W); errors name this request's field."""
+        try:
+            wire.within("images (their number)", wire.count(request.image), 1, 1)
+            return await self._house.images(request.image, model.preprocessing)
+        except (InvalidField, wire.InvalidImage) as error:
+            raise type(error)(error.field.replace("images", "image", 1), error.description) from error
+
+
+def _response(found: Activations, all_units: bool) -> pb.GetActivationsResponse:
+    maps = found.of_units
+    return pb.GetActivationsResponse(
+        activations=wire.tensor(found.maps if all_units else maps), png=png(draw_activations(maps).transpose(2, 0, 1))
+    )

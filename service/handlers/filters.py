@@ -1,35 +1,72 @@
-"""RenderFilters: the weights of a convolution."""
+"""RenderFilters: the weights of a convolution, and what they look like in numbers."""
 
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from interp.filter_analysis import Order, analyze_filters, in_order
 from interp.filters import NORMALIZATION, Scale, filter_weights, first_convolution, render_filters
 from interp.layer import dotted
-from service import wire
+from interp.spectra import render_spectra
+from service import wire, wire_filters
 from service.errors import InvalidField
 from service.handlers.base import Interpreter
 from service.images import png
 from service.manners import Context
+from service.zoo import HostedModel
 from striate.v1 import filters_pb2 as pb
+
+_SCALES: dict[int, Scale] = {pb.FILTER_SCALE_GLOBAL: "global"}
+_ORDERS: dict[int, Order] = {pb.FILTER_ORDER_ORIENTATION: "orientation", pb.FILTER_ORDER_HUE: "hue"}
 
 
 class FilterHandlers(Interpreter):
     """RenderFilters."""
 
     async def RenderFilters(self, request: pb.RenderFiltersRequest, context: Context) -> pb.RenderFiltersResponse:
-        """Weights are read between two ticks and drawn in the pool."""
-        scale: Scale = "global" if request.scale == pb.FILTER_SCALE_GLOBAL else "filter"
-        zoom = wire.within("zoom", request.zoom, 0, 32)
+        """Weights are read between two ticks, and analyzed and drawn in the pool."""
+        wire.known("scale", request.scale, pb.FilterScale.DESCRIPTOR)
+        wire.known("order", request.order, pb.FilterOrder.DESCRIPTOR)
+        wire.within("zoom", request.zoom, 0, 32)
         with self._house.model(request.model) as model:
             try:
-                layer = (
-                    dotted(wire.short("layer", request.layer), model.network.layers) if request.layer else first_convolution(model.network)
-                )
+                layer = _convolution(request.layer, model)
                 weights = await self._house.on_device(lambda: filter_weights(model.network, layer))
-                picture = await self._house.aside(lambda: png(render_filters(weights, scale, zoom).transpose(2, 0, 1)))
             except ValueError as error:
                 raise InvalidField("layer", str(error)) from error
-            return pb.RenderFiltersResponse(
-                layer=layer,
-                weights=wire.tensor(weights.float().numpy()),
-                png=picture,
-                normalization=NORMALIZATION[scale],
-                provenance=wire.provenance(model),
-            )
+            if len(weights[0]) not in (1, 3) and (request.analyze or request.order in _ORDERS):
+                field = "analyze" if request.analyze else "order"
+                raise InvalidField(field, f"layer {layer} has {len(weights[0])} input channels, must have 1 or 3")
+            response = await self._house.aside(_drawn, request, weights)
+            response.layer = layer
+            response.provenance.CopyFrom(wire.provenance(model))
+            return response
+
+
+def _convolution(text: str, model: HostedModel) -> str:
+    return dotted(wire.short("layer", text), model.network.layers) if text else first_convolution(model.network)
+
+
+def _drawn(request: pb.RenderFiltersRequest, weights: Tensor) -> pb.RenderFiltersResponse:
+    """All but the layer's name and where it came from. Raises InvalidField for weights that cannot be drawn."""
+    scale, order = _SCALES.get(request.scale, "filter"), _ORDERS.get(request.order, "channel")
+    try:
+        analyses = analyze_filters(weights) if request.analyze or order != "channel" else []
+        places = in_order(analyses, order) if order != "channel" else list(range(len(weights)))
+        shown = weights[places]
+        picture = render_filters(shown, scale, request.zoom)
+        spectra = render_spectra(shown, scale, request.zoom) if request.spectra else None
+    except ValueError as error:
+        raise InvalidField("layer", str(error)) from error
+    return pb.RenderFiltersResponse(
+        weights=wire.tensor(weights.float().numpy()),
+        png=_png(picture),
+        normalization=NORMALIZATION[scale],
+        order=places,
+        analyses=wire_filters.analyses(analyses) if request.analyze else [],
+        spectra_png=b"" if spectra is None else _png(spectra),
+    )
+
+
+def _png(picture: NDArray[np.uint8]) -> bytes:
+    return png(picture.transpose(2, 0, 1))

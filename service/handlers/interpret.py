@@ -24,6 +24,7 @@ PART = 256  # images that Classify decodes at a time
 
 
 class InterpretHandlers(
+    DossierHandlers,
     VisualizeHandlers,
     LayerHandlers,
     FacetHandlers,
@@ -32,7 +33,6 @@ class InterpretHandlers(
     TuningHandlers,
     ActivationHandlers,
     AttributionHandlers,
-    DossierHandlers,
 ):
     """All methods of InterpretService."""
 

@@ -1,7 +1,152 @@
-"""VisualizeLayer: every unit of a layer."""
+"""VisualizeLayer: every unit of a layer, streamed as it is finished, and kept."""
 
-from service.handlers.base import Interpreter
+import asyncio
+import math
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from interp.ascent import Procedure
+from interp.feature import Pictures, Settings
+from interp.layer import LayerPath
+from service import picture_cache, pictures, wire, wire_certificate, wire_visualize
+from service.contact_sheet import ContactSheet
+from service.gallery import Block, Gallery, Shown
+from service.handlers.base import House
+from service.handlers.pictures import PictureHandlers, Spectral, Yardsticks, path_of, units_of
+from service.index import IndexStore
+from service.jobs import Priority, QueueFull
+from service.manners import VERSION, Context
+from service.operations import Operations
+from service.picture_cache import Picture, PictureCache
+from service.picture_plan import Goal, Recipe, Term
+from service.zoo import HostedModel
+from striate.v1 import visualize_pb2 as pb
+
+_LONGEST_PAUSE = 1.0  # seconds until the next try when the engine's queue is full
 
 
-class LayerHandlers(Interpreter):
+@dataclass(frozen=True, eq=False)
+class Series:
+    """A checked request: which units of which layer, and how their pictures are made."""
+
+    model: HostedModel
+    layer: str
+    units: range
+    in_layer: int
+    recipe: Recipe
+    spectral: Spectral
+    yardsticks: Yardsticks
+    urgency: Priority
+    memory: int  # bytes that a block holds between passes
+
+    def path(self, unit: int) -> LayerPath:
+        """The unit of that number."""
+        return LayerPath(self.layer, unit)
+
+    def bars(self, units: range) -> list[float]:
+        """What each of these units is to reach, NaN where that is unknown or nothing is tried again anyway."""
+        return [self.yardsticks.bar(self.path(unit)) if self.recipe.retries else math.nan for unit in units]
+
+    def message(self, shown: Shown) -> pb.UnitPicture:
+        """A unit's picture; its standing is that beside today's indexes. Reads files."""
+        path = self.path(shown.unit)
+        drawn = wire_certificate.visualization(str(path), shown.picture, self.yardsticks.standing(path, shown.picture))
+        return pb.UnitPicture(unit=shown.unit, visualization=drawn, cached=shown.cached)
+
+
+class LayerHandlers(PictureHandlers):
     """VisualizeLayer."""
+
+    def __init__(self, house: House, index: IndexStore, operations: Operations, state: Path) -> None:
+        super().__init__(house, index, operations, state)
+        self._gallery = Gallery(PictureCache(state / "pictures"), house.aside)
+
+    async def VisualizeLayer(self, request: pb.VisualizeLayerRequest, context: Context) -> AsyncIterator[pb.VisualizeLayerResponse]:
+        """Streams units as they finish; a reader who leaves takes along what nobody else waits for."""
+        with self._house.model(request.settings.model) as model:
+            series = await self._series(request, model)
+            blocks = await self._house.aside(self._blocks, series)
+            sheet = await self._house.aside(_sheet, series) if request.sheet or not request.HasField("sheet") else None
+            provenance, total, done = wire.provenance(model), len(series.units), 0
+            async with aclosing(self._gallery.show(blocks, partial(self._make, series))) as gallery:
+                async for shown in gallery:
+                    done += 1
+                    if sheet is not None:
+                        await self._house.aside(sheet.place, shown.unit - series.units.start, shown.picture.png)
+                    picture = await self._house.aside(series.message, shown)
+                    yield pb.VisualizeLayerResponse(picture=picture, units_done=done, units_total=total, provenance=provenance)
+            if sheet is not None:
+                png = await self._house.aside(sheet.png)
+                last = pb.ContactSheet(png=png, columns=sheet.columns, tile=sheet.tile, units=series.units)
+                yield pb.VisualizeLayerResponse(sheet=last, units_done=done, units_total=total, provenance=provenance)
+
+    async def _series(self, request: pb.VisualizeLayerRequest, model: HostedModel) -> Series:
+        settings, field = request.settings, "settings."
+        wire_visualize.manner_alone(settings, field)
+        urgency = wire.priority(settings.priority)
+        layer = path_of(request.layer, "layer", model).layer
+        where = await self._where(settings, field, model, {layer})
+        recipe = wire_visualize.recipe(settings, field, where.preprocessing.shape)
+        in_layer = units_of(layer, where.shapes[layer], "layer")
+        first = wire.within("first_unit", request.first_unit, 0, in_layer - 1)
+        count = wire.within("unit_count", request.unit_count, 1, in_layer - first, default=in_layer - first)
+        size = min(self._house.engine.chunk, in_layer)
+        memory = self._bound(f"{field}size", size, wire_visualize.held_bytes(settings, recipe, size, where))
+        yardsticks = await self._yardsticks(recipe, model, [LayerPath(layer, 0)])
+        spectral = await self._spectral(recipe, where)
+        return Series(model, layer, range(first, first + count), in_layer, recipe, spectral, yardsticks, urgency, memory)
+
+    def _blocks(self, series: Series) -> list[Block]:
+        """The series in blocks of one deterministic pass, which begin at the same units whichever are asked for.
+
+        All that a picture hangs on is in its key, also what its neighbours are to reach: which of them are tried again decides
+        what a second pass is made of.
+        """
+        chunk, blocks = self._house.engine.chunk, []
+        device = series.model.network.device
+        machine = [device.type, torch.cuda.get_device_name(device) if device.type == "cuda" else "", torch.__version__, VERSION]
+        default = repr(Settings.transform)
+        same = [machine, chunk, series.model.digest, series.layer, series.recipe.content, default, series.spectral.identity]
+        for low in range(series.units.start // chunk * chunk, series.units.stop, chunk):
+            units = range(low, min(low + chunk, series.in_layer))
+            bars = [None if math.isnan(bar) else bar for bar in series.bars(units)]
+            block = picture_cache.key(*same, [units.start, units.stop], bars)
+            keys = {unit: picture_cache.key(block, unit) for unit in units}
+            blocks.append(Block(units, keys, [unit for unit in units if unit in series.units]))
+        return blocks
+
+    async def _make(self, series: Series, units: range) -> dict[int, Picture]:
+        """The pictures of a block's units, whoever waits for them: it has no deadline of a caller's."""
+        procedure = pictures.picture(
+            [Goal((Term(series.path(unit)),)) for unit in units],
+            series.recipe,
+            series.model.network,
+            rows=[(series.recipe.seed, unit) for unit in units],
+            bars=series.bars(units),
+            magnitude=series.spectral.magnitude,
+        )
+        found = await self._patiently(series, procedure)
+        drawn = await self._house.aside(pictures.drawn, found)
+        return dict(zip(units, drawn, strict=True))
+
+    async def _patiently(self, series: Series, procedure: Procedure[Pictures]) -> Pictures:
+        """What the engine makes of a procedure, however long its queue is: a whole layer gives way to those who cannot wait."""
+        while True:
+            try:
+                future = self._house.engine.submit(
+                    series.model, procedure, memory=series.memory, priority=series.urgency, deterministic=True
+                )
+            except QueueFull as full:
+                await asyncio.sleep(min(full.retry_after, _LONGEST_PAUSE))
+            else:
+                return await asyncio.wrap_future(future)
+
+
+def _sheet(series: Series) -> ContactSheet:
+    _, height, width = series.recipe.shape
+    return ContactSheet(len(series.units), height, width, series.recipe.channels)

@@ -1,7 +1,46 @@
 """MeasureTuning: what gratings units answer to."""
 
+from math import prod
+
+from interp.describe import LayerInfo
+from interp.gratings import Gratings
+from interp.tuning import Tuning, batch_rows, measure
+from interp.tuning_picture import draw_tuning
+from service import wire, wire_filters
 from service.handlers.base import Interpreter
+from service.images import png
+from service.manners import Context
+from service.zoo import HostedModel
+from striate.v1 import filters_pb2 as pb
 
 
 class TuningHandlers(Interpreter):
     """MeasureTuning."""
+
+    async def MeasureTuning(self, request: pb.MeasureTuningRequest, context: Context) -> pb.MeasureTuningResponse:
+        """Forward passes, shared with whatever else runs; the curves are drawn in the pool."""
+        with self._house.model(request.model) as model:
+            layer = wire_filters.map_layer(request.layer, model)
+            gratings = wire_filters.gratings(request, layer, model)
+            procedure = measure(model.network.shape, layer, gratings)
+            memory = _memory(gratings, layer, model)
+            tuning = await self._house.solve(context, model, procedure, memory, wire.priority(request.priority))
+            response = await self._house.aside(_response, tuning)
+            response.layer = layer.name
+            response.provenance.CopyFrom(wire.provenance(model))
+            return response
+
+
+def _memory(gratings: Gratings, layer: LayerInfo, model: HostedModel) -> int:
+    """Bytes of a probe's images and of the maps that answer it, in float32."""
+    return 4 * batch_rows(gratings) * (prod(model.network.shape) + prod(layer.output_shape))
+
+
+def _response(tuning: Tuning) -> pb.MeasureTuningResponse:
+    return pb.MeasureTuningResponse(
+        orientations=tuning.orientations.tolist(),
+        wavelengths=tuning.wavelengths.tolist(),
+        responses=wire.tensor(tuning.responses),
+        units=wire_filters.unit_tunings(tuning),
+        png=png(draw_tuning(tuning).transpose(2, 0, 1)),
+    )

@@ -50,6 +50,8 @@ class Fake:
     converse: Callable[[Any, grpc.ServicerContext], Any] | None = None  # what AttackStream does, instead of answering in order
     uploaded: list[Any] = field(default_factory=list)  # messages of UploadDataset
     report_parts: Callable[[Any, grpc.ServicerContext], Any] | None = None  # what ReadAuditReport sends, instead of a little file
+    before_unit: Callable[[int, grpc.ServicerContext], None] = lambda unit, context: None  # what VisualizeLayer does before each
+    units_withheld: int = 0  # that VisualizeLayer promises and never sends
     target: str = ""
 
     def requests(self, method: str) -> list[Any]:

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent import futures
 from typing import Any
 
 import grpc
-import numpy as np
 from google.longrunning import operations_pb2, operations_pb2_grpc  # type: ignore[import-untyped, unused-ignore]
 from google.protobuf import empty_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from striate.v1 import (
-    exemplars_pb2,
-    filters_pb2,
     interpret_pb2,
     interpret_pb2_grpc,
     model_pb2,
     model_pb2_grpc,
     robustness_pb2_grpc,
-    types_pb2,
-    visualize_pb2,
 )
+from tests.client.attributing import Attributing
+from tests.client.exhibiting import Exhibiting
 from tests.client.fakes import (
     CLASSES,
     DATASET_SIZE,
@@ -37,8 +33,9 @@ from tests.client.fakes import (
     reason,
     request_id,
     rows_of,
-    running,
 )
+from tests.client.measured import Measured
+from tests.client.picturing import Picturing
 from tests.client.robustness import Robustness
 
 
@@ -101,7 +98,7 @@ def tiny() -> model_pb2.ModelInfo:
     )  # fmt: skip
 
 
-class _Interpret(interpret_pb2_grpc.InterpretServiceServicer):
+class _Interpret(Attributing, Picturing, Exhibiting, Measured, interpret_pb2_grpc.InterpretServiceServicer):
     def __init__(self, fake: Fake) -> None:
         self.fake = fake
 
@@ -112,46 +109,6 @@ class _Interpret(interpret_pb2_grpc.InterpretServiceServicer):
             predictions = [interpret_pb2.Prediction(index=i, label=CLASSES[i], probability=0.5 / (n + 1)) for n, i in enumerate(order)]
             found.append(interpret_pb2.Classification(predictions=predictions))
         return interpret_pb2.ClassifyResponse(images=found, provenance=self.fake.provenance(request_id(context)))
-
-    def Visualize(self, request: visualize_pb2.VisualizeRequest, context: Any) -> Iterator[visualize_pb2.VisualizeResponse]:
-        steps = request.steps or 3
-        for step in range(1, steps + 1):
-            preview = request.preview_every and step % request.preview_every == 0
-            yield visualize_pb2.VisualizeResponse(
-                progress=visualize_pb2.VisualizeProgress(
-                    step=step, steps=steps, scores=[float(step)] * len(request.objectives), previews=[png(4, 5, step)] if preview else []
-                )
-            )
-        height, width = (request.size, request.size) if request.size else SHAPE[1:]
-        pictures = [
-            visualize_pb2.Visualization(objective=name, png=png(height, width, place), activation=place, dead=place == 1)
-            for place, name in enumerate(request.objectives)
-        ]
-        result = visualize_pb2.VisualizeResult(visualizations=pictures, provenance=self.fake.provenance(request_id(context)))
-        yield visualize_pb2.VisualizeResponse(result=result)
-
-    def RenderFilters(self, request: filters_pb2.RenderFiltersRequest, context: Any) -> filters_pb2.RenderFiltersResponse:
-        weights = np.arange(2 * 3 * 3 * 3, dtype="<f4").reshape(2, 3, 3, 3)
-        tensor = types_pb2.Tensor(dtype=types_pb2.DATA_TYPE_FLOAT32, shape=weights.shape, data=weights.tobytes())
-        return filters_pb2.RenderFiltersResponse(
-            layer=request.layer or "stem", weights=tensor, png=png(9, 9, 7), normalization="zero is mid-gray",
-            provenance=self.fake.provenance(request_id(context)),
-        )  # fmt: skip
-
-    def BuildExemplarIndex(self, request: exemplars_pb2.BuildExemplarIndexRequest, context: Any) -> Any:
-        return self.fake.operations.setdefault("operations/1", running("operations/1", 0))
-
-    def FindExemplars(self, request: exemplars_pb2.FindExemplarsRequest, context: Any) -> exemplars_pb2.FindExemplarsResponse:
-        found = [
-            exemplars_pb2.Exemplar(
-                id=10 + rank, name=f"{rank}.png", image_png=png(8, 9, 100 + rank), crop_png=png(4, 3, 100 + rank), activation=9.5 - rank,
-                row=1, column=2, crop_top=2, crop_left=5, crop_height=4, crop_width=3, label=rank or None, label_name="<b>cat</b>",
-            )
-            for rank in range(min(request.k, 3))
-        ]  # fmt: skip
-        return exemplars_pb2.FindExemplarsResponse(
-            unit=request.unit, exemplars=found, images=DATASET_SIZE, provenance=self.fake.provenance(request_id(context))
-        )
 
     def ListDatasets(self, request: interpret_pb2.ListDatasetsRequest, context: Any) -> interpret_pb2.ListDatasetsResponse:
         digits = interpret_pb2.Dataset(name="digits", uri="digits", size=DATASET_SIZE, classes=["cat", "dog"], labelled=True)

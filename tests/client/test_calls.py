@@ -22,6 +22,9 @@ CALLS: list[Callable[[striate.Model], object]] = [
     lambda net: net.visualize("stem:1"),
     lambda net: net.filters(),
     lambda net: net.exemplars("stem:1", dataset="digits"),
+    lambda net: net.facets("stem:1", dataset="digits"),
+    lambda net: net.dossier("stem:1", dataset="digits"),
+    lambda net: net.visualize_layer("stem").all(),
     lambda net: net.attack(PIXELS, None, striate.FGSM()),
     lambda net: net.epsilon_curve(PIXELS, epsilons=[0.1]),
 ]
@@ -206,5 +209,6 @@ def test_ctrl_c_on_the_command_line(fake: Fake) -> None:
 
 def test_import_is_light() -> None:
     """The numeric and terminal packages are left to those who need them."""
-    code = "import striate, sys; print([name for name in ('numpy', 'PIL', 'typer', 'rich', 'torch') if name in sys.modules])"
+    late = ("numpy", "PIL", "typer", "rich", "torch", "striate.view", "striate.objective", "striate.visualization")
+    code = f"import striate, sys; print([name for name in {late} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60).stdout.strip() == "[]"

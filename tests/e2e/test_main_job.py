@@ -13,7 +13,7 @@ from PIL import Image
 
 import striate
 from interp.ascent import solve
-from interp.feature import visualize
+from interp.feature import of_units
 from interp.layer import LayerPath
 from interp.network import Network
 from tests.conftest import Server
@@ -60,7 +60,7 @@ def test_visualize_agrees_with_the_library_and_streams(net: striate.Model, local
     units = ["c3:4", "f6:10", "output:3"]
     found = net.visualize(units, steps=12, seed=5, preview_every=4, on_progress=seen.append)
     paths = [LayerPath.parse(unit, local.layers) for unit in units]
-    expected = solve(visualize(paths, (1, 32, 32), torch.zeros(()), steps=12, seed=5), local)
+    expected = solve(of_units(paths, (1, 32, 32), torch.zeros(()), steps=12, seed=5), local)
     assert [v.objective for v in found] == units
     assert [v.activation for v in found] == pytest.approx(expected.activation.tolist(), rel=1e-3)
     picture = np.asarray(found[0].image, dtype=np.float32) / 255

@@ -19,8 +19,9 @@ from interp.architectures import LeNet5
 from interp.ascent import Answer, Ascent, Done, Oracle, Summit, ascend, solve
 from interp.ball import Ball
 from interp.goal import Untargeted
+from interp.losses import cross_entropy
 from interp.network import Network
-from interp.objective import Objective, cross_entropy
+from interp.objective import Objective
 from interp.seeds import generators
 from interp.step import Step, sign, sparse, unit
 from tests.interp.toys import images, linear, plain, raw, tricky

@@ -10,7 +10,8 @@ from interp.apgd import apgd
 from interp.ascent import Answer, Done, Oracle, Summit, solve
 from interp.ball import Ball, norm
 from interp.goal import Untargeted
-from interp.objective import Objective, cross_entropy, dlr, dlr_targeted, target_likelihood
+from interp.losses import cross_entropy, dlr, dlr_targeted, target_likelihood
+from interp.objective import Objective
 from interp.seeds import generators
 from tests.interp.toys import Counting, images, linear, tricky
 

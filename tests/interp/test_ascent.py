@@ -9,7 +9,7 @@ from torch import Tensor
 
 from interp.ascent import Answer, Ascent, Probe, ascend, solve
 from interp.ball import Ball
-from interp.objective import cross_entropy
+from interp.losses import cross_entropy
 from interp.seeds import generators
 from interp.space import Fourier
 from interp.step import adam, sign

@@ -8,11 +8,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from torch import Tensor
 
-from interp.ascent import solve
-from interp.exemplars import TopK, crop_rectangle, observe
-from interp.network import Network
+from interp.exemplars import MOST_IDS, TopK, crop_rectangle
 
 
 def brute_force(values: np.ndarray, ids: list[int], unit: int, k: int) -> list[tuple[int, float]]:
@@ -84,6 +82,28 @@ def test_minus_infinity_is_an_activation_like_any_other() -> None:
     assert found(top, 0) == [(1, -5.0), (0, -torch.inf)]
 
 
+def test_values_of_every_size_keep_their_order_and_come_back_to_the_bit() -> None:
+    tiny, huge = torch.finfo(torch.float32).smallest_normal, torch.finfo(torch.float32).max
+    rising = torch.tensor([-torch.inf, -huge, -1.5, -tiny, -tiny / 4, 0.0, tiny / 4, tiny, 1e-3, 1.5, huge, torch.inf])
+    order = torch.randperm(len(rising), generator=torch.Generator().manual_seed(0))
+    top = TopK(1, len(rising))
+    top.update(rising[order][:, None], order[:, None], order)
+    assert top.values[0].equal(rising.flip(0))
+    assert top.ids[0].tolist() == top.positions[0].tolist() == [*range(len(rising))][::-1]
+
+
+def test_minus_zero_ties_with_zero() -> None:
+    top = TopK(1, 2)
+    top.update(torch.tensor([[-0.0], [0.0]]), torch.zeros(2, 1, dtype=torch.int64), torch.tensor([0, 1]))
+    assert top.ids[0].tolist() == [0, 1]
+
+
+def test_the_largest_id_is_no_free_place() -> None:
+    top = TopK(1, 2)
+    top.update(torch.tensor([[-torch.inf]]), torch.tensor([[3]]), torch.tensor([MOST_IDS - 1]))
+    assert top.best(0) == [(MOST_IDS - 1, -torch.inf, 3)]
+
+
 def test_nan_and_wrong_shapes_are_refused() -> None:
     top = TopK(2, 3)
     positions, ids = torch.zeros(1, 2, dtype=torch.int64), torch.tensor([0])
@@ -91,8 +111,9 @@ def test_nan_and_wrong_shapes_are_refused() -> None:
         top.update(torch.tensor([[1.0, torch.nan]]), positions, ids)
     with pytest.raises(ValueError, match=r"\(1, 3\)"):
         top.update(torch.zeros(1, 3), positions, ids)
-    with pytest.raises(ValueError, match="ids"):
-        top.update(torch.zeros(1, 2), positions, torch.tensor([-1]))
+    for image in (-1, MOST_IDS):
+        with pytest.raises(ValueError, match="ids"):
+            top.update(torch.zeros(1, 2), positions, torch.tensor([image]))
     with pytest.raises(ValueError, match="merged"):
         top.merge(TopK(2, 4))
     assert top.best(0) == []
@@ -107,57 +128,6 @@ def test_restore_goes_on_where_it_was_saved() -> None:
     second = TopK.restore(first.values, first.positions, first.ids)
     second.update(values[2:], positions[2:], ids[2:])
     assert second.best(0) == whole.best(0) == [(3, 4.0, 3), (0, 3.0, 0), (2, 2.0, 2)]
-
-
-class TwoLayers(nn.Module):
-    """A convolution whose maps have many equal values, and a linear layer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(1, 3, 3, padding=1)
-        self.head = nn.Linear(3 * 6 * 5, 4)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.head(self.conv(x).flatten(1))
-        return out
-
-
-@pytest.fixture
-def network() -> Network:
-    torch.manual_seed(0)
-    module = TwoLayers()
-    with torch.no_grad():
-        module.conv.weight.copy_(module.conv.weight.sign())
-        bias = module.conv.bias
-        assert bias is not None
-        bias.copy_(torch.tensor([-9.0, 0.0, 1.0]))  # unit 0 is negative everywhere
-    return Network(module, (1, 6, 5), mean=[0.0], std=[1.0])
-
-
-def test_observe_equals_brute_force(network: Network) -> None:
-    generator = torch.Generator().manual_seed(1)
-    images = torch.randint(0, 3, (23, 1, 6, 5), generator=generator).float() / 2
-    tops = {"conv": TopK(3, 5), "logits": TopK(4, 5)}
-    for ids in torch.tensor_split(torch.arange(23), 4):
-        solve(observe(images[ids], ids, tops), network)
-    batches = [network.activations(part, list(tops)) for part in torch.tensor_split(images, 4)]  # the last bit depends on the batch
-    maps = {layer: torch.cat([batch[layer] for batch in batches]) for layer in tops}
-    assert maps["conv"][:, 0].max() < 0
-    for layer, top in tops.items():
-        every = maps[layer].flatten(2).numpy() if maps[layer].ndim == 4 else maps[layer][:, :, None].numpy()
-        for unit in range(top.units):
-            assert found(top, unit) == brute_force(every.max(2), list(range(23)), unit, 5)
-            for image, value, position in top.best(unit):
-                assert position == np.flatnonzero(every[image, unit] == value)[0]  # the first in row order
-
-
-def test_observe_takes_in_nothing_of_a_batch_with_nan(network: Network) -> None:
-    tops = {"conv": TopK(3, 2), "logits": TopK(4, 2)}
-    images = torch.zeros(2, 1, 6, 5)
-    images[1, 0, 0, 0] = torch.nan
-    with pytest.raises(ValueError, match="'conv'"):
-        solve(observe(images, torch.arange(2), tops), network)
-    assert tops["logits"].best(0) == []
 
 
 @given(position=st.integers(0, 6), offset=st.integers(-4, 2), jump=st.integers(1, 3), field=st.integers(1, 7), extent=st.integers(1, 12))

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from interp.architectures import LeNet5
 from interp.ascent import Probe, Progress, solve
-from interp.feature import Pictures, visualize
+from interp.feature import Pictures, of_units
 from interp.layer import LayerPath
 from interp.network import Network
 from interp.objective import activation
@@ -24,7 +24,7 @@ def paths(network: Network, texts: tuple[str, ...] | list[str]) -> list[LayerPat
 
 
 def draw(network: Network | Counting, units: list[LayerPath], size: int = 12, steps: int = 40, **options: object) -> Pictures:
-    return solve(visualize(units, (3, size, size), LIKE, steps=steps, **options), network)  # type: ignore[arg-type]
+    return solve(of_units(units, (3, size, size), LIKE, steps=steps, **options), network)  # type: ignore[arg-type]
 
 
 def scores(network: Network, x: Tensor, path: LayerPath) -> Tensor:
@@ -52,7 +52,7 @@ def test_a_picture_excites_its_unit_far_more_than_its_start_and_random_images(un
 def test_pictures_for_a_trained_network_excite_it_more_than_photographs() -> None:
     network = trained_resnet()
     units = paths(network, ["layer1.1:3", "layer2.2:7", "logits:4"])
-    found = solve(visualize(units, network.shape, torch.zeros(()), steps=64), network)
+    found = solve(of_units(units, network.shape, torch.zeros(()), steps=64), network)
     photographs, _ = cifar(64)
     for path, reached in zip(units, found.activation, strict=True):
         assert reached > scores(network, photographs, path).max()
@@ -102,7 +102,7 @@ def test_pictures_of_gray_networks_are_gray() -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = Network(LeNet5(), (1, 32, 32), [0.5], [0.5], dtype=torch.float64)
-    found = solve(visualize(paths(network, ["c1:2", "logits:3"]), network.shape, LIKE, steps=30), network)
+    found = solve(of_units(paths(network, ["c1:2", "logits:3"]), network.shape, LIKE, steps=30), network)
     assert found.images.shape == (2, 1, 32, 32)
     for row, path in enumerate(paths(network, ["c1:2", "logits:3"])):
         assert found.activation[row] > scores(network, images(100, 32, channels=1), path).max()
@@ -142,4 +142,5 @@ def test_progress_counts_the_steps_and_previews_are_the_running_pictures(size: i
     assert [(p.step, p.steps) for p in told] == [(step, 6) for step in range(1, 7)]
     assert torch.equal(told[-1].preview(), found.images)
     assert found.images.shape == (2, 3, size, size)
-    assert [len(p.images) for p in counting.probes] == [2] * 7  # and once to measure the result
+    assert [len(p.images) for p in counting.probes] == [2] * 6 + [34, 2]  # then the pictures with 16 views of each, and their layers
+    assert not any(p.differentiates for p in counting.probes[6:])

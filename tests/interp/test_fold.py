@@ -15,8 +15,9 @@ from interp.architectures import CifarResNet, CifarTwin, LeNet5
 from interp.ascent import Probe
 from interp.fold import folded
 from interp.layer import LayerPath
+from interp.losses import cross_entropy
 from interp.network import Network
-from interp.objective import activation, cross_entropy
+from interp.objective import activation
 from tests.interp.toys import images, tricky
 
 LABELS = torch.tensor([0, 1, 2])

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from interp.ascent import Probe
-from interp.objective import DLR_SPREAD, Objective, dlr, dlr_targeted, join, margin
+from interp.losses import DLR_SPREAD, dlr, dlr_targeted, margin
+from interp.objective import Objective, join
 from tests.interp.toys import images, linear, tricky
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from interp.ascent import Ascent, ascend, solve
 from interp.ball import Ball, norm
-from interp.objective import cross_entropy
+from interp.losses import cross_entropy
 from interp.seeds import generators
 from interp.step import momentum, sign, sparse, unit
 from tests.interp.toys import images, plain, raw, tricky

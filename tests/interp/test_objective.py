@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from scipy.special import log_softmax
 
 from interp.layer import LayerPath
-from interp.objective import activation, cross_entropy, join, margin, target_likelihood
+from interp.losses import cross_entropy, margin, target_likelihood
+from interp.objective import activation, join
 
 
 def drawn(*shape: int, seed: int = 0) -> torch.Tensor:

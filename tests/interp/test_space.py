@@ -24,8 +24,8 @@ def test_pictures_have_their_shape_and_lie_in_the_box(shape: tuple[int, int, int
     picture = space.image(start)
     assert picture.shape == (3, *shape)
     assert picture.dtype == torch.float64
-    assert (picture - 0.5).abs().max() < 0.2  # nearly gray
-    assert picture.std() > 1e-3
+    assert (picture - 0.5).abs().max() < 0.5  # neither black nor white anywhere
+    assert 0.02 < picture.std() < 0.2
     wild = space.image(drawn(space, 3, 3.0))
     assert wild.min() >= 0
     assert wild.max() <= 1

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from interp.ascent import Probe, Procedure
 from interp.attack import Attacked, attack, fgsm, pgd
-from interp.feature import Pictures, visualize
+from interp.feature import Pictures, of_units
 from interp.layer import LayerPath
 from tests.interp.toys import images, tricky
 
@@ -22,7 +22,7 @@ def predict(rows: int, seed: int) -> Procedure[Tensor]:
 
 
 def looks(*texts: str) -> Procedure[Pictures]:
-    return visualize([LayerPath.parse(t, tricky().layers) for t in texts], (3, 8, 8), LIKE, steps=8)
+    return of_units([LayerPath.parse(t, tricky().layers) for t in texts], (3, 8, 8), LIKE, steps=8)
 
 
 JOBS: list[Callable[[], Procedure[Any]]] = [

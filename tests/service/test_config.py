@@ -48,6 +48,14 @@ def test_the_fixed_names_of_flags(tmp_path: Path) -> None:
     assert settings.dataset == {"x": "imagefolder:/a,b=c", "y": "digits"}
 
 
+def test_where_indexes_lie(tmp_path: Path) -> None:
+    file = tmp_path / "striate.toml"
+    for written, wanted in (("", None), ('index_uri = "here"', str(tmp_path / "here")), ('index_uri = "s3://b/p"', "s3://b/p")):
+        file.write_text(written)
+        assert load_settings(["--settings", str(file)]).index_uri == wanted
+    assert load_settings(["--settings", str(file), "--index-uri", "memory://x"]).index_uri == "memory://x"
+
+
 def test_flags_go_before_the_environment_before_the_file_before_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "striate.toml"
     for in_file, in_environment, in_flags in itertools.product([False, True], repeat=3):

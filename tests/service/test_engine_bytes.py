@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from interp.architectures import CifarResNet
 from interp.ascent import Procedure
 from interp.attack import Attacked, attack, fgsm, pgd
-from interp.feature import visualize
+from interp.feature import of_units
 from interp.layer import LayerPath
 from interp.network import Network
 from service.jobs import Priority
@@ -56,7 +56,7 @@ def attacks(x: Tensor, steps: int) -> list[Job]:
 
 def pictures(units: list[str]) -> Job:
     paths = [LayerPath.parse(unit, ["conv", "relu", "fc1"]) for unit in units]
-    return lambda: visualize(paths, (3, 8, 8), torch.zeros(()), steps=6)
+    return lambda: of_units(paths, (3, 8, 8), torch.zeros(()), steps=6)
 
 
 def contents(result: Any) -> list[Tensor]:

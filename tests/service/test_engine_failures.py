@@ -10,7 +10,8 @@ from torch import Tensor
 
 from interp.ascent import Probe, Procedure, Progress, solve
 from interp.layer import UnknownLayer
-from interp.objective import Objective, cross_entropy
+from interp.losses import cross_entropy
+from interp.objective import Objective
 from service.jobs import NotFinite
 from tests.interp.toys import images, tricky
 from tests.service.engine_jobs import JOBS, same

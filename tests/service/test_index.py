@@ -1,294 +1,276 @@
-"""Exemplar indexes, against brute force over the same data set."""
+"""Exemplar indexes: what is asked for, against brute force over the same data set; what is refused, and where files lie."""
 
-import io
-import threading
-from collections.abc import Callable
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+import json
+import shutil
+import time
+from dataclasses import replace
 from pathlib import Path
 
+import fsspec
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
-from PIL import Image
-from torch import Tensor, nn
 
-from interp.ascent import Procedure, solve
 from interp.network import Network
-from service.datasets import Dataset, DatasetError, Source
-from service.index import Hit, IndexMissing, IndexStore, Plan, Subject
-from service.jobs import NotFinite, QueueFull
-from service.scan import Peaks, Submit
-
-COUNT, SIDE, K = 61, 6, 7
-SHAPES = {"conv": (5, 6, 6), "logits": (3,)}
-
-
-def pictures() -> np.ndarray:
-    """(N, SIDE, SIDE) uint8 of few shades, some of them twice, so that there are ties."""
-    drawn = np.random.default_rng(0).integers(0, 4, (COUNT, SIDE, SIDE)).astype(np.uint8) * 85
-    drawn[40:50] = drawn[10:20]
-    return drawn
-
-
-def dataset(images: np.ndarray, uri: str = "memory") -> Dataset:
-    def item(index: int) -> tuple[str, bytes, int | None]:
-        buffer = io.BytesIO()
-        Image.fromarray(images[index]).save(buffer, "PNG")
-        return f"n{index}", buffer.getvalue(), None
-
-    return Dataset("mine", uri, Source(len(images), item))
+from service.datasets import Dataset, DatasetError
+from service.index import IndexMissing, IndexStore, Plan, Subject
+from service.jobs import NotFinite
+from tests.service.index_toys import (
+    COUNT,
+    LABELS,
+    SHAPES,
+    Device,
+    K,
+    assert_brute_force,
+    dataset,
+    maps,
+    pictures,
+    plan_of,
+    prepare,
+    small_network,
+)
 
 
-def prepare(data: bytes) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(data)))[None]
+@pytest.fixture(scope="module")
+def network() -> Network:
+    return small_network()
 
 
-class Net(nn.Module):
-    """Small integer weights: every activation is exact, so that ties are ties in any batch."""
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    return dataset(pictures())
 
-    def __init__(self) -> None:
-        super().__init__()
-        generator = torch.Generator().manual_seed(0)
-        self.conv, self.head = nn.Conv2d(1, 5, 3, padding=1), nn.Linear(SIDE * SIDE * 5, 3)
-        for parameter in self.parameters():
-            parameter.data = torch.randint(-1, 2, parameter.shape, generator=generator).float()
 
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.head(self.conv(x).flatten(1))
-        return out
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, network: Network, data: Dataset) -> Path:
+    """A state folder with an index, which no test changes."""
+    state = tmp_path_factory.mktemp("built")
+    IndexStore(state).build(plan_of(data), data, prepare, Device(network).submit, batch=16)
+    return state
 
 
 @pytest.fixture
-def network() -> Network:
-    return Network(Net(), (1, SIDE, SIDE), mean=[0.0], std=[1 / 3])  # 0, 85, 170 and 255 become 0, 1, 2 and 3
+def state(built: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(built, tmp_path / "state"))
 
 
-class Device:
-    """Answers procedures one at a time in a thread, as the engine does."""
-
-    def __init__(self, network: Network) -> None:
-        self.network, self.thread, self.batches, self.waiting, self.most = network, ThreadPoolExecutor(1), 0, 0, 0
-        self.lock = threading.Lock()
-
-    def submit(self, procedure: Procedure[Peaks]) -> "Future[Peaks]":
-        with self.lock:
-            self.batches, self.waiting = self.batches + 1, self.waiting + 1
-            self.most = max(self.most, self.waiting)
-        return self.thread.submit(self._solve, procedure)
-
-    def _solve(self, procedure: Procedure[Peaks]) -> Peaks:
-        found = solve(procedure, self.network)
-        with self.lock:
-            self.waiting -= 1
-        return found
+def subject(data: Dataset) -> Subject:
+    return Subject.of("net", "d1", data)
 
 
-def expected(network: Network, images: np.ndarray, layer: str, unit: int, k: int) -> list[Hit]:
-    """Brute force: every activation of every image, sorted."""
-    maps = network.activations(torch.from_numpy(images[:, None]).float() / 255, [layer])[layer].double().numpy()
-    maps = maps.reshape(len(images), maps.shape[1], -1)[:, unit]  # (N, positions)
-    best = sorted((-float(row.max()), image) for image, row in enumerate(maps))[:k]
-    width = SIDE if layer == "conv" else 1
-    return [Hit(image, -value, *divmod(int(np.flatnonzero(maps[image] == -value)[0]), width)) for value, image in best]
+def test_an_index_read_back_equals_brute_force(built: Path, network: Network, data: Dataset) -> None:
+    store = IndexStore(built)
+    assert store.layers(subject(data)) == ["conv", "logits"]
+    assert_brute_force(store, data, network)
+    assert_brute_force(store, data, network, k=2)
+    assert not [*built.rglob("shard-*"), *built.rglob("*.tmp")]
 
 
-def plan_of(data: Dataset, digest: str = "d1", limit: int = 0, k: int = K) -> Plan:
-    return Plan(Subject.of("net", digest, data), SHAPES, k, limit)
+def test_statistics_equal_numpys(built: Path, network: Network, data: Dataset) -> None:
+    for layer in SHAPES:
+        x = maps(network, pictures(), layer)
+        everything = IndexStore(built).statistics(subject(data), layer)
+        assert [s.unit for s in everything] == list(range(x.shape[1]))
+        for unit, got in enumerate(everything):
+            mine = x[:, unit]
+            top, values = mine.max(1), mine.ravel()
+            assert (got.minimum, got.maximum) == (values.min(), values.max())
+            assert got.maximum_mean == pytest.approx(mine.mean(1).max())
+            assert [got.mean, got.variance] == pytest.approx([values.mean(), values.var()])
+            assert [got.active_share, got.active_images] == pytest.approx([(values > 0).mean(), (top > 0).mean()])
+            clipped = top.clip(0)
+            assert got.sparsity == pytest.approx(1 - clipped.mean() ** 2 / (clipped**2).mean())
+            counts, edges = np.histogram(top, len(got.histogram))
+            assert got.histogram.tolist() == counts.tolist()
+            assert (got.histogram_low, got.histogram_high) == (edges[0], edges[-1])
+            assert got.quantile_values.tolist() == [np.sort(top)[int(share * (COUNT - 1) + 0.5)] for share in (0.0, 0.3, 0.75, 1.0)]
 
 
-def assert_brute_force(store: IndexStore, data: Dataset, network: Network, images: np.ndarray, k: int = K) -> None:
-    for layer, shape in SHAPES.items():
-        for unit in range(shape[0]):
-            found = store.find(Subject.of("net", "d1", data), layer, unit, k)
-            assert found.images == len(images)
-            hits = found.hits
-            wanted = expected(network, images, layer, unit, k)
-            assert [(h.id, h.row, h.column) for h in hits] == [(w.id, w.row, w.column) for w in wanted]
-            assert [h.activation for h in hits] == pytest.approx([w.activation for w in wanted], abs=1e-4)
+def test_one_units_statistics_are_those_among_all(built: Path, data: Dataset) -> None:
+    store = IndexStore(built)
+    (one,), every = store.statistics(subject(data), "conv", 3), store.statistics(subject(data), "conv")
+    assert (one.unit, one.mean, one.histogram.tolist()) == (3, every[3].mean, every[3].histogram.tolist())
 
 
-def test_an_index_equals_brute_force_and_is_found_again(tmp_path: Path, network: Network) -> None:
-    images, device, told = pictures(), Device(network), []
-    data = dataset(images)
+def test_maxima_and_percentiles(built: Path, network: Network, data: Dataset) -> None:
+    store, x = IndexStore(built), maps(network, pictures(), "conv")
+    found = store.maxima(subject(data), "conv")
+    assert found is not None
+    assert found.images == COUNT
+    assert found.maximum.dtype == found.maximum_mean.dtype == np.float32
+    np.testing.assert_array_equal(found.maximum, x.max((0, 2)))
+    np.testing.assert_allclose(found.maximum_mean, x.mean(2).max(0), rtol=1e-6)
+    assert store.maxima(subject(data), "head") is None
+    for unit in range(5):
+        for value in (-100.0, 100.0, *x[:9, unit].max(1), float(np.median(x[:, unit].max(1))) + 0.5):
+            assert store.percentile(subject(data), "conv", unit, value) == pytest.approx((x[:, unit].max(1) < value).mean())
+        middle = float(np.median(x[:, unit].mean(1))) + 1e-4
+        assert store.percentile(subject(data), "conv", unit, middle, "mean") == pytest.approx((x[:, unit].mean(1) < middle).mean())
+
+
+def test_analysts_have_a_table(built: Path, data: Dataset) -> None:
+    (path,) = (built / "indexes").glob("net-mine-conv-*.parquet")
+    table, wanted = pq.read_table(path).to_pylist(), IndexStore(built).statistics(subject(data), "conv")
+    assert [row["unit"] for row in table] == list(range(5))
+    for row, unit in zip(table, wanted, strict=True):
+        assert (row["maximum"], row["sparsity"], row["histogram"]) == (unit.maximum, unit.sparsity, unit.histogram.tolist())
+        assert row["quantile_0.75"] == unit.quantile_values[2]
+
+
+def test_indexed_names_data_sets_most_images_first(state: Path, network: Network, data: Dataset) -> None:
+    other = dataset(pictures(), "elsewhere", "another")
+    store = IndexStore(state)
+    store.build(plan_of(other, limit=9), other, prepare, Device(network).submit)
+    assert store.indexed("net", "d1", "conv") == [subject(data), subject(other)]
+    assert store.indexed("net", "d2", "conv") == store.indexed("net", "d1", "head") == []
+
+
+def test_what_cannot_be_asked(built: Path, data: Dataset) -> None:
+    store = IndexStore(built)
+    for wrong, unit, order, label in (
+        ("units 0 to 4, not 5", 5, "max", None),
+        ("units 0 to 4, not -1", -1, "max", None),
+        ("maximum alone", 0, "min", 1),
+        (f"labels 0 to {LABELS - 1}, not {LABELS}", 0, "max", LABELS),
+    ):
+        with pytest.raises(ValueError, match=wrong):
+            store.find(subject(data), "conv", unit, K, order, label)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="not 9"):
+        store.statistics(subject(data), "conv", 9)
+    with pytest.raises(ValueError, match="not 9"):
+        store.percentile(subject(data), "conv", 9, 0.0)
+
+
+def test_data_sets_without_labels_and_indexes_without_classes(tmp_path: Path, network: Network, data: Dataset) -> None:
     store = IndexStore(tmp_path)
-    total = store.build(plan_of(data), data, prepare, device.submit, batch=8, progress=lambda *p: told.append(p))
-    assert total == COUNT
-    assert told == [(done, COUNT) for done in [*range(0, COUNT, 8), COUNT]]
-    assert device.batches == 8  # one pass for both layers
-    assert device.most <= 2
-    assert_brute_force(store, data, network, images)
-    again = IndexStore(tmp_path)  # a restart
-    assert again.layers(Subject.of("net", "d1", data)) == ["conv", "logits"]
-    assert_brute_force(again, data, network, images)
-    assert_brute_force(again, data, network, images, k=2)
-    assert not list(tmp_path.rglob("*.partial")) + list(tmp_path.rglob("*.tmp"))
+    for plan, wrong in ((replace(plan_of(data, limit=5), labels=0), "no labels"), (plan_of(data, limit=6, class_k=0), "by label")):
+        store.build(plan, data, prepare, Device(network).submit)
+        with pytest.raises(ValueError, match=wrong):
+            store.find(subject(data), "conv", 0, K, label=1)
+        assert store.find(subject(data), "conv", 0, 1).hits
 
 
-def test_a_limit_and_a_k_beyond_the_images(tmp_path: Path, network: Network) -> None:
-    images, store = pictures(), IndexStore(tmp_path)
-    data = dataset(images)
-    assert store.build(plan_of(data, limit=5), data, prepare, Device(network).submit, batch=3) == 5
-    assert_brute_force(store, data, network, images[:5])
-
-
-def dying(submit: Submit, after: int, error: Callable[[], Exception]) -> Submit:
-    """A device that fails from batch `after` on."""
-    calls = iter(range(10_000))
-
-    def failing(procedure: Procedure[Peaks]) -> "Future[Peaks]":
-        if next(calls) < after:
-            return submit(procedure)
-        future: Future[Peaks] = Future()
-        future.set_exception(error())
-        return future
-
-    return failing
-
-
-def test_a_build_that_died_goes_on_from_its_checkpoint(tmp_path: Path, network: Network) -> None:
-    images, device = pictures(), Device(network)
-    data = dataset(images)
-    with pytest.raises(RuntimeError, match="power"):
-        IndexStore(tmp_path).build(
-            plan_of(data), data, prepare, dying(device.submit, 6, lambda: RuntimeError("power")), batch=4, checkpoint_every=8
-        )
-    store, told, after = IndexStore(tmp_path), [], Device(network)  # a new process
-    with pytest.raises(IndexMissing):
-        store.find(Subject.of("net", "d1", data), "conv", 0, K)
-    store.build(plan_of(data), data, prepare, after.submit, batch=4, progress=lambda done, _: told.append(done))
-    assert told[0] == 24  # 6 batches of 4 were done, and the last checkpoint was after them
-    assert after.batches == 10  # the 37 images that were left
-    assert_brute_force(store, data, network, images)
-
-
-def test_a_cancelled_build_keeps_what_it_found(tmp_path: Path, network: Network) -> None:
-    images, told = pictures(), [0]
-    data = dataset(images)
-    store = IndexStore(tmp_path)
-    with pytest.raises(CancelledError, match="20 of 61"):
-        store.build(
-            plan_of(data), data, prepare, Device(network).submit, batch=4,
-            progress=lambda done, _: told.append(done), cancelled=lambda: told[-1] >= 20,
-        )  # fmt: skip
-    device = Device(network)
-    store.build(plan_of(data), data, prepare, device.submit, batch=4)
-    assert device.batches == 11
-    assert_brute_force(store, data, network, images)
-
-
-def test_a_device_that_cancels_leaves_a_checkpoint(tmp_path: Path, network: Network) -> None:
-    data, store = dataset(pictures()), IndexStore(tmp_path)
-    with pytest.raises(CancelledError):
-        store.build(plan_of(data), data, prepare, dying(Device(network).submit, 3, CancelledError), batch=4)
-    device = Device(network)
-    store.build(plan_of(data), data, prepare, device.submit, batch=4)
-    assert device.batches == 13  # 49 images
-    assert_brute_force(store, data, network, pictures())
-
-
-def test_a_full_queue_is_waited_for(tmp_path: Path, network: Network) -> None:
-    data, store, device, calls = dataset(pictures()), IndexStore(tmp_path), Device(network), iter(range(10_000))
-
-    def busy(procedure: Procedure[Peaks]) -> "Future[Peaks]":
-        if next(calls) % 3:
-            raise QueueFull(9, 0.0)
-        return device.submit(procedure)
-
-    store.build(plan_of(data), data, prepare, busy, batch=8)
-    assert_brute_force(store, data, network, pictures())
-
-
-def test_a_damaged_checkpoint_is_built_again(tmp_path: Path, network: Network) -> None:
-    data, store = dataset(pictures()), IndexStore(tmp_path)
-    (tmp_path / "indexes" / f"{plan_of(data).key}.partial").write_bytes(b"half a file")
-    store.build(plan_of(data), data, prepare, Device(network).submit)
-    assert_brute_force(store, data, network, pictures())
-
-
-def test_only_the_right_index_is_used(tmp_path: Path, network: Network) -> None:
-    data, store = dataset(pictures()), IndexStore(tmp_path)
-    store.build(plan_of(data), data, prepare, Device(network).submit)
-    for subject, stale in [
+def test_only_the_right_index_is_used(built: Path, data: Dataset) -> None:
+    store = IndexStore(built)
+    for other, stale in [
         (Subject.of("net", "d2", data), True),  # other weights
         (Subject.of("net", "d1", dataset(pictures()[:50])), True),  # the data set shrank
         (Subject.of("net", "d1", dataset(pictures(), "elsewhere")), True),  # another place under the same name
         (Subject.of("other", "d1", data), False),
     ]:
-        assert store.layers(subject) == []
+        assert store.layers(other) == []
         with pytest.raises(IndexMissing, match="build it") as caught:
-            store.find(subject, "conv", 0, K)
+            store.find(other, "conv", 0, K)
         assert caught.value.stale is stale
     with pytest.raises(IndexMissing):
-        store.find(Subject.of("net", "d1", data), "head", 0, K)
-    with pytest.raises(ValueError, match="units 0 to 4, not 5"):
-        store.find(Subject.of("net", "d1", data), "conv", 5, K)
+        store.find(subject(data), "head", 0, K)
 
 
-def test_a_second_build_replaces_the_first(tmp_path: Path, network: Network) -> None:
-    data, store = dataset(pictures()), IndexStore(tmp_path)
-    store.build(plan_of(data, k=1), data, prepare, Device(network).submit)
-    store.build(plan_of(data, k=K), data, prepare, Device(network).submit)
-    assert_brute_force(IndexStore(tmp_path), data, network, pictures())
-    assert len(list(tmp_path.rglob("*.safetensors"))) == 2
+def test_a_limit_and_a_k_beyond_the_images(tmp_path: Path, network: Network, data: Dataset) -> None:
+    store = IndexStore(tmp_path)
+    assert store.build(plan_of(data, limit=5), data, prepare, Device(network).submit, batch=3) == 5
+    assert_brute_force(store, data, network, 5)
 
 
-def test_a_smaller_index_does_not_replace_a_larger_one(tmp_path: Path, network: Network) -> None:
-    images, store = pictures(), IndexStore(tmp_path)
-    data = dataset(images)
+def test_a_smaller_index_does_not_replace_a_larger_one(tmp_path: Path, network: Network, data: Dataset) -> None:
+    store = IndexStore(tmp_path)
 
     def build(limit: int, k: int) -> int:
         return store.build(plan_of(data, limit=limit, k=k), data, prepare, Device(network).submit)
 
     assert build(9, K) == 9
-    assert_brute_force(store, data, network, images[:9])
-    build(0, K)
+    assert_brute_force(store, data, network, 9)
+    build(70, 1)
+    build(70, K)
     assert build(9, K + 1) == 9
-    build(0, K - 2)
+    build(70, K - 2)
     for reader in (store, IndexStore(tmp_path)):
-        assert_brute_force(reader, data, network, images)
+        assert_brute_force(reader, data, network, 70)
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 2
     for path in tmp_path.rglob("*.safetensors"):
         path.write_bytes(path.read_bytes()[:-1])  # what cannot be read is replaced by anything
+    with pytest.raises(IndexMissing, match="cannot be read, build it again"):
+        store.find(subject(data), "conv", 0, K)
     build(9, K)
     for reader in (store, IndexStore(tmp_path)):
-        assert_brute_force(reader, data, network, images[:9])
+        assert_brute_force(reader, data, network, 9)
 
 
 def test_names_stay_inside_the_folder(tmp_path: Path, network: Network) -> None:
-    images, store = pictures(), IndexStore(tmp_path / "state")
-    data = Dataset("../../up", "memory", dataset(images).source)
+    data, store = dataset(pictures(20), name="../../up"), IndexStore(tmp_path / "state")
     plan = Plan(Subject.of("/etc/../model", "d", data), {"conv": (5, 6, 6)}, K)
     store.build(plan, data, prepare, Device(network).submit)
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert [path.parent for path in files] == [tmp_path / "state" / "indexes"]
+    assert {path.parent for path in files} == {tmp_path / "state" / "indexes"}
+    assert {path.suffix for path in files} == {".json", ".parquet", ".safetensors"}
     assert IndexStore(tmp_path / "state").layers(plan.subject) == ["conv"]
 
 
-def test_damaged_indexes_do_not_stop_a_start(tmp_path: Path, network: Network) -> None:
-    data = dataset(pictures())
-    IndexStore(tmp_path).build(plan_of(data), data, prepare, Device(network).submit)
-    paths = sorted((tmp_path / "indexes").glob("*.safetensors"))
-    paths[0].write_bytes(b"")
-    store = IndexStore(tmp_path)
-    assert store.layers(Subject.of("net", "d1", data)) == ["logits"]
-    paths[1].unlink()
-    with pytest.raises(IndexMissing, match="build it again"):
-        store.find(Subject.of("net", "d1", data), "logits", 0, K)
+def test_files_of_other_formats_and_damaged_ones_count_as_none(state: Path, network: Network, data: Dataset) -> None:
+    folder = state / "indexes"
+    (about,) = folder.glob("net-mine-conv-*.json")
+    old = about.with_suffix(".safetensors")  # where an earlier format kept its index
+    old.write_bytes(b"tensors of another time")
+    (folder / "foreign.json").write_text("[]")
+    (folder / "half.json").write_bytes(b'{"format": 2')
+    about.write_text(json.dumps({**json.loads(about.read_text()), "format": 1}))
+    store = IndexStore(state)
+    assert store.layers(subject(data)) == ["logits"]
+    with pytest.raises(IndexMissing):
+        store.find(subject(data), "conv", 0, K)
+    store.build(plan_of(data), data, prepare, Device(network).submit)
+    assert_brute_force(store, data, network)
+    assert not old.exists()
+
+
+def test_another_servers_index_is_found(tmp_path: Path, network: Network, data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, there = IndexStore(tmp_path), IndexStore(tmp_path)
+    there.build(plan_of(data, limit=9), data, prepare, Device(network).submit)
+    assert_brute_force(here, data, network, 9)
+    there.build(plan_of(data, limit=20), data, prepare, Device(network).submit)  # the files that `here` knows are gone
+    assert_brute_force(here, data, network, 20)
+    other = dataset(pictures(), "elsewhere")
+    there.build(plan_of(other, limit=9), other, prepare, Device(network).submit)
+    late = time.monotonic() + 60
+    monkeypatch.setattr("service.index.time.monotonic", lambda: late)
+    assert here.layers(subject(other)) == ["conv", "logits"]
+
+
+def test_an_object_store(tmp_path: Path, built: Path, network: Network, data: Dataset) -> None:
+    uri = f"memory://{tmp_path.name}/indexes"
+    store = IndexStore(tmp_path / "a", uri)
+    store.build(plan_of(data), data, prepare, Device(network).submit, batch=16)
+    assert_brute_force(IndexStore(tmp_path / "b", uri), data, network)  # another server, with another cache
+    memory = fsspec.filesystem("memory")
+    held = {path.rpartition("/")[2]: memory.cat_file(path) for path in memory.find(f"/{tmp_path.name}/indexes")}
+    assert held == {path.name: path.read_bytes() for path in (built / "indexes").iterdir()}
+    assert not list((tmp_path / "a").rglob("shard-*"))
+
+
+def test_a_url_that_nobody_knows(tmp_path: Path) -> None:
+    for uri in ("gopher+blob://x/y", "dvc://x/y"):  # no such protocol, and a driver that is not installed
+        with pytest.raises(ValueError, match="cannot be used"):
+            IndexStore(tmp_path, uri)
 
 
 def test_errors_name_the_image(tmp_path: Path, network: Network) -> None:
     def corrupt(data: bytes) -> np.ndarray:
         raise ValueError("not a picture")
 
-    data, store = dataset(pictures()), IndexStore(tmp_path)
+    data, store = dataset(pictures(20)), IndexStore(tmp_path)
     with pytest.raises(DatasetError, match=r"image 0 \('n0'\) of data set 'mine' cannot be used: not a picture"):
         store.build(plan_of(data), data, corrupt, Device(network).submit)
+    with pytest.raises(DatasetError, match="image 1 of data set 'mine' has label 1, not one below 1"):
+        store.build(replace(plan_of(data), labels=1), data, prepare, Device(network).submit)
     empty = dataset(pictures()[:0])
     with pytest.raises(DatasetError, match="'mine' is empty"):
         store.build(plan_of(empty), empty, prepare, Device(network).submit)
 
 
-def test_nan_ends_a_build(tmp_path: Path, network: Network) -> None:
+def test_nan_ends_a_build(tmp_path: Path) -> None:
+    network, data = small_network(), dataset(pictures(20))
     network.module.get_parameter("conv.weight")[0, 0, 1, 1] = torch.nan
-    data, store = dataset(pictures()), IndexStore(tmp_path)
     with pytest.raises(NotFinite, match=r"layer 'conv' on image 0 is not a number"):
-        store.build(plan_of(data), data, prepare, Device(network).submit)
+        IndexStore(tmp_path).build(plan_of(data), data, prepare, Device(network).submit)

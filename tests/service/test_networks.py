@@ -11,9 +11,9 @@ import torchvision
 
 from interp.ascent import Probe, solve
 from interp.attack import attack, pgd
-from interp.feature import visualize
+from interp.feature import of_units
 from interp.layer import LayerPath
-from interp.objective import cross_entropy
+from interp.losses import cross_entropy
 from interp.transform import identity
 from service.zoo import HostedModel, ModelZoo
 
@@ -98,7 +98,7 @@ def test_is_visualized(hosted: HostedModel) -> None:
     unit = LayerPath(layer, 3)
     like = torch.zeros(())
     start, end = (
-        solve(visualize([unit], hosted.network.shape, like, steps=steps, rate=0.2, transform=identity), hosted.network) for steps in (1, 5)
+        solve(of_units([unit], hosted.network.shape, like, steps=steps, rate=0.2, transform=identity), hosted.network) for steps in (1, 5)
     )
     assert not end.dead.item()
     assert end.activation.item() > start.activation.item()

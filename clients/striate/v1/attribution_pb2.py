@@ -25,19 +25,19 @@ _sym_db = _symbol_database.Default()
 from striate.v1 import types_pb2 as striate_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cstriate/v1/attribution.proto\x12\nstriate.v1\x1a\x16striate/v1/types.proto\"\x98\x03\n\x10\x41ttributeRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12&\n\x06images\x18\x02 \x01(\x0b\x32\x16.striate.v1.ImageBatch\x12-\n\x06method\x18\x03 \x01(\x0e\x32\x1d.striate.v1.AttributionMethod\x12\x0f\n\x07\x63lasses\x18\x04 \x03(\r\x12\x0c\n\x04unit\x18\x05 \x01(\t\x12\r\n\x05steps\x18\x06 \x01(\r\x12\x0f\n\x07samples\x18\x07 \x01(\r\x12\r\n\x05noise\x18\x08 \x01(\x02\x12\x15\n\x08\x62\x61seline\x18\t \x01(\x02H\x00\x88\x01\x01\x12\x0e\n\x06window\x18\n \x01(\r\x12\x0e\n\x06stride\x18\x0b \x01(\r\x12\r\n\x05layer\x18\x0c \x01(\t\x12\x0c\n\x04seed\x18\r \x01(\x04\x12\x1c\n\x0foverlay_opacity\x18\x0e \x01(\x02H\x01\x88\x01\x01\x12\x15\n\rdeterministic\x18\x0f \x01(\x08\x12&\n\x08priority\x18\x10 \x01(\x0e\x32\x14.striate.v1.PriorityB\x0b\n\t_baselineB\x12\n\x10_overlay_opacity\"\xa5\x01\n\x11\x41ttributeResponse\x12(\n\x0c\x61ttributions\x18\x01 \x01(\x0b\x32\x12.striate.v1.Tensor\x12+\n\x06images\x18\x02 \x03(\x0b\x32\x1b.striate.v1.AttributedImage\x12\r\n\x05layer\x18\x03 \x01(\t\x12*\n\nprovenance\x18\x04 \x01(\x0b\x32\x16.striate.v1.Provenance\"\xa3\x01\n\x0f\x41ttributedImage\x12\x11\n\tobjective\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\r\n\x05score\x18\x03 \x01(\x02\x12\x1e\n\x11\x63onvergence_delta\x18\x04 \x01(\x02H\x00\x88\x01\x01\x12\x13\n\x0boverlay_png\x18\x05 \x01(\x0c\x12\x14\n\x0cheat_map_png\x18\x06 \x01(\x0c\x42\x14\n\x12_convergence_delta*\xa3\x03\n\x11\x41ttributionMethod\x12\"\n\x1e\x41TTRIBUTION_METHOD_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x41TTRIBUTION_METHOD_SALIENCY\x10\x01\x12\'\n#ATTRIBUTION_METHOD_INPUT_X_GRADIENT\x10\x02\x12+\n\'ATTRIBUTION_METHOD_INTEGRATED_GRADIENTS\x10\x03\x12\"\n\x1e\x41TTRIBUTION_METHOD_SMOOTH_GRAD\x10\x04\x12&\n\"ATTRIBUTION_METHOD_GUIDED_BACKPROP\x10\x05\x12 \n\x1c\x41TTRIBUTION_METHOD_DEEP_LIFT\x10\x06\x12\x1f\n\x1b\x41TTRIBUTION_METHOD_GRAD_CAM\x10\x07\x12&\n\"ATTRIBUTION_METHOD_GUIDED_GRAD_CAM\x10\x08\x12 \n\x1c\x41TTRIBUTION_METHOD_OCCLUSION\x10\t\x12\x1a\n\x16\x41TTRIBUTION_METHOD_LRP\x10\nb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cstriate/v1/attribution.proto\x12\nstriate.v1\x1a\x16striate/v1/types.proto\"\xad\x03\n\x10\x41ttributeRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12&\n\x06images\x18\x02 \x01(\x0b\x32\x16.striate.v1.ImageBatch\x12-\n\x06method\x18\x03 \x01(\x0e\x32\x1d.striate.v1.AttributionMethod\x12\x0f\n\x07\x63lasses\x18\x04 \x03(\r\x12\x0c\n\x04unit\x18\x05 \x01(\t\x12\r\n\x05steps\x18\x06 \x01(\r\x12\x0f\n\x07samples\x18\x07 \x01(\r\x12\r\n\x05noise\x18\x08 \x01(\x02\x12\x15\n\x08\x62\x61seline\x18\t \x01(\x02H\x00\x88\x01\x01\x12\x0e\n\x06window\x18\n \x01(\r\x12\x0e\n\x06stride\x18\x0b \x01(\r\x12\r\n\x05layer\x18\x0c \x01(\t\x12\x0c\n\x04seed\x18\r \x01(\x04\x12\x1c\n\x0foverlay_opacity\x18\x0e \x01(\x02H\x01\x88\x01\x01\x12\x15\n\rdeterministic\x18\x0f \x01(\x08\x12&\n\x08priority\x18\x10 \x01(\x0e\x32\x14.striate.v1.Priority\x12\x13\n\x0b\x66irst_image\x18\x11 \x01(\x04\x42\x0b\n\t_baselineB\x12\n\x10_overlay_opacity\"\xa5\x01\n\x11\x41ttributeResponse\x12(\n\x0c\x61ttributions\x18\x01 \x01(\x0b\x32\x12.striate.v1.Tensor\x12+\n\x06images\x18\x02 \x03(\x0b\x32\x1b.striate.v1.AttributedImage\x12\r\n\x05layer\x18\x03 \x01(\t\x12*\n\nprovenance\x18\x04 \x01(\x0b\x32\x16.striate.v1.Provenance\"\xa3\x01\n\x0f\x41ttributedImage\x12\x11\n\tobjective\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\r\n\x05score\x18\x03 \x01(\x02\x12\x1e\n\x11\x63onvergence_delta\x18\x04 \x01(\x02H\x00\x88\x01\x01\x12\x13\n\x0boverlay_png\x18\x05 \x01(\x0c\x12\x14\n\x0cheat_map_png\x18\x06 \x01(\x0c\x42\x14\n\x12_convergence_delta*\xa3\x03\n\x11\x41ttributionMethod\x12\"\n\x1e\x41TTRIBUTION_METHOD_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x41TTRIBUTION_METHOD_SALIENCY\x10\x01\x12\'\n#ATTRIBUTION_METHOD_INPUT_X_GRADIENT\x10\x02\x12+\n\'ATTRIBUTION_METHOD_INTEGRATED_GRADIENTS\x10\x03\x12\"\n\x1e\x41TTRIBUTION_METHOD_SMOOTH_GRAD\x10\x04\x12&\n\"ATTRIBUTION_METHOD_GUIDED_BACKPROP\x10\x05\x12 \n\x1c\x41TTRIBUTION_METHOD_DEEP_LIFT\x10\x06\x12\x1f\n\x1b\x41TTRIBUTION_METHOD_GRAD_CAM\x10\x07\x12&\n\"ATTRIBUTION_METHOD_GUIDED_GRAD_CAM\x10\x08\x12 \n\x1c\x41TTRIBUTION_METHOD_OCCLUSION\x10\t\x12\x1a\n\x16\x41TTRIBUTION_METHOD_LRP\x10\nb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'striate.v1.attribution_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ATTRIBUTIONMETHOD']._serialized_start=814
-  _globals['_ATTRIBUTIONMETHOD']._serialized_end=1233
+  _globals['_ATTRIBUTIONMETHOD']._serialized_start=835
+  _globals['_ATTRIBUTIONMETHOD']._serialized_end=1254
   _globals['_ATTRIBUTEREQUEST']._serialized_start=69
-  _globals['_ATTRIBUTEREQUEST']._serialized_end=477
-  _globals['_ATTRIBUTERESPONSE']._serialized_start=480
-  _globals['_ATTRIBUTERESPONSE']._serialized_end=645
-  _globals['_ATTRIBUTEDIMAGE']._serialized_start=648
-  _globals['_ATTRIBUTEDIMAGE']._serialized_end=811
+  _globals['_ATTRIBUTEREQUEST']._serialized_end=498
+  _globals['_ATTRIBUTERESPONSE']._serialized_start=501
+  _globals['_ATTRIBUTERESPONSE']._serialized_end=666
+  _globals['_ATTRIBUTEDIMAGE']._serialized_start=669
+  _globals['_ATTRIBUTEDIMAGE']._serialized_end=832
 # @@protoc_insertion_point(module_scope)

@@ -46,9 +46,14 @@ class _AttributionMethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Att
     ATTRIBUTION_METHOD_OCCLUSION: _AttributionMethod.ValueType  # 9
     """The fall of the score when a window is covered (Zeiler & Fergus 2014, section 4.2)."""
     ATTRIBUTION_METHOD_LRP: _AttributionMethod.ValueType  # 10
-    """Layer-wise relevance propagation, epsilon rule (Bach et al. 2015, equation 58)."""
+    """Layer-wise relevance propagation, epsilon rule (Bach et al. 2015, equation 58), with batch norms folded into the convolutions before
+    them. A pixel's relevance is that of its normalized value; what biases take up is missing from the sum.
+    """
 
-class AttributionMethod(_AttributionMethod, metaclass=_AttributionMethodEnumTypeWrapper): ...
+class AttributionMethod(_AttributionMethod, metaclass=_AttributionMethodEnumTypeWrapper):
+    """All are with respect to pixels in [0, 1]: the network's normalization lies inside. FAILED_PRECONDITION with reason NOT_EXPLAINABLE for
+    guided backprop, DeepLift and LRP on networks with a step that they cannot treat, which the message names.
+    """
 
 ATTRIBUTION_METHOD_UNSPECIFIED: AttributionMethod.ValueType  # 0
 ATTRIBUTION_METHOD_SALIENCY: AttributionMethod.ValueType  # 1
@@ -70,7 +75,9 @@ ATTRIBUTION_METHOD_GUIDED_GRAD_CAM: AttributionMethod.ValueType  # 8
 ATTRIBUTION_METHOD_OCCLUSION: AttributionMethod.ValueType  # 9
 """The fall of the score when a window is covered (Zeiler & Fergus 2014, section 4.2)."""
 ATTRIBUTION_METHOD_LRP: AttributionMethod.ValueType  # 10
-"""Layer-wise relevance propagation, epsilon rule (Bach et al. 2015, equation 58)."""
+"""Layer-wise relevance propagation, epsilon rule (Bach et al. 2015, equation 58), with batch norms folded into the convolutions before
+them. A pixel's relevance is that of its normalized value; what biases take up is missing from the sum.
+"""
 Global___AttributionMethod: _TypeAlias = AttributionMethod  # noqa: Y015
 
 @_typing.final
@@ -93,6 +100,7 @@ class AttributeRequest(_message.Message):
     OVERLAY_OPACITY_FIELD_NUMBER: _builtins.int
     DETERMINISTIC_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
+    FIRST_IMAGE_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Name of a loaded model. Required."""
     method: Global___AttributionMethod.ValueType
@@ -106,22 +114,24 @@ class AttributeRequest(_message.Message):
     noise: _builtins.float
     """Standard deviation of SmoothGrad's noise in pixel units, above 0 to 1. Default 0.15."""
     baseline: _builtins.float
-    """Pixel value of the baseline of integrated gradients and DeepLift, and of occlusion's window, 0 to 1. Default 0 for the first two, 0.5
-    for occlusion.
+    """Pixel value of the baseline of integrated gradients and DeepLift, and of occlusion's window, 0 to 1: a pixel, so that 0 is black, and not
+    the gray that a normalized 0 would be. Default 0 for the first two, 0.5 for occlusion.
     """
     window: _builtins.int
     """Side of occlusion's window in pixels, 1 to the image's side. Default: an eighth of the image."""
     stride: _builtins.int
     """Pixels between its places, 1 to the window. Default: half the window."""
     layer: _builtins.str
-    """Layer of Grad-CAM. Default: the last one with rows and columns before the class or unit."""
+    """Layer of Grad-CAM. Default: the last one with rows and columns (more than one position) that the class or unit is computed from."""
     seed: _builtins.int
-    """Seeds SmoothGrad; image i uses (seed, i). Default 0."""
+    """Seeds SmoothGrad; image i uses (seed, first_image + i). Default 0."""
     overlay_opacity: _builtins.float
     """How opaque the heat map lies over the image, 0 to 1. Default 0.6."""
     deterministic: _builtins.bool
     """Answer in fixed, padded chunks where the method asks for gradients alone. Default false."""
     priority: _types_pb2.Priority.ValueType
+    first_image: _builtins.int
+    """Index of the first image in the caller's whole batch, so that a batch sent in parts gives what it gives whole. Default 0."""
     @_builtins.property
     def images(self) -> _types_pb2.ImageBatch:
         """1 to 64 images. Required."""
@@ -149,10 +159,11 @@ class AttributeRequest(_message.Message):
         overlay_opacity: _builtins.float | None = ...,
         deterministic: _builtins.bool = ...,
         priority: _types_pb2.Priority.ValueType = ...,
+        first_image: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_baseline", b"_baseline", "_overlay_opacity", b"_overlay_opacity", "baseline", b"baseline", "images", b"images", "overlay_opacity", b"overlay_opacity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_baseline", b"_baseline", "_overlay_opacity", b"_overlay_opacity", "baseline", b"baseline", "classes", b"classes", "deterministic", b"deterministic", "images", b"images", "layer", b"layer", "method", b"method", "model", b"model", "noise", b"noise", "overlay_opacity", b"overlay_opacity", "priority", b"priority", "samples", b"samples", "seed", b"seed", "steps", b"steps", "stride", b"stride", "unit", b"unit", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_baseline", b"_baseline", "_overlay_opacity", b"_overlay_opacity", "baseline", b"baseline", "classes", b"classes", "deterministic", b"deterministic", "first_image", b"first_image", "images", b"images", "layer", b"layer", "method", b"method", "model", b"model", "noise", b"noise", "overlay_opacity", b"overlay_opacity", "priority", b"priority", "samples", b"samples", "seed", b"seed", "steps", b"steps", "stride", b"stride", "unit", b"unit", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__baseline: _TypeAlias = _typing.Literal["baseline"]  # noqa: Y015
     _WhichOneofArgType__baseline: _TypeAlias = _typing.Literal["_baseline", b"_baseline"]  # noqa: Y015
@@ -218,7 +229,9 @@ class AttributedImage(_message.Message):
     score: _builtins.float
     """The score that was explained: the logit or the unit's activation."""
     convergence_delta: _builtins.float
-    """Where the method promises that attributions add up to score - baseline score (integrated gradients, DeepLift, LRP): how much they miss."""
+    """Where the method promises that attributions add up to score - baseline score (integrated gradients, DeepLift) or to the score (LRP):
+    their sum minus that.
+    """
     overlay_png: _builtins.bytes
     """The image under the heat map, PNG."""
     heat_map_png: _builtins.bytes

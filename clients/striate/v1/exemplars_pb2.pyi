@@ -198,12 +198,12 @@ class FindExemplarsRequest(_message.Message):
     dataset: _builtins.str
     """Name of a data set with an index of this model. Required."""
     k: _builtins.int
-    """Exemplars wanted, 1 to the index's k (more gives all). Default 9."""
+    """Exemplars wanted, 1 to 100; more than the index has gives all. Default 9; all for EXEMPLAR_ORDER_QUANTILE."""
     order: Global___ExemplarOrder.ValueType
     label: _builtins.int
     """Only images of this label of the data set; with EXEMPLAR_ORDER_MAX alone."""
     without_images: _builtins.bool
-    """Leave out the pictures: ids, activations and positions alone, without reading an image. Default false."""
+    """Leave out pictures, names and labels: ids, activations, positions and crop rectangles alone, without reading an image. Default false."""
     def __init__(
         self,
         *,
@@ -239,7 +239,7 @@ class FindExemplarsResponse(_message.Message):
     """Images that the index was built from."""
     @_builtins.property
     def exemplars(self) -> _containers.RepeatedCompositeFieldContainer[Global___Exemplar]:
-        """Highest activation first; equal activations in order of id."""
+        """In the order asked for; equal activations in order of id."""
 
     @_builtins.property
     def provenance(self) -> _types_pb2.Provenance: ...
@@ -284,7 +284,7 @@ class Exemplar(_message.Message):
     image_png: _builtins.bytes
     """The image as the network saw it, PNG."""
     crop_png: _builtins.bytes
-    """The part of it inside the unit's receptive field, PNG; the whole image where the field is global."""
+    """The part of it inside the unit's receptive field, PNG; the whole image where the field is global, and for means."""
     activation: _builtins.float
     """The unit's activation on the image by the order asked for: the largest, the smallest, the mean, or that of the largest magnitude."""
     row: _builtins.int

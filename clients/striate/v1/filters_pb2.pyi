@@ -56,10 +56,10 @@ class _FilterOrderEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FilterOrd
     FILTER_ORDER_ORIENTATION: _FilterOrder.ValueType  # 2
     """Gabor fits first, by orientation; then what no Gabor function fits (R^2 below 0.5), by R^2."""
     FILTER_ORDER_HUE: _FilterOrder.ValueType  # 3
-    """Coloured filters first, by hue; then gray ones, by orientation."""
+    """Filters that are more colour than lightness first (color_share at least 0.5), by hue; then the others, by orientation."""
 
 class FilterOrder(_FilterOrder, metaclass=_FilterOrderEnumTypeWrapper):
-    """The order of the tiles."""
+    """The order of the tiles; other than by channel for layers of 1 or 3 input channels alone."""
 
 FILTER_ORDER_UNSPECIFIED: FilterOrder.ValueType  # 0
 """FILTER_ORDER_CHANNEL."""
@@ -67,7 +67,7 @@ FILTER_ORDER_CHANNEL: FilterOrder.ValueType  # 1
 FILTER_ORDER_ORIENTATION: FilterOrder.ValueType  # 2
 """Gabor fits first, by orientation; then what no Gabor function fits (R^2 below 0.5), by R^2."""
 FILTER_ORDER_HUE: FilterOrder.ValueType  # 3
-"""Coloured filters first, by hue; then gray ones, by orientation."""
+"""Filters that are more colour than lightness first (color_share at least 0.5), by hue; then the others, by orientation."""
 Global___FilterOrder: _TypeAlias = FilterOrder  # noqa: Y015
 
 class _ActivationOrder:
@@ -156,11 +156,13 @@ class RenderFiltersResponse(_message.Message):
     layer: _builtins.str
     """The layer's dotted name."""
     png: _builtins.bytes
-    """PNG grid, one tile a filter in channel order; a filter whose input channels are not 1 or 3 is one row of gray tiles."""
+    """PNG grid, one tile a filter in the order of `order`; a filter whose input channels are not 1 or 3 is one row of gray tiles."""
     normalization: _builtins.str
     """The normalization in words."""
     spectra_png: _builtins.bytes
-    """PNG grid like `png`, one tile a filter: amplitude over frequency, zero in the middle, if asked for."""
+    """PNG grid like `png`, gray, its tiles the amplitude over frequency, zero in the middle, if asked for. Black is zero, white the
+    highest amplitude, of the filter or of the layer as `scale` says; three input channels share a tile, by their root mean square.
+    """
     @_builtins.property
     def weights(self) -> _types_pb2.Tensor:
         """(out channels, in channels / groups, rows, columns) float32, exactly as stored."""
@@ -197,7 +199,9 @@ Global___RenderFiltersResponse: _TypeAlias = RenderFiltersResponse  # noqa: Y015
 
 @_typing.final
 class FilterAnalysis(_message.Message):
-    """What one filter of the first layer looks like."""
+    """What one filter of the first layer looks like. The Gabor function is fitted to its strongest component of one colour; of a constant
+    filter, or one of fewer than 3 rows or columns, its fields are 0.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -219,7 +223,9 @@ class FilterAnalysis(_message.Message):
     wavelength: _builtins.float
     """Pixels of the image a period."""
     phase: _builtins.float
-    """Of the cosine at the centre of the envelope, in degrees, -180 to below 180: 0 or 180 for a bar, 90 or -90 for an edge."""
+    """Of the cosine at the centre of the envelope, in degrees, -180 to below 180: 0 or -180 for a bar, 90 or -90 for an edge. It runs
+    down the rows, or for vertical bars along them.
+    """
     sigma_across: _builtins.float
     """Standard deviations of the Gaussian envelope in pixels, across and along the bars."""
     sigma_along: _builtins.float
@@ -231,11 +237,13 @@ class FilterAnalysis(_message.Message):
     color_share: _builtins.float
     """Share of the filter's energy that is colour, not lightness: 0 to 1."""
     opponency: _builtins.float
-    """0 to 1: 1 where the colours at both ends are exactly opposite (opponent), 0 where there is one colour only."""
+    """0 to 1: 1 where the colours at both ends of the strongest colour axis are exactly opposite and equally strong (opponent), 0 where
+    there is one colour only.
+    """
     hue: _builtins.float
-    """Of the strongest colour axis, in degrees, 0 to below 360: 0 red, 120 green, 240 blue."""
+    """Of the stronger end of that axis, in degrees, 0 to below 360: 0 red, 120 green, 240 blue; of two equal ends the one below 180."""
     peak_orientation: _builtins.float
-    """Where the amplitude spectrum is highest, as orientation and wavelength; wavelength 0 for a constant filter."""
+    """Where the amplitude spectrum is highest, as orientation and wavelength; both 0 where that is at frequency zero."""
     peak_wavelength: _builtins.float
     def __init__(
         self,
@@ -286,7 +294,9 @@ class MeasureTuningRequest(_message.Message):
     priority: _types_pb2.Priority.ValueType
     @_builtins.property
     def wavelengths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """Wavelengths in pixels, each at least 2 and at most the image's side, 1 to 16 of them. Default: 6, evenly in their logarithm."""
+        """Wavelengths in pixels, each at least 2 and at most the image's shorter side, 1 to 16 of them. Default: 6, evenly in their
+        logarithm, from 2.5 to twice the layer's receptive field, the longest at least 10 and at most the image's shorter side.
+        """
 
     def __init__(
         self,
@@ -321,7 +331,9 @@ class MeasureTuningResponse(_message.Message):
     layer: _builtins.str
     """The layer's dotted name."""
     png: _builtins.bytes
-    """The curves, PNG."""
+    """The curves of the first 64 units in polar coordinates, PNG: the preferred wavelength bold, the others faint, above the activation on
+    mid-gray; a line for the preferred orientation, as long as the selectivity.
+    """
     @_builtins.property
     def orientations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """Degrees as in FilterAnalysis."""
@@ -332,8 +344,8 @@ class MeasureTuningResponse(_message.Message):
 
     @_builtins.property
     def responses(self) -> _types_pb2.Tensor:
-        """(units, wavelengths, orientations) float32: each unit's activation at the middle of its map, the mean over positions that see no
-        padding where there are several, and the highest over the phases.
+        """(units, wavelengths, orientations) float32: each unit's highest activation over the phases, at every position of its map that sees
+        no padding, and the mean of these over the positions; where all positions see some, that of the one in the middle.
         """
 
     @_builtins.property
@@ -369,14 +381,19 @@ class UnitTuning(_message.Message):
     WAVELENGTH_FIELD_NUMBER: _builtins.int
     SELECTIVITY_FIELD_NUMBER: _builtins.int
     RESPONSE_FIELD_NUMBER: _builtins.int
+    BASELINE_FIELD_NUMBER: _builtins.int
     orientation: _builtins.float
-    """Degrees as in FilterAnalysis: where the curve at the preferred wavelength is highest, between the measured ones by its vector mean."""
+    """Degrees as in FilterAnalysis: the vector mean, in doubled angles, of the curve at the preferred wavelength, as far as it is above
+    `baseline`; 0 where it nowhere is.
+    """
     wavelength: _builtins.float
     """Pixels: the one with the highest response."""
     selectivity: _builtins.float
-    """Orientation selectivity, 1 - circular variance of the curve above its minimum (Ringach et al. 2002): 0 to 1."""
+    """Orientation selectivity, 1 - circular variance of the same curve (Ringach et al. 2002): 0 to 1."""
     response: _builtins.float
     """The highest response of all."""
+    baseline: _builtins.float
+    """The unit's activation on mid-gray, which has no orientation, at the same positions."""
     def __init__(
         self,
         *,
@@ -384,10 +401,11 @@ class UnitTuning(_message.Message):
         wavelength: _builtins.float = ...,
         selectivity: _builtins.float = ...,
         response: _builtins.float = ...,
+        baseline: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["orientation", b"orientation", "response", b"response", "selectivity", b"selectivity", "wavelength", b"wavelength"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["baseline", b"baseline", "orientation", b"orientation", "response", b"response", "selectivity", b"selectivity", "wavelength", b"wavelength"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -408,7 +426,7 @@ class GetActivationsRequest(_message.Message):
     layer: _builtins.str
     """A layer, or "logits". Required."""
     k: _builtins.int
-    """Units listed and drawn, strongest first, 1 to 4096 (more gives all). Default 16."""
+    """Units listed and drawn, strongest first, 1 to 4096; all, if the layer has fewer. Default 16."""
     all_units: _builtins.bool
     """Return the whole layer, not only the units listed, as tensor. Default false."""
     order: Global___ActivationOrder.ValueType
@@ -447,7 +465,9 @@ class GetActivationsResponse(_message.Message):
     layer: _builtins.str
     """The layer's dotted name."""
     png: _builtins.bytes
-    """The feature maps of `units` as one grid of heat maps, PNG; each map in its own range."""
+    """The feature maps of `units` as one grid of heat maps, PNG; each map in its own range, zero nearly black, above it warm, below it
+    cool. Of linear layers one square a unit, all in one range.
+    """
     @_builtins.property
     def units(self) -> _containers.RepeatedCompositeFieldContainer[Global___UnitActivation]:
         """Strongest first."""

@@ -227,7 +227,9 @@ Global___Likeness: _TypeAlias = Likeness  # noqa: Y015
 
 @_typing.final
 class Diversity(_message.Message):
-    """Pushes the pictures of one objective apart: minus the mean cosine similarity of their Gram matrices in a layer (Olah et al. 2017, "diversity")."""
+    """Pushes the pictures of one objective apart: a term of minus the mean cosine similarity of their Gram matrices in a layer (Olah et al.
+    2017, "diversity").
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -236,7 +238,9 @@ class Diversity(_message.Message):
     layer: _builtins.str
     """Required."""
     weight: _builtins.float
-    """Above 0, in units of the objective's dataset-free scale: the term is weight * (1 - similarity). Default 1."""
+    """Factor of that term, above 0, in units of the objective's own present size: at 1 a picture that is wholly like the others loses as
+    much as its objective. Default 1.
+    """
     def __init__(
         self,
         *,
@@ -263,7 +267,9 @@ class Parameterization(_message.Message):
     MACO_FIELD_NUMBER: _builtins.int
     ALPHA_FIELD_NUMBER: _builtins.int
     alpha: _builtins.bool
-    """Also optimize transparency over random backgrounds (Mordvintsev et al. 2018); PNGs are then RGBA. Not with maco, which has its own."""
+    """Also optimize transparency over random backgrounds (Mordvintsev et al. 2018); PNGs are then RGBA, and the tensor has alpha as its last
+    channel. Not with maco, which has its own.
+    """
     @_builtins.property
     def fourier(self) -> Global___Fourier:
         """A spectrum scaled as in natural images, with decorrelated colour (Olah et al. 2017). The default."""
@@ -392,7 +398,9 @@ Global___Maco: _TypeAlias = Maco  # noqa: Y015
 
 @_typing.final
 class Regularizer(_message.Message):
-    """A term g(x) of the ascent, or an operator on the picture after a step (Yosinski et al. 2015)."""
+    """A term g(x) of the ascent, or an operator on the picture after a step (Yosinski et al. 2015). Operators (blur, clip) not with cppn and
+    maco, which cannot take up a changed picture.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -568,7 +576,9 @@ class Certification(_message.Message):
     SEEDS_FIELD_NUMBER: _builtins.int
     RETRIES_FIELD_NUMBER: _builtins.int
     dataset: _builtins.str
-    """Data set whose index gives the unit's maximum. Default: the index of the layer with the most images, if there is one."""
+    """Data set whose index gives the unit's maximum; INDEX_NOT_FOUND if it has none of a unit's layer. Default: the index of the layer
+    with the most images, if there is one.
+    """
     seeds: _builtins.int
     """Also optimize from this many further seeds and report the spread, 0 to 16. Default 0."""
     retries: _builtins.int
@@ -620,7 +630,7 @@ class VisualizeRequest(_message.Message):
     steps: _builtins.int
     """Gradient steps, 1 to 4096. Default 256."""
     learning_rate: _builtins.float
-    """Adam's learning rate, above 0 to 1. Default 0.05."""
+    """Adam's learning rate, above 0 to 1. Default 0.1."""
     seed: _builtins.int
     """Picks start and transformations. Row i of the same seed is the same whatever other rows are asked for. Default 0."""
     size: _builtins.int
@@ -663,7 +673,9 @@ class VisualizeRequest(_message.Message):
 
     @_builtins.property
     def transforms(self) -> _containers.RepeatedCompositeFieldContainer[Global___Transform]:
-        """Random views, in this order, instead of the default ones: at most 16; not with without_transforms."""
+        """Random views, in this order, instead of the default ones (of maco: crops and noise, as its paper has them): at most 16; not with
+        without_transforms.
+        """
 
     @_builtins.property
     def certification(self) -> Global___Certification: ...
@@ -737,7 +749,7 @@ class VisualizeProgress(_message.Message):
     SCORES_FIELD_NUMBER: _builtins.int
     PREVIEWS_FIELD_NUMBER: _builtins.int
     step: _builtins.int
-    """Steps done, 1 to `steps`."""
+    """Steps done, 1 to `steps`. Retries and further seeds come after the last step, and are not told of."""
     steps: _builtins.int
     @_builtins.property
     def scores(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
@@ -774,7 +786,7 @@ class VisualizeResult(_message.Message):
     def visualizations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Visualization]: ...
     @_builtins.property
     def tensor(self) -> _types_pb2.Tensor:
-        """(N, C, H, W) float32 in [0, 1], if asked for."""
+        """(N, C, H, W) float32 in [0, 1], if asked for; with transparency (N, C + 1, H, W)."""
 
     @_builtins.property
     def provenance(self) -> _types_pb2.Provenance: ...
@@ -862,12 +874,14 @@ class Certificate(_message.Message):
     held_out_minimum: _builtins.float
     """The lowest of those."""
     dataset_maximum: _builtins.float
-    """The largest value of the same objective on any image of the data set, where its index knows it: for "layer:unit" alone."""
+    """The largest value of the same objective on any image of the data set, where its index knows it: of "layer:unit" alone the largest
+    mean over positions; of a neuron alone the unit's largest value at any position.
+    """
     ratio: _builtins.float
     """activation / dataset_maximum and held_out / dataset_maximum, where the maximum is above 0."""
     held_out_ratio: _builtins.float
     percentile: _builtins.float
-    """The share of the data set's images on which the objective is lower than on the picture, 0 to 1."""
+    """The share of the data set's images on which that is lower than on the picture, 0 to 1."""
     dataset: _builtins.str
     """The data set of that, and its number of images."""
     images: _builtins.int
@@ -1095,14 +1109,16 @@ class FindFacetsRequest(_message.Message):
     dataset: _builtins.str
     """Data set with an index of the layer. Required."""
     exemplars: _builtins.int
-    """The unit's top so many exemplars are clustered, 2 to 100, at most the index's k. Default: the index's k."""
+    """The unit's top so many exemplars are clustered, 2 to 100, at most the index's k. Default: all that the index keeps."""
     facets: _builtins.int
     """Clusters, 1 to 8; 0 takes the number with the highest silhouette. Default 0."""
     by_layer: _builtins.str
-    """Layer whose mean activations are clustered. Default: the one before the unit's."""
+    """Layer whose activations, averaged inside the unit's receptive field, are clustered. Default: the last before the unit's that is
+    neither inside nor around it and has another output.
+    """
     @_builtins.property
     def settings(self) -> Global___VisualizeRequest:
-        """How every picture is made, as in VisualizeLayerRequest; model is required."""
+        """How every picture is made, as in VisualizeLayerRequest, but not with cppn and maco; model is required."""
 
     def __init__(
         self,

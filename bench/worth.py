@@ -1,0 +1,165 @@
+"""What the pictures are worth: activations on them over the largest on real images, and contact sheets to look at."""
+
+import io
+import os
+import sys
+from collections.abc import Sequence
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from torch import Tensor
+
+from bench.figure import Figure, Figures
+from bench.setting import MODEL, Setting, cifar
+from interp.ascent import solve
+from interp.feature import Pictures, Settings, Trial, visualize
+from interp.layer import LayerPath
+from interp.network import Network
+from interp.objective import activation
+from service.contact_sheet import ContactSheet
+from service.images import png
+
+STEPS, SIZE, BATCH = 128, 128, 8
+CIFAR = {"layer2.2": (1.26, 2.9), "layer3.2": (0.63, 3.9)}  # median that lucent reached in another run, and the bar
+IMAGENET = {
+    "squeezenet1_1": ("features.3", "features.7", "features.12"),
+    "bvlc_googlenet": ("conv2", "inception_4a", "inception_4d"),
+}
+EARLY = ("features.3", "conv2")  # for the sheets alone
+OUT = Path(__file__).parents[1] / "out" / "bench"
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def worth(place: Setting) -> Figures:
+    """Of 16 channels a layer of the CIFAR network and 32 of two ImageNet networks; the ratio of the channels' means over positions.
+
+    Pictures are made as the service makes them where it has an index: what is dead or below the maximum is tried again, twice at most.
+    """
+    data = os.environ.get("STRIATE_DATA")
+    if not data:
+        return {}
+    figures: Figures = {}
+    images, _ = cifar("test", 10_000)
+    units = {"layer2.2": range(0, 32, 2), "layer3.2": range(0, 64, 4)}
+    highest = maxima(place.local, list(CIFAR), images)
+    for layer, (_, bar) in CIFAR.items():
+        ours = made(place.local, layer, units[layer], highest[layer], 32)
+        figures |= judged(f"{MODEL} {layer}", ours, highest[layer][list(units[layer])], bar)
+        rival = lucent(place, layer, units[layer]) / highest[layer][list(units[layer])]
+        figures[f"{MODEL} {layer}: median of lucent's pictures over the maximum"] = Figure(float(rival.median()))
+        figures[f"{MODEL} {layer}: share of lucent's pictures above the maximum"] = Figure(float((rival > 1).float().mean()))
+    for name, layers in IMAGENET.items():
+        network = hosted(place, name, data)
+        highest = maxima(network, layers, samples(data))
+        for layer in layers:
+            some = range(32)
+            pictures = made(network, layer, some, highest[layer], SIZE)
+            sheet(f"{name}-{layer}", pictures)
+            if layer not in EARLY:
+                figures |= judged(f"{name} {layer}", pictures, highest[layer][list(some)])
+    return figures
+
+
+def made(network: Network, layer: str, units: Sequence[int], highest: Tensor, size: int) -> list[Pictures]:
+    """Certified pictures of units of a layer, a batch at a time."""
+    found = []
+    for low in range(0, len(units), BATCH):
+        some = list(units[low : low + BATCH])
+        paths = [LayerPath(layer, unit) for unit in some]
+        settings = Settings((3, size, size), STEPS)
+        call = visualize(activation(paths), [(0, unit) for unit in some], torch.zeros(()), settings, Trial(bar=highest[some]), paths)
+        found.append(solve(call, network))
+    return found
+
+
+def judged(what: str, pictures: Sequence[Pictures], highest: Tensor, bar: float | None = None) -> Figures:
+    """Figures of one layer: without views, and under the held-out views."""
+    ratio = torch.cat([p.certificate.activation for p in pictures]) / highest
+    held_out = torch.cat([p.certificate.held_out for p in pictures]) / highest
+    tries = torch.cat([p.certificate.attempts for p in pictures])
+    first = torch.cat([p.certificate.rank for p in pictures]) == 1
+    share = 1.0 if bar else 0.98
+    again, most = int((tries > 1).sum()), float(first.float().mean())
+    note = f"lowest {ratio.min():.2f}; {again} tried again; {most:.0%} are their layer's most active unit"
+    return {
+        f"{what}: median over the maximum": Figure(float(ratio.median()), at_least=bar, note=note),
+        f"{what}: share above the maximum": Figure(float((ratio > 1).float().mean()), at_least=share),
+        f"{what}: median over the maximum, held-out views": Figure(float(held_out.median()), note=f"lowest {held_out.min():.2f}"),
+        f"{what}: share above the maximum, held-out views": Figure(float((held_out > 1).float().mean())),
+    }
+
+
+def maxima(network: Network, layers: Sequence[str], images: Tensor) -> dict[str, Tensor]:
+    """Per layer the highest mean over positions of every unit on any of the images, (K,)."""
+    found = {layer: torch.tensor(-torch.inf) for layer in layers}
+    for low in range(0, len(images), 50):
+        batch = images[low : low + 50]
+        for layer, values in network.activations(batch, layers).items():
+            found[layer] = torch.maximum(found[layer], values.flatten(2).mean(2).amax(0))
+    return found
+
+
+def lucent(place: Setting, layer: str, units: Sequence[int]) -> Tensor:
+    """Mean activations (K,) of the units on lucent's pictures of them, made by its defaults at the network's size."""
+    render, param = import_module("lucent.optvis.render"), import_module("lucent.optvis.param")
+    module, plan = place.published(MODEL)
+    seen = plan.preprocessing
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (seen.mean, seen.std))
+    views = [*import_module("lucent.optvis.transform").standard_transforms, lambda images: (images - mean) / std]
+    found = []
+    for unit in units:
+        torch.manual_seed(unit)
+        (picture,) = render.render_vis(
+            module,
+            f"{layer.replace('.', '_')}:{unit}",
+            partial(param.image, 32, channels=None),
+            transforms=views,
+            preprocess=False,
+            thresholds=(STEPS,),
+            show_image=False,
+            progress=False,
+            fixed_image_size=32,
+        )
+        x = torch.from_numpy(np.ascontiguousarray(picture.transpose(0, 3, 1, 2))).float()
+        found.append(place.local.activations(x, [layer])[layer].flatten(2).mean(2)[0, unit])
+    return torch.stack(found)
+
+
+def hosted(place: Setting, name: str, data: str) -> Network:
+    """A network with its real weights; the architecture of BVLC GoogLeNet comes with the data."""
+    if name != "bvlc_googlenet":
+        return place.hosted(name)
+    sys.path.append(data)
+    module = import_module("reference_archs").BVLCGoogLeNet()
+    module.load_state_dict(load_file(Path(data) / "weights" / f"{name}.safetensors"))
+    return Network(module, (3, 224, 224), _MEAN, _STD)
+
+
+def samples(data: str) -> Tensor:
+    """The ImageNet sample images (N, 3, 224, 224) in [0, 1]: short side 256, centre crop."""
+    table = pyarrow.parquet.read_table(Path(data) / "imagenet_sample" / "images.parquet", columns=["image"])
+    pixels = [_cropped(Image.open(io.BytesIO(encoded)).convert("RGB")) for encoded in table["image"].to_pylist()]
+    return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float() / 255
+
+
+def _cropped(image: Image.Image) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    scale = 256 / min(image.size)
+    image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BILINEAR)
+    left, top = (image.width - 224) // 2, (image.height - 224) // 2
+    return np.asarray(image.crop((left, top, left + 224, top + 224)))
+
+
+def sheet(name: str, pictures: Sequence[Pictures]) -> None:
+    """Write a contact sheet to out/bench, to be looked at."""
+    OUT.mkdir(parents=True, exist_ok=True)
+    pixels = (torch.cat([p.images for p in pictures]) * 255).round().byte().numpy()
+    tiles = ContactSheet(len(pixels), SIZE, SIZE, 3)
+    for number, tile in enumerate(pixels):
+        tiles.place(number, png(tile))
+    (OUT / f"{name}.png").write_bytes(tiles.png())

@@ -1,0 +1,70 @@
+"""The feature maps of a layer on an image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from striate import pictures
+from striate.info import Provenance
+from striate.results import read_float32, save
+from striate.v1 import filters_pb2
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True)
+class UnitActivation:
+    """One unit. value: by which it was ordered; position: (row, column) in the map of its largest activation, or magnitude if that is
+    the order, (0, 0) in linear layers; label: the class's name, for "logits", else ""."""
+
+    unit: int
+    value: float
+    position: tuple[int, int]
+    label: str = ""
+
+    @staticmethod
+    def read(message: filters_pb2.UnitActivation) -> UnitActivation:
+        return UnitActivation(message.unit, message.value, (message.row, message.column), message.label)
+
+
+@dataclass(frozen=True, eq=False)
+class Activations:
+    """units: strongest first; maps: (units, rows, columns) or (units,), of `units` in their order, or of the whole layer if that was
+    asked for."""
+
+    layer: str
+    units: list[UnitActivation] = field(repr=False)
+    provenance: Provenance
+    maps: NDArray[np.float32] = field(repr=False)
+    png: bytes = field(repr=False)
+
+    @staticmethod
+    def read(message: filters_pb2.GetActivationsResponse) -> Activations:
+        return Activations(
+            layer=message.layer,
+            units=list(map(UnitActivation.read, message.units)),
+            provenance=Provenance.read(message.provenance),
+            maps=read_float32(message.activations),
+            png=message.png,
+        )
+
+    @cached_property
+    def image(self) -> Image:
+        """The maps of `units` as a grid of heat maps (PIL), each in its own range: zero nearly black, above it warm, below it cool."""
+        return pictures.decode(self.png)
+
+    def save(self, path: str | Path) -> Path:
+        """Writes the maps if the path ends in ".npy", else the picture in the format of the ending."""
+        return save(self.maps, self.png, path)
+
+    def _repr_png_(self) -> bytes:
+        return self.png
+
+    def _repr_html_(self) -> str:
+        return pictures.figure(self.png, f"{self.layer}: the {len(self.units)} strongest units")

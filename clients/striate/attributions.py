@@ -1,0 +1,114 @@
+"""What Model.attribute returns."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from striate import pictures
+from striate.info import Provenance
+from striate.results import read_float32
+from striate.v1 import attribution_pb2 as pb
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+_SHOWN = 64  # images in the notebook's picture
+
+
+@dataclass(frozen=True, eq=False)
+class Attributions:
+    """How much every pixel has to do with a score, one row an image.
+
+    values: (N, C, H, W) float32, every pixel's share in the score, in the score's units per unit of [0, 1]; (N, 1, H, W) for Grad-CAM;
+    objectives: what was explained, "logits:class" or the unit; labels: the class names, "" for units; scores: the logit or activation
+    that was explained; deltas: where the method promises that the values add up, by how much they miss, else None; layer: that of
+    Grad-CAM, else ""; overlay_pngs, heat_map_pngs: the server's pictures.
+    """
+
+    method: str
+    layer: str
+    provenance: Provenance
+    objectives: tuple[str, ...]
+    labels: tuple[str, ...]
+    values: NDArray[np.float32] = field(repr=False)
+    scores: NDArray[np.float32] = field(repr=False)
+    deltas: NDArray[np.float32] | None = field(repr=False)
+    overlay_pngs: tuple[bytes, ...] = field(repr=False)
+    heat_map_pngs: tuple[bytes, ...] = field(repr=False)
+
+    @staticmethod
+    def read(parts: Sequence[pb.AttributeResponse], provenance: Provenance, method: str) -> Attributions:
+        """Joins the responses to the parts of one request."""
+        import numpy as np
+
+        rows = [row for part in parts for row in part.images]
+        whole = all(row.HasField("convergence_delta") for row in rows)
+        return Attributions(
+            method=method,
+            layer=parts[0].layer,
+            provenance=provenance,
+            objectives=tuple(row.objective for row in rows),
+            labels=tuple(row.label for row in rows),
+            values=np.concatenate([read_float32(part.attributions) for part in parts]),
+            scores=np.array([row.score for row in rows], np.float32),
+            deltas=np.array([row.convergence_delta for row in rows], np.float32) if whole else None,
+            overlay_pngs=tuple(row.overlay_png for row in rows),
+            heat_map_pngs=tuple(row.heat_map_png for row in rows),
+        )
+
+    def __len__(self) -> int:
+        return len(self.objectives)
+
+    @cached_property
+    def overlays(self) -> list[Image]:
+        """The images under their heat maps (PIL): red raises the score, blue lowers it; without a sign, dark to bright."""
+        return [pictures.decode(png) for png in self.overlay_pngs]
+
+    @cached_property
+    def heat_maps(self) -> list[Image]:
+        """The heat maps alone (PIL)."""
+        return [pictures.decode(png) for png in self.heat_map_pngs]
+
+    @property
+    def image(self) -> Image:
+        """The first 64 overlays in one picture (PIL)."""
+        return pictures.grid(self.overlays[:_SHOWN])
+
+    def summary(self) -> dict[str, Any]:
+        """What was explained and how well, as plain values for JSON; no pixels."""
+        deltas = [None] * len(self) if self.deltas is None else self.deltas.tolist()
+        rows = zip(self.objectives, self.labels, self.scores.tolist(), deltas, strict=True)
+        return {
+            "method": self.method,
+            "layer": self.layer,
+            "shape": list(self.values.shape),
+            "images": [{"objective": o, "label": label, "score": score, "delta": delta} for o, label, score, delta in rows],
+            "provenance": asdict(self.provenance),
+        }
+
+    def save(self, folder: str | Path) -> Path:
+        """Writes attributions.npy (the exact values), results.json, and an overlay and a heat map an image into the folder; returns it."""
+        import numpy as np
+
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        np.save(folder / "attributions.npy", self.values, allow_pickle=False)
+        for row, (over, heat) in enumerate(zip(self.overlay_pngs, self.heat_map_pngs, strict=True)):
+            (folder / f"{row:05}.overlay.png").write_bytes(over)
+            (folder / f"{row:05}.heat.png").write_bytes(heat)
+        (folder / "results.json").write_text(json.dumps(self.summary(), indent=2) + "\n")
+        return folder
+
+    def _repr_png_(self) -> bytes:
+        return pictures.encode_png(self.image)
+
+    def _repr_html_(self) -> str:
+        shown = zip(self.overlay_pngs[:_SHOWN], self.objectives, self.labels, self.scores, strict=False)
+        return "".join(pictures.figure(png, f"{label or name}: {score:.4g}") for png, name, label, score in shown)

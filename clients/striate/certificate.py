@@ -1,0 +1,57 @@
+"""What a picture is worth, measured without the random views that it was optimized under."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from striate.v1 import visualize_pb2
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What does not apply, or what no index of the layer knows, is None.
+
+    activation: the objective on the picture itself; held_out, held_out_minimum: its mean and lowest value under a fixed set of random
+    views that no optimization draws; dataset_maximum: the largest value of the same on any of the `images` images of `dataset`; ratio,
+    held_out_ratio: activation and held_out over that, where it is above 0; percentile: share of those images on which the objective is
+    lower, 0 to 1; rank: place of the unit among the layer's `units` on this picture, 1 for the most active; relative_rank: the same by
+    activation over each unit's own maximum; seed_activations: of the further seeds that were asked for; attempts: optimizations run for
+    this picture; seed, learning_rate: of the one that is returned.
+    """
+
+    activation: float
+    held_out: float
+    held_out_minimum: float
+    dataset_maximum: float | None
+    ratio: float | None
+    held_out_ratio: float | None
+    percentile: float | None
+    dataset: str
+    images: int
+    rank: int | None
+    units: int
+    relative_rank: int | None
+    seed_activations: tuple[float, ...]
+    attempts: int
+    seed: int
+    learning_rate: float
+
+    @staticmethod
+    def read(message: visualize_pb2.Certificate) -> Certificate:
+        values: dict[str, Any] = {one.name: getattr(message, one.name) for one in fields(Certificate)}
+        values |= {name: None for name in _OPTIONAL if not message.HasField(name)}  # type: ignore[arg-type]
+        return Certificate(**values | {"seed_activations": tuple(message.seed_activations)})
+
+    def __str__(self) -> str:
+        """E.g. "3.02 of the data set's maximum, 2.1 held out, above 100.00% of its images, rank 1 of 64"."""
+        parts = [
+            "" if self.ratio is None else f"{self.ratio:.3g} of the data set's maximum",
+            "" if self.held_out_ratio is None else f"{self.held_out_ratio:.3g} held out",
+            "" if self.percentile is None else f"above {self.percentile:.2%} of its images",
+            "" if self.rank is None else f"rank {self.rank} of {self.units}",
+        ]
+        return ", ".join(filter(None, parts))
+
+
+_OPTIONAL = ("dataset_maximum", "ratio", "held_out_ratio", "percentile", "rank", "relative_rank")

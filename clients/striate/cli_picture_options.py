@@ -1,0 +1,108 @@
+"""How pictures are made, as the command line spells it."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Annotated, Any, Literal
+
+import typer
+
+from striate import regularize, space, view
+from striate.console import fraction
+
+SpaceName = Literal["pixels", "fourier", "cppn", "maco"]
+
+_VIEWS: dict[str, type[view.View]] = {
+    "jitter": view.Jitter,
+    "rotate": view.Rotate,
+    "scale": view.Scale,
+    "pad": view.Pad,
+    "crop": view.Crop,
+    "noise": view.Noise,
+    "mirror": view.Mirror,
+}
+
+Steps = Annotated[int | None, typer.Option(min=1, help="Gradient steps. Default: the server's.")]
+LearningRate = Annotated[float | None, typer.Option(help="Adam's learning rate, above 0 to 1. Default: the server's.")]
+Seed = Annotated[int, typer.Option(min=0, help="Picks start and transforms.")]
+Size = Annotated[int | None, typer.Option(min=1, help="Picture height and width in pixels. Default: the network's.")]
+Transforms = Annotated[bool, typer.Option(help="Optimize under random jitter, rotation and scale.")]
+OwnTransforms = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--transform",
+        metavar="NAME=AMOUNT",
+        help="Instead of those, in this order; repeatable: jitter, scale and pad by a share of the side, rotate by degrees, "
+        "noise=DEVIATION, mirror=PROBABILITY, crop=SIDE[,DEVIATION].",
+    ),
+]
+Variants = Annotated[int | None, typer.Option(min=1, max=16, help="Pictures an objective.")]
+Diversity = Annotated[str | None, typer.Option(metavar="LAYER[=WEIGHT]", help="Push the variants apart in this layer.")]
+SpaceOption = Annotated[SpaceName | None, typer.Option(help="Where the picture lives. Default: the server's, fourier.")]
+SpectrumDataset = Annotated[str | None, typer.Option(metavar="NAME", help="Data set that maco takes its spectrum from.")]
+Alpha = Annotated[bool, typer.Option("--alpha", help="Also optimize transparency.")]
+L1 = Annotated[float | None, typer.Option("--l1", metavar="WEIGHT", help="Push pixels to gray by the mean of |x - 1/2|.")]
+L2 = Annotated[float | None, typer.Option("--l2", metavar="WEIGHT", help="The same by the mean of (x - 1/2)^2.")]
+TotalVariation = Annotated[float | None, typer.Option("--tv", metavar="WEIGHT", help="Push neighbouring pixels together.")]
+Blur = Annotated[str | None, typer.Option(metavar="SIGMA[,EVERY]", help="Blur by a share of the side, every so many steps.")]
+Clip = Annotated[str | None, typer.Option(metavar="SHARE[,EVERY]", help="The pixels nearest to gray become gray, every so many steps.")]
+CertifiedBy = Annotated[str | None, typer.Option("--dataset", metavar="NAME", help="Data set whose maxima pictures are compared with.")]
+Seeds = Annotated[int, typer.Option(min=0, max=16, help="Also optimize from so many other seeds, to see the spread.")]
+Retries = Annotated[int | None, typer.Option(min=0, max=8, help="Try so often again where a picture is dead or weak. Default: 2.")]
+
+
+def read_views(texts: list[str] | None, wanted: bool) -> bool | list[view.View]:
+    """The views of --transform, or else of --transforms. Raises typer.BadParameter, InvalidArgument."""
+    if not texts:
+        return wanted
+    if not wanted:
+        raise typer.BadParameter("goes not with --no-transforms", param_hint="--transform")
+    return [_read_view(text) for text in texts]
+
+
+def _read_view(text: str) -> view.View:
+    name, _, values = text.partition("=")
+    if name.strip() not in _VIEWS:
+        raise typer.BadParameter(f"{name!r} is none of {', '.join(_VIEWS)}", param_hint="--transform")
+    found: view.View = _build(_VIEWS[name.strip()], values, "--transform")
+    return found
+
+
+def read_space(name: SpaceName | None, spectrum_dataset: str | None) -> space.Space | None:
+    """The parameterization of --space. Raises typer.BadParameter."""
+    if (name == "maco") != (spectrum_dataset is not None):
+        raise typer.BadParameter("goes with --space maco, which needs it", param_hint="--spectrum-dataset")
+    if spectrum_dataset is not None:
+        return space.Maco(spectrum_dataset)
+    spaces: dict[str | None, type[space.Fourier | space.Pixels | space.Cppn]]
+    spaces = {"fourier": space.Fourier, "pixels": space.Pixels, "cppn": space.Cppn}
+    return spaces[name]() if name else None
+
+
+def read_regularizers(
+    l1: float | None, l2: float | None, tv: float | None, blur: str | None, clip: str | None
+) -> list[regularize.Regularizer]:
+    """Those that are given. Raises typer.BadParameter, InvalidArgument."""
+    found: list[regularize.Regularizer] = []
+    found += [] if l1 is None else [regularize.L1(l1)]
+    found += [] if l2 is None else [regularize.L2(l2)]
+    found += [] if tv is None else [regularize.TotalVariation(tv)]
+    found += [] if blur is None else [_build(regularize.Blur, blur, "--blur")]
+    found += [] if clip is None else [_build(regularize.Clip, clip, "--clip")]
+    return found
+
+
+def read_diversity(text: str | None) -> str | tuple[str, float] | None:
+    """A layer, or a layer and its weight. Raises typer.BadParameter."""
+    layer, equals, weight = (text or "").partition("=")
+    return (layer, fraction(weight)) if equals else layer or None
+
+
+def _build(kind: type[Any], text: str, option: str) -> Any:
+    """The setting with the numbers of "0.005,4". Raises typer.BadParameter for more or fewer than it has."""
+    values = [int(word) if word.strip().isdigit() else fraction(word.strip()) for word in text.split(",") if word.strip()]
+    try:
+        return kind(*values)
+    except TypeError:
+        words = ",".join(one.name.upper() for one in fields(kind))
+        raise typer.BadParameter(f"{text!r} must be of the form {words}", param_hint=option) from None

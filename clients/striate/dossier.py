@@ -1,0 +1,94 @@
+"""One unit on one page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+
+from striate.exemplars import Exemplar, Exemplars
+from striate.facets import Facet
+from striate.info import Provenance
+from striate.tuning import UnitTuning
+from striate.unit_statistics import UnitStatistics
+from striate.v1 import dossier_pb2
+from striate.visualization import Visualization, Visualizations
+
+
+@dataclass(frozen=True)
+class LogitShift:
+    """How a class's logit depends on the unit. mean: over the images, of the logit with the unit minus that with its activations set to
+    zero; standard_error: of that mean."""
+
+    index: int
+    label: str
+    mean: float
+    standard_error: float
+
+    @staticmethod
+    def read(message: dossier_pb2.LogitShift) -> LogitShift:
+        return LogitShift(message.index, message.label, message.mean, message.standard_error)
+
+
+@dataclass(frozen=True)
+class UnitFlip:
+    """How an attack on the class changes a unit. share: of the images on which PGD takes the unit's largest activation across its median
+    over the clean images; shift: mean change of its largest activation, in standard deviations over the clean images; rank: place among
+    the layer's units by share, from 1."""
+
+    unit: int
+    share: float
+    shift: float
+    rank: int
+
+    @staticmethod
+    def read(message: dossier_pb2.UnitFlip) -> UnitFlip:
+        return UnitFlip(message.unit, message.share, message.shift, message.rank)
+
+
+@dataclass(frozen=True, eq=False)
+class Dossier:
+    """What is known of one unit.
+
+    html: one self-contained page; unit: in full, with the layer's dotted name; statistics: over the data set; tuning: None for layers
+    without rows and columns; logit_shifts: every class, largest fall first; flips: at most 16 units of the layer, those first that PGD
+    flips most often, and this one; facets: empty unless asked for.
+    """
+
+    html: str = field(repr=False)
+    unit: str
+    visualizations: Visualizations = field(repr=False)
+    exemplars: Exemplars = field(repr=False)
+    statistics: UnitStatistics = field(repr=False)
+    tuning: UnitTuning | None = field(repr=False)
+    logit_shifts: tuple[LogitShift, ...] = field(repr=False)
+    flips: tuple[UnitFlip, ...] = field(repr=False)
+    facets: tuple[Facet, ...] = field(repr=False)
+    provenance: Provenance = field(repr=False)
+
+    @staticmethod
+    def read(message: dossier_pb2.CompileDossierResponse) -> Dossier:
+        provenance = Provenance.read(message.provenance)
+        images = sum(message.statistics.histogram)  # its bins hold every image once
+        return Dossier(
+            html=message.html.decode(),
+            unit=message.unit,
+            visualizations=Visualizations((Visualization.read(one, provenance) for one in message.visualizations), provenance),
+            exemplars=Exemplars(map(Exemplar.read, message.exemplars), message.unit, images, provenance),
+            statistics=UnitStatistics.read(message.statistics, images, provenance),
+            tuning=UnitTuning.read(message.tuning) if message.HasField("tuning") else None,
+            logit_shifts=tuple(map(LogitShift.read, message.logit_shifts)),
+            flips=tuple(map(UnitFlip.read, message.flips)),
+            facets=tuple(Facet.read(one, provenance) for one in message.facets),
+            provenance=provenance,
+        )
+
+    def save(self, path: str | Path) -> Path:
+        """Writes the page."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(self.html, encoding="utf-8")
+        return path
+
+    def _repr_html_(self) -> str:
+        return f'<iframe srcdoc="{escape(self.html)}" style="width:100%;height:40em;border:0" title="{escape(self.unit)}"></iframe>'

@@ -1,0 +1,73 @@
+"""Objectives as people write them: "layer3.2:7 - 0.5*layer3.2:8 + logits:3"."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+
+from striate.errors import InvalidArgument, invalid
+
+_SIGN = re.compile(r"(?:^|\s)\s*([+-])\s*")  # hyphens inside a layer's name are no signs: a sign has space before it
+_WHOLE_LAYER = re.compile(r"(?P<layer>[^:@\s*]+):(?:\*|(?P<first>\d+)-(?P<last>\d+))")
+
+
+def read(text: str) -> list[tuple[float, str]]:
+    """Weights and units of a sum. Raises InvalidArgument, saying which part is wrong and how to write it."""
+    if not text.strip():
+        raise invalid("objectives", 'must not be empty; write "layer:unit"')
+    first, *rest = _SIGN.split(text.strip())
+    signed = list(zip(rest[::2], rest[1::2], strict=True))
+    if first.strip():
+        signed.insert(0, ("+", first))
+    return [_term(sign, part.strip(), text) for sign, part in signed]
+
+
+def write(terms: Iterable[tuple[float, str]]) -> str:
+    """The sum in words, which `read` understands."""
+    words: list[str] = []
+    for weight, name in terms:
+        size = name if abs(weight) == 1 else f"{abs(weight):g}*{name}"
+        words.append((" - " if weight < 0 else " + ") + size)
+    text = "".join(words)
+    return text[3:] if text.startswith(" + ") else "-" + text[3:] if text else "0"
+
+
+def whole_layer(text: object) -> tuple[str, range | None] | None:
+    """Layer and units that "layer:*" (None for all) or "layer:16-31" names, or None for any other text.
+
+    Raises InvalidArgument for units that fall.
+    """
+    match = _WHOLE_LAYER.fullmatch(text.strip()) if isinstance(text, str) else None
+    if match is None:
+        return None
+    layer, first, last = match.group("layer", "first", "last")
+    if first is None:
+        return layer, None
+    if int(last) < int(first):
+        raise invalid("objectives", f"the units of {text!r} must rise")
+    return layer, range(int(first), int(last) + 1)
+
+
+def _term(sign: str, part: str, text: str) -> tuple[float, str]:
+    factor, star, name = part.partition("*")
+    if not star:
+        factor, name = "1", part
+    name = name.strip()
+    if whole_layer(part):
+        raise _wrong(text, f"{part!r} is a whole layer, which stands alone")
+    if not name:
+        raise _wrong(text, f"there is no unit behind {(sign + ' ' + part).strip()!r}")
+    if re.search(r"\s", name):
+        raise _wrong(text, f'{name!r} has a space in it; write "a:1 + b:2" with a space before the sign')
+    try:
+        weight = float(factor)
+    except ValueError:
+        raise _wrong(text, f'{factor.strip()!r} is no number; write "0.5*layer:unit", with a space before + and -') from None
+    if not math.isfinite(weight) or weight == 0:
+        raise _wrong(text, f"the weight {factor.strip()} must be finite and not 0")
+    return -weight if sign == "-" else weight, name
+
+
+def _wrong(text: str, problem: str) -> InvalidArgument:
+    return invalid("objectives", f"in {text!r}, {problem}")

@@ -1,0 +1,111 @@
+"""The weights of a convolution, their picture, and what they look like in numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from striate import pictures
+from striate.info import Provenance
+from striate.results import read_float32, save
+from striate.v1 import filters_pb2
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True)
+class FilterAnalysis:
+    """What one filter looks like: the Gabor function nearest to its strongest component of one colour, its colours, its spectrum.
+
+    orientation: of the bars in degrees, 0 to below 180, 0 for horizontal ones, 90 for vertical ones, rising counter-clockwise;
+    wavelength: pixels a period; phase: of the cosine at the centre in degrees, 0 or -180 for a bar, 90 or -90 for an edge; sigma:
+    standard deviations of the envelope in pixels, (across, along) the bars; center: (row, column) of the envelope in pixels; r_squared:
+    share of the variance that the fit explains; color_share: of the energy that is colour, 0 to 1; opponency: 0 to 1, 1 for exactly
+    opposite colours; hue: of the strongest colour in degrees, 0 red, 120 green, 240 blue; peak_orientation, peak_wavelength: where
+    the amplitude spectrum is highest, both 0 at frequency zero. A filter that was not fitted has wavelength 0.
+    """
+
+    orientation: float
+    wavelength: float
+    phase: float
+    sigma: tuple[float, float]
+    center: tuple[float, float]
+    r_squared: float
+    color_share: float
+    opponency: float
+    hue: float
+    peak_orientation: float
+    peak_wavelength: float
+
+    @staticmethod
+    def read(message: filters_pb2.FilterAnalysis) -> FilterAnalysis:
+        return FilterAnalysis(
+            orientation=message.orientation,
+            wavelength=message.wavelength,
+            phase=message.phase,
+            sigma=(message.sigma_across, message.sigma_along),
+            center=(message.center_row, message.center_column),
+            r_squared=message.r_squared,
+            color_share=message.color_share,
+            opponency=message.opponency,
+            hue=message.hue,
+            peak_orientation=message.peak_orientation,
+            peak_wavelength=message.peak_wavelength,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Filters:
+    """A convolution's weights (out channels, in channels / groups, rows, columns), exactly as stored, and their picture.
+
+    normalization: how weights became pixels, in words; order: the channels in the order of the picture's tiles; analyses: one a
+    filter in channel order, or none if they were not asked for; spectra_png: empty if not asked for.
+    """
+
+    layer: str
+    normalization: str
+    provenance: Provenance
+    weights: NDArray[np.float32] = field(repr=False)
+    png: bytes = field(repr=False)
+    order: tuple[int, ...] = field(default=(), repr=False)
+    analyses: tuple[FilterAnalysis, ...] = field(default=(), repr=False)
+    spectra_png: bytes = field(default=b"", repr=False)
+
+    @staticmethod
+    def read(message: filters_pb2.RenderFiltersResponse) -> Filters:
+        return Filters(
+            layer=message.layer,
+            normalization=message.normalization,
+            provenance=Provenance.read(message.provenance),
+            weights=read_float32(message.weights),
+            png=message.png,
+            order=tuple(message.order),
+            analyses=tuple(map(FilterAnalysis.read, message.analyses)),
+            spectra_png=message.spectra_png,
+        )
+
+    @cached_property
+    def image(self) -> Image:
+        """The grid of filters (PIL)."""
+        return pictures.decode(self.png)
+
+    @cached_property
+    def spectra(self) -> Image | None:
+        """The grid of their amplitude spectra (PIL), frequency zero in the middle of each; None if not asked for."""
+        return pictures.decode(self.spectra_png) if self.spectra_png else None
+
+    def save(self, path: str | Path) -> Path:
+        """Writes the weights if the path ends in ".npy", else the picture in the format of the ending."""
+        return save(self.weights, self.png, path)
+
+    def _repr_png_(self) -> bytes:
+        return self.png
+
+    def _repr_html_(self) -> str:
+        shown = pictures.figure(self.png, f"{self.layer}: {self.normalization}")
+        return shown + pictures.figure(self.spectra_png, f"{self.layer}: amplitude spectra") if self.spectra_png else shown

@@ -1,0 +1,151 @@
+"""The pictures of a whole layer, unit by unit as they finish."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from striate import pictures
+from striate.errors import Cancelled, Internal, invalid
+from striate.info import Provenance
+from striate.results import file_name
+from striate.v1 import visualize_pb2 as pb
+from striate.visualization import Visualization
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from PIL.Image import Image
+
+
+class UnitPicture(NamedTuple):
+    """A unit that is finished. cached: the server had kept it from an earlier request."""
+
+    unit: int
+    visualization: Visualization
+    cached: bool
+
+
+class LayerPictures:
+    """The pictures of a layer's units.
+
+    Going through it yields a UnitPicture as each unit finishes, and again those that came before; the work begins with the first.
+    `close()`, the end of a `with` block and Ctrl-C while waiting stop it on the server, which keeps what is finished: asking again goes on
+    from there. While iterating it raises what the call does, e.g. LayerNotFound.
+
+    layer: as asked for; found: the units so far, in order of their coming; total: units in all, 0 before the first.
+    """
+
+    def __init__(self, layer: str, events: Generator[pb.VisualizeLayerResponse, None, None], sheet: bool) -> None:
+        self.layer = layer
+        self.found: list[UnitPicture] = []
+        self.total = 0
+        self.provenance: Provenance | None = None
+        self._events = events
+        self._wants_sheet = sheet
+        self._sheet: pb.ContactSheet | None = None
+        self._finished = False
+        self._closed = False
+
+    def __iter__(self) -> Iterator[UnitPicture]:
+        place = 0
+        while place < len(self.found) or self._advance():
+            yield self.found[place]
+            place += 1
+
+    def all(self) -> list[UnitPicture]:
+        """Every unit in order, after waiting for the last."""
+        return sorted(self, key=lambda picture: picture.unit)
+
+    @property
+    def sheet(self) -> Image:
+        """All units as tiles of one picture (PIL), in rows of `columns`, after waiting for the last. Raises InvalidArgument if it was
+        not asked for."""
+        return pictures.decode(self.sheet_png)
+
+    @property
+    def sheet_png(self) -> bytes:
+        """The same as a PNG file."""
+        return self._contact_sheet().png
+
+    @property
+    def columns(self) -> int:
+        """Tiles in a row of the sheet."""
+        return self._contact_sheet().columns
+
+    @property
+    def tile(self) -> int:
+        """Height and width of a tile of the sheet in pixels, with its margin."""
+        return self._contact_sheet().tile
+
+    @property
+    def units(self) -> tuple[int, ...]:
+        """The units in the order of the sheet's tiles."""
+        return tuple(self._contact_sheet().units)
+
+    def save(self, folder: str | Path) -> list[Path]:
+        """Writes a PNG for each unit as it finishes, then sheet.png if there is one, into the folder."""
+        paths = [save_unit(picture, folder) for picture in self]
+        return [*paths, self.save_sheet(Path(folder) / "sheet.png")] if self._wants_sheet else paths
+
+    def save_sheet(self, path: str | Path) -> Path:
+        """Writes the sheet, in the format of the path's ending (PNG without one)."""
+        return pictures.write(self.sheet_png, path)
+
+    def close(self) -> None:
+        """Stops the work on the server."""
+        self._closed = True
+        self._events.close()
+
+    def __enter__(self) -> LayerPictures:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "all" if self._finished else f"{len(self.found)} of {self.total or '?'}"
+        return f"LayerPictures({self.layer!r}, {state} units)"
+
+    def _repr_html_(self) -> str:
+        if self._sheet is not None:
+            return pictures.figure(self._sheet.png, repr(self))
+        return "".join(picture.visualization._repr_html_() for picture in self.found)
+
+    def _contact_sheet(self) -> pb.ContactSheet:
+        if not self._wants_sheet:
+            raise invalid("sheet", "was not asked for")
+        while self._sheet is None:
+            self._advance()
+        return self._sheet
+
+    def _advance(self) -> bool:
+        """Takes messages up to the next unit; False at the end. Raises Internal if the server ends before its time, and Cancelled if the
+        caller has closed it."""
+        if self._finished:
+            return False
+        for event in self._events:
+            self.total = event.units_total
+            if event.HasField("provenance"):
+                self.provenance = Provenance.read(event.provenance)
+            if event.HasField("sheet"):
+                self._sheet = event.sheet
+            elif event.HasField("picture"):
+                self.found.append(self._read(event.picture))
+                return True
+        if self._closed:
+            raise Cancelled(f"the pictures of {self.layer} were closed at {len(self.found)} of {self.total or '?'} units: ask again")
+        if len(self.found) != self.total or (self._wants_sheet and self._sheet is None):
+            raise Internal(f"the server ended {self.layer} after {len(self.found)} of {self.total} units")
+        self._finished = True
+        return False
+
+    def _read(self, message: pb.UnitPicture) -> UnitPicture:
+        provenance = self.provenance or Provenance("", "", "", "")
+        return UnitPicture(message.unit, Visualization.read(message.visualization, provenance), message.cached)
+
+
+def save_unit(picture: UnitPicture, folder: str | Path) -> Path:
+    """Writes one unit's picture, named by its objective, into the folder."""
+    return picture.visualization.save(Path(folder) / f"{file_name(picture.visualization.objective)}.png")

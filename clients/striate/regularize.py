@@ -1,0 +1,106 @@
+"""Terms g(x) of the ascent and operators on the picture (Yosinski et al. 2015): what `regularizers` of Model.visualize takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from striate.checks import number, positive, whole
+from striate.errors import invalid
+from striate.v1 import visualize_pb2 as pb
+
+MOST = 8
+_LONGEST = 4096  # steps
+
+
+@dataclass(frozen=True)
+class L1:
+    """Minus weight times the mean of |x - 1/2|. weight: above 0. Raises InvalidArgument."""
+
+    weight: float
+
+    def __post_init__(self) -> None:
+        positive(weight=self.weight)
+
+
+@dataclass(frozen=True)
+class L2:
+    """Minus weight times the mean of (x - 1/2)^2. weight: above 0. Raises InvalidArgument."""
+
+    weight: float
+
+    def __post_init__(self) -> None:
+        positive(weight=self.weight)
+
+
+@dataclass(frozen=True)
+class TotalVariation:
+    """Minus weight times the mean absolute difference of neighbouring pixels (Mahendran & Vedaldi 2015). weight: above 0.
+    Raises InvalidArgument."""
+
+    weight: float
+
+    def __post_init__(self) -> None:
+        positive(weight=self.weight)
+
+
+@dataclass(frozen=True)
+class Blur:
+    """Gaussian blur after steps. sigma: its standard deviation as a share of the picture's side, above 0 to 0.1 (server's default
+    0.005); every: so many steps, 1 to 4096 (4). Raises InvalidArgument."""
+
+    sigma: float | None = None
+    every: int | None = None
+
+    def __post_init__(self) -> None:
+        positive(sigma=self.sigma)
+        if self.sigma is not None:
+            number("sigma", self.sigma, 0, 0.1)
+        if self.every is not None:
+            whole("every", self.every, 1, _LONGEST)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """The pixels nearest to gray become gray after steps. share: of them, above 0 and below 1 (server's default 0.1); every: so many
+    steps, 1 to 4096 (4). Raises InvalidArgument."""
+
+    share: float | None = None
+    every: int | None = None
+
+    def __post_init__(self) -> None:
+        positive(share=self.share)
+        if self.share is not None and self.share >= 1:
+            raise invalid("share", f"must be below 1, is {self.share}")
+        if self.every is not None:
+            whole("every", self.every, 1, _LONGEST)
+
+
+Regularizer = L1 | L2 | TotalVariation | Blur | Clip
+
+
+def messages(regularizers: Iterable[Regularizer]) -> list[pb.Regularizer]:
+    """As they travel. Raises InvalidArgument for anything else, and for more than 8."""
+    if not isinstance(regularizers, Iterable) or isinstance(regularizers, str):
+        raise invalid("regularizers", f"must be a sequence of them, is {type(regularizers).__name__}")
+    found = [_message(one) for one in regularizers]
+    if len(found) > MOST:
+        raise invalid("regularizers", f"must be at most {MOST}, are {len(found)}")
+    return found
+
+
+def _message(one: Regularizer) -> pb.Regularizer:
+    match one:
+        case L1():
+            return pb.Regularizer(l1=one.weight)
+        case L2():
+            return pb.Regularizer(l2=one.weight)
+        case TotalVariation():
+            return pb.Regularizer(total_variation=one.weight)
+        case Blur():
+            return pb.Regularizer(blur=pb.BlurRegularizer(sigma=one.sigma or 0, every=one.every or 0))
+        case Clip():
+            return pb.Regularizer(clip=pb.ClipRegularizer(share=one.share or 0, every=one.every or 0))
+        case _:
+            words = "L1, L2, TotalVariation, Blur and Clip of striate.regularize"
+            raise invalid("regularizers", f"must be {words}, is {type(one).__name__}")

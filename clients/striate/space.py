@@ -1,0 +1,87 @@
+"""Where a picture lives while it is optimized: what `parameterization` of Model.visualize takes. None leaves the server's default."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from striate.checks import number, whole
+from striate.errors import invalid
+from striate.v1 import visualize_pb2 as pb
+
+
+@dataclass(frozen=True)
+class Fourier:
+    """A spectrum scaled as in natural images, with decorrelated colour (Olah et al. 2017).
+
+    decay: the strength of each frequency is 1 / frequency^decay, 0 to 4 (server's default 1). Raises InvalidArgument.
+    """
+
+    decay: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.decay is not None:
+            number("decay", self.decay, 0, 4)
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """The pixels themselves."""
+
+
+@dataclass(frozen=True)
+class Cppn:
+    """A compositional pattern-producing network (Stanley 2007; Mordvintsev et al. 2018).
+
+    depth: hidden layers, 1 to 16 (server's default 8); width: units each, 1 to 64 (24). Raises InvalidArgument.
+    """
+
+    depth: int | None = None
+    width: int | None = None
+
+    def __post_init__(self) -> None:
+        for field, value, most in (("depth", self.depth, 16), ("width", self.width, 64)):
+            if value is not None:
+                whole(field, value, 1, most)
+
+
+@dataclass(frozen=True)
+class Maco:
+    """The phase alone, under the magnitude spectrum of a data set (Fel et al. 2023).
+
+    dataset: whose mean spectrum is taken; images: its first so many, 1 to 100000 (server's default 1000); transparency: the picture is
+    seen through where the gradient was weak, cut at this percentile, 0 to 100, 0 for opaque (90). Raises InvalidArgument.
+    """
+
+    dataset: str
+    images: int | None = None
+    transparency: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.dataset:
+            raise invalid("dataset", "must be the name of a data set of the server")
+        if self.images is not None:
+            whole("images", self.images, 1, 100_000)
+        if self.transparency is not None:
+            number("transparency", self.transparency, 0, 100)
+
+
+Space = Fourier | Pixels | Cppn | Maco
+
+
+def message(space: Space | None, alpha: bool) -> pb.Parameterization | None:
+    """As it travels, None for the server's default. Raises InvalidArgument for anything else."""
+    found = pb.Parameterization(alpha=alpha)
+    match space:
+        case None:
+            return found if alpha else None
+        case Fourier():
+            found.fourier.CopyFrom(pb.Fourier(decay=space.decay))
+        case Pixels():
+            found.pixels.SetInParent()
+        case Cppn():
+            found.cppn.CopyFrom(pb.Cppn(depth=space.depth or 0, width=space.width or 0))
+        case Maco():
+            found.maco.CopyFrom(pb.Maco(dataset=space.dataset, images=space.images or 0, transparency=space.transparency))
+        case _:
+            raise invalid("parameterization", f"must be a striate.space.Fourier, Pixels, Cppn or Maco, is {type(space).__name__}")
+    return found

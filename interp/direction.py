@@ -1,0 +1,87 @@
+"""Objectives in the space of a layer's units: directions, and the way from one objective to another."""
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from interp.objective import Objective, Score
+
+LEAST_COSINE = 0.1  # what a cosine is raised to before its power is taken, so that a picture that points away still has a gradient
+_FLOOR = 1e-12  # the least length of an activation that is divided by
+
+Comparison = Callable[[Tensor, Tensor, Tensor], Tensor]  # (h (B, K, P), unit vectors (B, K), powers (B,)) -> (B, P)
+
+
+def dot(h: Tensor, v: Tensor, _: Tensor) -> Tensor:
+    """<h, v> at each position, for a v of length 1: how far h goes that way."""
+    product: Tensor = torch.einsum("bkp,bk->bp", h, v)
+    return product
+
+
+def cosine(h: Tensor, v: Tensor, _: Tensor) -> Tensor:
+    """<h, v> / |h| at each position, for a v of length 1, in [-1, 1]: how nearly h points that way. 0 where h is 0."""
+    length: Tensor = h.norm(dim=1)
+    return dot(h, v, _) / length.clamp_min(_FLOOR)
+
+
+def dot_cosine(h: Tensor, v: Tensor, power: Tensor) -> Tensor:
+    """The dot product times a power of the cosine, at least `LEAST_COSINE` (lucid; Carter et al. 2019, "activation atlas")."""
+    return dot(h, v, power) * cosine(h, v, power).clamp_min(LEAST_COSINE) ** power[:, None]
+
+
+def direction(
+    layer: str, vectors: Tensor, comparison: Comparison = dot, power: float = 1.0, position: tuple[int, int] | None = None
+) -> Objective:
+    """How a layer's activations compare with a direction, on average over the positions (lucid, "direction"; Kim et al. 2018).
+
+    Args:
+        vectors: (B, K) one direction a row, of any length but 0.
+        comparison: `dot`, `cosine` or `dot_cosine`.
+        power: of the cosine in `dot_cosine`.
+        position: (row, column) of the layer's map, instead of the mean over all positions.
+
+    Raises:
+        ValueError: a vector is 0 or not finite.
+    """
+    length = vectors.norm(dim=1, keepdim=True)
+    if not (length.isfinite() & (length > 0)).all():
+        raise ValueError("a direction must be finite and not 0")
+    rows: tuple[Tensor, ...] = (vectors / length, torch.full_like(length[:, 0], power))
+    if position is not None:
+        rows += (torch.tensor([position] * len(vectors), device=vectors.device),)
+    return Objective((layer,), _direction(layer, comparison, position is not None), rows)
+
+
+@functools.cache  # one function per kind, so that the objectives of separate requests are kin
+def _direction(layer: str, comparison: Comparison, positioned: bool) -> Score:
+    def score(activations: Mapping[str, Tensor], vectors: Tensor, powers: Tensor, *positions: Tensor) -> Tensor:
+        h = activations[layer]  # (B, K, h, w) or (B, K)
+        if positioned:
+            (at,) = positions
+            h = h[torch.arange(len(h), device=h.device), :, at[:, 0], at[:, 1]]  # (B, K)
+        return comparison(h.flatten(2) if h.ndim > 2 else h[..., None], vectors.to(h), powers.to(h)).mean(1)
+
+    return score
+
+
+def interpolation(first: Objective, second: Objective, shares: Tensor) -> Objective:
+    """(1 - share) * first + share * second, row by row: the way from one to the other (Olah et al. 2017, "interaction").
+
+    `shares` (B,), from 0 for the first objective to 1 for the second.
+    """
+    both = first + second
+    return Objective(both.layers, _Between(first.score, len(first.rows), second.score), (shares, *both.rows), both.groups)
+
+
+@dataclass(frozen=True)
+class _Between:
+    start: Score
+    split: int  # rows of the first
+    end: Score
+
+    def __call__(self, activations: Mapping[str, Tensor], shares: Tensor, *rows: Tensor) -> Tensor:
+        start, end = self.start(activations, *rows[: self.split]), self.end(activations, *rows[self.split :])
+        return start.lerp(end, shares.to(start))

@@ -1,0 +1,86 @@
+"""What the filters of a first layer look like in numbers: their Gabor functions, colours and spectra, and orders by these."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from interp.gabor import GOOD_FIT, Gabor, fit_gabors
+from interp.opponency import Colour, colour_of
+from interp.spectra import spectral_peak
+
+Array = NDArray[np.float64]
+Order = Literal["channel", "orientation", "hue"]
+
+
+@dataclass(frozen=True)
+class FilterAnalysis:
+    """One filter: the Gabor function and the spectral peak of its strongest spatial component, and its colours.
+
+    peak_orientation, peak_wavelength: degrees and pixels; both 0 where the spectrum is highest at frequency zero.
+    """
+
+    gabor: Gabor
+    colour: Colour
+    peak_orientation: float
+    peak_wavelength: float
+
+    @property
+    def fits(self) -> bool:
+        """Whether a Gabor function describes the filter."""
+        return self.gabor.r_squared >= GOOD_FIT
+
+
+def analyze_filters(weights: Tensor) -> list[FilterAnalysis]:
+    """Analyze filters (O, 1 or 3, h, w), in about 5 ms each.
+
+    Raises:
+        ValueError: there are other than 1 or 3 input channels, or a weight is not finite.
+    """
+    if weights.ndim != 4 or weights.shape[1] not in (1, 3):
+        raise ValueError(f"only filters of 1 or 3 input channels can be analyzed, not {tuple(weights.shape)}")
+    exact = weights.double().cpu().numpy()
+    if not np.isfinite(exact).all():
+        raise ValueError("a weight is not a finite number")
+    patterns = [strongest_component(each)[1] for each in exact]
+    rows = zip(exact, patterns, fit_gabors(patterns), strict=True)
+    return [FilterAnalysis(gabor, colour_of(each), *spectral_peak(pattern)) for each, pattern, gabor in rows]
+
+
+def strongest_component(weights: Array) -> tuple[Array, Array]:
+    """A filter (C, h, w) as colour (C,) of length 1 times pattern (h, w), the best in the sense of least squares.
+
+    The sign is such that the colour is rather light than dark, or for pure colour contrast its largest part is positive.
+    """
+    channels, rows, columns = weights.shape
+    colours, strengths, patterns = np.linalg.svd(weights.reshape(channels, -1), full_matrices=False)
+    colour, light = colours[:, 0], colours[:, 0].sum()
+    largest = colour[np.abs(colour).argmax()]
+    sign = math.copysign(1.0, light if abs(light) > 0.1 else largest)
+    return sign * colour, sign * strengths[0] * patterns[0].reshape(rows, columns)
+
+
+def in_order(analyses: Sequence[FilterAnalysis], order: Order) -> list[int]:
+    """The filters' numbers in an order.
+
+    "orientation": those that a Gabor function fits by its orientation, then the others, the best fit first. "hue": those that are more
+    colour than lightness by hue, then the others by orientation. Ties keep the order of the channels.
+    """
+
+    def by_orientation(number: int) -> tuple[int, float]:
+        one = analyses[number]
+        return (0, one.gabor.orientation) if one.fits else (1, -one.gabor.r_squared)
+
+    def by_hue(number: int) -> tuple[int, float]:
+        one = analyses[number]
+        group, place = by_orientation(number)
+        return (0, one.colour.hue) if one.colour.is_coloured else (1 + group, place)
+
+    numbers = list(range(len(analyses)))
+    if order == "channel":
+        return numbers
+    return sorted(numbers, key=by_hue if order == "hue" else by_orientation)

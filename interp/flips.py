@@ -1,0 +1,61 @@
+"""Which units of a layer an attack on the class takes along."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from interp.ascent import Probe, Procedure
+from interp.attack import attack, pgd
+
+ROWS = 32  # images attacked, and looked at, at a time
+
+
+@dataclass(frozen=True, eq=False)
+class Flips:
+    """Of every unit of a layer: how an attack changes its largest activation over positions."""
+
+    share: Tensor  # (K,) of the images on which it is taken across its median over the clean images
+    shift: Tensor  # (K,) its mean change in standard deviations over the clean images; 0 where it is constant
+
+    @property
+    def order(self) -> list[int]:
+        """The units, those first that flip most often; of equals, the first."""
+        return sorted(range(len(self.share)), key=lambda unit: (-float(self.share[unit]), unit))
+
+
+def under_attack(x: Tensor, layer: str, epsilon: float, steps: int) -> Procedure[tuple[Tensor, Tensor]]:
+    """The largest activation of every unit (B, K) on clean images x (B, C, H, W), and on them after PGD.
+
+    PGD in Linf from the images themselves raises the cross-entropy of the network's own predictions for all of `steps`; it keeps its last
+    iterate, so that every image is attacked as hard as the next.
+
+    Args:
+        layer: (units,) or (units, rows, columns), or "logits".
+        epsilon: radius in pixel units.
+    """
+    method = pgd(epsilon, math.inf, steps=steps, random_start=False, keep_best=False, stop_when_fooled=False)
+    clean, attacked = [], []
+    for low in range(0, len(x), ROWS):
+        part = x[low : low + ROWS]
+        clean.append((yield from _largest(part, layer)))
+        found = yield from attack(part, None, method, first_row=low)
+        attacked.append((yield from _largest(found.images, layer)))
+    return torch.cat(clean), torch.cat(attacked)
+
+
+def _largest(images: Tensor, layer: str) -> Procedure[Tensor]:
+    """(B, K)"""
+    answer = yield Probe(images, gradient=False, layers=(layer,))
+    return answer.activations[layer].flatten(2).amax(2) if answer.activations[layer].ndim > 2 else answer.activations[layer]
+
+
+def compare(clean: Tensor, attacked: Tensor) -> Flips:
+    """What changed between largest activations (N, K) on clean and on attacked images."""
+    before, after = clean.double(), attacked.double()
+    median = before.quantile(0.5, dim=0)
+    spread = before.std(0, correction=0)
+    change = (after - before).mean(0)
+    crossed = ((before > median) != (after > median)).double().mean(0)
+    return Flips(crossed, torch.where(spread > 0, change / spread.clamp_min(1e-300), torch.zeros_like(change)))

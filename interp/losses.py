@@ -1,0 +1,101 @@
+"""The losses of attacks, one score per row, read off the logits."""
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from interp.layer import LOGITS
+from interp.objective import Objective
+
+DLR_SPREAD = 1e-12  # the least divisor of the DLR losses, for logits that tie
+
+
+def _cross_entropy(activations: Mapping[str, Tensor], labels: Tensor) -> Tensor:
+    return F.cross_entropy(activations[LOGITS], labels, reduction="none")
+
+
+def cross_entropy(labels: Tensor) -> Objective:
+    """-log p(label) per row: what an untargeted attack raises. `labels` (B,) int64."""
+    return Objective((LOGITS,), _cross_entropy, (labels,))
+
+
+def _target_probability(activations: Mapping[str, Tensor], targets: Tensor) -> Tensor:
+    return -F.cross_entropy(activations[LOGITS], targets, reduction="none")
+
+
+def target_likelihood(targets: Tensor) -> Objective:
+    """log p(target) per row, minus the cross-entropy of the target: what a targeted attack raises. `targets` (B,) int64."""
+    return Objective((LOGITS,), _target_probability, (targets,))
+
+
+def _margin(activations: Mapping[str, Tensor], labels: Tensor) -> Tensor:
+    logits = activations[LOGITS]
+    others = logits.scatter(1, labels[:, None], -torch.inf).amax(1)
+    return others - logits.gather(1, labels[:, None]).squeeze(1)
+
+
+def margin(labels: Tensor) -> Objective:
+    """Largest other logit minus the label's, per row; above 0 means misclassified (Carlini & Wagner 2017, section IV.A)."""
+    return Objective((LOGITS,), _margin, (labels,))
+
+
+def _target_margin(activations: Mapping[str, Tensor], targets: Tensor) -> Tensor:
+    return -_margin(activations, targets)
+
+
+def target_margin(targets: Tensor) -> Objective:
+    """The target's logit minus the largest other, per row; above 0 means taken for the target. `targets` (B,) int64."""
+    return Objective((LOGITS,), _target_margin, (targets,))
+
+
+def _at(logits: Tensor, classes: Tensor) -> Tensor:
+    return logits.gather(1, classes[:, None]).squeeze(1)
+
+
+def _largest(activations: Mapping[str, Tensor], count: int) -> Tensor:
+    """(B, count) the largest logits in falling order, whose differences the DLR losses divide by.
+
+    Raises:
+        ValueError: the network has fewer classes.
+    """
+    logits = activations[LOGITS]
+    if logits.shape[1] < count:
+        raise ValueError(f"this DLR loss needs a network of at least {count} classes; this one has {logits.shape[1]}")
+    return logits.topk(count, 1)[0]
+
+
+def _dlr(activations: Mapping[str, Tensor], labels: Tensor) -> Tensor:
+    first, _, third = _largest(activations, 3).unbind(1)
+    return _margin(activations, labels) / (first - third).clamp_min(DLR_SPREAD)
+
+
+def dlr(labels: Tensor) -> Objective:
+    """The difference of logits ratio per row (Croce & Hein 2020, equation 6), which no scaling or shift of logits changes.
+
+    (largest other logit - the label's) / (largest - third largest), the divisor at least `DLR_SPREAD`: at least -1, and above
+    0 exactly for what is misclassified. `labels` (B,) int64.
+
+    Raises (when scored):
+        ValueError: the network has fewer than 3 classes.
+    """
+    return Objective((LOGITS,), _dlr, (labels,))
+
+
+def _dlr_targeted(activations: Mapping[str, Tensor], labels: Tensor, targets: Tensor) -> Tensor:
+    first, _, third, fourth = _largest(activations, 4).unbind(1)
+    gain = _at(activations[LOGITS], targets) - _at(activations[LOGITS], labels)
+    return gain / (first - (third + fourth) / 2).clamp_min(DLR_SPREAD)
+
+
+def dlr_targeted(labels: Tensor, targets: Tensor) -> Objective:
+    """The targeted difference of logits ratio per row (Croce & Hein 2020, equation 7), raised to lead from label to target.
+
+    (target's logit - the label's) / (largest - mean of third and fourth largest), the divisor at least `DLR_SPREAD`.
+    `labels` and `targets` (B,) int64.
+
+    Raises (when scored):
+        ValueError: the network has fewer than 4 classes.
+    """
+    return Objective((LOGITS,), _dlr_targeted, (labels, targets))

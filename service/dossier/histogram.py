@@ -1,0 +1,71 @@
+"""The geometry of the histogram of a unit's maxima: where its bars and marks lie, and nothing of how they look."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from service.report.charts import Frame
+
+_NEAR = 26.0  # marks whose words would touch
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bin; positions in the chart's units."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    title: str
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A value that is pointed out: where it lies, its words, and on which line of words."""
+
+    x: float
+    words: str
+    line: int
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Images by their largest activation, the counts drawn as square roots so that the few strong ones show."""
+
+    frame: Frame
+    bars: Sequence[Bar]
+    marks: Sequence[Mark]
+    ticks: Sequence[tuple[float, str]]
+
+
+def histogram(low: float, high: float, counts: Sequence[int], marks: Sequence[tuple[float, str]]) -> Histogram:
+    """The chart from `low` to the largest mark or `high`, whichever is more; marks are (value, words)."""
+    first = min([low, *(value for value, _ in marks)])
+    last = max([high, *(value for value, _ in marks)])
+    extent = last - first or 1.0
+    frame = Frame(height=230, left=12, right=12, top=44, bottom=30)
+
+    def across(value: float) -> float:
+        return frame.x((value - first) / extent)
+
+    width, most = (high - low) / max(1, len(counts)), math.sqrt(max(counts, default=0) or 1)
+    bars = []
+    for place, count in enumerate(counts):
+        left, right = across(low + place * width), across(low + (place + 1) * width)
+        top = frame.y(math.sqrt(count) / most)
+        title = f"{count:,} images from {low + place * width:.4g} to {low + (place + 1) * width:.4g}"
+        bars.append(Bar(left, top, max(right - left - 0.6, 0.8), frame.y(0) - top, title))
+    return Histogram(frame, bars, _placed([(across(value), words) for value, words in sorted(marks)]), _ticks(first, last, across))
+
+
+def _placed(marks: Sequence[tuple[float, str]]) -> list[Mark]:
+    placed: list[Mark] = []
+    for x, words in marks:
+        crowded = placed and x - placed[-1].x < _NEAR + 5.5 * len(placed[-1].words) / 2 + 5.5 * len(words) / 2
+        placed.append(Mark(x, words, 1 - placed[-1].line if crowded else 0))
+    return placed
+
+
+def _ticks(first: float, last: float, across: Callable[[float], float]) -> list[tuple[float, str]]:
+    return [(across(first + (last - first) * share), f"{first + (last - first) * share:.3g}") for share in (0, 0.25, 0.5, 0.75, 1)]

@@ -1,0 +1,142 @@
+"""What the handlers that make pictures share: sizes, memory, spectra, indexes."""
+
+import asyncio
+import math
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import CancelledError
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from interp.layer import LayerPath
+from service import spectra, wire, wire_visualize
+from service.daemon import in_daemon_thread
+from service.errors import InvalidField
+from service.handlers.base import House, Interpreter
+from service.index import IndexStore
+from service.index_types import Subject
+from service.jobs import Draining, OutOfMemory
+from service.operations import Operations
+from service.picture_cache import Picture
+from service.picture_plan import Recipe
+from service.spectra import SpectrumStore
+from service.standing import Standing, Yardstick
+from service.wire_objective import Where
+from service.zoo import HostedModel
+from striate.v1 import visualize_pb2 as pb
+
+_SHAPED_LIKE = (1, 3)  # extents of layers that have units
+_PLAIN = 2**31  # bytes that as many and as large pictures as one answer can hold take while they are made
+
+
+@dataclass(frozen=True, eq=False)
+class Spectral:
+    """The magnitudes that maco takes, and what names them; None and "" of other spaces."""
+
+    magnitude: Tensor | None = None
+    identity: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Yardsticks:
+    """The indexes that pictures are held against, by layer."""
+
+    by_layer: Mapping[str, Yardstick]
+
+    def bar(self, path: LayerPath | None) -> float:
+        """What the unit reaches on the data set at most; NaN where that is unknown."""
+        found = None if path is None else self.by_layer.get(path.layer)
+        return math.nan if found is None or path is None else found.bar(path)
+
+    def standing(self, path: LayerPath | None, picture: Picture) -> Standing | None:
+        """How a picture stands beside the data set; None where that is unknown. Reads files."""
+        found = None if path is None else self.by_layer.get(path.layer)
+        return None if found is None or path is None else found.standing(path, picture)
+
+
+class PictureHandlers(Interpreter):
+    """What Visualize, VisualizeLayer and FindFacets have in common."""
+
+    def __init__(self, house: House, index: IndexStore, operations: Operations, state: Path) -> None:
+        super().__init__(house, index, operations, state)
+        self._spectra = SpectrumStore(state / "spectra")
+
+    async def _where(self, request: pb.VisualizeRequest, field: str, model: HostedModel, layers: set[str]) -> Where:
+        """The shapes of some layers at the size that a request asks for."""
+        seen = wire_visualize.preprocessing(request, field, model)
+        if seen.shape == model.network.shape:
+            return Where(model, model.network.output_shapes, seen)
+        if self._pass_bytes(model, seen.shape) > self._house.engine.memory // 2:
+            raise InvalidField(f"{field}size", f"a pass of {seen.height} x {seen.width} pixels takes more memory than there is")
+        return Where(model, await self._shapes_at(model, layers, seen.shape, f"{field}size"), seen)
+
+    def _pass_bytes(self, model: HostedModel, shape: tuple[int, int, int], rows: int = 1) -> int:
+        return rows * model.bytes_per_row * math.prod(shape) // math.prod(model.network.shape)
+
+    async def _shapes_at(self, model: HostedModel, layers: set[str], shape: tuple[int, int, int], field: str) -> dict[str, tuple[int, ...]]:
+        def look() -> dict[str, tuple[int, ...]]:
+            found = model.network.activations(torch.full((1, *shape), 0.5), sorted(layers))
+            return {name: tuple(a.shape[1:]) for name, a in found.items()}
+
+        try:
+            return await self._house.on_device(look)
+        except torch.OutOfMemoryError as error:
+            raise OutOfMemory(f"one picture of {shape[1]} x {shape[2]} does not fit into the device's memory") from error
+        except Draining:
+            raise
+        except RuntimeError as error:
+            raise InvalidField(field, f"this network cannot take {shape[1]} x {shape[2]}: {error}") from error
+
+    def _bound(self, field: str, pictures: int, held: int) -> int:
+        """The bytes that so many pictures hold; InvalidField if that is more than jobs may have, and than plain pictures ever take."""
+        if held > max(self._house.engine.memory, _PLAIN):
+            raise InvalidField(field, f"making {pictures} such pictures takes {held / 2**20:.0f} MiB, more memory than there is")
+        return held
+
+    async def _spectral(self, recipe: Recipe, where: Where) -> Spectral:
+        """The spectrum of a recipe's data set, which a thread of its own computes unless it is kept."""
+        if not recipe.dataset:
+            return Spectral()
+        stop = threading.Event()
+        images = int(recipe.space[1][0])
+        dataset = await in_daemon_thread(self._house.datasets.get, recipe.dataset)
+        try:
+            magnitude = await in_daemon_thread(self._spectra.magnitude, dataset, where.preprocessing, images, stop.is_set)
+        except CancelledError as error:
+            raise asyncio.CancelledError from error
+        finally:
+            stop.set()
+        return Spectral(magnitude, spectra.identity(dataset, where.preprocessing, images))
+
+    async def _yardsticks(self, recipe: Recipe, model: HostedModel, paths: Iterable[LayerPath | None]) -> Yardsticks:
+        """The indexes of the units' layers over the data set that a recipe names, or over the largest there is of each."""
+        layers = {path.layer for path in paths if path is not None and path.unit is not None}
+        subject = await self._subject(recipe.indexed, model) if recipe.indexed else None
+
+        def find() -> Yardsticks:
+            found = {layer: Yardstick.find(self._index, model.name, model.digest, layer, subject) for layer in layers}
+            return Yardsticks({layer: one for layer, one in found.items() if one is not None})
+
+        return await self._house.aside(find)
+
+    async def _subject(self, name: str, model: HostedModel) -> Subject:
+        """What an index of that data set is about; opening the data set may download it, and hang."""
+        return Subject.of(model.name, model.digest, await in_daemon_thread(self._house.datasets.get, name))
+
+
+def units_of(layer: str, shape: Sequence[int], field: str) -> int:
+    """The number of a layer's units; InvalidField if it has none."""
+    if len(shape) not in _SHAPED_LIKE:
+        raise InvalidField(field, "must name a layer whose output is (units,) or (units, rows, columns)")
+    return shape[0]
+
+
+def path_of(text: str, field: str, model: HostedModel) -> LayerPath:
+    """A layer of the model without a unit."""
+    path = wire.path(text, field, model)
+    if path.unit is not None:
+        raise InvalidField(field, "must name a layer, without a unit")
+    return path

@@ -1,0 +1,160 @@
+"""Building an index: shard by shard, by as many builders as share the folder, and then the index from the shards."""
+
+import secrets
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from interp.exemplars import Peaks
+from service.datasets import Dataset, DatasetError
+from service.index_files import Files
+from service.index_layer import description, finish, stem
+from service.index_shards import Damaged, save_shard, shard_name
+from service.index_types import BuildProgress, Plan
+from service.jobs import NotFinite
+from service.scan import Found, Prepare, Submit, scan
+
+log = structlog.get_logger()
+
+
+@dataclass(eq=False)
+class Build:
+    """One builder of a plan's index.
+
+    A builder begins at a shard of its own, passes over those that are on disk, and ends when all are; so several share the
+    work, and do at most their last shards twice. Whoever finds all shards there makes the index from them, in their order:
+    whoever built what, the bytes are the same if the activations are.
+
+    Args:
+        lock: held while a layer's index is replaced.
+    """
+
+    files: Files
+    plan: Plan
+    dataset: Dataset
+    prepare: Prepare
+    submit: Submit
+    lock: AbstractContextManager[object]
+    batch: int
+    workers: int
+    progress: Callable[[BuildProgress], None]
+    cancelled: Callable[[], bool]
+    _whole: set[int] = field(default_factory=set)  # shards known to be on disk
+
+    def run(self) -> None:
+        """Build it. Raises what `IndexStore.build` says."""
+        self._before = self._marks()
+        rebuilt = set[int]()
+        while not self._made_by_another():
+            self._scan()
+            try:
+                self._finish()
+            except Damaged as damage:
+                if damage.number in rebuilt:
+                    raise OSError(f"in folder {self.plan.key!r} of the indexes, {damage}, though it was built again") from damage
+                rebuilt.add(damage.number)
+                log.warning("a shard is built again", plan=self.plan.key, error=str(damage))
+                self.files.remove(shard_name(self.plan, damage.number))
+            else:
+                break
+        self.files.remove_folder(self.plan.key)
+
+    def _scan(self) -> None:
+        """Make all shards that are not there."""
+        self._look()
+        self._tell(0)
+        parts: list[Found] = []
+        labels: list[int | None] = []
+        with closing(scan(self.dataset, self._batches(), list(self.plan.shapes), self.prepare, self.submit, self.workers)) as batches:
+            for ids, known, found in batches:
+                _check(ids, found)
+                parts.append(found)
+                labels += self._checked(ids, known)
+                number = ids.start // self.plan.step
+                whole = ids.stop == self.plan.shards[number].stop
+                if whole:
+                    self._save(number, parts, labels)
+                    parts, labels = [], []
+                self._tell(len(labels), whole)
+                if len(self._whole) < len(self.plan.shards) and self.cancelled():
+                    raise CancelledError(f"stopped after {self._done + len(labels)} of {self.plan.images} images")
+
+    def _batches(self) -> Iterator[range]:
+        """The images to scan, a batch at a time; batches begin where their shard does."""
+        shards = self.plan.shards
+        first = secrets.randbelow(len(shards))  # another place for another builder
+        for number in (*range(first, len(shards)), *range(first)):
+            self._look()
+            if number not in self._whole:
+                span = shards[number]
+                yield from (range(low, min(low + self.batch, span.stop)) for low in range(span.start, span.stop, self.batch))
+
+    def _look(self) -> None:
+        """See which shards are on disk; all count as there if another builder has made the index meanwhile."""
+        there = self.files.entries(self.plan.key)
+        shards = range(len(self.plan.shards))
+        self._whole = {n for n in shards if shard_name(self.plan, n).rpartition("/")[2] in there}
+        if len(self._whole) < len(shards) and self._made_by_another():
+            self._whole = set(shards)
+
+    def _save(self, number: int, parts: list[Found], labels: list[int | None]) -> None:
+        found = {layer: Peaks.join([part.pop(layer) for part in parts]) for layer in self.plan.shapes}
+        save_shard(self.files, self.plan, number, found, labels)
+        self._whole.add(number)
+
+    def _finish(self) -> None:
+        """Make the index of every layer from the shards. Raises Damaged."""
+        if self._made_by_another():
+            return
+        self.files.cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.files.cache) as folder:
+            paths = [self._fetch(number, Path(folder)) for number in range(len(self.plan.shards))]
+            for layer in self.plan.shapes:
+                if self.cancelled():
+                    raise CancelledError("stopped while the index was made from its shards")
+                with self.lock:
+                    finish(self.files, self.plan, layer, paths)
+
+    def _fetch(self, number: int, folder: Path) -> Path:
+        try:
+            return self.files.fetch(shard_name(self.plan, number), folder)
+        except OSError as error:
+            raise Damaged(number, error) from error
+
+    @property
+    def _done(self) -> int:
+        return sum(len(self.plan.shards[number]) for number in self._whole)
+
+    def _tell(self, more: int, lasting: bool = False) -> None:
+        done = min(self._done + more, self.plan.images)
+        self.progress(BuildProgress(done, self.plan.images, len(self._whole), len(self.plan.shards), lasting))
+
+    def _checked(self, ids: range, labels: list[int | None]) -> list[int | None]:
+        for image, label in zip(ids, labels, strict=True):
+            if label is not None and self.plan.kept and label >= self.plan.labels:
+                raise DatasetError(f"image {image} of data set {self.dataset.name!r} has label {label}, not one below {self.plan.labels}")
+        return labels
+
+    def _marks(self) -> list[str | None]:
+        """What tells whether the layers' indexes have been replaced."""
+        entries = self.files.entries()
+        return [entries.get(f"{stem(self.plan, layer)}.json") for layer in self.plan.shapes]
+
+    def _made_by_another(self) -> bool:
+        """Whether the index of every layer has been made from this plan since this builder began."""
+        if any(now == before for now, before in zip(self._marks(), self._before, strict=True)):
+            return False
+        made = [description(self.files, f"{stem(self.plan, layer)}.json") for layer in self.plan.shapes]
+        return all(about is not None and about["plan"] == self.plan.key for about in made)
+
+
+def _check(ids: range, found: Found) -> None:
+    for layer, peaks in found.items():
+        wrong = peaks.mean.isnan() | peaks.maximum.isnan() | peaks.minimum.isnan()
+        if wrong.any():
+            raise NotFinite(f"an activation of layer {layer!r} on image {ids[int(wrong.any(1).nonzero()[0, 0])]} is not a number")

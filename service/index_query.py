@@ -1,0 +1,103 @@
+"""What the finished index of a layer answers: a query maps its file into memory and reads the rows of one unit."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from interp.exemplars import percentile
+from service.index_files import tensors
+from service.index_layer import FIGURES
+from service.index_types import Found, Hit, Maxima, Order, Subject, UnitStatistics
+
+
+class InvalidQuery(Exception):
+    """The index has no such unit, order or label."""
+
+
+@dataclass(frozen=True, eq=False)
+class LayerIndex:
+    """The index of a layer: its description, and what finds its tensor file on this machine. Methods raise what UNREADABLE lists, too."""
+
+    about: dict[str, Any]
+    locate: Callable[[], Path]
+
+    @property
+    def subject(self) -> Subject:
+        """What it is about."""
+        return Subject(**{f.name: self.about[f.name] for f in fields(Subject)})
+
+    @property
+    def layer(self) -> str:
+        """The layer's name."""
+        return str(self.about["layer"])
+
+    @property
+    def images(self) -> int:
+        """How many images it was built from."""
+        return int(self.about["images"])
+
+    def find(self, unit: int, k: int, order: Order, label: int | None) -> Found:
+        """The first k images by an order. Raises InvalidQuery."""
+        self._check(unit)
+        group = order if label is None else self._label(order, label)
+        place = (slice(unit, unit + 1),) if label is None else (slice(unit, unit + 1), slice(label, label + 1))
+        with tensors(self.locate()) as (_, file):
+            columns = (file.get_slice(f"{group}.{part}")[place].flatten()[:k].tolist() for part in ("ids", "values", "positions"))
+            rows = list(zip(*columns, strict=True))
+        shape, shares = self.about["shape"], self.about["quantiles"]
+        width = shape[-1] if len(shape) > 1 else 1
+        hits = [
+            Hit(image, value, position // width, position % width, shares[i] if order == "quantile" else None)
+            for i, (image, value, position) in enumerate(rows)
+            if image >= 0
+        ]
+        return Found(hits, self.images)
+
+    def statistics(self, unit: int | None) -> list[UnitStatistics]:
+        """Of one unit, or of all. Raises InvalidQuery."""
+        if unit is not None:
+            self._check(unit)
+        units = slice(None) if unit is None else slice(unit, unit + 1)
+        with tensors(self.locate()) as (_, file):
+            figures = {name: file.get_slice(name)[units].tolist() for name in FIGURES}
+            histogram = file.get_slice("histogram")[units].numpy()
+            values = file.get_slice("quantile.values")[units].numpy()
+        shares = np.array(self.about["quantiles"], np.float32)
+        return [
+            UnitStatistics(
+                (unit or 0) + i, histogram=histogram[i], quantiles=shares, quantile_values=values[i],
+                **{name: column[i] for name, column in figures.items()},
+            )
+            for i in range(len(histogram))
+        ]  # fmt: skip
+
+    def maxima(self) -> Maxima:
+        """Of all units."""
+        with tensors(self.locate()) as (_, file):
+            return Maxima(file.get_tensor("maximum").float().numpy(), file.get_tensor("maximum_mean").float().numpy(), self.images)
+
+    def percentile(self, unit: int, value: float, of: str) -> float:
+        """The share of images below a value. Raises InvalidQuery."""
+        self._check(unit)
+        with tensors(self.locate()) as (_, file):
+            grid = file.get_slice(f"grid.{of}")[unit : unit + 1][0].numpy()
+        return percentile(grid, self.images, value)
+
+    def _check(self, unit: int) -> None:
+        units = self.about["shape"][0]
+        if not 0 <= unit < units:
+            raise InvalidQuery(f"layer {self.layer!r} has units 0 to {units - 1}, not {unit}")
+
+    def _label(self, order: Order, label: int) -> str:
+        if order != "max":
+            raise InvalidQuery("exemplars of one label are known by their maximum alone")
+        if not self.about["labels"]:
+            raise InvalidQuery("the data set has no labels")
+        if not 0 <= label < self.about["labels"]:
+            raise InvalidQuery(f"the data set has labels 0 to {self.about['labels'] - 1}, not {label}")
+        if not self.about["class_k"]:
+            raise InvalidQuery("the index keeps no exemplars by label")
+        return "label"

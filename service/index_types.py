@@ -1,0 +1,184 @@
+"""What exemplar indexes are about, and what they answer."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.datasets import Dataset
+
+Order = Literal["max", "min", "mean", "magnitude", "quantile"]
+
+QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
+MANY_CLASSES = 100  # of a data set with more, one exemplar a class is kept unless more are asked for
+MOST_CELLS = 2**23  # units times images of a shard, of which each takes some 60 bytes of memory while it is built
+
+
+class IndexMissing(LookupError):
+    """There is no such index; `stale` if there is one, but of other weights or of a data set of another size."""
+
+    def __init__(self, message: str, stale: bool = False) -> None:
+        super().__init__(message)
+        self.stale = stale
+
+
+@dataclass(frozen=True)
+class Hit:
+    """An image that a unit is active on.
+
+    Attributes:
+        id: its number in the data set.
+        activation: by the order asked for: the largest, the smallest, the mean, or that of the largest magnitude.
+        row, column: where that is in the layer's map, first in row order if several; 0, 0 for means and linear layers.
+        quantile: the share of the other images whose maximum is below, as the index was asked for it; None for other orders.
+    """
+
+    id: int
+    activation: float
+    row: int
+    column: int
+    quantile: float | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """Images by one order of one unit, first in that order first, of so many images that the index was built from."""
+
+    hits: list[Hit]
+    images: int
+
+
+@dataclass(frozen=True, eq=False)
+class UnitStatistics:
+    """One unit over a data set; moments are over all images and positions.
+
+    Attributes:
+        maximum_mean: the highest mean over positions of any image.
+        active_share: share of images and positions at which the unit is above 0.
+        active_images: share of images on which it is above 0 anywhere.
+        sparsity: of its maxima over images, 1 - mean^2 / mean square (Vinje & Gallant 2000), where negative maxima count as 0;
+            0 for a unit that is never above 0.
+        histogram: (bins,) int64, of each image's maximum, evenly spaced from `histogram_low` to `histogram_high`, the last bin closed.
+        quantiles: (Q,) float32, the shares that the index was asked for, and `quantile_values` (Q,) float32, the maxima there.
+    """
+
+    unit: int
+    minimum: float
+    maximum: float
+    maximum_mean: float
+    mean: float
+    variance: float
+    active_share: float
+    active_images: float
+    sparsity: float
+    histogram_low: float
+    histogram_high: float
+    histogram: NDArray[np.int64]
+    quantiles: NDArray[np.float32]
+    quantile_values: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Maxima:
+    """Of each unit of a layer over `images` images: the highest activation (K,) and the highest mean over positions (K,), float32."""
+
+    maximum: NDArray[np.float32]
+    maximum_mean: NDArray[np.float32]
+    images: int
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What an index is about: a model's name and the digest of its weights, a data set's name, URI and number of images."""
+
+    model: str
+    digest: str
+    dataset: str
+    uri: str
+    size: int
+
+    @staticmethod
+    def of(model: str, digest: str, dataset: Dataset) -> "Subject":
+        """The subject of an index of `model` with those weights over `dataset`."""
+        return Subject(model, digest, dataset.name, dataset.uri, len(dataset))
+
+
+@dataclass(frozen=True)
+class BuildProgress:
+    """How far a build is, all builders of the index counted.
+
+    Attributes:
+        lasting: a shard has just become whole, which nobody will have to do again.
+    """
+
+    images_done: int
+    images: int
+    shards_done: int
+    shards: int
+    lasting: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An index to be built.
+
+    Args:
+        shapes: output shape of each layer for one image, (U, H, W) or (U,).
+        k: images kept a unit, for each order.
+        limit: only the first so many images are scanned; 0: all.
+        labels: the data set has labels from 0 to `labels` - 1; 0: it has none.
+        class_k: images kept a unit and label; None: `k` for up to 100 labels, else 1.
+        shard_images: images a shard at most; fewer where there are so many units that a shard would take much memory.
+        quantiles: shares of the images, each 0 to 1; the image is kept whose maximum has that share of the others' below it.
+    """
+
+    subject: Subject
+    shapes: Mapping[str, tuple[int, ...]]
+    k: int
+    limit: int = 0
+    labels: int = 0
+    class_k: int | None = None
+    shard_images: int = 4096
+    quantiles: tuple[float, ...] = QUANTILES
+
+    @property
+    def images(self) -> int:
+        """How many images are scanned."""
+        return min(self.limit or self.subject.size, self.subject.size)
+
+    @property
+    def units(self) -> int:
+        """How many units are indexed, over all layers."""
+        return sum(shape[0] for shape in self.shapes.values())
+
+    @property
+    def kept(self) -> int:
+        """Images kept a unit and label."""
+        if not self.labels:
+            return 0
+        return self.class_k if self.class_k is not None else self.k if self.labels <= MANY_CLASSES else 1
+
+    @property
+    def step(self) -> int:
+        """Images of every shard but the last."""
+        return min(self.shard_images, max(64, MOST_CELLS // self.units))
+
+    @property
+    def shards(self) -> list[range]:
+        """The images of each shard."""
+        return [range(low, min(low + self.step, self.images)) for low in range(0, self.images, self.step)]
+
+    @property
+    def key(self) -> str:
+        """Names the build: equal for equal plans."""
+        settings = [self.k, self.images, self.labels, self.kept, self.step, sorted(self.quantiles)]
+        return digest([asdict(self.subject), sorted(self.shapes.items()), *settings])
+
+
+def digest(value: object) -> str:
+    """32 hexadecimal digits that name a JSON value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:32]

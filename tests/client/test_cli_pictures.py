@@ -1,0 +1,107 @@
+"""The commands that draw: options become settings, pictures become files."""
+
+from pathlib import Path
+
+import pytest
+
+from striate.v1 import visualize_pb2 as pb
+from tests.client.commands import Cli
+from tests.client.fakes import png
+from tests.client.picturing import HTML, KEPT, UNITS, certificate
+
+OPTIONS = (
+    "--steps", 9, "--learning-rate", 0.5, "--seed", 3, "--size", 32, "--space", "maco", "--spectrum-dataset", "photos", "--alpha",
+    "--l1", 1, "--l2", 2, "--tv", 3, "--blur", "0.0625,5", "--clip", "1/2", "--dataset", "digits", "--seeds", 4, "--retries", 0,
+    "--transform", "jitter=0.25", "--transform", "rotate=90", "--transform", "scale=0.5", "--transform", "pad=1/8",
+    "--transform", "crop=0.5,0", "--transform", "noise=0.75", "--transform", "mirror",
+)  # fmt: skip
+SENT = pb.VisualizeRequest(
+    model="tiny", steps=9, learning_rate=0.5, seed=3, size=32,
+    parameterization=pb.Parameterization(maco=pb.Maco(dataset="photos"), alpha=True),
+    regularizers=[
+        pb.Regularizer(l1=1), pb.Regularizer(l2=2), pb.Regularizer(total_variation=3),
+        pb.Regularizer(blur=pb.BlurRegularizer(sigma=0.0625, every=5)), pb.Regularizer(clip=pb.ClipRegularizer(share=0.5)),
+    ],
+    certification=pb.Certification(dataset="digits", seeds=4, retries=0),
+    transforms=[
+        pb.Transform(jitter=0.25), pb.Transform(rotate=90), pb.Transform(scale=0.5), pb.Transform(pad=0.125),
+        pb.Transform(crop=pb.CropTransform(side=0.5, deviation=0)), pb.Transform(noise=0.75), pb.Transform(mirror=0.5),
+    ],
+)  # fmt: skip
+
+
+def test_every_option_arrives(cli: Cli) -> None:
+    words = ("--variants", 2, "--diversity", "stem=0.5", "--start", cli.pictures[0], "--out", cli.folder / "out")
+    found = cli.json("visualize", "tiny", "stem:1 - 0.5*stem:2", *words, *OPTIONS)
+    expected = pb.VisualizeRequest()
+    expected.CopyFrom(SENT)
+    expected.composed.add().terms.extend([pb.Term(unit="stem:1"), pb.Term(unit="stem:2", weight=-0.5)])
+    expected.variants = 2
+    expected.diversity.CopyFrom(pb.Diversity(layer="stem", weight=0.5))
+    expected.start.encoded.append(cli.pictures[0].read_bytes())
+    assert cli.fake.requests("Visualize") == [expected]
+    shown = found["visualizations"]
+    assert [one["variant"] for one in shown] == [0, 1]
+    assert shown[1]["certificate"]["ratio"] == certificate(1).ratio
+    assert len({one["file"] for one in shown}) == 2
+    assert Path(shown[1]["file"]).read_bytes() == png(32, 32, 1)
+
+
+def test_what_a_picture_is_worth_is_told(cli: Cli) -> None:
+    text = cli.run("visualize", "tiny", "stem:0", "stem:3", "--variants", 2, "--dataset", "digits", "--out", cli.folder).stdout
+    assert text.split("\n")[0].split() == ["objective", "activation", "ratio", "held", "out", "percentile", "rank", "file"]
+    assert text.split("\n")[4].split()[:6] == ["stem:3", "3", "1.50", "0.75", "50.00%", f"1/{UNITS}"]
+    assert "dead" in text
+
+
+def test_a_whole_layer(cli: Cli) -> None:
+    out = cli.folder / "out"
+    found = cli.json("visualize", "tiny", "stem:*", "--out", out, *OPTIONS)
+    assert cli.fake.requests("VisualizeLayer") == [pb.VisualizeLayerRequest(settings=SENT, layer="stem", sheet=True)]
+    assert [(one["unit"], one["cached"]) for one in found["units"]] == [(unit, unit == KEPT) for unit in range(UNITS)]
+    assert sorted(path.name for path in out.iterdir()) == ["sheet.png", *(f"stem-{unit}.png" for unit in range(UNITS))]
+    assert Path(found["units"][3]["file"]).read_bytes() == png(4, 5, 3)
+    assert (found["layer"], found["columns"], Path(found["sheet"])) == ("stem", 3, out / "sheet.png")
+    text = cli.run("visualize", "tiny", "stem:1-2", "--out", out).stdout
+    assert (cli.fake.requests("VisualizeLayer")[1].first_unit, cli.fake.requests("VisualizeLayer")[1].unit_count) == (1, 2)
+    assert text.index("stem:1") < text.index("stem:2")
+    assert "sheet.png" in text
+
+
+def test_facets_and_dossiers(cli: Cli) -> None:
+    words = ("--exemplars", 20, "--facets", 2, "--by-layer", "root", "--steps", 5, "--out", cli.folder / "facets")
+    found = cli.json("facets", "tiny", "stem:1", "--dataset", "digits", *words)
+    (request,) = cli.fake.requests("FindFacets")
+    assert (request.exemplars, request.facets, request.by_layer, request.settings.steps) == (20, 2, "root", 5)
+    assert ([one["ids"] for one in found["facets"]], len(found["files"])) == ([[0, 1], [10, 11]], 6)
+    assert "75%" in cli.run("facets", "tiny", "stem:1", "--dataset", "digits").stdout
+    page = cli.folder / "page.html"
+    more = ("--pictures", 2, "--exemplars", 3, "--images", 10, "--epsilon", "1/4", "--attack-steps", 7, "--facets", "--out", page)
+    found = cli.json("dossier", "tiny", "stem:1", "--dataset", "digits", *more)
+    (dossier,) = cli.fake.requests("CompileDossier")
+    assert (dossier.pictures, dossier.exemplars, dossier.images, dossier.epsilon) == (2, 3, 10, 0.25)
+    assert (dossier.attack_steps, dossier.facets) == (7, True)
+    assert (page.read_text(), found["flips"][0]["rank"], found["logit_shifts"][0]["mean"]) == (HTML, 3, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("stem:0", "--space", "maco"), "spectrum-dataset"),
+        (("stem:0", "--spectrum-dataset", "photos"), "spectrum-dataset"),
+        (("stem:0", "--transform", "wobble=1"), "wobble"),
+        (("stem:0", "--transform", "jitter"), "SHARE"),
+        (("stem:0", "--transform", "jitter=0.1,0.2"), "SHARE"),
+        (("stem:0", "--transform", "jitter=0.1", "--no-transforms"), "--no-transforms"),
+        (("stem:0", "--transform", "jitter=much"), "much"),
+        (("stem:0", "--transform", "jitter=0.7"), "0.5"),
+        (("stem:0", "--blur", "0.1,2,3"), "SIGMA,EVERY"),
+        (("stem:*", "--variants", "2"), "variants"),
+        (("stem:*", "stem:0"), "stands alone"),
+        (("stem:1-0.5*stem:2",), "is no number"),
+    ],
+)
+def test_wrong_usage_is_exit_2(cli: Cli, words: tuple[str, ...], told: str) -> None:
+    result = cli.run("visualize", "tiny", *words)
+    assert result.exit_code == 2
+    assert told in result.stderr

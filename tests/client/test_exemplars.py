@@ -1,0 +1,165 @@
+"""Exemplars by any order, statistics, and the settings of an index: what is sent, and what becomes of the answers."""
+
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import striate
+from striate.v1 import exemplars_pb2 as pb
+from tests.client.commands import Cli
+from tests.client.exhibiting import COUNTS, QUANTILES
+from tests.client.fakes import DATASET_SIZE, DIGEST, Fake, finished, png
+
+ORDERS = {
+    "max": pb.EXEMPLAR_ORDER_MAX,
+    "min": pb.EXEMPLAR_ORDER_MIN,
+    "mean": pb.EXEMPLAR_ORDER_MEAN,
+    "magnitude": pb.EXEMPLAR_ORDER_MAGNITUDE,
+    "quantile": pb.EXEMPLAR_ORDER_QUANTILE,
+}
+
+
+def sent(fake: Fake, method: str = "FindExemplars") -> Any:
+    return fake.requests(method)[-1]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_an_order_is_sent(fake: Fake, net: striate.Model, order: Any) -> None:
+    found = net.exemplars("stem:1", dataset="digits", order=order)
+    request = sent(fake)
+    assert (request.model, request.unit, request.dataset, request.k, request.order) == ("tiny", "stem:1", "digits", 0, ORDERS[order])
+    assert (request.HasField("label"), request.without_images) == (False, False)
+    shares = list(QUANTILES) if order == "quantile" else [None, None]
+    assert [exemplar.quantile for exemplar in found] == [*shares, None]
+
+
+@pytest.mark.parametrize(("label", "number"), [(0, 0), (np.int64(7), 7), ("cat", 0), ("Dog", 1)])
+def test_a_label_is_a_number_or_a_name_of_the_data_set(fake: Fake, net: striate.Model, label: Any, number: int) -> None:
+    net.exemplars("stem:1", 2, dataset="digits", label=label)
+    assert (sent(fake).k, sent(fake).HasField("label"), sent(fake).label) == (2, True, number)
+    assert len(fake.requests("ListDatasets")) == isinstance(label, str)
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind", "message"),
+    [
+        ({"label": "wolf"}, striate.InvalidArgument, "label.*no class is called 'wolf'"),
+        ({"label": "cat", "dataset": "gone"}, striate.InvalidArgument, "label.*class names of 'gone' are not known"),
+        ({"label": "cat", "dataset": "digit"}, striate.DatasetNotFound, "known: digits, gone"),
+        ({"label": -1}, striate.InvalidArgument, "label"),
+        ({"label": 0.5}, striate.InvalidArgument, "label"),
+        ({"order": "best"}, striate.InvalidArgument, "order"),
+        ({"k": 0}, striate.InvalidArgument, "k"),
+    ],
+)
+def test_questions_that_are_refused(fake: Fake, net: striate.Model, settings: Any, kind: type[Exception], message: str) -> None:
+    with pytest.raises(kind, match=message):
+        net.exemplars("stem:1", **{"dataset": "digits"} | settings)
+    assert not fake.requests("FindExemplars")
+
+
+def test_without_images(fake: Fake, net: striate.Model, tmp_path: Path) -> None:
+    found = net.exemplars("stem:1", dataset="digits", images=False)
+    assert sent(fake).without_images
+    first = found[0]
+    assert (first.id, first.name, first.position, first.box, first.label) == (10, "", (1, 2), (5, 2, 8, 6), None)
+    for show in (lambda: first.image, lambda: first.crop, lambda: found.image, lambda: first.save(tmp_path), lambda: found.save(tmp_path)):
+        with pytest.raises(striate.InvalidArgument, match="no pictures"):
+            show()
+    assert found._repr_png_() is first._repr_png_() is None
+    assert "10: 9.5" in found._repr_html_()
+    assert not list(tmp_path.iterdir())
+
+
+def test_statistics_of_a_unit(fake: Fake, net: striate.Model) -> None:
+    found = net.statistics("stem:1", dataset="digits")
+    assert isinstance(found, striate.UnitStatistics)
+    request = sent(fake, "GetUnitStatistics")
+    assert (request.model, request.unit, request.dataset) == ("tiny", "stem:1", "digits")
+    assert (found.unit, found.images, found.minimum, found.maximum, found.maximum_mean) == ("stem:1", DATASET_SIZE, -1.5, 3, 2.5)
+    assert (found.mean, found.variance, found.active_share, found.active_images, found.sparsity) == (0.25, 0.125, 0.5, 0.75, 0.375)
+    assert found.quantiles == {0.1: 1, 0.5: 2}
+    counts, edges = found.histogram
+    np.testing.assert_array_equal(counts, COUNTS)
+    np.testing.assert_allclose(edges, [-0.5, 0.5, 1.5, 2.5])
+    assert found.provenance.model_digest == DIGEST
+
+
+def test_a_histogram_is_drawn(net: striate.Model) -> None:
+    found = net.statistics("stem:1", dataset="digits")
+    shown = found._repr_html_()
+    bars = re.findall(r'<rect x="(.*?)" y="(.*?)" width=".*?" height="(.*?)"', shown)
+    x, y, height = np.array(bars, dtype=float).T
+    np.testing.assert_allclose(x / 320 * 3, [0, 2], atol=0.01)
+    np.testing.assert_allclose(height / 80 * 100, [100, 50], atol=0.01)
+    np.testing.assert_allclose(y + height, 80)
+    assert re.findall(r">(-?[\d.]+)</text>", shown) == ["-0.5", "2.5"]
+
+
+def test_statistics_of_a_layer(net: striate.Model) -> None:
+    found = net.statistics("stem", dataset="digits")
+    assert isinstance(found, striate.LayerStatistics)
+    assert [(unit.unit, unit.maximum) for unit in found] == [("stem:0", 3), ("stem:1", 4)]
+    assert (found.images, found.provenance.model_digest) == (DATASET_SIZE, DIGEST)
+    assert found._repr_html_().count("<tr>") == 3
+
+
+def test_the_settings_of_an_index(fake: Fake, service: striate.Service) -> None:
+    service.build_index("tiny", "digits", ["stem"])
+    request = sent(fake, "BuildExemplarIndex")
+    assert (request.k, request.HasField("class_k"), request.shard_images, list(request.quantiles)) == (9, False, 0, [])
+    service.build_index("tiny", "digits", ["stem"], class_k=0, shard_images=128, quantiles=[0, 0.25, 1])
+    request = sent(fake, "BuildExemplarIndex")
+    assert (request.HasField("class_k"), request.class_k, request.shard_images, list(request.quantiles)) == (True, 0, 128, [0, 0.25, 1])
+    for settings in ({"class_k": -1}, {"shard_images": 0}, {"quantiles": [0.5, 1.5]}, {"quantiles": ["half"]}):
+        with pytest.raises(striate.InvalidArgument, match=next(iter(settings))):
+            service.build_index("tiny", "digits", ["stem"], **settings)
+
+
+def test_progress_counts_shards(fake: Fake, service: striate.Service) -> None:
+    state = finished("operations/1")
+    state.metadata.Pack(pb.BuildExemplarIndexMetadata(model="tiny", layers=["stem"], images_done=9, shards_done=3, shards_total=4))
+    fake.operations["operations/1"] = state
+    progress = service.operation("operations/1").metadata
+    assert (progress.images_done, progress.shards_done, progress.shards_total) == (9, 3, 4)
+
+
+def test_the_command_line_asks_for_exemplars(cli: Cli) -> None:
+    words = ("exemplars", "tiny", "stem:1", "--dataset", "digits")
+    found = cli.json(*words, "--order", "min", "--no-images")
+    assert (sent(cli.fake).order, sent(cli.fake).without_images, found["order"]) == (ORDERS["min"], True, "min")
+    assert [exemplar["id"] for exemplar in found["exemplars"]] == [10, 11, 12]
+    found = cli.json(*words, "--quantiles", "--out", cli.folder / "ex")
+    assert [exemplar["quantile"] for exemplar in found["exemplars"]] == [0.1, 0.5, None]
+    assert (cli.folder / "ex" / "01-11.png").read_bytes() == png(8, 9, 101)
+    cli.json(*words, "--label", "dog")
+    assert sent(cli.fake).label == 1
+    cli.json(*words, "--label", "0")
+    assert (sent(cli.fake).HasField("label"), sent(cli.fake).label) == (True, 0)
+    assert "9.5" in cli.run(*words).stdout
+    assert cli.run(*words, "--no-images", "--out", cli.folder).exit_code == 2
+
+
+def test_the_command_line_tells_statistics(cli: Cli) -> None:
+    found = cli.json("statistics", "tiny", "stem", "--dataset", "digits")
+    assert (found["images"], [unit["unit"] for unit in found["units"]]) == (DATASET_SIZE, ["stem:0", "stem:1"])
+    assert (found["units"][0]["counts"], found["units"][0]["quantiles"]) == (list(COUNTS), {"0.1": 1, "0.5": 2})
+    (unit,) = cli.json("statistics", "tiny", "stem:1", "--dataset", "digits")["units"]
+    assert unit["unit"] == "stem:1"
+    assert "0.375" in cli.run("statistics", "tiny", "stem:1", "--dataset", "digits").stdout
+
+
+def test_the_command_line_sets_an_index(cli: Cli) -> None:
+    words = ("index", "tiny", "--dataset", "digits", "--layer", "stem", "--detach")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cli.json(*words, "--class-k", 2, "--quantile", "1/4", "--quantile", 0.5, "--shard-images", 64)
+    request = sent(cli.fake, "BuildExemplarIndex")
+    assert (request.class_k, list(request.quantiles), request.shard_images) == (2, [0.25, 0.5], 64)
+    cli.json(*words)
+    request = sent(cli.fake, "BuildExemplarIndex")
+    assert (request.HasField("class_k"), list(request.quantiles), request.shard_images) == (False, [], 0)

@@ -1,0 +1,312 @@
+"""Attributions with hooks: against captum where its hooks are right, and against the definitions where they would not be."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from captum.attr import LRP, DeepLift, GuidedBackprop, LayerAttribution, LayerGradCam
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from interp.architectures import CifarResNet, LeNet5
+from interp.attribution import Unexplainable, check_source
+from interp.attribution.backward import deep_lift, grad_cam, guided_backprop, guided_grad_cam, lrp
+from interp.attribution.pools import ApartPool
+from interp.layer import LOGITS, LayerPath
+from interp.network import Network
+from tests.interp.test_attribution import Unit, agree
+from tests.interp.toys import MEAN, STD, images, linear, tricky
+
+CLASS = LayerPath(LOGITS, 2)
+
+
+class Plain(nn.Module):
+    """A network as captum likes it: modules alone, nothing in place, windows apart, and never two bends one after the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        first = (nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Conv2d(6, 6, 1), nn.MaxPool2d(2))
+        self.body = nn.Sequential(*first, nn.Conv2d(6, 8, 3, padding=1), nn.Tanh(), nn.AvgPool2d(3))
+        self.head = nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.flatten(self.body(x), 1))  # type: ignore[no-any-return]
+
+
+class Normalized(nn.Module):
+    """A module of pixels."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean, std = (torch.tensor(values, dtype=x.dtype).view(1, 3, 1, 1) for values in (MEAN, STD))
+        return self.module((x - mean) / std)  # type: ignore[no-any-return]
+
+
+def hosted(module: nn.Module, size: int = 8, channels: int = 3) -> Network:
+    return Network(module, (channels, size, size), MEAN[:channels], STD[:channels], dtype=torch.float64)
+
+
+def seeded(make: Callable[[], nn.Module]) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        module = make()
+        for part in module.modules():
+            if isinstance(part, nn.BatchNorm2d):
+                nn.init.uniform_(part.running_var, 0.5, 2)  # type: ignore[arg-type]
+                nn.init.normal_(part.running_mean, std=0.3)  # type: ignore[arg-type]
+                nn.init.normal_(part.bias, std=0.3)
+        return module
+
+
+class Rectifying(TorchFunctionMode):
+    """Every ReLU, called as a module, as a function or in place, by another function."""
+
+    def __init__(self, rectify: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.rectify = rectify
+
+    def __torch_function__(self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+        if func in (F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_):
+            return self.rectify(args[0].clone())
+        return func(*args, **(kwargs or {}))
+
+
+class _Guided(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x.clamp_min(0)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        return grad.clamp_min(0) * (ctx.saved_tensors[0] > 0)
+
+
+class _Rescaled(torch.autograd.Function):
+    """Image and baseline are the two rows of a batch."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x.clamp_min(0)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        (x,) = ctx.saved_tensors
+        rise, run = (x.clamp_min(0)[:1] - x.clamp_min(0)[1:]), x[:1] - x[1:]
+        return grad * torch.where(run.abs() < 1e-10, (x > 0).to(x), rise / run)
+
+
+def by_definition(function: Any, network: Network, path: LayerPath, x: Tensor) -> Tensor:
+    """The gradient of a unit's score for the first of images x with respect to all of them, with rectifiers of another backward pass."""
+    z = x.clone().requires_grad_()
+    with Rectifying(function.apply):
+        (grad,) = torch.autograd.grad(Unit(network, path)(z)[:1].sum(), z)
+    return grad
+
+
+NETWORKS: dict[str, tuple[Callable[[], Network], list[LayerPath]]] = {
+    "tricky": (tricky, [CLASS, LayerPath("down", 7), LayerPath("stem", 2, (1, 6)), LayerPath("twice", 3)]),
+    "residual": (
+        lambda: hosted(seeded(lambda: CifarResNet(8)), 16),
+        [CLASS, LayerPath("layer2.0", 14), LayerPath("layer1.0.conv2", 4, (3, 2))],
+    ),
+}
+CASES = [pytest.param(make, path, id=f"{name} {path}") for name, (make, paths) in NETWORKS.items() for path in paths]
+
+
+@pytest.mark.parametrize(("make", "path"), CASES)
+def test_functional_rectifiers_sums_and_reused_modules(make: Callable[[], Network], path: LayerPath) -> None:
+    network = make()
+    x = images(2, size=network.shape[1])
+    guided, lifted, relevant = guided_backprop(network, path), deep_lift(network, path, 0.3), lrp(network, path)
+    for row in (x[:1], x[1:]):
+        agree(guided(row, path).values, by_definition(_Guided, make(), path, row))
+        z, start = row.clone().requires_grad_(), torch.full_like(row, 0.3)
+        both = torch.cat([row, start])
+        # The score is of the first row, and the second has no gradient of its own: what it gets is its part in the differences.
+        found = lifted(row, path)
+        agree(found.values, by_definition(_Rescaled, make(), path, both)[:1] * (row - start))
+        assert found.delta is not None
+        assert found.delta.abs().max() < 1e-9
+        # Of rectifiers, the epsilon rule is input times gradient (Ancona et al. 2018, section 2).
+        (grad,) = torch.autograd.grad(Unit(make(), path)(z).sum(), z)
+        std, mean = (torch.tensor(values, dtype=z.dtype).view(1, 3, 1, 1) for values in (STD, MEAN))
+        expected = grad * std * (row - mean) / std
+        assert (relevant(row, path).values - expected).abs().max() < 1e-4 * expected.abs().max(), "or a dead unit"
+        agree(relevant(row, path).score, Unit(make(), path)(row))
+
+
+def test_equal_to_captum_on_a_plain_network() -> None:
+    module = seeded(Plain).double().eval()
+    network, pixels = hosted(seeded(Plain)), Normalized(module)
+    x = images(2)
+    for row in (x[:1], x[1:]):
+        agree(guided_backprop(network, CLASS)(row, CLASS).values, GuidedBackprop(pixels).attribute(row, target=2))
+        agree(deep_lift(network, CLASS, 0.4)(row, CLASS).values, DeepLift(pixels).attribute(row, torch.full_like(row, 0.4), target=2))
+        normalized = (row - torch.tensor(MEAN, dtype=row.dtype).view(1, 3, 1, 1)) / torch.tensor(STD, dtype=row.dtype).view(1, 3, 1, 1)
+        expected, delta = LRP(module).attribute(normalized, target=2, return_convergence_delta=True)
+        found = lrp(network, CLASS)(row, CLASS)
+        agree(found.values, expected)
+        assert found.delta is not None
+        agree(-found.delta, delta)
+
+
+def test_relevance_adds_up_without_biases() -> None:
+    network = hosted(seeded(Plain))
+    with torch.no_grad():
+        for name, values in network.module.named_parameters():
+            if name.endswith("bias"):
+                values.zero_()
+    path = LayerPath("body.4", 5)
+    found = lrp(network, path)(images(1), path)
+    assert found.delta is not None
+    assert found.delta.abs().item() < 1e-5 * found.score.abs().item()
+    assert found.values.sum().item() == pytest.approx(found.score.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("layer", ["down", "twice", "stem.0"])
+def test_grad_cam_by_its_formula(layer: str) -> None:
+    network, x = tricky(), images(1)
+    unit = Unit(network, CLASS)
+    seen: list[Tensor] = []
+
+    def keep(_: nn.Module, __: Any, output: Tensor) -> Tensor:
+        seen.append(output)
+        return output.clone()
+
+    part = dict(network.module.named_modules())[layer]
+    handle = part.register_forward_hook(keep)
+    score = unit(x.clone().requires_grad_())
+    handle.remove()
+    (grad,) = torch.autograd.grad(score.sum(), seen[-1])
+    expected = (grad.mean((2, 3), keepdim=True) * seen[-1]).sum(1, keepdim=True).clamp_min(0)
+    found = grad_cam(network, CLASS, layer)(x, CLASS)
+    assert expected.max() > 0
+    agree(found.values, F.interpolate(expected, (8, 8), mode="bilinear", align_corners=False))
+    agree(found.score, score)
+    if layer == "down":
+        same = LayerGradCam(unit, part).attribute(x, relu_attributions=True)
+        agree(found.values, LayerAttribution.interpolate(same, (8, 8), "bilinear"))
+    fine = guided_backprop(network, CLASS)(x, CLASS).values
+    agree(guided_grad_cam(network, CLASS, layer)(x, CLASS).values, fine * found.values)
+
+
+def test_layers_of_grad_cam() -> None:
+    network = tricky()
+    assert check_source(network, CLASS, "") == "norm"
+    assert check_source(network, CLASS, "stem") == "stem"
+    assert check_source(network, LayerPath("twice", 1), "") == "act"
+    with pytest.raises(ValueError, match="not computed from"):
+        check_source(network, LayerPath("twice", 1), "down")
+    with pytest.raises(Unexplainable, match="no layer with rows and columns"):
+        check_source(network, LayerPath("stem.0", 1), "")
+
+
+def test_linear_network() -> None:
+    weight = torch.linspace(-1, 1, 2 * 108, dtype=torch.float64).view(2, 108).sin()
+    network, path = linear(weight, torch.zeros(2, dtype=torch.float64), (3, 6, 6)), LayerPath(LOGITS, 1)
+    x = images(1, size=6)
+    w = weight[1].view(3, 6, 6)
+    agree(deep_lift(network, path, 0.3)(x, path).values, w * (x - 0.3))
+    assert (lrp(network, path)(x, path).values - w * x).abs().max() < 1e-6
+    with pytest.raises(Unexplainable, match="no rectifiers"):
+        guided_backprop(network, path)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding", "dilation", "ceil_mode"),
+    [(3, 2, 1, 1, False), (3, 1, 1, 1, True), (3, 2, 0, 1, True), (2, 2, 0, 2, False)],
+)
+def test_pools_with_windows_apart_are_the_same_function(kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> None:
+    pool = nn.MaxPool2d(kernel, stride, padding, dilation, ceil_mode=ceil_mode)
+    x = images(2, size=9, channels=4) - 0.5
+    assert torch.equal(ApartPool(pool)(x), pool(x))
+
+
+class Squeezed(nn.Module):
+    """Multiplies one activation by another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.gate, self.head = nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head((F.relu(self.conv(x)) * torch.sigmoid(self.gate(x))).mean((2, 3)))  # type: ignore[no-any-return]
+
+
+class Clipped(Squeezed):
+    """Rectifies by another name."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(F.relu(self.conv(x)).clamp(min=0.1).mean((2, 3)))  # type: ignore[no-any-return]
+
+
+class Deciding(Squeezed):
+    """Its way depends on its input."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x) if x.sum() > 0 else self.gate(x)
+        return self.head(F.relu(x).mean((2, 3)))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("kind", "method", "reason"),
+    [
+        (Squeezed, deep_lift, "DeepLift does not apply to Squeezed: it cannot treat mul"),
+        (Squeezed, lrp, "LRP does not apply to Squeezed: it cannot treat Sigmoid, mul"),
+        (Clipped, guided_backprop, "guided backprop does not apply to Clipped: it cannot treat clamp"),
+        (Clipped, lrp, "it cannot treat clamp"),
+        (Deciding, deep_lift, "DeepLift does not apply to Deciding, which cannot be traced"),
+    ],
+)
+def test_what_cannot_be_right_is_refused(kind: type[nn.Module], method: Any, reason: str) -> None:
+    with pytest.raises(Unexplainable, match=reason):
+        method(hosted(kind()), CLASS)
+
+
+def test_grad_cam_needs_no_trace_and_products_can_be_guided() -> None:
+    network, x = hosted(seeded(Deciding)), images(1)
+    assert grad_cam(network, CLASS, check_source(network, CLASS, ""))(x, CLASS).values.shape == (1, 1, 8, 8)
+    product = hosted(seeded(Squeezed))
+    agree(guided_backprop(product, CLASS)(x, CLASS).values, by_definition(_Guided, hosted(seeded(Squeezed)), CLASS, x))
+
+
+def test_the_network_is_left_alone() -> None:
+    network, x = tricky(), images(2)
+    before, parts = network.logits(x), {name: dict(vars(part)) for name, part in network.module.named_modules()}
+    for method in (guided_backprop, deep_lift, lrp):
+        method(network, CLASS)(x[:1], CLASS)
+    grad_cam(network, CLASS, "down")(x[:1], CLASS)
+    assert torch.equal(network.logits(x), before)
+    assert not any(part._forward_hooks or part._backward_hooks for part in network.module.modules())
+    assert all(vars(part).keys() == parts[name].keys() for name, part in network.module.named_modules())
+
+
+def test_tanh_passes_relevance_through() -> None:
+    network = hosted(seeded(LeNet5), 32, 1)
+    x = images(1, size=32, channels=1)
+    path = LayerPath("c3", 3)
+    with Bending():
+        z = network.normalized(x).requires_grad_()
+        seen: list[Tensor] = []
+        handle = dict(network.module.named_modules())["c3"].register_forward_hook(lambda _, __, output: seen.append(output))
+        network.module(z)
+        handle.remove()
+        (slope,) = torch.autograd.grad(seen[0][:, 3].mean(), z)
+    expected = slope * z.detach()
+    assert (lrp(network, path)(x, path).values - expected).abs().max() < 1e-5 * expected.abs().max()
+
+
+class Bending(TorchFunctionMode):
+    """tanh(x) as x times the constant tanh(x) / x: relevance passes such a step in proportion."""
+
+    def __torch_function__(self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+        if func is torch.tanh:
+            return args[0] * (torch.Tensor.tanh(args[0].detach()) / args[0].detach())
+        return func(*args, **(kwargs or {}))

@@ -1,0 +1,269 @@
+"""Certificates against numbers computed by hand, and tries again where a picture is not worth much."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from interp.alpha import Alpha, Backdrop
+from interp.ascent import Probe, solve
+from interp.certificate import measure, of_layers, rank
+from interp.diversity import diversity, diversity_beside
+from interp.feature import Pictures, Settings, Trial, visualize
+from interp.layer import LayerPath
+from interp.network import Network
+from interp.objective import Objective, activation
+from interp.seeds import generators
+from interp.space import Fourier
+from interp.transform import HELD_OUT_VIEWS, held_out, identity
+from interp.tries import Attempt, Tries, another
+from tests.interp.toys import Counting, images, linear, tricky
+
+LIKE = torch.zeros((), dtype=torch.float64)
+QUICK = Settings((3, 8, 8), steps=8, rate=0.1)
+
+
+class Gated(nn.Module):
+    """Unit 0 is the mean of red where that is above a half, else 0, with no gradient whatever one does; unit 1 is the mean of green."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.units = nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        red, green = x[:, 0].mean((1, 2)), x[:, 1].mean((1, 2))
+        return self.units(torch.stack([red * (red > 0.5), green], 1))  # type: ignore[no-any-return]
+
+
+def gated() -> Network:
+    return Network(Gated(), (3, 8, 8), [0.0] * 3, [1.0] * 3, dtype=torch.float64)
+
+
+def starts_open(seed: int) -> bool:
+    """Whether the first picture of row 0 lets unit 0 live."""
+    space = Fourier((3, 8, 8), LIKE)
+    return space.image(space.start(generators(seed, 0, 1)))[0, 0].mean().item() > 0.5
+
+
+def seed_of(*opens: bool) -> int:
+    """The first seed whose tries begin open or shut as said."""
+    return next(seed for seed in range(1000) if [starts_open(another(seed, n)) for n in range(len(opens))] == list(opens))
+
+
+def draw(network: Network | Counting, units: Sequence[LayerPath], rows: Sequence[tuple[int, int]], **options: Any) -> Pictures:
+    settings: Settings = options.pop("settings", QUICK)
+    return solve(visualize(activation(units), rows, LIKE, settings, units=units, **options), network)
+
+
+def scores(network: Network, x: Tensor, objective: Objective) -> Tensor:
+    (answer,) = network.answer([Probe(x, objective, gradient=False)])
+    assert answer.score is not None
+    return answer.score
+
+
+def test_the_certificate_of_a_linear_network_is_computed_by_hand() -> None:
+    weight = torch.randn(5, 3 * 8 * 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    network = linear(weight, torch.arange(5.0), (3, 8, 8))
+    found = draw(network, [LayerPath("logits", 3), LayerPath("logits", 0)], [(0, 0), (0, 1)])
+    certificate = found.certificate
+    for row, unit in enumerate((3, 0)):
+        picture = found.images[row : row + 1]
+        values = (weight @ picture.flatten() + torch.arange(5)).tolist()
+        views = [(weight[unit] @ held_out(picture, number).flatten()).item() + unit for number in range(16)]
+        assert certificate.activation[row].item() == pytest.approx(values[unit], rel=1e-12)
+        assert certificate.held_out[row].item() == pytest.approx(sum(views) / 16, rel=1e-12)
+        assert certificate.held_out_minimum[row].item() == pytest.approx(min(views), rel=1e-12)
+        assert certificate.rank[row].item() == 1 + sorted(values, reverse=True).index(values[unit])
+        assert certificate.units[row].item() == 5
+        in_layer = certificate.layer_activations[row]
+        assert in_layer is not None
+        assert in_layer.tolist() == pytest.approx(values, rel=1e-12)
+    assert torch.equal(found.activation, certificate.activation)
+    assert certificate.attempts.tolist() == [1, 1]
+    assert certificate.seeds == [0, 0]
+    assert certificate.rates.tolist() == [0.1, 0.1]
+    assert certificate.seed_activations.shape == (2, 0)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 9])
+def test_however_views_share_probes_they_are_measured_one_by_one(rows: int) -> None:
+    network, x = tricky(), images(rows)
+    objective = activation([LayerPath("down", row % 12) for row in range(rows)])
+    counting = Counting(network)
+    found = solve(measure(x, objective), counting)
+    views = torch.stack([scores(network, held_out(x, number), objective) for number in range(HELD_OUT_VIEWS)])
+    torch.testing.assert_close(found.activation, scores(network, x, objective), rtol=0, atol=1e-12)
+    torch.testing.assert_close(found.held_out, views.mean(0), rtol=0, atol=1e-12)
+    torch.testing.assert_close(found.held_out_minimum, views.amin(0), rtol=0, atol=1e-12)
+    assert sum(len(p.images) for p in counting.probes) == 17 * rows
+    assert max(len(p.images) for p in counting.probes) <= 64
+    assert not any(p.differentiates for p in counting.probes)
+
+
+def test_a_place_in_the_layer_is_by_the_same_functional() -> None:
+    network, x = tricky(), images(4)
+    units = [LayerPath("down", 3), LayerPath("stem", 2, (1, 6)), LayerPath("logits", 4), LayerPath("down")]
+    maps = network.activations(x, ["down", "stem", "logits"])
+    found = solve(of_layers(x, units), network)
+    expected = [maps["down"][0].mean((1, 2)), maps["stem"][1, :, 1, 6], maps["logits"][2]]
+    for values, wanted, unit in zip(found, expected, (3, 2, 4), strict=False):
+        assert values is not None
+        torch.testing.assert_close(values, wanted, rtol=0, atol=1e-12)
+        assert rank(values, unit) == 1 + sum(other > wanted[unit] for other in wanted.tolist())
+    assert found[3] is None
+    assert rank(torch.zeros(6), 2) == 6  # a unit in a layer that is shut is not the first of it
+
+
+def test_without_one_unit_the_rank_is_unknown() -> None:
+    network = tricky()
+    found = solve(visualize(activation([LayerPath("down", 1)] * 2), [(0, 0), (0, 1)], LIKE, QUICK), network)
+    assert found.certificate.rank.tolist() == found.certificate.units.tolist() == [0, 0]
+    assert found.certificate.layer_activations == [None, None]
+
+
+def test_a_unit_that_is_dead_from_one_seed_is_found_from_the_next() -> None:
+    seed, units = seed_of(False, False, True), [LayerPath("units", 0), LayerPath("units", 1)]
+    rows = [(seed, 0), (seed, 1)]
+    settings = Settings((3, 8, 8), steps=30, rate=0.1, transform=identity)
+    once = draw(gated(), units, rows, settings=settings, trial=Trial(retries=1))
+    assert once.dead.tolist() == [True, False]
+    assert once.activation[0] == 0
+    assert once.certificate.attempts.tolist() == [2, 1]
+    found = draw(gated(), units, rows, settings=settings)
+    assert not found.dead.any()
+    assert found.activation[0] > 0.55
+    assert found.certificate.attempts.tolist() == [3, 1]
+    assert found.certificate.seeds == [another(seed, 2), seed]
+    assert found.certificate.rates.tolist() == [0.05, 0.1]
+    anew = Settings((3, 8, 8), steps=30, rate=found.certificate.rates[0].item(), transform=identity)
+    again = draw(gated(), units[:1], [(found.certificate.seeds[0], 0)], settings=anew, trial=Trial(retries=0))
+    torch.testing.assert_close(again.images[0], found.images[0], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("retries", [0, 1, 3])
+def test_what_stays_below_the_bar_is_tried_exactly_as_often_as_was_said(retries: int) -> None:
+    counting, units = Counting(tricky()), [LayerPath("down", unit) for unit in range(3)]
+    bar = torch.tensor([math.nan, 1e9, -1e9], dtype=torch.float64)
+    found = draw(counting, units, [(5, row) for row in range(3)], trial=Trial(retries=retries, bar=bar))
+    assert found.certificate.attempts.tolist() == [1, 1 + retries, 1]
+    told = [p.progress for p in counting.probes if isinstance(p.progress, Attempt)]
+    assert [(t.number, t.step, t.rows) for t in told] == [
+        (attempt, step, (0, 1, 2) if attempt == 1 else (1,)) for attempt in range(1, retries + 2) for step in range(1, 9)
+    ]
+    assert all(len(t.preview()) == len(t.rows) for t in told)
+
+
+def test_of_all_tries_the_one_that_holds_out_best_is_returned() -> None:
+    network, unit = tricky(), LayerPath("down", 2)
+    bar = torch.tensor([1e9], dtype=torch.float64)
+    found = draw(network, [unit], [(7, 0)], trial=Trial(retries=2, bar=bar))
+    tries = []
+    for number, factor in enumerate((1, 2, 0.5)):
+        settings = Settings((3, 8, 8), steps=8, rate=0.1 * factor)
+        tries.append(draw(network, [unit], [(another(7, number), 0)], settings=settings, trial=Trial(retries=0)))
+    best = max(tries, key=lambda each: each.certificate.held_out.item())
+    torch.testing.assert_close(found.images, best.images, rtol=0, atol=1e-12)
+    assert found.certificate.seeds == best.certificate.seeds
+    assert torch.equal(found.certificate.rates, best.certificate.rates)
+    assert found.certificate.attempts.item() == 3
+
+
+def test_a_try_that_reaches_the_bar_goes_before_one_that_holds_out_better_below_it() -> None:
+    def tried(activation: list[float], held: list[float], number: int) -> Tries:
+        rows, a, h = len(held), torch.tensor(activation), torch.tensor(held)
+        x = torch.full((rows, 3, 2, 2), float(number))
+        return Tries(x, x, a, h, h, torch.zeros(rows, dtype=torch.bool), torch.full((rows,), number), torch.ones(rows))
+
+    first = tried([1.0, 1.0, 5.0, 5.0, 1.0], [3.0, 3.0, 3.0, 3.0, 9.0], 0)
+    other = tried([4.0, 1.5, 6.0, 1.0], [2.0, 4.0, 2.0, 9.0], 1)
+    best = first.better(other, torch.tensor([0, 1, 2, 3]), torch.full((5,), 3.5))
+    assert best.number.tolist() == [1, 1, 0, 0, 0]
+    assert best.held_out.tolist() == [2, 4, 3, 3, 9]
+    assert best.images[:, 0, 0, 0].tolist() == [1, 1, 0, 0, 0]
+
+
+def test_further_seeds_are_reported_and_change_nothing_else() -> None:
+    network, units, rows = tricky(), [LayerPath("down", 1), LayerPath("stem", 4)], [(3, 0), (2**64 - 1, 1)]
+    plain, spread = (draw(network, units, rows, trial=Trial(seeds=seeds)) for seeds in (0, 2))
+    assert torch.equal(plain.images, spread.images)
+    assert spread.certificate.seed_activations.shape == (2, 2)
+    assert spread.certificate.attempts.tolist() == [1, 1]
+    assert len({spread.activation[0].item(), *spread.certificate.seed_activations[0].tolist()}) == 3
+    assert all(0 <= another(seed, n) < 2**64 for seed in (0, 2**64 - 1) for n in range(20))
+
+
+def test_pictures_and_certificates_do_not_depend_on_the_company() -> None:
+    network, bar = tricky(), torch.tensor([1e9, math.nan, 0.0, 1e9], dtype=torch.float64)
+    units = [LayerPath("down", 3), LayerPath("stem", 1), LayerPath("logits", 2), LayerPath("down", 0, (1, 1))]
+    rows = [(1, 9), (1, 4), (2, 4), (0, 0)]
+    together = draw(network, units, rows, trial=Trial(seeds=1, retries=1, bar=bar))
+    for row in range(4):
+        part = slice(row, row + 1)
+        alone = draw(network, units[part], rows[part], trial=Trial(seeds=1, retries=1, bar=bar[part]))
+        torch.testing.assert_close(alone.images, together.images[part], rtol=0, atol=1e-9)
+        for name in ("activation", "held_out", "held_out_minimum", "rank", "units", "seed_activations", "attempts", "rates"):
+            of_one, of_all = getattr(alone.certificate, name), getattr(together.certificate, name)[part]
+            torch.testing.assert_close(of_one, of_all, rtol=0, atol=1e-9)
+        assert alone.certificate.seeds == together.certificate.seeds[part]
+
+
+def test_coupled_pictures_are_tried_again_with_their_group_and_never_split() -> None:
+    counting, groups = Counting(tricky()), torch.tensor([0, 1, 0, 1])
+    objective = activation([LayerPath("down", 3)] * 4) + diversity("stem", groups)
+    bar = torch.tensor([math.nan, math.nan, 1e9, math.nan], dtype=torch.float64)
+    found = solve(visualize(objective, [(0, row) for row in range(4)], LIKE, QUICK, Trial(retries=1, bar=bar)), counting)
+    assert found.certificate.attempts.tolist() == [2, 1, 2, 1]
+    assert not any(p.splittable for p in counting.probes)
+    assert {len(p.images) for p in counting.probes} == {4, 2}
+    alone = objective.take(torch.tensor([0, 2]))
+    pair = solve(visualize(alone, [(0, 0), (0, 2)], LIKE, QUICK, Trial(retries=1, bar=bar[[0, 2]])), tricky())
+    torch.testing.assert_close(pair.images, found.images[[0, 2]], rtol=0, atol=1e-9)
+
+
+def test_what_is_climbed_beside_is_not_measured_and_cannot_hide_a_dead_unit() -> None:
+    network, groups = gated(), torch.tensor([0, 0])
+    units = [LayerPath("units", 0), LayerPath("units", 1)]
+    seed, settings = seed_of(False), Settings((3, 8, 8), steps=1, rate=1e-4, transform=identity)
+    for beside in (diversity("units", groups), diversity_beside(activation(units), "units", groups)):
+        found = draw(network, units, [(seed, 0), (seed, 1)], settings=settings, beside=beside, trial=Trial(retries=0))
+        torch.testing.assert_close(found.activation, scores(network, found.images, activation(units)), rtol=0, atol=1e-12)
+        assert found.dead.tolist() == [True, False]
+
+
+def test_pictures_with_alpha_are_measured_over_gray() -> None:
+    network, unit = tricky(), LayerPath("down", 1)
+    settings = Settings((3, 8, 8), steps=8, transform=Backdrop(), space=lambda shape, like: Alpha(Fourier(shape, like)))
+    found = draw(network, [unit], [(0, 0)], settings=settings)
+    assert found.images.shape == (1, 4, 8, 8)
+    colour, alpha = found.images[:, :3], found.images[:, 3:]
+    laid = alpha * colour + (1 - alpha) * 0.5
+    assert alpha.min() < 0.9
+    torch.testing.assert_close(found.activation, scores(network, laid, activation([unit])), rtol=0, atol=1e-12)
+
+
+def test_attention_becomes_an_alpha_channel_beside_the_picture_that_was_measured() -> None:
+    network, unit = tricky(), LayerPath("down", 1, (1, 1))
+    plain = draw(network, [unit], [(0, 0)], settings=Settings((3, 8, 8), steps=8, transform=identity))
+    for percentile in (100.0, 75.0):
+        settings = Settings((3, 8, 8), steps=8, transform=identity, trace=True, transparency=percentile)
+        found = draw(network, [unit], [(0, 0)], settings=settings)
+        assert torch.equal(found.images[:, :3], plain.images)
+        assert torch.equal(found.activation, plain.activation)
+        alpha = found.images[0, 3]
+        assert (alpha[:7, :7] > 0).any()
+        assert not alpha[7].any()  # outside the unit's receptive field no pixel was ever pulled
+        assert ((alpha >= 0) & (alpha <= 1)).all()
+        assert (alpha == 1).sum() == (1 if percentile == 100 else 16)
+
+
+def test_pictures_begin_at_an_image() -> None:
+    network, photos = tricky(), images(2)
+    settings = Settings((3, 8, 8), steps=1, rate=1e-6, transform=identity, origin=photos)
+    found = draw(network, [LayerPath("down", 1)] * 2, [(0, 0), (0, 1)], settings=settings)
+    assert (found.images - photos).abs().mean() < 0.05
+    bar = torch.tensor([math.nan, 1e9], dtype=torch.float64)  # a try again begins at the row's own image
+    again = draw(network, [LayerPath("down", 1)] * 2, [(0, 0), (0, 1)], settings=settings, trial=Trial(bar=bar))
+    assert (again.images - photos).abs().mean() < 0.05

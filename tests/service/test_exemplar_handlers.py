@@ -1,0 +1,249 @@
+"""What is asked of an exemplar index, and what becomes of its answers, with an index that answers as the test says."""
+
+import asyncio
+import io
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from interp.layer import UnknownLayer
+from service import wire
+from service.datasets import Dataset, DatasetError, Datasets, Source, digits
+from service.errors import InvalidField
+from service.handlers.base import House
+from service.handlers.exemplars import ExemplarHandlers
+from service.index import Found, Hit, IndexMissing, Subject, UnitStatistics
+from service.zoo import ModelZoo
+from striate.v1 import exemplars_pb2 as pb
+from tests.service.engine_toys import running
+
+NAME = "digits-lenet5"
+HITS = [Hit(5, 2.5, 0, 0), Hit(1700, 1.5, 9, 4), Hit(3, -0.5, 3, 9)]
+
+
+def numbers(unit: int) -> UnitStatistics:
+    """Statistics of which no two are equal, all exact in 32 bits."""
+    figures: dict[str, Any] = {f.name: (8 * unit + place) / 16 for place, f in enumerate(fields(UnitStatistics)[1:11])}
+    shares, maxima = np.array([0.25, 0.75], np.float32), np.array([unit, unit + 1], np.float32)
+    return UnitStatistics(unit, histogram=np.array([3, 0, 4 + unit]), quantiles=shares, quantile_values=maxima, **figures)
+
+
+@dataclass
+class Index:
+    """Answers with `hits` and `numbers`, and remembers what it was asked."""
+
+    hits: list[Hit] = field(default_factory=lambda: HITS)
+    asked: list[tuple[Any, ...]] = field(default_factory=list)
+
+    def find(self, *asked: Any) -> Found:
+        self.asked.append(asked)
+        if asked[5] == 8:
+            raise ValueError("there are none of this label")
+        return Found(self.hits[: asked[3]], 7)
+
+    def statistics(self, subject: Subject, layer: str, unit: int | None = None) -> list[UnitStatistics]:
+        self.asked.append((subject, layer, unit))
+        if layer == "c1":
+            raise IndexMissing("there is no index")
+        return [numbers(unit)] if unit is not None else [numbers(0), numbers(1)]
+
+
+def unreadable(index: int) -> tuple[str, bytes, int | None]:
+    raise DatasetError("it is gone")
+
+
+@dataclass
+class Place:
+    """The handlers, without a server."""
+
+    house: House
+    index: Index
+
+    @property
+    def handlers(self) -> ExemplarHandlers:
+        operations: Any = SimpleNamespace(register=lambda *_: None)
+        return ExemplarHandlers(self.house, self.index, operations, Path())  # type: ignore[arg-type, abstract, unused-ignore]
+
+    def find(self, unit: str = "c3:2", dataset: str = "digits", **settings: Any) -> pb.FindExemplarsResponse:
+        request = pb.FindExemplarsRequest(model=NAME, unit=unit, dataset=dataset, **settings)
+        return asyncio.run(self.handlers.FindExemplars(request, None))  # type: ignore[arg-type]
+
+    def statistics(self, unit: str) -> pb.GetUnitStatisticsResponse:
+        request = pb.GetUnitStatisticsRequest(model=NAME, unit=unit, dataset="digits")
+        return asyncio.run(self.handlers.GetUnitStatistics(request, None))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    with running() as engine, ThreadPoolExecutor(2) as pool:
+        zoo = ModelZoo(None, {}, engine.run)
+        zoo.load(NAME)
+        datasets = Datasets({}, tmp_path_factory.mktemp("datasets"))
+        datasets._uris["gone"] = datasets._uris["bare"] = "memory"
+        datasets._opened["gone"] = Dataset("gone", "memory", Source(9999, unreadable, (), 3))
+        datasets._opened["bare"] = Dataset("bare", "memory", Source(9999, unreadable))
+        yield House(zoo, engine, datasets, pool)
+
+
+@pytest.fixture
+def place(house: House) -> Place:
+    return Place(house, Index())
+
+
+def levels(data: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(data)))
+
+
+def test_exemplars_come_with_their_pictures(place: Place) -> None:
+    found = place.find(k=3)
+    images, labels = digits()
+    assert (found.unit, found.images, found.provenance.model) == ("c3:2", 7, NAME)
+    for message, hit in zip(found.exemplars, HITS, strict=True):
+        assert (message.id, message.activation, message.row, message.column) == (hit.id, hit.activation, hit.row, hit.column)
+        assert (message.name, message.label, message.label_name) == (f"digit-{hit.id:04d}", int(labels[hit.id]), str(int(labels[hit.id])))
+        assert not message.HasField("quantile")
+        np.testing.assert_array_equal(levels(message.image_png), images[hit.id, 0].numpy())
+        # c1 is 5 x 5, s2 pools by 2, c3 is 5 x 5: a field of 14 pixels that moves by 2.
+        assert (message.crop_top, message.crop_left, message.crop_height, message.crop_width) == (2 * hit.row, 2 * hit.column, 14, 14)
+        crop = images[hit.id, 0, 2 * hit.row : 2 * hit.row + 14, 2 * hit.column : 2 * hit.column + 14].numpy()
+        np.testing.assert_array_equal(levels(message.crop_png), crop)
+
+
+@pytest.mark.parametrize(
+    ("settings", "asked"),
+    [
+        ({}, (9, "max", None)),
+        ({"order": pb.EXEMPLAR_ORDER_MAX, "k": 100}, (100, "max", None)),
+        ({"order": pb.EXEMPLAR_ORDER_MIN}, (9, "min", None)),
+        ({"order": pb.EXEMPLAR_ORDER_MEAN, "k": 1}, (1, "mean", None)),
+        ({"order": pb.EXEMPLAR_ORDER_MAGNITUDE}, (9, "magnitude", None)),
+        ({"order": pb.EXEMPLAR_ORDER_QUANTILE}, (32, "quantile", None)),
+        ({"order": pb.EXEMPLAR_ORDER_QUANTILE, "k": 5}, (5, "quantile", None)),
+        ({"label": 0}, (9, "max", 0)),
+        ({"label": 9, "order": pb.EXEMPLAR_ORDER_MAX}, (9, "max", 9)),
+    ],
+)
+def test_the_index_is_asked_what_the_request_says(place: Place, settings: dict[str, Any], asked: tuple[Any, ...]) -> None:
+    place.find(**settings)
+    ((subject, layer, unit, *rest),) = place.index.asked
+    assert (subject.model, subject.dataset, subject.size, layer, unit) == (NAME, "digits", 1797, "c3", 2)
+    assert tuple(rest) == asked
+
+
+def test_without_images_none_is_read(place: Place) -> None:
+    whole, bare = place.find(), place.find(dataset="gone", without_images=True)
+    for message in whole.exemplars:
+        for name in ("name", "label", "label_name", "image_png", "crop_png"):
+            message.ClearField(name)
+    assert list(bare.exemplars) == list(whole.exemplars)
+    with pytest.raises(DatasetError, match="image 5 of data set 'gone' cannot be read: it is gone"):
+        place.find(dataset="gone", k=1)
+
+
+@pytest.mark.parametrize(("unit", "settings"), [("c3:2", {"order": pb.EXEMPLAR_ORDER_MEAN}), ("logits:3", {}), ("f6:0", {})])
+def test_what_depends_on_the_whole_image_shows_all_of_it(place: Place, unit: str, settings: dict[str, Any]) -> None:
+    for message in place.find(unit, **settings).exemplars:
+        assert (message.crop_top, message.crop_left, message.crop_height, message.crop_width) == (0, 0, 32, 32)
+        assert message.crop_png == message.image_png
+
+
+def test_quantiles_say_which(place: Place) -> None:
+    place.index.hits = [Hit(1, -1.0, 0, 0, 0.0), Hit(2, 0.5, 0, 1, 0.25)]
+    found = place.find(order=pb.EXEMPLAR_ORDER_QUANTILE)
+    assert [(e.HasField("quantile"), e.quantile) for e in found.exemplars] == [(True, 0.0), (True, 0.25)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "where"),
+    [
+        ({"unit": ""}, "unit"),
+        ({"unit": "c3"}, "unit"),
+        ({"unit": "c3:2@1,1"}, "unit"),
+        ({"unit": "c3:16"}, "unit (unit of c3)"),
+        ({"k": 101}, "k"),
+        ({"order": 6}, "order"),
+        ({"dataset": ""}, "dataset"),
+        ({"label": 10}, "label"),
+        ({"label": 0, "dataset": "bare"}, "label"),
+        *(({"label": 1, "order": order}, "label") for order in pb.ExemplarOrder.values() if order > 1),
+    ],
+)
+def test_requests_that_are_refused(place: Place, settings: dict[str, Any], where: str) -> None:
+    with pytest.raises(InvalidField) as caught:
+        place.find(**settings)
+    assert caught.value.field == where
+    assert not place.index.asked
+
+
+def test_labels_that_the_index_does_not_know(place: Place) -> None:
+    with pytest.raises(InvalidField, match="label: there are none of this label"):
+        place.find(label=8)
+
+
+def test_pictures_that_no_message_can_hold(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "MOST_BYTES", place.find(k=3).ByteSize() - 1)
+    with pytest.raises(InvalidField, match="k: the pictures of 3 exemplars"):
+        place.find(k=3)
+    assert len(place.find(k=2).exemplars) == 2
+
+
+def test_statistics_arrive_whole(place: Place) -> None:
+    one, layer = place.statistics("c3:5"), place.statistics("c3")
+    assert [asked[1:] for asked in place.index.asked] == [("c3", 5), ("c3", None)]
+    assert (one.images, layer.images, one.provenance.model) == (3 + 4 + 5, 3 + 4, NAME)
+    for message, wanted in zip([*one.units, *layer.units], [numbers(5), numbers(0), numbers(1)], strict=True):
+        assert message.unit == f"c3:{wanted.unit}"
+        for name in pb.UnitStatistics.DESCRIPTOR.fields_by_name:
+            if name != "unit":
+                np.testing.assert_array_equal(getattr(message, name), getattr(wanted, name))
+
+
+@pytest.mark.parametrize(
+    ("unit", "kind"), [("c3:16", InvalidField), ("c3:1@0,0", InvalidField), ("c9", UnknownLayer), ("c1", IndexMissing)]
+)
+def test_statistics_that_there_are_not(place: Place, unit: str, kind: type[Exception]) -> None:
+    with pytest.raises(kind):
+        place.statistics(unit)
+
+
+def plan(place: Place, **settings: Any) -> Any:
+    request = pb.BuildExemplarIndexRequest(**{"model": NAME, "dataset": "digits", "layers": ["c3", "logits"]} | settings)
+    return place.handlers._plan(request)[0]
+
+
+def test_a_build_is_planned_as_asked(place: Place) -> None:
+    usual = plan(place)
+    assert (usual.k, usual.limit, usual.labels, usual.class_k, usual.shard_images) == (9, 0, 10, None, 4096)
+    assert usual.quantiles == (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
+    assert usual.shapes == {"c3": (16, 10, 10), "logits": (10,)}
+    asked = plan(place, k=100, limit=5, class_k=0, shard_images=64, quantiles=[0.9, 0, 1, 0.1, 0.1])
+    assert (asked.k, asked.limit, asked.class_k, asked.shard_images, asked.quantiles) == (100, 5, 0, 64, (0.0, 0.1, 0.9, 1.0))
+    assert plan(place, quantiles=usual.quantiles).key == usual.key  # though they travel in 32 bits
+    assert plan(place, dataset="bare").labels == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "where"),
+    [
+        ({"k": 101}, "k"),
+        ({"class_k": 101}, "class_k"),
+        ({"shard_images": 63}, "shard_images"),
+        ({"shard_images": 65537}, "shard_images"),
+        ({"quantiles": [0.5, 1.01]}, "quantiles[1]"),
+        ({"quantiles": [float("nan")]}, "quantiles[0]"),
+        ({"quantiles": [0.5] * 33}, "quantiles"),
+        ({"layers": []}, "layers"),
+        ({"layers": ["c3", "c3:1"]}, "layers[1]"),
+    ],
+)
+def test_builds_that_are_refused(place: Place, settings: dict[str, Any], where: str) -> None:
+    with pytest.raises(InvalidField) as caught:
+        plan(place, **settings)
+    assert caught.value.field == where

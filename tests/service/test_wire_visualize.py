@@ -1,0 +1,258 @@
+"""What pictures are asked for is checked at the edge: every range of the contract, under the field's full name."""
+
+import math
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+
+from interp.feature import Settings
+from interp.layer import LayerPath
+from service import wire, wire_visualize
+from service.errors import InvalidField
+from service.images import BadImage, Preprocessing
+from service.picture_plan import Alike, Towards
+from service.wire_objective import Where, named
+from service.wire_visualize import Wanted
+from service.zoo import HostedModel
+from striate.v1 import types_pb2
+from striate.v1 import visualize_pb2 as pb
+
+SHAPES = {"stem": (4, 8, 8), "head": (5,), "odd": (2, 3, 4, 5), "logits": (3,)}
+GRAY = Preprocessing(1, 16, 16, 20, "bilinear", (0.5,), (0.5,))
+MODEL = cast(
+    HostedModel,
+    SimpleNamespace(name="toy", preprocessing=GRAY, network=SimpleNamespace(layers=("stem", "head", "odd"), shape=GRAY.shape, classes=3)),
+)
+
+
+def batch(count: int = 1, value: float = 0.25) -> types_pb2.ImageBatch:
+    return types_pb2.ImageBatch(tensor=wire.tensor(np.full((count, 1, 16, 16), value, np.float32)))
+
+
+def vector(*values: float, dtype: type[np.generic] = np.float32) -> types_pb2.Tensor:
+    return wire.tensor(np.array(values, dtype))
+
+
+def read(request: pb.VisualizeRequest, field: str = "") -> Wanted:
+    """All checks of a request, in the order of the handler."""
+    wire_visualize.number(request)
+    named(request, field, MODEL)
+    where = Where(MODEL, SHAPES, wire_visualize.preprocessing(request, field, MODEL))
+    return wire_visualize.wanted(request, wire_visualize.recipe(request, field, where.preprocessing.shape), where)
+
+
+def one(**settings: Any) -> pb.VisualizeRequest:
+    return pb.VisualizeRequest(**{"objectives": ["stem:0"], **settings})
+
+
+def term(**settings: Any) -> pb.VisualizeRequest:
+    """A request for a composed objective of two terms, of which the second is this."""
+    return pb.VisualizeRequest(composed=[pb.Objective(terms=[pb.Term(unit="stem:1"), pb.Term(**settings)])])
+
+
+def towards(**settings: Any) -> pb.VisualizeRequest:
+    return term(direction=pb.Direction(**{"layer": "stem", "vector": vector(1, 0, 0, 0), **settings}))
+
+
+def alike(**settings: Any) -> pb.VisualizeRequest:
+    return term(likeness=pb.Likeness(**{"layer": "stem", "image": batch(), "kind": pb.LIKENESS_KIND_INVERSION, **settings}))
+
+
+def space(**settings: Any) -> pb.VisualizeRequest:
+    return one(parameterization=pb.Parameterization(**settings))
+
+
+def view(**settings: Any) -> pb.VisualizeRequest:
+    return one(transforms=[pb.Transform(mirror=0.5), pb.Transform(**settings)])
+
+
+def rule(**settings: Any) -> pb.VisualizeRequest:
+    return one(regularizers=[pb.Regularizer(**settings)])
+
+
+TERM = "composed[0].terms[1]"
+DIRECTION, LIKENESS = f"{TERM}.direction", f"{TERM}.likeness"
+REFUSED = [
+    (pb.VisualizeRequest(), "objectives"),
+    (pb.VisualizeRequest(objectives=["stem:0"] * 65), "objectives"),
+    (one(composed=[pb.Objective()]), "composed"),
+    (pb.VisualizeRequest(composed=[pb.Objective(terms=[pb.Term(unit="stem:0")])] * 65), "composed"),
+    (pb.VisualizeRequest(composed=[pb.Objective()]), "composed[0].terms"),
+    (pb.VisualizeRequest(composed=[pb.Objective(terms=[pb.Term(unit="stem:0")] * 17)]), "composed[0].terms"),
+    (one(objectives=["stem:0", "stem:4"]), "objectives[1] (unit of stem)"),
+    (one(objectives=["logits"]), "objectives[0]"),
+    (one(objectives=[""]), "objectives[0]"),
+    (one(variants=17), "variants"),
+    (one(objectives=["stem:0"] * 5, variants=13), "variants"),
+    (one(diversity=pb.Diversity(layer="stem")), "diversity"),
+    (one(variants=2, diversity=pb.Diversity()), "diversity.layer"),
+    (one(variants=2, diversity=pb.Diversity(layer="stem:1")), "diversity.layer"),
+    (one(variants=2, diversity=pb.Diversity(layer="odd")), "diversity.layer"),
+    (one(variants=2, diversity=pb.Diversity(layer="stem", weight=-1)), "diversity.weight"),
+    (term(), TERM),
+    (term(unit="stem:0", weight=math.inf), f"{TERM}.weight"),
+    (term(unit="stem:0", weight=math.nan), f"{TERM}.weight"),
+    (term(unit="stem:9"), f"{TERM}.unit (unit of stem)"),
+    (towards(layer=""), f"{DIRECTION}.layer"),
+    (towards(layer="odd"), f"{DIRECTION}.layer"),
+    (towards(vector=vector(1, 0)), f"{DIRECTION}.vector.shape"),
+    (towards(vector=vector(0, 0, 0, 0)), f"{DIRECTION}.vector.data"),
+    (towards(vector=vector(0, math.nan, 0, 0)), f"{DIRECTION}.vector.data"),
+    (towards(vector=vector(1e30, 1e30, 0, 0)), f"{DIRECTION}.vector.data"),  # its length is not a float32
+    (towards(vector=vector(1, 0, 0, 0, dtype=np.uint8)), f"{DIRECTION}.vector.dtype"),
+    (towards(comparison=cast(Any, 9)), f"{DIRECTION}.comparison"),
+    (towards(power=2), f"{DIRECTION}.power"),
+    (towards(power=-2, comparison=pb.COMPARISON_DOT_COSINE), f"{DIRECTION}.power"),
+    (towards(power=17, comparison=pb.COMPARISON_DOT_COSINE), f"{DIRECTION}.power"),
+    (towards(row=1), f"{DIRECTION}.row"),
+    (towards(row=8, column=0), f"{DIRECTION} (row)"),
+    (towards(layer="head", vector=vector(1, 0, 0, 0, 0), row=0, column=0), DIRECTION),
+    (alike(layer="stem:1"), f"{LIKENESS}.layer"),
+    (alike(kind=0), f"{LIKENESS}.kind"),
+    (alike(kind=cast(Any, 9)), f"{LIKENESS}.kind"),
+    (alike(power=1), f"{LIKENESS}.power"),
+    (alike(kind=pb.LIKENESS_KIND_CARICATURE, power=17), f"{LIKENESS}.power"),
+    (alike(image=types_pb2.ImageBatch()), f"{LIKENESS}.image"),
+    (alike(image=batch(2)), f"{LIKENESS}.image"),
+    (alike(image=batch(value=2)), f"{LIKENESS}.image.tensor.data"),
+    (alike(layer="logits", kind=pb.LIKENESS_KIND_STYLE), f"{LIKENESS}.layer"),
+    (one(steps=4097), "steps"),
+    (one(learning_rate=1.5), "learning_rate"),
+    (one(learning_rate=-0.1), "learning_rate"),
+    (one(size=15), "size"),
+    (one(size=1025), "size"),
+    (space(fourier=pb.Fourier(decay=4.5)), "parameterization.fourier.decay"),
+    (space(fourier=pb.Fourier(decay=math.nan)), "parameterization.fourier.decay"),
+    (space(cppn=pb.Cppn(depth=17)), "parameterization.cppn.depth"),
+    (space(cppn=pb.Cppn(width=65)), "parameterization.cppn.width"),
+    (space(maco=pb.Maco()), "parameterization.maco.dataset"),
+    (space(maco=pb.Maco(dataset="d", images=100_001)), "parameterization.maco.images"),
+    (space(maco=pb.Maco(dataset="d", transparency=100.5)), "parameterization.maco.transparency"),
+    (space(maco=pb.Maco(dataset="d"), alpha=True), "parameterization.alpha"),
+    (rule(), "regularizers[0]"),
+    (rule(l1=0), "regularizers[0].l1"),
+    (rule(l2=-1), "regularizers[0].l2"),
+    (rule(total_variation=math.nan), "regularizers[0].total_variation"),
+    (rule(blur=pb.BlurRegularizer(sigma=0.11)), "regularizers[0].blur.sigma"),
+    (rule(blur=pb.BlurRegularizer(every=4097)), "regularizers[0].blur.every"),
+    (rule(clip=pb.ClipRegularizer(share=1)), "regularizers[0].clip.share"),
+    (rule(clip=pb.ClipRegularizer(every=4097)), "regularizers[0].clip.every"),
+    (one(regularizers=[pb.Regularizer(l1=1)] * 9), "regularizers"),
+    (one(regularizers=[pb.Regularizer(clip=pb.ClipRegularizer())], parameterization=pb.Parameterization(cppn=pb.Cppn())),
+     "regularizers[0].clip"),
+    (view(), "transforms[1]"),
+    (view(jitter=0.51), "transforms[1].jitter"),
+    (view(rotate=181), "transforms[1].rotate"),
+    (view(scale=0.91), "transforms[1].scale"),
+    (view(pad=-0.1), "transforms[1].pad"),
+    (view(noise=1.1), "transforms[1].noise"),
+    (view(mirror=1.1), "transforms[1].mirror"),
+    (view(crop=pb.CropTransform(side=1.1)), "transforms[1].crop.side"),
+    (view(crop=pb.CropTransform(deviation=1.1)), "transforms[1].crop.deviation"),
+    (one(transforms=[pb.Transform(jitter=0.1)] * 17), "transforms"),
+    (one(transforms=[pb.Transform(jitter=0.1)], without_transforms=True), "transforms"),
+    (one(certification=pb.Certification(seeds=17)), "certification.seeds"),
+    (one(certification=pb.Certification(retries=9)), "certification.retries"),
+    (one(certification=pb.Certification(dataset="d" * 201)), "certification.dataset"),
+    (one(start=batch(2)), "start"),
+    (one(start=types_pb2.ImageBatch()), "start"),
+    (one(start=batch(), parameterization=pb.Parameterization(cppn=pb.Cppn())), "start"),
+    (one(start=batch(), parameterization=pb.Parameterization(maco=pb.Maco(dataset="d"))), "start"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("request_", "field"), REFUSED, ids=[f"{i}-{field}" for i, (_, field) in enumerate(REFUSED)])
+def test_what_is_out_of_range_is_refused_under_its_full_name(request_: pb.VisualizeRequest, field: str) -> None:
+    with pytest.raises(InvalidField) as refused:
+        read(request_)
+    assert refused.value.field == field
+
+
+def test_a_start_that_is_no_image_is_named() -> None:
+    with pytest.raises(BadImage) as refused:
+        read(one(start=types_pb2.ImageBatch(encoded=[b"no image"])))
+    assert getattr(refused.value, "field", "") == "start.encoded[0]"
+
+
+def test_the_defaults_are_those_of_the_contract() -> None:
+    made = read(one()).recipe
+    assert (made.shape, made.steps, made.rate, made.seed, made.variants) == ((1, 16, 16), Settings.steps, Settings.rate, 0, 1)
+    assert (made.space, made.alpha, made.regularizers, made.views) == (("fourier", (1.0,)), False, (), None)
+    assert (made.indexed, made.seeds, made.retries, made.apart, made.start) == ("", 0, 2, None, None)
+    assert read(space(cppn=pb.Cppn())).recipe.space == ("cppn", (8, 24))
+    maco = read(space(maco=pb.Maco(dataset="d"))).recipe
+    assert (maco.space, maco.dataset, maco.channels) == (("maco", (1000, 90.0)), "d", 4)
+    assert read(space(maco=pb.Maco(dataset="d", transparency=0))).recipe.channels == 1
+    assert read(space(fourier=pb.Fourier(decay=0))).recipe.space == ("fourier", (0.0,))
+    assert read(rule(blur=pb.BlurRegularizer())).recipe.regularizers == (("blur", (0.005, 4)),)
+    assert read(rule(clip=pb.ClipRegularizer())).recipe.regularizers == (("clip", (0.1, 4)),)
+    assert read(view(crop=pb.CropTransform(deviation=0))).recipe.views == (("mirror", (0.5,)), ("crop", (0.25, 0.0)))
+    assert read(one(without_transforms=True)).recipe.views == ()
+    assert read(one(certification=pb.Certification(retries=0))).recipe.retries == 0
+
+
+def test_composed_objectives_are_read_in_full() -> None:
+    terms = [
+        pb.Term(unit="stem:2@1,3"),
+        pb.Term(weight=-0.5, direction=pb.Direction(layer="head", vector=vector(0, 3, 0, 4, 0), comparison=pb.COMPARISON_COSINE)),
+        pb.Term(likeness=pb.Likeness(layer="stem", image=batch(), kind=pb.LIKENESS_KIND_CARICATURE, power=0)),
+    ]
+    wanted = read(pb.VisualizeRequest(composed=[pb.Objective(terms=terms), pb.Objective(terms=terms[:1])], variants=2))
+    assert [str(goal) for goal in wanted.of_row] == [
+        *["stem:2@1,3 - 0.5 * direction(head) + caricature(stem)"] * 2,
+        *["stem:2@1,3"] * 2,
+    ]
+    unit, direction, like = (one.kind for one in wanted.goals[0].terms)
+    assert unit == LayerPath("stem", 2, (1, 3))
+    assert isinstance(direction, Towards)
+    assert (direction.comparison, direction.position, direction.vector.tolist()) == ("cosine", None, [0, 3, 0, 4, 0])
+    assert isinstance(like, Alike)
+    assert like.power == 0
+    assert torch.equal(like.image, torch.full((1, 1, 16, 16), 0.25))
+    assert [goal.unit for goal in wanted.goals] == [None, LayerPath("stem", 2, (1, 3))]  # a sum is no unit's activation
+
+
+def test_a_weighted_unit_or_a_layer_is_not_a_unit_alone() -> None:
+    half = pb.VisualizeRequest(composed=[pb.Objective(terms=[pb.Term(unit="stem:1", weight=0.5)])])
+    assert read(half).goals[0].unit is None
+    assert read(one(objectives=["stem"])).goals[0].unit is None
+
+
+def test_another_size_sees_the_same_share_of_an_image() -> None:
+    seen = wire_visualize.preprocessing(one(size=64), "", MODEL)
+    assert (seen.height, seen.width, seen.resize) == (64, 64, 80)
+
+
+@pytest.mark.parametrize("field", wire_visualize.EMPTY)
+def test_settings_alone_say_nothing_of_what_is_shown(field: str) -> None:
+    values: dict[str, Any] = {
+        "objectives": ["stem:0"], "composed": [pb.Objective()], "variants": 1, "diversity": pb.Diversity(), "start": batch(),
+        "preview_every": 1, "include_tensor": True,
+    }  # fmt: skip
+    wire_visualize.manner_alone(pb.VisualizeRequest(model="toy", steps=3), "settings.")
+    with pytest.raises(InvalidField) as refused:
+        wire_visualize.manner_alone(pb.VisualizeRequest(**{field: values[field]}), "settings.")
+    assert refused.value.field == f"settings.{field}"
+
+
+def test_memory_grows_with_what_is_asked_for() -> None:
+    where = Where(MODEL, SHAPES, GRAY)
+
+    def held(request: pb.VisualizeRequest, pictures: int = 1) -> int:
+        return wire_visualize.held_bytes(request, wire_visualize.recipe(request, "", GRAY.shape), pictures, where)
+
+    assert held(one(), 64) == 64 * held(one()) > 64 * 4 * 16 * 16
+    assert held(space(cppn=pb.Cppn(depth=16, width=64))) > held(one()) + 4 * 16 * 16 * 16 * 64
+    assert held(alike()) > held(one()) + 4 * 4 * 8 * 8
+
+
+def test_gram_matrices_grow_with_the_square_of_the_units() -> None:
+    where = Where(MODEL, SHAPES, GRAY)
+    style, apart = alike(kind=pb.LIKENESS_KIND_STYLE), one(variants=2, diversity=pb.Diversity(layer="head"))
+    made = wire_visualize.recipe(apart, "", GRAY.shape)
+    assert wire_visualize.gram_bytes(alike(), made, 2, where) == 0
+    assert wire_visualize.gram_bytes(style, made, 2, where) >= 2 * 4 * 4**2
+    assert wire_visualize.gram_bytes(apart, made, 2, where) >= 2 * 4 * 5**2
