@@ -91,6 +91,9 @@ class Backdrop:
         return over(images, space.image(space.start(rows)))
 
 
-def opacity(weight: float) -> Callable[[Tensor], Tensor]:
-    """The penalty of alpha: minus `weight` times the mean alpha of images (B, C + 1, H, W), per row."""
-    return lambda images: -weight * images[:, -1].mean((1, 2))
+def opacity(weight: float) -> Callable[[Tensor, Tensor], Tensor]:
+    """The penalty of alpha: minus `weight` times the size of the row's score times the mean alpha of images (B, C + 1, H, W), per row.
+
+    A picture that is opaque all over loses `weight` times what it has won, be activations 1 or 100.
+    """
+    return lambda images, size: -weight * size * images[:, -1].mean((1, 2))

@@ -118,8 +118,8 @@ class Ascent:
         hopeless: tells which rows are not probed any more though they have not arrived; None: all others climb on.
         keep_best: return each row's first iterate that is done, else the one with the highest score; otherwise the last.
         redirect: rows without any gradient ask once more, through redirected rectifiers.
-        penalty: g(x), a term (B,) of images (B, C, H, W) that is climbed with the score, but is no part of it: what is kept
-            and who is done, the network alone decides (Yosinski et al. 2015, equation 2).
+        penalty: g(x), a term (B,) of images (B, C, H, W) and the present sizes (B,) of their scores, which is climbed with the score,
+            but is no part of it: what is kept and who is done, the network alone decides (Yosinski et al. 2015, equation 2).
         operator: (images, step from 1) -> the images from which the climb goes on after that step, for a space that is
             an `Encoder`; the very same images where there is nothing to do (Yosinski et al. 2015, equation 3).
         trace: add up over all steps how strongly each pixel was pulled.
@@ -137,7 +137,7 @@ class Ascent:
     hopeless: Done | None = None
     keep_best: bool = False
     redirect: bool = False
-    penalty: Callable[[Tensor], Tensor] | None = None
+    penalty: Callable[[Tensor, Tensor], Tensor] | None = None
     operator: Callable[[Tensor, int], Tensor] | None = None
     trace: bool = False
 
@@ -208,14 +208,15 @@ class _Climb:
         assert redirected.grad is not None
         return replace(answer, grad=answer.grad.index_copy(0, shut, redirected.grad))
 
-    def slope(self, grad: Tensor) -> Tensor:
+    def slope(self, grad: Tensor, score: Tensor) -> Tensor:
         """From the gradient of the views to that of z, zero for rows that left; on the way the penalty joins in."""
         (pull,) = autograd.grad(self.view, self.images, grad.to(self.view))
         self.moved[self.climbing] |= pull.flatten(1).any(1)
         if self.problem.trace:
             self.watch(pull.abs().sum(1, keepdim=True))
         if self.problem.penalty is not None:
-            (push,) = autograd.grad(self.problem.penalty(self.images).sum(), self.images)
+            size = self.best_score.new_zeros(len(self.z)).index_copy(0, self.climbing, score.abs().to(self.z))
+            (push,) = autograd.grad(self.problem.penalty(self.images, size).sum(), self.images)
             pull = pull + push
         (slope,) = autograd.grad(self.images, self.point, pull)
         return slope
@@ -229,7 +230,8 @@ class _Climb:
     def go(self, answer: Answer, step: int) -> None:
         """Move the rows that climb on; let those that are done leave, if they may."""
         assert answer.grad is not None
-        slope = self.slope(answer.grad)
+        assert answer.score is not None
+        slope = self.slope(answer.grad, answer.score)
         if self.start_logits is None:
             self.start_logits = answer.logits
         done = self.see(answer, self.climbing)

@@ -33,7 +33,7 @@ class Settings:
         rate: Adam's learning rate.
         transform: random views; `identity` for none.
         space: makes the parameterization from shape and a tensor of the network's dtype and device.
-        penalty: images (B, C, H, W) -> (B,), added to the score.
+        penalty: (images (B, C, H, W), size of their scores (B,)) -> (B,), added to the score.
         operator: (images, step from 1) -> images, applied after every step.
         origin: images (1 or B, C, H, W) in [0, 1] to begin at, instead of noise.
         trace: return an alpha channel that shows where the gradient with respect to the image was strong while climbing
@@ -46,7 +46,7 @@ class Settings:
     rate: float = 0.1
     transform: Transform = _VIEWS
     space: MakeSpace = Fourier
-    penalty: Callable[[Tensor], Tensor] | None = None
+    penalty: Callable[[Tensor, Tensor], Tensor] | None = None
     operator: Callable[[Tensor, int], Tensor] | None = None
     origin: Tensor | None = None
     trace: bool = False

@@ -45,7 +45,7 @@ def from_lucent(objective: Loss | str, rows: int, shapes: Mapping[str, tuple[int
     return Objective(layers, score, (everyone,), torch.zeros_like(everyone))
 
 
-def input_penalty(objective: Loss) -> Callable[[Tensor], Tensor]:
+def input_penalty(objective: Loss) -> Callable[[Tensor, Tensor], Tensor]:
     """Lucent's objective of the picture itself, such as `blur_input_each_step`, as a penalty: images (B, C, H, W) -> (B,)."""
 
     def of_one(image: Tensor) -> Tensor:
@@ -56,7 +56,7 @@ def input_penalty(objective: Loss) -> Callable[[Tensor], Tensor]:
 
         return -objective(seen)
 
-    return lambda images: torch.stack([of_one(image) for image in images])
+    return lambda images, _: torch.stack([of_one(image) for image in images])
 
 
 def _named(text: str) -> Loss:

@@ -1,8 +1,8 @@
 """What keeps pictures plain: penalties g(x), and operators between steps (Yosinski et al. 2015, section 3).
 
-A penalty maps images (B, C, H, W) to a term (B,) that is added to the score, so it is never above 0. Terms are means over pixels, so
-that a weight means the same at every size. An operator maps images after a step, counted from 1, to those from which to go on. Images
-of 2 or 4 channels have alpha as the last, which penalties and clipping leave alone.
+A penalty maps images (B, C, H, W) and the present size (B,) of their scores to a term (B,) that is added to the score, so it is never
+above 0. Terms are means over pixels, so that a weight means the same at every size. An operator maps images after a step, counted from
+1, to those from which to go on. Images of 2 or 4 channels have alpha as the last, which penalties and clipping leave alone.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from interp.warp import gaussian, replicate
 
-Penalty = Callable[[Tensor], Tensor]
+Penalty = Callable[[Tensor, Tensor], Tensor]
 Operator = Callable[[Tensor, int], Tensor]
 
 GRAY = 0.5
@@ -26,12 +26,12 @@ def _colours(images: Tensor) -> Tensor:
 
 def l1(weight: float) -> Penalty:
     """Minus `weight` times the mean of |x - 1/2|."""
-    return lambda images: -weight * (_colours(images) - GRAY).abs().flatten(1).mean(1)
+    return lambda images, _: -weight * (_colours(images) - GRAY).abs().flatten(1).mean(1)
 
 
 def l2(weight: float) -> Penalty:
     """Minus `weight` times the mean of (x - 1/2)^2 (Simonyan et al. 2014, equation 1)."""
-    return lambda images: -weight * (_colours(images) - GRAY).square().flatten(1).mean(1)
+    return lambda images, _: -weight * (_colours(images) - GRAY).square().flatten(1).mean(1)
 
 
 def total_variation(weight: float) -> Penalty:
@@ -40,7 +40,7 @@ def total_variation(weight: float) -> Penalty:
     Mahendran & Vedaldi 2015, equation 4, with beta = 1 and without the mixed term.
     """
 
-    def penalty(images: Tensor) -> Tensor:
+    def penalty(images: Tensor, _: Tensor) -> Tensor:
         steps = torch.cat([_colours(images).diff(dim=axis).abs().flatten(1) for axis in (2, 3)], 1)
         return -weight * steps.mean(1)
 
@@ -50,8 +50,8 @@ def total_variation(weight: float) -> Penalty:
 def together(penalties: Sequence[Penalty]) -> Penalty:
     """The sum of at least one penalty."""
 
-    def penalty(images: Tensor) -> Tensor:
-        return torch.stack([term(images) for term in penalties]).sum(0)
+    def penalty(images: Tensor, size: Tensor) -> Tensor:
+        return torch.stack([term(images, size) for term in penalties]).sum(0)
 
     return penalty
 

@@ -244,7 +244,9 @@ def test_notebooks_show_pictures(service: striate.Service, net: striate.Model) -
     assert "<b>cat</b>" not in exemplars._repr_html_(), "names from a data set are escaped"
     assert len(pictures_in(attack._repr_html_())) == 1
     for shown in (one, filters, exemplars, exemplars[0], attack, service.samples("digits", 0, 1)[0]):
-        Image.open(io.BytesIO(shown._repr_png_())).verify()
+        drawn = shown._repr_png_()
+        assert drawn is not None
+        Image.open(io.BytesIO(drawn)).verify()
 
 
 def test_the_attacks_picture_shows_every_image(net: striate.Model) -> None:

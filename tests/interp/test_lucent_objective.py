@@ -141,7 +141,7 @@ def test_rows_left_out_count_as_zero_and_two_batches_stay_apart(network: Network
 def test_objectives_of_the_picture_itself_become_penalties(network: Network) -> None:
     x = images(ROWS, 9, torch.float32).requires_grad_()
     objective = 0.3 * lucent.blur_input_each_step()
-    found = input_penalty(objective)(x)
+    found = input_penalty(objective)(x, x.new_zeros(len(x)))
     (grad,) = torch.autograd.grad(found.sum(), x)
     (expected,) = torch.autograd.grad(-objective(lambda _: x), x)
     assert found.shape == (ROWS,)
@@ -150,7 +150,7 @@ def test_objectives_of_the_picture_itself_become_penalties(network: Network) -> 
     with pytest.raises(ValueError, match="picture itself"):
         from_lucent(objective, ROWS, network.output_shapes)
     with pytest.raises(ValueError, match="sees the picture alone"):
-        input_penalty(lucent.channel("down", 1))(x)
+        input_penalty(lucent.channel("down", 1))(x, x.new_zeros(len(x)))
 
 
 def test_what_cannot_be_adapted_is_refused(network: Network) -> None:

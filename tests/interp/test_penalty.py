@@ -38,22 +38,25 @@ def by_hand(image: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> dict[st
 
 
 PENALTIES: dict[str, Callable[[float], Penalty]] = {"l1": l1, "l2": l2, "total variation": total_variation}
+NO_SIZE = torch.zeros(1)  # which these penalties do not look at
 
 
 @pytest.mark.parametrize("name", PENALTIES)
 def test_penalties_are_sums_over_pixels(name: str) -> None:
     x = images(3, 5)[:, :, :, :4]
-    found = PENALTIES[name](2.5)(x)
+    found = PENALTIES[name](2.5)(x, NO_SIZE)
     expected = [2.5 * by_hand(image)[name] for image in x.numpy()]
     np.testing.assert_allclose(found, expected, rtol=1e-12)
-    assert torch.autograd.gradcheck(PENALTIES[name](2.5), (x.clone().requires_grad_(),))
+    assert torch.autograd.gradcheck(lambda z: PENALTIES[name](2.5)(z, NO_SIZE), (x.clone().requires_grad_(),))
     gray = torch.full_like(x, 0.5)
-    assert not PENALTIES[name](1)(gray).any()
+    assert not PENALTIES[name](1)(gray, NO_SIZE).any()
 
 
 def test_penalties_add_up() -> None:
     x = images(2)
-    torch.testing.assert_close(together([l1(1), l2(3), total_variation(0.5)])(x), l1(1)(x) + l2(3)(x) + total_variation(0.5)(x))
+    torch.testing.assert_close(
+        together([l1(1), l2(3), total_variation(0.5)])(x, NO_SIZE), sum(p(x, NO_SIZE) for p in (l1(1), l2(3), total_variation(0.5)))
+    )
 
 
 def test_blur_is_a_gaussian_every_so_many_steps() -> None:
@@ -88,7 +91,7 @@ def test_operators_follow_each_other() -> None:
 def test_transparency_is_left_alone(channels: int) -> None:
     x = images(2, channels=channels + 1)
     for penalty in PENALTIES.values():
-        torch.testing.assert_close(penalty(1.0)(x), penalty(1.0)(x[:, :channels]))
+        torch.testing.assert_close(penalty(1.0)(x, NO_SIZE), penalty(1.0)(x[:, :channels], NO_SIZE))
     cut = clip(0.3, every=1)(x, 1)
     assert torch.equal(cut[:, channels:], x[:, channels:])
     assert torch.equal(cut[:, :channels], clip(0.3, every=1)(x[:, :channels], 1))
@@ -166,7 +169,7 @@ def test_the_score_of_the_network_decides_what_is_kept() -> None:
     def downhill(z: Tensor) -> Callable[[Tensor], Tensor]:
         return lambda grad: 0.01 * grad.sign()
 
-    problem = Ascent(ball, cross_entropy(labels), downhill, 5, keep_best=True, penalty=lambda z: 1e6 * z.flatten(1).sum(1))
+    problem = Ascent(ball, cross_entropy(labels), downhill, 5, keep_best=True, penalty=lambda z, _: 1e6 * z.flatten(1).sum(1))
     counting = Counting(network)
     summit = solve(ascend(problem, generators(0, 0, 4)), counting)
     loss = nn.CrossEntropyLoss(reduction="none")

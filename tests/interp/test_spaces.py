@@ -240,4 +240,4 @@ def test_laying_over_is_a_weighted_mean() -> None:
     x = rectangle(2, (2, 4, 4))
     y = torch.full((2, 1, 4, 4), 0.3, dtype=torch.float64)
     torch.testing.assert_close(over(x, y)[:, 0], x[:, 1] * x[:, 0] + (1 - x[:, 1]) * 0.3, rtol=0, atol=1e-12)
-    torch.testing.assert_close(opacity(2.0)(x), -2 * torch.stack([x[0, 1].mean(), x[1, 1].mean()]))
+    torch.testing.assert_close(opacity(2.0)(x, torch.tensor([3.0, 0.5]).to(x)), -2 * torch.stack([3 * x[0, 1].mean(), x[1, 1].mean() / 2]))
