@@ -43,7 +43,7 @@ class Alpha:
         return colour.view(-1, *self.colour.z_shape), mask.view(-1, *self._mask.z_shape)
 
     def start(self, rows: Generators) -> Tensor:
-        """Both at their own start: nearly gray, and about half transparent."""
+        """Both at their own start: about half transparent."""
         return torch.cat([self.colour.start(rows).flatten(1), self._mask.start(rows).flatten(1)], 1)
 
     def image(self, z: Tensor) -> Tensor:

@@ -44,6 +44,7 @@ class Probe:
     redirect: bool = False  # the gradient is taken through redirected rectifiers
     splittable: bool = True  # rows may be answered in separate passes
     progress: Progress | None = None
+    finite: bool = True  # values that are not finite would be of no use
 
     @property
     def differentiates(self) -> bool:
@@ -119,9 +120,9 @@ class Ascent:
         keep_best: return each row's first iterate that is done, else the one with the highest score; otherwise the last.
         redirect: rows without any gradient ask once more, through redirected rectifiers.
         penalty: g(x), a term (B,) of images (B, C, H, W) and the present sizes (B,) of their scores, which is climbed with the score,
-            but is no part of it: what is kept and who is done, the network alone decides (Yosinski et al. 2015, equation 2).
+            but is no part of it: what is kept and who is done, the network alone decides (Yosinski et al. 2015, section 3).
         operator: (images, step from 1) -> the images from which the climb goes on after that step, for a space that is
-            an `Encoder`; the very same images where there is nothing to do (Yosinski et al. 2015, equation 3).
+            an `Encoder`; the very same images where there is nothing to do (Yosinski et al. 2015, section 3).
         trace: add up over all steps how strongly each pixel was pulled.
     """
 
@@ -152,6 +153,7 @@ class Summit:
     gradients: int  # image-gradients asked for
     queries: int = 0  # images asked about without a gradient by a search that uses none
     attention: Tensor | None = None  # (B, 1, H, W) of a trace: the sum over steps and channels of |gradient of the score|
+    start_score: Tensor | None = None  # (B,) of the first views, where steps > 0
 
 
 class _Climb:
@@ -167,6 +169,7 @@ class _Climb:
         self.best_score = torch.full_like(self.moved, -torch.inf, dtype=self.z.dtype)
         self.arrived = torch.zeros_like(self.moved)
         self.start_logits: Tensor | None = None
+        self.start_score: Tensor | None = None
         self.gradients = 0
         self.attention: Tensor | None = None
 
@@ -232,8 +235,8 @@ class _Climb:
         assert answer.grad is not None
         assert answer.score is not None
         slope = self.slope(answer.grad, answer.score)
-        if self.start_logits is None:
-            self.start_logits = answer.logits
+        if self.start_score is None:
+            self.start_logits, self.start_score = answer.logits, answer.score
         done = self.see(answer, self.climbing)
         gone = done & self.problem.leave
         if self.problem.hopeless is not None:
@@ -281,7 +284,8 @@ class _Climb:
 
     def summit(self) -> Summit:
         z = self.best_z if self.problem.keep_best else self.z
-        return Summit(self.problem.space.image(z).detach(), self.moved, self.start_logits, self.gradients, attention=self.attention)
+        images = self.problem.space.image(z).detach()
+        return Summit(images, self.moved, self.start_logits, self.gradients, 0, self.attention, self.start_score)
 
 
 def ascend(problem: Ascent, rows: Generators) -> Procedure[Summit]:

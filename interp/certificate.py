@@ -11,7 +11,7 @@ from interp.layer import LayerPath
 from interp.objective import Objective
 from interp.transform import HELD_OUT_VIEWS, held_out
 
-_ROWS = 64  # most rows of a probe for held-out views
+_ROWS, _VIEWS = 64, 8  # most rows, and most views of a picture, of a probe for held-out views
 _PICTURES = 8  # pictures of a probe for whole layers, whose activations are kept until it is answered
 
 
@@ -73,11 +73,11 @@ class Measured:
 def measure(pictures: Tensor, objective: Objective) -> Procedure[Measured]:
     """The objective on pictures (B, C, H, W) in [0, 1] and on their held-out views, by forward passes alone.
 
-    Several views share a probe, at most `_ROWS` rows; of a coupled objective every view has its own.
+    Several views share a probe, at most `_VIEWS` and `_ROWS` rows; of a coupled objective every view has its own.
     """
     rows = len(pictures)
     views: list[Callable[[], Tensor]] = [lambda: pictures, *(lambda n=n: held_out(pictures, n) for n in range(HELD_OUT_VIEWS))]
-    together = 1 if objective.coupled else max(1, _ROWS // rows)
+    together = 1 if objective.coupled else max(1, min(_VIEWS, _ROWS // rows))
     scores = []
     for low in range(0, len(views), together):
         some = views[low : low + together]
@@ -99,13 +99,15 @@ def of_layers(pictures: Tensor, units: Sequence[LayerPath | None]) -> Procedure[
     for low in range(0, len(asked), _PICTURES):
         some = asked[low : low + _PICTURES]
         layers = tuple(dict.fromkeys(path.layer for _, path in some))
-        answer = yield Probe(pictures[[row for row, _ in some]], layers=layers)
+        # Of a layer, one unit may have values that are not finite, and no others need suffer from it.
+        answer = yield Probe(pictures[[row for row, _ in some]], layers=layers, finite=False)
         for place, (row, path) in enumerate(some):
-            found[row] = _of_units(answer.activations[path.layer][place], path.position)
+            found[row] = _of_units(answer.activations[path.layer][place], path)
     return found
 
 
-def _of_units(activation: Tensor, position: tuple[int, int] | None) -> Tensor:
+def _of_units(activation: Tensor, path: LayerPath) -> Tensor:
+    position = path.resolved(activation.shape).position
     if position is not None:
         return activation[:, position[0], position[1]].clone()
     return activation.flatten(1).mean(1) if activation.ndim > 1 else activation.clone()  # (K, h, w) or (K,) -> (K,)

@@ -11,7 +11,9 @@ from interp.seeds import Generators, normal
 
 _MEAN, _SPREAD = 0.45, 0.396  # mean and standard deviation of arctan(x)^2 for a standard normal x; arctan(x) has the mean 0 and
 _SIZE = 0.67  # this standard deviation
-_SCALE = 0.1  # of weights to z: Adam's steps in z are then a tenth as long in the weights, which lucid's CPPNs are trained with
+# Of weights to z: Adam's steps are so much shorter in the weights than in z. With the learning rate of the other spaces they are
+# then 0.0025; with 0.01 pictures turn into flat patches.
+_SCALE = 0.025
 
 
 def composite(x: Tensor) -> Tensor:
@@ -24,7 +26,7 @@ def composite(x: Tensor) -> Tensor:
 class Cppn:
     """Pictures painted by a small network from coordinates to colours (Stanley 2007), one network a row (Mordvintsev et al. 2018).
 
-    z (B, P) holds all weights and biases of a row's network, layer by layer, ten times as large as they are applied.
+    z (B, P) holds all weights and biases of a row's network, layer by layer, forty times as large as they are applied.
 
     Args:
         shape: (C, H, W) of the picture.

@@ -10,7 +10,6 @@ from torch import Tensor
 from interp.objective import Objective, Score
 
 LEAST_COSINE = 0.1  # what a cosine is raised to before its power is taken, so that a picture that points away still has a gradient
-_FLOOR = 1e-12  # the least length of an activation that is divided by
 
 Comparison = Callable[[Tensor, Tensor, Tensor], Tensor]  # (h (B, K, P), unit vectors (B, K), powers (B,)) -> (B, P)
 
@@ -22,9 +21,13 @@ def dot(h: Tensor, v: Tensor, _: Tensor) -> Tensor:
 
 
 def cosine(h: Tensor, v: Tensor, _: Tensor) -> Tensor:
-    """<h, v> / |h| at each position, for a v of length 1, in [-1, 1]: how nearly h points that way. 0 where h is 0."""
+    """<h, v> / |h| at each position, for a v of length 1, in [-1, 1]: how nearly h points that way. 0 where h is 0.
+
+    There its slope counts as v, which shows the way: any nearer to 0 the true one is without bound, and one such gradient would keep
+    Adam from moving for the rest of a climb.
+    """
     length: Tensor = h.norm(dim=1)
-    return dot(h, v, _) / length.clamp_min(_FLOOR)
+    return dot(h, v, _) / torch.where(length > 0, length, 1)
 
 
 def dot_cosine(h: Tensor, v: Tensor, power: Tensor) -> Tensor:
@@ -46,10 +49,11 @@ def direction(
     Raises:
         ValueError: a vector is 0 or not finite.
     """
-    length = vectors.norm(dim=1, keepdim=True)
-    if not (length.isfinite() & (length > 0)).all():
+    size = vectors.abs().amax(1, keepdim=True)
+    if not (size.isfinite() & (size > 0)).all():
         raise ValueError("a direction must be finite and not 0")
-    rows: tuple[Tensor, ...] = (vectors / length, torch.full_like(length[:, 0], power))
+    vectors = vectors / size  # or the squares of very large or small numbers would leave float32
+    rows: tuple[Tensor, ...] = (vectors / vectors.norm(dim=1, keepdim=True), torch.full_like(size[:, 0], power))
     if position is not None:
         rows += (torch.tensor([position] * len(vectors), device=vectors.device),)
     return Objective((layer,), _direction(layer, comparison, position is not None), rows)

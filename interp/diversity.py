@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch.nn.functional as F
 from torch import Tensor
 
-from interp.likeness import gram
+from interp.likeness import gram, largest, spread
 from interp.objective import Objective
 
 
@@ -20,7 +20,7 @@ def diversity(layer: str, groups: Tensor, weight: float = 1.0) -> Objective:
     """
 
     def score(activations: Mapping[str, Tensor], groups: Tensor) -> Tensor:
-        grams = F.normalize(gram(activations[layer]).flatten(1), dim=1)  # (B, K * K)
+        grams = _unit_grams(activations[layer])
         return -weight * _mean_product(grams, grams, groups)
 
     return Objective((layer,), score, (groups,), groups)
@@ -37,11 +37,16 @@ def diversity_beside(objective: Objective, layer: str, groups: Tensor, weight: f
 
     def score(activations: Mapping[str, Tensor], *rows: Tensor) -> Tensor:
         size = objective.score(activations, *rows[:split]).detach().abs()
-        grams = F.normalize(gram(activations[layer]).flatten(1), dim=1)
+        grams = _unit_grams(activations[layer])
         return -weight * size * _mean_product(grams, grams.detach(), rows[split])
 
     layers = tuple(dict.fromkeys((*objective.layers, layer)))
     return Objective(layers, score, (*objective.rows, groups), groups)
+
+
+def _unit_grams(h: Tensor) -> Tensor:
+    """(B, K * K) of (B, K, ...) the Gram matrices, of length 1, or 0 where a layer is 0. How large h is does not matter."""
+    return F.normalize(gram(h / spread(largest(h), h)).flatten(1), dim=1)
 
 
 def _mean_product(grams: Tensor, others: Tensor, groups: Tensor) -> Tensor:

@@ -59,7 +59,8 @@ class Trial:
 
     Args:
         seeds: further seeds whose activations are reported.
-        retries: how often a picture is tried again that is dead, shut (its objective is exactly 0) or below `bar`.
+        retries: how often a picture is tried again that is dead, shut (its objective is exactly 0, and did not rise to that), no finite
+            number, or below `bar`.
         bar: (B,) what the activation is to reach, NaN where that is unknown; None: unknown everywhere.
     """
 
@@ -97,9 +98,9 @@ def visualize(
     """Activation maximization (Erhan et al. 2009; Olah et al. 2017), certified.
 
     Pictures that fail (see `Trial`) are tried again, all in one batch, with other seeds and learning rates; of a coupled objective
-    whole groups. Of all tries the one with the highest mean under the held-out views is returned, those that did not fail
-    first. Pictures whose alpha channel is optimized are measured laid over mid-gray; those of `Settings.trace` opaque. The
-    progress of every optimization is an `interp.tries.Attempt`.
+    whole groups, which are also returned from one try. Of all tries the one with the highest mean under the held-out views is
+    returned, those that did not fail first. Pictures whose alpha channel is optimized are measured laid over mid-gray; those of
+    `Settings.trace` opaque. The progress of every optimization is an `interp.tries.Attempt`.
 
     Args:
         objective: of B rows.
@@ -118,7 +119,7 @@ def visualize(
             break
         attempts[again] += 1
         other = yield from _climb(task, again, 1 + retry, retry, settings.rate * _PACES[(retry - 1) % len(_PACES)])
-        tries = tries.better(other, again, bar)
+        tries = tries.better(other, again, bar, task.climbed.groups)
     further = [tries.activation.new_zeros(len(rows), 0)]
     for number in range(trial.seeds):
         other = yield from _climb(task, everyone, 2 + trial.retries + number, _FURTHER + number, settings.rate)
@@ -172,7 +173,7 @@ class _Task:
         return Ascent(
             space,
             self.climbed.take(index),
-            adam(rate),
+            adam(rate, relative=True),
             given.steps,
             given.transform,
             redirect=True,
@@ -195,6 +196,9 @@ def _climb(task: _Task, index: Tensor, attempt: int, number: int, rate: float) -
     dead = ~summit.moved
     if task.beside is not None:  # which may have moved what the objective did not
         dead |= yield from _still(pictures, task.objective.take(index), measured.activation == 0)
+    rose = torch.zeros_like(dead)
+    if summit.start_score is not None and task.beside is None:
+        rose = summit.start_score < 0  # of a rectified unit that is to be lowered 0 is the best that there is
     return Tries(
         images,
         pictures,
@@ -202,6 +206,7 @@ def _climb(task: _Task, index: Tensor, attempt: int, number: int, rate: float) -
         measured.held_out,
         measured.held_out_minimum,
         dead,
+        (measured.activation == 0) & ~rose,
         torch.full_like(index, number),
         torch.full_like(index, rate, dtype=torch.float64),
     )

@@ -21,7 +21,8 @@ Order = Literal["channel", "orientation", "hue"]
 class FilterAnalysis:
     """One filter: the Gabor function and the spectral peak of its strongest spatial component, and its colours.
 
-    peak_orientation, peak_wavelength: degrees and pixels; both 0 where the spectrum is highest at frequency zero.
+    Lengths are in pixels of the layer's input, which is the image for a first layer. peak_orientation, peak_wavelength: degrees and
+    pixels; both 0 where the spectrum is highest at frequency zero.
     """
 
     gabor: Gabor
@@ -35,8 +36,11 @@ class FilterAnalysis:
         return self.gabor.r_squared >= GOOD_FIT
 
 
-def analyze_filters(weights: Tensor) -> list[FilterAnalysis]:
+def analyze_filters(weights: Tensor, spacing: int = 1) -> list[FilterAnalysis]:
     """Analyze filters (O, 1 or 3, h, w), in about 5 ms each.
+
+    Args:
+        spacing: pixels from one weight to the next, the convolution's dilation; lengths are in pixels.
 
     Raises:
         ValueError: there are other than 1 or 3 input channels, or a weight is not finite.
@@ -47,8 +51,12 @@ def analyze_filters(weights: Tensor) -> list[FilterAnalysis]:
     if not np.isfinite(exact).all():
         raise ValueError("a weight is not a finite number")
     patterns = [strongest_component(each)[1] for each in exact]
-    rows = zip(exact, patterns, fit_gabors(patterns), strict=True)
-    return [FilterAnalysis(gabor, colour_of(each), *spectral_peak(pattern)) for each, pattern, gabor in rows]
+    return [_analysis(*each, spacing) for each in zip(exact, patterns, fit_gabors(patterns), strict=True)]
+
+
+def _analysis(weights: Array, pattern: Array, gabor: Gabor, spacing: int) -> FilterAnalysis:
+    orientation, wavelength = spectral_peak(pattern)
+    return FilterAnalysis(gabor.scaled(spacing), colour_of(weights), orientation, wavelength * spacing)
 
 
 def strongest_component(weights: Array) -> tuple[Array, Array]:

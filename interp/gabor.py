@@ -5,7 +5,7 @@ Orientations are those of the bars, in degrees: 0 for horizontal ones, 90 for ve
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ GOOD_FIT = 0.5  # R^2 from which a filter counts as a Gabor function
 SMALLEST = 3  # rows and columns of a filter that is fitted: below, there are fewer weights than parameters
 _EVALUATIONS = 40  # of a descent; where it has not ended by then, R^2 changes in the fourth digit
 _STARTS = 2
+_DIGITS = 5  # of an orientation: so that float32, too, has it below 180, where the phase's sign turns
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,11 @@ class Gabor:
     column: float = 0.0
     amplitude: float = 0.0
     r_squared: float = 0.0
+
+    def scaled(self, spacing: float) -> "Gabor":
+        """The same function where the pattern's pixels lie `spacing` pixels apart."""
+        lengths = {name: spacing * getattr(self, name) for name in ("wavelength", "across", "along", "row", "column")}
+        return replace(self, **lengths)
 
     def draw(self, rows: int, columns: int) -> Array:
         """The function at the pixels (rows, columns)."""
@@ -191,7 +197,7 @@ def _unit(vectors: Array) -> Array:
 
 def _gabor(point: Array, even: float, odd: float, r_squared: float) -> Gabor:
     theta, wavelength, cycles, along, row, column = point
-    orientation = round(math.degrees(theta) % 360, 9) % 360
+    orientation = round(math.degrees(theta) % 360, _DIGITS) % 360
     if orientation >= 180:  # half a turn points u the other way
         orientation, odd = orientation - 180, -odd
     return Gabor(

@@ -1,14 +1,14 @@
-"""How a unit of a network is named: "layer3.2", "layer3.2:7", "layer3.2:7@3,4", "logits:281"."""
+"""How a unit of a network is named: "layer3.2", "layer3.2:7", "layer3.2:7@3,4", "layer3.2:7@center", "logits:281"."""
 
 import difflib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 LOGITS = "logits"
 LONGEST = 100  # characters of an unknown name that are compared and quoted: comparing takes time in proportion
 
-_SYNTAX = re.compile(r"(?P<layer>[^:@\s]+)(?::(?P<unit>\d{1,9})(?:@(?P<row>\d{1,9}),(?P<column>\d{1,9}))?)?")
+_SYNTAX = re.compile(r"(?P<layer>[^:@\s]+)(?::(?P<unit>\d{1,9})(?:@(?:(?P<central>center)|(?P<row>\d{1,9}),(?P<column>\d{1,9})))?)?")
 
 
 class UnknownLayer(LookupError):
@@ -23,31 +23,48 @@ class UnknownLayer(LookupError):
 
 @dataclass(frozen=True)
 class LayerPath:
-    """A layer, one of its units (channel, feature or class), or one position of a unit (row, column)."""
+    """A layer, one of its units (channel, feature or class), or one position of a unit (row, column).
+
+    A central one is the position in the middle of the layer's map; `resolved` says which that is.
+    """
 
     layer: str
     unit: int | None = None
     position: tuple[int, int] | None = None
+    central: bool = False
 
     def __str__(self) -> str:
         unit = "" if self.unit is None else f":{self.unit}"
         position = "" if self.position is None else f"@{self.position[0]},{self.position[1]}"
-        return self.layer + unit + position
+        return self.layer + unit + ("@center" if self.central else position)
+
+    def resolved(self, shape: Sequence[int]) -> "LayerPath":
+        """The same with the position in numbers, in a layer of that output shape: of a central one of (units, rows, columns) it is
+        (rows // 2, columns // 2).
+
+        Raises:
+            ValueError: the path is central, and the layer has no rows and columns.
+        """
+        if not self.central:
+            return self
+        if len(shape) != 3:
+            raise ValueError(f"layer {self.layer} has no rows and columns")
+        return replace(self, position=(shape[1] // 2, shape[2] // 2), central=False)
 
     @staticmethod
     def parse(text: str, layers: Sequence[str]) -> "LayerPath":
         """Read `text`, where `layers` are the dotted names that exist; lucent's "layer3_2" means "layer3.2".
 
         Raises:
-            ValueError: `text` is not "layer", "layer:unit" or "layer:unit@row,column".
+            ValueError: `text` is not "layer", "layer:unit", "layer:unit@row,column" or "layer:unit@center".
             UnknownLayer: no layer has that name.
         """
         match = _SYNTAX.fullmatch(text.strip())
         if match is None:
-            raise ValueError(f"{text[:LONGEST]!r} is not of the form layer, layer:unit or layer:unit@row,column")
+            raise ValueError(f"{text[:LONGEST]!r} is not of the form layer, layer:unit, layer:unit@row,column or layer:unit@center")
         layer, unit, row, column = match.group("layer", "unit", "row", "column")
         position = None if row is None else (int(row), int(column))
-        return LayerPath(dotted(layer, layers), None if unit is None else int(unit), position)
+        return LayerPath(dotted(layer, layers), None if unit is None else int(unit), position, match["central"] is not None)
 
 
 def dotted(name: str, layers: Sequence[str]) -> str:

@@ -40,7 +40,8 @@ def style(layer: str, targets: Tensor) -> Objective:
 
     The images that `targets` come from may have any size. Errors as for `inversion`.
     """
-    return Objective((layer,), _scored(layer, _style), (gram(_checked(targets)),))
+    size = largest(_checked(targets))
+    return Objective((layer,), _scored(layer, _style), (gram(targets / spread(size, targets)), size))
 
 
 def likeness(kind: Likeness, layer: str, images: Tensor) -> Procedure[Objective]:
@@ -57,6 +58,17 @@ def gram(activations: Tensor) -> Tensor:
     """(B, K, K) the mean over positions of the products of every two units of (B, K, ...); one position if there are none."""
     h = activations.flatten(2) if activations.ndim > 2 else activations[..., None]  # (B, K, P)
     return h @ h.mT / h.shape[2]
+
+
+def largest(activations: Tensor) -> Tensor:
+    """(B,) the largest magnitude in (B, ...), 1 where that is 0: whoever divides by it keeps fourth powers within float32."""
+    size = activations.detach().flatten(1).abs().amax(1)
+    return torch.where(size > 0, size, 1)
+
+
+def spread(values: Tensor, like: Tensor) -> Tensor:
+    """(B,) as (B, 1, ..., 1), with the dtype of `like` and as many axes."""
+    return values.to(like).view(-1, *[1] * (like.ndim - 1))
 
 
 def _checked(targets: Tensor) -> Tensor:
@@ -79,8 +91,8 @@ def _caricature(h: Tensor, unit: Tensor, powers: Tensor) -> Tensor:
     return dot_cosine(h.flatten(1)[..., None], unit.to(h), powers.to(h)).squeeze(1)
 
 
-def _style(h: Tensor, grams: Tensor) -> Tensor:
-    return _off(gram(h), grams.to(h))
+def _style(h: Tensor, grams: Tensor, sizes: Tensor) -> Tensor:
+    return _off(gram(h / spread(sizes, h)), grams.to(h))
 
 
 @functools.cache  # one function per layer and kind, so that the objectives of separate requests are kin

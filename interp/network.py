@@ -1,7 +1,7 @@
 """A hosted network: pixels in, scores and gradients out, and nothing of the network changed by it."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from itertools import groupby
 from typing import Any
 
@@ -12,9 +12,8 @@ from interp.ascent import Answer, Probe
 from interp.fold import Folded
 from interp.layer import LOGITS, UnknownLayer
 from interp.objective import join
+from interp.proof import watched
 from interp.rectifier import RedirectedRectifiers
-
-Note = Callable[[str, Any], None]  # (layer, output)
 
 
 class _DeepestLayerReached(Exception):
@@ -29,10 +28,10 @@ class Network:
             take no gradients, and it is moved to `device` and `dtype` in channels_last format.
         shape: (C, H, W) of its input.
         mean, std: per input channel; the module is given (pixel - mean) / std.
-        fold: passes that nobody asks for more than logits run on a copy of the module in which batch norm is folded into the
-            layers before it, where such a copy is proven to be the same function (`interp.fold`). It takes a sixth to a third
-            of the time off a pass of a small residual network, and as much memory as the module's weights once more. Logits
-            and gradients differ from the module's own by rounding alone.
+        fold: passes run on a copy of the module in which batch norm is folded into the layers before it, where such a copy is
+            proven to be the same function (`interp.fold`); but those that ask for what a layer gives to its batch norm run on
+            the module. It takes a tenth to a third of the time off a pass, and at most as much memory as the module's weights
+            once more. What is answered differs from the module's own by rounding alone.
 
     Attributes:
         layers: dotted names of the modules with a tensor output, in the order in which a forward pass finishes them.
@@ -76,7 +75,7 @@ class Network:
                 finished[name] = output, output._version
                 self._calls[name] = self._calls.get(name, 0) + 1
 
-        with self._hooks(self._modules, note):
+        with watched(self._modules, note):
             logits = self.module(self.normalized(torch.full((1, *self.shape), 0.5)))
         if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != 1:
             raise ValueError("the network does not map one image to one row of logits")
@@ -86,26 +85,20 @@ class Network:
                 self._overwritten.add(name)
         self.output_shapes[LOGITS] = tuple(logits.shape[1:])
 
-    @contextmanager
-    def _hooks(self, names: Iterable[str], note: Note) -> Iterator[None]:
-        handles = [self._modules[name].register_forward_hook(lambda _, __, output, name=name: note(name, output)) for name in names]
-        try:
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
-
     @property
     def for_logits(self) -> nn.Module:
         """What answers probes for logits alone: the folded copy, which is made at the first use, or the module itself."""
+        return self._answering(set())[0]
+
+    def _answering(self, layers: set[str]) -> tuple[nn.Module, dict[str, nn.Module]]:
+        """What gives logits and the outputs of `layers`: the folded copy if it can, or else the module; and its parts by name."""
         copy = self._folded.copy() if self._folded else None
-        return self.module if copy is None else copy
+        return (copy.module, copy.modules) if copy and layers <= copy.layers else (self.module, self._modules)
 
     @property
     def weights(self) -> list[Tensor]:
-        """The parameters and buffers of the module and of its folded copy."""
-        modules = dict.fromkeys((self.module, self.for_logits))
-        return [t for m in modules for t in (*m.parameters(), *m.buffers())]
+        """The parameters and buffers of the module, and those of its folded copy that are not the same."""
+        return list({id(t): t for m in (self.module, self.for_logits) for t in (*m.parameters(), *m.buffers())}.values())
 
     def _examples(self) -> Tensor:
         """Two images (2, C, H, W) of noise, as the module takes them."""
@@ -116,13 +109,13 @@ class Network:
         x = images.to(self.device, self.dtype, memory_format=torch.channels_last)
         return (x - self._mean) / self._std
 
-    def _forward(self, images: Tensor, layers: set[str], as_it_is: bool = False) -> dict[str, Tensor]:
+    def _forward(self, images: Tensor, layers: set[str]) -> dict[str, Tensor]:
         """Activations of `layers` (with "logits" for the output); stops at the deepest one."""
         unknown = layers - self.output_shapes.keys()
         if unknown:
             raise UnknownLayer(min(unknown), self.layers)
         inner = layers - {LOGITS}
-        module = self.module if inner or as_it_is else self.for_logits
+        module, modules = self._answering(inner)
         to_come = sum(self._calls[name] for name in inner)
         captured: dict[str, Tensor] = {}
 
@@ -133,7 +126,7 @@ class Network:
             if not to_come and LOGITS not in layers:
                 raise _DeepestLayerReached
 
-        with suppress(_DeepestLayerReached), self._hooks(inner, note):
+        with suppress(_DeepestLayerReached), watched({name: modules[name] for name in inner}, note):
             captured[LOGITS] = module(self.normalized(images))
         return captured
 
@@ -199,7 +192,7 @@ class Network:
             layers.add(LOGITS)
         policy: AbstractContextManager[object] = RedirectedRectifiers() if redirected else nullcontext()
         with torch.set_grad_enabled(differentiates), policy:
-            activations = self._forward(x, layers, as_it_is=redirected)
+            activations = self._forward(x, layers)
             scores = _scores(probes, activations) if any(p.objective for p in probes) else torch.zeros(len(x))
         grad: Tensor | None = None
         if differentiates and scores.requires_grad:

@@ -170,6 +170,11 @@ def _neuron(activation: Tensor, units: Tensor, positions: Tensor) -> Tensor:
     return activation[rows, units, positions[:, 0], positions[:, 1]]  # (B, K, h, w) -> (B,)
 
 
+def _central(activation: Tensor, units: Tensor, _: Tensor) -> Tensor:
+    rows = torch.arange(len(activation), device=activation.device)
+    return activation[rows, units, activation.shape[2] // 2, activation.shape[3] // 2]
+
+
 def _whole_layer(activation: Tensor, _: Tensor, __: Tensor) -> Tensor:
     return activation.flatten(1).square().mean(1)
 
@@ -180,6 +185,8 @@ Kind = Callable[[Tensor, Tensor, Tensor], Tensor]
 def _kind(path: LayerPath) -> Kind:
     if path.unit is None:
         return _whole_layer
+    if path.central:
+        return _central
     return _channel if path.position is None else _neuron
 
 
@@ -203,8 +210,9 @@ def _activation(kinds: tuple[tuple[str, Kind], ...]) -> Score:
 def activation(paths: Sequence[LayerPath], device: torch.device | str = "cpu") -> Objective:
     """The activation of one unit per row; `paths` has one entry a row, of one layer or several.
 
-    "layer:unit" is the mean over the unit's positions (Olah et al. 2017, "channel"), "layer:unit@r,c" one neuron, "layer"
-    the mean square of the whole layer (DeepDream), "logits:class" the logit before the softmax (Simonyan et al. 2014, eq. 1).
+    "layer:unit" is the mean over the unit's positions (Olah et al. 2017, "channel"), "layer:unit@r,c" one neuron,
+    "layer:unit@center" the one in the middle, "layer" the mean square of the whole layer (DeepDream), "logits:class" the logit
+    before the softmax (Simonyan et al. 2014, eq. 1).
     """
     of_row = [(p.layer, _kind(p)) for p in paths]
     kinds = tuple(sorted(set(of_row), key=lambda kind: (kind[0], kind[1].__name__)))

@@ -37,7 +37,7 @@ def l2(weight: float) -> Penalty:
 def total_variation(weight: float) -> Penalty:
     """Minus `weight` times the mean absolute difference of neighbours, side by side and one above the other.
 
-    Mahendran & Vedaldi 2015, equation 4, with beta = 1 and without the mixed term.
+    Mahendran & Vedaldi 2015, section 2.2, with beta = 1, and each of the two differences by itself.
     """
 
     def penalty(images: Tensor, _: Tensor) -> Tensor:

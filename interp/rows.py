@@ -1,6 +1,7 @@
 """Probes cut into rows and answers joined again: how drivers share, split and pad passes."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -13,9 +14,7 @@ def cut(probe: Probe, low: int, high: int) -> Probe:
     if low == 0 and high >= len(probe.images):
         return probe
     objective = probe.objective.take(slice(low, high)) if probe.objective else None
-    return Probe(
-        probe.images[low:high], objective, probe.gradient, probe.logits, probe.layers, probe.redirect, probe.splittable, probe.progress
-    )
+    return replace(probe, images=probe.images[low:high], objective=objective)
 
 
 def pad(probe: Probe, rows: int) -> Probe:

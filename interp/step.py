@@ -70,18 +70,25 @@ def momentum(rule: Step, decay: float = 1.0) -> Step:
     return start
 
 
-def adam(rate: float, beta1: float = 0.9, beta2: float = 0.999, tiny: float = 1e-8) -> Step:
-    """Adam (Kingma & Ba 2015, algorithm 1), uphill."""
+def adam(rate: float, beta1: float = 0.9, beta2: float = 0.999, tiny: float = 1e-8, relative: bool = False) -> Step:
+    """Adam (Kingma & Ba 2015, algorithm 1), uphill.
+
+    What is added to the divisor is `tiny`, or, if `relative`, `tiny` times the row's largest divisor: then the unit in which a score is
+    measured does not matter, be it so small that all gradients are below `tiny`.
+    """
 
     def start(z: Tensor) -> Move:
         m, v, t = torch.zeros_like(z), torch.zeros_like(z), 0
+        rest = tuple(range(1, z.ndim))
 
         def move(grad: Tensor) -> Tensor:
             nonlocal t
             t += 1
             m.lerp_(grad, 1 - beta1)
             v.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-            return rate * (m / (1 - beta1**t)) / ((v / (1 - beta2**t)).sqrt() + tiny)
+            divisor = (v / (1 - beta2**t)).sqrt()
+            least = tiny * divisor.amax(rest, keepdim=True).clamp_min(torch.finfo(z.dtype).tiny / tiny) if relative else tiny
+            return rate * (m / (1 - beta1**t)) / (divisor + least)
 
         return move
 

@@ -52,17 +52,35 @@ class Tries:
     held_out: Tensor  # (B,)
     held_out_minimum: Tensor  # (B,)
     dead: Tensor  # (B,) bool
+    shut: Tensor  # (B,) bool
     number: Tensor  # (B,) int64, see `another`
     rate: Tensor  # (B,) float64
 
     def failed(self, bar: Tensor | None) -> Tensor:
-        """(B,) bool: which pictures are dead, shut (exactly 0) or below the bar (B,), NaN where there is none."""
-        failed = self.dead | (self.activation == 0)
+        """(B,) bool: which pictures are dead, shut, not to be measured or below the bar (B,), NaN where there is none."""
+        failed = self.dead | self.shut | ~(self.activation + self.held_out).isfinite()
         return failed if bar is None else failed | (self.activation < bar.to(self.activation))
 
-    def better(self, other: "Tries", rows: Tensor, bar: Tensor | None) -> "Tries":
-        """The better of these and of other tries at `rows` (A,): what did not fail goes first, then what holds out better."""
+    def better(self, other: "Tries", rows: Tensor, bar: Tensor | None, groups: Tensor | None = None) -> "Tries":
+        """The better of these and of other tries at `rows` (A,): what did not fail goes first, then what holds out better.
+
+        Of coupled pictures, those of the same number in `groups` (B,), all are taken from one try, that with fewer failures; of
+        equals that which holds out better on the whole: taken from several, they would not have been made for each other.
+        """
+        names = rows if groups is None else groups[rows]
         ours, theirs = self.failed(bar)[rows], other.failed(None if bar is None else bar[rows])
-        win = torch.where(ours == theirs, other.held_out > self.held_out[rows], ours)
+        fewer = _of_groups(theirs.long() - ours.long(), names)
+        gain = _of_groups(_known(other.held_out) - _known(self.held_out)[rows], names)
+        win = torch.where(fewer == 0, gain > 0, fewer < 0)
         mine, its = ([getattr(tries, field.name) for field in fields(Tries)] for tries in (self, other))
         return Tries(*(a.index_copy(0, rows[win], b[win].to(a)) for a, b in zip(mine, its, strict=True)))
+
+
+def _known(values: Tensor) -> Tensor:
+    """Values of which those that are no numbers are the worst."""
+    return torch.where(values.isnan(), -torch.inf, values)
+
+
+def _of_groups(values: Tensor, names: Tensor) -> Tensor:
+    """(A,) for each of (A,) values the sum over all of the same name."""
+    return torch.where(names[:, None] == names[None], values[None], 0).sum(1)

@@ -5,6 +5,7 @@ network and an image shape in one pass, and resumes every job whose probe is ans
 tick, a new one joins at the next.
 """
 
+import math
 import threading
 import time
 from collections import deque
@@ -15,6 +16,7 @@ from weakref import WeakKeyDictionary
 
 import structlog
 import torch
+from torch import Tensor
 
 from interp.ascent import Answer, Procedure
 from interp.network import Network
@@ -43,7 +45,7 @@ class Engine:
         self, metrics: Metrics, *, tick_rows: int = 64, memory: int = 2**31, queue_size: int = 256, chunk: int = 8, threads: int = 0
     ) -> None:
         self._metrics, self.tick_rows, self.memory, self.chunk = metrics, tick_rows, memory, chunk
-        self._queue_size, self._threads = queue_size, threads
+        self._queue_size, self.threads = queue_size, threads
         self._waiting: deque[Job[Any]] = deque()
         self._running: list[Job[Any]] = []
         self._calls: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
@@ -119,8 +121,8 @@ class Engine:
     # What follows runs on the engine's thread.
 
     def _run(self) -> None:
-        if self._threads:
-            torch.set_num_threads(self._threads)
+        if self.threads:
+            torch.set_num_threads(self.threads)
         # On a GPU, too, a convolution gives the same bits for the same pass, and those of full float32.
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
@@ -210,7 +212,7 @@ class Engine:
             return
         self._recover(network)
         for piece, answer in zip(pieces, answers, strict=True):
-            if not _finite(answer):
+            if piece.job.probe is not None and piece.job.probe.finite and not _finite(answer):
                 self._fail(piece.job, NotFinite("the network gave values that are infinite or not numbers"))
             else:
                 piece.job.answers.append(answer)
@@ -285,7 +287,12 @@ def _settle(call: Callable[[], T], future: "Future[T]") -> None:
 
 
 def _finite(answer: Answer) -> bool:
-    return all(t is None or bool(torch.isfinite(t).all()) for t in (answer.score, answer.grad, answer.logits, *answer.activations.values()))
+    return all(t is None or _all_finite(t) for t in (answer.score, answer.grad, answer.logits, *answer.activations.values()))
+
+
+def _all_finite(values: Tensor) -> bool:
+    """A finite sum has finite terms alone, and is had much sooner than a look at each; a sum that is not may have overflowed."""
+    return math.isfinite(values.sum().item()) or bool(values.isfinite().all())
 
 
 def _out_of_memory(error: Exception) -> bool:

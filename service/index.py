@@ -4,6 +4,7 @@
 name holds a row of statistics a unit. A build in progress keeps its shards in a folder of its own, see `service.index_build`.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -49,6 +50,7 @@ class IndexStore:
         self._lock, self._replacing = threading.Lock(), threading.Lock()
         self._known: dict[tuple[Subject, str], LayerIndex] = {}
         self._read: dict[str, tuple[str, LayerIndex]] = {}  # by the description's name: its mark, and what it tells of
+        self._looked = -math.inf  # when, by the monotonic clock
         self._look()
 
     def layers(self, subject: Subject) -> list[str]:
@@ -113,7 +115,7 @@ class IndexStore:
         Raises:
             CancelledError: `cancelled` said so, or the device's futures were cancelled; whole shards are kept.
             DatasetError: the data set is empty, or an image cannot be read.
-            NotFinite: an activation is not a number.
+            NotFinite: an activation is not a number, or infinite in 32 bits.
         """
         if not plan.images:
             raise DatasetError(f"data set {plan.subject.dataset!r} is empty: there is nothing to index")
@@ -123,7 +125,7 @@ class IndexStore:
 
     def _ask(self, subject: Subject, layer: str, ask: Callable[[LayerIndex], T]) -> T:
         """Ask an index; if that does not work, look once more whether another builder has replaced it."""
-        index = self._known.get((subject, layer))
+        index = self._seen().get((subject, layer))
         error: BaseException | None = None
         for again in (False, True):
             if again:
@@ -144,12 +146,14 @@ class IndexStore:
     def _seen(self) -> dict[tuple[Subject, str], LayerIndex]:
         """The indexes as they were last seen, which is not long ago."""
         if time.monotonic() - self._looked > _FRESH:
-            self._look()
+            self._look(_FRESH)
         return self._known
 
-    def _look(self) -> None:
-        """See which indexes there are. Descriptions that cannot be read, or are of another format, count as none."""
+    def _look(self, within: float = 0) -> None:
+        """See which indexes there are, unless that was seen `within` so many seconds. Unreadable descriptions count as none."""
         with self._lock:
+            if within and time.monotonic() - self._looked <= within:  # by another thread, while this one waited
+                return
             entries = {name: mark for name, mark in self._files.entries().items() if name.endswith(".json")}
             found = {name: (mark, index) for name, mark in entries.items() if (index := self._index(name, mark)) is not None}
             self._known = {(index.subject, index.layer): index for _, index in found.values()}

@@ -3,16 +3,17 @@
 import secrets
 import tempfile
 from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
 
+from interp.ascent import Procedure
 from interp.exemplars import Peaks
 from service.datasets import Dataset, DatasetError
-from service.index_files import Files
+from service.index_files import UNREADABLE, Files
 from service.index_layer import description, finish, stem
 from service.index_shards import Damaged, save_shard, shard_name
 from service.index_types import BuildProgress, Plan
@@ -70,7 +71,7 @@ class Build:
         self._tell(0)
         parts: list[Found] = []
         labels: list[int | None] = []
-        with closing(scan(self.dataset, self._batches(), list(self.plan.shapes), self.prepare, self.submit, self.workers)) as batches:
+        with closing(scan(self.dataset, self._batches(), list(self.plan.shapes), self.prepare, self._submit, self.workers)) as batches:
             for ids, known, found in batches:
                 _check(ids, found)
                 parts.append(found)
@@ -83,6 +84,12 @@ class Build:
                 self._tell(len(labels), whole)
                 if len(self._whole) < len(self.plan.shards) and self.cancelled():
                     raise CancelledError(f"stopped after {self._done + len(labels)} of {self.plan.images} images")
+
+    def _submit(self, procedure: Procedure[Found]) -> "Future[Found]":
+        """`submit`, but for those who were cancelled while the device's queue is full."""
+        if self.cancelled():
+            raise CancelledError("stopped while the device was waited for")
+        return self.submit(procedure)
 
     def _batches(self) -> Iterator[range]:
         """The images to scan, a batch at a time; batches begin where their shard does."""
@@ -104,7 +111,11 @@ class Build:
 
     def _save(self, number: int, parts: list[Found], labels: list[int | None]) -> None:
         found = {layer: Peaks.join([part.pop(layer) for part in parts]) for layer in self.plan.shapes}
-        save_shard(self.files, self.plan, number, found, labels)
+        try:
+            save_shard(self.files, self.plan, number, found, labels)
+        except UNREADABLE:  # another builder, which has ended, may have removed the folder under it
+            if not self._made_by_another():
+                save_shard(self.files, self.plan, number, found, labels)
         self._whole.add(number)
 
     def _finish(self) -> None:
@@ -155,6 +166,7 @@ class Build:
 
 def _check(ids: range, found: Found) -> None:
     for layer, peaks in found.items():
-        wrong = peaks.mean.isnan() | peaks.maximum.isnan() | peaks.minimum.isnan()
+        wrong = ~(peaks.mean.isfinite() & peaks.maximum.isfinite() & peaks.minimum.isfinite())
         if wrong.any():
-            raise NotFinite(f"an activation of layer {layer!r} on image {ids[int(wrong.any(1).nonzero()[0, 0])]} is not a number")
+            image = ids[int(wrong.any(1).nonzero()[0, 0])]
+            raise NotFinite(f"an activation of layer {layer!r} on image {image} is infinite in 32 bits or not a number")

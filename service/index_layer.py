@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,15 @@ from torch import Tensor
 from interp.exemplars import MOST_IDS, ORDERS, Distribution, Shard, TopK, sparsity
 from service.index_files import FORMAT, UNREADABLE, Files, slug, tensors
 from service.index_shards import Damaged, load_column, load_shard
-from service.index_types import Plan, digest
+from service.index_types import Plan, Subject, digest
 
 FIGURES = (
     "minimum", "maximum", "maximum_mean", "mean", "variance", "active_share", "active_images", "sparsity", "histogram_low",
     "histogram_high",
 )  # fmt: skip
+KNOWN = {  # what a description says
+    *(f.name for f in fields(Subject)), "layer", "shape", "images", "k", "labels", "class_k", "quantiles", "plan", "tensors",
+}  # fmt: skip
 BLOCK_CELLS = 2**21  # units times images that are sorted at a time
 
 Tensors = dict[str, Tensor]
@@ -61,10 +64,10 @@ def finish(files: Files, plan: Plan, layer: str, shards: Sequence[Path]) -> None
 
 
 def description(files: Files, name: str) -> dict[str, Any] | None:
-    """The description in a file; None where there is none, or one of another format."""
+    """The description in a file; None where there is none, one of another format, or one that lacks something."""
     try:
         about: dict[str, Any] = json.loads(files.read(name))
-        return about if isinstance(about, dict) and about.get("format") == FORMAT else None
+        return about if isinstance(about, dict) and about.get("format") == FORMAT and about.keys() >= KNOWN else None
     except UNREADABLE:
         return None
 

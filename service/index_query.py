@@ -63,8 +63,8 @@ class LayerIndex:
         units = slice(None) if unit is None else slice(unit, unit + 1)
         with tensors(self.locate()) as (_, file):
             figures = {name: file.get_slice(name)[units].tolist() for name in FIGURES}
-            histogram = file.get_slice("histogram")[units].numpy()
-            values = file.get_slice("quantile.values")[units].numpy()
+            histogram = file.get_slice("histogram")[units].numpy().copy()  # what is answered does not keep the file mapped
+            values = file.get_slice("quantile.values")[units].numpy().copy()
         shares = np.array(self.about["quantiles"], np.float32)
         return [
             UnitStatistics(

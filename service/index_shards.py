@@ -13,6 +13,7 @@ from interp.exemplars import ORDERS, Moments, Peaks, Shard, TopK
 from service.index_files import UNREADABLE, Files, tensors
 from service.index_types import Plan
 
+PARTS = ("values", "positions", "ids")  # of a top k
 COLUMNS = ("maximum", "mean", "at")  # (U, N): each image's maximum, its mean, and where the maximum is
 
 
@@ -37,11 +38,12 @@ def save_shard(files: Files, plan: Plan, number: int, found: Mapping[str, Peaks]
     kept: dict[str, Tensor] = {}
     for layer, peaks in found.items():
         shard = Shard.of(peaks, ids, plan.k, known, plan.labels, plan.kept)
-        kept |= {f"{layer}/{part}": tensor for part, tensor in _parts(shard).items()}
+        kept |= {f"{layer}/{part}": tensor for part, tensor in _parts(shard, plan.labels, known).items()}
         for column, values in zip(COLUMNS, (peaks.maximum, peaks.mean, peaks.at_maximum), strict=True):
             kept[f"{layer}/{column}"] = values.T
     positions = {layer: peaks.positions for layer, peaks in found.items()}
-    files.save(shard_name(plan, number), {"plan": plan.key, "first": span.start, "stop": span.stop, "positions": positions}, kept)
+    about = {"plan": plan.key, "first": span.start, "stop": span.stop, "positions": positions, "labels": plan.labels}
+    files.save(shard_name(plan, number), about, kept)
 
 
 def load_shard(path: Path, layer: str) -> Shard:
@@ -52,7 +54,7 @@ def load_shard(path: Path, layer: str) -> Shard:
         images, positions = about["stop"] - about["first"], about["positions"][layer]
     tops = {order: _top(part, order) for order in ORDERS}
     moments = Moments(images, positions, part["moments.mean"], part["moments.squares"], part["moments.active"])
-    return Shard(tops, _top(part, "label") if "label.ids" in part else None, moments)
+    return Shard(tops, _by_label(part, about["labels"]) if "label.ids" in part else None, moments)
 
 
 def load_column(paths: Sequence[Path], layer: str, column: str, units: slice) -> NDArray[Any]:
@@ -71,12 +73,26 @@ def load_column(paths: Sequence[Path], layer: str, column: str, units: slice) ->
     return np.concatenate(blocks, axis=1)
 
 
-def _parts(shard: Shard) -> dict[str, Tensor]:
-    tops = shard.tops if shard.labels is None else {**shard.tops, "label": shard.labels}
-    parts = {f"{name}.{part}": getattr(top, part) for name, top in tops.items() for part in ("values", "positions", "ids")}
+def _parts(shard: Shard, labels: int, known: Tensor) -> dict[str, Tensor]:
+    """The tensors that a shard is restored from; by label, those of the labels that occur, which are few of many."""
+    parts = {f"{name}.{part}": getattr(top, part) for name, top in shard.tops.items() for part in PARTS}
+    if shard.labels is not None:
+        present = torch.tensor(sorted(set(known[known >= 0].tolist())), dtype=torch.int64)
+        parts |= {f"label.{part}": getattr(shard.labels, part).view(-1, labels, shard.labels.k)[:, present] for part in PARTS}
+        parts["label.present"] = present
     moments = shard.moments
     return {**parts, "moments.mean": moments.mean, "moments.squares": moments.squares, "moments.active": moments.active}
 
 
 def _top(part: Mapping[str, Tensor], name: str) -> TopK:
-    return TopK.restore(part[f"{name}.values"], part[f"{name}.positions"], part[f"{name}.ids"])
+    return TopK.restore(*(part[f"{name}.{column}"] for column in PARTS))
+
+
+def _by_label(part: Mapping[str, Tensor], labels: int) -> TopK:
+    """The best of all labels, of which those that did not occur have none."""
+    units, _, k = part["label.ids"].shape
+    found = TopK.restore(*(part[f"label.{column}"].flatten(0, 1) for column in PARTS))
+    whole = TopK(units * labels, k)
+    for all_labels, present in ((whole.keys, found.keys), (whole.positions, found.positions)):
+        all_labels.view(units, labels, k)[:, part["label.present"]] = present.view(units, -1, k)
+    return whole

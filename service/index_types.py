@@ -15,6 +15,7 @@ Order = Literal["max", "min", "mean", "magnitude", "quantile"]
 
 QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 MANY_CLASSES = 100  # of a data set with more, one exemplar a class is kept unless more are asked for
+MOST_BY_LABEL = 2**22  # units of a layer times labels times images kept by them, of which each takes some 100 bytes while shards are merged
 MOST_CELLS = 2**23  # units times images of a shard, of which each takes some 60 bytes of memory while it is built
 
 
@@ -131,7 +132,7 @@ class Plan:
         k: images kept a unit, for each order.
         limit: only the first so many images are scanned; 0: all.
         labels: the data set has labels from 0 to `labels` - 1; 0: it has none.
-        class_k: images kept a unit and label; None: `k` for up to 100 labels, else 1.
+        class_k: images kept a unit and label, at most `most_class_k`; None: `k` for up to 100 labels, else 1, and less where that is more.
         shard_images: images a shard at most; fewer where there are so many units that a shard would take much memory.
         quantiles: shares of the images, each 0 to 1; the image is kept whose maximum has that share of the others' below it.
     """
@@ -160,7 +161,13 @@ class Plan:
         """Images kept a unit and label."""
         if not self.labels:
             return 0
-        return self.class_k if self.class_k is not None else self.k if self.labels <= MANY_CLASSES else 1
+        usual = self.k if self.labels <= MANY_CLASSES else 1
+        return self.class_k if self.class_k is not None else min(usual, self.most_class_k)
+
+    @property
+    def most_class_k(self) -> int:
+        """The most images that may be kept a unit and label, of data sets with labels."""
+        return MOST_BY_LABEL // (self.labels * max(shape[0] for shape in self.shapes.values()))
 
     @property
     def step(self) -> int:

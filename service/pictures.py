@@ -1,5 +1,6 @@
 """From goals and a recipe to the procedure that makes the pictures. Nothing is allocated before the engine runs it."""
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -167,6 +168,13 @@ def drawn(found: Pictures) -> list[Picture]:
         )
         for i, image in enumerate(images)
     ]
+
+
+def broken(recipe: Recipe) -> Picture:
+    """What stands for the picture of a unit whose values are not finite: gray, and dead."""
+    gray = np.full((recipe.channels if recipe.channels != 4 else 3, *recipe.shape[1:]), 0.5, np.float32)
+    nothing = np.zeros(0, np.float32)
+    return Picture(encoded(gray), math.nan, math.nan, math.nan, True, 0, 0, nothing, (), 1, recipe.seed, recipe.rate)
 
 
 def _numbers(values: Tensor | None) -> NDArray[np.float32]:

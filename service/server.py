@@ -63,7 +63,7 @@ class Server:
         self._pool = ThreadPoolExecutor(max(2, os.cpu_count() or 2), thread_name_prefix="images")
         self.zoo = ModelZoo(weights_dir=settings.weights_dir, models=settings.models, run=self.engine.run, device=device)
         datasets = Datasets(settings.dataset, settings.state_dir / "datasets")
-        self._house = House(self.zoo, self.engine, datasets, self._pool)
+        self._house = House(self.zoo, self.engine, datasets, self._pool, settings.picture_cache_bytes)
         self._health = health.aio.HealthServicer()
 
     async def start(self) -> int:

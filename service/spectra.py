@@ -58,7 +58,7 @@ class SpectrumStore:
             found = _kept(path)
             if found is None:
                 found = _computed(dataset, seen, count, cancelled)
-                whole_file.write(path, save({"magnitude": found}))
+                _keep(path, found)
             return found
 
 
@@ -77,6 +77,14 @@ def _kept(path: Path) -> Tensor | None:
     except (OSError, SafetensorError, KeyError) as error:
         log.warning("a spectrum cannot be read and is computed again", path=str(path), error=str(error))
         return None
+
+
+def _keep(path: Path, magnitude: Tensor) -> None:
+    """Write a spectrum; a disk that does not take it is logged, as the spectrum itself is not lost by that."""
+    try:
+        whole_file.write(path, save({"magnitude": magnitude}))
+    except OSError as error:
+        log.warning("a spectrum cannot be kept", path=str(path), error=str(error))
 
 
 def _computed(dataset: Dataset, seen: Preprocessing, count: int, cancelled: Callable[[], bool]) -> Tensor:

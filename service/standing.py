@@ -68,8 +68,10 @@ class Yardstick:
         return float(self.bars(path)[path.unit])
 
     def standing(self, path: LayerPath, picture: Picture) -> Standing | None:
-        """How a picture of the path's unit stands; None if the index is gone by now. Reads files."""
+        """How a picture of the path's unit stands; None if the index is gone by now, or its activation is not a number. Reads files."""
         assert path.unit is not None
+        if math.isnan(picture.activation):
+            return None
         maximum = self.bar(path)
         try:
             percentile = self.index.percentile(

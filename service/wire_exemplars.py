@@ -9,7 +9,7 @@ from service import wire
 from service.datasets import Dataset
 from service.errors import InvalidField
 from service.images import Preprocessing, decode, png
-from service.index_types import QUANTILES, Hit, Order, UnitStatistics
+from service.index_types import QUANTILES, Hit, Order, Plan, UnitStatistics
 from service.zoo import HostedModel
 from striate.v1 import exemplars_pb2 as pb
 
@@ -59,6 +59,13 @@ def quantiles(values: Sequence[float]) -> tuple[float, ...]:
     return tuple(sorted(exact)) or QUANTILES
 
 
+def check_class_k(plan: Plan) -> None:
+    """Refuse a plan that would keep more images by label than fit into memory."""
+    if plan.labels and (plan.class_k or 0) > plan.most_class_k:
+        most = f"at most {plan.most_class_k} for the {plan.labels} classes of the data set and layers of so many units"
+        raise InvalidField("class_k", f"is {plan.class_k}, must be {most}")
+
+
 def unit(text: str, model: HostedModel) -> LayerPath:
     """A unit of the model, "layer:unit"."""
     path = units(text, model)
@@ -70,7 +77,7 @@ def unit(text: str, model: HostedModel) -> LayerPath:
 def units(text: str, model: HostedModel) -> LayerPath:
     """A unit of the model or a whole layer, "layer:unit" or "layer"."""
     path = wire.path(text, "unit", model)
-    if path.position is not None:
+    if path.central or path.position is not None:
         raise InvalidField("unit", "must be of the form layer:unit or layer, without a position")
     return path if path.unit is None else wire.check_path(path, "unit", model.network.output_shapes[path.layer])
 

@@ -119,12 +119,14 @@ def _vector(message: types_pb2.Tensor, field: str, units: int) -> Tensor:
     values = wire.array(message, field)
     if values.dtype == np.uint8:
         raise InvalidField(f"{field}.dtype", "must be DATA_TYPE_FLOAT32 or DATA_TYPE_FLOAT64")
-    vector = torch.from_numpy(values.astype(np.float32))
-    if not torch.isfinite(vector).all() or not torch.isfinite(vector.norm()):
+    wide = values.astype(np.float64)
+    if not np.isfinite(wide).all():
         raise InvalidField(f"{field}.data", "holds values that are infinite or not numbers")
-    if not vector.norm() > 0:
+    largest = np.abs(wide).max()
+    if not largest > 0:
         raise InvalidField(f"{field}.data", "is zero everywhere")
-    return vector
+    # Only where it points counts, and the length of what is very long or short is not known in 32 bits.
+    return torch.from_numpy((wide / largest).astype(np.float32))
 
 
 def _alike(message: pb.Likeness, field: str, where: Where) -> Alike:

@@ -14,6 +14,7 @@ MOST_REGULARIZERS = 8
 MOST_VIEWS = 16
 MOST_WEIGHT = 1e6  # of a term: beyond, float32 has no digits left for anything else
 MOST_EVERY = 4096
+MOST_SIGMA = 0.10000000149011612  # 0.1 in 32 bits, as it travels
 _SIMPLE_VIEWS = {"jitter": 0.5, "rotate": 180.0, "scale": 0.9, "pad": 0.5, "noise": 1.0, "mirror": 1.0}  # largest amounts
 
 
@@ -48,7 +49,7 @@ def _regularizer(message: pb.Regularizer, field: str) -> Part:
         case None:
             raise InvalidField(field, "is empty: it must be l1, l2, total_variation, blur or clip")
         case "blur":
-            sigma = wire.within(f"{field}.blur.sigma", message.blur.sigma, 0.0, 0.1, default=0.005)
+            sigma = wire.within(f"{field}.blur.sigma", message.blur.sigma, 0.0, MOST_SIGMA, default=0.005)
             return kind, (sigma, _every(message.blur.every, f"{field}.blur"))
         case "clip":
             share = above(f"{field}.clip.share", message.clip.share, 1.0, default=0.1)

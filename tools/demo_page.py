@@ -5,7 +5,7 @@ import html as escape
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,40 +18,65 @@ from interp.seeds import generators
 from striate.pictures import grid
 
 STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; max-width: 1230px; margin: 2em auto; padding: 0 1em; color: #222; background: #fff }
-h1 { margin-bottom: 0 } h2 { margin: 2em 0 0.2em } p { margin: 0.3em 0 0.8em; color: #444; max-width: 60em }
-.row { display: flex; flex-wrap: wrap; gap: 5px; align-items: flex-start; margin: 6px 0 }
+:root { color-scheme: light dark; --ink: #222; --soft: #555; --line: #ddd; --page: #fff; --wrong: #b00; --check: #d8d8d8 }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e6e6e6; --soft: #a8a8a8; --line: #3a3a3a; --page: #161616; --wrong: #ff7b72; --check: #b4b4b4 }
+}
+* { box-sizing: border-box }
+body { font: 15px/1.45 system-ui, sans-serif; max-width: 1230px; margin: 2em auto; padding: 0 1em }
+body { color: var(--ink); background: var(--page) }
+h1 { margin-bottom: 0 } h2 { margin: 2em 0 0.2em } p { margin: 0.3em 0 0.8em; color: var(--soft); max-width: 60em }
+a { color: inherit } nav { margin: 1em 0; display: flex; flex-wrap: wrap; gap: 0.2em 1.2em; font-size: 13px }
+.row { display: flex; flex-wrap: wrap; gap: 8px 5px; align-items: flex-start; margin: 10px 0 }
 .row > b { width: 8.5em; flex: none; font-weight: 600; overflow-wrap: anywhere }
-figure { margin: 0; width: 60px } figure.large { width: auto }
-img { width: 60px; height: 60px; image-rendering: pixelated; display: block }
-figure.large img { width: auto; height: auto; max-width: 900px }
-figcaption { font-size: 11px; line-height: 1.2; white-space: pre-line; color: #555; overflow-wrap: anywhere }
-.wrong figcaption { color: #b00; font-weight: 600 }
-table { border-collapse: collapse; margin: 1em 0 } td, th { padding: 3px 12px; border-bottom: 1px solid #ddd; text-align: right }
+figure { margin: 0; width: 76px } figure.large { width: auto; max-width: 100% }
+img { width: 76px; height: 76px; object-fit: contain; image-rendering: pixelated; display: block }
+figure.large img { width: auto; height: auto; max-width: 100% }
+.smooth img { image-rendering: auto }
+.clear img { background: repeating-conic-gradient(var(--check) 0 25%, #fff 0 50%) 0 0 / 12px 12px }
+figcaption { font-size: 11px; line-height: 1.25; white-space: pre-line; color: var(--soft); overflow-wrap: anywhere }
+svg { color: var(--soft); max-width: 100% }
+.wrong figcaption { color: var(--wrong); font-weight: 600 }
+.wide { overflow-x: auto }
+table { border-collapse: collapse; margin: 1em 0 } td, th { padding: 3px 12px; border-bottom: 1px solid var(--line); text-align: right }
 td:nth-child(-n+2), th:nth-child(-n+2) { text-align: left }
+@media (max-width: 700px) { .row > b { width: 100% } td, th { padding: 3px 6px; font-size: 13px } }
 """
+Look = Literal["small", "large", "smooth", "clear"]
+_CLASSES: dict[Look, str] = {"small": "", "large": "large", "smooth": "large smooth", "clear": "clear"}
 
 
 @dataclass
 class Section:
-    """A heading, a sentence, and rows of pictures; `zoom` 1 shows pictures at their own size."""
+    """A heading, a sentence, and rows of pictures."""
 
     title: str
     text: str
-    zoom: int = 0
     parts: list[str] = field(default_factory=list)
 
-    def row(self, name: str, pictures: Sequence[tuple[bytes, str]], wrong: Sequence[bool] = ()) -> None:
-        """Add a row of (PNG, caption); captions of those that are `wrong` stand out."""
+    def row(self, name: str, pictures: Sequence[tuple[bytes, str]], wrong: Sequence[bool] = (), look: Look = "small") -> None:
+        """Add a row of (PNG, caption); captions of those that are `wrong` stand out.
+
+        look: "small" pictures are enlarged, "large" ones shown at their own size, "smooth" ones too and without visible pixels, "clear"
+        ones are small and lie on a chessboard.
+        """
         figures = []
         for number, (png, caption) in enumerate(pictures):
-            classes = " ".join((["large"] if self.zoom else []) + (["wrong"] if number < len(wrong) and wrong[number] else []))
+            classes = _CLASSES[look] + (" wrong" if number < len(wrong) and wrong[number] else "")
             data = base64.b64encode(png).decode()
             text = escape.escape(caption)
             figures.append(
                 f'<figure class="{classes}"><img src="data:image/png;base64,{data}" alt="{text}"><figcaption>{text}</figcaption></figure>'
             )
-        self.parts.append(f'<div class="row"><b>{escape.escape(name)}</b>{"".join(figures)}</div>')
+        self.markup(name, "".join(figures))
+
+    def markup(self, name: str, markup: str) -> None:
+        """Add a row of HTML."""
+        self.parts.append(f'<div class="row"><b>{escape.escape(name)}</b>{markup}</div>')
+
+    def link(self, address: str, text: str) -> None:
+        """Add a link to a page beside this one."""
+        self.parts.append(f'<p><a href="{escape.escape(address)}">{escape.escape(text)}</a></p>')
 
     def table(self, rows: Sequence[Sequence[str]]) -> None:
         """Add a table; the first row is its head."""
@@ -59,7 +84,7 @@ class Section:
             "".join(f"<{tag}>{escape.escape(cell)}</{tag}>" for cell in row)
             for tag, row in zip(["th"] + ["td"] * len(rows), rows, strict=False)
         ]
-        self.parts.append("<table>" + "".join(f"<tr>{row}</tr>" for row in cells) + "</table>")
+        self.parts.append('<div class="wide"><table>' + "".join(f"<tr>{row}</tr>" for row in cells) + "</table></div>")
 
 
 def rates(results: Sequence[dict[str, Any]]) -> list[list[str]]:
@@ -88,22 +113,34 @@ def noisy(clean: NDArray[np.float32], epsilon: float) -> NDArray[np.float32]:
 
 def pngs(images: NDArray[np.float32]) -> list[bytes]:
     """PNG files of images (N, C, H, W) in [0, 1]."""
-    files = []
-    for image in np.rint(images * 255).astype(np.uint8):
-        buffer = io.BytesIO()
-        Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0)).save(buffer, "PNG")
-        files.append(buffer.getvalue())
-    return files
+    return [png(Image.fromarray(i[0] if len(i) == 1 else i.transpose(1, 2, 0))) for i in np.rint(images * 255).astype(np.uint8)]
+
+
+def png(picture: Image.Image) -> bytes:
+    """A picture's PNG file."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def enlarged(picture: Image.Image, zoom: int) -> Image.Image:
+    """The picture with its pixels visible."""
+    return picture.resize((picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST)
 
 
 def sheet(images: Sequence[Image.Image], columns: int, zoom: int = 3) -> Image.Image:
     """Small pictures in rows of `columns`, enlarged with their pixels visible."""
-    return grid([image.resize((image.width * zoom, image.height * zoom), Image.Resampling.NEAREST) for image in images], columns, gap=4)
+    return grid([enlarged(image, zoom) for image in images], columns, gap=4)
 
 
 def html(sections: Sequence[Section]) -> str:
     """The whole page."""
-    body = "".join(f"<h2>{escape.escape(s.title)}</h2><p>{escape.escape(s.text)}</p>{''.join(s.parts)}" for s in sections)
-    head = f'<meta charset="utf-8"><title>Striate demo</title><style>{STYLE}</style>'
+    contents = "".join(f'<a href="#{place}">{escape.escape(s.title)}</a>' for place, s in enumerate(sections))
+    body = "".join(
+        f'<h2 id="{place}">{escape.escape(s.title)}</h2><p>{escape.escape(s.text)}</p>{"".join(s.parts)}'
+        for place, s in enumerate(sections)
+    )
+    view = '<meta name="viewport" content="width=device-width">'
+    head = f'<meta charset="utf-8">{view}<title>Striate demo</title><style>{STYLE}</style>'
     text = "What each unit of a network sees, and what fools the whole. Every picture was asked for over gRPC."
-    return f'<!doctype html><html lang="en">{head}<h1>Striate</h1><p>{text}</p>{body}</html>\n'
+    return f'<!doctype html><html lang="en">{head}<h1>Striate</h1><p>{text}</p><nav>{contents}</nav>{body}</html>\n'

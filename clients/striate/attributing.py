@@ -77,13 +77,14 @@ class Attributing:
         """How much every pixel of the images has to do with a class, or with a unit.
 
         images: see `striate.images.as_batch`; target: the class to be explained, index or name, one for all or one an image, or None for
-        the network's own prediction; unit: "layer:unit" or "layer:unit@row,column" instead of a class; steps: of integrated gradients, 1
-        to 1000 (None: 50); samples, noise: copies that SmoothGrad takes, 1 to 1000 (25), and the standard deviation of their noise (0.15);
-        baseline: pixel value in [0, 1] where integrated gradients and DeepLift begin (0, black) and that occlusion covers with (0.5);
-        window, stride: of occlusion, in pixels (an eighth of the image, half the window); layer: of Grad-CAM (the last one with rows and
-        columns); seed: of SmoothGrad's noise; opacity: of the heat map over the image, 0 to 1; deterministic: gradients do not depend on
-        what else the server does; priority: None for interactive. Many images go in parts, with the same result. Raises LayerNotFound,
-        InvalidArgument, BadImage, and FailedPrecondition where a method cannot be right on this network.
+        the network's own prediction; unit: "layer:unit", "layer:unit@row,column" or "layer:unit@center" instead of a class; steps:
+        of integrated gradients, 1 to 1000 (None: 50); samples, noise: copies that SmoothGrad takes, 1 to 1000 (25), and the standard
+        deviation of their noise (0.15); baseline: pixel value in [0, 1] where integrated gradients and DeepLift begin (0, black) and that
+        occlusion covers with (0.5); window, stride: of occlusion, in pixels (an eighth of the image, half the window); layer: of Grad-CAM
+        (the last one with rows and columns); seed: of SmoothGrad's noise; opacity: of the heat map over the image, 0 to 1; deterministic:
+        gradients do not depend on what else the server does; priority: None for interactive. A setting of another method, but for the
+        seed, is refused. Many images go in parts, with the same result. Raises LayerNotFound, InvalidArgument, BadImage, and
+        FailedPrecondition where a method cannot be right on this network.
         """
         if unit is not None and target is not None:
             raise invalid("unit", "must not be given with target")

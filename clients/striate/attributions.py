@@ -26,10 +26,11 @@ _SHOWN = 64  # images in the notebook's picture
 class Attributions:
     """How much every pixel has to do with a score, one row an image.
 
-    values: (N, C, H, W) float32, every pixel's share in the score, in the score's units per unit of [0, 1]; (N, 1, H, W) for Grad-CAM;
-    objectives: what was explained, "logits:class" or the unit; labels: the class names, "" for units; scores: the logit or activation
-    that was explained; deltas: where the method promises that the values add up, by how much they miss, else None; layer: that of
-    Grad-CAM, else ""; overlay_pngs, heat_map_pngs: the server's pictures.
+    values: (N, C, H, W) float32, (N, 1, H, W) for Grad-CAM: every pixel's share in the score, in the score's units; of saliency,
+    SmoothGrad, guided backprop and guided Grad-CAM a slope, in the score's units per unit of pixel value; objectives: what was explained,
+    "logits:class" or the unit; labels: the class names, "" for units; scores: the logit or activation that was explained; deltas: where
+    the method promises that the values add up, by how much they miss, else None; layer: that of Grad-CAM, else ""; overlay_pngs,
+    heat_map_pngs: the server's pictures.
     """
 
     method: str

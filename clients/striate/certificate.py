@@ -44,9 +44,9 @@ class Certificate:
         return Certificate(**values | {"seed_activations": tuple(message.seed_activations)})
 
     def __str__(self) -> str:
-        """E.g. "3.02 of the data set's maximum, 2.1 held out, above 100.00% of its images, rank 1 of 64"."""
+        """E.g. "3.02 times the data set's maximum, 2.1 held out, above 100.00% of its images, rank 1 of 64"."""
         parts = [
-            "" if self.ratio is None else f"{self.ratio:.3g} of the data set's maximum",
+            "" if self.ratio is None else f"{self.ratio:.3g} times the data set's maximum",
             "" if self.held_out_ratio is None else f"{self.held_out_ratio:.3g} held out",
             "" if self.percentile is None else f"above {self.percentile:.2%} of its images",
             "" if self.rank is None else f"rank {self.rank} of {self.units}",

@@ -61,7 +61,8 @@ def attribute(
         )
         folder = found.save(out)
         screen.result(found.summary() | {"files": [str(file) for file in files], "out": str(folder)})
-        deltas = [""] * len(found) if found.deltas is None else [f"{delta:.2g}" for delta in found.deltas]
-        rows = zip(files, found.objectives, found.labels, (f"{score:.4g}" for score in found.scores), deltas, strict=True)
-        screen.table(("image", "objective", "class", "score", "misses by"), rows)
+        columns = [files, found.objectives, found.labels, [f"{score:.4g}" for score in found.scores]]
+        if found.deltas is not None:
+            columns.append([f"{delta:.2g}" for delta in found.deltas])
+        screen.table(("image", "objective", "class", "score", "misses by")[: len(columns)], zip(*columns, strict=True))
         screen.line(f"{method}{f' of {found.layer}' if found.layer else ''} -> {folder}")

@@ -10,7 +10,6 @@ import typer
 
 from striate.answering import OrderName
 from striate.console import DEFAULT_SERVER, Json, ModelName, Server, Timeout, fraction, session
-from striate.exemplars import Exemplar
 from striate.operation import IndexProgress
 from striate.unit_statistics import UnitStatistics
 
@@ -91,11 +90,12 @@ def exemplars(
             "provenance": asdict(found.provenance),
         })  # fmt: skip
         screen.line(f"{found.unit}, by {by}: of {found.images} images")
-        screen.table(_FIELDS, map(_exemplar_row, found))
+        shown = [name for name in _FIELDS if any(getattr(exemplar, name) not in (None, "") for exemplar in found)]
+        screen.table(shown, ([_cell(getattr(exemplar, name)) for name in shown] for exemplar in found))
 
 
-def _exemplar_row(e: Exemplar) -> tuple[object, ...]:
-    return (e.id, e.name, f"{e.activation:.4g}", e.position, e.box, e.label, e.label_name, e.quantile)
+def _cell(value: object) -> object:
+    return f"{value:.4g}" if isinstance(value, float) else value
 
 
 def statistics(
@@ -118,6 +118,15 @@ def statistics(
         screen.line(f"{unit}: of {units[0].images} images")
         header = ("unit", "minimum", "maximum", "mean", "variance", "active share", "active images", "sparsity")
         screen.table(header, map(_statistics_row, units))
+        if isinstance(found, UnitStatistics):
+            screen.line(f"\nmaxima of images, {found.span[0]:.4g} {_bars(found.counts)} {found.span[1]:.4g}\n")
+            screen.table(("share below", "maximum"), ((f"{share:.4g}", f"{value:.4g}") for share, value in found.quantiles.items()))
+
+
+def _bars(counts: tuple[int, ...]) -> str:
+    """A histogram in one line: a blank for nothing, and eight heights."""
+    top = max(counts, default=0)
+    return "".join(" ▁▂▃▄▅▆▇█"[-(-8 * count // top) if top else 0] for count in counts)
 
 
 def _numbers(unit: UnitStatistics) -> dict[str, object]:

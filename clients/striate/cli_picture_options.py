@@ -64,7 +64,7 @@ def _read_view(text: str) -> view.View:
     name, _, values = text.partition("=")
     if name.strip() not in _VIEWS:
         raise typer.BadParameter(f"{name!r} is none of {', '.join(_VIEWS)}", param_hint="--transform")
-    found: view.View = _build(_VIEWS[name.strip()], values, "--transform")
+    found: view.View = _build(_VIEWS[name.strip()], values, "--transform", f"{name.strip()}=")
     return found
 
 
@@ -98,11 +98,12 @@ def read_diversity(text: str | None) -> str | tuple[str, float] | None:
     return (layer, fraction(weight)) if equals else layer or None
 
 
-def _build(kind: type[Any], text: str, option: str) -> Any:
-    """The setting with the numbers of "0.005,4". Raises typer.BadParameter for more or fewer than it has."""
-    values = [int(word) if word.strip().isdigit() else fraction(word.strip()) for word in text.split(",") if word.strip()]
+def _build(kind: type[Any], text: str, option: str, before: str = "") -> Any:
+    """The setting with the numbers of "0.005,4". Raises typer.BadParameter for what is no number, and for more or fewer than it has."""
     try:
-        return kind(*values)
+        return kind(*(int(word) if word.strip().isdigit() else fraction(word.strip()) for word in text.split(",") if word.strip()))
+    except typer.BadParameter as error:
+        raise typer.BadParameter(error.message, param_hint=option) from None
     except TypeError:
         words = ",".join(one.name.upper() for one in fields(kind))
-        raise typer.BadParameter(f"{text!r} must be of the form {words}", param_hint=option) from None
+        raise typer.BadParameter(f"{before}{text} must be of the form {before}{words}", param_hint=option) from None

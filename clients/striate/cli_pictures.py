@@ -11,7 +11,7 @@ import typer
 
 from striate import cli_picture_options as own
 from striate.certificate import Certificate
-from striate.console import DEFAULT_SERVER, Json, ModelName, Screen, Server, Timeout, session
+from striate.console import DEFAULT_SERVER, PICTURES, Json, ModelName, Screen, Server, Timeout, session
 from striate.expression import whole_layer
 from striate.layer_pictures import LayerPictures, save_unit
 from striate.model import Model
@@ -21,8 +21,8 @@ Objectives = Annotated[
     list[str],
     typer.Argument(
         metavar="OBJECTIVE",
-        help='layer:unit, layer:unit@row,column, layer, logits:class, or a sum like "layer:7 - 0.5*layer:8"; alone, "layer:*" or '
-        "layer:0-31 for a whole layer.",
+        help="layer:unit, layer:unit@row,column, layer:unit@center, layer, logits:class, or a sum like "
+        '"layer:7 - 0.5*layer:8"; alone, "layer:*" or layer:0-31 for a whole layer.',
     ),
 ]
 UnitName = Annotated[str, typer.Argument(metavar="UNIT", help="layer:unit")]
@@ -55,7 +55,7 @@ def visualize(
     seeds: own.Seeds = 0,
     retries: own.Retries = None,
     start: Start = None,
-    out: Annotated[Path, typer.Option(help="Folder, or for one picture a file.")] = Path(),
+    out: Annotated[Path, typer.Option(help="Folder; or a file for one picture, or for the sheet alone of a whole layer.")] = Path(),
     server: Server = DEFAULT_SERVER,
     timeout: Timeout = None,
     as_json: Json = False,
@@ -68,6 +68,8 @@ def visualize(
         net = service.model(model)
         whole = whole_layer(objectives[0]) if len(objectives) == 1 else None
         if whole is None:
+            if len(objectives) * (variants or 1) > 1 and out.suffix.lower() in PICTURES:
+                raise typer.BadParameter("must be a folder for several pictures", param_hint="--out")
             batch = {"variants": variants, "diversity": own.read_diversity(diversity), "start": start}
             _visualize_batch(net, screen, objectives, out, settings | batch)
             return
@@ -75,8 +77,9 @@ def visualize(
             if value is not None:
                 raise typer.BadParameter("goes not with a whole layer", param_hint=f"--{option}")
         with net.visualize_layer(whole[0], units=whole[1], **settings) as pictures, screen.bar(f"visualize {model}") as bar:
-            files = _save_layer(pictures, out, bar.update)
-            sheet = pictures.save_sheet(out / "sheet.png")
+            alone = out.suffix.lower() in PICTURES
+            files = _save_layer(pictures, None if alone else out, bar.update)
+            sheet = pictures.save_sheet(out if alone else out / "sheet.png")
         _show_layer(screen, pictures, files, sheet)
 
 
@@ -96,20 +99,21 @@ def _visualize_batch(net: Model, screen: Screen, objectives: list[str], out: Pat
     screen.table(_COLUMNS, (_cells(item, path) for item, path in rows))
 
 
-def _save_layer(pictures: LayerPictures, out: Path, update: Callable[[int, int, str], object]) -> list[Path]:
+def _save_layer(pictures: LayerPictures, folder: Path | None, update: Callable[[int, int, str], object]) -> list[Path | None]:
     files = []
     for done, picture in enumerate(pictures, 1):
-        files.append(save_unit(picture, out))
+        files.append(None if folder is None else save_unit(picture, folder))
         update(done, pictures.total, "kept from before" if picture.cached else "")
     return files
 
 
-def _show_layer(screen: Screen, pictures: LayerPictures, files: list[Path], sheet: Path) -> None:
+def _show_layer(screen: Screen, pictures: LayerPictures, files: list[Path | None], sheet: Path) -> None:
     rows = sorted(zip(pictures, files, strict=True), key=lambda row: row[0].unit)
     screen.result({
         "layer": pictures.layer,
         "units": [
-            {"unit": one.unit, "cached": one.cached} | _visualization(one.visualization) | {"file": str(path)} for one, path in rows
+            {"unit": one.unit, "cached": one.cached} | _visualization(one.visualization) | {"file": None if path is None else str(path)}
+            for one, path in rows
         ],
         "sheet": str(sheet),
         "columns": pictures.columns,
@@ -126,7 +130,7 @@ def _visualization(item: Visualization) -> dict[str, object]:
     return values | {"certificate": certificate}
 
 
-def _cells(item: Visualization, path: Path) -> tuple[object, ...]:
+def _cells(item: Visualization, path: Path | None) -> tuple[object, ...]:
     worth = ("",) * 4 if item.certificate is None else tuple(_worth(item.certificate))
     return (item.objective, f"{item.activation:.4g}", *worth, "dead" if item.dead else "", path)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import warnings
@@ -50,7 +51,7 @@ _EXIT_CODES: tuple[tuple[type[StriateError], int], ...] = (  # the first that fi
     (OperationRunning, NOT_NOW),
     (StriateError, SERVER_FAILED),
 )
-_PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="Name of a model.")]
 Pictures = Annotated[list[Path], typer.Argument(metavar="IMAGES", help="PNG, JPEG or WebP files, or folders of them.")]
@@ -58,6 +59,12 @@ DEFAULT_SERVER = "localhost:50051"
 Server = Annotated[str, typer.Option("--server", metavar="HOST:PORT", help="The server; STRIATE_SERVER says it for all commands.")]
 Timeout = Annotated[float | None, typer.Option("--timeout", metavar="SECONDS", min=0, help="Give up after so long. Default: never.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else to stdout.")]
+
+
+_HINTS: tuple[tuple[type[StriateError], str], ...] = (
+    (Unavailable, "Is striate-server running there? --server HOST:PORT or STRIATE_SERVER says where else."),
+    (IndexNotFound, "To build it: striate index MODEL --dataset NAME --layer LAYER"),
+)
 
 
 def exit_code(error: StriateError) -> int:
@@ -68,6 +75,15 @@ def exit_code(error: StriateError) -> int:
 def default_server() -> str:
     """The server of commands that name none."""
     return os.environ.get("STRIATE_SERVER") or DEFAULT_SERVER
+
+
+def _plain(value: Any) -> Any:
+    """The same with null for numbers that are not finite, which JSON has not."""
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class Screen:
@@ -81,7 +97,7 @@ class Screen:
     def result(self, values: dict[str, Any]) -> None:
         """The command's result for scripts; nothing for people."""
         if self.as_json:
-            print(json.dumps(values))
+            print(json.dumps(_plain(values), allow_nan=False))
 
     def line(self, text: str) -> None:
         """A line for people."""
@@ -147,6 +163,8 @@ def session(server: str, timeout: float | None, as_json: bool) -> Iterator[tuple
             yield service, screen
     except StriateError as error:
         screen.fail(error)
+        for hint in (hint for kind, hint in _HINTS if type(error) is kind):
+            screen.note(f"  {hint}")
         raise typer.Exit(exit_code(error)) from None
     except BrokenPipeError:
         raise
@@ -186,8 +204,8 @@ def image_files(paths: Sequence[Path]) -> list[Path]:
     """The paths, with every folder replaced by the pictures in it in name order. Raises FileNotFoundError for a folder without any."""
     files: list[Path] = []
     for path in paths:
-        found = sorted(file for file in path.iterdir() if file.suffix.lower() in _PICTURES) if path.is_dir() else [path]
+        found = sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURES) if path.is_dir() else [path]
         if not found:
-            raise FileNotFoundError(f"no {', '.join(_PICTURES)} in the folder {path}")
+            raise FileNotFoundError(f"no {', '.join(PICTURES)} in the folder {path}")
         files += found
     return files

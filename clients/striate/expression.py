@@ -55,7 +55,7 @@ def _term(sign: str, part: str, text: str) -> tuple[float, str]:
         factor, name = "1", part
     name = name.strip()
     if whole_layer(part):
-        raise _wrong(text, f"{part!r} is a whole layer, which stands alone")
+        raise invalid("objectives", f"{part!r} is a whole layer, which goes with no other objective")
     if not name:
         raise _wrong(text, f"there is no unit behind {(sign + ' ' + part).strip()!r}")
     if re.search(r"\s", name):

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FilterAnalysis:
-    """What one filter looks like: the Gabor function nearest to its strongest component of one colour, its colours, its spectrum.
+    """What one filter looks like: the Gabor function nearest to its strongest component of one colour, its colours, its spectrum. Pixels
+    are those of the layer's input, which is the image for a first layer.
 
     orientation: of the bars in degrees, 0 to below 180, 0 for horizontal ones, 90 for vertical ones, rising counter-clockwise;
     wavelength: pixels a period; phase: of the cosine at the centre in degrees, 0 or -180 for a bar, 90 or -90 for an edge; sigma:

@@ -26,7 +26,7 @@ ComparisonName = Literal["dot", "cosine", "dot-cosine"]
 KindName = Literal["inversion", "caricature", "style"]
 
 MOST_TERMS = 16
-_UNIT = re.compile(r"[^:@\s*]+(:\d+(@\d+,\d+)?)?")
+_UNIT = re.compile(r"[^:@\s*]+(:\d+(@(\d+,\d+|center))?)?")
 _COMPARISONS: dict[str, pb.Comparison.ValueType] = {
     "dot": pb.COMPARISON_DOT,
     "cosine": pb.COMPARISON_COSINE,
@@ -121,13 +121,14 @@ class Sum(Objective):
 @dataclass(frozen=True, repr=False)
 class Unit(Term):
     """A unit of the network: "layer:unit" for the mean of a channel (or a feature of a linear layer), "layer:unit@row,column" for one
-    neuron, "layer" for the mean square of the whole layer (DeepDream), "logits:class" for a class logit. Raises InvalidArgument."""
+    neuron, "layer:unit@center" for that in the middle (row h // 2, column w // 2), "layer" for the mean square of the whole layer
+    (DeepDream), "logits:class" for a class logit. Raises InvalidArgument."""
 
     name: str
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _UNIT.fullmatch(self.name):
-            raise invalid("unit", f"must be layer, layer:unit, layer:unit@row,column or logits:class, is {self.name!r}")
+            raise invalid("unit", f"must be layer, layer:unit, layer:unit@row,column, layer:unit@center or logits:class, is {self.name!r}")
 
     def term(self) -> pb.Term:
         return pb.Term(unit=self.name)

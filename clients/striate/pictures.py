@@ -75,12 +75,13 @@ def grid(pictures: Sequence[Image], columns: int = 8, gap: int = 2) -> Image:
 
 def figure(encoded: bytes, caption: str) -> str:
     """HTML of one picture with its caption; small ones are enlarged with their pixels visible."""
-    zoom = max(1, _SHOWN_PIXELS // max(decode(encoded).size))
+    width, height = decode(encoded).size
+    zoom = max(1, _SHOWN_PIXELS // max(width, height))
     data = base64.b64encode(encoded).decode()
     return (
-        '<figure style="display:inline-block;margin:4px;text-align:center">'
+        '<figure style="display:inline-block;margin:4px;text-align:center;vertical-align:top">'
         f'<img src="data:image/png;base64,{data}" style="zoom:{zoom};image-rendering:pixelated" alt="{html.escape(caption)}">'
-        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+        f'<figcaption style="max-width:{max(_SHOWN_PIXELS, width * zoom)}px;margin:auto">{html.escape(caption)}</figcaption></figure>'
     )
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from striate.dossier import Dossier
     from striate.facets import Facets
     from striate.images import Images
-    from striate.info import ModelInfo
+    from striate.info import Layer, ModelInfo
     from striate.layer_pictures import LayerPictures
     from striate.objective import Objective, Unit
     from striate.picture_options import PictureOptions, VisualizeOptions
@@ -36,6 +36,7 @@ class Visualizing:
     _caller: Caller
     _interpret: interpret_pb2_grpc.InterpretServiceStub
     info: ModelInfo
+    layers: list[Layer]
 
     @overload
     def visualize(self, objectives: str | Objective, *, variants: None = None, **options: Unpack[VisualizeOptions]) -> Visualization: ...
@@ -59,12 +60,12 @@ class Visualizing:
     ) -> Visualization | Visualizations | LayerPictures:
         """The picture that an objective likes best, or for a list of up to 64 the list of theirs, optimized as one batch.
 
-        objectives: "layer:unit", "layer:unit@row,column", "layer" or "logits:class", a sum of them such as "layer:7 - 0.5*layer:8", or
-        what striate.Unit, Direction and Like compose to; "layer:*" and "layer:16-31" give what `visualize_layer` does; variants: so many
-        pictures an objective, 1 to 16, which makes the result a list; diversity: a layer, or (layer, weight), in which variants are pushed
-        apart; start: begin at these images, one or one an objective; dataset: whose maxima certificates compare with (that with the most
-        indexed images); preview_every: pictures of every so many steps in `on_progress`; include_tensor: also exact pixels; on_progress:
-        called with a Progress as steps are done.
+        objectives: "layer:unit", "layer:unit@row,column", "layer:unit@center", "layer" or "logits:class", a sum of them such as
+        "layer:7 - 0.5*layer:8", or what striate.Unit, Direction and Like compose to; "layer:*" and "layer:16-31" give what
+        `visualize_layer` does; variants: so many pictures an objective, 1 to 16, which makes the result a list; diversity: a layer, or
+        (layer, weight), in which variants are pushed apart; start: begin at these images, one or one an objective; dataset: whose maxima
+        certificates compare with (that with the most indexed images); preview_every: pictures of every so many steps in `on_progress`;
+        include_tensor: also exact pixels; on_progress: called with a Progress as steps are done.
 
         steps: 1 to 4096 (server's default 256); learning_rate: above 0 to 1 (0.1); seed: picks start and transforms; size: picture height
         and width, 16 to 1024 pixels (the network's); transforms: True for random jitter, rotation and scale, False for none, or a sequence
@@ -110,6 +111,9 @@ class Visualizing:
 
         if units is not None and (not isinstance(units, range) or units.step != 1 or not units or units.start < 0):
             raise invalid("units", f"must be a range that rises by 1, such as range(16, 32), is {units!r}")
+        known = next((one.output_shape[0] for one in self.layers if one.name == layer), None)
+        if units and known and units.stop > known:
+            raise invalid("units", f"of {layer} are 0 to {known - 1}, not {units.start} to {units.stop - 1}")
         request = visualize_pb2.VisualizeLayerRequest(
             settings=Settings(**settings).message(self.info.name, dataset),
             layer=layer,

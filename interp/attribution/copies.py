@@ -32,7 +32,7 @@ class Watched(nn.Module):
         super().__init__()
         self.copy = shared_copy(network.module)
         self.layers = {name: part for name, part in self.copy.named_modules() if name}
-        self.path, self._normalize = path, network.normalized
+        self.path, self._normalize = path.resolved(network.output_shapes[path.layer]), network.normalized
         self._seen: Tensor | None = None
         if path.layer != LOGITS:
             self.layers[path.layer].register_forward_hook(self._see)

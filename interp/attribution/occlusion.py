@@ -1,12 +1,14 @@
 """Occlusion: what a network misses when a part of the image is covered."""
 
 import math
+from collections.abc import Iterator
+from itertools import islice
 
 import torch
 from torch import Tensor
 
 from interp.ascent import Probe, Procedure
-from interp.attribution.gradients import repeated, spans
+from interp.attribution.gradients import ROWS, repeated
 from interp.attribution.result import Attributed
 from interp.objective import Objective
 
@@ -26,31 +28,32 @@ def occlusion(x: Tensor, objective: Objective, window: int, stride: int, baselin
     """
     answer = yield Probe(x, objective, gradient=False)
     assert answer.score is not None
-    squares = places(x.shape[2], x.shape[3], window, stride)
     maps = []
     for row in range(len(x)):
+        squares = places(x.shape[2], x.shape[3], window, stride)
         maps.append((yield from _falls(x[row], row, objective, squares, baseline, answer.score[row])))
     return Attributed(torch.stack(maps)[:, None].expand(-1, x.shape[1], -1, -1).to(answer.score), answer.score)
 
 
-def places(height: int, width: int, window: int, stride: int) -> list[tuple[slice, slice]]:
-    """Rows and columns of the squares, in row order."""
+Square = tuple[slice, slice]  # its rows and columns
+
+
+def places(height: int, width: int, window: int, stride: int) -> Iterator[Square]:
+    """The squares, in row order; there may be as many as pixels, so that they are never held together."""
     down, across = (range(0, stride * math.ceil(max(side - window, 0) / stride) + 1, stride) for side in (height, width))
-    return [(slice(top, top + window), slice(left, left + window)) for top in down for left in across]
+    return ((slice(top, top + window), slice(left, left + window)) for top in down for left in across)
 
 
-def _falls(
-    image: Tensor, row: int, objective: Objective, squares: list[tuple[slice, slice]], baseline: float, score: Tensor
-) -> Procedure[Tensor]:
+def _falls(image: Tensor, row: int, objective: Objective, squares: Iterator[Square], baseline: float, score: Tensor) -> Procedure[Tensor]:
     """(H, W) float64 on the host: the mean fall over the squares on each pixel."""
     total, count = torch.zeros(2, *image.shape[1:], dtype=torch.float64)
-    for low, high in spans(len(squares)):
-        covered = image.repeat(high - low, 1, 1, 1)
-        for copy, (rows, columns) in zip(covered, squares[low:high], strict=True):
+    while some := list(islice(squares, ROWS)):
+        covered = image.repeat(len(some), 1, 1, 1)
+        for copy, (rows, columns) in zip(covered, some, strict=True):
             copy[:, rows, columns] = baseline
         answer = yield Probe(covered, repeated(objective, row, len(covered)), gradient=False)
         assert answer.score is not None
-        for fall, (rows, columns) in zip((score - answer.score).tolist(), squares[low:high], strict=True):
+        for fall, (rows, columns) in zip((score - answer.score).tolist(), some, strict=True):
             total[rows, columns] += fall
             count[rows, columns] += 1
     mean: Tensor = total / count

@@ -13,7 +13,9 @@ from interp.network import Network
 
 
 def target(path: LayerPath) -> tuple[int, ...]:
-    """Which output of a rewritten copy is a unit's, as captum takes it."""
+    """Which output of a rewritten copy is a unit's, as captum takes it. Raises ValueError unless `path` is resolved."""
+    if path.central:
+        raise ValueError(f"the position of {path} must be given in numbers")
     return (path.unit or 0, *(path.position or ()))
 
 

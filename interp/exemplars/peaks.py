@@ -18,7 +18,7 @@ class Peaks:
     Attributes:
         maximum, minimum: float32, the highest and the lowest activation; `at_maximum` and `at_minimum`, int32: where.
         mean: float32.
-        spread: float32, the sum of squared deviations from the mean.
+        spread: float64, the sum of squared deviations from the mean.
         active: int32, the number of positions above 0.
         positions: H * W, the same for all.
     """
@@ -35,6 +35,8 @@ class Peaks:
     @staticmethod
     def of(activation: Tensor) -> "Peaks":
         """Of a layer's activation (B, U, H, W) or (B, U), reduced on its device as it lies in memory; the result is on the CPU."""
+        if activation.itemsize < 4:  # half the precision cannot count positions, nor hold a sum of squares
+            activation = activation.float()
         if activation.ndim == 2:
             activation = activation[:, :, None, None]
         if activation.is_contiguous(memory_format=torch.channels_last) and not activation.is_contiguous():
@@ -42,12 +44,13 @@ class Peaks:
         else:
             x, axis = activation.flatten(2), 2  # (B, U, H * W)
         (maximum, at_maximum), (minimum, at_minimum) = x.max(axis), x.min(axis)  # the first of equal ones
-        mean = x.mean(axis, keepdim=True)
-        spread = (x - mean).square_().sum(axis)
+        mean, spread = _moments(x, axis)
+        if not spread.isfinite().all():
+            mean, spread = _moments(x.double(), axis)
         active = x.clamp(min=0).sign_().sum(axis)
-        values = [value.to("cpu", torch.float32) for value in (maximum, minimum, mean.squeeze(axis), spread)]
+        values = [value.to("cpu", torch.float32) for value in (maximum, minimum, mean)]
         counts = [count.to("cpu", torch.int32) for count in (at_maximum, at_minimum, active)]
-        return Peaks(values[0], counts[0], values[1], counts[1], values[2], values[3], counts[2], x.shape[axis])
+        return Peaks(values[0], counts[0], values[1], counts[1], values[2], spread.to("cpu", torch.float64), counts[2], x.shape[axis])
 
     @staticmethod
     def join(parts: "Sequence[Peaks]") -> "Peaks":
@@ -62,6 +65,12 @@ class Peaks:
         tie = -self.minimum == self.maximum
         negative = below | (tie & (self.at_minimum < self.at_maximum))
         return torch.maximum(self.maximum, -self.minimum), torch.where(negative, ~self.at_minimum, self.at_maximum)
+
+
+def _moments(x: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+    """The mean along an axis, and the sum of squared deviations from it."""
+    mean = x.mean(axis, keepdim=True)
+    return mean.squeeze(axis), (x - mean).square_().sum(axis)
 
 
 def peaks(images: Tensor, layers: Sequence[str]) -> Procedure[dict[str, Peaks]]:

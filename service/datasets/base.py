@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 MAX_PIXELS = 64_000_000  # of an image that has to be converted
+MOST_LABEL = 999_999
 LONGEST = 100  # characters of an unknown name that are compared and quoted: comparing takes time in proportion
 _KEPT_MODES = {"1", "L", "LA", "P", "RGB", "RGBA", "I;16"}  # what PNG stores as it is
 
@@ -101,9 +102,14 @@ class Dataset:
     def _sample(self, index: int) -> Sample:
         try:
             name, data, label = self.source.item(index)
-            return Sample(index, name, _as_stored_or_png(data), label)
+            return Sample(index, plain(name), _as_stored_or_png(data), label)
         except (DatasetError, OSError, Image.DecompressionBombError) as error:
             raise DatasetError(f"image {index} of data set {self.name!r} cannot be read: {error}") from error
+
+
+def plain(text: str) -> str:
+    """The name of a file as text: bytes that are no UTF-8, which Python keeps as lone surrogates, become U+FFFD."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def png(image: Image.Image) -> bytes:

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from service.datasets.base import DatasetError, Source
+from service.datasets.base import DatasetError, Source, plain
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
 
@@ -34,7 +34,7 @@ def folder_source(path: str, classes: tuple[str, ...] = ()) -> Source:
         name, label = files[index]
         return name, (root / name).read_bytes(), label
 
-    return Source(len(files), item, classes or tuple(folders), len(folders))
+    return Source(len(files), item, classes or tuple(map(plain, folders)), len(folders))
 
 
 def _is_image(name: str) -> bool:

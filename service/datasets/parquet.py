@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from service.datasets.base import DatasetError, Source
+from service.datasets.base import MOST_LABEL, DatasetError, Source
 
 _GROUPS_KEPT = 2  # row groups in memory: readers on both sides of a boundary do not read in turns
 
@@ -22,7 +22,8 @@ def parquet_source(pattern: str, classes: tuple[str, ...] = ()) -> Source:
 
     Columns: `image`, an encoded image as bytes (or a struct with a field `bytes`); `label`, an integer, negative or null
     where unknown, optional; `name`, a string, optional. Class names come from `classes`, else from the first file's schema
-    metadata `classes`, separated by commas. Raises DatasetError if there is no such file or its columns do not fit.
+    metadata `classes`, separated by commas. Raises DatasetError if there is no such file, its columns do not fit, or a label is
+    above 999,999.
     """
     paths = sorted(glob.glob(str(Path(pattern).expanduser()), recursive=True))
     if not paths:
@@ -60,7 +61,11 @@ class _Rows:
         number = bisect_right(self._starts, index) - 1
         with self._lock:  # one at a time, so that a row group is read and held once
             table = self._group(number)
-        values = {column: table[column][index - self._starts[number]].as_py() for column in table.column_names}
+        try:
+            values = {column: table[column][index - self._starts[number]].as_py() for column in table.column_names}
+        except (IndexError, UnicodeDecodeError) as error:
+            path, group = self._groups[number]
+            raise DatasetError(f"row group {group} of {path!r} is not what it was when it was opened, or damaged: {error}") from error
         image, label = values["image"], values.get("label")
         data = image["bytes"] if isinstance(image, dict) else image
         if data is None:
@@ -75,6 +80,8 @@ class _Rows:
         for path in self._paths:
             top = pc.max(pq.read_table(path, columns=["label"], partitioning=None)["label"]).as_py()
             largest = max(largest, -1 if top is None else int(top))
+            if largest > MOST_LABEL:
+                raise DatasetError(f"{path!r} has label {largest}, more than {MOST_LABEL}")
         return largest + 1
 
     def _read_group(self, number: int) -> pa.Table:

@@ -14,9 +14,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-from service.datasets.base import DatasetError, Source
+from service.datasets.base import MOST_LABEL, DatasetError, Source
 
-MOST_LABEL = 999_999
 MOST_LABEL_BYTES = 2**20  # of a member that holds a label
 
 _IMAGE = "image"

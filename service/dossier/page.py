@@ -43,12 +43,13 @@ def _embedded(item: Any) -> Any:
     return printable(item)
 
 
-def chart(statistics: dict[str, Any], certificate: dict[str, Any] | None) -> Histogram:
-    """The histogram of the maxima, with the median, the 99th percentile and the picture pointed out where they are known."""
+def chart(statistics: dict[str, Any]) -> Histogram:
+    """The histogram of the maxima, with the median and the 99th percentile pointed out where they are known.
+
+    The picture has no place in it: its activation is a mean over positions, which is no maximum's like.
+    """
     quantiles = dict(zip((round(q, 4) for q in statistics["quantiles"]), statistics["quantile_values"], strict=True))
     marks = [(quantiles[q], words) for q, words in ((0.5, "median"), (0.99, "99%")) if q in quantiles]
-    if certificate is not None:
-        marks.append((certificate["activation"], "mean on the picture"))
     return histogram(statistics["histogram_low"], statistics["histogram_high"], statistics["histogram"], marks)
 
 

@@ -1,8 +1,10 @@
 """Attribute: how much every pixel has to do with a class or a unit."""
 
+import asyncio
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -12,17 +14,19 @@ from torch import Tensor
 from interp import attribution
 from interp.ascent import Probe, Procedure
 from interp.attribution import Attributed, Explain
-from interp.heat import heat_map, overlay
+from interp.attribution.picture import heat_map, overlay
 from interp.layer import LOGITS, LayerPath
 from interp.network import Network
 from interp.objective import Objective, activation
 from interp.seeds import generators
 from service import wire, wire_attack
 from service.errors import InvalidField
-from service.handlers.base import Interpreter
+from service.handlers.base import House, Interpreter
 from service.images import png
+from service.index import IndexStore
 from service.jobs import NotFinite, OutOfMemory
 from service.manners import Context
+from service.operations import Operations
 from service.zoo import HostedModel
 from striate.v1 import attribution_pb2 as pb
 
@@ -32,6 +36,15 @@ MOST_IMAGES = 64
 _PASS_COPIES = 4 * attribution.ROWS  # images' worth of memory that a probe's rows and their gradients take
 _UNSIGNED = (pb.ATTRIBUTION_METHOD_SALIENCY, pb.ATTRIBUTION_METHOD_GRAD_CAM)
 _CAMS = (pb.ATTRIBUTION_METHOD_GRAD_CAM, pb.ATTRIBUTION_METHOD_GUIDED_GRAD_CAM)
+_OWN: dict[str, tuple[int, ...]] = {  # settings of some methods alone
+    "steps": (pb.ATTRIBUTION_METHOD_INTEGRATED_GRADIENTS,),
+    "samples": (pb.ATTRIBUTION_METHOD_SMOOTH_GRAD,),
+    "noise": (pb.ATTRIBUTION_METHOD_SMOOTH_GRAD,),
+    "baseline": (pb.ATTRIBUTION_METHOD_INTEGRATED_GRADIENTS, pb.ATTRIBUTION_METHOD_DEEP_LIFT, pb.ATTRIBUTION_METHOD_OCCLUSION),
+    "window": (pb.ATTRIBUTION_METHOD_OCCLUSION,),
+    "stride": (pb.ATTRIBUTION_METHOD_OCCLUSION,),
+    "layer": _CAMS,
+}
 
 Ask = Callable[[Tensor, Objective], Procedure[Attributed]]
 Hook = Callable[[Network, LayerPath], Explain]
@@ -54,7 +67,8 @@ class Settings:
 
     @staticmethod
     def read(request: pb.AttributeRequest, model: HostedModel) -> "Settings":
-        """Raises InvalidField."""
+        """Raises InvalidField, also for a setting that the method does not have."""
+        _own(request)
         side = min(model.network.shape[1:])
         window = wire.within("window", request.window, 1, max(model.network.shape[1:]), default=max(1, side // 8))
         given = wire.within("baseline", request.baseline, 0.0, 1.0) if request.HasField("baseline") else None
@@ -100,6 +114,10 @@ class Settings:
 
 class AttributionHandlers(Interpreter):
     """Attribute."""
+
+    def __init__(self, house: House, index: IndexStore, operations: Operations, state: Path) -> None:
+        super().__init__(house, index, operations, state)
+        self._turn = asyncio.Lock()  # however many ask for hooks, one image's pass lies between two ticks
 
     async def Attribute(self, request: pb.AttributeRequest, context: Context) -> pb.AttributeResponse:
         """Methods that ask for gradients alone share the engine's passes; the others have the device to themselves, an image at a time."""
@@ -147,7 +165,8 @@ class AttributionHandlers(Interpreter):
 
     async def _on_device(self, call: Callable[[], T]) -> T:
         try:
-            return await self._house.on_device(call)
+            async with self._turn:
+                return await self._house.on_device(call)
         except torch.OutOfMemoryError as error:
             raise OutOfMemory("one image's pass with hooks does not fit into the device's memory") from error
 
@@ -163,6 +182,15 @@ def _count(request: pb.AttributeRequest, model: HostedModel) -> int:
     return wire.within("images (their number)", wire.count(request.images), 1, most)
 
 
+def _own(request: pb.AttributeRequest) -> None:
+    """InvalidField for a setting of another method: it would change nothing, and its sender believes that it does."""
+    for field, _ in request.ListFields():
+        owners = _OWN.get(field.name, (request.method,))
+        if request.method not in owners:
+            names = (pb.AttributionMethod.DESCRIPTOR.values_by_number[owner].name for owner in owners)
+            raise InvalidField(field.name, f"is a setting of {' and '.join(names)} alone")
+
+
 def _explained(request: pb.AttributeRequest, model: HostedModel, count: int) -> tuple[LayerPath | None, list[int]]:
     """The unit, or the classes of the images: none for their predictions."""
     if request.unit and request.classes:
@@ -170,7 +198,7 @@ def _explained(request: pb.AttributeRequest, model: HostedModel, count: int) -> 
     if request.unit:
         path = wire.path(request.unit, "unit", model)
         if path.unit is None:
-            raise InvalidField("unit", "must be of the form layer:unit, layer:unit@row,column or logits:class")
+            raise InvalidField("unit", "must be of the form layer:unit, layer:unit@row,column, layer:unit@center or logits:class")
         return wire.check_path(path, "unit", model.network.output_shapes[path.layer]), []
     classes = list(request.classes) * (count if len(request.classes) == 1 else 1)
     wire_attack.classes(classes, "classes", count, model)

@@ -21,6 +21,7 @@ from service.index import IndexStore
 from service.jobs import OnProgress, Priority
 from service.manners import Context
 from service.operations import Operations
+from service.picture_cache import MOST_BYTES
 from service.zoo import HostedModel, ModelZoo
 from striate.v1 import interpret_pb2_grpc, types_pb2
 
@@ -32,12 +33,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class House:
-    """The parts that handlers use. `pool` decodes and encodes images, which must not hold up the event loop."""
+    """The parts that handlers use. `pool` decodes and encodes images, which must not hold up the event loop; pictures of whole layers take
+    up to `picture_cache_bytes` of disk."""
 
     zoo: ModelZoo
     engine: Engine
     datasets: Datasets
     pool: Executor
+    picture_cache_bytes: int = MOST_BYTES
 
     @contextmanager
     def model(self, name: str) -> Iterator[HostedModel]:

@@ -39,7 +39,7 @@ class DossierHandlers(VisualizeHandlers, FacetHandlers, ExemplarHandlers, Tuning
 
     async def CompileDossier(self, request: pb.CompileDossierRequest, context: Context) -> pb.CompileDossierResponse:
         """Checks all settings first, then makes part by part; one that cannot be made is left out, and the page says so."""
-        with self._house.model(request.settings.model) as model:
+        with self._house.model(wire.required("settings.model", request.settings.model)) as model:
             wire_visualize.manner_alone(request.settings, "settings.")
             path = wire_exemplars.unit(request.unit, model)
             pictures = wire.within("pictures", request.pictures, 1, 4, default=1)
@@ -82,9 +82,12 @@ class DossierHandlers(VisualizeHandlers, FacetHandlers, ExemplarHandlers, Tuning
             wanted.certification.dataset = request.dataset
         if pictures > 1:
             wanted.diversity.layer = _apart(path, model.network)
-        async for event in self.Visualize(wanted, context):
-            if event.HasField("result"):
-                return event.result.visualizations
+        try:
+            async for event in self.Visualize(wanted, context):
+                if event.HasField("result"):
+                    return event.result.visualizations
+        except InvalidField as error:
+            raise InvalidField(f"settings.{error.field}", error.description) from error
         raise AssertionError("a visualization ends with its result")
 
     async def _tuned(
@@ -153,15 +156,16 @@ def _spread(dataset: Dataset, count: int, model: HostedModel) -> Tensor:
 def _page(response: pb.CompileDossierResponse, model: HostedModel, path: LayerPath, settings: dict[str, Any], missing: Missing) -> bytes:
     """Draws the page: for the pool."""
     info = next((layer for layer in model.layers if layer.name == path.layer), None)
+    shape = model.network.output_shapes[path.layer]
     facts = {
         "unit": response.unit,
         "this_unit": path.unit,
         "model": model.name,
         "layer_type": info.type if info else "layer of logits",
-        "layer_units": model.network.output_shapes[path.layer][0],
+        "layer_units": shape[0],
         "provenance": _plain(response.provenance),
         "visualizations": [_visualization(one) for one in response.visualizations],
-        "exemplars": [_exemplar(one) for one in response.exemplars],
+        "exemplars": [_exemplar(one, len(shape) == 3) for one in response.exemplars],
         "facets": [{"png": one.visualization.png, "share": one.share, "crops": list(one.crops)} for one in response.facets],
         "statistics": _plain(response.statistics) | {"images": sum(response.statistics.histogram)},
         "tuning": _plain(response.tuning) if response.HasField("tuning") else None,
@@ -186,9 +190,9 @@ def _visualization(message: visualize_pb2.Visualization) -> dict[str, Any]:
     }
 
 
-def _exemplar(message: exemplars_pb2.Exemplar) -> dict[str, Any]:
+def _exemplar(message: exemplars_pb2.Exemplar, placed: bool) -> dict[str, Any]:
     fields = {name: getattr(message, name) for name in ("image_png", "crop_png", "activation", "name", "label_name")}
-    return {**fields, "where": f"row {message.row}, column {message.column}" if message.row or message.column else ""}
+    return {**fields, "where": f"row {message.row}, column {message.column}" if placed else ""}
 
 
 def _plain(message: Message) -> dict[str, Any]:

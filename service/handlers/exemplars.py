@@ -63,15 +63,16 @@ class ExemplarHandlers(DatasetHandlers):
                 shard_images=wire.within("shard_images", request.shard_images, 64, 65536, default=4096),
                 quantiles=wire_exemplars.quantiles(request.quantiles),
             )
+            wire_exemplars.check_class_k(plan)
             return plan, dataset
 
     def _build(self, packed: Any, context: OperationContext) -> pb.BuildExemplarIndexResponse:
         """Runs the operation, in a thread of its own; after a restart it goes on where it stopped."""
         request = pb.BuildExemplarIndexRequest()
         packed.Unpack(request)
-        plan, dataset = self._plan(request)
         batch = min(max(self._house.engine.tick_rows, BATCH[0]), BATCH[1])
-        with self._house.model(request.model) as model:
+        with self._house.model(request.model) as model:  # the plan is of this one: none is loaded in its place meanwhile
+            plan, dataset = self._plan(request)
 
             def progress(now: BuildProgress) -> None:
                 metadata = pb.BuildExemplarIndexMetadata(

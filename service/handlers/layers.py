@@ -19,7 +19,7 @@ from service.gallery import Block, Gallery, Shown
 from service.handlers.base import House
 from service.handlers.pictures import PictureHandlers, Spectral, Yardsticks, path_of, units_of
 from service.index import IndexStore
-from service.jobs import Priority, QueueFull
+from service.jobs import NotFinite, Priority, QueueFull
 from service.manners import VERSION, Context
 from service.operations import Operations
 from service.picture_cache import Picture, PictureCache
@@ -64,7 +64,7 @@ class LayerHandlers(PictureHandlers):
 
     def __init__(self, house: House, index: IndexStore, operations: Operations, state: Path) -> None:
         super().__init__(house, index, operations, state)
-        self._gallery = Gallery(PictureCache(state / "pictures"), house.aside)
+        self._gallery = Gallery(PictureCache(state / "pictures", house.picture_cache_bytes), house.aside)
 
     async def VisualizeLayer(self, request: pb.VisualizeLayerRequest, context: Context) -> AsyncIterator[pb.VisualizeLayerResponse]:
         """Streams units as they finish; a reader who leaves takes along what nobody else waits for."""
@@ -108,10 +108,16 @@ class LayerHandlers(PictureHandlers):
         what a second pass is made of.
         """
         chunk, blocks = self._house.engine.chunk, []
-        device = series.model.network.device
-        machine = [device.type, torch.cuda.get_device_name(device) if device.type == "cuda" else "", torch.__version__, VERSION]
         default = repr(Settings.transform)
-        same = [machine, chunk, series.model.digest, series.layer, series.recipe.content, default, series.spectral.identity]
+        same = [
+            self._machine(series.model.network.device),
+            chunk,
+            series.model.digest,
+            series.layer,
+            series.recipe.content,
+            default,
+            series.spectral.identity,
+        ]
         for low in range(series.units.start // chunk * chunk, series.units.stop, chunk):
             units = range(low, min(low + chunk, series.in_layer))
             bars = [None if math.isnan(bar) else bar for bar in series.bars(units)]
@@ -120,8 +126,27 @@ class LayerHandlers(PictureHandlers):
             blocks.append(Block(units, keys, [unit for unit in units if unit in series.units]))
         return blocks
 
+    def _machine(self, device: torch.device) -> list[str | int]:
+        """What the last bits of a pass hang on beside its numbers."""
+        if device.type == "cuda":
+            return [VERSION, torch.__version__, torch.cuda.get_device_name(device)]
+        threads = self._house.engine.threads or torch.get_num_threads()
+        return [VERSION, torch.__version__, device.type, torch.backends.cpu.get_cpu_capability(), threads]
+
     async def _make(self, series: Series, units: range) -> dict[int, Picture]:
-        """The pictures of a block's units, whoever waits for them: it has no deadline of a caller's."""
+        """The pictures of a block's units, whoever waits for them: it has no deadline of a caller's.
+
+        Of a block that has values which are not finite, every unit is made alone, to find those that are to blame.
+        """
+        try:
+            return await self._together(series, units)
+        except NotFinite:
+            if len(units) == 1:
+                return {units.start: await self._house.aside(pictures.broken, series.recipe)}
+            alone = [await self._make(series, range(unit, unit + 1)) for unit in units]
+            return {unit: picture for one in alone for unit, picture in one.items()}
+
+    async def _together(self, series: Series, units: range) -> dict[int, Picture]:
         procedure = pictures.picture(
             [Goal((Term(series.path(unit)),)) for unit in units],
             series.recipe,

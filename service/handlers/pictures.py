@@ -64,13 +64,19 @@ class PictureHandlers(Interpreter):
         super().__init__(house, index, operations, state)
         self._spectra = SpectrumStore(state / "spectra")
 
-    async def _where(self, request: pb.VisualizeRequest, field: str, model: HostedModel, layers: set[str]) -> Where:
-        """The shapes of some layers at the size that a request asks for."""
+    async def _where(self, request: pb.VisualizeRequest, field: str, model: HostedModel, layers: set[str], chunks: bool = True) -> Where:
+        """The shapes of some layers at the size that a request asks for.
+
+        Args:
+            chunks: passes are deterministic, and so have as many rows as a chunk.
+        """
         seen = wire_visualize.preprocessing(request, field, model)
         if seen.shape == model.network.shape:
             return Where(model, model.network.output_shapes, seen)
-        if self._pass_bytes(model, seen.shape) > self._house.engine.memory // 2:
-            raise InvalidField(f"{field}size", f"a pass of {seen.height} x {seen.width} pixels takes more memory than there is")
+        engine, rows = self._house.engine, self._house.engine.chunk if chunks else 1
+        if self._pass_bytes(model, seen.shape, rows) > engine.memory // 2:
+            what = f"a {'deterministic ' if chunks else ''}pass of {rows} pictures of {seen.height} x {seen.width} pixels"
+            raise InvalidField(f"{field}size", f"{what} takes more memory than there is")
         return Where(model, await self._shapes_at(model, layers, seen.shape, f"{field}size"), seen)
 
     def _pass_bytes(self, model: HostedModel, shape: tuple[int, int, int], rows: int = 1) -> int:

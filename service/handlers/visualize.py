@@ -33,7 +33,7 @@ class VisualizeHandlers(PictureHandlers):
         with self._house.model(request.model) as model:
             count = wire_visualize.number(request)
             urgency = wire.priority(request.priority)
-            where = await self._where(request, "", model, named(request, "", model))
+            where = await self._where(request, "", model, named(request, "", model), request.deterministic)
             recipe = wire_visualize.recipe(request, "", where.preprocessing.shape)
             memory = self._bounded(request, recipe, where, count * recipe.variants)
             wanted = await self._house.aside(wire_visualize.wanted, request, recipe, where)

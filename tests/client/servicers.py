@@ -78,7 +78,7 @@ class _Models(model_pb2_grpc.ModelServiceServicer):
     def GetModel(self, request: model_pb2.GetModelRequest, context: grpc.ServicerContext) -> model_pb2.GetModelResponse:
         if request.model != "tiny":
             failure(grpc.StatusCode.NOT_FOUND, "no model is called so; nearest: tiny", reason("MODEL_NOT_FOUND"))(context)
-        conv = model_pb2.Layer(name="stem", type="Conv2d", kernel=[3, 3], stride=[1, 1], padding=[1, 1], output_shape=[2, 4, 5])
+        conv = model_pb2.Layer(name="stem", type="Conv2d", kernel=[3, 3], stride=[1, 1], padding=[1, 1], output_shape=[5, 4, 5])
         conv.receptive_field.CopyFrom(model_pb2.ReceptiveField(height=3, width=3, jump_y=1, jump_x=1, offset_y=-1, offset_x=-1))
         head = model_pb2.Layer(name="head", type="Linear", output_shape=[4], parameters=164, multiply_adds=160)
         return model_pb2.GetModelResponse(model=tiny(), layers=[conv, head])

@@ -144,7 +144,7 @@ def test_errors_have_exit_codes(cli: Cli, abort: Callable[[grpc.ServicerContext]
     result = cli.run("models", "--json")
     assert result.exit_code == code
     assert json.loads(result.stdout)["error"]["message"] == "no"
-    assert result.stderr.strip() == "striate: no"
+    assert result.stderr.splitlines()[0] == "striate: no"
 
 
 def test_a_failed_operation_fails_the_command(cli: Cli) -> None:
@@ -174,7 +174,17 @@ def test_wrong_usage_is_exit_2(cli: Cli, words: list[str]) -> None:
 
 
 def test_an_unreachable_server_is_exit_4() -> None:
-    assert CliRunner().invoke(app, ["health", "--server", "127.0.0.1:1"]).exit_code == 4
+    result = CliRunner().invoke(app, ["health", "--server", "127.0.0.1:1"])
+    assert (result.exit_code, result.stdout) == (4, "")
+    assert "127.0.0.1:1" in result.stderr
+    assert "STRIATE_SERVER" in result.stderr
+
+
+def test_what_to_do_about_a_missing_index_is_told(cli: Cli) -> None:
+    cli.fake.failures.append(failure(Code.FAILED_PRECONDITION, "there is none", reason("INDEX_NOT_FOUND")))
+    result = cli.run("statistics", "tiny", "stem:1", "--dataset", "digits")
+    assert result.exit_code == 3
+    assert "striate index" in result.stderr
 
 
 def test_health(cli: Cli) -> None:

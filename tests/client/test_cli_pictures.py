@@ -1,9 +1,12 @@
 """The commands that draw: options become settings, pictures become files."""
 
+import json
+import math
 from pathlib import Path
 
 import pytest
 
+from striate.console import Screen
 from striate.v1 import visualize_pb2 as pb
 from tests.client.commands import Cli
 from tests.client.fakes import png
@@ -54,6 +57,16 @@ def test_what_a_picture_is_worth_is_told(cli: Cli) -> None:
     assert "dead" in text
 
 
+def test_what_is_not_a_number_is_null(capsys: pytest.CaptureFixture[str]) -> None:
+    Screen(True).result({"activation": math.nan, "several": [1.5, (-math.inf, {"deep": math.inf})], "name": "nan", "dead": True})
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is no JSON")
+
+    found = json.loads(capsys.readouterr().out, parse_constant=refuse)
+    assert found == {"activation": None, "several": [1.5, [None, {"deep": None}]], "name": "nan", "dead": True}
+
+
 def test_a_whole_layer(cli: Cli) -> None:
     out = cli.folder / "out"
     found = cli.json("visualize", "tiny", "stem:*", "--out", out, *OPTIONS)
@@ -66,6 +79,13 @@ def test_a_whole_layer(cli: Cli) -> None:
     assert (cli.fake.requests("VisualizeLayer")[1].first_unit, cli.fake.requests("VisualizeLayer")[1].unit_count) == (1, 2)
     assert text.index("stem:1") < text.index("stem:2")
     assert "sheet.png" in text
+
+
+def test_the_sheet_of_a_layer_alone(cli: Cli) -> None:
+    sheet = cli.folder / "out" / "all.png"
+    found = cli.json("visualize", "tiny", "stem:*", "--out", sheet)
+    assert (found["sheet"], {one["file"] for one in found["units"]}) == (str(sheet), {None})
+    assert (sheet.read_bytes(), list(sheet.parent.iterdir())) == (png(12, 18, 9), [sheet])
 
 
 def test_facets_and_dossiers(cli: Cli) -> None:
@@ -90,14 +110,18 @@ def test_facets_and_dossiers(cli: Cli) -> None:
         (("stem:0", "--space", "maco"), "spectrum-dataset"),
         (("stem:0", "--spectrum-dataset", "photos"), "spectrum-dataset"),
         (("stem:0", "--transform", "wobble=1"), "wobble"),
-        (("stem:0", "--transform", "jitter"), "SHARE"),
+        (("stem:0", "--transform", "jitter"), "jitter=SHARE"),
         (("stem:0", "--transform", "jitter=0.1,0.2"), "SHARE"),
         (("stem:0", "--transform", "jitter=0.1", "--no-transforms"), "--no-transforms"),
         (("stem:0", "--transform", "jitter=much"), "much"),
+        (("stem:0", "--blur", "much"), "--blur"),
+        (("stem:0", "stem:1", "--out", "both.png"), "--out"),
+        (("stem:0", "--variants", "2", "--out", "both.jpg"), "--out"),
+        (("stem:3-9",), "units"),
         (("stem:0", "--transform", "jitter=0.7"), "0.5"),
         (("stem:0", "--blur", "0.1,2,3"), "SIGMA,EVERY"),
         (("stem:*", "--variants", "2"), "variants"),
-        (("stem:*", "stem:0"), "stands alone"),
+        (("stem:*", "stem:0"), "no other objective"),
         (("stem:1-0.5*stem:2",), "is no number"),
     ],
 )

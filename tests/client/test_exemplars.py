@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import striate
+from striate.cli_exemplars import _bars
 from striate.v1 import exemplars_pb2 as pb
 from tests.client.commands import Cli
 from tests.client.exhibiting import COUNTS, QUANTILES
@@ -140,7 +141,9 @@ def test_the_command_line_asks_for_exemplars(cli: Cli) -> None:
     assert sent(cli.fake).label == 1
     cli.json(*words, "--label", "0")
     assert (sent(cli.fake).HasField("label"), sent(cli.fake).label) == (True, 0)
-    assert "9.5" in cli.run(*words).stdout
+    text = cli.run(*words).stdout
+    assert "9.5" in text
+    assert "quantile" not in text, "columns without values are left out"
     assert cli.run(*words, "--no-images", "--out", cli.folder).exit_code == 2
 
 
@@ -150,7 +153,14 @@ def test_the_command_line_tells_statistics(cli: Cli) -> None:
     assert (found["units"][0]["counts"], found["units"][0]["quantiles"]) == (list(COUNTS), {"0.1": 1, "0.5": 2})
     (unit,) = cli.json("statistics", "tiny", "stem:1", "--dataset", "digits")["units"]
     assert unit["unit"] == "stem:1"
-    assert "0.375" in cli.run("statistics", "tiny", "stem:1", "--dataset", "digits").stdout
+    text = cli.run("statistics", "tiny", "stem:1", "--dataset", "digits").stdout
+    assert "0.375" in text
+    assert text.splitlines()[-2:] == ["0.1          1      ", "0.5          2      "]
+
+
+def test_a_histogram_in_one_line() -> None:
+    assert _bars((0, 1, 8, 16)) == " ▁▄█"
+    assert _bars((0, 0)) == "  "
 
 
 def test_the_command_line_sets_an_index(cli: Cli) -> None:

@@ -47,6 +47,7 @@ def test_composition(objective: striate.Objective, expected: list[tuple[float, s
     [
         ("layer3.2:7", [(1, "layer3.2:7")], None),
         ("  layer3.2:7@3,4 ", [(1, "layer3.2:7@3,4")], "layer3.2:7@3,4"),
+        ("layer3.2:7@center - 2*a:1@center", [(1, "layer3.2:7@center"), (-2, "a:1@center")], None),
         ("layer3.2:7 - 0.5*layer3.2:8 + logits:3", [(1, "layer3.2:7"), (-0.5, "layer3.2:8"), (1, "logits:3")], None),
         ("-a:1 +b:2", [(-1, "a:1"), (1, "b:2")], "-a:1 + b:2"),
         ("- 2 * a:1 - -5e-1*b", [(-2, "a:1"), (0.5, "b")], "-2*a:1 + 0.5*b"),
@@ -72,7 +73,7 @@ def test_expressions(text: str, expected: list[tuple[float, str]], again: str | 
         ("nan*b:2", "must be finite"),
         ("a:1 b:2", "'a:1 b:2' has a space in it"),
         ("a:1- b:2", "has a space in it"),
-        ("a:* + b:2", "'a:\\*' is a whole layer, which stands alone"),
+        ("a:* + b:2", "'a:\\*' is a whole layer, which goes with no other"),
         ("a:one", "must be layer, layer:unit"),
     ],
 )

@@ -22,7 +22,7 @@ def test_a_handle_knows_its_model(service: striate.Service) -> None:
     net = service.model("tiny")
     assert (net.name, net.input_size, net.classes) == ("tiny", (4, 5), CLASSES)
     stem, head = net.layers
-    assert (stem.name, stem.kernel, stem.output_shape) == ("stem", (3, 3), (2, 4, 5))
+    assert (stem.name, stem.kernel, stem.output_shape) == ("stem", (3, 3), (5, 4, 5))
     assert stem.receptive_field == striate.ReceptiveField(size=(3, 3), jump=(1, 1), offset=(-1, -1), is_global=False)
     assert (head.kernel, head.receptive_field, head.multiply_adds) == ((), None, 160)
     with pytest.raises(striate.ModelNotFound, match="nearest: tiny"):

@@ -93,5 +93,7 @@ def test_errors_name_what_is_wrong(net: striate.Model, spread: torch.Tensor) -> 
         net.dossier("c5:1", dataset="digits")
     with pytest.raises(striate.InvalidArgument, match="images"):
         net.dossier("c3:7", dataset="digits", images=513)
+    with pytest.raises(striate.InvalidArgument, match=r"settings\.size"):
+        net.dossier("c3:7", dataset="digits", size=2000)
     with pytest.raises(striate.DatasetNotFound):
         net.dossier("c3:7", dataset="digit")

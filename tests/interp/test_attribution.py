@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from interp.ascent import Probe, Procedure, solve
 from interp.attribution import Attributed, input_x_gradient, integrated_gradients, occlusion, saliency, smooth_grad
 from interp.attribution.gradients import ROWS
+from interp.attribution.occlusion import places
 from interp.layer import LOGITS, LayerPath
 from interp.network import Network
 from interp.objective import Objective, activation
@@ -116,6 +117,11 @@ def test_occlusion_by_brute_force() -> None:
             if top <= row < top + 4 and left <= column < left + 4
         ]
         agree(found[:, :, row, column], torch.stack(falls).mean(0)[:, None].expand(2, 3))
+
+
+def test_squares_of_occlusion_are_not_held_together() -> None:
+    squares = places(10**6, 10**6, 1, 1)
+    assert [next(squares), next(squares)] == [(slice(0, 1), slice(0, 1)), (slice(0, 1), slice(1, 2))]
 
 
 def test_smooth_grad_is_the_mean_over_its_own_noise() -> None:

@@ -58,6 +58,12 @@ def draw(network: Network | Counting, units: Sequence[LayerPath], rows: Sequence
     return solve(visualize(activation(units), rows, LIKE, settings, units=units, **options), network)
 
 
+def tried(activation: list[float], held: list[float], number: int) -> Tries:
+    rows, a, h = len(held), torch.tensor(activation), torch.tensor(held)
+    x, no = torch.full((rows, 3, 2, 2), float(number)), torch.zeros(rows, dtype=torch.bool)
+    return Tries(x, x, a, h, h, no, no, torch.full((rows,), number), torch.ones(rows))
+
+
 def scores(network: Network, x: Tensor, objective: Objective) -> Tensor:
     (answer,) = network.answer([Probe(x, objective, gradient=False)])
     assert answer.score is not None
@@ -99,22 +105,31 @@ def test_however_views_share_probes_they_are_measured_one_by_one(rows: int) -> N
     torch.testing.assert_close(found.held_out, views.mean(0), rtol=0, atol=1e-12)
     torch.testing.assert_close(found.held_out_minimum, views.amin(0), rtol=0, atol=1e-12)
     assert sum(len(p.images) for p in counting.probes) == 17 * rows
-    assert max(len(p.images) for p in counting.probes) <= 64
+    assert max(len(p.images) for p in counting.probes) <= min(64, 8 * rows)
     assert not any(p.differentiates for p in counting.probes)
 
 
 def test_a_place_in_the_layer_is_by_the_same_functional() -> None:
-    network, x = tricky(), images(4)
-    units = [LayerPath("down", 3), LayerPath("stem", 2, (1, 6)), LayerPath("logits", 4), LayerPath("down")]
+    network, x = tricky(), images(5)
+    middle = LayerPath("stem", 3, central=True)
+    units = [LayerPath("down", 3), LayerPath("stem", 2, (1, 6)), LayerPath("logits", 4), middle, LayerPath("down")]
     maps = network.activations(x, ["down", "stem", "logits"])
     found = solve(of_layers(x, units), network)
-    expected = [maps["down"][0].mean((1, 2)), maps["stem"][1, :, 1, 6], maps["logits"][2]]
-    for values, wanted, unit in zip(found, expected, (3, 2, 4), strict=False):
+    expected = [maps["down"][0].mean((1, 2)), maps["stem"][1, :, 1, 6], maps["logits"][2], maps["stem"][3, :, 4, 4]]
+    for values, wanted, unit in zip(found, expected, (3, 2, 4, 3), strict=False):
         assert values is not None
         torch.testing.assert_close(values, wanted, rtol=0, atol=1e-12)
         assert rank(values, unit) == 1 + sum(other > wanted[unit] for other in wanted.tolist())
-    assert found[3] is None
+    assert found[4] is None
     assert rank(torch.zeros(6), 2) == 6  # a unit in a layer that is shut is not the first of it
+
+
+def test_the_layer_of_a_central_neuron_is_measured_at_the_centre() -> None:
+    network, x = tricky(), images(1)
+    stem = network.activations(x, ["stem"])["stem"]
+    (values,) = solve(of_layers(x, [LayerPath("stem", 2, central=True)]), network)
+    assert values is not None
+    assert torch.equal(values, stem[0, :, stem.shape[2] // 2, stem.shape[3] // 2])
 
 
 def test_without_one_unit_the_rank_is_unknown() -> None:
@@ -172,17 +187,43 @@ def test_of_all_tries_the_one_that_holds_out_best_is_returned() -> None:
 
 
 def test_a_try_that_reaches_the_bar_goes_before_one_that_holds_out_better_below_it() -> None:
-    def tried(activation: list[float], held: list[float], number: int) -> Tries:
-        rows, a, h = len(held), torch.tensor(activation), torch.tensor(held)
-        x = torch.full((rows, 3, 2, 2), float(number))
-        return Tries(x, x, a, h, h, torch.zeros(rows, dtype=torch.bool), torch.full((rows,), number), torch.ones(rows))
-
     first = tried([1.0, 1.0, 5.0, 5.0, 1.0], [3.0, 3.0, 3.0, 3.0, 9.0], 0)
     other = tried([4.0, 1.5, 6.0, 1.0], [2.0, 4.0, 2.0, 9.0], 1)
     best = first.better(other, torch.tensor([0, 1, 2, 3]), torch.full((5,), 3.5))
     assert best.number.tolist() == [1, 1, 0, 0, 0]
     assert best.held_out.tolist() == [2, 4, 3, 3, 9]
     assert best.images[:, 0, 0, 0].tolist() == [1, 1, 0, 0, 0]
+
+
+def test_coupled_pictures_are_taken_from_one_try() -> None:
+    first, other = tried([1.0] * 6, [1.0, 5.0, 3.0, 3.0, 1.0, 1.0], 0), tried([1.0] * 6, [4.0, 1.0, 4.0, 1.0, 2.0, 9.0], 1)
+    groups, bar = torch.tensor([7, 7, 2, 2, 4, 4]), torch.tensor([math.nan, math.nan, 9.0, math.nan, math.nan, math.nan])
+    best = first.better(other, torch.arange(6), bar, groups)
+    assert best.number.tolist() == [0, 0, 0, 0, 1, 1]
+    assert best.held_out.tolist() == [1, 5, 3, 3, 2, 9]
+    reaching = tried([9.5, 0.0], [0.0, 0.0], 1)  # one failure less, though both hold out worse
+    fewer = first.better(reaching, torch.tensor([2, 3]), bar, groups)
+    assert fewer.number.tolist() == [0, 0, 1, 1, 0, 0]
+
+
+def test_a_picture_that_cannot_be_measured_failed() -> None:
+    first = tried([math.nan, math.inf, 1.0, math.nan], [math.nan, 1.0, math.nan, math.nan], 0)
+    assert first.failed(None).all()
+    best = first.better(tried([1.0, 1.0, 1.0, math.nan], [-5.0, -5.0, -5.0, math.nan], 1), torch.arange(4), None)
+    assert best.number.tolist() == [1, 1, 1, 0]
+    below = first.better(tried([1.0] * 4, [-5.0] * 4, 1), torch.arange(4), torch.full((4,), 2.0))
+    assert below.number.tolist() == [1, 0, 1, 1]
+
+
+def test_a_unit_that_was_brought_down_to_0_is_not_tried_again() -> None:
+    settings = Settings((3, 8, 8), steps=30, rate=0.3, transform=identity)
+    seed = seed_of(True)
+    for sign, attempts in ((-1.0, 1), (1.0, 3)):
+        objective = sign * activation([LayerPath("units", 0)])
+        rows = [(seed if sign < 0 else seed_of(False, False, False), 0)]
+        found = solve(visualize(objective, rows, LIKE, settings), gated())
+        assert found.activation.item() == 0
+        assert found.certificate.attempts.item() == attempts
 
 
 def test_further_seeds_are_reported_and_change_nothing_else() -> None:

@@ -128,3 +128,17 @@ def test_interpolation_goes_from_one_objective_to_the_other() -> None:
     assert set(between.layers) == {"a", "b"}
     index = torch.tensor([2, 1])
     assert torch.equal(between.take(index)({name: a[index] for name, a in seen.items()}), between(seen)[index])
+
+
+def test_where_nothing_is_active_the_slope_is_of_the_size_of_others() -> None:
+    h = torch.zeros(1, 3, 2, 2)
+    h[0, :, 0, 0] = torch.tensor([0.5, -1.0, 2.0])
+    h.requires_grad_()
+    (grad,) = torch.autograd.grad(direction("a", torch.ones(1, 3), cosine)({"a": h}).sum(), h)
+    assert grad[0, :, 1:].abs().max() < 1  # not 1e12, which Adam would remember for thousands of steps
+
+
+@pytest.mark.parametrize("factor", [1e-30, 1e30])
+def test_vectors_may_have_any_length_of_their_dtype(factor: float) -> None:
+    vectors, h = drawn(2, 3).float(), drawn(2, 3, 2, 2, seed=1).float()
+    torch.testing.assert_close(direction("a", vectors * factor)({"a": h}), direction("a", vectors)({"a": h}))

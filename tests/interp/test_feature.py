@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from interp.architectures import LeNet5
 from interp.ascent import Probe, Progress, solve
-from interp.feature import Pictures, of_units
+from interp.feature import Pictures, Settings, of_units, visualize
 from interp.layer import LayerPath
 from interp.network import Network
 from interp.objective import activation
@@ -73,6 +73,15 @@ def test_the_same_seed_gives_the_same_picture_and_another_seed_another() -> None
     assert torch.equal(first.images, again.images)
     assert torch.equal(first.activation, again.activation)
     assert (first.images - other.images).abs().amax((1, 2, 3)).min() > 1e-3
+
+
+@pytest.mark.parametrize("power", [-40, 30])
+def test_the_unit_that_scores_are_in_does_not_matter(power: int) -> None:
+    network, wanted = tricky(size=12), activation([LayerPath("down", 2), LayerPath("logits", 0)])
+    plain, scaled = (
+        solve(visualize(factor * wanted, [(0, 0), (0, 1)], LIKE, Settings((3, 12, 12), steps=20)), network) for factor in (1.0, 2.0**power)
+    )
+    torch.testing.assert_close(scaled.images, plain.images, rtol=0, atol=1e-6)
 
 
 def test_a_picture_does_not_depend_on_the_others_of_its_request() -> None:
@@ -142,5 +151,5 @@ def test_progress_counts_the_steps_and_previews_are_the_running_pictures(size: i
     assert [(p.step, p.steps) for p in told] == [(step, 6) for step in range(1, 7)]
     assert torch.equal(told[-1].preview(), found.images)
     assert found.images.shape == (2, 3, size, size)
-    assert [len(p.images) for p in counting.probes] == [2] * 6 + [34, 2]  # then the pictures with 16 views of each, and their layers
+    assert [len(p.images) for p in counting.probes] == [2] * 6 + [16, 16, 2, 2]  # then the pictures with 16 views of each, and their layers
     assert not any(p.differentiates for p in counting.probes[6:])

@@ -60,7 +60,9 @@ def test_weights_are_those_worked_out_by_hand() -> None:
         nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5), nn.BatchNorm1d(5)
     )
     module: Any = lively(net)
-    found: Any = folded(module, images(2))
+    copied = folded(module, images(2))
+    assert copied is not None
+    found: Any = copied.module
     for layer, norm in (("0", module[1]), ("4", module[5])):
         own, new = module.get_submodule(layer), found.get_submodule(layer)
         scale = norm.weight / (norm.running_var + norm.eps).sqrt()
@@ -70,11 +72,15 @@ def test_weights_are_those_worked_out_by_hand() -> None:
     assert norms(found) == 0
 
 
-NETWORKS: dict[str, tuple[Callable[[], nn.Module], int, int]] = {  # -> (build, size, batch norms that cannot be folded)
+NETWORKS: dict[str, tuple[Callable[[], nn.Module], int, int]] = {  # -> (build, size, batch norms that are not folded)
     "cifar resnet": (lambda: CifarResNet(8), 16, 0),
     "cifar twin": (CifarTwin, 16, 0),
     "resnet18": (lambda: torchvision.models.resnet18(num_classes=7), 64, 0),
-    "googlenet": (lambda: torchvision.models.googlenet(weights=None, num_classes=7, transform_input=True, init_weights=False), 64, 0),
+    "googlenet": (  # the heads for training, with two norms, do not run
+        lambda: torchvision.models.googlenet(weights=None, num_classes=7, transform_input=True, init_weights=False),
+        64,
+        2,
+    ),
     "mobilenet_v2": (lambda: torchvision.models.mobilenet_v2(num_classes=7), 64, 0),
     "densenet": (lambda: torchvision.models.DenseNet(8, (2, 2), 16, num_classes=7), 64, 6),  # those after a concatenation, and the last
 }
@@ -85,8 +91,9 @@ def test_logits_and_gradients_are_those_of_the_module(name: str) -> None:
     build, size, left = NETWORKS[name]
     module = built(build)
     state = copy.deepcopy(module.state_dict())
-    found = folded(module, images(2, size))
-    assert found is not None
+    copied = folded(module, images(2, size))
+    assert copied is not None
+    found = copied.module
     assert norms(found) == left < norms(module)
     assert not found.training
     assert not any(p.requires_grad for p in found.parameters())
@@ -95,6 +102,43 @@ def test_logits_and_gradients_are_those_of_the_module(name: str) -> None:
         torch.testing.assert_close(actual, expected, rtol=0, atol=1e-10 * float(expected.abs().max()))
         assert expected.abs().max() > 0
     assert all(torch.equal(value, state[key]) for key, value in module.state_dict().items())
+
+
+LAYERED = {  # -> (build, size, every how many-th layer is climbed)
+    **{name: (build, min(size, 32), 1) for name, (build, size, _) in NETWORKS.items() if name not in ("googlenet", "mobilenet_v2")},
+    "googlenet": (NETWORKS["googlenet"][0], 32, 4),
+    "mobilenet_v2": (NETWORKS["mobilenet_v2"][0], 32, 3),
+    "densenet121": (lambda: torchvision.models.densenet121(num_classes=7), 32, 12),
+}
+
+
+@pytest.mark.parametrize("name", LAYERED)
+def test_every_layer_is_answered_as_by_the_module_itself(name: str) -> None:
+    build, size, every = LAYERED[name]
+    own, fast = (Network(built(build), (3, size, size), [0.4] * 3, [0.3] * 3, dtype=torch.float64, fold=fold) for fold in (False, True))
+    copied, sizes = folded(fast.module, fast.normalized(images(2, size))), list[int]()
+    assert copied is not None
+    before_norms = set(fast.layers) - copied.layers
+    assert len(before_norms) == norms(fast.module) - norms(copied.module)
+    assert all(isinstance(fast.module.get_submodule(layer), nn.Conv2d) for layer in before_norms)
+
+    handle = fast.for_logits.register_forward_pre_hook(lambda _, args: sizes.append(len(args[0])))
+    x, after = images(2, size, seed=5), [layer for layer in fast.layers if layer in copied.layers]
+    expected = own.activations(x, [*fast.layers, "logits"])
+    for layer, actual in fast.activations(x, [*after, "logits"]).items():
+        torch.testing.assert_close(actual, expected[layer], rtol=0, atol=1e-10 * float(expected[layer].abs().max()))
+    climbed = after[::-1][::every]
+    probe = Probe(images(len(climbed), size, seed=6), activation([LayerPath(layer) for layer in climbed]))
+    grads = [network.answer([probe])[0].grad for network in (fast, own)]
+    assert sizes == [2, len(climbed)]
+    for actual, wanted in zip(*grads, strict=True):
+        assert wanted.abs().max() > 0
+        torch.testing.assert_close(actual, wanted, rtol=0, atol=1e-9 * float(wanted.abs().max()))
+
+    for layer, actual in fast.activations(x, sorted(before_norms)).items():
+        torch.testing.assert_close(actual, expected[layer], rtol=0, atol=0)
+    assert len(sizes) == 2
+    handle.remove()
 
 
 class Body(nn.Module):
@@ -147,6 +191,14 @@ class Forgotten(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         return torch.zeros_like(grad)
+
+
+class Invisible(Forgotten):
+    """Leaves no trace in a symbolic trace."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Any:
+        return x
 
 
 class Killed(Body):
@@ -251,8 +303,42 @@ class Uncopied(Body):
         raise RuntimeError("there is one of me")
 
 
-KEPT = [Killed, Unseen, Noisy, Dropped, Shifted, Training, Counting, Tallied, Branching, Hooked, Uncopied, TwoUsers, TwoCalls, Before]
-ODD_BUT_TRACED = [Detached, Quantized, Softmax, BatchBound]  # the copy has the same oddity
+class Between(Body):
+    """The layer's output reaches its norm by a way that passes no gradient back."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        between = Invisible.apply(self.conv(x))
+        x = F.relu(self.norm(between)) + x.square().mean((1, 2, 3), keepdim=True)
+        return self.head(x.mean((2, 3)))  # type: ignore[no-any-return]
+
+
+class Named(Body):
+    """Its norm has a second name, by which it is called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.also = self.norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(F.relu(self.also(self.conv(x))).mean((2, 3)))  # type: ignore[no-any-return]
+
+
+class Reader(Body):
+    """Takes the norm's weights without calling it."""
+
+    def after(self, logits: Tensor) -> Tensor:
+        return logits * self.norm.weight.sum()
+
+
+class Borrowed(Body):
+    """Takes the convolution's weights without calling it."""
+
+    def after(self, logits: Tensor) -> Tensor:
+        return logits * self.conv.weight.sum()
+
+
+KEPT = [Noisy, Dropped, Shifted, Training, Counting, Tallied, Branching, Hooked, Uncopied, TwoUsers, TwoCalls, Before, Reader, Borrowed]
+ODD_BUT_TRACED = [Killed, Unseen, Detached, Quantized, Softmax, BatchBound, Between, Named]  # the copy has the same oddity
 
 
 @pytest.mark.parametrize("kind", [*KEPT, LeNet5], ids=lambda kind: kind.__name__)
@@ -287,26 +373,39 @@ def test_whatever_is_odd_about_a_network_is_answered_alike(kind: type[nn.Module]
         torch.testing.assert_close(actual, expected, rtol=0, atol=1e-10)
 
 
-def test_only_probes_for_logits_run_on_the_copy() -> None:
+def test_only_what_a_layer_gives_to_its_norm_is_asked_of_the_module_itself() -> None:
     network, sizes = tricky(), list[int]()
     assert network.for_logits is not network.module
     handle = network.for_logits.register_forward_pre_hook(lambda _, args: sizes.append(len(args[0])))
-    x, labels = images(3), torch.tensor([0, 1, 2])
-    network.answer([Probe(x, cross_entropy(labels)), Probe(x[:2], logits=True)])
+    x, labels = images(4), torch.tensor([0, 1, 2])
+    climb = activation([LayerPath("twice", 0)] * 3)
+    network.answer([Probe(x[:3], cross_entropy(labels)), Probe(x[:2], logits=True, layers=("norm", "stem.1"))])
     assert sorted(sizes) == [2, 3]
+    network.answer([Probe(x[:3], climb, redirect=True), Probe(x[:3], climb, logits=True)])
+    assert sizes[2:] == [3, 3]
     network.logits(x[:1])
-    network.activations(x[:1], ["logits"])
-    assert sizes[2:] == [1, 1]
-    network.answer(
-        [
-            Probe(x, activation([LayerPath("twice", 0)] * 3), logits=True),
-            Probe(x, logits=True, layers=("norm",)),
-            Probe(x, cross_entropy(labels), redirect=True),
-        ]
-    )
-    network.activations(x, ["stem"])
+    network.activations(x[:1], ["stem", "act"])
+    assert sizes[4:] == [1, 1]
+    for layer in ("stem.0", "down"):
+        network.activations(x, [layer])
+        network.answer([Probe(x[:3], climb + activation([LayerPath(layer)] * 3)), Probe(x, logits=True, layers=(layer,))])
     handle.remove()
-    assert len(sizes) == 4
+    assert len(sizes) == 6
+
+
+def test_a_part_whose_output_is_that_of_the_layer_is_asked_of_the_module_itself() -> None:
+    class Wrapped(Body):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Sequential(nn.Conv2d(3, 3, 1), nn.Sequential(nn.Conv2d(3, 6, 3)))  # type: ignore[assignment]
+
+    network, x = hosted(Wrapped), images(2)
+    found = folded(network.module, network.normalized(x))
+    assert found is not None
+    assert found.layers == {"conv.0", "norm", "head"}
+    expected = hosted(Wrapped, fold=False).activations(x, network.layers)
+    for layer in network.layers:
+        torch.testing.assert_close(network.activations(x, [layer])[layer], expected[layer])
 
 
 def test_a_network_that_is_told_not_to_fold_answers_by_itself() -> None:
@@ -393,6 +492,6 @@ def test_a_network_whose_forward_pass_fails_is_as_it_was() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_other_precisions_are_folded_too(dtype: torch.dtype) -> None:
     module = built(Body).to(dtype)
-    found = folded(module, images(2, dtype=torch.float32).to(dtype))
-    assert found is not None
-    assert {p.dtype for p in found.parameters()} == {dtype}
+    copied = folded(module, images(2, dtype=torch.float32).to(dtype))
+    assert copied is not None
+    assert {p.dtype for p in copied.module.parameters()} == {dtype}

@@ -81,6 +81,19 @@ def test_words_of_the_contract() -> None:
     assert (bar.row, bar.column, bar.wavelength) == pytest.approx((4, 4, 5), abs=0.01)
 
 
+def test_the_phase_fits_the_orientation_that_is_told_in_float32() -> None:
+    """An edge that is light below is -90 degrees at an orientation of 0, and 90 at one just below 180: no rounding may mix the two."""
+    rows, columns = np.mgrid[:7, :7] - 3.0
+    edge, rng = np.exp(-(rows**2 + columns**2) / 4) * np.sin(2 * np.pi * rows / 5), np.random.default_rng(0)
+    seen = set()
+    for fit in fit_gabors([edge + rng.normal(0, 10.0**-digits, edge.shape) for digits in range(5, 10) for _ in range(4)]):
+        told = float(np.float32(fit.orientation))
+        assert told < 180
+        assert fit.phase == pytest.approx(-90 if told < 90 else 90, abs=0.5)
+        seen.add(told < 90)
+    assert seen == {True, False}
+
+
 def test_noise_alone_is_no_worse_fitted_than_by_many_descents() -> None:
     """The two starts against 10 random ones of another parameterization, on patterns without any Gabor function in them."""
     rows, columns = np.mgrid[:7, :7].astype(float)

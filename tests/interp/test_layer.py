@@ -1,5 +1,7 @@
 """Names of layers and units: written, read again, and refused."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,12 +13,13 @@ LAYERS = ("conv1", "layer1.0.conv1", "layer1.0", "layer1", "layer3.2", "inceptio
 parts = st.text(st.characters(exclude_characters=":@.", exclude_categories=("Z", "C")), min_size=1, max_size=6)
 names = st.lists(parts, min_size=1, max_size=4).map(".".join)
 numbers = st.integers(0, 999_999_999)
-units = st.one_of(st.tuples(st.none(), st.none()), st.tuples(numbers, st.none()), st.tuples(numbers, st.tuples(numbers, numbers)))
+positions = st.tuples(st.tuples(numbers, numbers), st.just(False)) | st.tuples(st.none(), st.booleans())
+units = st.tuples(st.none()) | st.tuples(numbers, positions).map(lambda unit: (unit[0], *unit[1]))
 
 
 @settings(deadline=None)
 @given(names, units)
-def test_what_is_written_is_read_again(name: str, unit: tuple[int | None, tuple[int, int] | None]) -> None:
+def test_what_is_written_is_read_again(name: str, unit: tuple[Any, ...]) -> None:
     path = LayerPath(name, *unit)
     assert LayerPath.parse(str(path), [name]) == path
 
@@ -28,6 +31,7 @@ def test_what_is_written_is_read_again(name: str, unit: tuple[int | None, tuple[
         ("layer3.2:7", LayerPath("layer3.2", 7)),
         ("layer3.2:7@3,4", LayerPath("layer3.2", 7, (3, 4))),
         (" layer3.2:7 ", LayerPath("layer3.2", 7)),
+        ("layer3.2:7@center", LayerPath("layer3.2", 7, None, central=True)),
         ("logits:281", LayerPath("logits", 281)),
         ("layer3_2:7", LayerPath("layer3.2", 7)),
         ("layer1_0_conv1", LayerPath("layer1.0.conv1")),
@@ -44,10 +48,41 @@ def test_other_forms_are_refused(text: str) -> None:
         LayerPath.parse(text, LAYERS)
 
 
-@pytest.mark.parametrize("end", [":", ":x", ":-1", ":1.5", "@3,4", ":7@", ":7@3", ":7@3,", ":7@3,4,5", ":7@-1,4", ":7:8", ":7@3.0,4"])
+@pytest.mark.parametrize(
+    "end",
+    [
+        ":",
+        ":x",
+        ":-1",
+        ":1.5",
+        "@3,4",
+        ":7@",
+        ":7@3",
+        ":7@3,",
+        ":7@3,4,5",
+        ":7@-1,4",
+        ":7:8",
+        ":7@3.0,4",
+        "@center",
+        ":7@centers",
+        ":7@center,1",
+    ],
+)
 def test_other_ends_are_refused(end: str) -> None:
     with pytest.raises(ValueError, match="not of the form"):
         LayerPath.parse("layer1" + end, LAYERS)
+
+
+@pytest.mark.parametrize(("shape", "position"), [((3, 7, 7), (3, 3)), ((3, 8, 5), (4, 2)), ((3, 1, 1), (0, 0))])
+def test_the_centre_is_found_where_the_shape_is_known(shape: tuple[int, ...], position: tuple[int, int]) -> None:
+    assert LayerPath.parse("layer3.2:1@center", LAYERS).resolved(shape) == LayerPath("layer3.2", 1, position)
+    for other in (LayerPath("layer3.2", 1), LayerPath("layer3.2", 1, (0, 0)), LayerPath("fc")):
+        assert other.resolved(shape) == other
+
+
+def test_features_have_no_centre() -> None:
+    with pytest.raises(ValueError, match="fc has no rows and columns"):
+        LayerPath.parse("fc:1@center", LAYERS).resolved((10,))
 
 
 def test_an_exact_name_goes_before_one_with_other_separators() -> None:

@@ -165,3 +165,22 @@ def test_diverse_pictures_differ_more() -> None:
         likes.append(-answer.score.mean().item())
     assert likes[0] > 0.9
     assert likes[1] < likes[0] - 0.1
+
+
+@pytest.mark.parametrize("factor", [1e-12, 1e-7, 1e12])
+def test_how_large_activations_are_does_not_matter(factor: float) -> None:
+    h, t, groups = drawn(3, 4, 2, 3), drawn(3, 4, 2, 3, seed=1), torch.tensor([0, 0, 0])
+    small = (h * factor).float().requires_grad_()
+    for found, expected in [
+        (style("a", (t * factor).float()), style("a", t)),
+        (diversity("a", groups), diversity("a", groups)),
+    ]:
+        score = found({"a": small})
+        torch.testing.assert_close(score.detach().double(), expected({"a": h}), rtol=1e-5, atol=1e-6)
+        (grad,) = torch.autograd.grad(score.sum(), small)
+        wide = h.clone().requires_grad_()
+        (exact,) = torch.autograd.grad(expected({"a": wide}).sum(), wide)
+        torch.testing.assert_close(grad.double() * factor, exact, rtol=1e-4, atol=1e-6)
+    beside = diversity_beside(activation([LayerPath("a", 0)] * 3), "a", groups)({"a": small})
+    wide_beside = diversity_beside(activation([LayerPath("a", 0)] * 3), "a", groups)({"a": h})
+    torch.testing.assert_close(beside.detach().double() / factor, wide_beside, rtol=1e-5, atol=1e-6)

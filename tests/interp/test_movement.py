@@ -211,3 +211,11 @@ def test_held_out_views_are_fixed_different_and_nobodys() -> None:
     assert all((view[:1] - drawn).abs().amax((1, 2, 3)).min() > 1e-3 for view in views)
     with pytest.raises(ValueError, match="from 0 to 15"):
         held_out(x, 16)
+
+
+def test_maco_sees_most_of_a_picture_at_once_at_nearly_its_size() -> None:
+    crop = MACO_VIEWS.transforms[0]
+    assert isinstance(crop, Crop)
+    sides = crop.matrix(torch.zeros(400, 3, 8, 8), generators(0, 0, 400))[:, 0, 0]
+    assert 0.7 < sides.mean() < 0.8
+    assert sides.min() > 0.4

@@ -43,6 +43,8 @@ def test_activations_are_means_neurons_mean_squares_and_logits() -> None:
     for texts, expected in [
         (["conv:2", "conv:0", "conv:1", "conv:2"], [maps[r, u].mean() for r, u in enumerate([2, 0, 1, 2])]),
         (["conv:2@1,4", "conv:0@0,0"] * 2, [maps[0, 2, 1, 4], maps[1, 0, 0, 0], maps[2, 2, 1, 4], maps[3, 0, 0, 0]]),
+        (["conv:2@center"] * 4, [maps[r, 2, 1, 2] for r in range(4)]),
+        (["conv:1@center", "conv:1", "conv:0@1,1", "fc:2"], [maps[0, 1, 1, 2], maps[1, 1].mean(), maps[2, 0, 1, 1], features[3, 2]]),
         (["conv"] * 4, [(maps[r] ** 2).mean() for r in range(4)]),
         (["fc:6", "fc:0", "fc:6", "fc:3"], [features[0, 6], features[1, 0], features[2, 6], features[3, 3]]),
         (["logits:5", "logits:0", "logits:1", "logits:2"], [logits[0, 5], logits[1, 0], logits[2, 1], logits[3, 2]]),

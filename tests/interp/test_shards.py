@@ -78,6 +78,24 @@ def test_a_linear_layer_is_a_map_of_one_position() -> None:
     assert got.positions == 1
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_reduced_in_single(dtype: torch.dtype) -> None:
+    x = (torch.randn(2, 3, 70, 71, generator=torch.Generator().manual_seed(0)) * 300 + 500).to(dtype)
+    got, flat = Peaks.of(x), x.double().flatten(2)
+    np.testing.assert_array_equal(got.active, (flat > 0).sum(2))  # of which neither type can count so many
+    np.testing.assert_allclose(got.mean, flat.mean(2), rtol=1e-6)
+    np.testing.assert_allclose(got.spread, flat.var(2, correction=0) * 70 * 71, rtol=1e-5)  # nor hold the squares
+
+
+@pytest.mark.parametrize("scale", [1e25, 1e38])
+def test_sums_that_32_bits_cannot_hold(scale: float) -> None:
+    x = (torch.rand(3, 2, 4, 4, generator=torch.Generator().manual_seed(0)) + 1) * scale
+    moments = Shard.of(Peaks.of(x), torch.arange(3), 1).moments
+    values = x.double().transpose(0, 1).flatten(1)
+    np.testing.assert_allclose(moments.mean, values.mean(1), rtol=1e-6)
+    np.testing.assert_allclose(moments.variance, values.var(1, correction=0), rtol=1e-6)
+
+
 def shard(x: np.ndarray, ids: list[int], labels: list[int]) -> Shard:
     return Shard.of(Peaks.of(torch.from_numpy(x)), torch.tensor(ids), K, torch.tensor(labels), LABELS, LABEL_K)
 

@@ -146,7 +146,7 @@ def test_a_cppn_is_a_network_of_coordinates() -> None:
     z = moved(space, 2)
     picture = space.image(z)
     for row in range(2):
-        values = iter((z[row] * 0.1).tolist())
+        values = iter((z[row] * 0.025).tolist())
         layers = []
         for out, into in [(width, 2), (width, 2 * width), (3, 2 * width)]:
             weight = np.array([[next(values) for _ in range(into)] for _ in range(out)])

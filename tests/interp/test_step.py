@@ -29,6 +29,19 @@ def test_adam_is_that_of_torch(rate: float) -> None:
         torch.testing.assert_close(z, parameter.detach(), rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("power", [-30, 0, 40])
+def test_relative_adam_does_not_mind_the_unit_of_gradients(power: int) -> None:
+    z = torch.zeros(3, 2, 4, 4)
+    plain, scaled = adam(0.05, relative=True)(z), adam(0.05, relative=True)(z)
+    for grad in gradients(5):
+        grad[2, 1] = 0
+        wanted = plain(grad.float())
+        torch.testing.assert_close(scaled(grad.float() * 2.0**power), wanted, rtol=1e-5, atol=1e-9)
+        assert wanted[:2].abs().min() > 0
+        assert not wanted[2, 1].any()
+    assert not adam(0.05, relative=True)(z)(torch.zeros_like(z)).any()
+
+
 def test_every_climb_has_an_adam_of_its_own() -> None:
     rule, z = adam(0.1), torch.zeros(3, 2, 4, 4, dtype=torch.float64)
     first, (grad, other) = rule(z), gradients(2)

@@ -27,9 +27,9 @@ SHAPE = (3, 32, 32)
 class Filters(nn.Module):
     """One convolution, and a head that gives it logits."""
 
-    def __init__(self, weights: Tensor, padding: int = 0, stride: int = 1, bias: float = 0.0) -> None:
+    def __init__(self, weights: Tensor, padding: int = 0, stride: int = 1, bias: float = 0.0, dilation: int = 1) -> None:
         super().__init__()
-        self.first = nn.Conv2d(weights.shape[1], len(weights), weights.shape[2], stride, padding)
+        self.first = nn.Conv2d(weights.shape[1], len(weights), weights.shape[2], stride, padding, dilation)
         with torch.no_grad():
             self.first.weight.copy_(weights)
             self.first.bias.fill_(bias)  # type: ignore[union-attr]
@@ -97,6 +97,21 @@ def test_a_gabor_filter_prefers_its_own_orientation_and_wavelength(orientation: 
     found = measured(hosted(torch.from_numpy(wave)[None, None].float()), "first", Gratings((3.0, 5.0, 8.0), 12, 8)).of(0)
     assert abs((found.orientation - orientation + 90) % 180 - 90) < 1
     assert (found.wavelength, found.selectivity > 0.6) == (5, True)
+
+
+@pytest.mark.parametrize("side", [8, 9])
+def test_fit_spectrum_and_tuning_agree_on_a_dilated_filter_in_steps(side: int) -> None:
+    """A wave of 9 pixels, of which every second is a weight; for both an even and an odd number of weights."""
+    rows, columns = 2 * (np.mgrid[:side, :side] - (side - 1) / 2)
+    theta = math.radians(30)
+    across = columns * math.sin(theta) + rows * math.cos(theta)
+    weights = torch.from_numpy(np.exp(-(rows**2 + columns**2) / 50) * np.sin(2 * np.pi * across / 9))[None, None].float()
+    (told,) = analyze_filters(weights, 2)
+    assert (told.gabor.orientation, told.gabor.wavelength, told.gabor.across) == pytest.approx((30, 9, 5), rel=1e-3)
+    assert (told.gabor.row, told.gabor.column) == pytest.approx((side - 1, side - 1), rel=1e-3)
+    assert (told.peak_orientation, told.peak_wavelength) == pytest.approx((30, 9), rel=0.1)
+    found = measured(hosted(weights, dilation=2, stride=2), "first", Gratings((6.0, 9.0, 13.0), 12, 8)).of(0)
+    assert (found.orientation, found.wavelength) == pytest.approx((30, 9), abs=1)  # the wavelengths shown are further apart than that
 
 
 def curve(*values: float, baseline: float = 0.0) -> Tuning:

@@ -1,13 +1,17 @@
 """What reading and listing data sets leave undone: downloads nobody asked for, and bytes that no message can hold."""
 
+import os
 import struct
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from torchvision.datasets import MNIST
 
 from service.datasets import Dataset, DatasetError, Datasets, Source, UnknownDataset, open_dataset
+from striate.v1 import interpret_pb2 as pb
 
 
 def test_a_glance_downloads_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,3 +58,38 @@ def test_no_more_is_read_than_fits() -> None:
     assert len(data.read(0, 500)) == 500
     with pytest.raises(DatasetError, match="image 7 of data set 'd' has 107 bytes, more than the 106"):
         data.read(7, 3, most_bytes=106)
+
+
+def test_names_that_are_no_utf_8(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9")  # as Latin-1 has it
+    (tmp_path / name).mkdir()
+    Image.new("L", (3, 2), 7).save(tmp_path / "plain.png")
+    (tmp_path / "plain.png").rename(tmp_path / name / f"{name}.png")
+    data = open_dataset("d", f"imagefolder:{tmp_path}", tmp_path)
+    (sample,) = data.read(0, 1)
+    assert data.classes == ("caf\ufffd",)
+    assert sample.name == "caf\ufffd/caf\ufffd.png"
+    assert pb.Dataset(classes=data.classes).classes == ["caf\ufffd"]  # a message takes it
+    assert pb.Sample(name=sample.name, image=sample.image).name == sample.name
+
+
+def test_labels_of_parquet_files_are_bounded(tmp_path: Path) -> None:
+    for label, fits in ((999_999, True), (1_000_000, False), (2**40, False)):
+        pq.write_table(pa.table({"image": [b""], "label": [label]}), tmp_path / "a.parquet")
+        if fits:
+            assert open_dataset("d", f"parquet:{tmp_path}/a.parquet", tmp_path).label_count == label + 1
+        else:
+            with pytest.raises(DatasetError, match=f"has label {label}, more than 999999"):
+                open_dataset("d", f"parquet:{tmp_path}/a.parquet", tmp_path)
+
+
+def test_a_parquet_file_that_changes_after_it_was_opened(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"image": [b"\xff\xd8\xff"] * 10}), path)
+    data = open_dataset("d", f"parquet:{path}", tmp_path)
+    latin = pa.Array.from_buffers(pa.string(), 4, pa.array([b"\xff"] * 4, pa.binary()).buffers())
+    for columns in ({"image": [b"\xff\xd8\xff"] * 4}, {"image": [b"\xff\xd8\xff"] * 4, "name": latin}):
+        pq.write_table(pa.table(columns), path)
+        data = open_dataset("d", f"parquet:{path}", tmp_path) if "name" in columns else data
+        with pytest.raises(DatasetError, match="not what it was when it was opened, or damaged"):
+            data.read(0 if "name" in columns else 7, 1)

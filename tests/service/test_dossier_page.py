@@ -1,11 +1,19 @@
 """The dossier's page: geometry of its histogram, and that nothing a name holds becomes markup."""
 
+import asyncio
+import re
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from service.dossier.histogram import histogram
 from service.dossier.page import SHIFTS, ends, page
+from service.errors import InvalidField
+from service.handlers.dossier import DossierHandlers, _exemplar
+from striate.v1 import dossier_pb2, exemplars_pb2
 
 PNG = b"\x89PNG"
 
@@ -62,6 +70,15 @@ def test_bars_and_marks_lie_where_their_values_are() -> None:
     assert histogram(2.0, 2.0, [5], []).bars[0].height > 0
 
 
+def test_the_chart_is_of_maxima_alone() -> None:
+    """The picture's activation is a mean over positions: among maxima it would be far too low, or stretch the axis and leave the page."""
+    for activation in (-50.0, 0.01, 50.0):
+        html = page(facts(visualizations=[{**facts()["visualizations"][0], "activation": activation}]))
+        svg = html[html.index("<svg") : html.index("</svg>")]
+        assert re.findall(r'class="words"[^>]*>([^<]*)<', svg) == ["median", "99%"]
+        assert re.findall(r'class="x"[^>]*>([^<]*)<', svg) == ["-1", "0", "1", "2", "3"]
+
+
 def test_many_classes_are_cut_in_the_middle() -> None:
     shifts = [{"mean": float(place)} for place in range(40, -60, -1)]
     shown, scale = ends(shifts)
@@ -94,5 +111,19 @@ def test_what_the_page_says() -> None:
     assert 'id="facets"' not in html
     dead = page(facts(visualizations=[{**facts()["visualizations"][0], "dead": True}], missing=[("Tuning to gratings", "no rows")]))
     assert "not evidence of anything" in dead
-    assert "mean on the picture" not in dead
     assert "<b>Tuning to gratings</b>: no rows" in dead
+
+
+def test_the_corner_is_a_place_too() -> None:
+    corner = exemplars_pb2.Exemplar(row=0, column=0)
+    assert _exemplar(corner, placed=True)["where"] == "row 0, column 0"
+    assert _exemplar(corner, placed=False)["where"] == ""
+
+
+def test_a_missing_model_is_named_where_it_belongs(tmp_path: Path) -> None:
+    house: Any = SimpleNamespace(model=nullcontext)
+    operations: Any = SimpleNamespace(register=lambda *_: None)
+    unused: Any = None
+    handlers = DossierHandlers(house, unused, operations, tmp_path)  # type: ignore[abstract, unused-ignore]
+    with pytest.raises(InvalidField, match=r"^settings\.model: is required"):
+        asyncio.run(handlers.CompileDossier(dossier_pb2.CompileDossierRequest(unit="c3:1"), unused))

@@ -119,3 +119,24 @@ def test_a_defect_of_the_engine_leaves_nobody_waiting(monkeypatch: pytest.Monkey
             with pytest.raises(ZeroDivisionError):
                 engine.submit(Recorder().model, steps(1, 1, 1)).result(WAIT)
         assert len(engine.submit(Recorder().model, steps(1, 1, 1)).result(WAIT)) == 1
+
+
+def test_finite_values_whose_sum_is_not_are_no_failure() -> None:
+    probe = Probe(images(2), Objective(("logits",), lambda a: a["logits"].sum(1) * 0 + 1.5e308))  # the two add up to infinity
+    network = tricky()
+
+    def once() -> Procedure[Tensor | None]:
+        return (yield probe).score
+
+    with running() as engine:
+        score = engine.submit(Model(network), once()).result(WAIT)
+    assert score is not None
+    assert score.tolist() == pytest.approx([1.5e308, 1.5e308])
+    assert not score.sum().isfinite()
+
+
+@pytest.mark.parametrize("values", [(math.inf, -math.inf), (math.inf, 1.0), (-math.inf, 1.0), (math.nan, 1.0)])
+def test_every_value_that_is_not_finite_is_a_failure(values: tuple[float, float]) -> None:
+    probe = Probe(images(2), Objective(("logits",), lambda a: a["logits"].sum(1) * 0 + torch.tensor(values)))
+    with running() as engine, pytest.raises(NotFinite):
+        engine.submit(Model(tricky()), asks(probe, 1)).result(WAIT)

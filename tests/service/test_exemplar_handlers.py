@@ -247,3 +247,16 @@ def test_builds_that_are_refused(place: Place, settings: dict[str, Any], where: 
     with pytest.raises(InvalidField) as caught:
         plan(place, **settings)
     assert caught.value.field == where
+
+
+def test_exemplars_by_label_are_bounded(place: Place) -> None:
+    place.house.datasets._uris["many"] = "memory"
+    place.house.datasets._opened["many"] = Dataset("many", "memory", Source(9999, unreadable, (), 100_000))
+    most = 2**22 // (16 * 100_000)  # c3 has 16 units
+    assert plan(place, dataset="many", class_k=most).kept == most
+    with pytest.raises(InvalidField, match=f"class_k: is {most + 1}, must be at most {most}"):
+        plan(place, dataset="many", class_k=most + 1)
+    assert plan(place, dataset="many").kept == 1
+    assert plan(place, dataset="many", layers=["f6"]).kept == 0  # 84 units
+    assert plan(place, dataset="bare", class_k=100).kept == 0  # no labels
+    assert plan(place, k=100).kept == 100

@@ -94,6 +94,13 @@ def test_one_units_statistics_are_those_among_all(built: Path, data: Dataset) ->
     assert (one.unit, one.mean, one.histogram.tolist()) == (3, every[3].mean, every[3].histogram.tolist())
 
 
+def test_no_answer_keeps_the_file_mapped(state: Path, data: Dataset) -> None:
+    store = IndexStore(state)
+    answers = (store.find(subject(data), "conv", 0, K), store.statistics(subject(data), "conv"), store.maxima(subject(data), "conv"))
+    assert all(answers)
+    assert str(state) not in Path("/proc/self/maps").read_text()
+
+
 def test_maxima_and_percentiles(built: Path, network: Network, data: Dataset) -> None:
     store, x = IndexStore(built), maps(network, pictures(), "conv")
     found = store.maxima(subject(data), "conv")
@@ -215,6 +222,7 @@ def test_files_of_other_formats_and_damaged_ones_count_as_none(state: Path, netw
     old.write_bytes(b"tensors of another time")
     (folder / "foreign.json").write_text("[]")
     (folder / "half.json").write_bytes(b'{"format": 2')
+    (folder / "bare.json").write_text('{"format": 2}')
     about.write_text(json.dumps({**json.loads(about.read_text()), "format": 1}))
     store = IndexStore(state)
     assert store.layers(subject(data)) == ["logits"]
@@ -249,6 +257,18 @@ def test_an_object_store(tmp_path: Path, built: Path, network: Network, data: Da
     assert not list((tmp_path / "a").rglob("shard-*"))
 
 
+def test_another_servers_larger_index_replaces_the_copy_of_a_smaller_one(
+    tmp_path: Path, network: Network, data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = f"memory://{tmp_path.name}/indexes"
+    here, there = IndexStore(tmp_path / "a", uri), IndexStore(tmp_path / "b", uri)
+    for limit in (9, 20):
+        there.build(plan_of(data, limit=limit), data, prepare, Device(network).submit)
+        late = time.monotonic() + 60 * limit
+        monkeypatch.setattr("service.index.time.monotonic", lambda late=late: late)
+        assert_brute_force(here, data, network, limit)
+
+
 def test_a_url_that_nobody_knows(tmp_path: Path) -> None:
     for uri in ("gopher+blob://x/y", "dvc://x/y"):  # no such protocol, and a driver that is not installed
         with pytest.raises(ValueError, match="cannot be used"):
@@ -272,5 +292,12 @@ def test_errors_name_the_image(tmp_path: Path, network: Network) -> None:
 def test_nan_ends_a_build(tmp_path: Path) -> None:
     network, data = small_network(), dataset(pictures(20))
     network.module.get_parameter("conv.weight")[0, 0, 1, 1] = torch.nan
-    with pytest.raises(NotFinite, match=r"layer 'conv' on image 0 is not a number"):
+    with pytest.raises(NotFinite, match=r"layer 'conv' on image 0 is infinite in 32 bits or not a number"):
+        IndexStore(tmp_path).build(plan_of(data), data, prepare, Device(network).submit)
+
+
+def test_an_infinite_activation_ends_a_build(tmp_path: Path) -> None:
+    network, data = small_network(), dataset(pictures(20))
+    network.module.get_parameter("conv.bias")[2] = torch.inf
+    with pytest.raises(NotFinite, match=r"layer 'conv' on image 0 is infinite"):
         IndexStore(tmp_path).build(plan_of(data), data, prepare, Device(network).submit)

@@ -1,20 +1,37 @@
 """Builds of an index: one pass, in shards; stopped, resumed, shared, damaged."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from interp.ascent import Procedure
 from interp.network import Network
-from service.datasets import Dataset
-from service.index import BuildProgress, IndexMissing, IndexStore, Subject
+from service.datasets import Dataset, Source
+from service.index import BuildProgress, IndexMissing, IndexStore, Plan, Subject
+from service.index_files import Files
+from service.index_shards import save_shard
 from service.jobs import QueueFull
 from service.scan import Found
-from tests.service.index_toys import COUNT, Device, K, assert_brute_force, dataset, dying, pictures, plan_of, prepare, small_network
+from tests.service.index_toys import (
+    COUNT,
+    Device,
+    K,
+    assert_brute_force,
+    dataset,
+    dying,
+    expected,
+    maps,
+    pictures,
+    plan_of,
+    prepare,
+    small_network,
+)
 
 SHARDS = 3  # of 64, 64 and 33 images
 
@@ -165,3 +182,91 @@ def test_merging_reads_blocks_of_units(tmp_path: Path, network: Network, data: D
     IndexStore(tmp_path / "blocks").build(plan_of(data), data, prepare, Device(network).submit)
     assert files(tmp_path / "blocks") == files(tmp_path / "whole")
     assert isinstance(store.statistics(Subject.of("net", "d1", data), "conv")[0].histogram, np.ndarray)
+
+
+def test_a_build_goes_on_wherever_it_was_stopped(tmp_path: Path, network: Network, data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    IndexStore(tmp_path / "whole").build(plan_of(data), data, prepare, Device(network).submit)
+    put, files_made = Path.replace, SHARDS + 2 * 3  # of each of two layers: tensors, table, description
+    for last in range(files_made):
+        calls = iter(range(10_000))
+
+        def stop(path: Path, target: Path, last: int = last, calls: Iterator[int] = calls) -> Path:
+            if next(calls) == last:
+                raise KeyboardInterrupt
+            return put(path, target)
+
+        state = tmp_path / str(last)
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", stop)
+            with pytest.raises(KeyboardInterrupt):
+                IndexStore(state).build(plan_of(data), data, prepare, Device(network).submit)
+        device = Device(network)
+        IndexStore(state).build(plan_of(data), data, prepare, device.submit)
+        assert device.batches == max(SHARDS - last, 0)
+        assert files(state) == files(tmp_path / "whole")
+
+
+def test_a_builder_whose_folder_is_removed_by_one_that_has_ended(
+    tmp_path: Path, network: Network, data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = iter(range(10_000))
+
+    def overtaken(files: Files, plan: Plan, *rest: Any) -> None:
+        if next(calls) == 1:
+            with monkeypatch.context() as patch:
+                patch.setattr("service.index_build.save_shard", save_shard)
+                IndexStore(tmp_path).build(plan, data, prepare, Device(network).submit)
+            raise FileNotFoundError("the temporary file is gone")
+        save_shard(files, plan, *rest)
+
+    monkeypatch.setattr("service.index_build.save_shard", overtaken)
+    device = Device(network)
+    IndexStore(tmp_path).build(plan_of(data), data, prepare, device.submit)
+    assert device.batches <= SHARDS
+    assert_brute_force(IndexStore(tmp_path), data, network)
+    assert shards(tmp_path) == []
+
+
+def test_a_full_disk_ends_a_build_and_leaves_the_index_of_before(
+    tmp_path: Path, network: Network, data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = IndexStore(tmp_path)
+    store.build(plan_of(data, limit=70), data, prepare, Device(network).submit)
+    before = files(tmp_path)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("service.index_files.os.fsync", full)
+        with pytest.raises(OSError, match="No space"):
+            store.build(plan_of(data), data, prepare, Device(network).submit)
+    assert files(tmp_path) == before
+    assert_brute_force(store, data, network, 70)
+
+
+def test_a_build_that_waits_for_the_device_can_be_cancelled(tmp_path: Path, data: Dataset) -> None:
+    asked = iter(range(10_000))
+
+    def busy(procedure: Procedure[Found]) -> "Future[Found]":
+        raise QueueFull(9, 0.0)
+
+    with pytest.raises(CancelledError, match="waited"):
+        IndexStore(tmp_path).build(plan_of(data), data, prepare, busy, cancelled=lambda: next(asked) > 5)
+
+
+def test_shards_know_few_labels_of_many(tmp_path: Path, network: Network) -> None:
+    labels = [None if image % 7 == 3 else 10 * (image // 40) for image in range(COUNT)]  # others in each shard
+    plain = dataset(pictures())
+
+    def item(index: int) -> tuple[str, bytes, int | None]:
+        return (*plain.source.item(index)[:2], labels[index])
+
+    data = Dataset("mine", "memory", Source(COUNT, item, label_count=41))
+    store, x = IndexStore(tmp_path), maps(network, pictures(), "conv")
+    store.build(replace(plan_of(data), labels=41), data, prepare, Device(network).submit)
+    for label in range(41):
+        mine = [image for image in range(COUNT) if labels[image] == label]
+        for unit in range(5):
+            got = store.find(Subject.of("net", "d1", data), "conv", unit, K, "max", label).hits
+            assert got == expected(x, "conv", unit, "max", mine)[:K]

@@ -2,7 +2,10 @@
 
 import asyncio
 import io
+import json
+import math
 import shutil
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +21,9 @@ from interp.objective import activation
 from service.errors import InvalidField
 from service.handlers import layers
 from service.index_types import IndexMissing, Maxima, Subject
+from service.jobs import NotFinite
 from service.picture_cache import Picture
+from service.picture_plan import Recipe
 from service.standing import Yardstick, relative_rank
 from striate.v1 import visualize_pb2 as pb
 from tests.service.engine_toys import counted
@@ -106,6 +111,56 @@ def test_what_is_kept_is_told_and_equal(tmp_path: Path) -> None:
             made = await place.layer("c3", count=10, steps=3)
             assert pngs(made) == pngs(first)
             assert not any(one.picture.cached for one in made)
+
+    run(scenario)
+
+
+def test_all_that_the_pixels_depend_on_is_in_the_key() -> None:
+    plain = Recipe((1, 32, 32))
+    others = {
+        "shape": (1, 32, 40),
+        "steps": 3,
+        "rate": 0.2,
+        "seed": 1,
+        "space": ("fourier", (2.0,)),
+        "dataset": "digits",
+        "alpha": True,
+        "regularizers": (("l1", (0.5,)),),
+        "views": (),
+        "variants": 2,
+        "seeds": 1,
+        "retries": 3,
+    }
+    apart_from_them = {"start", "apart", "indexed"}  # no part of a layer's request, and the bars that an index sets
+    assert others.keys() == {field.name for field in fields(Recipe)} - apart_from_them
+    contents = [json.dumps(replace(plain, **{name: value}).content) for name, value in others.items()]  # type: ignore[arg-type]
+    assert len({json.dumps(plain.content), *contents}) == 1 + len(others)
+
+
+def test_a_unit_that_is_not_finite_is_dead_and_the_others_are_not(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with studio(tmp_path) as place:
+            sound = pngs(await place.layer("c3", steps=3))
+        async with studio(tmp_path / "broken") as place:
+            indexed(place, Index(-1e6))
+            bias = place.model.network.module.get_parameter("c3.bias").data
+            bias[5] = math.nan
+            *units, last = await place.layer("c3", steps=3, sheet=True)
+            seen = {one.picture.unit: one.picture.visualization for one in units}
+            assert sorted(seen) == list(range(C3)) == list(last.sheet.units)
+            assert [unit for unit, one in seen.items() if one.dead] == [5]
+            assert all(math.isnan(value) for value in (seen[5].activation, seen[5].certificate.held_out))
+            assert not seen[5].certificate.HasField("percentile")
+            assert np.ptp(np.asarray(Image.open(io.BytesIO(seen[5].png)))) == 0
+            assert {one.certificate.rank for unit, one in seen.items() if unit != 5} <= set(range(1, C3))
+            assert {unit: pngs(units)[unit] for unit in range(8, C3)} == {unit: sound[unit] for unit in range(8, C3)}
+            again = await place.layer("c3", steps=3)
+            assert all(one.picture.cached for one in again)
+            assert pngs(again) == pngs(units)
+            (alone,) = (await place.visualize(objectives=["c3:4"], steps=3)).visualizations
+            assert not alone.dead
+            with pytest.raises(NotFinite):
+                await place.visualize(objectives=["c3:4", "c3:5"], steps=3)
 
     run(scenario)
 

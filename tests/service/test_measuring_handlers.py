@@ -4,7 +4,8 @@ import asyncio
 import io
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -116,6 +117,32 @@ def test_deeper_filters_are_drawn_but_not_analyzed(place: Place) -> None:
     for field, settings in (("order", {"order": pb.FILTER_ORDER_HUE}), ("analyze", {"analyze": True})):
         with pytest.raises(InvalidField, match=f"^{field}: .*6 input channels"):
             place.filters(DIGITS, layer="c3", **settings)
+
+
+@contextmanager
+def dilated(place: Place, down: int, across: int) -> Iterator[None]:
+    """The first convolution as if its weights lay further apart."""
+    infos = place.zoo.get(CIFAR).layers
+    before = infos[0]
+    assert before.name == "conv1"
+    infos[0] = replace(before, dilation=(down, across))
+    try:
+        yield
+    finally:
+        infos[0] = before
+
+
+def test_lengths_are_in_pixels_of_dilated_layers_too(place: Place) -> None:
+    plain = place.filters(analyze=True).analyses[0]
+    with dilated(place, 2, 2):
+        wide = place.filters(analyze=True).analyses[0]
+    for name in ("wavelength", "sigma_across", "sigma_along", "center_row", "center_column", "peak_wavelength"):
+        assert getattr(wide, name) == pytest.approx(2 * getattr(plain, name))
+    assert (wide.orientation, wide.phase, wide.r_squared) == (plain.orientation, plain.phase, plain.r_squared)
+    with dilated(place, 2, 1):
+        assert place.filters().layer == "conv1"
+        with pytest.raises(InvalidField, match=r"^order: .*dilated by 2 down and by 1 across"):
+            place.filters(order=pb.FILTER_ORDER_ORIENTATION)
 
 
 def test_angles_stay_below_their_period_in_float32() -> None:

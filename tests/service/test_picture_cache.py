@@ -1,6 +1,8 @@
 """Kept pictures are whole or not there, and those of one layer are made once, whoever asks."""
 
 import asyncio
+import os
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -41,7 +43,7 @@ def test_keys_differ_with_every_part() -> None:
 
 
 @pytest.mark.parametrize("ending", ["png", "json"])
-@pytest.mark.parametrize("damage", [b"", b'{"activation": 1, "sha256": ""}', None])
+@pytest.mark.parametrize("damage", [b"", b"7", b'{"activation": 1, "sha256": ""}', None])
 def test_a_damaged_picture_is_none(tmp_path: Path, ending: str, damage: bytes | None) -> None:
     cache = PictureCache(tmp_path)
     cache.put(KEY, picture())
@@ -53,6 +55,57 @@ def test_a_damaged_picture_is_none(tmp_path: Path, ending: str, damage: bytes | 
     assert cache.get(KEY) is None
     cache.put(KEY, picture())
     assert same(cache.get(KEY), picture())
+
+
+def test_a_changed_number_is_damage(tmp_path: Path) -> None:
+    cache = PictureCache(tmp_path)
+    cache.put(KEY, picture())
+    (path,) = tmp_path.rglob("*.json")
+    path.write_text(path.read_text().replace('"held_out": 0.2', '"held_out": 0.9'))
+    assert "0.9" in path.read_text()
+    assert cache.get(KEY) is None
+
+
+def age(folder: Path, name: str, seconds: int) -> None:
+    """Make a kept picture's files, or another file of that name, so old."""
+    then = time.time() - seconds
+    for path in folder.rglob(f"{name}.*"):
+        os.utime(path, (then, then))
+
+
+def names(folder: Path) -> set[str]:
+    return {path.stem for path in folder.rglob("*.*")}
+
+
+def test_what_was_asked_for_longest_ago_goes_first(tmp_path: Path) -> None:
+    keys = [picture_cache.key(number) for number in range(12)]
+    PictureCache(tmp_path).put(keys[0], picture())
+    size = sum(path.stat().st_size for path in tmp_path.rglob("*.*"))
+    cache = PictureCache(tmp_path, most_bytes=10 * size + size // 2)
+    left = tmp_path / keys[0][:2] / "left.tmp"  # by a server that was killed
+    left.write_bytes(b"x")
+    age(tmp_path, "left", 9000)
+    for number, name in enumerate(keys[:10]):
+        cache.put(name, picture())
+        age(tmp_path, name, 1000 - number)
+    assert same(cache.get(keys[0]), picture())  # which makes it the youngest
+    assert names(tmp_path) == {*keys[:10], "left"}
+    cache.put(keys[10], picture())  # is too much: a tenth of the room is made
+    assert names(tmp_path) == {keys[0], *keys[3:11]}
+    assert cache.get(keys[1]) is None
+    restarted = PictureCache(tmp_path, most_bytes=3 * size)  # it had more room before
+    restarted.put(keys[11], picture())
+    assert names(tmp_path) == {keys[0], keys[11]} or names(tmp_path) == {keys[10], keys[11]}
+    assert sum(path.stat().st_size for path in tmp_path.rglob("*.*")) <= 3 * size
+
+
+def test_without_room_nothing_is_kept(tmp_path: Path) -> None:
+    cache = PictureCache(tmp_path, most_bytes=0)
+    cache.put(KEY, picture())
+    assert not names(tmp_path)
+    small = PictureCache(tmp_path, most_bytes=1)
+    small.put(KEY, picture())
+    assert small.get(KEY) is None
 
 
 def test_a_disk_that_takes_nothing_loses_no_picture(tmp_path: Path) -> None:

@@ -63,6 +63,12 @@ def test_a_damaged_file_is_computed_again(tmp_path: Path) -> None:
     torch.testing.assert_close(SpectrumStore(tmp_path).magnitude(reads.dataset, SEEN, 5), reads.magnitude(5))
 
 
+def test_a_disk_that_takes_nothing_loses_no_spectrum(tmp_path: Path) -> None:
+    reads = Reads()
+    (tmp_path / "spectra").write_text("a file where a folder should be")
+    torch.testing.assert_close(SpectrumStore(tmp_path / "spectra").magnitude(reads.dataset, SEEN, 5), reads.magnitude(5))
+
+
 def test_one_that_is_given_up_leaves_nothing(tmp_path: Path) -> None:
     reads = Reads()
     with pytest.raises(CancelledError):

@@ -142,6 +142,21 @@ def test_what_is_too_much_is_refused_before_anything_is_made(tmp_path: Path) -> 
     with_studio(scenario, tmp_path, memory=8_000_000)
 
 
+def test_a_deterministic_pass_must_fit_with_all_its_rows(tmp_path: Path) -> None:
+    async def scenario(place: Studio) -> None:
+        assert 1e6 < place.model.bytes_per_row * 16 < 4e6  # a picture of 128 x 128 fits, 8 do not
+        wide: dict[str, Any] = {"size": 128, "steps": 1}
+        assert len((await place.visualize(objectives=["c1:1"], **wide)).visualizations) == 1
+        with pytest.raises(InvalidField, match="pass of 8 pictures") as refused:
+            await place.visualize(objectives=["c1:1"], deterministic=True, **wide)
+        assert refused.value.field == "size"
+        with pytest.raises(InvalidField) as refused:
+            await place.layer("c1", count=1, **wide)
+        assert refused.value.field == "settings.size"
+
+    with_studio(scenario, tmp_path, memory=8_000_000)
+
+
 def test_a_likeness_of_what_a_layer_does_not_see_is_refused(tmp_path: Path) -> None:
     async def scenario(place: Studio) -> None:
         for weight in ("weight", "bias"):

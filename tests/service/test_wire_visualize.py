@@ -101,7 +101,7 @@ REFUSED = [
     (towards(vector=vector(1, 0)), f"{DIRECTION}.vector.shape"),
     (towards(vector=vector(0, 0, 0, 0)), f"{DIRECTION}.vector.data"),
     (towards(vector=vector(0, math.nan, 0, 0)), f"{DIRECTION}.vector.data"),
-    (towards(vector=vector(1e30, 1e30, 0, 0)), f"{DIRECTION}.vector.data"),  # its length is not a float32
+    (towards(vector=vector(0, math.inf, 0, 0, dtype=np.float64)), f"{DIRECTION}.vector.data"),
     (towards(vector=vector(1, 0, 0, 0, dtype=np.uint8)), f"{DIRECTION}.vector.dtype"),
     (towards(comparison=cast(Any, 9)), f"{DIRECTION}.comparison"),
     (towards(power=2), f"{DIRECTION}.power"),
@@ -208,11 +208,39 @@ def test_composed_objectives_are_read_in_full() -> None:
     unit, direction, like = (one.kind for one in wanted.goals[0].terms)
     assert unit == LayerPath("stem", 2, (1, 3))
     assert isinstance(direction, Towards)
-    assert (direction.comparison, direction.position, direction.vector.tolist()) == ("cosine", None, [0, 3, 0, 4, 0])
+    assert (direction.comparison, direction.position, direction.vector.tolist()) == ("cosine", None, [0, 0.75, 0, 1, 0])
     assert isinstance(like, Alike)
     assert like.power == 0
     assert torch.equal(like.image, torch.full((1, 1, 16, 16), 0.25))
     assert [goal.unit for goal in wanted.goals] == [None, LayerPath("stem", 2, (1, 3))]  # a sum is no unit's activation
+
+
+@pytest.mark.parametrize("size", [1e30, 1e-30, 1e300, 1e-300])
+def test_a_direction_may_have_any_length(size: float) -> None:
+    """Also one that is not a number of 32 bits, or whose square is not."""
+    kind = np.float32 if 1e-38 < size < 1e38 else np.float64
+    goal = read(towards(vector=vector(3 * size, 0, -4 * size, 0, dtype=kind))).goals[0].terms[1].kind
+    assert isinstance(goal, Towards)
+    torch.testing.assert_close(goal.vector, torch.tensor([0.75, 0, -1, 0]))
+
+
+def test_the_largest_blur_travels_in_32_bits() -> None:
+    ((_, (sigma, _)),) = read(rule(blur=pb.BlurRegularizer(sigma=0.1))).recipe.regularizers
+    assert sigma == pytest.approx(0.1)
+
+
+def test_the_centre_is_a_neuron_of_the_map() -> None:
+    (goal,) = read(one(objectives=["stem:2@center"])).goals
+    assert goal.unit == LayerPath("stem", 2, (4, 4))  # of 8 x 8
+    assert str(goal) == "stem:2@4,4"
+    with pytest.raises(InvalidField, match="has no rows and columns"):
+        read(one(objectives=["head:2@center"]))
+
+
+def test_what_is_wrong_is_said_once() -> None:
+    with pytest.raises(InvalidField) as caught:
+        read(one(objectives=[""]))
+    assert str(caught.value) == "objectives[0]: is required"
 
 
 def test_a_weighted_unit_or_a_layer_is_not_a_unit_alone() -> None:

@@ -459,7 +459,9 @@ class UnitGoal(_message.Message):
     DRIVE_FIELD_NUMBER: _builtins.int
     LEVEL_FIELD_NUMBER: _builtins.int
     unit: _builtins.str
-    """"layer:unit" for the mean over the unit's positions, "layer:unit@row,column" for one, "logits:class". Required."""
+    """"layer:unit" for the mean over the unit's positions, "layer:unit@row,column" for one, "layer:unit@center" for the one in
+    the middle, "logits:class". Required.
+    """
     drive: _builtins.bool
     """Drive the activation above the level, or else silence it: bring it down to the level. Default false."""
     level: _builtins.float

@@ -82,6 +82,8 @@ Global___AttributionMethod: _TypeAlias = AttributionMethod  # noqa: Y015
 
 @_typing.final
 class AttributeRequest(_message.Message):
+    """A setting that the method does not have is refused, but for `seed`, which only SmoothGrad needs."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     MODEL_FIELD_NUMBER: _builtins.int
@@ -106,7 +108,7 @@ class AttributeRequest(_message.Message):
     method: Global___AttributionMethod.ValueType
     """Required."""
     unit: _builtins.str
-    """A unit to be explained instead: "layer:unit" (the mean over positions) or "layer:unit@row,column"."""
+    """A unit to be explained instead: "layer:unit" (the mean over positions), "layer:unit@row,column" or "layer:unit@center"."""
     steps: _builtins.int
     """Steps of integrated gradients, Gauss-Legendre nodes, 1 to 1000. Default 50."""
     samples: _builtins.int
@@ -188,7 +190,9 @@ class AttributeResponse(_message.Message):
     """The layer of Grad-CAM."""
     @_builtins.property
     def attributions(self) -> _types_pb2.Tensor:
-        """(N, C, H, W) float32: every pixel's share in the score, in the score's units per image; (N, 1, H, W) for Grad-CAM."""
+        """(N, C, H, W) float32, (N, 1, H, W) for Grad-CAM: every pixel's share in the score, in the score's units; of saliency, SmoothGrad,
+        guided backprop and guided Grad-CAM a slope, in the score's units per unit of pixel value.
+        """
 
     @_builtins.property
     def images(self) -> _containers.RepeatedCompositeFieldContainer[Global___AttributedImage]:

@@ -77,7 +77,9 @@ class BuildExemplarIndexRequest(_message.Message):
     limit: _builtins.int
     """Read only the first so many images; 0 reads all. Default 0."""
     class_k: _builtins.int
-    """Exemplars kept a unit and class, 0 to 100, for data sets with labels. Default: k for up to 100 classes, else 1."""
+    """Exemplars kept a unit and class, 0 to 100, for data sets with labels. Default: k for up to 100 classes, else 1,
+    and less where needed: times the classes and the units of the largest layer, it may be at most 4194304.
+    """
     shard_images: _builtins.int
     """Images a shard, 64 to 65536; a stopped build goes on behind the last whole shard. Default 4096."""
     @_builtins.property

@@ -59,7 +59,7 @@ class _FilterOrderEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FilterOrd
     """Filters that are more colour than lightness first (color_share at least 0.5), by hue; then the others, by orientation."""
 
 class FilterOrder(_FilterOrder, metaclass=_FilterOrderEnumTypeWrapper):
-    """The order of the tiles; other than by channel for layers of 1 or 3 input channels alone."""
+    """The order of the tiles; other than by channel for layers that can be analyzed alone."""
 
 FILTER_ORDER_UNSPECIFIED: FilterOrder.ValueType  # 0
 """FILTER_ORDER_CHANNEL."""
@@ -119,7 +119,9 @@ class RenderFiltersRequest(_message.Message):
     """
     order: Global___FilterOrder.ValueType
     analyze: _builtins.bool
-    """Also fit a Gabor function to every filter and measure its colour; layers of 1 or 3 input channels alone. Default false."""
+    """Also fit a Gabor function to every filter and measure its colour; layers of 1 or 3 input channels, dilated alike down and across,
+    alone. Default false.
+    """
     spectra: _builtins.bool
     """Also draw every filter's amplitude spectrum. Default false."""
     def __init__(
@@ -200,7 +202,8 @@ Global___RenderFiltersResponse: _TypeAlias = RenderFiltersResponse  # noqa: Y015
 @_typing.final
 class FilterAnalysis(_message.Message):
     """What one filter of the first layer looks like. The Gabor function is fitted to its strongest component of one colour; of a constant
-    filter, or one of fewer than 3 rows or columns, its fields are 0.
+    filter, or one of fewer than 3 rows or columns, its fields are 0. Pixels are those of the layer's input, which is the image for a first
+    layer.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -221,7 +224,7 @@ class FilterAnalysis(_message.Message):
     orientation: _builtins.float
     """Of the grating, in degrees, 0 to below 180: 0 for horizontal bars, 90 for vertical ones, rising counter-clockwise."""
     wavelength: _builtins.float
-    """Pixels of the image a period."""
+    """Pixels a period."""
     phase: _builtins.float
     """Of the cosine at the centre of the envelope, in degrees, -180 to below 180: 0 or -180 for a bar, 90 or -90 for an edge. It runs
     down the rows, or for vertical bars along them.

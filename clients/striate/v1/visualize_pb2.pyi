@@ -107,8 +107,9 @@ class Term(_message.Message):
     weight: _builtins.float
     """Factor; below 0 the term is lowered. Default 1."""
     unit: _builtins.str
-    """"layer:unit" for the mean of a channel (or a feature of a linear layer), "layer:unit@row,column" for one neuron, "layer" for the
-    mean square of the whole layer (DeepDream), "logits:class" for a class logit.
+    """"layer:unit" for the mean of a channel (or a feature of a linear layer), "layer:unit@row,column" for one neuron,
+    "layer:unit@center" for the one at row h / 2, column w / 2 (rounded down) of the layer's map at the pictures' size, "layer" for
+    the mean square of the whole layer (DeepDream), "logits:class" for a class logit.
     """
     @_builtins.property
     def direction(self) -> Global___Direction: ...
@@ -652,9 +653,9 @@ class VisualizeRequest(_message.Message):
     """Pictures an objective, 1 to 16; objectives times variants is at most 64. Picture j of objective i is row i * variants + j. Default 1."""
     @_builtins.property
     def objectives(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """1 to 64 objectives of at most 200 characters, one picture each, optimized as one batch. "layer:unit" maximizes the mean of a channel (or a feature of a
-        linear layer), "layer:unit@row,column" one neuron, "layer" the mean square of the whole layer, "logits:class" a class
-        logit. Lucent's underscores are understood in layer names.
+        """1 to 64 objectives of at most 200 characters, one picture each, optimized as one batch. "layer:unit" maximizes the mean of a
+        channel (or a feature of a linear layer), "layer:unit@row,column" one neuron, "layer:unit@center" the one in the middle, "layer" the
+        mean square of the whole layer, "logits:class" a class logit. Lucent's underscores are understood in layer names.
         """
 
     @_builtins.property
@@ -822,7 +823,9 @@ class Visualization(_message.Message):
     activation: _builtins.float
     """Objective on the final picture, without transforms."""
     dead: _builtins.bool
-    """The unit gave no gradient even through redirected rectifiers: the picture is not evidence of anything."""
+    """The unit gave no gradient even through redirected rectifiers: the picture is not evidence of anything. In a whole layer also where
+    the unit's values are infinite or not numbers: the picture is gray then, and its activation is not a number.
+    """
     variant: _builtins.int
     """Which of its objective's variants this is, from 0."""
     @_builtins.property

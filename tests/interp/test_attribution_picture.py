@@ -1,8 +1,8 @@
-"""Heat maps: their signs, scale and mixing."""
+"""Pictures of attributions: their signs, scale and mixing."""
 
 import numpy as np
 
-from interp.heat import heat_map, overlay
+from interp.attribution.picture import heat_map, overlay
 
 
 def test_signs_and_scale() -> None:

@@ -1,0 +1,139 @@
+"""Attribute from request to response, on the embedded networks in this process."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from service import wire
+from service.datasets import Datasets
+from service.engine import Engine
+from service.errors import InvalidField
+from service.handlers.attribution import AttributionHandlers
+from service.handlers.base import House
+from service.zoo import ModelZoo
+from striate.v1 import attribution_pb2 as pb
+from striate.v1 import types_pb2
+from tests.service.engine_toys import WAIT, running
+
+DIGITS, CIFAR = "digits-lenet5", "cifar10-plain"
+CONTEXT: Any = SimpleNamespace(time_remaining=lambda: None)
+SALIENCY, PATH, NOISY, GUIDED, LIFT, CAM, GUIDED_CAM, COVER, LRP = (
+    getattr(pb, f"ATTRIBUTION_METHOD_{name}")
+    for name in (
+        "SALIENCY",
+        "INTEGRATED_GRADIENTS",
+        "SMOOTH_GRAD",
+        "GUIDED_BACKPROP",
+        "DEEP_LIFT",
+        "GRAD_CAM",
+        "GUIDED_GRAD_CAM",
+        "OCCLUSION",
+        "LRP",
+    )
+)
+
+
+@dataclass
+class Place:
+    handlers: AttributionHandlers
+    engine: Engine
+
+    def __call__(self, **fields: Any) -> pb.AttributeResponse:
+        return asyncio.run(self.later(**fields))
+
+    async def later(self, model: str = CIFAR, count: int = 1, **fields: Any) -> pb.AttributeResponse:
+        request = pb.AttributeRequest(model=model, images=images(count, 1 if model == DIGITS else 3), **fields)
+        return await self.handlers.Attribute(request, CONTEXT)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    folder = tmp_path_factory.mktemp("attributing")
+    with running() as engine, ThreadPoolExecutor(1) as pool:
+        zoo = ModelZoo(None, {}, engine.run)
+        for name in (DIGITS, CIFAR):
+            zoo.load(name)
+        unused: Any = None
+        house = House(zoo, engine, Datasets({}, Path(folder)), pool)
+        yield Place(AttributionHandlers(house, unused, unused, Path(folder)), engine)  # type: ignore[abstract, unused-ignore]
+
+
+def images(count: int, channels: int) -> types_pb2.ImageBatch:
+    return types_pb2.ImageBatch(tensor=wire.tensor(np.random.default_rng(4).random((count, channels, 32, 32), np.float32)))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "owners"),
+    [
+        ("steps", 20, {PATH}),
+        ("samples", 3, {NOISY}),
+        ("noise", 0.1, {NOISY}),
+        ("baseline", 0.0, {PATH, LIFT, COVER}),
+        ("window", 8, {COVER}),
+        ("stride", 2, {COVER}),
+        ("layer", "layer1", {CAM, GUIDED_CAM}),
+    ],
+)
+def test_settings_of_other_methods_are_refused_by_name(place: Place, field: str, value: Any, owners: set[int]) -> None:
+    for method in pb.AttributionMethod.values()[1:]:
+        if method in owners:
+            layer = {"model": DIGITS, field: "c3" if field == "layer" else value}
+            assert len(place(method=method, **(layer if method != GUIDED_CAM else {field: value})).images) == 1
+        else:
+            with pytest.raises(InvalidField, match=f"^{field}: is a setting of "):
+                place(method=method, **{field: value})
+
+
+def test_settings_of_all_methods_are_taken_by_all(place: Place) -> None:
+    common = {"seed": 3, "first_image": 7, "overlay_opacity": 0.5, "deterministic": True, "priority": types_pb2.PRIORITY_BATCH}
+    for method in pb.AttributionMethod.values()[1:]:
+        assert place(method=method, classes=[2], **common).images[0].objective == "logits:2"
+
+
+def test_one_image_with_hooks_lies_between_two_ticks(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three requests at once never have more than one call in the engine's queue."""
+    run, open_calls, most = place.engine.run, set[Future[Any]](), [0]
+
+    def counted(call: Callable[[], Any]) -> Future[Any]:
+        future = run(call)
+        open_calls.add(future)
+        most.append(sum(not one.done() for one in open_calls))
+        return future
+
+    async def together() -> list[pb.AttributeResponse]:
+        return await asyncio.gather(*(place.later(method=method, count=3) for method in (LRP, LIFT, CAM)))
+
+    monkeypatch.setattr(place.engine, "run", counted)
+    assert [len(found.images) for found in asyncio.run(together())] == [3, 3, 3]
+    assert len(open_calls) == 3 * (1 + 3) + 1  # a copy and three images each, and Grad-CAM's layer
+    assert max(most) == 1
+
+
+def test_a_long_request_ends_when_its_caller_leaves(place: Place) -> None:
+    async def leave() -> None:
+        task = asyncio.create_task(place.later(method=PATH, count=64, steps=1000))
+        await asyncio.sleep(0.3)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(leave())
+    limit = time.monotonic() + WAIT
+    while place.engine._busy() and time.monotonic() < limit:
+        time.sleep(0.01)
+    assert not place.engine._busy()
+
+
+def test_one_channel(place: Place) -> None:
+    for method in (SALIENCY, PATH, LIFT, CAM, COVER, LRP):
+        found = place(model=DIGITS, method=method, unit="c3:4@center")
+        assert tuple(found.attributions.shape) == (1, 1, 32, 32)
+        assert found.images[0].overlay_png.startswith(b"\x89PNG")
