@@ -25,10 +25,10 @@ from service.datasets import Dataset, Source
 from service.datasets.parquet import parquet_source
 from service.engine import Engine
 from service.images import decode, png
-from service.index import IndexStore, Order, Plan, Subject
+from service.index.scan import Found, Prepare, Submit
+from service.index.store import IndexStore, Order, Plan, Subject
 from service.jobs import Priority
 from service.metrics import Metrics
-from service.scan import Found, Prepare, Submit
 
 LAYERS = ("layer2.2", "layer3.2")
 BATCH, THREADS = 64, 2

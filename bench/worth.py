@@ -22,8 +22,8 @@ from interp.feature import Pictures, Settings, Trial, visualize
 from interp.layer import LayerPath
 from interp.network import Network
 from interp.objective import activation
-from service.contact_sheet import ContactSheet
 from service.images import png
+from service.pictures.sheet import ContactSheet
 
 STEPS, SIZE, BATCH = 128, 128, 8
 CIFAR = {"layer2.2": (1.26, 2.9), "layer3.2": (0.63, 3.9)}  # median that lucent reached in another run, and the bar

@@ -17,7 +17,7 @@ from service.audit.journal import AuditChanged, NoReport
 from service.datasets import DatasetError, UnknownDataset
 from service.datasets.uploads import UploadTooLarge
 from service.images import BadImage
-from service.index import IndexMissing
+from service.index.store import IndexMissing
 from service.zoo import ModelBusy, ModelError, UnknownModel, UnknownWeights
 
 DOMAIN = "striate"

@@ -21,7 +21,7 @@ from service.datasets import Datasets
 from service.engine import Engine
 from service.errors import status_of
 from service.handlers import House, InterpretHandlers, ModelHandlers, RobustnessHandlers
-from service.index import IndexStore
+from service.index.store import IndexStore
 from service.manners import Manners, request_id
 from service.metrics import Metrics
 from service.operations import Operations, OperationsService, OperationStore

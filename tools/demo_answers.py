@@ -49,8 +49,8 @@ def filters(stage: Stage) -> page.Section:
     section = page.Section(
         "The first layer",
         "The weights of the first convolution, each filter in its own range, mid-gray for zero, sorted by the orientation of the Gabor "
-        "function that fits best. Below, the best fitted with the bars' orientation and wavelength by that fit, and by the gratings that "
-        "the running layer answers to most; then its tuning curves.",
+        "function that fits best. Below, the best fitted of the mostly gray ones, with the bars' orientation and wavelength by that fit, "
+        "and by the gratings that the running layer answers to most; then its tuning curves.",
     )
     pictures = []
     for name in (*TWINS, DIGITS):
@@ -61,7 +61,8 @@ def filters(stage: Stage) -> page.Section:
     net = stage.net(TWINS[0])
     analysed, tuning = net.filters(analyze=True), net.tuning()
     tuning.save(stage.out / "tuning.png")
-    best = sorted(range(len(tuning)), key=lambda unit: -analysed.analyses[unit].r_squared)[:FITTED]
+    gray = [unit for unit, one in enumerate(analysed.analyses) if one.color_share < 0.5]  # as the gratings are
+    best = sorted(gray, key=lambda unit: -analysed.analyses[unit].r_squared)[:FITTED]
     best.sort(key=lambda unit: analysed.analyses[unit].orientation)
     scaled = 0.5 + analysed.weights / (2 * np.abs(analysed.weights).max(axis=(1, 2, 3), keepdims=True))
     captions = []
@@ -117,7 +118,7 @@ def attributions(stage: Stage) -> tuple[page.Section, list[tuple[str, bytes, lis
 
 
 def _delta(found: striate.Attributions) -> str:
-    return found.method if found.deltas is None else f"{found.method}\nmisses by {found.deltas[0]:.1g}"
+    return found.method if found.deltas is None else f"{found.method}\nmisses by {found.deltas[0]:.2g}"
 
 
 def _decode(encoded: bytes) -> Image.Image:

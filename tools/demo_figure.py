@@ -36,11 +36,11 @@ class _Canvas:
 def compose(sheet: striate.LayerPictures, facets: Sequence[striate.Facets], rows: Sequence[Row]) -> Image.Image:
     """1200 pixels wide: left the sheet with its certificates, right the facets, then a row of attributions a network."""
     side = sheet.sheet.width * SHEET_ZOOM
-    canvas = _Canvas(side + 92)
+    canvas = _Canvas(side + 80)
     ratios = [one.visualization.certificate.ratio for one in sheet if one.visualization.certificate is not None]
     known = [ratio for ratio in ratios if ratio is not None]
     above = f"{sum(ratio > 1 for ratio in known)} of {len(known)} above the largest of the data set, median {median(known):.1f} times"
-    canvas.text(MARGIN, 12, f"{sheet.layer}: every unit, certified", 16, _INK)
+    canvas.text(MARGIN, 12, f"Every unit of {sheet.layer}, certified", 16, _INK)
     canvas.picture(MARGIN, 40, sheet.sheet_png, side)
     canvas.text(MARGIN, side + 48, above)
     left = MARGIN + side + 32

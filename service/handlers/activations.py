@@ -5,11 +5,12 @@ from math import prod
 from torch import Tensor
 
 from interp.activations import Activations, Order, draw_activations, strongest
-from service import wire, wire_filters
+from service import wire
 from service.errors import InvalidField
 from service.handlers.base import Interpreter
 from service.images import png
 from service.manners import Context
+from service.wire import filters as wire_filters
 from service.zoo import HostedModel
 from striate.v1 import filters_pb2 as pb
 

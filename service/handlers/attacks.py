@@ -10,11 +10,12 @@ from torch import Tensor
 from interp.ascent import Procedure
 from interp.attack import Attacked, attack
 from interp.curve import epsilon_curve
-from service import wire, wire_attack
+from service import wire
 from service.errors import InvalidField
 from service.handlers.base import LIGHT, House
 from service.images import png
 from service.manners import Context
+from service.wire import attack as wire_attack
 from service.zoo import HostedModel
 from striate.v1 import attack_pb2 as pb
 

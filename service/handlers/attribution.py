@@ -19,14 +19,15 @@ from interp.layer import LOGITS, LayerPath
 from interp.network import Network
 from interp.objective import Objective, activation
 from interp.seeds import generators
-from service import wire, wire_attack
+from service import wire
 from service.errors import InvalidField
 from service.handlers.base import House, Interpreter
 from service.images import png
-from service.index import IndexStore
+from service.index.store import IndexStore
 from service.jobs import NotFinite, OutOfMemory
 from service.manners import Context
 from service.operations import Operations
+from service.wire import attack as wire_attack
 from service.zoo import HostedModel
 from striate.v1 import attribution_pb2 as pb
 

@@ -11,7 +11,7 @@ from typing import Any
 from google.longrunning.operations_pb2 import Operation
 
 from interp.ascent import Procedure
-from service import wire, wire_audit, wire_uploads
+from service import wire
 from service.audit import files as audit_files
 from service.audit.job import Assignment, Progress
 from service.audit.journal import REPORT, Journal, NoReport
@@ -24,6 +24,8 @@ from service.jobs import Priority, T
 from service.manners import Context
 from service.operations import Context as OperationContext
 from service.operations import OperationRunning, Operations
+from service.wire import audit as wire_audit
+from service.wire import uploads as wire_uploads
 from service.zoo import HostedModel
 from striate.v1 import audit_pb2 as pb
 

@@ -17,11 +17,11 @@ from service import wire
 from service.datasets import Datasets
 from service.engine import Engine
 from service.images import Preprocessing
-from service.index import IndexStore
+from service.index.store import IndexStore
 from service.jobs import OnProgress, Priority
 from service.manners import Context
 from service.operations import Operations
-from service.picture_cache import MOST_BYTES
+from service.pictures.cache import MOST_BYTES
 from service.zoo import HostedModel, ModelZoo
 from striate.v1 import interpret_pb2_grpc, types_pb2
 

@@ -4,7 +4,7 @@ from service import wire
 from service.daemon import in_daemon_thread
 from service.datasets import Dataset, DatasetError, class_indices
 from service.handlers.base import Interpreter
-from service.index import Subject
+from service.index.store import Subject
 from service.manners import Context
 from service.zoo import HostedModel
 from striate.v1 import interpret_pb2 as pb

@@ -13,7 +13,7 @@ from interp.ascent import Procedure
 from interp.flips import ROWS, Flips, compare, under_attack
 from interp.layer import LOGITS, LayerPath
 from interp.network import Network
-from service import wire, wire_exemplars, wire_visualize
+from service import wire
 from service.datasets import Dataset
 from service.dossier.page import page
 from service.errors import InvalidField
@@ -24,6 +24,8 @@ from service.handlers.visualize import VisualizeHandlers
 from service.jobs import OutOfMemory
 from service.manners import Context
 from service.samples import image
+from service.wire import exemplars as wire_exemplars
+from service.wire import visualize as wire_visualize
 from service.zoo import HostedModel
 from striate.v1 import dossier_pb2 as pb
 from striate.v1 import exemplars_pb2, filters_pb2, visualize_pb2

@@ -9,18 +9,19 @@ from typing import Any
 from google.longrunning.operations_pb2 import Operation
 
 from interp.ascent import Procedure
-from service import wire, wire_exemplars
+from service import wire
 from service.daemon import in_daemon_thread
 from service.datasets import Dataset
 from service.errors import InvalidField
 from service.handlers.base import House
 from service.handlers.datasets import DatasetHandlers
 from service.images import decode
-from service.index import BuildProgress, IndexStore, Plan, Subject
+from service.index.store import BuildProgress, IndexStore, Plan, Subject
 from service.jobs import Priority, T
 from service.manners import Context
 from service.operations import Context as OperationContext
 from service.operations import Operations
+from service.wire import exemplars as wire_exemplars
 from service.zoo import HostedModel
 from striate.v1 import exemplars_pb2 as pb
 

@@ -9,19 +9,24 @@ from torch import Tensor
 
 from interp.facets import Clustering, cluster
 from interp.layer import LayerPath
-from service import facet_work, pictures, wire, wire_certificate, wire_exemplars, wire_visualize
+from service import wire
 from service.daemon import in_daemon_thread
 from service.datasets import Dataset
 from service.errors import InvalidField
-from service.facet_work import Box
 from service.handlers.pictures import PictureHandlers, Yardsticks, path_of, units_of
 from service.images import png
-from service.index_types import Hit, Subject
+from service.index.types import Hit, Subject
 from service.jobs import Priority
 from service.manners import Context
-from service.picture_cache import Picture
-from service.picture_plan import Goal, Recipe, Term
+from service.pictures import facets as facet_work
+from service.pictures import make as pictures
+from service.pictures.cache import Picture
+from service.pictures.facets import Box
+from service.pictures.plan import Goal, Recipe, Term
 from service.samples import image
+from service.wire import certificate as wire_certificate
+from service.wire import exemplars as wire_exemplars
+from service.wire import visualize as wire_visualize
 from service.zoo import HostedModel
 from striate.v1 import visualize_pb2 as pb
 

@@ -8,11 +8,12 @@ from interp.filter_analysis import Order, analyze_filters, in_order
 from interp.filters import NORMALIZATION, Scale, filter_weights, first_convolution, render_filters
 from interp.layer import dotted
 from interp.spectra import render_spectra
-from service import wire, wire_filters
+from service import wire
 from service.errors import InvalidField
 from service.handlers.base import Interpreter
 from service.images import png
 from service.manners import Context
+from service.wire import filters as wire_filters
 from service.zoo import HostedModel
 from striate.v1 import filters_pb2 as pb
 

@@ -13,17 +13,20 @@ import torch
 from interp.ascent import Procedure
 from interp.feature import Pictures, Settings
 from interp.layer import LayerPath
-from service import picture_cache, pictures, wire, wire_certificate, wire_visualize
-from service.contact_sheet import ContactSheet
-from service.gallery import Block, Gallery, Shown
+from service import wire
 from service.handlers.base import House
 from service.handlers.pictures import PictureHandlers, Spectral, Yardsticks, path_of, units_of
-from service.index import IndexStore
+from service.index.store import IndexStore
 from service.jobs import NotFinite, Priority, QueueFull
 from service.manners import VERSION, Context
 from service.operations import Operations
-from service.picture_cache import Picture, PictureCache
-from service.picture_plan import Goal, Recipe, Term
+from service.pictures import make as pictures
+from service.pictures.cache import Picture, PictureCache, key
+from service.pictures.gallery import Block, Gallery, Shown
+from service.pictures.plan import Goal, Recipe, Term
+from service.pictures.sheet import ContactSheet
+from service.wire import certificate as wire_certificate
+from service.wire import visualize as wire_visualize
 from service.zoo import HostedModel
 from striate.v1 import visualize_pb2 as pb
 
@@ -121,8 +124,8 @@ class LayerHandlers(PictureHandlers):
         for low in range(series.units.start // chunk * chunk, series.units.stop, chunk):
             units = range(low, min(low + chunk, series.in_layer))
             bars = [None if math.isnan(bar) else bar for bar in series.bars(units)]
-            block = picture_cache.key(*same, [units.start, units.stop], bars)
-            keys = {unit: picture_cache.key(block, unit) for unit in units}
+            block = key(*same, [units.start, units.stop], bars)
+            keys = {unit: key(block, unit) for unit in units}
             blocks.append(Block(units, keys, [unit for unit in units if unit in series.units]))
         return blocks
 

@@ -12,19 +12,21 @@ import torch
 from torch import Tensor
 
 from interp.layer import LayerPath
-from service import spectra, wire, wire_visualize
+from service import wire
 from service.daemon import in_daemon_thread
 from service.errors import InvalidField
 from service.handlers.base import House, Interpreter
-from service.index import IndexStore
-from service.index_types import Subject
+from service.index.store import IndexStore
+from service.index.types import Subject
 from service.jobs import Draining, OutOfMemory
 from service.operations import Operations
-from service.picture_cache import Picture
-from service.picture_plan import Recipe
-from service.spectra import SpectrumStore
-from service.standing import Standing, Yardstick
-from service.wire_objective import Where
+from service.pictures import spectra
+from service.pictures.cache import Picture
+from service.pictures.plan import Recipe
+from service.pictures.spectra import SpectrumStore
+from service.pictures.standing import Standing, Yardstick
+from service.wire import visualize as wire_visualize
+from service.wire.objective import Where
 from service.zoo import HostedModel
 from striate.v1 import visualize_pb2 as pb
 

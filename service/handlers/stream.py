@@ -10,12 +10,14 @@ import structlog
 import torch
 from torch import Tensor
 
-from service import wire, wire_attack, wire_methods
+from service import wire
 from service.errors import InvalidField, row_of, status_of
 from service.handlers.attacks import Found, Prepared, Seeds, pngs, prepare
 from service.handlers.base import House
 from service.jobs import Draining, Priority, QueueFull
 from service.manners import Context, request_id
+from service.wire import attack as wire_attack
+from service.wire import methods as wire_methods
 from service.zoo import HostedModel
 from striate.v1 import attack_pb2 as pb
 from striate.v1 import types_pb2

@@ -6,10 +6,11 @@ from interp.describe import LayerInfo
 from interp.gratings import Gratings
 from interp.tuning import Tuning, batch_rows, measure
 from interp.tuning_picture import draw_tuning
-from service import wire, wire_filters
+from service import wire
 from service.handlers.base import Interpreter
 from service.images import png
 from service.manners import Context
+from service.wire import filters as wire_filters
 from service.zoo import HostedModel
 from striate.v1 import filters_pb2 as pb
 

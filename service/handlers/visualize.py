@@ -10,13 +10,16 @@ from torch import Tensor
 
 from interp.ascent import Progress
 from interp.feature import Pictures
-from service import pictures, wire, wire_certificate, wire_visualize
+from service import wire
 from service.errors import InvalidField
 from service.handlers.pictures import PictureHandlers, Yardsticks
 from service.manners import Context
-from service.picture_plan import Recipe
-from service.wire_objective import Where, named
-from service.wire_visualize import Wanted
+from service.pictures import make as pictures
+from service.pictures.plan import Recipe
+from service.wire import certificate as wire_certificate
+from service.wire import visualize as wire_visualize
+from service.wire.objective import Where, named
+from service.wire.visualize import Wanted
 from striate.v1 import visualize_pb2 as pb
 
 _GRAMS = 2**26  # bytes of Gram matrices that any server has

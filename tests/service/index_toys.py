@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from interp.ascent import Procedure, solve
 from interp.network import Network
 from service.datasets import Dataset, Source
-from service.index import Hit, IndexStore, Order, Plan, Subject
-from service.scan import Found, Submit
+from service.index.scan import Found, Submit
+from service.index.store import Hit, IndexStore, Order, Plan, Subject
 
 COUNT, SIDE, K, LABELS = 161, 6, 7, 3
 SHAPES = {"conv": (5, 6, 6), "logits": (3,)}

@@ -12,7 +12,7 @@ from service.engine import Engine
 from service.errors import status_of
 from service.handlers import InterpretHandlers
 from service.handlers.base import House
-from service.index import IndexStore
+from service.index.store import IndexStore
 from service.manners import Context
 from service.operations import Operations, OperationStore
 from service.zoo import HostedModel, ModelZoo

@@ -8,10 +8,10 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from service import wire_audit
 from service.audit.job import Assignment, Progress
 from service.datasets import Dataset, Source
 from service.errors import InvalidField
+from service.wire import audit as wire_audit
 from service.zoo import HostedModel
 from striate.v1 import attack_pb2
 from striate.v1 import audit_pb2 as pb

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.contact_sheet import ContactSheet
 from service.images import png
+from service.pictures.sheet import ContactSheet
 
 
 def opened(data: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:

@@ -19,7 +19,7 @@ from service.datasets import Dataset, DatasetError, Datasets, Source, digits
 from service.errors import InvalidField
 from service.handlers.base import House
 from service.handlers.exemplars import ExemplarHandlers
-from service.index import Found, Hit, IndexMissing, Subject, UnitStatistics
+from service.index.store import Found, Hit, IndexMissing, Subject, UnitStatistics
 from service.zoo import ModelZoo
 from striate.v1 import exemplars_pb2 as pb
 from tests.service.engine_toys import running

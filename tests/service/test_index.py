@@ -14,7 +14,7 @@ import torch
 
 from interp.network import Network
 from service.datasets import Dataset, DatasetError
-from service.index import IndexMissing, IndexStore, Plan, Subject
+from service.index.store import IndexMissing, IndexStore, Plan, Subject
 from service.jobs import NotFinite
 from tests.service.index_toys import (
     COUNT,
@@ -242,7 +242,7 @@ def test_another_servers_index_is_found(tmp_path: Path, network: Network, data: 
     other = dataset(pictures(), "elsewhere")
     there.build(plan_of(other, limit=9), other, prepare, Device(network).submit)
     late = time.monotonic() + 60
-    monkeypatch.setattr("service.index.time.monotonic", lambda: late)
+    monkeypatch.setattr("service.index.store.time.monotonic", lambda: late)
     assert here.layers(subject(other)) == ["conv", "logits"]
 
 
@@ -265,7 +265,7 @@ def test_another_servers_larger_index_replaces_the_copy_of_a_smaller_one(
     for limit in (9, 20):
         there.build(plan_of(data, limit=limit), data, prepare, Device(network).submit)
         late = time.monotonic() + 60 * limit
-        monkeypatch.setattr("service.index.time.monotonic", lambda late=late: late)
+        monkeypatch.setattr("service.index.store.time.monotonic", lambda late=late: late)
         assert_brute_force(here, data, network, limit)
 
 

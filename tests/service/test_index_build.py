@@ -13,11 +13,11 @@ import pytest
 from interp.ascent import Procedure
 from interp.network import Network
 from service.datasets import Dataset, Source
-from service.index import BuildProgress, IndexMissing, IndexStore, Plan, Subject
-from service.index_files import Files
-from service.index_shards import save_shard
+from service.index.files import Files
+from service.index.scan import Found
+from service.index.shards import save_shard
+from service.index.store import BuildProgress, IndexMissing, IndexStore, Plan, Subject
 from service.jobs import QueueFull
-from service.scan import Found
 from tests.service.index_toys import (
     COUNT,
     Device,
@@ -51,7 +51,7 @@ def first_shard(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Builders begin at shard 0, unless a test wants another."""
 
     def begin(number: int) -> None:
-        monkeypatch.setattr("service.index_build.secrets.randbelow", lambda _: number)
+        monkeypatch.setattr("service.index.build.secrets.randbelow", lambda _: number)
 
     begin(0)
     return begin
@@ -178,7 +178,7 @@ def test_a_second_build_of_the_same_plan_looks_at_the_images_again(tmp_path: Pat
 def test_merging_reads_blocks_of_units(tmp_path: Path, network: Network, data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     store = IndexStore(tmp_path / "whole")
     store.build(plan_of(data), data, prepare, Device(network).submit)
-    monkeypatch.setattr("service.index_layer.BLOCK_CELLS", 2 * COUNT)
+    monkeypatch.setattr("service.index.layer.BLOCK_CELLS", 2 * COUNT)
     IndexStore(tmp_path / "blocks").build(plan_of(data), data, prepare, Device(network).submit)
     assert files(tmp_path / "blocks") == files(tmp_path / "whole")
     assert isinstance(store.statistics(Subject.of("net", "d1", data), "conv")[0].histogram, np.ndarray)
@@ -214,12 +214,12 @@ def test_a_builder_whose_folder_is_removed_by_one_that_has_ended(
     def overtaken(files: Files, plan: Plan, *rest: Any) -> None:
         if next(calls) == 1:
             with monkeypatch.context() as patch:
-                patch.setattr("service.index_build.save_shard", save_shard)
+                patch.setattr("service.index.build.save_shard", save_shard)
                 IndexStore(tmp_path).build(plan, data, prepare, Device(network).submit)
             raise FileNotFoundError("the temporary file is gone")
         save_shard(files, plan, *rest)
 
-    monkeypatch.setattr("service.index_build.save_shard", overtaken)
+    monkeypatch.setattr("service.index.build.save_shard", overtaken)
     device = Device(network)
     IndexStore(tmp_path).build(plan_of(data), data, prepare, device.submit)
     assert device.batches <= SHARDS
@@ -238,7 +238,7 @@ def test_a_full_disk_ends_a_build_and_leaves_the_index_of_before(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("service.index_files.os.fsync", full)
+        patch.setattr("service.index.files.os.fsync", full)
         with pytest.raises(OSError, match="No space"):
             store.build(plan_of(data), data, prepare, Device(network).submit)
     assert files(tmp_path) == before

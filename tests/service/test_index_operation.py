@@ -16,7 +16,7 @@ from service.datasets import Datasets
 from service.handlers.base import House
 from service.handlers.exemplars import ExemplarHandlers
 from service.images import decode
-from service.index import IndexStore, Subject
+from service.index.store import IndexStore, Subject
 from service.zoo import ModelZoo
 from striate.v1 import exemplars_pb2 as pb
 from tests.service.engine_toys import running

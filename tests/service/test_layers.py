@@ -20,11 +20,11 @@ from interp.layer import LayerPath
 from interp.objective import activation
 from service.errors import InvalidField
 from service.handlers import layers
-from service.index_types import IndexMissing, Maxima, Subject
+from service.index.types import IndexMissing, Maxima, Subject
 from service.jobs import NotFinite
-from service.picture_cache import Picture
-from service.picture_plan import Recipe
-from service.standing import Yardstick, relative_rank
+from service.pictures.cache import Picture
+from service.pictures.plan import Recipe
+from service.pictures.standing import Yardstick, relative_rank
 from striate.v1 import visualize_pb2 as pb
 from tests.service.engine_toys import counted
 from tests.service.studio import CALL, NAME, Studio, run, studio

@@ -20,7 +20,7 @@ from interp.filter_analysis import analyze_filters, in_order
 from interp.filters import filter_weights, render_filters
 from interp.layer import UnknownLayer
 from interp.spectra import render_spectra
-from service import wire, wire_filters
+from service import wire
 from service.datasets import Datasets
 from service.errors import InvalidField
 from service.handlers.activations import ActivationHandlers
@@ -28,6 +28,7 @@ from service.handlers.base import House
 from service.handlers.filters import FilterHandlers
 from service.handlers.tuning import TuningHandlers
 from service.images import png
+from service.wire import filters as wire_filters
 from service.zoo import ModelZoo, UnknownModel
 from striate.v1 import filters_pb2 as pb
 from striate.v1 import types_pb2

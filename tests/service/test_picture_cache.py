@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service import picture_cache
-from service.gallery import Block, Gallery, Shown
-from service.picture_cache import Picture, PictureCache
+from service.pictures.cache import Picture, PictureCache, key
+from service.pictures.gallery import Block, Gallery, Shown
 from tests.service.studio import run
 
-KEY = picture_cache.key("a", 1)
+KEY = key("a", 1)
 
 
 def picture(number: int = 0) -> Picture:
@@ -33,12 +32,12 @@ def same(one: Picture | None, other: Picture) -> bool:
 def test_what_is_kept_comes_back_to_the_last_bit(tmp_path: Path) -> None:
     PictureCache(tmp_path).put(KEY, picture())
     assert same(PictureCache(tmp_path).get(KEY), picture())
-    assert PictureCache(tmp_path).get(picture_cache.key("a", 2)) is None
+    assert PictureCache(tmp_path).get(key("a", 2)) is None
     assert not list(tmp_path.rglob("*.tmp"))
 
 
 def test_keys_differ_with_every_part() -> None:
-    keys = {picture_cache.key(*parts) for parts in (["a", 1], ["a", 2], ["a", 1.5], ["a"], ["a", [1]], ["a", None])}
+    keys = {key(*parts) for parts in (["a", 1], ["a", 2], ["a", 1.5], ["a"], ["a", [1]], ["a", None])}
     assert len(keys) == 6
 
 
@@ -78,7 +77,7 @@ def names(folder: Path) -> set[str]:
 
 
 def test_what_was_asked_for_longest_ago_goes_first(tmp_path: Path) -> None:
-    keys = [picture_cache.key(number) for number in range(12)]
+    keys = [key(number) for number in range(12)]
     PictureCache(tmp_path).put(keys[0], picture())
     size = sum(path.stat().st_size for path in tmp_path.rglob("*.*"))
     cache = PictureCache(tmp_path, most_bytes=10 * size + size // 2)
@@ -141,7 +140,7 @@ async def aside(call: Callable[..., Any], /, *args: Any) -> Any:
 def blocks(count: int, wanted: range | None = None) -> list[Block]:
     """Blocks of four units."""
     parts = [range(low, low + 4) for low in range(0, 4 * count, 4)]
-    return [Block(p, {u: picture_cache.key("unit", u) for u in p}, [u for u in p if wanted is None or u in wanted]) for p in parts]
+    return [Block(p, {u: key("unit", u) for u in p}, [u for u in p if wanted is None or u in wanted]) for p in parts]
 
 
 async def shown(gallery: Gallery, some: list[Block], make: Any) -> list[Shown]:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from service.datasets import Dataset, DatasetError, Source
 from service.images import Preprocessing
-from service.spectra import SpectrumStore, identity
+from service.pictures.spectra import SpectrumStore, identity
 
 SEEN = Preprocessing(1, 6, 8, 8, "bilinear", (0.5,), (0.5,))
 

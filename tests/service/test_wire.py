@@ -7,9 +7,10 @@ from typing import cast
 import numpy as np
 import pytest
 
-from service import wire, wire_attack
+from service import wire
 from service.errors import InvalidField
 from service.images import BadImage, Preprocessing
+from service.wire import attack as wire_attack
 from service.zoo import HostedModel
 from striate.v1 import types_pb2
 

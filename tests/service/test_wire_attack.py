@@ -11,8 +11,9 @@ import torch
 from interp.ascent import solve
 from interp.attack import Method, attack
 from interp.goal import least_likely
-from service import wire_attack, wire_methods
 from service.errors import InvalidField
+from service.wire import attack as wire_attack
+from service.wire import methods as wire_methods
 from service.zoo import HostedModel
 from striate.v1 import attack_pb2 as pb
 from striate.v1 import audit_pb2

@@ -10,12 +10,13 @@ import torch
 
 from interp.feature import Settings
 from interp.layer import LayerPath
-from service import wire, wire_visualize
+from service import wire
 from service.errors import InvalidField
 from service.images import BadImage, Preprocessing
-from service.picture_plan import Alike, Towards
-from service.wire_objective import Where, named
-from service.wire_visualize import Wanted
+from service.pictures.plan import Alike, Towards
+from service.wire import visualize as wire_visualize
+from service.wire.objective import Where, named
+from service.wire.visualize import Wanted
 from service.zoo import HostedModel
 from striate.v1 import types_pb2
 from striate.v1 import visualize_pb2 as pb

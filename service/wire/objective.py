@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from interp.layer import LOGITS, LayerPath
-from service import wire, wire_recipe
+from service import wire
 from service.errors import InvalidField
 from service.images import BadImage, Preprocessing
-from service.picture_plan import Alike, Goal, Term, Towards
+from service.pictures.plan import Alike, Goal, Term, Towards
+from service.wire import recipe as wire_recipe
 from service.zoo import HostedModel
 from striate.v1 import types_pb2
 from striate.v1 import visualize_pb2 as pb

@@ -1,7 +1,7 @@
 """From a finished picture, and where it stands beside a data set, to the message."""
 
-from service.picture_cache import Picture
-from service.standing import Standing
+from service.pictures.cache import Picture
+from service.pictures.standing import Standing
 from striate.v1 import visualize_pb2 as pb
 
 

@@ -1,7 +1,7 @@
 """Exemplar indexes: what each unit of a layer does over a data set, built in one pass and kept on disk or in an object store.
 
 `<model>-<data set>-<layer>-<key>.json` describes the index of one layer and names its tensor file; a parquet file of the same
-name holds a row of statistics a unit. A build in progress keeps its shards in a folder of its own, see `service.index_build`.
+name holds a row of statistics a unit. A build in progress keeps its shards in a folder of its own, see `service.index.build`.
 """
 
 import math
@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from service.datasets import Dataset, DatasetError
-from service.index_build import Build
-from service.index_files import UNREADABLE, Files
-from service.index_layer import description
-from service.index_query import InvalidQuery, LayerIndex
-from service.index_types import BuildProgress, Found, Hit, IndexMissing, Maxima, Order, Plan, Subject, UnitStatistics
-from service.scan import Prepare, Submit
+from service.index.build import Build
+from service.index.files import UNREADABLE, Files
+from service.index.layer import description
+from service.index.query import InvalidQuery, LayerIndex
+from service.index.scan import Prepare, Submit
+from service.index.types import BuildProgress, Found, Hit, IndexMissing, Maxima, Order, Plan, Subject, UnitStatistics
 
 __all__ = [
     "BuildProgress", "Found", "Hit", "IndexMissing", "IndexStore", "Maxima", "Order", "Plan", "Subject", "UnitStatistics",

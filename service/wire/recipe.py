@@ -7,7 +7,7 @@ from google.protobuf.message import Message
 
 from service import wire
 from service.errors import InvalidField
-from service.picture_plan import Part
+from service.pictures.plan import Part
 from striate.v1 import visualize_pb2 as pb
 
 MOST_REGULARIZERS = 8

@@ -13,11 +13,12 @@ from interp.audit.tally import CLEAN, Gated
 from interp.augmentation import AUGMENTATIONS
 from interp.corruption import CORRUPTIONS, SEVERITIES
 from interp.statistics import Gate
-from service import wire, wire_methods
+from service import wire
 from service.audit.job import Assignment, Progress
 from service.datasets import Dataset, class_indices
 from service.datasets.uploads import UPLOADED
 from service.errors import InvalidField
+from service.wire import methods as wire_methods
 from service.zoo import HostedModel
 from striate.v1 import attack_pb2, types_pb2
 from striate.v1 import audit_pb2 as pb

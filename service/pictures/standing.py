@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interp.layer import LayerPath
-from service.index import IndexStore
-from service.index_types import IndexMissing, Maxima, Subject
-from service.picture_cache import Picture
+from service.index.store import IndexStore
+from service.index.types import IndexMissing, Maxima, Subject
+from service.pictures.cache import Picture
 
 
 @dataclass(frozen=True)

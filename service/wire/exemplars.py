@@ -9,7 +9,7 @@ from service import wire
 from service.datasets import Dataset
 from service.errors import InvalidField
 from service.images import Preprocessing, decode, png
-from service.index_types import QUANTILES, Hit, Order, Plan, UnitStatistics
+from service.index.types import QUANTILES, Hit, Order, Plan, UnitStatistics
 from service.zoo import HostedModel
 from striate.v1 import exemplars_pb2 as pb
 

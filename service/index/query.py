@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from interp.exemplars import percentile
-from service.index_files import tensors
-from service.index_layer import FIGURES
-from service.index_types import Found, Hit, Maxima, Order, Subject, UnitStatistics
+from service.index.files import tensors
+from service.index.layer import FIGURES
+from service.index.types import Found, Hit, Maxima, Order, Subject, UnitStatistics
 
 
 class InvalidQuery(Exception):

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from interp.exemplars import ORDERS, Moments, Peaks, Shard, TopK
-from service.index_files import UNREADABLE, Files, tensors
-from service.index_types import Plan
+from service.index.files import UNREADABLE, Files, tensors
+from service.index.types import Plan
 
 PARTS = ("values", "positions", "ids")  # of a top k
 COLUMNS = ("maximum", "mean", "at")  # (U, N): each image's maximum, its mean, and where the maximum is

@@ -5,11 +5,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from interp.feature import Settings
-from service import wire, wire_objective, wire_recipe
+from service import wire
 from service.errors import InvalidField
 from service.images import Preprocessing
-from service.picture_plan import Apart, Goal, Recipe
-from service.wire_objective import Where
+from service.pictures.plan import Apart, Goal, Recipe
+from service.wire import objective as wire_objective
+from service.wire import recipe as wire_recipe
+from service.wire.objective import Where
 from service.zoo import HostedModel
 from striate.v1 import visualize_pb2 as pb
 

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from interp.exemplars import MOST_IDS, ORDERS, Distribution, Shard, TopK, sparsity
-from service.index_files import FORMAT, UNREADABLE, Files, slug, tensors
-from service.index_shards import Damaged, load_column, load_shard
-from service.index_types import Plan, Subject, digest
+from service.index.files import FORMAT, UNREADABLE, Files, slug, tensors
+from service.index.shards import Damaged, load_column, load_shard
+from service.index.types import Plan, Subject, digest
 
 FIGURES = (
     "minimum", "maximum", "maximum_mean", "mean", "variance", "active_share", "active_images", "sparsity", "histogram_low",

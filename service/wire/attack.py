@@ -11,8 +11,9 @@ from torch import Tensor
 from interp.attack import Aim, Attacked, Method
 from interp.goal import Choice, drive, least_likely, random_class, silence
 from interp.objective import activation
-from service import wire, wire_methods
+from service import wire
 from service.errors import InvalidField
+from service.wire import methods as wire_methods
 from service.zoo import HostedModel
 from striate.v1 import attack_pb2 as pb
 

@@ -24,8 +24,8 @@ from interp.space import Fourier, MakeSpace, Pixels
 from interp.transform import MACO_VIEWS, Compose, Crop, Jitter, Mirror, Noise, Pad, Rotate, Scale, Transform
 from service.errors import InvalidField
 from service.images import png
-from service.picture_cache import Picture
-from service.picture_plan import Alike, Goal, Recipe, Term, Towards
+from service.pictures.cache import Picture
+from service.pictures.plan import Alike, Goal, Recipe, Term, Towards
 
 OPAQUE = 1.0  # weight of the mean alpha, which the ascent lowers, so that what a unit does not see becomes transparent
 

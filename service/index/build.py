@@ -13,12 +13,12 @@ import structlog
 from interp.ascent import Procedure
 from interp.exemplars import Peaks
 from service.datasets import Dataset, DatasetError
-from service.index_files import UNREADABLE, Files
-from service.index_layer import description, finish, stem
-from service.index_shards import Damaged, save_shard, shard_name
-from service.index_types import BuildProgress, Plan
+from service.index.files import UNREADABLE, Files
+from service.index.layer import description, finish, stem
+from service.index.scan import Found, Prepare, Submit, scan
+from service.index.shards import Damaged, save_shard, shard_name
+from service.index.types import BuildProgress, Plan
 from service.jobs import NotFinite
-from service.scan import Found, Prepare, Submit, scan
 
 log = structlog.get_logger()
 
