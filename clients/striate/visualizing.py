@@ -67,12 +67,13 @@ class Visualizing:
         certificates compare with (that with the most indexed images); preview_every: pictures of every so many steps in `on_progress`;
         include_tensor: also exact pixels; on_progress: called with a Progress as steps are done.
 
-        steps: 1 to 4096 (server's default 256); learning_rate: above 0 to 1 (0.1); seed: picks start and transforms; size: picture height
-        and width, 16 to 1024 pixels (the network's); transforms: True for random jitter, rotation and scale, False for none, or a sequence
-        of views of striate.view; parameterization: of striate.space (Fourier); alpha: also optimize transparency; regularizers: of
-        striate.regularize; seeds: optimize from so many more, 0 to 16, for the certificate; retries: so often again where a picture is dead
-        or below the data set's maximum, 0 to 8 (2); deterministic: the result does not depend on what else the server does; priority: None
-        for interactive. Raises LayerNotFound, InvalidArgument, NotFinite, IndexNotFound.
+        steps: 1 to 4096 (server's default 256); learning_rate: above 0 to 1 (0.1, or 0.02 with start); seed: picks start and
+        transforms; size: picture height and width, 16 to 1024 pixels (the network's); transforms: True for random jitter, rotation and
+        scale, False for none, or a sequence of views of striate.view; parameterization: of striate.space (Fourier); alpha: also
+        optimize transparency; regularizers: of striate.regularize; seeds: optimize from so many more, 0 to 16, for the certificate;
+        retries: so often again where a picture is dead or below the data set's maximum, 0 to 8 (2); deterministic: the result does not
+        depend on what else the server does; priority: None for interactive. Raises LayerNotFound, InvalidArgument, NotFinite,
+        IndexNotFound.
         """
         from striate.objective import Objective
 

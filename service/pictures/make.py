@@ -27,7 +27,7 @@ from service.images import png
 from service.pictures.cache import Picture
 from service.pictures.plan import Alike, Goal, Recipe, Term, Towards
 
-OPAQUE = 1.0  # weight of the mean alpha, which the ascent lowers, so that what a unit does not see becomes transparent
+OPAQUE = 0.5  # a wholly opaque picture pays half of what it wins: what a unit does not see becomes transparent
 
 _VIEWS: dict[str, Callable[..., Transform]] = {
     "jitter": Jitter,

@@ -20,6 +20,7 @@ MOST_VARIANTS = 16
 EMPTY = ("objectives", "composed", "variants", "diversity", "start", "preview_every", "include_tensor")  # where only the manner is asked
 _NO_START = ("cppn", "maco")  # no picture can be brought into these
 _OPERATORS = ("blur", "clip")
+BEGUN_RATE = 0.02  # at which a picture keeps something of the image that it began at
 _GRAM_COPIES = 3  # a Gram matrix, its unit length, its gradient
 
 
@@ -85,7 +86,9 @@ def recipe(request: pb.VisualizeRequest, field: str, shape: tuple[int, int, int]
     return Recipe(
         shape,
         steps=wire.within(f"{field}steps", request.steps, 1, 4096, default=Settings.steps),
-        rate=wire_recipe.above(f"{field}learning_rate", request.learning_rate, 1.0, default=Settings.rate),
+        rate=wire_recipe.above(
+            f"{field}learning_rate", request.learning_rate, 1.0, default=BEGUN_RATE if request.HasField("start") else Settings.rate
+        ),
         seed=request.seed,
         space=space,
         dataset=dataset,

@@ -631,7 +631,7 @@ class VisualizeRequest(_message.Message):
     steps: _builtins.int
     """Gradient steps, 1 to 4096. Default 256."""
     learning_rate: _builtins.float
-    """Adam's learning rate, above 0 to 1. Default 0.1."""
+    """Adam's learning rate, above 0 to 1. Default 0.1, with `start` 0.02, which leaves something of it."""
     seed: _builtins.int
     """Picks start and transformations. Row i of the same seed is the same whatever other rows are asked for. Default 0."""
     size: _builtins.int
