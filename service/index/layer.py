@@ -98,7 +98,7 @@ def _reservoirs(whole: Shard, plan: Plan) -> Tensors:
         top = whole.tops[order]
         values, positions, ids = top.values, top.positions, top.ids
         if order == "min":
-            values = -values
+            values = 0 - values  # not -0 where a unit is shut
         elif order == "magnitude":
             values, positions = values.where(positions >= 0, -values), positions.where(positions >= 0, ~positions)
         kept |= _columns(order, values, positions, ids)
@@ -120,7 +120,7 @@ def _moments(whole: Shard) -> Tensors:
 
     tops, moments = whole.tops, whole.moments
     return {
-        "minimum": -best(tops["min"]), "maximum": best(tops["max"]), "maximum_mean": best(tops["mean"]), "mean": moments.mean,
+        "minimum": 0 - best(tops["min"]), "maximum": best(tops["max"]), "maximum_mean": best(tops["mean"]), "mean": moments.mean,
         "variance": moments.variance, "active_share": moments.active_share,
     }  # fmt: skip
 
