@@ -12,10 +12,10 @@ from torch import Tensor
 
 from bench.figure import Figure, Figures
 from bench.setting import Setting, cifar
-from interp.ascent import solve
 from interp.certify import certify
 from interp.certify.checks import Check
 from interp.network import Network
+from interp.probe import solve
 from service.datasets import digits, held_out_digits
 from tests.interp.broken import GRAY_FAULTS, ZOO, Sound, cifar_resnet, embedded
 

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from bench.figure import Figure, Figures
 from bench.peers import LINF, hand_loop_l2, hosted
 from bench.setting import MODEL, Setting
-from interp.ascent import solve
 from interp.attack import Method, attack, fgsm, pgd
 from interp.network import Network
+from interp.probe import solve
 from interp.recipes import apgd
 
 ROWS, STEPS = 128, 10

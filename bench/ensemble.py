@@ -15,12 +15,13 @@ from bench.figure import Figure, Figures
 from bench.peers import published
 from bench.setting import ROBUST, Setting
 from bench.timing import timed
-from interp.ascent import Procedure, Summit, solve
+from interp.ascent import Summit
 from interp.attack import Method, attack
 from interp.autoattack import standard
 from interp.ball import Ball
 from interp.goal import Goal
 from interp.network import Network
+from interp.probe import Procedure, solve
 from interp.search import Search, in_turn
 from interp.seeds import Generators
 

@@ -8,9 +8,9 @@ from torch import Tensor
 from bench.figure import Figure, Figures
 from bench.peers import published
 from bench.setting import MODEL, Setting
-from interp.ascent import solve
 from interp.attack import attack, pgd
 from interp.curve import epsilon_curve
+from interp.probe import solve
 
 ROWS = 96
 STEPS = 10

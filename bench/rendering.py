@@ -13,11 +13,12 @@ from torch import Tensor, nn
 from bench.figure import Figure, Figures
 from bench.setting import Setting
 from bench.timing import ratio, seconds
-from interp.ascent import Ascent, ascend, solve
+from interp.ascent import Ascent, ascend
 from interp.feature import Settings, Trial, visualize
 from interp.layer import LayerPath
 from interp.network import Network
 from interp.objective import activation
+from interp.probe import solve
 from interp.seeds import generators
 from interp.space import Fourier
 from interp.step import adam

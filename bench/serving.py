@@ -13,11 +13,11 @@ import striate
 from bench.figure import Figure, Figures
 from bench.setting import MODEL, Setting
 from bench.timing import seconds
-from interp.ascent import Procedure, solve
 from interp.attack import attack, fgsm, pgd
 from interp.feature import Pictures, of_units
 from interp.layer import LayerPath
 from interp.network import Network
+from interp.probe import Procedure, solve
 from service.engine import Engine
 from service.metrics import Metrics
 

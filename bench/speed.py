@@ -7,9 +7,9 @@ from bench.figure import Figure, Figures
 from bench.peers import LINF, published
 from bench.setting import MODEL, ROBUST, Setting
 from bench.timing import interleaved, ratio
-from interp.ascent import Probe, solve
 from interp.attack import attack, pgd
 from interp.losses import cross_entropy
+from interp.probe import Probe, solve
 
 STEPS, EPSILON = 10, 1 / 255
 WHOLE = {"hand loop": 1.3, "torchattacks": 1.3, "foolbox": 2.0, "ART": 2.0}  # bars without early exit

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interp.ascent import Probe, Procedure
 from interp.heatmap import heat_maps
+from interp.probe import Probe, Procedure
 
 Order = Literal["peak", "mean", "magnitude"]
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from interp.ascent import Answer, Done, Probe, Procedure, Progress, Summit
+from interp.ascent import Done, Summit
 from interp.ball import Ball
 from interp.objective import Objective
+from interp.probe import Answer, Probe, Procedure, Progress
 from interp.seeds import Generators
 from interp.step import Step, sign, sparse, unit
 

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interp.ascent import Ascent, Procedure, Summit, ascend
+from interp.ascent import Ascent, Summit, ascend
 from interp.ball import LEVELS, Ball
 from interp.goal import CROSS_ENTROPY, Choice, Goal, Loss
+from interp.probe import Procedure
 from interp.search import Search, in_turn
 from interp.seeds import Generators
 from interp.step import Step, momentum, sign, sparse, unit

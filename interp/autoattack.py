@@ -6,11 +6,12 @@ from dataclasses import replace
 from torch import Tensor
 
 from interp.apgd import apgd, shrinking
-from interp.ascent import Answer, Procedure, Summit
+from interp.ascent import Summit
 from interp.ball import Ball
 from interp.fab import LEAD, fab
 from interp.goal import CROSS_ENTROPY, DLR, MARGIN, Goal, Loss
 from interp.objective import Objective
+from interp.probe import Answer, Procedure
 from interp.rivals import Contest, each_rival
 from interp.search import Search, in_turn
 from interp.seeds import Generators

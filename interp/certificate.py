@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from interp.ascent import Probe, Procedure
 from interp.layer import LayerPath
 from interp.objective import Objective
+from interp.probe import Probe, Procedure
 from interp.transform import HELD_OUT_VIEWS, held_out
 
 _ROWS, _VIEWS = 64, 8  # most rows, and most views of a picture, of a probe for held-out views

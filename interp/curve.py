@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from interp.ascent import Answer, Ascent, Procedure, Summit, ascend
+from interp.ascent import Ascent, Summit, ascend
 from interp.attack import radii, rule
 from interp.ball import LEVELS, Ball
 from interp.goal import CROSS_ENTROPY, Choice, Goal, Loss
 from interp.pace import hopeless, shortfall
+from interp.probe import Answer, Procedure
 from interp.seeds import Generators
 from interp.step import Move, Step
 from interp.verdict import NOISE, Aim, Attacked, Randomness, look, set_out, verdict

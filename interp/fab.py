@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from interp.ascent import Answer, Probe, Procedure, Progress, Summit
+from interp.ascent import Summit
 from interp.ball import Ball, norm
 from interp.goal import MARGIN, Goal, Loss, Untargeted
 from interp.layer import LOGITS
 from interp.losses import margin
 from interp.objective import Objective
+from interp.probe import Answer, Probe, Procedure, Progress
 from interp.rivals import Contest, contest
 
 ALPHA = 0.1  # the most that a step leans towards the image's own projection (alpha_max in the paper)

@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 
 from interp.alpha import over
-from interp.ascent import Ascent, Probe, Procedure, ascend
+from interp.ascent import Ascent, ascend
 from interp.begun import Begun
 from interp.certificate import Certificate, measure, of_layers, rank
 from interp.layer import LayerPath
 from interp.objective import Objective, activation
+from interp.probe import Probe, Procedure
 from interp.seeds import generators
 from interp.space import Fourier, MakeSpace
 from interp.step import adam

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from interp.ascent import Probe, Procedure
 from interp.attack import attack, pgd
+from interp.probe import Probe, Procedure
 
 ROWS = 32  # images attacked, and looked at, at a time
 

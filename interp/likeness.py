@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from interp.ascent import Probe, Procedure
 from interp.direction import dot_cosine
 from interp.objective import Objective, Score
+from interp.probe import Probe, Procedure
 
 Likeness = Callable[[str, Tensor], Objective]  # (layer, target activations (B, ...)) -> objective of B rows
 _Compare = Callable[..., Tensor]  # (activations (B, ...), rows of the objective) -> (B,)

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from interp.ascent import Answer, Probe
 from interp.fold import Folded
 from interp.layer import LOGITS, UnknownLayer
 from interp.objective import join
+from interp.probe import Answer, Probe
 from interp.proof import watched
 from interp.rectifier import RedirectedRectifiers
 
@@ -28,10 +28,10 @@ class Network:
             take no gradients, and it is moved to `device` and `dtype` in channels_last format.
         shape: (C, H, W) of its input.
         mean, std: per input channel; the module is given (pixel - mean) / std.
-        fold: passes run on a copy of the module in which batch norm is folded into the layers before it, where such a copy is
-            proven to be the same function (`interp.fold`); but those that ask for what a layer gives to its batch norm run on
-            the module. It takes a tenth to a third of the time off a pass, and at most as much memory as the module's weights
-            once more. What is answered differs from the module's own by rounding alone.
+        fold: passes run on a faster copy of the module (`interp.fold`), where such a copy is proven to be the same function; but
+            those that ask for what a layer gives to its batch norm run on the module. It takes a tenth to a third of the time
+            off a pass, and at most as much memory as the module's weights once more. What is answered differs from the module's
+            own by rounding alone.
 
     Attributes:
         layers: dotted names of the modules with a tensor output, in the order in which a forward pass finishes them.

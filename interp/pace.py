@@ -2,9 +2,9 @@
 
 from torch import Tensor
 
-from interp.ascent import Answer
 from interp.goal import MARGIN, Goal, UnitGoal
 from interp.layer import LOGITS
+from interp.probe import Answer
 
 OPTIMISM = 3.0  # a row goes on while so many times its pace would bring it to the goal
 

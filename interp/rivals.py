@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from interp.ascent import Answer, Probe, Procedure, Summit
+from interp.ascent import Summit
 from interp.ball import Ball
 from interp.goal import Goal, Loss, Targeted, Untargeted
 from interp.objective import Objective
+from interp.probe import Answer, Probe, Procedure
 from interp.search import Search, in_turn
 from interp.seeds import Generators
 

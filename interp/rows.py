@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from interp.ascent import Answer, Oracle, Probe
+from interp.probe import Answer, Oracle, Probe
 
 
 def cut(probe: Probe, low: int, high: int) -> Probe:

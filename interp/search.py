@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from interp.ascent import Probe, Procedure, Summit
+from interp.ascent import Summit
 from interp.ball import Ball
 from interp.goal import CROSS_ENTROPY, Goal, Loss
+from interp.probe import Probe, Procedure
 from interp.seeds import Generators
 
 # One search. A row that reaches its goal leaves, where the search lets it; all images returned lie in the ball.

@@ -11,10 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from interp.ascent import Answer, Probe, Procedure, Progress, Summit
+from interp.ascent import Summit
 from interp.ball import Ball, norm
 from interp.goal import MARGIN, Goal, Loss
 from interp.pace import hopeless, shortfall
+from interp.probe import Answer, Probe, Procedure, Progress
 from interp.seeds import Generators
 
 SHARE = 0.8  # of the pixels, what the first squares cover (p_init in the paper)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from interp.ascent import Procedure, Progress, T
+from interp.probe import Procedure, Progress, T
 
 _SEEDS = 2**64
 _APART = 2**32  # seeds of two tries lie so far apart

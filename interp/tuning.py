@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interp.ascent import Probe, Procedure
 from interp.describe import LayerInfo, ReceptiveField
 from interp.gratings import Gratings
+from interp.probe import Probe, Procedure
 
 _ROWS = 32  # images of a probe, about
 _FLAT = 1e-5  # of the largest response: a curve that rises less is flat, and a vector mean that is shorter has no direction

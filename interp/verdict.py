@@ -6,10 +6,11 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from interp.ascent import Answer, Probe, Procedure, Summit
+from interp.ascent import Summit
 from interp.ball import Ball
 from interp.goal import CROSS_ENTROPY, Choice, Goal, Targeted, UnitGoal, Untargeted
 from interp.objective import Objective
+from interp.probe import Answer, Probe, Procedure
 from interp.seeds import Generators, generators
 
 NOISE = 2**63  # added to the seed of the noise control

@@ -18,8 +18,8 @@ import structlog
 import torch
 from torch import Tensor
 
-from interp.ascent import Answer, Procedure
 from interp.network import Network
+from interp.probe import Answer, Procedure
 from interp.rows import Chunks, cut, join
 from service.jobs import Draining, Expired, Hosted, Job, NotFinite, OnProgress, OutOfMemory, Piece, Priority, QueueFull
 from service.metrics import Metrics

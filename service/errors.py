@@ -21,10 +21,8 @@ from service.index.store import IndexMissing
 from service.zoo import ModelBusy, ModelError, UnknownModel, UnknownWeights
 
 DOMAIN = "striate"
-MOST_TEXT = (
-    1000  # bytes of a message, of which HTTP/2 makes up to three each: details of more than about 8 KB would turn into RESOURCE_EXHAUSTED
-)
-MOST_VIOLATIONS = 8
+# Bytes of a message, of which HTTP/2 makes up to three each: details of more than about 8 KB would turn into RESOURCE_EXHAUSTED.
+MOST_TEXT = 1000
 
 
 class InvalidField(ValueError):

@@ -10,8 +10,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from torch import Tensor
 
-from interp.ascent import Answer, Probe, Procedure, Progress
 from interp.network import Network
+from interp.probe import Answer, Probe, Procedure, Progress
 
 T = TypeVar("T")
 OnProgress = Callable[[Progress, Tensor], None]

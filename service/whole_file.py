@@ -2,15 +2,34 @@
 
 import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
 def write(path: Path, data: bytes) -> None:
     """Write a file, and its folder if need be; a reader sees the old file, the new one, or none. Raises OSError."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+@contextmanager
+def replacing(path: Path, durable: bool = False) -> Iterator[Path]:
+    """A temporary file beside `path` to be written, which takes its place if all goes well. Makes the folder if need be.
+
+    Args:
+        durable: it is on the disk before it takes the place, so that no failure of the machine leaves half of it.
+
+    Raises:
+        OSError: the disk does not take it, or nothing was written.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{uuid.uuid4().hex}.tmp")
     try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
+        yield temporary
+        if durable:
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -15,10 +15,10 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
-from interp.ascent import Probe
 from interp.describe import LayerInfo, describe
 from interp.losses import cross_entropy
 from interp.network import Network
+from interp.probe import Probe
 from service.catalogue import RANDOM, Blueprint, Catalogue, UnknownModel, UnknownWeights
 from service.checkpoints import ModelError
 from service.config import ModelTable

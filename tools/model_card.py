@@ -18,10 +18,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from interp.architectures import CifarTwin, LeNet5
-from interp.ascent import solve
 from interp.attack import attack, pgd
 from interp.goal import MARGIN
 from interp.network import Network
+from interp.probe import solve
 from tools.train_embedded import CIFAR_MEAN, CIFAR_STD, WEIGHTS, cifar, digits
 
 BATCH = 500

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from striate.attack_request import PRIORITIES, SEEDS, PriorityName
@@ -107,14 +109,8 @@ class Attributing:
         )
         batch = as_batch(images)
         classes = as_indices(target, len(batch), self.info.classes, "target")
-
-        def request(rows: range) -> pb.AttributeRequest:
-            part = pb.AttributeRequest(images=batch.part(rows), classes=classes[rows.start : rows.stop], first_image=rows.start)
-            part.MergeFrom(common)
-            return part
-
         spans = self._attribution_spans(batch, deterministic)
-        parts, provenance = send(self._caller, self._interpret.Attribute, spans, request, timeout)
+        parts, provenance = send(self._caller, self._interpret.Attribute, spans, partial(_request, common, batch, classes), timeout)
         check_count(sum(len(part.images) for part in parts), len(batch))
         return Attributions.read(parts, provenance, method)
 
@@ -123,3 +119,10 @@ class Attributing:
         height, width = self.info.input_size
         spans = batch.spans(int((4 * self.info.channels + _PNG_BYTES) * height * width), whole_groups)
         return [range(low, min(low + _MOST, span.stop)) for span in spans for low in range(span.start, span.stop, _MOST)]
+
+
+def _request(common: pb.AttributeRequest, batch: Batch, classes: Sequence[int], rows: range) -> pb.AttributeRequest:
+    """The request for some rows of a batch."""
+    request = pb.AttributeRequest(images=batch.part(rows), classes=classes[rows.start : rows.stop], first_image=rows.start)
+    request.MergeFrom(common)
+    return request

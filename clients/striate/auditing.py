@@ -64,9 +64,8 @@ class Auditing:
         corruptions, augmentations: names, or "all" (default none); severities: of corruptions, 1 to 5 (all); limit: judge so many images
         of a random order, 0 for all; seed: of that order and all else; confidence: of intervals and gates (0.95); gates: least
         accuracies, e.g. {"clean": 0.8, "linf:8/255": 0.4, "MODEL@l2:0.5": 0.3}: the audit ends as soon as all are decided;
-        budget_gradients: end after so
-        many image-gradients, 0 for no limit; float_images: attack with float32 pixels instead of 8-bit ones; shard_images: 8 to 1024, what
-        a restart may have to do again (64); skip_checks: leave out the checks of the audit on itself, so that the verdict is suspect.
+        budget_gradients: end after so many image-gradients, 0 for no limit; float_images: attack with float32 pixels, not 8-bit ones;
+        shard_images: 8 to 1024, what a restart may have to do again (64); skip_checks: do not check the audit itself: it is then suspect.
         Raises InvalidArgument, ModelNotFound, DatasetNotFound.
         """
         names = audit_request.as_models(models)

@@ -62,14 +62,8 @@ def attack(
     given = words(label, labels)
     if fail_under is not None and not 0 <= fail_under <= 1:
         raise typer.BadParameter(f"must be 0 to 1, is {fail_under:g}", param_hint="--fail-under")
-    settings: dict[str, Any] = {
-        "step": step,
-        "steps": steps,
-        "random_start": random_start,
-        "stop_when_fooled": stop_when_fooled,
-        "keep": keep,
-    }
-    settings |= {"loss": loss, "restarts": restarts, "decay": decay, "target_classes": target_classes, "queries": queries}
+    settings: dict[str, Any] = {"step": step, "steps": steps, "random_start": random_start, "stop_when_fooled": stop_when_fooled}
+    settings |= {"keep": keep, "loss": loss, "restarts": restarts, "decay": decay, "target_classes": target_classes, "queries": queries}
     with session(server, timeout, as_json) as (service, screen):
         chosen = build(method, {"epsilon": epsilon, "norm": norm, **settings})
         files, net = image_files(images), service.model(model)

@@ -95,14 +95,10 @@ def audit(
     if not wait and (require_valid or any(files.values())):
         raise typer.BadParameter("there is no report yet: ask for it with --resume", param_hint="--no-wait")
     with session(server, timeout, as_json) as (service, screen):
-        options: dict[str, Any] = {
-            "threat": _threats(threat or ()),
-            "attack": [read(text) for text in attack or ()],
-            "fail-under": _gates(fail_under or ()),
-        }
-        options |= {"corruption": corruption or (), "severity": severity or (), "augmentation": augmentation or (), "limit": limit}
-        options |= {"seed": seed, "confidence": confidence, "budget": budget, "float-images": float_images}
-        options |= {"shard-images": shard_images, "skip-checks": skip_checks}
+        options: dict[str, Any] = {"threat": _threats(threat or ()), "attack": [read(text) for text in attack or ()]}
+        options |= {"fail-under": _gates(fail_under or ()), "corruption": corruption or (), "severity": severity or ()}
+        options |= {"augmentation": augmentation or (), "limit": limit, "seed": seed, "confidence": confidence, "budget": budget}
+        options |= {"float-images": float_images, "shard-images": shard_images, "skip-checks": skip_checks}
         _check_usage(models, dataset, images, resume, options | {"label": label, "labels": labels})
         if resume is not None:
             operation = service.operation(resume)

@@ -1,17 +1,19 @@
-"""How pictures are made, as the command line spells it."""
+"""How pictures are made, as the command line spells it: the options that all commands with pictures share."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from dataclasses import fields
-from typing import Annotated, Any, Literal
+from functools import partial, wraps
+from typing import Annotated, Any
 
 import typer
 
 from striate import regularize, space, view
 from striate.console import fraction
 
-SpaceName = Literal["pixels", "fourier", "cppn", "maco"]
-
+_SPACES: dict[str, type[Any]] = {"fourier": space.Fourier, "pixels": space.Pixels, "cppn": space.Cppn, "maco": space.Maco}
 _VIEWS: dict[str, type[view.View]] = {
     "jitter": view.Jitter,
     "rotate": view.Rotate,
@@ -38,7 +40,13 @@ OwnTransforms = Annotated[
 ]
 Variants = Annotated[int | None, typer.Option(min=1, max=16, help="Pictures an objective.")]
 Diversity = Annotated[str | None, typer.Option(metavar="LAYER[=WEIGHT]", help="Push the variants apart in this layer.")]
-SpaceOption = Annotated[SpaceName | None, typer.Option(help="Where the picture lives. Default: the server's, fourier.")]
+SpaceOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME[=AMOUNTS]",
+        help="Where the picture lives: fourier[=DECAY], pixels, cppn[=DEPTH[,WIDTH]] or maco[=IMAGES[,TRANSPARENCY]]. Default: fourier.",
+    ),
+]
 SpectrumDataset = Annotated[str | None, typer.Option(metavar="NAME", help="Data set that maco takes its spectrum from.")]
 Alpha = Annotated[bool, typer.Option("--alpha", help="Also optimize transparency.")]
 L1 = Annotated[float | None, typer.Option("--l1", metavar="WEIGHT", help="Push pixels to gray by the mean of |x - 1/2|.")]
@@ -49,6 +57,61 @@ Clip = Annotated[str | None, typer.Option(metavar="SHARE[,EVERY]", help="The pix
 CertifiedBy = Annotated[str | None, typer.Option("--dataset", metavar="NAME", help="Data set whose maxima pictures are compared with.")]
 Seeds = Annotated[int, typer.Option(min=0, max=16, help="Also optimize from so many other seeds, to see the spread.")]
 Retries = Annotated[int | None, typer.Option(min=0, max=8, help="Try so often again where a picture is dead or weak. Default: 2.")]
+
+
+Deterministic = Annotated[bool, typer.Option("--deterministic", help="The same pictures whatever else the server does.")]
+
+
+def picture_settings(
+    steps: Steps = None,
+    learning_rate: LearningRate = None,
+    seed: Seed = 0,
+    size: Size = None,
+    transforms: Transforms = True,
+    transform: OwnTransforms = None,
+    space: SpaceOption = None,
+    spectrum_dataset: SpectrumDataset = None,
+    alpha: Alpha = False,
+    l1: L1 = None,
+    l2: L2 = None,
+    tv: TotalVariation = None,
+    blur: Blur = None,
+    clip: Clip = None,
+    seeds: Seeds = 0,
+    retries: Retries = None,
+    deterministic: Deterministic = False,
+) -> dict[str, Any]:
+    """The PictureOptions that the options of a command say. Raises typer.BadParameter, InvalidArgument."""
+    return {
+        "steps": steps,
+        "learning_rate": learning_rate,
+        "seed": seed,
+        "size": size,
+        "transforms": read_views(transform, transforms),
+        "parameterization": read_space(space, spectrum_dataset),
+        "alpha": alpha,
+        "regularizers": read_regularizers(l1, l2, tv, blur, clip),
+        "seeds": seeds,
+        "retries": retries,
+        "deterministic": deterministic,
+    }
+
+
+def with_picture_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with the options of `picture_settings` in the place of its parameter `settings`, which is then a function that reads
+    them: inside the command, so that what is wrong with them is told as all errors are."""
+    shared = inspect.signature(picture_settings, eval_str=True).parameters
+    own = inspect.signature(command, eval_str=True).parameters
+    options = [one for name in own for one in (shared.values() if name == "settings" else (own[name],))]
+
+    @wraps(command)
+    def run(**values: Any) -> None:
+        said = {name: values.pop(name) for name in shared}
+        command(**values, settings=partial(picture_settings, **said))
+
+    run.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]  # what typer reads
+    run.__annotations__ = {one.name: one.annotation for one in options}
+    return run
 
 
 def read_views(texts: list[str] | None, wanted: bool) -> bool | list[view.View]:
@@ -68,15 +131,18 @@ def _read_view(text: str) -> view.View:
     return found
 
 
-def read_space(name: SpaceName | None, spectrum_dataset: str | None) -> space.Space | None:
-    """The parameterization of --space. Raises typer.BadParameter."""
+def read_space(text: str | None, spectrum_dataset: str | None) -> space.Space | None:
+    """The parameterization of --space. Raises typer.BadParameter, InvalidArgument."""
+    name, _, values = (text or "").partition("=")
     if (name == "maco") != (spectrum_dataset is not None):
         raise typer.BadParameter("goes with --space maco, which needs it", param_hint="--spectrum-dataset")
-    if spectrum_dataset is not None:
-        return space.Maco(spectrum_dataset)
-    spaces: dict[str | None, type[space.Fourier | space.Pixels | space.Cppn]]
-    spaces = {"fourier": space.Fourier, "pixels": space.Pixels, "cppn": space.Cppn}
-    return spaces[name]() if name else None
+    if text is None:
+        return None
+    if name not in _SPACES:
+        raise typer.BadParameter(f"{name!r} is none of {', '.join(_SPACES)}", param_hint="--space")
+    given = () if spectrum_dataset is None else (spectrum_dataset,)
+    found: space.Space = _build(_SPACES[name], values, "--space", f"{name}=", *given)
+    return found
 
 
 def read_regularizers(
@@ -98,12 +164,13 @@ def read_diversity(text: str | None) -> str | tuple[str, float] | None:
     return (layer, fraction(weight)) if equals else layer or None
 
 
-def _build(kind: type[Any], text: str, option: str, before: str = "") -> Any:
-    """The setting with the numbers of "0.005,4". Raises typer.BadParameter for what is no number, and for more or fewer than it has."""
+def _build(kind: type[Any], text: str, option: str, before: str = "", *given: object) -> Any:
+    """The setting with what is given and the numbers of "0.005,4". Raises typer.BadParameter for what is no number, and for more or fewer
+    than it has."""
     try:
-        return kind(*(int(word) if word.strip().isdigit() else fraction(word.strip()) for word in text.split(",") if word.strip()))
+        return kind(*given, *(int(word) if word.strip().isdigit() else fraction(word.strip()) for word in text.split(",") if word.strip()))
     except typer.BadParameter as error:
         raise typer.BadParameter(error.message, param_hint=option) from None
     except TypeError:
-        words = ",".join(one.name.upper() for one in fields(kind))
+        words = ",".join(one.name.upper() for one in fields(kind)[len(given) :]) or "nothing"
         raise typer.BadParameter(f"{before}{text} must be of the form {before}{words}", param_hint=option) from None

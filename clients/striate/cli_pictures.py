@@ -9,12 +9,14 @@ from typing import Annotated, Any
 
 import typer
 
+from striate import cli_objective
 from striate import cli_picture_options as own
 from striate.certificate import Certificate
 from striate.console import DEFAULT_SERVER, PICTURES, Json, ModelName, Screen, Server, Timeout, session
 from striate.expression import whole_layer
 from striate.layer_pictures import LayerPictures, save_unit
 from striate.model import Model
+from striate.objective import Objective
 from striate.visualization import Progress, Visualization, Visualizations
 
 Objectives = Annotated[
@@ -22,38 +24,28 @@ Objectives = Annotated[
     typer.Argument(
         metavar="OBJECTIVE",
         help="layer:unit, layer:unit@row,column, layer:unit@center, layer, logits:class, or a sum like "
-        '"layer:7 - 0.5*layer:8"; alone, "layer:*" or layer:0-31 for a whole layer.',
+        f'"layer:7 - 0.5*layer:8", also of {cli_objective.HELP}; alone, "layer:*" or layer:0-31 for a whole layer. '
+        'What begins with a minus goes behind a space, " -layer:7", or behind --.',
     ),
 ]
 UnitName = Annotated[str, typer.Argument(metavar="UNIT", help="layer:unit")]
 Indexed = Annotated[str, typer.Option(metavar="NAME", help="A data set with an index of the layer.")]
+Reader = Callable[[], dict[str, Any]]
+Between = Annotated[int | None, typer.Option(min=2, max=64, help="So many pictures, in even steps from one objective to another.")]
 Start = Annotated[list[Path] | None, typer.Option(metavar="PATH", help="Begin at this image; repeatable, one an objective.")]
 
 _COLUMNS = ("objective", "activation", "ratio", "held out", "percentile", "rank", "", "file")
 
 
+@own.with_picture_settings
 def visualize(
     model: ModelName,
     objectives: Objectives,
-    steps: own.Steps = None,
-    learning_rate: own.LearningRate = None,
-    seed: own.Seed = 0,
-    size: own.Size = None,
-    transforms: own.Transforms = True,
-    transform: own.OwnTransforms = None,
+    settings: Reader,
+    between: Between = None,
     variants: own.Variants = None,
     diversity: own.Diversity = None,
-    space: own.SpaceOption = None,
-    spectrum_dataset: own.SpectrumDataset = None,
-    alpha: own.Alpha = False,
-    l1: own.L1 = None,
-    l2: own.L2 = None,
-    tv: own.TotalVariation = None,
-    blur: own.Blur = None,
-    clip: own.Clip = None,
     dataset: own.CertifiedBy = None,
-    seeds: own.Seeds = 0,
-    retries: own.Retries = None,
     start: Start = None,
     out: Annotated[Path, typer.Option(help="Folder; or a file for one picture, or for the sheet alone of a whole layer.")] = Path(),
     server: Server = DEFAULT_SERVER,
@@ -62,28 +54,27 @@ def visualize(
 ) -> None:
     """Draw the pictures that units like best, and say what they are worth."""
     with session(server, timeout, as_json) as (service, screen):
-        settings: dict[str, Any] = {"steps": steps, "learning_rate": learning_rate, "seed": seed, "size": size, "alpha": alpha}
-        settings |= {"transforms": own.read_views(transform, transforms), "parameterization": own.read_space(space, spectrum_dataset)}
-        settings |= {"regularizers": own.read_regularizers(l1, l2, tv, blur, clip), "seeds": seeds, "retries": retries, "dataset": dataset}
+        chosen = settings() | {"dataset": dataset}
         net = service.model(model)
         whole = whole_layer(objectives[0]) if len(objectives) == 1 else None
         if whole is None:
-            if len(objectives) * (variants or 1) > 1 and out.suffix.lower() in PICTURES:
+            composed = cli_objective.read(objectives, between)
+            if len(composed) * (variants or 1) > 1 and out.suffix.lower() in PICTURES:
                 raise typer.BadParameter("must be a folder for several pictures", param_hint="--out")
             batch = {"variants": variants, "diversity": own.read_diversity(diversity), "start": start}
-            _visualize_batch(net, screen, objectives, out, settings | batch)
+            _visualize_batch(net, screen, composed, out, chosen | batch)
             return
-        for option, value in {"variants": variants, "diversity": diversity, "start": start}.items():
+        for option, value in {"between": between, "variants": variants, "diversity": diversity, "start": start}.items():
             if value is not None:
                 raise typer.BadParameter("goes not with a whole layer", param_hint=f"--{option}")
-        with net.visualize_layer(whole[0], units=whole[1], **settings) as pictures, screen.bar(f"visualize {model}") as bar:
+        with net.visualize_layer(whole[0], units=whole[1], **chosen) as pictures, screen.bar(f"visualize {model}") as bar:
             alone = out.suffix.lower() in PICTURES
             files = _save_layer(pictures, None if alone else out, bar.update)
             sheet = pictures.save_sheet(out if alone else out / "sheet.png")
         _show_layer(screen, pictures, files, sheet)
 
 
-def _visualize_batch(net: Model, screen: Screen, objectives: list[str], out: Path, settings: dict[str, Any]) -> None:
+def _visualize_batch(net: Model, screen: Screen, objectives: list[str | Objective], out: Path, settings: dict[str, Any]) -> None:
     with screen.bar(f"visualize {net.name}") as bar:
 
         def show(progress: Progress) -> None:
@@ -142,19 +133,17 @@ def _worth(certificate: Certificate) -> Iterable[str]:
     yield "" if certificate.rank is None else f"{certificate.rank}/{certificate.units}"
 
 
+@own.with_picture_settings
 def facets(
     model: ModelName,
     unit: UnitName,
     dataset: Indexed,
+    settings: Reader,
     exemplars: Annotated[
         int | None, typer.Option(min=2, max=100, help="So many of the strongest are clustered. Default: all kept.")
     ] = None,
     count: Annotated[int | None, typer.Option("--facets", min=1, max=8, help="Default: as many as separate best.")] = None,
     by_layer: Annotated[str | None, typer.Option(help="Layer whose activations are clustered. Default: the one before.")] = None,
-    steps: own.Steps = None,
-    learning_rate: own.LearningRate = None,
-    seed: own.Seed = 0,
-    size: own.Size = None,
     out: Annotated[Path | None, typer.Option(help="Folder for pictures and crops. Default: write none.")] = None,
     server: Server = DEFAULT_SERVER,
     timeout: Timeout = None,
@@ -163,8 +152,7 @@ def facets(
     """Find the different things that one unit sees."""
     with session(server, timeout, as_json) as (service, screen):
         found = service.model(model).facets(
-            unit, dataset=dataset, exemplars=exemplars, facets=count, by_layer=by_layer, steps=steps, learning_rate=learning_rate,
-            seed=seed, size=size,
+            unit, dataset=dataset, exemplars=exemplars, facets=count, by_layer=by_layer, **settings(),
         )  # fmt: skip
         files = [] if out is None else found.save(out)
         screen.result({
@@ -180,20 +168,18 @@ def facets(
         screen.table(("share", "activation", "exemplars"), rows)
 
 
+@own.with_picture_settings
 def dossier(
     model: ModelName,
     unit: UnitName,
     dataset: Indexed,
+    settings: Reader,
     pictures: Annotated[int | None, typer.Option(min=1, max=4, help="From different seeds. Default: 1.")] = None,
     exemplars: Annotated[int | None, typer.Option(min=1, max=36, help="Default: 9.")] = None,
     images: Annotated[int | None, typer.Option(min=1, max=512, help="That ablation and PGD are run on. Default: 64.")] = None,
     epsilon: Annotated[float | None, typer.Option(parser=own.fraction, metavar="NUMBER", help="Of PGD in Linf. Default: 8/255.")] = None,
     attack_steps: Annotated[int | None, typer.Option(min=1, max=1000, help="Of PGD. Default: 10.")] = None,
     with_facets: Annotated[bool, typer.Option("--facets", help="Also find the unit's facets.")] = False,
-    steps: own.Steps = None,
-    learning_rate: own.LearningRate = None,
-    seed: own.Seed = 0,
-    size: own.Size = None,
     out: Annotated[Path, typer.Option(help="The page.")] = Path("dossier.html"),
     server: Server = DEFAULT_SERVER,
     timeout: Timeout = None,
@@ -203,7 +189,7 @@ def dossier(
     with session(server, timeout, as_json) as (service, screen):
         found = service.model(model).dossier(
             unit, dataset=dataset, pictures=pictures, exemplars=exemplars, images=images, epsilon=epsilon, attack_steps=attack_steps,
-            facets=with_facets, steps=steps, learning_rate=learning_rate, seed=seed, size=size,
+            facets=with_facets, **settings(),
         )  # fmt: skip
         path = found.save(out)
         screen.result({

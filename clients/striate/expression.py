@@ -58,7 +58,7 @@ def _term(sign: str, part: str, text: str) -> tuple[float, str]:
         raise invalid("objectives", f"{part!r} is a whole layer, which goes with no other objective")
     if not name:
         raise _wrong(text, f"there is no unit behind {(sign + ' ' + part).strip()!r}")
-    if re.search(r"\s", name):
+    if re.search(r"\s", name) and not name.endswith(")"):  # "style(layer, file)" may have some
         raise _wrong(text, f'{name!r} has a space in it; write "a:1 + b:2" with a space before the sign')
     try:
         weight = float(factor)

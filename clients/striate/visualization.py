@@ -40,9 +40,8 @@ class Progress:
 class Visualization:
     """The picture that maximizes an objective. objective: in full; activation: the objective on the picture, without transforms;
     dead: the unit gave no gradient, or in a whole layer no finite values (activation is NaN then), so the picture is not evidence of
-    anything; png: the picture's file; variant: which of its
-    objective's pictures it is, from 0; certificate: what it is worth, None from a server that does not say; tensor: the pixels
-    (C, H, W) float32 in [0, 1] where asked for, else None."""
+    anything; png: the picture's file; variant: which of its objective's pictures it is, from 0; certificate: what it is worth, None from
+    a server that does not say; tensor: the pixels (C, H, W) float32 in [0, 1] where asked for, else None."""
 
     objective: str
     activation: float

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interp.ascent import Answer, Probe, Procedure
 from interp.attribution.result import Attributed
 from interp.objective import Objective
+from interp.probe import Answer, Probe, Procedure
 from interp.seeds import Generators, normal
 
 ROWS = 64  # of one probe

@@ -7,10 +7,10 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from interp.ascent import Probe, Procedure
 from interp.attribution.gradients import ROWS, repeated
 from interp.attribution.result import Attributed
 from interp.objective import Objective
+from interp.probe import Probe, Procedure
 
 
 def occlusion(x: Tensor, objective: Objective, window: int, stride: int, baseline: float = 0.5) -> Procedure[Attributed]:

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interp.ascent import Probe, Procedure
 from interp.attack import radii
 from interp.audit.conditions import condition
 from interp.audit.judged import Bools, Examples, Judged
@@ -18,6 +17,7 @@ from interp.augmentation import augment
 from interp.ball import LEVELS, Ball, norm
 from interp.corruption import corrupt
 from interp.goal import Untargeted
+from interp.probe import Probe, Procedure
 from interp.seeds import Generators, generators
 
 __all__ = ["Entry", "Examples", "Judged", "Plan", "Threat", "judge"]

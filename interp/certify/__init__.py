@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from interp.ascent import Procedure
 from interp.certify.checks import Check, skipped
 from interp.certify.outputs import clean_accuracy, deterministic, enough_classes, independent, logits_not_probabilities, look, normalization
 from interp.certify.slopes import SLOPE, SLOPE_SOURCE, ZERO, ZERO_SOURCE, slopes
 from interp.certify.strength import RUNGS, Arena, not_attacked, strength
+from interp.probe import Procedure
 
 ATTACKED = 64
 RUNS = RUNGS + 8  # of attacks in one norm, at most

@@ -6,8 +6,8 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from interp.ascent import Probe, Procedure
 from interp.certify.checks import LEVEL, Check, check, count, probability, skipped
+from interp.probe import Probe, Procedure
 from interp.statistics import mcnemar
 
 ALONE = 4  # images that are also shown alone

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from interp.ascent import Probe, Procedure
 from interp.certify.checks import LEVEL, TOLERATED, Check, check, count, excess, probability
 from interp.losses import cross_entropy, margin
 from interp.objective import Objective
+from interp.probe import Probe, Procedure
 
 PREDICTED = 0.02  # how far a step is to move the margin, of the spread of an image's logits
 LONGEST = 0.05 / 255  # of a step: few of the levels of an 8-bit image come as near to a threshold that the network may round at

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from interp.apgd import apgd
-from interp.ascent import Procedure, Summit
+from interp.ascent import Summit
 from interp.attack import Method, fgsm, pgd, radii
 from interp.audit.conditions import NORMS, condition, radius
 from interp.ball import Ball
 from interp.certify.checks import CHANGE, LEVEL, SOUND, Check, check, count, dominates, excess, gap, probability, skipped
 from interp.certify.outputs import look
 from interp.goal import CROSS_ENTROPY, MARGIN, Goal, Loss, Untargeted
+from interp.probe import Procedure
 from interp.seeds import Generators, generators
 from interp.square import square
 

@@ -5,7 +5,6 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from interp.ascent import Procedure
 from interp.attack import Method, radii
 from interp.audit.conditions import NORMS, condition
 from interp.audit.plan import Plan
@@ -14,6 +13,7 @@ from interp.certify.checks import CHANGE, Check, count, gap, skipped
 from interp.certify.outputs import look
 from interp.certify.strength import NOISES, white_box
 from interp.goal import CROSS_ENTROPY, MARGIN, Untargeted
+from interp.probe import Procedure
 from interp.seeds import Generators, generators
 
 STEPS = 50  # of the attacks that are compared with

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from interp.ascent import Probe, Procedure
+from interp.probe import Probe, Procedure
 
 
 @dataclass(frozen=True, eq=False)

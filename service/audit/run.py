@@ -13,13 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interp.ascent import Procedure
 from interp.audit.judged import Judged
 from interp.audit.plan import Plan
 from interp.audit.shard import judge
 from interp.audit.tally import Tally
 from interp.certify import certify
 from interp.certify.sufficient import sufficient
+from interp.probe import Procedure
 from service.audit import images as audit_images
 from service.audit.images import Images
 from service.audit.job import Assignment, Progress

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interp.ascent import Procedure
 from interp.attack import Attacked, attack
 from interp.curve import epsilon_curve
+from interp.probe import Procedure
 from service import wire
 from service.errors import InvalidField
 from service.handlers.base import LIGHT, House

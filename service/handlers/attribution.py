@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from interp import attribution
-from interp.ascent import Probe, Procedure
 from interp.attribution import Attributed, Explain
 from interp.attribution.picture import heat_map, overlay
 from interp.layer import LOGITS, LayerPath
 from interp.network import Network
 from interp.objective import Objective, activation
+from interp.probe import Probe, Procedure
 from interp.seeds import generators
 from service import wire
 from service.errors import InvalidField

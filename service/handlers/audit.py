@@ -10,7 +10,7 @@ from typing import Any
 
 from google.longrunning.operations_pb2 import Operation
 
-from interp.ascent import Procedure
+from interp.probe import Procedure
 from service import wire
 from service.audit import files as audit_files
 from service.audit.job import Assignment, Progress

@@ -12,7 +12,7 @@ from typing import ParamSpec, TypeVar
 
 from torch import Tensor
 
-from interp.ascent import Procedure
+from interp.probe import Procedure
 from service import wire
 from service.datasets import Datasets
 from service.engine import Engine

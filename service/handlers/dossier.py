@@ -9,10 +9,10 @@ from google.protobuf.message import Message
 from torch import Tensor
 
 from interp.ablation import falls, summary
-from interp.ascent import Procedure
 from interp.flips import ROWS, Flips, compare, under_attack
 from interp.layer import LOGITS, LayerPath
 from interp.network import Network
+from interp.probe import Procedure
 from service import wire
 from service.datasets import Dataset
 from service.dossier.page import page

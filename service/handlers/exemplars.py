@@ -8,7 +8,7 @@ from typing import Any
 
 from google.longrunning.operations_pb2 import Operation
 
-from interp.ascent import Procedure
+from interp.probe import Procedure
 from service import wire
 from service.daemon import in_daemon_thread
 from service.datasets import Dataset

@@ -117,7 +117,7 @@ class FacetHandlers(PictureHandlers):
         network = asked.model.network
         if text:
             layer = path_of(text, "by_layer", asked.model).layer
-            units_of(layer, network.output_shapes[layer], "by_layer")
+            units_of(network.output_shapes[layer], "by_layer")
             return layer
         names = facet_work.candidates(asked.path.layer, network.layers, network.output_shapes)
         procedure = facet_work.other(asked.exemplars.images[:1], asked.path.layer, names)

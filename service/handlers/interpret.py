@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from interp.ascent import Probe, Procedure
+from interp.probe import Probe, Procedure
 from service import wire
 from service.errors import InvalidField
 from service.handlers.activations import ActivationHandlers

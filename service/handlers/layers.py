@@ -10,9 +10,9 @@ from pathlib import Path
 
 import torch
 
-from interp.ascent import Procedure
 from interp.feature import Pictures, Settings
 from interp.layer import LayerPath
+from interp.probe import Procedure
 from service import wire
 from service.handlers.base import House
 from service.handlers.pictures import PictureHandlers, Spectral, Yardsticks, path_of, units_of
@@ -95,7 +95,7 @@ class LayerHandlers(PictureHandlers):
         layer = path_of(request.layer, "layer", model).layer
         where = await self._where(settings, field, model, {layer})
         recipe = wire_visualize.recipe(settings, field, where.preprocessing.shape)
-        in_layer = units_of(layer, where.shapes[layer], "layer")
+        in_layer = units_of(where.shapes[layer], "layer")
         first = wire.within("first_unit", request.first_unit, 0, in_layer - 1)
         count = wire.within("unit_count", request.unit_count, 1, in_layer - first, default=in_layer - first)
         size = min(self._house.engine.chunk, in_layer)

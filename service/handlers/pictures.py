@@ -30,7 +30,7 @@ from service.wire.objective import Where
 from service.zoo import HostedModel
 from striate.v1 import visualize_pb2 as pb
 
-_SHAPED_LIKE = (1, 3)  # extents of layers that have units
+_WITH_UNITS = (1, 3)  # dimensions of one image's output, of layers that have units
 _PLAIN = 2**31  # bytes that as many and as large pictures as one answer can hold take while they are made
 
 
@@ -135,9 +135,9 @@ class PictureHandlers(Interpreter):
         return Subject.of(model.name, model.digest, await in_daemon_thread(self._house.datasets.get, name))
 
 
-def units_of(layer: str, shape: Sequence[int], field: str) -> int:
-    """The number of a layer's units; InvalidField if it has none."""
-    if len(shape) not in _SHAPED_LIKE:
+def units_of(shape: Sequence[int], field: str) -> int:
+    """The number of units of a layer whose output for one image has this shape; InvalidField if it has none."""
+    if len(shape) not in _WITH_UNITS:
         raise InvalidField(field, "must name a layer whose output is (units,) or (units, rows, columns)")
     return shape[0]
 

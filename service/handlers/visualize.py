@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interp.ascent import Progress
 from interp.feature import Pictures
+from interp.probe import Progress
 from service import wire
 from service.errors import InvalidField
 from service.handlers.pictures import PictureHandlers, Yardsticks

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import structlog
 
-from interp.ascent import Procedure
 from interp.exemplars import Peaks
+from interp.probe import Procedure
 from service.datasets import Dataset, DatasetError
 from service.index.files import UNREADABLE, Files
 from service.index.layer import description, finish, stem

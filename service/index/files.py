@@ -2,10 +2,8 @@
 
 import contextlib
 import json
-import os
 import re
 import tempfile
-import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,8 @@ from fsspec.implementations.local import LocalFileSystem
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+
+from service import whole_file
 
 UNREADABLE = (OSError, SafetensorError, ValueError, KeyError)  # what reading a damaged file raises
 
@@ -72,7 +72,7 @@ class Files:
         """Where a file whose content never changes can be mapped into memory: itself, or a copy, which is kept. Raises OSErrors."""
         path = Path(self._root if self._is_local else self.cache) / name
         if not self._is_local and not path.exists():
-            with _whole(path) as temporary:
+            with whole_file.replacing(path, durable=True) as temporary:
                 self._fs.get_file(self._url(name), str(temporary))
         return path
 
@@ -101,7 +101,7 @@ class Files:
     @contextlib.contextmanager
     def _replacing(self, name: str) -> Iterator[Path]:
         if self._is_local:
-            with _whole(Path(self._root) / name) as temporary:
+            with whole_file.replacing(Path(self._root) / name, durable=True) as temporary:
                 yield temporary
             return
         self.cache.mkdir(parents=True, exist_ok=True)
@@ -112,20 +112,6 @@ class Files:
 
     def _url(self, name: str) -> str:
         return f"{self._root.rstrip('/')}/{name}"
-
-
-@contextlib.contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """A temporary file, which takes the place of `path` if all goes well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{uuid.uuid4().hex}.tmp")
-    try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interp.ascent import Procedure
 from interp.exemplars import Peaks, peaks
+from interp.probe import Procedure
 from service.datasets import Dataset, DatasetError
 from service.jobs import QueueFull
 

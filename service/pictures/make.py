@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from interp import alpha, penalty
-from interp.ascent import Procedure
 from interp.cppn import Cppn
 from interp.direction import Comparison, cosine, direction, dot, dot_cosine
 from interp.diversity import diversity_beside
@@ -20,6 +19,7 @@ from interp.likeness import Likeness, caricature, inversion, likeness, style
 from interp.maco import Maco
 from interp.network import Network
 from interp.objective import Objective, activation, stack
+from interp.probe import Procedure
 from interp.space import Fourier, MakeSpace, Pixels
 from interp.transform import MACO_VIEWS, Compose, Crop, Jitter, Mirror, Noise, Pad, Rotate, Scale, Transform
 from service.errors import InvalidField
@@ -94,7 +94,7 @@ def settings(recipe: Recipe, count: int, magnitude: Tensor | None = None) -> Set
         operator=penalty.in_turn(operators) if operators else None,
         origin=origin,
         trace=trace,
-        transparency=recipe.space[1][1] if trace else 90.0,
+        transparency=recipe.space[1][1] if trace else Settings.transparency,
     )
 
 

@@ -25,7 +25,7 @@ class Towards:
 
     def __str__(self) -> str:
         at = "" if self.position is None else f"@{self.position[0]},{self.position[1]}"
-        return f"direction({self.layer}{at})"
+        return f"{self.comparison.replace('_', '-')}({self.layer}{at})"
 
 
 @dataclass(frozen=True, eq=False)

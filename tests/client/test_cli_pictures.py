@@ -4,23 +4,25 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from striate.console import Screen
+from striate.v1 import types_pb2
 from striate.v1 import visualize_pb2 as pb
 from tests.client.commands import Cli
 from tests.client.fakes import png
 from tests.client.picturing import HTML, KEPT, UNITS, certificate
 
 OPTIONS = (
-    "--steps", 9, "--learning-rate", 0.5, "--seed", 3, "--size", 32, "--space", "maco", "--spectrum-dataset", "photos", "--alpha",
+    "--steps", 9, "--learning-rate", 0.5, "--seed", 3, "--size", 32, "--space", "maco=12,80", "--spectrum-dataset", "photos", "--alpha",
     "--l1", 1, "--l2", 2, "--tv", 3, "--blur", "0.0625,5", "--clip", "1/2", "--dataset", "digits", "--seeds", 4, "--retries", 0,
     "--transform", "jitter=0.25", "--transform", "rotate=90", "--transform", "scale=0.5", "--transform", "pad=1/8",
-    "--transform", "crop=0.5,0", "--transform", "noise=0.75", "--transform", "mirror",
+    "--transform", "crop=0.5,0", "--transform", "noise=0.75", "--transform", "mirror", "--deterministic",
 )  # fmt: skip
 SENT = pb.VisualizeRequest(
     model="tiny", steps=9, learning_rate=0.5, seed=3, size=32,
-    parameterization=pb.Parameterization(maco=pb.Maco(dataset="photos"), alpha=True),
+    parameterization=pb.Parameterization(maco=pb.Maco(dataset="photos", images=12, transparency=80), alpha=True), deterministic=True,
     regularizers=[
         pb.Regularizer(l1=1), pb.Regularizer(l2=2), pb.Regularizer(total_variation=3),
         pb.Regularizer(blur=pb.BlurRegularizer(sigma=0.0625, every=5)), pb.Regularizer(clip=pb.ClipRegularizer(share=0.5)),
@@ -48,6 +50,47 @@ def test_every_option_arrives(cli: Cli) -> None:
     assert shown[1]["certificate"]["ratio"] == certificate(1).ratio
     assert len({one["file"] for one in shown}) == 2
     assert Path(shown[1]["file"]).read_bytes() == png(32, 32, 1)
+
+
+def test_objectives_with_files(cli: Cli) -> None:
+    vector, image = cli.folder / "my vector.npy", cli.pictures[0]
+    np.save(vector, np.array([0.0, 2.0, -1.0]))
+    words = f"direction(stem,{vector}) - 0.5*dot-cosine( stem@1,2 , {vector}, power=2 ) + stem:3 + caricature(stem, {image}, power=0)"
+    cli.json("visualize", "tiny", words, f" -style(stem,{image})", "--out", cli.folder)
+    first, second = cli.fake.requests("Visualize")[0].composed
+    sent = types_pb2.Tensor(dtype=types_pb2.DATA_TYPE_FLOAT64, shape=[3], data=np.load(vector).tobytes())
+    batch = types_pb2.ImageBatch(encoded=[image.read_bytes()])
+    along = pb.Direction(layer="stem", vector=sent, comparison=pb.COMPARISON_DOT)
+    at = pb.Direction(layer="stem", vector=sent, comparison=pb.COMPARISON_DOT_COSINE, power=2, row=1, column=2)
+    like = pb.Likeness(layer="stem", image=batch, kind=pb.LIKENESS_KIND_CARICATURE, power=0)
+    style = pb.Likeness(layer="stem", image=batch, kind=pb.LIKENESS_KIND_STYLE)
+    assert list(first.terms) == [
+        pb.Term(direction=along), pb.Term(direction=at, weight=-0.5), pb.Term(unit="stem:3"), pb.Term(likeness=like),
+    ]  # fmt: skip
+    assert list(second.terms) == [pb.Term(likeness=style, weight=-1)]
+
+
+def test_from_one_objective_to_another(cli: Cli) -> None:
+    cli.json("visualize", "tiny", "stem:1", "stem:2", "--between", 3, "--out", cli.folder)
+    sent = [[(one.unit, one.weight or 1) for one in objective.terms] for objective in cli.fake.requests("Visualize")[0].composed]
+    assert sent == [[("stem:1", 1)], [("stem:1", 0.5), ("stem:2", 0.5)], [("stem:2", 1)]]
+
+
+@pytest.mark.parametrize(
+    ("words", "field", "told"),
+    [
+        (("style(stem)",), "objectives", "inversion(LAYER,IMAGE)"),
+        (("style(stem@1,2,{image})",), "objectives", "@ROW,COLUMN"),
+        (("pattern(stem,{image})",), "objectives", "pattern"),
+        (("cosine(stem,{image})",), "vector", ".npy"),
+        (("style(stem,{image},power=much)",), "power", "much"),
+        (("stem:0", "--between", "3"), "between", "two"),
+    ],
+)
+def test_objectives_that_cannot_be_read_are_told(cli: Cli, words: tuple[str, ...], field: str, told: str) -> None:
+    found = cli.json("visualize", "tiny", *(word.format(image=cli.pictures[0]) for word in words), "--out", cli.folder, code=2)
+    assert told in found["error"]["fields"][field]
+    assert cli.fake.requests("Visualize") == []
 
 
 def test_what_a_picture_is_worth_is_told(cli: Cli) -> None:
@@ -89,18 +132,19 @@ def test_the_sheet_of_a_layer_alone(cli: Cli) -> None:
 
 
 def test_facets_and_dossiers(cli: Cli) -> None:
-    words = ("--exemplars", 20, "--facets", 2, "--by-layer", "root", "--steps", 5, "--out", cli.folder / "facets")
-    found = cli.json("facets", "tiny", "stem:1", "--dataset", "digits", *words)
+    words = ("--exemplars", 20, "--facets", 2, "--by-layer", "root", "--out", cli.folder / "facets")
+    found = cli.json("facets", "tiny", "stem:1", *OPTIONS, *words)
     (request,) = cli.fake.requests("FindFacets")
-    assert (request.exemplars, request.facets, request.by_layer, request.settings.steps) == (20, 2, "root", 5)
+    assert (request.exemplars, request.facets, request.by_layer, request.dataset) == (20, 2, "root", "digits")
+    assert request.settings == SENT
     assert ([one["ids"] for one in found["facets"]], len(found["files"])) == ([[0, 1], [10, 11]], 6)
     assert "75%" in cli.run("facets", "tiny", "stem:1", "--dataset", "digits").stdout
     page = cli.folder / "page.html"
     more = ("--pictures", 2, "--exemplars", 3, "--images", 10, "--epsilon", "1/4", "--attack-steps", 7, "--facets", "--out", page)
-    found = cli.json("dossier", "tiny", "stem:1", "--dataset", "digits", *more)
+    found = cli.json("dossier", "tiny", "stem:1", *OPTIONS, *more)
     (dossier,) = cli.fake.requests("CompileDossier")
     assert (dossier.pictures, dossier.exemplars, dossier.images, dossier.epsilon) == (2, 3, 10, 0.25)
-    assert (dossier.attack_steps, dossier.facets) == (7, True)
+    assert (dossier.attack_steps, dossier.facets, dossier.settings) == (7, True, SENT)
     assert (page.read_text(), found["flips"][0]["rank"], found["logit_shifts"][0]["mean"]) == (HTML, 3, 0.5)
 
 
@@ -109,6 +153,10 @@ def test_facets_and_dossiers(cli: Cli) -> None:
     [
         (("stem:0", "--space", "maco"), "spectrum-dataset"),
         (("stem:0", "--spectrum-dataset", "photos"), "spectrum-dataset"),
+        (("stem:0", "--space", "cube"), "cube"),
+        (("stem:0", "--space", "cppn=3,4,5"), "DEPTH,WIDTH"),
+        (("stem:0", "--space", "pixels=3"), "pixels"),
+        (("stem:0", "--space", "maco=1,2,3", "--spectrum-dataset", "photos"), "IMAGES,TRANSPARENCY"),
         (("stem:0", "--transform", "wobble=1"), "wobble"),
         (("stem:0", "--transform", "jitter"), "jitter=SHARE"),
         (("stem:0", "--transform", "jitter=0.1,0.2"), "SHARE"),

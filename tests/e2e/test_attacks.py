@@ -8,13 +8,13 @@ import torch
 
 import striate
 from interp import recipes
-from interp.ascent import solve
 from interp.attack import Aim, Attacked, Method, attack, fgsm, pgd
 from interp.curve import epsilon_curve
 from interp.goal import DLR, MARGIN, Choice, least_likely, random_class, silence
 from interp.layer import LayerPath
 from interp.network import Network
 from interp.objective import activation
+from interp.probe import solve
 from interp.rows import Chunks
 from striate.attacks import Attack
 

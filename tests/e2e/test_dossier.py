@@ -9,9 +9,9 @@ import torch
 
 import striate
 from interp.ablation import falls
-from interp.ascent import solve
 from interp.flips import compare, under_attack
 from interp.network import Network
+from interp.probe import solve
 from tests.e2e.conftest import NAME
 
 IMAGES = 20

@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 
 import striate
-from interp.ascent import solve
 from interp.feature import of_units
 from interp.layer import LayerPath
 from interp.network import Network
+from interp.probe import solve
 from tests.conftest import Server
 
 NAME = "digits-lenet5"

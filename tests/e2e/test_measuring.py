@@ -5,12 +5,12 @@ import pytest
 import torch
 
 import striate
-from interp.ascent import solve
 from interp.describe import describe
 from interp.filter_analysis import analyze_filters, in_order
 from interp.filters import filter_weights
 from interp.gratings import Gratings, usual_wavelengths
 from interp.network import Network
+from interp.probe import solve
 from interp.tuning import measure
 
 

@@ -12,9 +12,9 @@ from safetensors.torch import load_file
 
 import striate
 from interp.architectures import LeNet5
-from interp.ascent import solve
 from interp.attack import attack, pgd
 from interp.network import Network
+from interp.probe import solve
 from interp.rows import Chunks
 from service import wire
 from striate.v1 import attack_pb2 as pb

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interp.ascent import Oracle, solve
 from interp.attack import fgsm, pgd
 from interp.audit.shard import Entry, Judged, Plan, Threat, judge
 from interp.network import Network
+from interp.probe import Oracle, solve
 from tests.interp.toys import images, tricky
 
 FGSM = Entry("fgsm", "FGSM", {}, fgsm)

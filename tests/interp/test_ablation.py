@@ -6,10 +6,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from interp.ablation import falls, summary
-from interp.ascent import solve
 from interp.attack import attack, pgd
 from interp.flips import compare, under_attack
 from interp.layer import UnknownLayer
+from interp.probe import solve
 from tests.interp.toys import MEAN, STD, Tricky, images, normalized, raw, tricky
 
 

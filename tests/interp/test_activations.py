@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from interp.activations import Order, draw_activations, rank, strongest
-from interp.ascent import solve
 from interp.heatmap import colours, heat_maps
+from interp.probe import solve
 from tests.interp.toys import images, plain, raw, tricky
 
 RNG = np.random.default_rng(5)

@@ -16,12 +16,13 @@ from torch import Tensor
 
 from interp.apgd import apgd, checkpoints
 from interp.architectures import LeNet5
-from interp.ascent import Answer, Ascent, Done, Oracle, Summit, ascend, solve
+from interp.ascent import Ascent, Done, Summit, ascend
 from interp.ball import Ball
 from interp.goal import Untargeted
 from interp.losses import cross_entropy
 from interp.network import Network
 from interp.objective import Objective
+from interp.probe import Answer, Oracle, solve
 from interp.seeds import generators
 from interp.step import Step, sign, sparse, unit
 from tests.interp.toys import images, linear, plain, raw, tricky

@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 
 from interp.apgd import apgd
-from interp.ascent import Answer, Done, Oracle, Summit, solve
+from interp.ascent import Done, Summit
 from interp.ball import Ball, norm
 from interp.goal import Untargeted
 from interp.losses import cross_entropy, dlr, dlr_targeted, target_likelihood
 from interp.objective import Objective
+from interp.probe import Answer, Oracle, solve
 from interp.seeds import generators
 from tests.interp.toys import Counting, images, linear, tricky
 

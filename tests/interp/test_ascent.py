@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from interp.ascent import Answer, Ascent, Probe, ascend, solve
+from interp.ascent import Ascent, ascend
 from interp.ball import Ball
 from interp.losses import cross_entropy
+from interp.probe import Answer, Probe, solve
 from interp.seeds import generators
 from interp.space import Fourier
 from interp.step import adam, sign

@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from interp.ascent import Answer, Probe, solve
 from interp.attack import Attacked, Method, attack, fgsm, pgd
 from interp.ball import norm
 from interp.network import Network
+from interp.probe import Answer, Probe, solve
 from tests.interp.toys import Counting, images, tricky
 
 norms = pytest.mark.parametrize("p", [math.inf, 2.0])

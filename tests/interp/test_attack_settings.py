@@ -10,10 +10,10 @@ import torch
 from scipy import optimize, stats
 from torch import Tensor, nn
 
-from interp.ascent import Oracle, solve
 from interp.attack import Attacked, Method, attack, fgsm, pgd
 from interp.goal import CROSS_ENTROPY, DLR, MARGIN, Choice, Loss, least_likely, random_class
 from interp.network import Network
+from interp.probe import Oracle, solve
 from interp.seeds import generators
 from tests.interp.toys import Counting, images, linear, plain, raw, tricky
 

@@ -9,13 +9,13 @@ import torch
 from captum.attr import InputXGradient, IntegratedGradients, Occlusion, Saliency
 from torch import Tensor, nn
 
-from interp.ascent import Probe, Procedure, solve
 from interp.attribution import Attributed, input_x_gradient, integrated_gradients, occlusion, saliency, smooth_grad
 from interp.attribution.gradients import ROWS
 from interp.attribution.occlusion import places
 from interp.layer import LOGITS, LayerPath
 from interp.network import Network
 from interp.objective import Objective, activation
+from interp.probe import Probe, Procedure, solve
 from interp.seeds import generators
 from tests.interp.toys import Counting, Wired, images, linear, tricky
 

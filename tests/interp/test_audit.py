@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interp.ascent import Procedure, Summit
+from interp.ascent import Summit
 from interp.attack import Method
 from interp.audit.conditions import condition
 from interp.audit.plan import MAGNITUDES
@@ -19,6 +19,7 @@ from interp.ball import Ball
 from interp.corruption import corrupt
 from interp.goal import Goal
 from interp.network import Network
+from interp.probe import Procedure
 from interp.seeds import Generators
 from tests.interp.audits import FGSM, RANDOM, STEADY, THREATS, case, run
 from tests.interp.toys import Counting, linear

@@ -6,12 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from interp.ascent import Answer, Oracle, Probe, Procedure, Summit, solve
+from interp.ascent import Summit
 from interp.autoattack import apgd_search, apgd_targeted, auto_attack, fab_search, square_search
 from interp.ball import Ball, norm
 from interp.goal import DLR, Goal, Targeted, Untargeted, drive
 from interp.layer import LayerPath
 from interp.objective import activation
+from interp.probe import Answer, Oracle, Probe, Procedure, solve
 from interp.rivals import Contest, each_rival, rivals
 from interp.search import Search
 from interp.seeds import Generators, generators

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from interp.alpha import Alpha, Backdrop
-from interp.ascent import Probe, solve
 from interp.certificate import measure, of_layers, rank
 from interp.diversity import diversity, diversity_beside
 from interp.feature import Pictures, Settings, Trial, visualize
 from interp.layer import LayerPath
 from interp.network import Network
 from interp.objective import Objective, activation
+from interp.probe import Probe, solve
 from interp.seeds import generators
 from interp.space import Fourier
 from interp.transform import HELD_OUT_VIEWS, held_out, identity

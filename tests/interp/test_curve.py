@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from interp.ascent import Answer, Oracle, Probe, solve
 from interp.attack import attack, pgd
 from interp.ball import norm
 from interp.curve import Curve, epsilon_curve
@@ -16,6 +15,7 @@ from interp.goal import MARGIN, drive, silence
 from interp.layer import LayerPath
 from interp.network import Network
 from interp.objective import activation
+from interp.probe import Answer, Oracle, Probe, solve
 from tests.interp.toys import Counting, cifar, images, linear, trained_resnet, tricky
 
 norms = pytest.mark.parametrize("p", [math.inf, 2.0, 1.0])

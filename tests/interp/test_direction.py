@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from interp.ascent import Ascent, Probe, ascend, solve
+from interp.ascent import Ascent, ascend
 from interp.direction import LEAST_COSINE, Comparison, cosine, direction, dot, dot_cosine, interpolation
 from interp.layer import LayerPath
 from interp.objective import activation, join
+from interp.probe import Probe, solve
 from interp.seeds import generators
 from interp.space import Pixels
 from interp.step import adam

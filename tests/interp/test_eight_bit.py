@@ -12,10 +12,11 @@ from PIL import Image
 from torch import Tensor
 
 from interp.apgd import apgd
-from interp.ascent import Procedure, Summit, solve
+from interp.ascent import Summit
 from interp.attack import Attacked, Method, attack, fgsm, pgd
 from interp.ball import Ball
 from interp.goal import CROSS_ENTROPY, Goal
+from interp.probe import Procedure, solve
 from interp.seeds import Generators
 from tests.interp.toys import Counting, images, linear, tricky
 

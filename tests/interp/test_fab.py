@@ -8,7 +8,7 @@ import torch
 from scipy import optimize
 from torch import Tensor
 
-from interp.ascent import Oracle, Summit, solve
+from interp.ascent import Summit
 from interp.autoattack import fab_search
 from interp.ball import Ball, norm
 from interp.fab import fab_minimal, to_plane
@@ -16,6 +16,7 @@ from interp.goal import Targeted, Untargeted, drive
 from interp.layer import LayerPath
 from interp.network import Network
 from interp.objective import activation
+from interp.probe import Oracle, solve
 from interp.seeds import generators
 from tests.interp.toys import Counting, images, linear, tricky
 

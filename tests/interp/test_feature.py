@@ -5,11 +5,11 @@ import torch
 from torch import Tensor, nn
 
 from interp.architectures import LeNet5
-from interp.ascent import Probe, Progress, solve
 from interp.feature import Pictures, Settings, of_units, visualize
 from interp.layer import LayerPath
 from interp.network import Network
 from interp.objective import activation
+from interp.probe import Probe, Progress, solve
 from interp.seeds import generators
 from interp.space import Fourier
 from interp.transform import identity

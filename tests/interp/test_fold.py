@@ -12,12 +12,12 @@ import torchvision
 from torch import Tensor, nn
 
 from interp.architectures import CifarResNet, CifarTwin, LeNet5
-from interp.ascent import Probe
 from interp.fold import folded
 from interp.layer import LayerPath
 from interp.losses import cross_entropy
 from interp.network import Network
 from interp.objective import activation
+from interp.probe import Probe
 from tests.interp.toys import images, tricky
 
 LABELS = torch.tensor([0, 1, 2])

@@ -11,12 +11,12 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from interp.architectures import CifarTwin
-from interp.ascent import Answer, solve
 from interp.attack import attack, fgsm, pgd
 from interp.goal import CROSS_ENTROPY, DLR, MARGIN, Goal, Targeted, UnitGoal, Untargeted, drive, silence
 from interp.layer import LayerPath
 from interp.network import Network
 from interp.objective import activation
+from interp.probe import Answer, solve
 from tests.interp.toys import Counting, cifar, images, plain, raw, tricky
 
 WEIGHTS = Path(__file__).parents[2] / "service" / "weights"

@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from interp.ascent import Ascent, Probe, ascend, solve
+from interp.ascent import Ascent, ascend
 from interp.diversity import diversity, diversity_beside
 from interp.layer import LayerPath
 from interp.likeness import Likeness, caricature, gram, inversion, likeness, style
 from interp.objective import activation, join
+from interp.probe import Probe, solve
 from interp.seeds import generators
 from interp.space import Fourier
 from interp.step import adam

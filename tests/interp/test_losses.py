@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from interp.ascent import Probe
 from interp.losses import DLR_SPREAD, dlr, dlr_targeted, margin
 from interp.objective import Objective, join
+from interp.probe import Probe
 from tests.interp.toys import images, linear, tricky
 
 

@@ -9,11 +9,12 @@ import torch.nn.functional as F
 from lucent.optvis import objectives as lucent
 from torch import Tensor, nn
 
-from interp.ascent import Ascent, Probe, ascend, solve
+from interp.ascent import Ascent, ascend
 from interp.layer import UnknownLayer
 from interp.lucent_objective import from_lucent, input_penalty
 from interp.network import Network
 from interp.objective import join
+from interp.probe import Probe, solve
 from interp.seeds import generators
 from interp.space import Fourier
 from interp.step import adam

@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from interp.ascent import Ascent, ascend, solve
+from interp.ascent import Ascent, ascend
 from interp.ball import Ball, norm
 from interp.losses import cross_entropy
+from interp.probe import solve
 from interp.seeds import generators
 from interp.step import momentum, sign, sparse, unit
 from tests.interp.toys import images, plain, raw, tricky

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from interp.ascent import Answer, Probe
 from interp.layer import LayerPath, UnknownLayer
 from interp.losses import cross_entropy, margin
 from interp.network import Network
 from interp.objective import Objective, activation
+from interp.probe import Answer, Probe
 from tests.interp.toys import images, passing, plain, raw, tricky
 
 LAYERS = ("stem.0", "stem.1", "stem.2", "stem", "act", "twice", "down", "norm", "head")

@@ -9,12 +9,13 @@ import torch
 from scipy import ndimage
 from torch import Tensor, nn
 
-from interp.ascent import Answer, Ascent, Summit, ascend, solve
+from interp.ascent import Ascent, Summit, ascend
 from interp.ball import Ball
 from interp.layer import LayerPath
 from interp.losses import cross_entropy
 from interp.objective import activation
 from interp.penalty import Penalty, blur, clip, in_turn, l1, l2, together, total_variation
+from interp.probe import Answer, solve
 from interp.seeds import generators
 from interp.space import Fourier, Pixels
 from interp.step import adam

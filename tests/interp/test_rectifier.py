@@ -7,10 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from interp.ascent import Ascent, Probe, ascend, solve
+from interp.ascent import Ascent, ascend
 from interp.layer import LayerPath
 from interp.network import Network
 from interp.objective import activation
+from interp.probe import Probe, solve
 from interp.rectifier import DAMPING, RedirectedRectifiers
 from interp.seeds import generators
 from interp.space import Fourier

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from interp.architectures import CifarResNet, LeNet5
-from interp.ascent import Answer, Probe, solve
 from interp.attack import attack, pgd
 from interp.layer import LayerPath
 from interp.losses import cross_entropy, margin
 from interp.network import Network
 from interp.objective import activation
+from interp.probe import Answer, Probe, solve
 from interp.rows import Chunks, cut, join
 from tests.interp.toys import Counting, images, passing, tricky
 

@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from interp.apgd import apgd
-from interp.ascent import Answer, Probe, Procedure, Summit, solve
+from interp.ascent import Summit
 from interp.ball import Ball, norm
 from interp.goal import CROSS_ENTROPY, Goal, Loss, Untargeted
 from interp.objective import Objective
+from interp.probe import Answer, Probe, Procedure, solve
 from interp.search import Search, in_turn
 from interp.seeds import Generators, generators
 from tests.interp.toys import Counting, images, tricky

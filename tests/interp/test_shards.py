@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from interp.ascent import solve
 from interp.exemplars import BINS, LEVELS, MOST_IDS, ORDERS, Distribution, Peaks, Shard, TopK, peaks, percentile, sparsity
 from interp.network import Network
+from interp.probe import solve
 
 UNITS, LABELS, K, LABEL_K = 3, 3, 4, 2
 

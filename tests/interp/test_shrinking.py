@@ -7,12 +7,13 @@ import torch
 from torch import Tensor
 
 from interp.apgd import apgd, shrinking
-from interp.ascent import Done, Summit, solve
+from interp.ascent import Done, Summit
 from interp.ball import Ball, norm
 from interp.goal import Untargeted
 from interp.losses import cross_entropy
 from interp.network import Network
 from interp.objective import Objective
+from interp.probe import solve
 from interp.seeds import generators
 from tests.interp.test_apgd import best_gain, digits, linear_pair
 from tests.interp.toys import Counting, images, tricky

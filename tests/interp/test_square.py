@@ -6,12 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from interp.ascent import Answer, Oracle, Probe, Summit, solve
+from interp.ascent import Summit
 from interp.autoattack import square_search
 from interp.ball import Ball, norm
 from interp.goal import Goal, Targeted, Untargeted, drive
 from interp.layer import LayerPath
 from interp.objective import activation
+from interp.probe import Answer, Oracle, Probe, solve
 from interp.seeds import generators
 from interp.square import bump, share, side
 from tests.interp.toys import Counting, images, linear, tricky

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from interp.ascent import Answer, Probe, solve
 from interp.autoattack import square_search
 from interp.ball import norm
 from interp.goal import Untargeted, drive
 from interp.layer import LayerPath
 from interp.objective import activation
+from interp.probe import Answer, Probe, solve
 from interp.seeds import generators
 from interp.square import square
 from tests.interp.test_square import EPSILON, ball, norms

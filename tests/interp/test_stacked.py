@@ -4,11 +4,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from interp.ascent import Ascent, Probe, ascend, solve
+from interp.ascent import Ascent, ascend
 from interp.diversity import diversity
 from interp.layer import LayerPath
 from interp.losses import cross_entropy, margin
 from interp.objective import Objective, activation, join, stack
+from interp.probe import Probe, solve
 from interp.seeds import generators
 from interp.space import Fourier
 from interp.step import adam

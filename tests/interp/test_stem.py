@@ -7,11 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from interp.ascent import Probe
 from interp.fold import folded
 from interp.layer import LayerPath
 from interp.network import Network
 from interp.objective import activation
+from interp.probe import Probe
 from interp.stem import Stem, fits
 from tests.interp.toys import images
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from interp.ascent import Procedure, solve
 from interp.attack import Method
 from interp.certify.checks import Check
 from interp.certify.strength import RUNGS, Arena, strength
 from interp.network import Network
+from interp.probe import Procedure, solve
 
 Script = Callable[[str, float], Sequence[int]]  # (which attack, radius) -> images that it fools
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from interp.ascent import Answer, Probe, solve
 from interp.attack import pgd
 from interp.audit.plan import Entry, Plan, Threat
 from interp.certify.sufficient import sufficient
 from interp.network import Network
+from interp.probe import Answer, Probe, solve
 from interp.recipes import apgd, square
 from tests.interp.toys import cifar, trained_resnet
 

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from interp.ascent import solve
 from interp.describe import describe
 from interp.filter_analysis import analyze_filters
 from interp.filters import filter_weights, first_convolution
 from interp.gratings import Gratings, grating, usual_wavelengths
 from interp.network import Network
+from interp.probe import solve
 from interp.tuning import Tuning, measure, unpadded
 from interp.tuning_picture import draw_tuning
 from service.catalogue import Catalogue

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from interp.ascent import Oracle, solve
 from interp.attack import Attacked, Method, attack, fgsm, pgd
 from interp.goal import MARGIN, Loss, random_class
 from interp.network import Network
 from interp.objective import Objective
+from interp.probe import Oracle, solve
 from tests.interp.toys import images
 
 

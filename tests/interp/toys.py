@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from interp.architectures import CifarResNet
-from interp.ascent import Answer, Oracle, Probe
 from interp.network import Network
+from interp.probe import Answer, Oracle, Probe
 
 MEAN, STD = (0.48, 0.45, 0.41), (0.23, 0.22, 0.24)
 

@@ -15,12 +15,12 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from interp.ascent import Procedure, solve
 from interp.attack import fgsm, pgd
 from interp.audit.judged import Judged
 from interp.audit.plan import Entry, Plan, Threat
 from interp.audit.shard import judge
 from interp.network import Network
+from interp.probe import Procedure, solve
 from interp.rows import Chunks
 from service.audit import files as audit_files
 from service.audit.job import Assignment, Progress

@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interp.ascent import Probe, Procedure
 from interp.attack import Attacked, attack, fgsm, pgd
 from interp.feature import Pictures, of_units
 from interp.layer import LayerPath
+from interp.probe import Probe, Procedure
 from tests.interp.toys import images, tricky
 
 LIKE = torch.zeros((), dtype=torch.float64)

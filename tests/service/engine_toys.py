@@ -9,9 +9,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from interp.ascent import Answer, Probe, Procedure, Progress
 from interp.network import Network
 from interp.objective import Objective
+from interp.probe import Answer, Probe, Procedure, Progress
 from service.engine import Engine
 from service.metrics import Metrics
 

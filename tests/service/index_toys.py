@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from interp.ascent import Procedure, solve
 from interp.network import Network
+from interp.probe import Procedure, solve
 from service.datasets import Dataset, Source
 from service.index.scan import Found, Submit
 from service.index.store import Hit, IndexStore, Order, Plan, Subject

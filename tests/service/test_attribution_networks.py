@@ -7,12 +7,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from interp.architectures import CifarTwin, LeNet5
-from interp.ascent import solve
 from interp.attribution import Unexplainable, check_source, integrated_gradients
 from interp.attribution.backward import deep_lift, grad_cam, guided_backprop, lrp
 from interp.layer import LOGITS, LayerPath
 from interp.network import Network
 from interp.objective import activation
+from interp.probe import solve
 from service.initialization import randomize
 from tests.e2e.conftest import WEIGHTS
 from tests.interp.test_attribution_hooks import Rectifying, _Guided

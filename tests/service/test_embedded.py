@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import load_file
 
 from interp.architectures import CifarTwin, LeNet5
-from interp.ascent import solve
 from interp.attack import attack
 from interp.network import Network
+from interp.probe import solve
 from service.architectures import architecture
 from tools.model_card import PGD40
 from tools.train_embedded import CIFAR_MEAN, CIFAR_STD, WEIGHTS, cifar, digits

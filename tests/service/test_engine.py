@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from interp.ascent import Probe, Procedure, Progress, solve
 from interp.attack import attack, pgd
+from interp.probe import Probe, Procedure, Progress, solve
 from service.jobs import Expired, Priority
 from tests.interp.toys import images, tricky
 from tests.service.engine_jobs import JOBS, same

@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from interp.architectures import CifarResNet
-from interp.ascent import Procedure
 from interp.attack import Attacked, attack, fgsm, pgd
 from interp.feature import of_units
 from interp.layer import LayerPath
 from interp.network import Network
+from interp.probe import Procedure
 from service.jobs import Priority
 from tests.interp.toys import cifar, images, trained_resnet
 from tests.service.engine_toys import WAIT, Model, held, running

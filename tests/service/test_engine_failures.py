@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from interp.ascent import Probe, Procedure, Progress, solve
 from interp.layer import UnknownLayer
 from interp.losses import cross_entropy
 from interp.objective import Objective
+from interp.probe import Probe, Procedure, Progress, solve
 from service.jobs import NotFinite
 from tests.interp.toys import images, tricky
 from tests.service.engine_jobs import JOBS, same

@@ -11,9 +11,9 @@ from typing import Any, cast
 import pytest
 import torch
 
-from interp.ascent import Answer, Probe, Procedure, solve
 from interp.attack import attack, pgd
 from interp.network import Network
+from interp.probe import Answer, Probe, Procedure, solve
 from service.jobs import OutOfMemory
 from tests.interp.toys import images, tricky
 from tests.service.engine_toys import WAIT, Model, Recorder, counted, held, running, steps

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from interp.ascent import Procedure
+from interp.probe import Procedure
 from service.engine import Engine
 from service.jobs import Job, Priority, QueueFull
 from service.turns import BATCH_TURN, PATIENCE, first_in

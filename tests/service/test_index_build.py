@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from interp.ascent import Procedure
 from interp.network import Network
+from interp.probe import Procedure
 from service.datasets import Dataset, Source
 from service.index.files import Files
 from service.index.scan import Found

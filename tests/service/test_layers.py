@@ -14,10 +14,10 @@ import pytest
 import torch
 from PIL import Image
 
-from interp.ascent import solve
 from interp.feature import Settings, Trial, visualize
 from interp.layer import LayerPath
 from interp.objective import activation
+from interp.probe import solve
 from service.errors import InvalidField
 from service.handlers import layers
 from service.index.types import IndexMissing, Maxima, Subject

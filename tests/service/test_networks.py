@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 import torchvision
 
-from interp.ascent import Probe, solve
 from interp.attack import attack, pgd
 from interp.feature import of_units
 from interp.layer import LayerPath
 from interp.losses import cross_entropy
+from interp.probe import Probe, solve
 from interp.transform import identity
 from service.zoo import HostedModel, ModelZoo
 

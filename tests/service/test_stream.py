@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 import torch
 
-from interp.ascent import Procedure, solve
+from interp.probe import Procedure, solve
 from service import wire
 from service.errors import InvalidField
 from service.handlers.base import House

@@ -8,9 +8,9 @@ from typing import Any, cast
 import pytest
 import torch
 
-from interp.ascent import solve
 from interp.attack import Method, attack
 from interp.goal import least_likely
+from interp.probe import solve
 from service.errors import InvalidField
 from service.wire import attack as wire_attack
 from service.wire import methods as wire_methods

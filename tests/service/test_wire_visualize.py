@@ -203,7 +203,7 @@ def test_composed_objectives_are_read_in_full() -> None:
     ]
     wanted = read(pb.VisualizeRequest(composed=[pb.Objective(terms=terms), pb.Objective(terms=terms[:1])], variants=2))
     assert [str(goal) for goal in wanted.of_row] == [
-        *["stem:2@1,3 - 0.5 * direction(head) + caricature(stem)"] * 2,
+        *["stem:2@1,3 - 0.5 * cosine(head) + caricature(stem)"] * 2,
         *["stem:2@1,3"] * 2,
     ]
     unit, direction, like = (one.kind for one in wanted.goals[0].terms)

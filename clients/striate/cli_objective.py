@@ -1,0 +1,71 @@
+"""Objectives as the command line spells them: those of Objective.parse, and besides what files hold."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from striate import expression
+from striate.errors import invalid
+from striate.objective import ComparisonName, Direction, KindName, Like, Objective, Sum, Term, Unit, interpolate
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+HELP = "direction(LAYER,FILE.npy), also cosine(...) and dot-cosine(...), or inversion(LAYER,IMAGE), caricature(...), style(...)"
+_DIRECTIONS: dict[str, ComparisonName] = {"direction": "dot", "dot": "dot", "cosine": "cosine", "dot-cosine": "dot-cosine"}
+_LIKENESSES: dict[str, KindName] = {"inversion": "inversion", "caricature": "caricature", "style": "style"}
+_CALL = re.compile(
+    rf"(?P<kind>{'|'.join((*_DIRECTIONS, *_LIKENESSES))})\(\s*(?P<layer>[^\s:@,()]+)(@(?P<row>\d+),(?P<column>\d+))?"
+    r"\s*,\s*(?P<file>.*?)(\s*,\s*power=(?P<power>[^,]+?))?\s*\)"
+)
+
+
+def read(texts: list[str], between: int | None = None) -> list[str | Objective]:
+    """The objectives; with `between` that many, in even steps from the first to the second of two.
+
+    Raises InvalidArgument, and OSError for a file that cannot be read.
+    """
+    found = [_read(text) if "(" in text else text for text in texts]
+    if between is None:
+        return found
+    if len(found) != 2:
+        raise invalid("between", f"goes from one objective to another: name two, not {len(found)}")
+    return list(interpolate(found[0], found[1], between))
+
+
+def _read(text: str) -> Objective:
+    return Sum(tuple((weight, _term(name)) for weight, name in expression.read(text)))
+
+
+def _term(text: str) -> Term:
+    if "(" not in text:
+        return Unit(text)
+    match = _CALL.fullmatch(text)
+    if match is None:
+        raise invalid("objectives", f"{text!r} must be of the form {HELP}; with LAYER@ROW,COLUMN for one place, power=2 last")
+    kind, layer, file = match.group("kind", "layer", "file")
+    place = (int(match["row"]), int(match["column"])) if match["row"] else None
+    power = _number(match["power"]) if match["power"] else None
+    if kind in _DIRECTIONS:
+        return Direction(layer, _vector(file), _DIRECTIONS[kind], power, place)
+    if place is not None:
+        raise invalid("objectives", f"{text!r} is of a whole layer: it has no @ROW,COLUMN")
+    return Like(file, layer, _LIKENESSES[kind], power)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise invalid("power", f"must be a number, is {text!r}") from None
+
+
+def _vector(file: str) -> NDArray[Any]:
+    import numpy as np
+
+    try:
+        found: NDArray[Any] = np.load(file, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise invalid("vector", f"{file} is no .npy file of numbers ({error})") from None
+    return found
