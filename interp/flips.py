@@ -26,7 +26,7 @@ class Flips:
 
 
 def under_attack(x: Tensor, layer: str, epsilon: float, steps: int) -> Procedure[tuple[Tensor, Tensor]]:
-    """The largest activation of every unit (B, K) on clean images x (B, C, H, W), and on them after PGD.
+    """The largest activation of every unit (B, K) on clean images x (B, C, H, W), and on them after PGD (Madry et al. 2018, section 2.1).
 
     PGD in Linf from the images themselves raises the cross-entropy of the network's own predictions for all of `steps`; it keeps its last
     iterate, so that every image is attacked as hard as the next.

@@ -1,7 +1,7 @@
 """The colours of a filter: how much of it is colour, whether two colours oppose each other in it, and which.
 
 A filter's value at a pixel is a vector (red, green, blue). Its mean is lightness, along the gray axis; what is left lies in the plane
-of colour, in which red, green and blue are 120 degrees apart.
+of colour, in which red, green and blue are 120 degrees apart. Share, opponency and hue are measures of our own, in terms of that plane.
 """
 
 import math

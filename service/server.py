@@ -57,7 +57,7 @@ class Server:
             tick_rows=settings.tick_rows or (64 if device.type == "cpu" else 1024),
             memory=settings.memory_bytes or _memory(device),
             queue_size=settings.queue_size,
-            chunk=settings.deterministic_chunk,
+            chunk=settings.deterministic_chunk or (8 if device.type == "cpu" else 32),
             threads=settings.threads,
         )
         self._pool = ThreadPoolExecutor(max(2, os.cpu_count() or 2), thread_name_prefix="images")
@@ -113,7 +113,7 @@ class Server:
         interpret_pb2_grpc.add_InterpretServiceServicer_to_server(
             InterpretHandlers(house, index, self._operations, self.settings.state_dir), server
         )
-        robustness = RobustnessHandlers(house, self._operations, self.settings.state_dir, self.settings.deterministic_chunk)
+        robustness = RobustnessHandlers(house, self._operations, self.settings.state_dir, self.engine.chunk)
         robustness_pb2_grpc.add_RobustnessServiceServicer_to_server(robustness, server)
         operations_pb2_grpc.add_OperationsServicer_to_server(OperationsService(self._operations), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)

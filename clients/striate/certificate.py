@@ -43,6 +43,11 @@ class Certificate:
         values |= {name: None for name in _OPTIONAL if not message.HasField(name)}  # type: ignore[arg-type]
         return Certificate(**values | {"seed_activations": tuple(message.seed_activations)})
 
+    @property
+    def spread(self) -> str:
+        """The lowest and the highest activation of the further seeds, e.g. "2.8 to 3.1"; empty without any."""
+        return f"{min(self.seed_activations):.4g} to {max(self.seed_activations):.4g}" if self.seed_activations else ""
+
     def __str__(self) -> str:
         """E.g. "3.02 times the data set's maximum, 2.1 held out, above 100.00% of its images, rank 1 of 64"."""
         parts = [
@@ -50,6 +55,7 @@ class Certificate:
             "" if self.held_out_ratio is None else f"{self.held_out_ratio:.3g} held out",
             "" if self.percentile is None else f"above {self.percentile:.2%} of its images",
             "" if self.rank is None else f"rank {self.rank} of {self.units}",
+            f"other seeds {self.spread}" if self.spread else "",
         ]
         return ", ".join(filter(None, parts))
 

@@ -14,6 +14,7 @@ from striate import cli_picture_options as own
 from striate.certificate import Certificate
 from striate.console import DEFAULT_SERVER, PICTURES, Json, ModelName, Screen, Server, Timeout, session
 from striate.expression import whole_layer
+from striate.facets import Facet
 from striate.layer_pictures import LayerPictures, save_unit
 from striate.model import Model
 from striate.objective import Objective
@@ -34,7 +35,7 @@ Reader = Callable[[], dict[str, Any]]
 Between = Annotated[int | None, typer.Option(min=2, max=64, help="So many pictures, in even steps from one objective to another.")]
 Start = Annotated[list[Path] | None, typer.Option(metavar="PATH", help="Begin at this image; repeatable, one an objective.")]
 
-_COLUMNS = ("objective", "activation", "ratio", "held out", "percentile", "rank", "", "file")
+_COLUMNS = ("objective", "activation", "ratio", "held out", "percentile", "rank", "other seeds", "", "file")
 
 
 @own.with_picture_settings
@@ -121,8 +122,12 @@ def _visualization(item: Visualization) -> dict[str, object]:
     return values | {"certificate": certificate}
 
 
+def _facet(one: Facet) -> dict[str, object]:
+    return {"share": one.share, "ids": one.ids} | _visualization(one.visualization)
+
+
 def _cells(item: Visualization, path: Path | None) -> tuple[object, ...]:
-    worth = ("",) * 4 if item.certificate is None else tuple(_worth(item.certificate))
+    worth = ("",) * 5 if item.certificate is None else tuple(_worth(item.certificate))
     return (item.objective, f"{item.activation:.4g}", *worth, "dead" if item.dead else "", path)
 
 
@@ -131,6 +136,7 @@ def _worth(certificate: Certificate) -> Iterable[str]:
     yield "" if certificate.held_out_ratio is None else f"{certificate.held_out_ratio:.2f}"
     yield "" if certificate.percentile is None else f"{certificate.percentile:.2%}"
     yield "" if certificate.rank is None else f"{certificate.rank}/{certificate.units}"
+    yield certificate.spread
 
 
 @own.with_picture_settings
@@ -159,7 +165,7 @@ def facets(
             "unit": found.unit,
             "by_layer": found.by_layer,
             "silhouette": found.silhouette,
-            "facets": [{"share": one.share, "ids": one.ids} | _visualization(one.visualization) for one in found],
+            "facets": [_facet(one) for one in found],
             "files": [str(file) for file in files],
             "provenance": asdict(found.provenance),
         })  # fmt: skip
@@ -196,8 +202,11 @@ def dossier(
             "unit": found.unit,
             "visualizations": [_visualization(one) for one in found.visualizations],
             "exemplars": [{"id": one.id, "name": one.name, "activation": one.activation} for one in found.exemplars],
+            "statistics": asdict(found.statistics),
+            "tuning": None if found.tuning is None else asdict(found.tuning),
             "logit_shifts": [asdict(shift) for shift in found.logit_shifts],
             "flips": [asdict(flip) for flip in found.flips],
+            "facets": [_facet(one) for one in found.facets],
             "file": str(path),
             "provenance": asdict(found.provenance),
         })  # fmt: skip

@@ -33,8 +33,10 @@ def read_float32(tensor: types_pb2.Tensor) -> NDArray[np.float32]:
 
 
 def file_name(text: str) -> str:
-    """A name for a file from "layer3.2:7@3,4" or the like: other characters than letters, digits, dot and hyphen become "-"."""
-    return re.sub(r"[^\w.-]+", "-", text)[:_LONGEST_NAME].strip("-.") or "result"
+    """A name for a file from "layer3.2:7@3,4" or the like: other characters than letters, digits, dot and hyphen become "-",
+    a sign in front becomes "minus-"."""
+    sign = "minus-" if text.startswith("-") else ""
+    return sign + re.sub(r"[^\w.-]+", "-", text)[:_LONGEST_NAME].strip("-.") or "result"
 
 
 def file_names(texts: Iterable[str]) -> list[str]:

@@ -95,8 +95,19 @@ def test_objectives_that_cannot_be_read_are_told(cli: Cli, words: tuple[str, ...
 
 def test_what_a_picture_is_worth_is_told(cli: Cli) -> None:
     text = cli.run("visualize", "tiny", "stem:0", "stem:3", "--variants", 2, "--dataset", "digits", "--out", cli.folder).stdout
-    assert text.split("\n")[0].split() == ["objective", "activation", "ratio", "held", "out", "percentile", "rank", "file"]
-    assert text.split("\n")[4].split()[:6] == ["stem:3", "3", "1.50", "0.75", "50.00%", f"1/{UNITS}"]
+    assert text.split("\n")[0].split() == [
+        "objective",
+        "activation",
+        "ratio",
+        "held",
+        "out",
+        "percentile",
+        "rank",
+        "other",
+        "seeds",
+        "file",
+    ]
+    assert text.split("\n")[4].split()[:9] == ["stem:3", "3", "1.50", "0.75", "50.00%", f"1/{UNITS}", "1", "to", "2"]
     assert "dead" in text
 
 
@@ -146,6 +157,11 @@ def test_facets_and_dossiers(cli: Cli) -> None:
     assert (dossier.pictures, dossier.exemplars, dossier.images, dossier.epsilon) == (2, 3, 10, 0.25)
     assert (dossier.attack_steps, dossier.facets, dossier.settings) == (7, True, SENT)
     assert (page.read_text(), found["flips"][0]["rank"], found["logit_shifts"][0]["mean"]) == (HTML, 3, 0.5)
+    assert (found["statistics"]["maximum"], found["tuning"]["orientation"], [one["share"] for one in found["facets"]]) == (
+        2,
+        45,
+        [0.75, 0.25],
+    )
 
 
 @pytest.mark.parametrize(

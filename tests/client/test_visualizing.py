@@ -141,7 +141,7 @@ def test_certificates(net: striate.Model) -> None:
     assert one.certificate is not None
     assert one.certificate.ratio == 0, "0 is a value"
     html = one._repr_html_()
-    for words in ("0 times the data set", "0 held out", "above 50.00% of its images", f"rank 1 of {UNITS}"):
+    for words in ("0 times the data set", "0 held out", "above 50.00% of its images", f"rank 1 of {UNITS}", "other seeds 1 to 2"):
         assert words in html
     assert net.visualize("stem:0").certificate is None
     bare = striate.Certificate.read(pb.Certificate(activation=3))

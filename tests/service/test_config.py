@@ -28,7 +28,7 @@ def refused(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load_settings([])
-    assert (settings.host, settings.port, settings.device, settings.deterministic_chunk) == ("127.0.0.1", 50051, "auto", 8)
+    assert (settings.host, settings.port, settings.device, settings.deterministic_chunk) == ("127.0.0.1", 50051, "auto", 0)
     assert set(settings.model) == {"digits-lenet5", "cifar10-plain", "cifar10-robust"}
     assert settings.dataset == {"digits": "digits", "photo-patches": "photo-patches"}
     assert settings.state_dir == tmp_path / "state" / "striate"
@@ -116,7 +116,7 @@ def test_a_models_table(tmp_path: Path) -> None:
     [
         (["--port", "65536"], "--port: Input should be less than or equal to 65535"),
         (["--port", "many"], "--port: Input should be a valid integer"),
-        (["--deterministic-chunk", "0"], "--deterministic-chunk: Input should be greater than or equal to 1"),
+        (["--deterministic-chunk", "-1"], "--deterministic-chunk: Input should be greater than or equal to 0"),
         (["--log-level", "loud"], "--log-level: Input should be 'debug', 'info', 'warning' or 'error' (is 'loud')"),
         (["--device", "abacus"], "--device: "),
         (["--dataset", "nameless"], "--dataset: must be NAME=URI"),
