@@ -5,14 +5,9 @@ import math
 from torch import Tensor
 
 from interp import autoattack
-from interp.attack import Method, pgd
+from interp.attack import Method
 from interp.goal import CROSS_ENTROPY, MARGIN, Loss
 from interp.search import in_turn
-
-
-def mi_fgsm(epsilon: float | Tensor, p: float = math.inf, steps: int = 10, decay: float = 1.0) -> Method:
-    """The momentum iterative fast gradient sign method (Dong et al. 2018, algorithm 1): steps of epsilon / steps from x on."""
-    return pgd(epsilon, p, epsilon / steps, steps, random_start=False, decay=decay)
 
 
 def apgd(epsilon: float | Tensor, p: float = math.inf, steps: int = 100, loss: Loss = CROSS_ENTROPY, restarts: int = 1) -> Method:
