@@ -238,7 +238,7 @@ def test_a_full_disk_ends_a_build_and_leaves_the_index_of_before(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("service.index.files.os.fsync", full)
+        patch.setattr("service.whole_file.os.fsync", full)
         with pytest.raises(OSError, match="No space"):
             store.build(plan_of(data), data, prepare, Device(network).submit)
     assert files(tmp_path) == before
