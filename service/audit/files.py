@@ -18,8 +18,9 @@ from interp.audit.judged import Examples, foremost
 from interp.audit.plan import Plan, cells
 from interp.audit.report import Subject, report
 from interp.audit.table import rows as image_rows
+from service import whole_file
 from service.audit.job import VERSIONS, Assignment
-from service.audit.journal import REPORT, Shard, appear, temporary_for, whole
+from service.audit.journal import REPORT, Shard
 from service.audit.run import Audit
 from service.images import png
 from service.report import Example, json_text, junit, magnified, page
@@ -90,9 +91,9 @@ def write(audit: Audit) -> None:
                     exhibits[network, threat] = sorted(best, key=lambda one: one[:2])[:GALLERY]
     told = _report(audit)
     gallery = [_shown(job, *place, one) for place, found in sorted(exhibits.items()) for one in found]
-    whole(journal.folder / HTML, page(told, gallery).encode())
-    whole(journal.folder / JUNIT, junit(told).encode())
-    whole(journal.folder / REPORT, json_text(told).encode())
+    whole_file.write(journal.folder / HTML, page(told, gallery).encode(), durable=True)
+    whole_file.write(journal.folder / JUNIT, junit(told).encode(), durable=True)
+    whole_file.write(journal.folder / REPORT, json_text(told).encode(), durable=True)
     journal.close()
 
 
@@ -195,7 +196,7 @@ class _Table:
     """A parquet file that is written a row group at a time, and appears when it is complete. The same rows give the same bytes."""
 
     def __init__(self, path: Path, columns: Mapping[str, pa.DataType], compression: str) -> None:
-        self._path, self._temporary = path, temporary_for(path)
+        self._path, self._temporary = path, whole_file.temporary_for(path)
         self._schema = pa.schema(list(columns.items()))
         self._writer = pq.ParquetWriter(self._temporary, self._schema, version="2.6", data_page_version="1.0", compression=compression)
         self._waiting: list[pa.Table] = []
@@ -221,6 +222,6 @@ class _Table:
                 self._flush()
             self._writer.close()
             if error is None:
-                appear(self._temporary, self._path)
+                whole_file.appear(self._temporary, self._path)
         finally:
             self._temporary.unlink(missing_ok=True)

@@ -9,8 +9,6 @@
 """
 
 import json
-import os
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +21,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from interp.audit.judged import Arrays, Ints, Judged
+from service.whole_file import TEMPORARY, write
 
 log = structlog.get_logger()
 
 REPORT = "report.json"
-_TEMPORARY = ".tmp"
 _UNREADABLE = (OSError, SafetensorError, ValueError, KeyError)  # what reading a damaged file raises
 _NAMES = "names"  # the key of the images' names in a file's metadata
 _JUDGED = "judged."  # before the names of a verdict's arrays
@@ -58,14 +56,14 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.glob(f"*{_TEMPORARY}"):  # by a server that died
+        for left in folder.glob(f"*{TEMPORARY}"):  # by a server that died
             left.unlink(missing_ok=True)
 
     def begin(self, facts: Mapping[str, Any]) -> None:
         """Write down what the audit begins with, or compare it with what was written. Raises AuditChanged."""
         path, now = self.folder / "facts.json", json.loads(json.dumps(facts))
         if not path.exists():
-            whole(path, json.dumps(now, indent=2).encode())
+            write(path, json.dumps(now, indent=2).encode(), durable=True)
             return
         before = json.loads(path.read_text())
         for name in sorted({*before, *now}):
@@ -79,7 +77,7 @@ class Journal:
         """Keep what was found out about a shard."""
         arrays: dict[str, NDArray[Any]] = {_JUDGED + name: array for name, array in found.judged.arrays().items()}
         arrays |= {"ids": found.ids, "labels": found.labels} | ({} if found.pixels is None else {"pixels": found.pixels})
-        whole(self._path(shard, network), save(arrays, {_NAMES: json.dumps(found.names)}))
+        write(self._path(shard, network), save(arrays, {_NAMES: json.dumps(found.names)}), durable=True)
 
     def read(self, shard: int, network: int, images: bool = True) -> Shard | None:
         """What was found out about a shard; None if it is not done, or its file is damaged, which is logged.
@@ -106,7 +104,7 @@ class Journal:
 
     def write_checks(self, network: int, checks: list[dict[str, Any]]) -> None:
         """Keep the audit's checks of itself on a network."""
-        whole(self._checks(network), json.dumps(checks).encode())
+        write(self._checks(network), json.dumps(checks).encode(), durable=True)
 
     def read_checks(self, network: int) -> list[dict[str, Any]] | None:
         """The audit's checks of itself on a network; None if they are not done."""
@@ -128,25 +126,3 @@ class Journal:
 
     def _checks(self, network: int) -> Path:
         return self.folder / f"checks-{network}.json"
-
-
-def whole(path: Path, data: bytes) -> None:
-    """Write a file: a reader sees the old one or the new one, also after a power cut."""
-    temporary = temporary_for(path)
-    try:
-        temporary.write_bytes(data)
-        appear(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def temporary_for(path: Path) -> Path:
-    """A new name beside `path`, which the next server removes if this one does not."""
-    return path.with_name(f"{uuid.uuid4().hex}{_TEMPORARY}")
-
-
-def appear(temporary: Path, path: Path) -> None:
-    """Give a finished file its name, once it is on disk."""
-    with temporary.open("rb+") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)
