@@ -1,1 +1,0 @@
-"""One unit on one page."""
