@@ -12,12 +12,12 @@ from torch import Tensor
 
 from bench.figure import Figure, Figures
 from bench.setting import Setting, cifar
-from interp.certify import certify
-from interp.certify.checks import Check
-from interp.network import Network
+from interp.audit.checks import certify
+from interp.audit.checks.check import Check
+from interp.network.network import Network
 from interp.probe import solve
 from service.datasets import digits, held_out_digits
-from tests.interp.broken import GRAY_FAULTS, ZOO, Sound, cifar_resnet, embedded
+from tests.interp.audit.toys_broken import GRAY_FAULTS, ZOO, Sound, cifar_resnet, embedded
 
 LINF = ((math.inf, (8 / 255,)),)
 NORMS = (*LINF, (2.0, (0.5,)), (1.0, (12.0,)))

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from bench.figure import Figure, Figures
 from bench.peers import LINF, hand_loop_l2, hosted
 from bench.setting import MODEL, Setting
-from interp.attack import Method, attack, fgsm, pgd
-from interp.network import Network
+from interp.attack.base import Method, attack, fgsm, pgd
+from interp.attack.registry import apgd
+from interp.network.network import Network
 from interp.probe import solve
-from interp.recipes import apgd
 
 ROWS, STEPS = 128, 10
 RADII = {"8/255": 8 / 255, "1/255": 1 / 255}

@@ -16,13 +16,13 @@ from bench.peers import published
 from bench.setting import ROBUST, Setting
 from bench.timing import timed
 from interp.ascent import Summit
-from interp.attack import Method, attack
-from interp.autoattack import standard
-from interp.ball import Ball
-from interp.goal import Goal
-from interp.network import Network
+from interp.attack.autoattack import standard
+from interp.attack.ball import Ball
+from interp.attack.base import Method, attack
+from interp.attack.goal import Goal
+from interp.attack.search import Search, in_turn
+from interp.network.network import Network
 from interp.probe import Procedure, solve
-from interp.search import Search, in_turn
 from interp.seeds import Generators
 
 EPSILON = 8 / 255

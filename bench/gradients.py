@@ -8,8 +8,8 @@ from torch import Tensor
 from bench.figure import Figure, Figures
 from bench.peers import published
 from bench.setting import MODEL, Setting
-from interp.attack import attack, pgd
-from interp.curve import epsilon_curve
+from interp.attack.base import attack, pgd
+from interp.attack.epsilon_curve import epsilon_curve
 from interp.probe import solve
 
 ROWS = 96

@@ -20,15 +20,15 @@ from bench.figure import Figure, Figures
 from bench.setting import MODEL, SIZE, Setting
 from bench.timing import interleaved, ratio, seconds
 from interp.exemplars import Peaks
-from interp.network import Network
+from interp.network.network import Network
 from service.datasets import Dataset, Source
 from service.datasets.parquet import parquet_source
-from service.engine import Engine
-from service.images import decode, png
+from service.engine.engine import Engine
+from service.engine.job import Priority
+from service.engine.metrics import Metrics
+from service.imaging import decode, png
 from service.index.scan import Found, Prepare, Submit
 from service.index.store import IndexStore, Order, Plan, Subject
-from service.jobs import Priority
-from service.metrics import Metrics
 
 LAYERS = ("layer2.2", "layer3.2")
 BATCH, THREADS = 64, 2

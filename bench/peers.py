@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.setting import Setting
-from interp.network import Network
-from service.images import Preprocessing
+from interp.network.network import Network
+from service.imaging import Preprocessing
 
 
 class Wired(nn.Module):

@@ -14,18 +14,18 @@ from bench.figure import Figure, Figures
 from bench.setting import Setting
 from bench.timing import ratio, seconds
 from interp.ascent import Ascent, ascend
-from interp.feature import Settings, Trial, visualize
+from interp.feature.params.fourier import Fourier
+from interp.feature.transform import Jiggle
+from interp.feature.visualize import Settings, Trial, visualize
 from interp.layer import LayerPath
-from interp.network import Network
+from interp.network.network import Network
 from interp.objective import activation
 from interp.probe import solve
 from interp.seeds import generators
-from interp.space import Fourier
 from interp.step import adam
-from interp.transform import Jiggle
-from service.catalogue import RANDOM, Catalogue
-from service.images import Preprocessing
-from service.initialization import randomize
+from service.imaging import Preprocessing
+from service.models.catalogue import RANDOM, Catalogue
+from service.models.initialization import randomize
 
 LAYER, CHANNELS, SIZE, STEPS, RATE = "inception4a", range(8), 128, 64, 0.1
 WARM = 2  # steps of each before the first turn
@@ -75,7 +75,7 @@ def googlenet() -> tuple[Network, nn.Module, Preprocessing]:
 
 
 def ours(network: Network, steps: int) -> Tensor:
-    """The climb of `interp.feature`, through `solve`."""
+    """The climb of `interp.feature.visualize`, through `solve`."""
     objective = activation([LayerPath(LAYER, channel) for channel in CHANNELS])
     climb = Ascent(Fourier((3, SIZE, SIZE), torch.zeros(())), objective, adam(RATE), steps, Jiggle(), redirect=True)
     return solve(ascend(climb, generators(0, 0, len(CHANNELS))), network).images

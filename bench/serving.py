@@ -13,13 +13,13 @@ import striate
 from bench.figure import Figure, Figures
 from bench.setting import MODEL, Setting
 from bench.timing import seconds
-from interp.attack import attack, fgsm, pgd
-from interp.feature import Pictures, of_units
+from interp.attack.base import attack, fgsm, pgd
+from interp.feature.visualize import Pictures, of_units
 from interp.layer import LayerPath
-from interp.network import Network
+from interp.network.network import Network
 from interp.probe import Procedure, solve
-from service.engine import Engine
-from service.metrics import Metrics
+from service.engine.engine import Engine
+from service.engine.metrics import Metrics
 
 CLIENTS = 64
 EPSILON = 1 / 255

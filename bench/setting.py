@@ -17,9 +17,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 import striate
-from interp.network import Network
-from service.catalogue import RANDOM, Blueprint, Catalogue
-from service.initialization import randomize
+from interp.network.network import Network
+from service.models.catalogue import RANDOM, Blueprint, Catalogue
+from service.models.initialization import randomize
 
 MODEL, ROBUST = "cifar_resnet20", "cifar10-robust"
 SIZE = 32  # of the images

@@ -7,8 +7,8 @@ from bench.figure import Figure, Figures
 from bench.peers import LINF, published
 from bench.setting import MODEL, ROBUST, Setting
 from bench.timing import interleaved, ratio
-from interp.attack import attack, pgd
-from interp.losses import cross_entropy
+from interp.attack.base import attack, pgd
+from interp.attack.losses import cross_entropy
 from interp.probe import Probe, solve
 
 STEPS, EPSILON = 10, 1 / 255

@@ -17,13 +17,13 @@ from torch import Tensor
 
 from bench.figure import Figure, Figures
 from bench.setting import MODEL, Setting, cifar
-from interp.feature import Pictures, Settings, Trial, visualize
+from interp.feature.visualize import Pictures, Settings, Trial, visualize
 from interp.layer import LayerPath
-from interp.network import Network
+from interp.network.network import Network
 from interp.objective import activation
 from interp.probe import solve
-from service.images import png
-from service.pictures.sheet import ContactSheet
+from service.imaging import png
+from service.visualization.contact_sheet import ContactSheet
 
 STEPS, SIZE, BATCH = 128, 128, 8
 CIFAR = {"layer2.2": 2.9, "layer3.2": 3.9}  # the bar of each layer

@@ -7,11 +7,11 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, autograd
 
+from interp.feature.transform import Transform, identity
 from interp.objective import Objective
 from interp.probe import Answer, Oracle, Probe, Procedure, Progress, solve
 from interp.seeds import Generators
 from interp.step import Step
-from interp.transform import Transform, identity
 
 __all__ = [  # with what users of `ascend` need of `interp.probe`
     "Answer",
@@ -44,7 +44,7 @@ class Space(Protocol):
 
 @runtime_checkable
 class Encoder(Protocol):
-    """A space that can begin and go on at images; see `interp.space`."""
+    """A space that can begin and go on at images; see `interp.feature.params.fourier`."""
 
     def encode(self, images: Tensor) -> Tensor:
         """The z of images (B, C, H, W) in [0, 1]. Raises ValueError in a space of pictures of its own kind alone."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from interp.ball import norm
+from interp.attack.ball import norm
 
 Move = Callable[[Tensor], Tensor]  # gradient -> what to add to z, of the same shape
 Step = Callable[[Tensor], Move]

@@ -16,16 +16,16 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 from prometheus_client import start_http_server
 
 from service.config import Settings
-from service.daemon import in_daemon_thread
 from service.datasets import Datasets
-from service.engine import Engine
-from service.errors import status_of
-from service.handlers import House, InterpretHandlers, ModelHandlers, RobustnessHandlers
+from service.engine.engine import Engine
+from service.engine.metrics import Metrics
 from service.index.store import IndexStore
-from service.manners import Manners, request_id
-from service.metrics import Metrics
+from service.models.zoo import ModelZoo
 from service.operations import Operations, OperationsService, OperationStore
-from service.zoo import ModelZoo
+from service.rpc.errors import status_of
+from service.rpc.handlers import House, InterpretHandlers, ModelHandlers, RobustnessHandlers
+from service.rpc.interceptor import Manners, request_id
+from service.threads import in_daemon_thread
 from striate.v1 import interpret_pb2, interpret_pb2_grpc, model_pb2, model_pb2_grpc, robustness_pb2, robustness_pb2_grpc
 
 log = structlog.get_logger("striate")

@@ -106,7 +106,7 @@ def client_bin(client_wheel: zipfile.ZipFile, tmp_path_factory: pytest.TempPathF
 def test_server_wheel_holds_the_library_the_service_and_the_weights(server_wheel: zipfile.ZipFile) -> None:
     packed = {name for name in server_wheel.namelist() if ".dist-info/" not in name and not name.endswith("/")}
     assert packed == tree("interp") | tree("service")
-    assert {f"service/weights/{name}.safetensors" for name in EMBEDDED} <= packed
+    assert {f"service/models/weights/{name}.safetensors" for name in EMBEDDED} <= packed
 
 
 def test_server_wheel_requires_the_client_and_offers_the_command(server_wheel: zipfile.ZipFile) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 
 import striate
-from striate.attributing import AttributionName
-from striate.unit_statistics import histogram_svg
+from striate._api.attributions import AttributionName
+from striate.results.unit_statistics import histogram_svg
 from tools import demo_page as page
 from tools.demo_stage import DIGITS, TWINS, Stage
 

@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from interp.attack import NOISE
-from interp.ball import Ball
+from interp.attack.ball import Ball
+from interp.attack.base import NOISE
 from interp.seeds import generators
-from striate.pictures import grid
+from striate._pictures import grid
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #222; --soft: #555; --line: #ddd; --page: #fff; --wrong: #b00; --check: #d8d8d8 }

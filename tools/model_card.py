@@ -1,4 +1,4 @@
-"""Measure an embedded network and write its model card: `python -m tools.model_card NETWORK` -> service/weights/NETWORK.json.
+"""Measure an embedded network and write its model card: `python -m tools.model_card NETWORK` -> service/models/weights/NETWORK.json.
 
 The CIFAR networks are measured on the whole of `$STRIATE_DATA/cifar10/test.parquet`: without attack, under PGD-40 (Linf,
 epsilon 8/255, step 2/255, random start), and under the two variations that would betray masked gradients: the margin loss in
@@ -17,10 +17,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from interp.architectures import CifarTwin, LeNet5
-from interp.attack import attack, pgd
-from interp.goal import MARGIN
-from interp.network import Network
+from interp.attack.base import attack, pgd
+from interp.attack.goal import MARGIN
+from interp.network.architectures import CifarTwin, LeNet5
+from interp.network.network import Network
 from interp.probe import solve
 from tools.train_embedded import CIFAR_MEAN, CIFAR_STD, WEIGHTS, cifar, digits
 

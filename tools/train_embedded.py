@@ -1,7 +1,7 @@
 """Train the embedded networks: `python -m tools.train_embedded NETWORK`, NETWORK in digits-lenet5, cifar10-plain, cifar10-robust.
 
 One thread, seeded, so that the same machine gives the same weights. The CIFAR networks read
-`$STRIATE_DATA/cifar10/train.parquet`. The weights go to service/weights/NETWORK.safetensors; `tools/model_card.py`
+`$STRIATE_DATA/cifar10/train.parquet`. The weights go to service/models/weights/NETWORK.safetensors; `tools/model_card.py`
 measures them. About 20 to 40 minutes for a CIFAR network on one core, a minute for the digits.
 """
 
@@ -23,11 +23,11 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from interp.architectures import CifarTwin, LeNet5
+from interp.network.architectures import CifarTwin, LeNet5
 from service.datasets import digits as embedded_digits
 from service.datasets import held_out_digits
 
-WEIGHTS = Path(__file__).parents[1] / "service" / "weights"
+WEIGHTS = Path(__file__).parents[1] / "service" / "models" / "weights"
 CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 
 Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]

@@ -9,13 +9,9 @@ with striate.connect("localhost:50051") as service:
 
 from typing import TYPE_CHECKING, Any
 
-from striate.adversarial import AttackResult
-from striate.attack_wire import Drive, Silence
+from striate._api.operation import IndexProgress, IndexReport, Operation
+from striate._requests.attack_methods import Drive, Silence
 from striate.attacks import APGD, FAB, FGSM, PGD, AutoAttack, EpsilonSearch, Square
-from striate.attributions import Attributions
-from striate.audit import AuditProgress, AuditReport, Gate
-from striate.connection import Service, connect
-from striate.curve import EpsilonCurve
 from striate.errors import (
     Aborted,
     BadImage,
@@ -45,25 +41,29 @@ from striate.errors import (
     Unavailable,
     Unimplemented,
 )
-from striate.exemplars import Exemplar, Exemplars
-from striate.info import DatasetInfo, Layer, ModelInfo, Provenance, ReceptiveField, Sample
 from striate.model import Model
-from striate.operation import IndexProgress, IndexReport, Operation
-from striate.results import Classifications, Prediction
-from striate.streamed import AttackRow, StreamedImage
-from striate.unit_statistics import LayerStatistics, UnitStatistics
+from striate.results.attack import AttackResult
+from striate.results.attributions import Attributions
+from striate.results.audit import AuditProgress, AuditReport, Gate
+from striate.results.classification import Classifications, Prediction
+from striate.results.description import DatasetInfo, Layer, ModelInfo, Provenance, ReceptiveField, Sample
+from striate.results.epsilon_curve import EpsilonCurve
+from striate.results.exemplars import Exemplar, Exemplars
+from striate.results.streamed import AttackRow, StreamedImage
+from striate.results.unit_statistics import LayerStatistics, UnitStatistics
+from striate.service import Service, connect
 
 if TYPE_CHECKING:
     from striate import regularize, space, view
-    from striate.activations import Activations, UnitActivation
-    from striate.certificate import Certificate
-    from striate.dossier import Dossier
-    from striate.facets import Facet, Facets
-    from striate.filters import FilterAnalysis, Filters
-    from striate.layer_pictures import LayerPictures, UnitPicture
     from striate.objective import Direction, Like, Objective, Unit, interpolate
-    from striate.tuning import Tuning, UnitTuning
-    from striate.visualization import Progress, Visualization, Visualizations
+    from striate.results.activations import Activations, UnitActivation
+    from striate.results.certificate import Certificate
+    from striate.results.dossier import Dossier
+    from striate.results.facets import Facet, Facets
+    from striate.results.filters import FilterAnalysis, Filters
+    from striate.results.layer_pictures import LayerPictures, UnitPicture
+    from striate.results.tuning import Tuning, UnitTuning
+    from striate.results.visualization import Progress, Visualization, Visualizations
 
 __all__ = [
     "APGD",
@@ -155,25 +155,25 @@ __all__ = [
 
 
 _LATE = {  # read only when asked for, so that the import stays light: the name's module, or "" for a module itself
-    "Activations": "activations",
-    "Certificate": "certificate",
+    "Activations": "results.activations",
+    "Certificate": "results.certificate",
     "Direction": "objective",
-    "Dossier": "dossier",
-    "Facet": "facets",
-    "Facets": "facets",
-    "FilterAnalysis": "filters",
-    "Filters": "filters",
-    "LayerPictures": "layer_pictures",
+    "Dossier": "results.dossier",
+    "Facet": "results.facets",
+    "Facets": "results.facets",
+    "FilterAnalysis": "results.filters",
+    "Filters": "results.filters",
+    "LayerPictures": "results.layer_pictures",
     "Like": "objective",
     "Objective": "objective",
-    "Progress": "visualization",
-    "Tuning": "tuning",
+    "Progress": "results.visualization",
+    "Tuning": "results.tuning",
     "Unit": "objective",
-    "UnitActivation": "activations",
-    "UnitPicture": "layer_pictures",
-    "UnitTuning": "tuning",
-    "Visualization": "visualization",
-    "Visualizations": "visualization",
+    "UnitActivation": "results.activations",
+    "UnitPicture": "results.layer_pictures",
+    "UnitTuning": "results.tuning",
+    "Visualization": "results.visualization",
+    "Visualizations": "results.visualization",
     "interpolate": "objective",
     "regularize": "",
     "space": "",

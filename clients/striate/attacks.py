@@ -9,7 +9,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
-from striate.checks import choice, number, whole
+from striate._rpc.checks import choice, number, whole
 from striate.errors import invalid
 
 NormName = Literal["linf", "l2", "l1"]

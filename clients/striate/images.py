@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from striate.call import MESSAGE_LIMIT
+from striate._pictures import encode_png
+from striate._rpc.channel import MESSAGE_LIMIT
 from striate.errors import InvalidArgument, invalid
-from striate.info import Sample
-from striate.pictures import encode_png
+from striate.results.description import Sample
 from striate.v1 import types_pb2 as pb
 
 if TYPE_CHECKING:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from striate.answering import Answering
-from striate.attributing import Attributing
-from striate.call import Caller
-from striate.checks import at_least
-from striate.fooling import Fooling
+from striate._api.attacks import Fooling
+from striate._api.attributions import Attributing
+from striate._api.exemplars import Answering
+from striate._api.layers import Measuring
+from striate._api.visualizations import Visualizing
+from striate._rpc.batching import check_count, send
+from striate._rpc.channel import Caller
+from striate._rpc.checks import at_least
 from striate.images import as_batch
-from striate.info import Layer, ModelInfo
-from striate.measuring import Measuring
-from striate.parts import check_count, send
-from striate.results import Classifications, Prediction
+from striate.results.classification import Classifications, Prediction
+from striate.results.description import Layer, ModelInfo
 from striate.v1 import interpret_pb2, interpret_pb2_grpc, model_pb2, robustness_pb2_grpc
-from striate.visualizing import Visualizing
 
 if TYPE_CHECKING:
     from striate.images import Images

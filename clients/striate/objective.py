@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from numbers import Real
 from typing import TYPE_CHECKING, Literal
 
-from striate import expression
-from striate.checks import at_least, choice, number, whole
+from striate._requests import expression
+from striate._requests.inputs import image_batch, vector
+from striate._rpc.checks import at_least, choice, number, whole
 from striate.errors import invalid
 from striate.v1 import visualize_pb2 as pb
-from striate.wire_inputs import image_batch, vector
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

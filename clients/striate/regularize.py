@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from striate.checks import number, positive, whole
+from striate._rpc.checks import number, positive, whole
 from striate.errors import invalid
 from striate.v1 import visualize_pb2 as pb
 

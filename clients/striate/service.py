@@ -9,13 +9,13 @@ from typing import Self
 import grpc
 from google.protobuf import wrappers_pb2
 
-from striate.auditing import Auditing
-from striate.call import Caller
-from striate.checks import at_least, number
+from striate._api.audits import Auditing
+from striate._api.operation import Operation, Operations
+from striate._rpc.channel import Caller
+from striate._rpc.checks import at_least, number
 from striate.errors import NotFound
-from striate.info import DatasetInfo, ModelInfo, Sample
 from striate.model import Model
-from striate.operation import Operation, Operations
+from striate.results.description import DatasetInfo, ModelInfo, Sample
 from striate.v1 import exemplars_pb2, interpret_pb2, interpret_pb2_grpc, model_pb2, model_pb2_grpc, robustness_pb2_grpc
 
 _SAMPLES_A_CALL = 1024  # the most that a server takes; it answers fewer where they would not fit into one message

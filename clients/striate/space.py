@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from striate.checks import number, whole
+from striate._rpc.checks import number, whole
 from striate.errors import invalid
 from striate.v1 import visualize_pb2 as pb
 

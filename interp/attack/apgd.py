@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from interp.ascent import Done, Summit
-from interp.ball import Ball
+from interp.attack.ball import Ball
 from interp.objective import Objective
 from interp.probe import Answer, Probe, Procedure, Progress
 from interp.seeds import Generators

@@ -5,17 +5,17 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from interp.apgd import apgd, shrinking
 from interp.ascent import Summit
-from interp.ball import Ball
-from interp.fab import LEAD, fab
-from interp.goal import CROSS_ENTROPY, DLR, MARGIN, Goal, Loss
+from interp.attack.apgd import apgd, shrinking
+from interp.attack.ball import Ball
+from interp.attack.fab import LEAD, fab
+from interp.attack.goal import CROSS_ENTROPY, DLR, MARGIN, Goal, Loss
+from interp.attack.search import Search, in_turn
+from interp.attack.square import square
+from interp.attack.target_classes import Contest, each_rival
 from interp.objective import Objective
 from interp.probe import Answer, Procedure
-from interp.rivals import Contest, each_rival
-from interp.search import Search, in_turn
 from interp.seeds import Generators
-from interp.square import square
 
 DLR_CLASSES = 4  # the least for which the targeted DLR loss is defined
 SCHEDULE = 10_000  # proposals that the ensemble lays Square's schedule out for
@@ -30,12 +30,12 @@ def _climb(ball: Ball, goal: Goal, objective: Objective, steps: int, rows: Gener
 
 
 def apgd_search(steps: int = 100, loss: Loss = CROSS_ENTROPY, restarts: int = 1, from_outside: bool = False) -> Search:
-    """APGD from a random point, see `interp.apgd`.
+    """APGD from a random point, see `interp.attack.apgd`.
 
     Args:
         steps: gradients a row and start, at least 1.
         restarts: starts, at least 1, each of the rows that are not at their goal yet.
-        from_outside: begin in larger balls, see `interp.apgd.shrinking`.
+        from_outside: begin in larger balls, see `interp.attack.apgd.shrinking`.
     """
 
     def search(ball: Ball, goal: Goal, rows: Generators) -> Procedure[Summit]:
@@ -59,12 +59,12 @@ def apgd_targeted(steps: int = 100, targets: int = 9, from_outside: bool = False
 
 
 def fab_search(steps: int = 100, targets: int = 9) -> Search:
-    """FAB-T: along the boundaries to the most probable wrong classes in turn; any wrong class is a success. See `interp.fab`."""
+    """FAB-T: along the boundaries to the most probable wrong classes in turn; any wrong class is a success. See `interp.attack.fab`."""
     return each_rival(lambda ball, goal, number, _: fab(ball, goal, number, steps), targets)
 
 
 def square_search(queries: int = 5000, loss: Loss = MARGIN, planned: int | None = None, give_up: bool = False) -> Search:
-    """Square, see `interp.square`."""
+    """Square, see `interp.attack.square`."""
     return lambda ball, goal, rows: square(ball, goal, queries, rows, loss, planned, give_up)
 
 
@@ -72,7 +72,7 @@ def standard(p: float, steps: int = 100, targets: int = 9, queries: int = 5000) 
     """The parts of the standard ensemble, by name, in their order.
 
     For L1, as its authors have it, both APGDs begin outside, the first of them five times, and APGD-T has at most 5 targets.
-    Square gives rows up, as its authors do not: see `interp.square.square`.
+    Square gives rows up, as its authors do not: see `interp.attack.square.square`.
     """
     outside = p == 1
     return {

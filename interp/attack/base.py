@@ -9,16 +9,16 @@ import torch
 from torch import Tensor
 
 from interp.ascent import Ascent, Summit, ascend
-from interp.ball import LEVELS, Ball
-from interp.goal import CROSS_ENTROPY, Choice, Goal, Loss
+from interp.attack.ball import LEVELS, Ball
+from interp.attack.evaluate import NOISE as NOISE
+from interp.attack.evaluate import Aim as Aim
+from interp.attack.evaluate import Attacked as Attacked
+from interp.attack.evaluate import Randomness, set_out, verdict
+from interp.attack.goal import CROSS_ENTROPY, Choice, Goal, Loss
+from interp.attack.search import Search, in_turn
 from interp.probe import Procedure
-from interp.search import Search, in_turn
 from interp.seeds import Generators
 from interp.step import Step, momentum, sign, sparse, unit
-from interp.verdict import NOISE as NOISE
-from interp.verdict import Aim as Aim
-from interp.verdict import Attacked as Attacked
-from interp.verdict import Randomness, set_out, verdict
 
 SHARE = 0.05  # L1: of the pixels, how many a step moves; fewer get stuck at the box, more waste what epsilon allows
 
@@ -131,7 +131,7 @@ def attack(
 
     Args:
         targets: (B,) classes that the images should be taken for, or how to choose them; None: any class but the label.
-        unit: attack this activation instead of the class, see `interp.goal.silence` and `drive`.
+        unit: attack this activation instead of the class, see `interp.attack.goal.silence` and `drive`.
         seed, first_row: row i draws its randomness from (seed, first_row + i).
         seeds: one pair a row; row i draws it from seeds[i] instead.
         eight_bit: round x and the result to multiples of 1/255, the result inside the ball.

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from interp.goal import MARGIN, Goal, UnitGoal
+from interp.attack.goal import MARGIN, Goal, UnitGoal
 from interp.layer import LOGITS
 from interp.probe import Answer
 

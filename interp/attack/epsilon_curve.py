@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from interp.ascent import Ascent, Summit, ascend
-from interp.attack import radii, rule
-from interp.ball import LEVELS, Ball
-from interp.goal import CROSS_ENTROPY, Choice, Goal, Loss
-from interp.pace import hopeless, shortfall
+from interp.attack.ball import LEVELS, Ball
+from interp.attack.base import radii, rule
+from interp.attack.early_stopping import hopeless, shortfall
+from interp.attack.evaluate import NOISE, Aim, Attacked, Randomness, look, set_out, verdict
+from interp.attack.goal import CROSS_ENTROPY, Choice, Goal, Loss
 from interp.probe import Answer, Procedure
 from interp.seeds import Generators
 from interp.step import Move, Step
-from interp.verdict import NOISE, Aim, Attacked, Randomness, look, set_out, verdict
 
 OVERSHOOT = 2.5  # what the steps add up to, in radii, as in Madry et al. 2018
 RECENT = 0.3  # the share of the steps that a row's pace is measured over
@@ -73,7 +73,7 @@ def epsilon_curve(
             often, from its image pulled into the smaller ball.
         random_start: begin at a random point of the first ball.
 
-    The others are those of `interp.attack.attack`.
+    The others are those of `interp.attack.base.attack`.
     """
     x = (x * LEVELS).round() / LEVELS if eight_bit else x
     randomness = Randomness(seed, first_row, seeds)
@@ -207,7 +207,7 @@ class _From:
 
 
 class _Outlook:
-    """Tells which rows will not come to their goal in the steps left, by far, see `interp.pace`."""
+    """Tells which rows will not come to their goal in the steps left, by far, see `interp.attack.early_stopping`."""
 
     def __init__(self, goal: Goal, steps: int) -> None:
         self.goal, self.steps, self.seen = goal, steps, 0

@@ -7,8 +7,8 @@ from typing import TypeVar
 from torch import Tensor
 
 from interp.ascent import Summit
-from interp.ball import Ball
-from interp.goal import CROSS_ENTROPY, Choice, Goal, Targeted, UnitGoal, Untargeted
+from interp.attack.ball import Ball
+from interp.attack.goal import CROSS_ENTROPY, Choice, Goal, Targeted, UnitGoal, Untargeted
 from interp.objective import Objective
 from interp.probe import Answer, Probe, Procedure
 from interp.seeds import Generators, generators
@@ -93,7 +93,7 @@ def set_out(
     randomness: Randomness,
     ask: bool = True,
 ) -> Procedure[Task]:
-    """What is wanted of images x, see `interp.attack.attack`; `ask`: find out what they are taken for, even if that is not needed here."""
+    """What is wanted of images x, see `interp.attack.base.attack`; `ask`: find out what they are taken for, even if that is not needed here."""
     clean = None
     if ask or labels is None or unit is not None or callable(targets):
         clean = yield Probe(x, unit[0] if unit else None, gradient=False, logits=True)

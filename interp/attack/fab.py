@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from interp.ascent import Summit
-from interp.ball import Ball, norm
-from interp.goal import MARGIN, Goal, Loss, Untargeted
+from interp.attack.ball import Ball, norm
+from interp.attack.goal import MARGIN, Goal, Loss, Untargeted
+from interp.attack.losses import margin
+from interp.attack.target_classes import Contest, contest
 from interp.layer import LOGITS
-from interp.losses import margin
 from interp.objective import Objective
 from interp.probe import Answer, Probe, Procedure, Progress
-from interp.rivals import Contest, contest
 
 ALPHA = 0.1  # the most that a step leans towards the image's own projection (alpha_max in the paper)
 ETA = 1.05  # how far past the plane a step goes

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from interp.losses import cross_entropy, dlr, dlr_targeted, margin, target_likelihood, target_margin
+from interp.attack.losses import cross_entropy, dlr, dlr_targeted, margin, target_likelihood, target_margin
 from interp.objective import Objective
 from interp.probe import Answer
 from interp.seeds import Generators

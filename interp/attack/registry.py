@@ -4,14 +4,14 @@ import math
 
 from torch import Tensor
 
-from interp import autoattack
-from interp.attack import Method
-from interp.goal import CROSS_ENTROPY, MARGIN, Loss
-from interp.search import in_turn
+from interp.attack import autoattack
+from interp.attack.base import Method
+from interp.attack.goal import CROSS_ENTROPY, MARGIN, Loss
+from interp.attack.search import in_turn
 
 
 def apgd(epsilon: float | Tensor, p: float = math.inf, steps: int = 100, loss: Loss = CROSS_ENTROPY, restarts: int = 1) -> Method:
-    """PGD that sets its own step sizes (Croce & Hein 2020; for L1 Croce & Hein 2021), see `interp.apgd`; in L1 from larger balls on."""
+    """PGD that sets its own step sizes (Croce & Hein 2020; for L1 Croce & Hein 2021), see `interp.attack.apgd`; in L1 from larger balls on."""
     settings = {"steps": steps, "loss": loss.name, "restarts": restarts}
     return Method(epsilon, p, autoattack.apgd_search(steps, loss, restarts, p == 1), name="apgd", settings=settings)
 
@@ -45,6 +45,6 @@ def square(
 
 
 def auto_attack(epsilon: float | Tensor, p: float = math.inf) -> Method:
-    """The standard ensemble, see `interp.autoattack.auto_attack`."""
+    """The standard ensemble, see `interp.attack.autoattack.auto_attack`."""
     settings = {"version": "standard", "steps": 100, "target_classes": 9, "queries": 5000, "give_up": True}
     return Method(epsilon, p, autoattack.auto_attack(p), name="autoattack", settings=settings)

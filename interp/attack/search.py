@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 import torch
 
 from interp.ascent import Summit
-from interp.ball import Ball
-from interp.goal import CROSS_ENTROPY, Goal, Loss
+from interp.attack.ball import Ball
+from interp.attack.goal import CROSS_ENTROPY, Goal, Loss
 from interp.probe import Probe, Procedure
 from interp.seeds import Generators
 

@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from interp.ascent import Summit
-from interp.ball import Ball, norm
-from interp.goal import MARGIN, Goal, Loss
-from interp.pace import hopeless, shortfall
+from interp.attack.ball import Ball, norm
+from interp.attack.early_stopping import hopeless, shortfall
+from interp.attack.goal import MARGIN, Goal, Loss
 from interp.probe import Answer, Probe, Procedure, Progress
 from interp.seeds import Generators
 
@@ -181,7 +181,7 @@ class _Hunt:
 
 
 class _Outlook:
-    """Tells which rows will not come to their goal in the queries left, by far, see `interp.pace`."""
+    """Tells which rows will not come to their goal in the queries left, by far, see `interp.attack.early_stopping`."""
 
     def __init__(self, score: Tensor, queries: int) -> None:
         self.queries, self.every, self.seen = queries, max(queries // LOOKS, APART), 0

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from interp.ascent import Summit
-from interp.ball import Ball
-from interp.goal import Goal, Loss, Targeted, Untargeted
+from interp.attack.ball import Ball
+from interp.attack.goal import Goal, Loss, Targeted, Untargeted
+from interp.attack.search import Search, in_turn
 from interp.objective import Objective
 from interp.probe import Answer, Probe, Procedure
-from interp.search import Search, in_turn
 from interp.seeds import Generators
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from interp.attack import attack, pgd
+from interp.attack.base import attack, pgd
 from interp.probe import Probe, Procedure
 
 ROWS = 32  # images attacked, and looked at, at a time

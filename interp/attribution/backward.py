@@ -19,7 +19,7 @@ from interp.attribution.copies import Watched
 from interp.attribution.result import Attributed, Explain
 from interp.attribution.scored import rewritten, target
 from interp.layer import LayerPath
-from interp.network import Network
+from interp.network.network import Network
 
 
 def guided_backprop(network: Network, path: LayerPath) -> Explain:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from interp.attribution.result import Unexplainable
 from interp.layer import LOGITS, LayerPath
-from interp.network import Network
+from interp.network.network import Network
 
 
 def shared_copy(module: nn.Module) -> nn.Module:

@@ -9,7 +9,7 @@ from interp.attribution.pools import Mean
 from interp.attribution.result import Unexplainable
 from interp.attribution.rewriting import Rewriter, Shapes, truncated
 from interp.layer import LOGITS, LayerPath
-from interp.network import Network
+from interp.network.network import Network
 
 
 def target(path: LayerPath) -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 import math
 
-from interp.ball import LEVELS
+from interp.attack.ball import LEVELS
 
 NORMS = {math.inf: "linf", 2.0: "l2", 1.0: "l1"}
 NEAR = 5e-6  # what six digits may be off, as a share; a float32 is nearer

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from interp.attack import Method
+from interp.attack.base import Method
 from interp.audit.conditions import NORMS, condition
 
-# How far augmentations go, in the units of `interp.augmentation.AUGMENTATIONS`: about as far as training commonly takes them.
+# How far augmentations go, in the units of `interp.corruption.augmentation.AUGMENTATIONS`: about as far as training commonly takes them.
 MAGNITUDES = {
     "rotation": 15.0,
     "translation": 0.1,

@@ -8,8 +8,8 @@ from numpy.typing import ArrayLike
 
 from interp.audit.conditions import NORMS, condition
 from interp.audit.plan import MAGNITUDES, Plan
+from interp.audit.statistics import anytime, clopper_pearson, mcnemar
 from interp.audit.tally import Sums, Tally, compared
-from interp.statistics import anytime, clopper_pearson, mcnemar
 
 SCHEMA = "striate.audit/1"
 PERCENTS = (10, 25, 50, 75, 90)  # quantiles of the minimal epsilon
@@ -76,7 +76,7 @@ def report(
     """The report of what was judged.
 
     Intervals are those of Clopper & Pearson where the number of images was fixed beforehand. An audit that may end early because
-    of what it finds, by gates or a budget of gradients, has wider ones, which hold at all times at once (`interp.statistics.anytime`).
+    of what it finds, by gates or a budget of gradients, has wider ones, which hold at all times at once (`interp.audit.statistics.anytime`).
 
     Args:
         networks: in the tally's order.

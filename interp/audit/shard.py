@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interp.attack import radii
+from interp.attack.ball import LEVELS, Ball, norm
+from interp.attack.base import radii
+from interp.attack.goal import Untargeted
 from interp.audit.conditions import condition
-from interp.audit.judged import Bools, Examples, Judged
 from interp.audit.plan import MAGNITUDES, Entry, Plan, Threat
-from interp.augmentation import augment
-from interp.ball import LEVELS, Ball, norm
-from interp.corruption import corrupt
-from interp.goal import Untargeted
+from interp.audit.result import Bools, Examples, Judged
+from interp.corruption.augmentation import augment
+from interp.corruption.imagenet_c import corrupt
 from interp.probe import Probe, Procedure
 from interp.seeds import Generators, generators
 

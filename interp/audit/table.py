@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from interp.audit.judged import Bools, Ints, Judged
 from interp.audit.plan import Plan, cells
+from interp.audit.result import Bools, Ints, Judged
 
 
 def rows(judged: Judged, plan: Plan, *, network: str, ids: ArrayLike, names: Sequence[str], labels: Ints) -> dict[str, NDArray[Any]]:

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from interp.audit.conditions import condition, parse
-from interp.audit.judged import Bools, Ints, Judged
 from interp.audit.plan import Plan
-from interp.statistics import Decision, Gate, Verdict, by_class
+from interp.audit.result import Bools, Ints, Judged
+from interp.audit.statistics import Decision, Gate, Verdict, by_class
 
 CLEAN, CORRUPTIONS = "clean", "corruptions"
 
@@ -70,7 +70,7 @@ class Watch:
 
     @property
     def decision(self) -> Decision:
-        """What `interp.statistics.Gate.decide` says of the images taken."""
+        """What `interp.audit.statistics.Gate.decide` says of the images taken."""
         return self.decided or Decision(Verdict.OPEN, self.trials)
 
     def add(self, right: Bools, first_row: int) -> None:

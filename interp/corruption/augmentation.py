@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from interp.corruption.weather import gray
+from interp.resample import gaussian, places, sample, symmetric
 from interp.seeds import Generators, check_rows, normal, uniform
-from interp.warp import gaussian, places, sample, symmetric
-from interp.weather import gray
 
 Augment = Callable[[Tensor, float, Generators], Tensor]  # (images, magnitude, rows) -> images, which may leave [0, 1]
 

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from interp.resample import along, filter_matrix, gaussian, gaussian_taps, mirror, padded, places, replicate
 from interp.seeds import Generators, uniform
-from interp.warp import along, filter_matrix, gaussian, gaussian_taps, mirror, padded, places, replicate
 
 
 def disk(radius: float, alias: float) -> Tensor:

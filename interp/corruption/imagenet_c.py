@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from interp import blur, weather
+from interp.corruption import blur, weather
+from interp.resample import along, gaussian, mirror, places, sample, symmetric
 from interp.seeds import Generators, check_rows, normal, uniform
-from interp.warp import along, gaussian, mirror, places, sample, symmetric
 
 SMALL, LARGE = 32, 224  # sides for which the parameters are published
 SEVERITIES = 5

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from interp.blur import enlarged, smear
+from interp.corruption.blur import enlarged, smear
+from interp.resample import places, sample, symmetric
 from interp.seeds import Generators, normal, uniform
-from interp.warp import places, sample, symmetric
 
 LUMA = (0.299, 0.587, 0.114)
 FROST_CRYSTALS = 25  # in a square

@@ -8,9 +8,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from interp.cppn import Cppn
+from interp.feature.params.cppn import Cppn
+from interp.feature.params.fourier import Fourier, Pixels
 from interp.seeds import Generators
-from interp.space import Fourier, Pixels
 
 
 @dataclass(frozen=True)

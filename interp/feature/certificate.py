@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from interp.feature.transform import HELD_OUT_VIEWS, held_out
 from interp.layer import LayerPath
 from interp.objective import Objective
 from interp.probe import Probe, Procedure
-from interp.transform import HELD_OUT_VIEWS, held_out
 
 _ROWS, _VIEWS = 64, 8  # most rows, and most views of a picture, of a probe for held-out views
 _PICTURES = 8  # pictures of a probe for whole layers, whose activations are kept until it is answered
@@ -21,7 +21,7 @@ class Certificate:
 
     Attributes:
         activation: (B,) the objective on the picture itself.
-        held_out: (B,) its mean under the held-out views, see `interp.transform.held_out`.
+        held_out: (B,) its mean under the held-out views, see `interp.feature.transform.held_out`.
         held_out_minimum: (B,) the lowest of those.
         rank: (B,) int64, the unit's place among its layer's units on this picture, by the same functional (mean of the channel,
             neuron, feature or logit): 1 for the most active; what ties with it goes before it. 0 where there is no one unit.

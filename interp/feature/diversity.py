@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch.nn.functional as F
 from torch import Tensor
 
-from interp.likeness import gram, largest, spread
+from interp.feature.likeness import gram, largest, spread
 from interp.objective import Objective
 
 
@@ -27,7 +27,7 @@ def diversity(layer: str, groups: Tensor, weight: float = 1.0) -> Objective:
 
 
 def diversity_beside(objective: Objective, layer: str, groups: Tensor, weight: float = 1.0) -> Objective:
-    """`diversity` in units of the present size of `objective`, to be climbed beside it: see `interp.feature.visualize`.
+    """`diversity` in units of the present size of `objective`, to be climbed beside it: see `interp.feature.visualize.visualize`.
 
     Activations are 1 in one network and 100 in the next; so a weight means the same everywhere: at 1, what a picture would lose
     by being wholly like the others is as much as its objective. A row takes the others as they are, so that one whose

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from interp.direction import dot_cosine
+from interp.feature.direction import dot_cosine
 from interp.objective import Objective, Score
 from interp.probe import Probe, Procedure
 
@@ -28,7 +28,7 @@ def inversion(layer: str, targets: Tensor) -> Objective:
 def caricature(layer: str, targets: Tensor, power: float = 1.0) -> Objective:
     """The same activations, exaggerated: <h, t / |t|> cos(h, t)^power over the whole layer (lucid, "dot_compare").
 
-    The cosine is raised to at least `interp.direction.LEAST_COSINE`. `targets` and errors as for `inversion`.
+    The cosine is raised to at least `interp.feature.direction.LEAST_COSINE`. `targets` and errors as for `inversion`.
     """
     flat = _checked(targets).flatten(1)
     unit = flat / flat.norm(dim=1, keepdim=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from interp.warp import gaussian, replicate
+from interp.resample import gaussian, replicate
 
 Penalty = Callable[[Tensor, Tensor], Tensor]
 Operator = Callable[[Tensor, int], Tensor]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from interp.movement import Crop, Jiggle, Jitter, Mirror, Movement, Pad, Rotate, Scale, moved
+from interp.feature.spatial import Crop, Jiggle, Jitter, Mirror, Movement, Pad, Rotate, Scale, moved
 from interp.seeds import Generators, normal, uniform
 
 __all__ = [

@@ -6,18 +6,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from interp.alpha import over
 from interp.ascent import Ascent, ascend
-from interp.begun import Begun
-from interp.certificate import Certificate, measure, of_layers, rank
+from interp.feature.alpha import over
+from interp.feature.certificate import Certificate, measure, of_layers, rank
+from interp.feature.params.fourier import Fourier, MakeSpace
+from interp.feature.params.init_image import Begun
+from interp.feature.retries import Tries, another, told
+from interp.feature.transform import Jiggle, Transform
 from interp.layer import LayerPath
 from interp.objective import Objective, activation
 from interp.probe import Probe, Procedure
 from interp.seeds import generators
-from interp.space import Fourier, MakeSpace
 from interp.step import adam
-from interp.transform import Jiggle, Transform
-from interp.tries import Tries, another, told
 
 _VIEWS = Jiggle()
 _FURTHER = 2**16  # further seeds are numbered from here, so that no retry has the same
@@ -101,14 +101,14 @@ def visualize(
     Pictures that fail (see `Trial`) are tried again, all in one batch, with other seeds and learning rates; of a coupled objective
     whole groups, which are also returned from one try. Of all tries the one with the highest mean under the held-out views is
     returned, those that did not fail first. Pictures whose alpha channel is optimized are measured laid over mid-gray; those of
-    `Settings.trace` opaque. The progress of every optimization is an `interp.tries.Attempt`.
+    `Settings.trace` opaque. The progress of every optimization is an `interp.feature.retries.Attempt`.
 
     Args:
         objective: of B rows.
         rows: (seed, row) of each picture: its randomness, whatever the others are. Seeds from 0 to 2^64 - 1.
         like: a tensor of the network's dtype and device.
         units: per picture the one unit whose place in its layer is wanted, or None.
-        beside: added while climbing, but not measured: `interp.diversity.diversity_beside`.
+        beside: added while climbing, but not measured: `interp.feature.diversity.diversity_beside`.
     """
     task = _Task(objective, tuple(rows), like, settings, beside)
     everyone = torch.arange(len(rows), device=like.device)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interp.heatmap import heat_maps
+from interp.filters.heatmap import heat_maps
 from interp.probe import Probe, Procedure
 
 Order = Literal["peak", "mean", "magnitude"]

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interp.gabor import GOOD_FIT, Gabor, fit_gabors
-from interp.opponency import Colour, colour_of
-from interp.spectra import spectral_peak
+from interp.filters.gabor import GOOD_FIT, Gabor, fit_gabors
+from interp.filters.opponency import Colour, colour_of
+from interp.filters.spectra import spectral_peak
 
 Array = NDArray[np.float64]
 Order = Literal["channel", "orientation", "hue"]

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interp.filters import Scale, grid, layout
+from interp.filters.weights import Scale, grid, layout
 
 _FREQUENCIES = 64  # an axis, at which a peak is looked for
 

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interp.describe import LayerInfo, ReceptiveField
-from interp.gratings import Gratings
+from interp.filters.gratings import Gratings
+from interp.network.describe import LayerInfo, ReceptiveField
 from interp.probe import Probe, Procedure
 
 _ROWS = 32  # images of a probe, about

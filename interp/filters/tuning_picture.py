@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from interp.tuning import Tuning
+from interp.filters.tuning import Tuning
 
 MOST_UNITS = 64
 

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from interp.network import Network
+from interp.network.network import Network
 
 Scale = Literal["filter", "global"]
 

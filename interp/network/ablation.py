@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from interp.network import Network
+from interp.network.network import Network
 
 
 @dataclass(frozen=True, eq=False)

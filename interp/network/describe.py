@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from interp.network import Network
-from interp.receptive_field import Field, FieldTracer, Pair, Window, window_of
+from interp.network.network import Network
+from interp.network.receptive_field import Field, FieldTracer, Pair, Window, window_of
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A faster copy of a network: batch norm folded into the layer before it, and a shorter way back to the pixels (`interp.stem`).
+"""A faster copy of a network: batch norm folded into the layer before it, and a shorter way back to the pixels (`interp.network.stem`).
 
 In eval mode a batch norm is a fixed affine map of each channel, and an affine map after a convolution or a linear layer is
 one such layer with other weights (Jacob et al. 2018, section 3.2). The copy runs the network's own code, with other weights
@@ -17,8 +17,8 @@ from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
 
-from interp.proof import Snapshot, alike, close, hooked, steady
-from interp.stem import Stem, fits
+from interp.network.equivalence import Snapshot, alike, close, hooked, steady
+from interp.network.stem import Stem, fits
 
 _FOLDABLE: dict[type[nn.Module], tuple[type[nn.Module], Callable[..., tuple[Tensor, Tensor]]]] = {
     nn.Linear: (nn.BatchNorm1d, fuse_linear_bn_weights),

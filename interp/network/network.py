@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from interp.fold import Folded
 from interp.layer import LOGITS, UnknownLayer
+from interp.network.equivalence import watched
+from interp.network.fold import Folded
+from interp.network.rectifier import RedirectedRectifiers
 from interp.objective import join
 from interp.probe import Answer, Probe
-from interp.proof import watched
-from interp.rectifier import RedirectedRectifiers
 
 
 class _DeepestLayerReached(Exception):
@@ -28,7 +28,7 @@ class Network:
             take no gradients, and it is moved to `device` and `dtype` in channels_last format.
         shape: (C, H, W) of its input.
         mean, std: per input channel; the module is given (pixel - mean) / std.
-        fold: passes run on a faster copy of the module (`interp.fold`), where such a copy is proven to be the same function; but
+        fold: passes run on a faster copy of the module (`interp.network.fold`), where such a copy is proven to be the same function; but
             those that ask for what a layer gives to its batch norm run on the module. It takes a tenth to a third of the time
             off a pass, and at most as much memory as the module's weights once more. What is answered differs from the module's
             own by rounding alone.

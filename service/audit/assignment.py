@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from interp.audit.plan import Plan
 from interp.audit.tally import Gated
 from service.datasets import Dataset
-from service.zoo import HostedModel
+from service.models.zoo import HostedModel
 
 VERSIONS = {
     **{name: version(package) for name, package in (("striate", "striate-server"), ("torch", "torch"), ("torchvision", "torchvision"))},

@@ -14,15 +14,15 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from interp.audit.conditions import NORMS, condition
-from interp.audit.judged import Examples, foremost
 from interp.audit.plan import Plan, cells
 from interp.audit.report import Subject, report
+from interp.audit.result import Examples, foremost
 from interp.audit.table import rows as image_rows
-from service import whole_file
-from service.audit.job import VERSIONS, Assignment
+from service import files as whole_file
+from service.audit.assignment import VERSIONS, Assignment
 from service.audit.journal import REPORT, Shard
 from service.audit.run import Audit
-from service.images import png
+from service.imaging import png
 from service.report import Example, json_text, junit, magnified, page
 
 HTML, JUNIT, IMAGES, EXAMPLES = "report.html", "report.xml", "images.parquet", "examples.parquet"

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.datasets import Dataset, DatasetError, Sample
-from service.images import Pixels, Preprocessing, decode
+from service.imaging import Pixels, Preprocessing, decode
 
 T = TypeVar("T")
 Wait = Callable[["Future[Loaded]"], "Loaded"]  # a future's result, unless the audit is cancelled

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from interp.audit.judged import Arrays, Ints, Judged
-from service.whole_file import TEMPORARY, write
+from interp.audit.result import Arrays, Ints, Judged
+from service.files import TEMPORARY, write
 
 log = structlog.get_logger()
 

@@ -13,19 +13,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interp.audit.judged import Judged
+from interp.audit.checks import certify
+from interp.audit.checks.sufficient import sufficient
 from interp.audit.plan import Plan
+from interp.audit.result import Judged
 from interp.audit.shard import judge
 from interp.audit.tally import Tally
-from interp.certify import certify
-from interp.certify.sufficient import sufficient
 from interp.probe import Procedure
 from service.audit import images as audit_images
+from service.audit.assignment import Assignment, Progress
 from service.audit.images import Images
-from service.audit.job import Assignment, Progress
 from service.audit.journal import Journal, Shard
-from service.jobs import QueueFull
-from service.zoo import HostedModel
+from service.engine.job import QueueFull
+from service.models.zoo import HostedModel
 
 log = structlog.get_logger()
 T = TypeVar("T")

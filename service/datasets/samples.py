@@ -1,7 +1,7 @@
 """One image of a data set, as a network takes it."""
 
 from service.datasets import Dataset, DatasetError
-from service.images import BadImage, Pixels, Preprocessing, decode
+from service.imaging import BadImage, Pixels, Preprocessing, decode
 
 
 def image(dataset: Dataset, number: int, seen: Preprocessing) -> Pixels:

@@ -18,12 +18,12 @@ import structlog
 import torch
 from torch import Tensor
 
-from interp.network import Network
+from interp.network.network import Network
 from interp.probe import Answer, Procedure
 from interp.rows import Chunks, cut, join
-from service.jobs import Draining, Expired, Hosted, Job, NotFinite, OnProgress, OutOfMemory, Piece, Priority, QueueFull
-from service.metrics import Metrics
-from service.turns import first_in, leader, shares
+from service.engine.job import Draining, Expired, Hosted, Job, NotFinite, OnProgress, OutOfMemory, Piece, Priority, QueueFull
+from service.engine.metrics import Metrics
+from service.engine.scheduler import first_in, leader, shares
 
 T = TypeVar("T")
 

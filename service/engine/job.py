@@ -10,7 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from torch import Tensor
 
-from interp.network import Network
+from interp.network.network import Network
 from interp.probe import Answer, Probe, Procedure, Progress
 
 T = TypeVar("T")

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from service.jobs import Job, Piece, Priority
+from service.engine.job import Job, Piece, Priority
 
 PATIENCE = 5.0  # seconds that a job which does not fit is overtaken by others
 BATCH_TURN = 4  # one pass and one admission in so many goes to batch jobs first, although interactive ones wait

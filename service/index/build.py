@@ -13,12 +13,12 @@ import structlog
 from interp.exemplars import Peaks
 from interp.probe import Procedure
 from service.datasets import Dataset, DatasetError
+from service.engine.job import NotFinite
 from service.index.files import UNREADABLE, Files
 from service.index.layer import description, finish, stem
 from service.index.scan import Found, Prepare, Submit, scan
 from service.index.shards import Damaged, save_shard, shard_name
 from service.index.types import BuildProgress, Plan
-from service.jobs import NotFinite
 
 log = structlog.get_logger()
 

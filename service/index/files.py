@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from service import whole_file
+from service import files as whole_file
 
 UNREADABLE = (OSError, SafetensorError, ValueError, KeyError)  # what reading a damaged file raises
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from interp.exemplars import Peaks, peaks
 from interp.probe import Procedure
 from service.datasets import Dataset, DatasetError
-from service.jobs import QueueFull
+from service.engine.job import QueueFull
 
 Found = dict[str, Peaks]  # by layer
 Prepare = Callable[[bytes], NDArray[np.uint8]]  # an encoded image -> (C, H, W) uint8, as the network takes it

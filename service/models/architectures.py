@@ -10,10 +10,10 @@ import torchvision
 from torch import nn
 from torchvision.models import WeightsEnum
 
-from interp.architectures import CifarResNet, CifarTwin, LeNet5
-from service.checkpoints import ModelError, fetch
+from interp.network.architectures import CifarResNet, CifarTwin, LeNet5
 from service.datasets.classes import CIFAR10, DIGITS
-from service.images import Preprocessing
+from service.imaging import Preprocessing
+from service.models.checkpoints import ModelError, fetch
 
 EMBEDDED_WEIGHTS = Path(__file__).parent / "weights"
 

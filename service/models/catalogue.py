@@ -10,12 +10,12 @@ from typing import Any
 
 from torch import nn
 
-from service import checkpoints
-from service.architectures import Architecture, Published, architecture, download_folder, names
-from service.checkpoints import ModelError
 from service.config import ModelTable
-from service.images import Preprocessing
-from service.initialization import Uninitialized
+from service.imaging import Preprocessing
+from service.models import checkpoints
+from service.models.architectures import Architecture, Published, architecture, download_folder, names
+from service.models.checkpoints import ModelError
+from service.models.initialization import Uninitialized
 
 RANDOM = "random"
 LONGEST = 100  # characters of an unknown name that are compared and quoted: comparing takes time in proportion

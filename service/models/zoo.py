@@ -15,15 +15,15 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
-from interp.describe import LayerInfo, describe
-from interp.losses import cross_entropy
-from interp.network import Network
+from interp.attack.losses import cross_entropy
+from interp.network.describe import LayerInfo, describe
+from interp.network.network import Network
 from interp.probe import Probe
-from service.catalogue import RANDOM, Blueprint, Catalogue, UnknownModel, UnknownWeights
-from service.checkpoints import ModelError
 from service.config import ModelTable
-from service.images import Preprocessing
-from service.initialization import randomize
+from service.imaging import Preprocessing
+from service.models.catalogue import RANDOM, Blueprint, Catalogue, UnknownModel, UnknownWeights
+from service.models.checkpoints import ModelError
+from service.models.initialization import randomize
 
 __all__ = ["HostedModel", "ModelBusy", "ModelError", "ModelZoo", "UnknownModel", "UnknownWeights"]
 

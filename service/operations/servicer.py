@@ -26,7 +26,7 @@ ServicerContext = grpc.aio.ServicerContext[Any, Any]
 
 
 class OperationsService(OperationsServicer):  # type: ignore[misc, unused-ignore]
-    """Answers Get, List, Wait, Cancel and Delete. What is refused raises OperationsError, which `service.manners` turns into a status."""
+    """Answers Get, List, Wait, Cancel and Delete. What is refused raises OperationsError, which `service.rpc.interceptor` turns into a status."""
 
     def __init__(self, operations: Operations) -> None:
         self._operations = operations

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from service.report.charts import COLOURS, QUARTERS, Frame
-from service.report.words import counted
+from service.report.curve_chart import COLOURS, QUARTERS, Frame
+from service.report.wording import counted
 
 
 @dataclass(frozen=True)

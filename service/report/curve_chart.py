@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from interp.audit.conditions import radius
-from service.report.words import counted
+from service.report.wording import counted
 
 Rate = Mapping[str, Any]
 

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from interp.audit.conditions import radius
-from service.dossier.histogram import Histogram, histogram
-from service.report.words import count, printable
+from service.report.histogram import Histogram, histogram
+from service.report.wording import count, printable
 
 SHIFTS = 8  # classes shown on each side
 
@@ -62,7 +62,7 @@ def ends(shifts: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], float]
 @cache
 def _template() -> Template:
     environment = Environment(
-        loader=ChoiceLoader([PackageLoader("service.dossier"), PackageLoader("service.report")]),
+        loader=PackageLoader("service.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

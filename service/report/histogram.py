@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from service.report.charts import Frame
+from service.report.curve_chart import Frame
 
 _NEAR = 26.0  # marks whose words would touch
 

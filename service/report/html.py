@@ -8,7 +8,9 @@ from typing import Any, TypedDict
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from interp.audit.conditions import radius
-from service.report import bars, charts, words
+from service.report import bar_chart as bars
+from service.report import curve_chart as charts
+from service.report import wording as words
 
 Json = Mapping[str, Any]
 

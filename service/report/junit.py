@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from typing import Any
 
-from service.report.words import condition_words, count, counted, printable
+from service.report.wording import condition_words, count, counted, printable
 
 _OUTCOMES = {"failed": "failure", "skipped": "skipped"}  # of a check, in JUnit's words
 _PROPERTIES = ("digest", "verdict", "gradients", "queries")

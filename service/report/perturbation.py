@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from service.images import png
+from service.imaging import png
 
 GREY = 0.5
 

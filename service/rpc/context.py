@@ -13,16 +13,16 @@ from typing import ParamSpec, TypeVar
 from torch import Tensor
 
 from interp.probe import Procedure
-from service import wire
 from service.datasets import Datasets
-from service.engine import Engine
-from service.images import Preprocessing
+from service.engine.engine import Engine
+from service.engine.job import OnProgress, Priority
+from service.imaging import Preprocessing
 from service.index.store import IndexStore
-from service.jobs import OnProgress, Priority
-from service.manners import Context
+from service.models.zoo import HostedModel, ModelZoo
 from service.operations import Operations
-from service.pictures.cache import MOST_BYTES
-from service.zoo import HostedModel, ModelZoo
+from service.rpc import wire
+from service.rpc.interceptor import Context
+from service.visualization.cache import MOST_BYTES
 from striate.v1 import interpret_pb2_grpc, types_pb2
 
 LIGHT = 2**18  # bytes that are copied on the event loop, in microseconds

@@ -12,13 +12,14 @@ from grpc_status import rpc_status
 
 from interp.attribution import Unexplainable
 from interp.layer import UnknownLayer
-from service import jobs, operations
+from service import operations
 from service.audit.journal import AuditChanged, NoReport
 from service.datasets import DatasetError, UnknownDataset
 from service.datasets.uploads import UploadTooLarge
-from service.images import BadImage
+from service.engine import job as jobs
+from service.imaging import BadImage
 from service.index.store import IndexMissing
-from service.zoo import ModelBusy, ModelError, UnknownModel, UnknownWeights
+from service.models.zoo import ModelBusy, ModelError, UnknownModel, UnknownWeights
 
 DOMAIN = "striate"
 # Bytes of a message, of which HTTP/2 makes up to three each: details of more than about 8 KB would turn into RESOURCE_EXHAUSTED.

@@ -11,8 +11,8 @@ from typing import Any
 import grpc
 import structlog
 
-from service import errors
-from service.metrics import Metrics
+from service.engine.metrics import Metrics
+from service.rpc import errors
 
 log = structlog.get_logger("striate")
 request_id: ContextVar[str] = ContextVar("request_id", default="")

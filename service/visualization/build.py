@@ -9,23 +9,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interp import alpha, penalty
-from interp.cppn import Cppn
-from interp.direction import Comparison, cosine, direction, dot, dot_cosine
-from interp.diversity import diversity_beside
-from interp.feature import Pictures, Settings, Trial, visualize
+from interp.feature import alpha, penalty
+from interp.feature.direction import Comparison, cosine, direction, dot, dot_cosine
+from interp.feature.diversity import diversity_beside
+from interp.feature.likeness import Likeness, caricature, inversion, likeness, style
+from interp.feature.params.cppn import Cppn
+from interp.feature.params.fourier import Fourier, MakeSpace, Pixels
+from interp.feature.params.maco import Maco
+from interp.feature.transform import MACO_VIEWS, Compose, Crop, Jitter, Mirror, Noise, Pad, Rotate, Scale, Transform
+from interp.feature.visualize import Pictures, Settings, Trial, visualize
 from interp.layer import LayerPath
-from interp.likeness import Likeness, caricature, inversion, likeness, style
-from interp.maco import Maco
-from interp.network import Network
+from interp.network.network import Network
 from interp.objective import Objective, activation, stack
 from interp.probe import Procedure
-from interp.space import Fourier, MakeSpace, Pixels
-from interp.transform import MACO_VIEWS, Compose, Crop, Jitter, Mirror, Noise, Pad, Rotate, Scale, Transform
-from service.errors import InvalidField
-from service.images import png
-from service.pictures.cache import Picture
-from service.pictures.plan import Alike, Goal, Recipe, Term, Towards
+from service.imaging import png
+from service.rpc.errors import InvalidField
+from service.visualization.cache import Picture
+from service.visualization.spec import Alike, Goal, Recipe, Term, Towards
 
 OPAQUE = 0.5  # a wholly opaque picture pays half of what it wins: what a unit does not see becomes transparent
 
@@ -56,7 +56,7 @@ def picture(
     Args:
         rows: (seed, row) of each picture, which it draws its randomness from.
         bars: what each activation is to reach, NaN where that is unknown.
-        magnitude: of maco, see `interp.maco`.
+        magnitude: of maco, see `interp.feature.params.maco`.
     """
     like = torch.zeros((), device=network.device, dtype=network.dtype)
     objective = yield from _objective(goals, like)

@@ -19,7 +19,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from service import whole_file
+from service import files as whole_file
 
 FORMAT = 2  # of these files, and of how a picture is made of what its key names: part of every key
 
@@ -35,7 +35,7 @@ class Picture:
 
     Attributes:
         png: the file.
-        activation, held_out, held_out_minimum: of the objective, see `interp.certificate`.
+        activation, held_out, held_out_minimum: of the objective, see `interp.feature.certificate`.
         dead: no step had a gradient, or the network's values were not finite; then all numbers are NaN.
         rank, units: place of its unit among the layer's, from 1 (0 unknown), and their number.
         layer_activations: (units,) float32, the layer's values on the picture; empty if unknown.

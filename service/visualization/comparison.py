@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from interp.layer import LayerPath
 from service.index.store import IndexStore
 from service.index.types import IndexMissing, Maxima, Subject
-from service.pictures.cache import Picture
+from service.visualization.cache import Picture
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from service.images import png
+from service.imaging import png
 
 MOST_BYTES = 32 * 2**20  # of the sheet's pixels, so that even noise, which cannot be packed, fits into a message
 MARGIN_SHARE = 1 / 64

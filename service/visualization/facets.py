@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interp.describe import ReceptiveField
 from interp.layer import LOGITS
+from interp.network.describe import ReceptiveField
 from interp.probe import Probe, Procedure
 
 Box = tuple[int, int, int, int]  # top, left, height, width in pixels

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from service.pictures.cache import Picture, PictureCache
+from service.visualization.cache import Picture, PictureCache
 
 AHEAD = 2  # blocks at work for one caller: the device has one while another is encoded or read
 

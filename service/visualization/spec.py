@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from interp.feature import Settings
+from interp.feature.visualize import Settings
 from interp.layer import LayerPath
 
 Part = tuple[str, tuple[float, ...]]  # a named piece of a recipe, and its numbers
@@ -15,7 +15,7 @@ _PLANES_A_UNIT = 6  # of the picture's size: a CPPN's unit before and after its 
 
 @dataclass(frozen=True, eq=False)
 class Towards:
-    """A direction (K,) in a layer's space, compared in one of `interp.direction`'s ways, at one position or over all."""
+    """A direction (K,) in a layer's space, compared in one of `interp.feature.direction`'s ways, at one position or over all."""
 
     layer: str
     vector: Tensor
@@ -102,7 +102,7 @@ class Recipe:
         variants: pictures a goal.
         start: (1, C, H, W) or one image a goal.
         indexed: data set of the certificate, "" for the largest index.
-        seeds, retries: see `interp.feature.Trial`.
+        seeds, retries: see `interp.feature.visualize.Trial`.
     """
 
     shape: tuple[int, int, int]

@@ -19,11 +19,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from interp.spectrum import Spectrum
-from service import whole_file
+from interp.feature.params.spectrum import Spectrum
+from service import files as whole_file
 from service.datasets import Dataset, DatasetError
-from service.images import Preprocessing
-from service.samples import image
+from service.datasets.samples import image
+from service.imaging import Preprocessing
 
 _FORMAT = 1
 _BATCH = 32  # images decoded at a time

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 import striate
-from tests.client import commands, fakes, servicers
+from tests.client import fakes_server as fakes
+from tests.client import fakes_servicers as servicers
+from tests.client import toys_cli as commands
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import grpc
 import numpy as np
 
 from striate.v1 import dossier_pb2, exemplars_pb2, filters_pb2, interpret_pb2_grpc, types_pb2, visualize_pb2
-from tests.client.fakes import CLASSES, DATASET_SIZE, SHAPE, Fake, failure, png, reason, request_id
+from tests.client.fakes_server import CLASSES, DATASET_SIZE, SHAPE, Fake, failure, png, reason, request_id
 
 UNITS = 5  # of the fake layer "stem"
 KEPT = 2  # this unit is always answered from before

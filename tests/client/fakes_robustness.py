@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from striate.v1 import attack_pb2, audit_pb2, robustness_pb2_grpc, types_pb2
-from tests.client.fakes import CLASSES, DIGEST, Fake, adversarial, favourite, request_id, rows_of
+from tests.client.fakes_server import CLASSES, DIGEST, Fake, adversarial, favourite, request_id, rows_of
 
 UPLOADED = "upload-1"
 AUDIT = "operations/audit-1"

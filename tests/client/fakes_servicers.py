@@ -17,9 +17,12 @@ from striate.v1 import (
     model_pb2_grpc,
     robustness_pb2_grpc,
 )
-from tests.client.attributing import Attributing
-from tests.client.exhibiting import Exhibiting
-from tests.client.fakes import (
+from tests.client.fakes_attribution import Attributing
+from tests.client.fakes_exemplars import Exhibiting
+from tests.client.fakes_measuring import Measured
+from tests.client.fakes_pictures import Picturing
+from tests.client.fakes_robustness import Robustness
+from tests.client.fakes_server import (
     CLASSES,
     DATASET_SIZE,
     DIGEST,
@@ -34,9 +37,6 @@ from tests.client.fakes import (
     request_id,
     rows_of,
 )
-from tests.client.measured import Measured
-from tests.client.picturing import Picturing
-from tests.client.robustness import Robustness
 
 
 class _Recorder(grpc.ServerInterceptor):

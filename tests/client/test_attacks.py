@@ -10,9 +10,9 @@ from google.protobuf.json_format import MessageToDict
 
 import striate
 from striate import images
-from striate.attack_wire import audit_attack
+from striate._requests.attack_methods import audit_attack
 from striate.v1 import attack_pb2 as pb
-from tests.client.fakes import CLASSES, SHAPE, Fake, adversarial
+from tests.client.fakes_server import CLASSES, SHAPE, Fake, adversarial
 
 IMAGES = np.random.default_rng(4).integers(0, 256, (21, 4, 5, 3), dtype=np.uint8)
 EPSILON = np.float32(8 / 255)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 import striate
-from striate.attributing import METHODS
+from striate._api.attributions import METHODS
 from striate.v1 import attribution_pb2 as pb
-from tests.client.commands import Cli
-from tests.client.fakes import CLASSES, SHAPE, Fake
+from tests.client.fakes_server import CLASSES, SHAPE, Fake
+from tests.client.toys_cli import Cli
 
 
 def test_settings_travel_and_results_come_back(fake: Fake, net: striate.Model) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import striate
-from tests.client.fakes import LONG, Fake, block_until_cancelled, failure, reason
+from tests.client.fakes_server import LONG, Fake, block_until_cancelled, failure, reason
 
 Code = grpc.StatusCode
 PIXELS = np.zeros((2, 3, 4, 5), np.float32)
@@ -209,6 +209,6 @@ def test_ctrl_c_on_the_command_line(fake: Fake) -> None:
 
 def test_import_is_light() -> None:
     """The numeric and terminal packages are left to those who need them."""
-    late = ("numpy", "PIL", "typer", "rich", "torch", "striate.view", "striate.objective", "striate.visualization")
+    late = ("numpy", "PIL", "typer", "rich", "torch", "striate.view", "striate.objective", "striate.results.visualization")
     code = f"import striate, sys; print([name for name in {late} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60).stdout.strip() == "[]"

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from striate.cli import COMMANDS, app
-from striate.operation import Operation
-from tests.client.commands import Cli
-from tests.client.fakes import CLASSES, DATASET_SIZE, DIGEST, adversarial, failed, failure, finished, png, reason, running
+from striate._api.operation import Operation
+from striate._cli.main import COMMANDS, app
+from tests.client.fakes_server import CLASSES, DATASET_SIZE, DIGEST, adversarial, failed, failure, finished, png, reason, running
+from tests.client.toys_cli import Cli
 
 Code = grpc.StatusCode
 

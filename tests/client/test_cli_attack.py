@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from google.protobuf.json_format import MessageToDict
 
-from striate.cli_methods import read
+from striate._cli.attack_methods import read
 from striate.v1 import attack_pb2
-from tests.client.commands import Cli
-from tests.client.fakes import CLASSES
+from tests.client.fakes_server import CLASSES
+from tests.client.toys_cli import Cli
 
 
 @pytest.mark.parametrize(

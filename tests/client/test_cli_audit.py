@@ -7,12 +7,12 @@ import grpc
 import numpy as np
 import pytest
 
-from striate.cli_audit import duration
-from striate.operation import Operation
+from striate._api.operation import Operation
+from striate._cli.audit import duration
 from striate.v1 import audit_pb2
-from tests.client.commands import Cli
-from tests.client.fakes import CLASSES, failed, failure, finished, png, reason
-from tests.client.robustness import AUDIT, REPORT, UPLOADED, audited, auditing, gate
+from tests.client.fakes_robustness import AUDIT, REPORT, UPLOADED, audited, auditing, gate
+from tests.client.fakes_server import CLASSES, failed, failure, finished, png, reason
+from tests.client.toys_cli import Cli
 
 Code = grpc.StatusCode
 PASS, FAIL, OPEN = audit_pb2.GATE_VERDICT_PASS, audit_pb2.GATE_VERDICT_FAIL, audit_pb2.GATE_VERDICT_OPEN

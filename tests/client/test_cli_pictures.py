@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from striate.console import Screen
+from striate._cli.console import Screen
 from striate.v1 import types_pb2
 from striate.v1 import visualize_pb2 as pb
-from tests.client.commands import Cli
-from tests.client.fakes import png
-from tests.client.picturing import HTML, KEPT, UNITS, certificate
+from tests.client.fakes_pictures import HTML, KEPT, UNITS, certificate
+from tests.client.fakes_server import png
+from tests.client.toys_cli import Cli
 
 OPTIONS = (
     "--steps", 9, "--learning-rate", 0.5, "--seed", 3, "--size", 32, "--space", "maco=12,80", "--spectrum-dataset", "photos", "--alpha",

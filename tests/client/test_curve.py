@@ -9,8 +9,8 @@ import striate
 from striate import images
 from striate.epsilons import Condition, condition_name, fraction, radius, read_condition
 from striate.v1 import attack_pb2 as pb
-from tests.client.fakes import Fake, adversarial
-from tests.client.robustness import minimal
+from tests.client.fakes_robustness import minimal
+from tests.client.fakes_server import Fake, adversarial
 
 IMAGES = np.random.default_rng(4).integers(0, 256, (21, 4, 5, 3), dtype=np.uint8)
 
@@ -49,7 +49,7 @@ def test_a_curve_is_drawn(net: striate.Model) -> None:
 
 
 def test_a_server_without_a_curve_is_noticed(net: striate.Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.client.robustness.minimal", lambda row, epsilons: None)
+    monkeypatch.setattr("tests.client.fakes_robustness.minimal", lambda row, epsilons: None)
     assert net.epsilon_curve(IMAGES, epsilons=[0.1]).robust_accuracy.tolist() == [1.0]
     result = net.attack(IMAGES)
     search = striate.EpsilonSearch((0.1,))

@@ -9,7 +9,7 @@ from google.protobuf import duration_pb2
 from google.rpc import error_details_pb2  # type: ignore[import-untyped, unused-ignore]
 
 import striate
-from tests.client.fakes import Fake, failure, reason
+from tests.client.fakes_server import Fake, failure, reason
 
 Code = grpc.StatusCode
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 import striate
-from striate.cli_exemplars import _bars
+from striate._cli.exemplars import _bars
 from striate.v1 import exemplars_pb2 as pb
-from tests.client.commands import Cli
-from tests.client.exhibiting import COUNTS, QUANTILES
-from tests.client.fakes import DATASET_SIZE, DIGEST, Fake, finished, png
+from tests.client.fakes_exemplars import COUNTS, QUANTILES
+from tests.client.fakes_server import DATASET_SIZE, DIGEST, Fake, finished, png
+from tests.client.toys_cli import Cli
 
 ORDERS = {
     "max": pb.EXEMPLAR_ORDER_MAX,

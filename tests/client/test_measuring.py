@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 import striate
-from tests.client.commands import Cli
-from tests.client.fakes import DIGEST, Fake, favourite, png
-from tests.client.measured import FIELDS, MAPS, WEIGHTS, responses
+from tests.client.fakes_measuring import FIELDS, MAPS, WEIGHTS, responses
+from tests.client.fakes_server import DIGEST, Fake, favourite, png
+from tests.client.toys_cli import Cli
 
 PIXELS = np.random.default_rng(3).integers(0, 256, (4, 5, 3), dtype=np.uint8)
 ANALYSIS = ["orientation", "wavelength", "phase", "r_squared", "color_share", "opponency", "hue", "peak_orientation", "peak_wavelength"]

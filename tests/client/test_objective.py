@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 import striate
-from striate import expression
+from striate._requests import expression
 from striate.v1 import types_pb2
 from striate.v1 import visualize_pb2 as pb
-from tests.client.fakes import png
+from tests.client.fakes_server import png
 
 
 def weights(objective: striate.Objective) -> list[tuple[float, str]]:

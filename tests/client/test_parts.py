@@ -9,7 +9,7 @@ from PIL import Image
 
 import striate
 from striate import images
-from tests.client.fakes import CLASSES, SHAPE, Fake, adversarial, favourite
+from tests.client.fakes_server import CLASSES, SHAPE, Fake, adversarial, favourite
 
 RNG = np.random.default_rng(1)
 LEVELS = RNG.integers(0, 256, (21, 4, 5, 3), dtype=np.uint8)

@@ -13,7 +13,7 @@ from PIL import Image
 
 import striate
 from striate.v1 import attack_pb2
-from tests.client.fakes import CLASSES, DATASET_SIZE, DIGEST, SHAPE, Fake, adversarial, favourite, png
+from tests.client.fakes_server import CLASSES, DATASET_SIZE, DIGEST, SHAPE, Fake, adversarial, favourite, png
 
 IMAGES = np.random.default_rng(2).integers(0, 256, (10, 4, 5, 3), dtype=np.uint8)
 

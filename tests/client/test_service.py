@@ -8,7 +8,7 @@ import pytest
 from google.rpc import error_details_pb2  # type: ignore[import-untyped, unused-ignore]
 
 import striate
-from tests.client.fakes import CLASSES, DATASET_SIZE, DIGEST, LONG, Fake, failed, finished, png, reason, running
+from tests.client.fakes_server import CLASSES, DATASET_SIZE, DIGEST, LONG, Fake, failed, finished, png, reason, running
 
 
 def test_models_are_described(service: striate.Service) -> None:

@@ -13,11 +13,11 @@ import grpc
 import pytest
 
 import striate
-from striate.stream import Window
+from striate._api.stream import Window
 from striate.v1 import attack_pb2 as pb
-from tests.client.fakes import LONG, Fake, adversarial, failure, reason
-from tests.client.robustness import answer
-from tests.client.streams import IMAGES, Requests, backwards, counted, ids, in_groups, until_it_fails
+from tests.client.fakes_robustness import answer
+from tests.client.fakes_server import LONG, Fake, adversarial, failure, reason
+from tests.client.fakes_stream import IMAGES, Requests, backwards, counted, ids, in_groups, until_it_fails
 
 Code = grpc.StatusCode
 

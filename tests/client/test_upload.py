@@ -11,8 +11,8 @@ import pytest
 
 import striate
 from striate import images
-from tests.client.fakes import CLASSES, LONG, Fake, block_until_cancelled, failure, png, reason
-from tests.client.robustness import UPLOADED
+from tests.client.fakes_robustness import UPLOADED
+from tests.client.fakes_server import CLASSES, LONG, Fake, block_until_cancelled, failure, png, reason
 
 Code = grpc.StatusCode
 LEVELS = np.random.default_rng(5).integers(0, 256, (21, 4, 5, 3), dtype=np.uint8)
@@ -38,7 +38,7 @@ def test_images_of_ones_own_are_uploaded_first(fake: Fake, service: striate.Serv
 
 
 def test_upload_reads_files_as_they_travel(fake: Fake, service: striate.Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("striate.upload._READ_AT_ONCE", 3)
+    monkeypatch.setattr("striate._requests.upload._READ_AT_ONCE", 3)
     paths = [tmp_path / f"{row}.png" for row in range(8)]
     for row, path in enumerate(paths):
         path.write_bytes(png(4, 5, row))
@@ -76,7 +76,7 @@ def test_uploads_that_make_no_sense(fake: Fake, service: striate.Service, given:
 
 def test_what_an_iterable_raises_ends_the_upload(fake: Fake, service: striate.Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """The server must not take half a data set for a whole one."""
-    monkeypatch.setattr("striate.upload._READ_AT_ONCE", 2)
+    monkeypatch.setattr("striate._requests.upload._READ_AT_ONCE", 2)
     cancelled, began = threading.Event(), threading.Event()
 
     def note(method: str, context: grpc.ServicerContext) -> None:

@@ -10,12 +10,12 @@ from PIL import Image
 
 import striate
 from striate import regularize, space, view
-from striate.picture_options import PictureOptions
+from striate._requests.picture_options import PictureOptions
+from striate._requests.visualize import Settings
 from striate.v1 import dossier_pb2, types_pb2
 from striate.v1 import visualize_pb2 as pb
-from striate.visualize_request import Settings
-from tests.client.fakes import CLASSES, DATASET_SIZE, Fake, png
-from tests.client.picturing import HTML, UNITS
+from tests.client.fakes_pictures import HTML, UNITS
+from tests.client.fakes_server import CLASSES, DATASET_SIZE, Fake, png
 
 PIXELS = np.full((2, 3, 4, 5), 0.5, np.float32)
 SETTINGS: dict[str, Any] = {

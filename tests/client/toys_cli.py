@@ -6,8 +6,8 @@ from typing import Any
 
 from typer.testing import CliRunner
 
-from striate.cli import app
-from tests.client.fakes import Fake, png
+from striate._cli.main import app
+from tests.client.fakes_server import Fake, png
 
 
 class Cli:

@@ -11,12 +11,12 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import striate
-from interp.architectures import LeNet5
-from interp.network import Network
+from interp.network.architectures import LeNet5
+from interp.network.network import Network
 from tests.conftest import Server
 
 NAME = "digits-lenet5"
-WEIGHTS = Path(__file__).parents[2] / "service" / "weights"
+WEIGHTS = Path(__file__).parents[2] / "service" / "models" / "weights"
 
 
 @pytest.fixture(scope="module")

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 import striate
-from interp import recipes
-from interp.attack import Aim, Attacked, Method, attack, fgsm, pgd
-from interp.curve import epsilon_curve
-from interp.goal import DLR, MARGIN, Choice, least_likely, random_class, silence
+from interp.attack import registry as recipes
+from interp.attack.base import Aim, Attacked, Method, attack, fgsm, pgd
+from interp.attack.epsilon_curve import epsilon_curve
+from interp.attack.goal import DLR, MARGIN, Choice, least_likely, random_class, silence
 from interp.layer import LayerPath
-from interp.network import Network
+from interp.network.network import Network
 from interp.objective import activation
 from interp.probe import solve
 from interp.rows import Chunks

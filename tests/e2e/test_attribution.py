@@ -10,11 +10,11 @@ import striate
 from interp.attribution import Explain, check_source, integrated_gradients, occlusion, saliency, smooth_grad
 from interp.attribution.backward import deep_lift, grad_cam, lrp
 from interp.layer import LOGITS, LayerPath
-from interp.network import Network
+from interp.network.network import Network
 from interp.objective import activation
 from interp.probe import solve
 from interp.seeds import generators
-from striate.attributing import AttributionName
+from striate._api.attributions import AttributionName
 
 Digits = tuple[list[bytes], list[int]]
 ROWS = 3

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 import striate
-from interp.ablation import falls
-from interp.flips import compare, under_attack
-from interp.network import Network
+from interp.attack.unit_flips import compare, under_attack
+from interp.network.ablation import falls
+from interp.network.network import Network
 from interp.probe import solve
 from tests.e2e.conftest import NAME
 

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 import striate
-from interp.network import Network
+from interp.network.network import Network
 from service.datasets import digits as all_digits
 from tests.e2e.conftest import NAME
 

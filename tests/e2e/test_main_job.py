@@ -12,14 +12,14 @@ import torch
 from PIL import Image
 
 import striate
-from interp.feature import of_units
+from interp.feature.visualize import of_units
 from interp.layer import LayerPath
-from interp.network import Network
+from interp.network.network import Network
 from interp.probe import solve
 from tests.conftest import Server
 
 NAME = "digits-lenet5"
-WEIGHTS = Path(__file__).parents[2] / "service" / "weights"
+WEIGHTS = Path(__file__).parents[2] / "service" / "models" / "weights"
 
 
 def test_model_is_described(net: striate.Model, local: Network) -> None:

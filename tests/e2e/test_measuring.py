@@ -5,13 +5,13 @@ import pytest
 import torch
 
 import striate
-from interp.describe import describe
-from interp.filter_analysis import analyze_filters, in_order
-from interp.filters import filter_weights
-from interp.gratings import Gratings, usual_wavelengths
-from interp.network import Network
+from interp.filters.analysis import analyze_filters, in_order
+from interp.filters.gratings import Gratings, usual_wavelengths
+from interp.filters.tuning import measure
+from interp.filters.weights import filter_weights
+from interp.network.describe import describe
+from interp.network.network import Network
 from interp.probe import solve
-from interp.tuning import measure
 
 
 def test_filters_are_analyzed(net: striate.Model, local: Network) -> None:

@@ -11,18 +11,18 @@ import torch
 from safetensors.torch import load_file
 
 import striate
-from interp.architectures import LeNet5
-from interp.attack import attack, pgd
-from interp.network import Network
+from interp.attack.base import attack, pgd
+from interp.network.architectures import LeNet5
+from interp.network.network import Network
 from interp.probe import solve
 from interp.rows import Chunks
-from service import wire
+from service.rpc import wire
 from striate.v1 import attack_pb2 as pb
 from striate.v1 import robustness_pb2_grpc, types_pb2
 from tests.conftest import Server
 
 NAME = "digits-lenet5"
-WEIGHTS = Path(__file__).parents[2] / "service" / "weights"
+WEIGHTS = Path(__file__).parents[2] / "service" / "models" / "weights"
 PGD = pb.Pgd(epsilon=0.125, steps=8)
 SECONDS = 120.0
 

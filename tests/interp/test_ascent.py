@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from interp.ascent import Ascent, ascend
-from interp.ball import Ball
-from interp.losses import cross_entropy
+from interp.attack.ball import Ball
+from interp.attack.losses import cross_entropy
+from interp.feature.params.fourier import Fourier
+from interp.feature.transform import Jiggle
 from interp.probe import Answer, Probe, solve
 from interp.seeds import generators
-from interp.space import Fourier
 from interp.step import adam, sign
-from interp.transform import Jiggle
-from tests.interp.toys import Counting, images, tricky
+from tests.interp.toys_networks import Counting, images, tricky
 
 ROWS = 8
 

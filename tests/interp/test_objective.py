@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import log_softmax
 
+from interp.attack.losses import cross_entropy, margin, target_likelihood
 from interp.layer import LayerPath
-from interp.losses import cross_entropy, margin, target_likelihood
 from interp.objective import activation, join
 
 

@@ -5,15 +5,15 @@ import torch
 from torch import Tensor
 
 from interp.ascent import Ascent, ascend
-from interp.diversity import diversity
+from interp.attack.losses import cross_entropy, margin
+from interp.feature.diversity import diversity
+from interp.feature.params.fourier import Fourier
 from interp.layer import LayerPath
-from interp.losses import cross_entropy, margin
 from interp.objective import Objective, activation, join, stack
 from interp.probe import Probe, solve
 from interp.seeds import generators
-from interp.space import Fourier
 from interp.step import adam
-from tests.interp.toys import Counting, images, tricky
+from tests.interp.toys_networks import Counting, images, tricky
 
 SIZES = {"conv": (3, 2, 4), "logits": (4,)}
 

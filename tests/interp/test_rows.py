@@ -11,15 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from interp.architectures import CifarResNet, LeNet5
-from interp.attack import attack, pgd
+from interp.attack.base import attack, pgd
+from interp.attack.losses import cross_entropy, margin
 from interp.layer import LayerPath
-from interp.losses import cross_entropy, margin
-from interp.network import Network
+from interp.network.architectures import CifarResNet, LeNet5
+from interp.network.network import Network
 from interp.objective import activation
 from interp.probe import Answer, Probe, solve
 from interp.rows import Chunks, cut, join
-from tests.interp.toys import Counting, images, passing, tricky
+from tests.interp.toys_networks import Counting, images, passing, tricky
 
 
 def values(answer: Answer) -> dict[str, Tensor]:

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from interp.ascent import Ascent, ascend
-from interp.ball import Ball, norm
-from interp.losses import cross_entropy
+from interp.attack.ball import Ball, norm
+from interp.attack.losses import cross_entropy
 from interp.probe import solve
 from interp.seeds import generators
 from interp.step import momentum, sign, sparse, unit
-from tests.interp.toys import images, plain, raw, tricky
+from tests.interp.toys_networks import images, plain, raw, tricky
 
 
 def gradients(steps: int) -> list[Tensor]:

@@ -15,8 +15,8 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from interp.architectures import CifarResNet
-from interp.network import Network
+from interp.network.architectures import CifarResNet
+from interp.network.network import Network
 from interp.probe import Answer, Oracle, Probe
 
 MEAN, STD = (0.48, 0.45, 0.41), (0.23, 0.22, 0.24)

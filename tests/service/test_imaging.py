@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torchvision.transforms import v2
 
-from service.images import MAX_BYTES, BadImage, Interpolation, Pixels, Preprocessing, decode, png
+from service.imaging import MAX_BYTES, BadImage, Interpolation, Pixels, Preprocessing, decode, png
 
 RNG = np.random.default_rng(0)
 COLOUR = RNG.integers(0, 256, (7, 5, 3), np.uint8)

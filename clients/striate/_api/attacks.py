@@ -5,25 +5,25 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from striate.adversarial import AttackResult
-from striate.attack_request import SEEDS, FormatName, PriorityName, Rows, Settings
-from striate.attack_wire import ChoiceName, Drive, Silence
+from striate._api.stream import Packer, Stream, check_items
+from striate._requests.attack import SEEDS, FormatName, PriorityName, Rows, Settings
+from striate._requests.attack_methods import ChoiceName, Drive, Silence
+from striate._rpc.batching import check_count, send
+from striate._rpc.checks import whole
+from striate._rpc.warnings import warn
 from striate.attacks import PGD, Attack, EpsilonSearch, LossName, NormName
-from striate.checks import whole
-from striate.curve import EpsilonCurve
 from striate.images import as_batch
 from striate.labels import Label, Labels
-from striate.parts import check_count, send
-from striate.stream import Packer, Stream, check_items
-from striate.streamed import StreamedImage
+from striate.results.attack import AttackResult
+from striate.results.epsilon_curve import EpsilonCurve
+from striate.results.streamed import StreamedImage
 from striate.v1 import attack_pb2
-from striate.warn import warn
 
 if TYPE_CHECKING:
-    from striate.call import Caller
+    from striate._api.stream import Items
+    from striate._rpc.channel import Caller
     from striate.images import Images
-    from striate.info import ModelInfo
-    from striate.stream import Items
+    from striate.results.description import ModelInfo
     from striate.v1 import robustness_pb2_grpc
 
 _PGD = PGD()

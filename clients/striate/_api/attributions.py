@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from striate.attack_request import PRIORITIES, SEEDS, PriorityName
-from striate.attributions import Attributions
-from striate.checks import at_least, choice, number, whole
+from striate._requests.attack import PRIORITIES, SEEDS, PriorityName
+from striate._rpc.batching import check_count, send
+from striate._rpc.checks import at_least, choice, number, whole
 from striate.errors import invalid
 from striate.images import Batch, as_batch
 from striate.labels import Labels, as_indices
-from striate.parts import check_count, send
+from striate.results.attributions import Attributions
 from striate.v1 import attribution_pb2 as pb
 
 if TYPE_CHECKING:
-    from striate.call import Caller
+    from striate._rpc.channel import Caller
     from striate.images import Images
-    from striate.info import ModelInfo
+    from striate.results.description import ModelInfo
     from striate.v1 import interpret_pb2_grpc
 
 AttributionName = Literal[

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from striate import audit_request, upload
+from striate._api.operation import Operation, Operations
+from striate._requests import audit as audit_request
+from striate._requests import upload
+from striate._requests.audit import Gates, Threats
 from striate.attacks import AuditAttack
-from striate.audit import AuditReport
-from striate.audit_request import Gates, Threats
 from striate.errors import invalid
 from striate.labels import Labels
-from striate.operation import Operation, Operations
+from striate.results.audit import AuditReport
 
 if TYPE_CHECKING:
-    from striate.call import Caller
+    from striate._rpc.channel import Caller
     from striate.images import Images
     from striate.model import Model
     from striate.v1 import robustness_pb2_grpc

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from striate.checks import at_least, choice, whole
+from striate._rpc.batching import check_count
+from striate._rpc.checks import at_least, choice, whole
 from striate.errors import DatasetNotFound, invalid
-from striate.exemplars import Exemplars
 from striate.labels import as_indices
-from striate.parts import check_count
-from striate.unit_statistics import LayerStatistics, UnitStatistics
+from striate.results.exemplars import Exemplars
+from striate.results.unit_statistics import LayerStatistics, UnitStatistics
 from striate.v1 import exemplars_pb2, interpret_pb2
 
 if TYPE_CHECKING:
-    from striate.call import Caller, Deadline
-    from striate.info import ModelInfo
+    from striate._rpc.channel import Caller, Deadline
     from striate.labels import Label
+    from striate.results.description import ModelInfo
     from striate.v1 import interpret_pb2_grpc
 
 OrderName = Literal["max", "min", "mean", "magnitude", "quantile"]

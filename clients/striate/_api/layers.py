@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
-from striate.attack_request import PRIORITIES, PriorityName
-from striate.checks import at_least, choice, number, positive
+from striate._requests.attack import PRIORITIES, PriorityName
+from striate._rpc.checks import at_least, choice, number, positive
 from striate.errors import invalid
 from striate.images import as_batch
 from striate.v1 import filters_pb2
 
 if TYPE_CHECKING:
-    from striate.activations import Activations
-    from striate.call import Caller
-    from striate.filters import Filters
+    from striate._rpc.channel import Caller
     from striate.images import One
-    from striate.info import ModelInfo
-    from striate.tuning import Tuning
+    from striate.results.activations import Activations
+    from striate.results.description import ModelInfo
+    from striate.results.filters import Filters
+    from striate.results.tuning import Tuning
     from striate.v1 import interpret_pb2_grpc
 
 ScaleName = Literal["filter", "global"]
@@ -65,7 +65,7 @@ class Measuring:
         Gabor functions and measure colours; spectra: also draw amplitude spectra. Orders other than by channel, and analyses, are
         for filters of 1 or 3 input channels. Raises LayerNotFound, InvalidArgument.
         """
-        from striate.filters import Filters
+        from striate.results.filters import Filters
 
         at_least(0, zoom=zoom)
         request = filters_pb2.RenderFiltersRequest(
@@ -96,7 +96,7 @@ class Measuring:
         image's shorter side (6 that suit the layer); phases: how many, 1 to 16 (8); contrast: Michelson's, above 0 to 1 (1); priority: None
         for interactive. Raises LayerNotFound, InvalidArgument.
         """
-        from striate.tuning import Tuning
+        from striate.results.tuning import Tuning
 
         at_least(1, orientations=orientations, phases=phases)
         positive(contrast=contrast)
@@ -130,7 +130,7 @@ class Measuring:
         layer, in its own order; order: by the largest activation ("peak"), the "mean" or the largest "magnitude" over positions.
         Raises LayerNotFound, InvalidArgument, BadImage.
         """
-        from striate.activations import Activations
+        from striate.results.activations import Activations
 
         at_least(1, k=k)
         batch = as_batch(image)

@@ -11,10 +11,10 @@ from google.longrunning import operations_pb2  # type: ignore[import-untyped, un
 from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.message import DecodeError
 
-from striate.audit import AuditProgress, AuditReport
-from striate.call import Caller, Deadline
+from striate._rpc.channel import Caller, Deadline
 from striate.errors import DeadlineExceeded, Internal, StriateError, from_status
-from striate.info import Provenance
+from striate.results.audit import AuditProgress, AuditReport
+from striate.results.description import Provenance
 from striate.v1 import exemplars_pb2
 
 _LONGEST_WAIT = 1.0  # seconds that one call waits on the server: how often progress is told at least

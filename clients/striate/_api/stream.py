@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from striate.checks import number
+from striate._rpc.checks import number
+from striate._rpc.warnings import warn
 from striate.errors import BadImage, Internal, StriateError, invalid
 from striate.images import as_batch, is_single
 from striate.labels import Label, as_indices
-from striate.streamed import StreamedImage
+from striate.results.streamed import StreamedImage
 from striate.v1 import attack_pb2 as pb
-from striate.warn import warn
 
 if TYPE_CHECKING:
     import grpc
 
-    from striate.call import Caller
+    from striate._rpc.channel import Caller
     from striate.images import One
 
     Own = Label | None

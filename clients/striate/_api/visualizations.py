@@ -9,23 +9,23 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import TYPE_CHECKING, Unpack, overload
 
-from striate.checks import at_least, number, positive, whole
+from striate._requests.expression import whole_layer
+from striate._rpc.batching import check_count
+from striate._rpc.checks import at_least, number, positive, whole
 from striate.errors import Internal, invalid
-from striate.expression import whole_layer
-from striate.parts import check_count
 from striate.v1 import dossier_pb2, visualize_pb2
 
 if TYPE_CHECKING:
-    from striate.call import Caller
-    from striate.dossier import Dossier
-    from striate.facets import Facets
+    from striate._requests.picture_options import PictureOptions, VisualizeOptions
+    from striate._rpc.channel import Caller
     from striate.images import Images
-    from striate.info import Layer, ModelInfo
-    from striate.layer_pictures import LayerPictures
     from striate.objective import Objective, Unit
-    from striate.picture_options import PictureOptions, VisualizeOptions
+    from striate.results.description import Layer, ModelInfo
+    from striate.results.dossier import Dossier
+    from striate.results.facets import Facets
+    from striate.results.layer_pictures import LayerPictures
+    from striate.results.visualization import Progress, Visualization, Visualizations
     from striate.v1 import interpret_pb2_grpc
-    from striate.visualization import Progress, Visualization, Visualizations
 
     Several = list[str] | list[Objective] | list[Unit] | list[str | Objective] | tuple[str | Objective, ...]
 
@@ -107,8 +107,8 @@ class Visualizing:
         The server keeps finished units, also over a restart. sheet: end with one picture of all; all else as in `visualize`. Raises
         InvalidArgument, and while iterating LayerNotFound, NotFinite, IndexNotFound.
         """
-        from striate.layer_pictures import LayerPictures
-        from striate.visualize_request import Settings
+        from striate._requests.visualize import Settings
+        from striate.results.layer_pictures import LayerPictures
 
         if units is not None and (not isinstance(units, range) or units.step != 1 or not units or units.start < 0):
             raise invalid("units", f"must be a range that rises by 1, such as range(16, 32), is {units!r}")
@@ -141,8 +141,8 @@ class Visualizing:
         1 to 8, None for as many as separate best; by_layer: whose mean activations are clustered (the layer before the unit's); all else as
         in `visualize`. Raises IndexNotFound, LayerNotFound, DatasetNotFound, InvalidArgument.
         """
-        from striate.facets import Facets
-        from striate.visualize_request import Settings
+        from striate._requests.visualize import Settings
+        from striate.results.facets import Facets
 
         request = visualize_pb2.FindFacetsRequest(
             settings=Settings(**settings).message(self.info.name, dataset),
@@ -175,8 +175,8 @@ class Visualizing:
         steps, 1 to 1000 (10); facets: also find them; all else as in `visualize`. Raises IndexNotFound, LayerNotFound, DatasetNotFound,
         InvalidArgument.
         """
-        from striate.dossier import Dossier
-        from striate.visualize_request import Settings
+        from striate._requests.visualize import Settings
+        from striate.results.dossier import Dossier
 
         positive(epsilon=epsilon)
         request = dossier_pb2.CompileDossierRequest(
@@ -201,7 +201,7 @@ class Visualizing:
         dataset: str | None,
         settings: PictureOptions,
     ) -> visualize_pb2.VisualizeRequest:
-        from striate.visualize_request import Settings, add_objectives, add_start, diversity_message
+        from striate._requests.visualize import Settings, add_objectives, add_start, diversity_message
 
         request = Settings(**settings).message(self.info.name, dataset)
         add_objectives(request, objectives)
@@ -215,7 +215,7 @@ class Visualizing:
     def _run_visualize(
         self, request: visualize_pb2.VisualizeRequest, on_progress: Callable[[Progress], object] | None, timeout: float | None
     ) -> Visualizations:
-        from striate.visualization import Progress, Visualizations
+        from striate.results.visualization import Progress, Visualizations
 
         expected = (len(request.objectives) or len(request.composed)) * (request.variants or 1)
         with closing(self._caller.stream(self._interpret.Visualize, request, timeout)) as events:

@@ -9,12 +9,24 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from striate.adversarial import AttackResult
-from striate.attack_wire import Drive, Silence
+from striate._cli.attack_methods import MethodName, build
+from striate._cli.console import (
+    BAR_MISSED,
+    DEFAULT_SERVER,
+    Json,
+    ModelName,
+    Pictures,
+    Screen,
+    Server,
+    Timeout,
+    fraction,
+    image_files,
+    session,
+)
+from striate._cli.images import LabelOption, LabelsOption, TargetOption, as_classes, class_name, words, yes
+from striate._requests.attack_methods import Drive, Silence
 from striate.attacks import KeepName, LossName, NormName
-from striate.cli_images import LabelOption, LabelsOption, TargetOption, as_classes, class_name, words, yes
-from striate.cli_methods import MethodName, build
-from striate.console import BAR_MISSED, DEFAULT_SERVER, Json, ModelName, Pictures, Screen, Server, Timeout, fraction, image_files, session
+from striate.results.attack import AttackResult
 
 
 def _number(text: str) -> Any:

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import typer
 
+from striate._cli.console import fraction
 from striate.attacks import APGD, FAB, FGSM, PGD, AutoAttack, Square
-from striate.console import fraction
 
 Method = FGSM | PGD | APGD | FAB | Square | AutoAttack
 MethodName = Literal["fgsm", "pgd", "mi-fgsm", "apgd", "apgd-t", "fab", "square", "autoattack"]

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from striate.attributing import AttributionName
-from striate.cli_images import as_classes
-from striate.console import DEFAULT_SERVER, Json, ModelName, Pictures, Server, Timeout, fraction, image_files, session
+from striate._api.attributions import AttributionName
+from striate._cli.console import DEFAULT_SERVER, Json, ModelName, Pictures, Server, Timeout, fraction, image_files, session
+from striate._cli.images import as_classes
 
 
 def _number(text: str) -> Any:

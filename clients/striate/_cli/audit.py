@@ -9,13 +9,13 @@ from typing import Annotated, Any
 
 import typer
 
-from striate import audit_table
-from striate.audit import AuditProgress, AuditReport, gate_row
-from striate.cli_images import LabelOption, LabelsOption, as_classes, class_folders, words
-from striate.cli_methods import read
-from striate.connection import Service
-from striate.console import BAR_MISSED, DEFAULT_SERVER, SUSPECT, Json, Screen, Server, Timeout, fraction, image_files, session
-from striate.operation import Operation
+from striate._api.operation import Operation
+from striate._cli.attack_methods import read
+from striate._cli.console import BAR_MISSED, DEFAULT_SERVER, SUSPECT, Json, Screen, Server, Timeout, fraction, image_files, session
+from striate._cli.images import LabelOption, LabelsOption, as_classes, class_folders, words
+from striate.results import audit_table
+from striate.results.audit import AuditProgress, AuditReport, gate_row
+from striate.service import Service
 
 _CANCEL_TIMEOUT = 10.0  # seconds
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from striate.console import DEFAULT_SERVER, Json, ModelName, Pictures, Server, Timeout, image_files, session
+from striate._cli.console import DEFAULT_SERVER, Json, ModelName, Pictures, Server, Timeout, image_files, session
 
 
 def classify(

@@ -19,7 +19,6 @@ from rich.table import Table
 from rich.text import Text
 
 from striate import epsilons
-from striate.connection import Service, connect
 from striate.errors import (
     Aborted,
     Cancelled,
@@ -34,6 +33,7 @@ from striate.errors import (
     StriateWarning,
     Unavailable,
 )
+from striate.service import Service, connect
 
 BAR_MISSED, USAGE, NOT_FOUND, UNREACHABLE, NOT_NOW, SERVER_FAILED, INTERRUPTED = 1, 2, 3, 4, 5, 6, 130
 SUSPECT = 7  # of an audit that was asked to be valid

@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
+from striate._cli.console import DEFAULT_SERVER, Json, ModelName, Pictures, Server, Timeout, fraction, image_files, session
+from striate._cli.images import LabelOption, LabelsOption, TargetOption, as_classes, class_name, words
 from striate.attacks import LossName, NormName
-from striate.cli_images import LabelOption, LabelsOption, TargetOption, as_classes, class_name, words
-from striate.console import DEFAULT_SERVER, Json, ModelName, Pictures, Server, Timeout, fraction, image_files, session
 from striate.epsilons import radius
 
 

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from striate.answering import OrderName
-from striate.console import DEFAULT_SERVER, Json, ModelName, Server, Timeout, fraction, session
-from striate.operation import IndexProgress
-from striate.unit_statistics import UnitStatistics
+from striate._api.exemplars import OrderName
+from striate._api.operation import IndexProgress
+from striate._cli.console import DEFAULT_SERVER, Json, ModelName, Server, Timeout, fraction, session
+from striate.results.unit_statistics import UnitStatistics
 
 _CANCEL_TIMEOUT = 10.0  # seconds
 _FIELDS = ("id", "name", "activation", "position", "box", "label", "label_name", "quantile")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from striate.console import image_files
+from striate._cli.console import image_files
 
 LabelOption = Annotated[
     list[str] | None, typer.Option("--label", help="True class, index or name: one for all, or repeated, one an image.")

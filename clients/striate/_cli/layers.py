@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from striate import pictures
-from striate.console import DEFAULT_SERVER, Json, ModelName, Screen, Server, Timeout, session
-from striate.filters import Filters
-from striate.measuring import ActivationOrderName, FilterOrderName, ScaleName
+from striate import _pictures as pictures
+from striate._api.layers import ActivationOrderName, FilterOrderName, ScaleName
+from striate._cli.console import DEFAULT_SERVER, Json, ModelName, Screen, Server, Timeout, session
+from striate.results.filters import Filters
 
 Wavelengths = Annotated[
     list[float] | None, typer.Option("--wavelength", min=2, help="Pixels a period; repeatable. Default: six that suit the layer.")

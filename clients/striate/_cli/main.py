@@ -12,8 +12,16 @@ from typing import Annotated
 
 import typer
 
-from striate import cli_attack, cli_attribute, cli_audit, cli_curve, cli_exemplars, cli_measuring, cli_network, cli_pictures, cli_service
-from striate.console import Json, Server, Timeout, default_server
+from striate._cli import attack as cli_attack
+from striate._cli import attribute as cli_attribute
+from striate._cli import audit as cli_audit
+from striate._cli import classify as cli_network
+from striate._cli import curve as cli_curve
+from striate._cli import exemplars as cli_exemplars
+from striate._cli import layers as cli_measuring
+from striate._cli import pictures as cli_pictures
+from striate._cli import service as cli_service
+from striate._cli.console import Json, Server, Timeout, default_server
 
 app = typer.Typer(
     help="See what each unit of a network sees, and what fools the whole, on a Striate server.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from striate import expression
+from striate._requests import expression
 from striate.errors import invalid
 from striate.objective import ComparisonName, Direction, KindName, Like, Objective, Sum, Term, Unit, interpolate
 

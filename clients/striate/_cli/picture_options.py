@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from striate import regularize, space, view
-from striate.console import fraction
+from striate._cli.console import fraction
 
 _SPACES: dict[str, type[Any]] = {"fourier": space.Fourier, "pixels": space.Pixels, "cppn": space.Cppn, "maco": space.Maco}
 _VIEWS: dict[str, type[view.View]] = {

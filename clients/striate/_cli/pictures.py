@@ -9,16 +9,16 @@ from typing import Annotated, Any
 
 import typer
 
-from striate import cli_objective
-from striate import cli_picture_options as own
-from striate.certificate import Certificate
-from striate.console import DEFAULT_SERVER, PICTURES, Json, ModelName, Screen, Server, Timeout, session
-from striate.expression import whole_layer
-from striate.facets import Facet
-from striate.layer_pictures import LayerPictures, save_unit
+from striate._cli import objective as cli_objective
+from striate._cli import picture_options as own
+from striate._cli.console import DEFAULT_SERVER, PICTURES, Json, ModelName, Screen, Server, Timeout, session
+from striate._requests.expression import whole_layer
 from striate.model import Model
 from striate.objective import Objective
-from striate.visualization import Progress, Visualization, Visualizations
+from striate.results.certificate import Certificate
+from striate.results.facets import Facet
+from striate.results.layer_pictures import LayerPictures, save_unit
+from striate.results.visualization import Progress, Visualization, Visualizations
 
 Objectives = Annotated[
     list[str],

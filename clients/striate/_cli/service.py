@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from striate.audit import AuditProgress
-from striate.console import BAR_MISSED, DEFAULT_SERVER, Json, ModelName, Server, Timeout, session
-from striate.info import DatasetInfo, Layer, ModelInfo
-from striate.operation import IndexProgress, Operation
+from striate._api.operation import IndexProgress, Operation
+from striate._cli.console import BAR_MISSED, DEFAULT_SERVER, Json, ModelName, Server, Timeout, session
+from striate.results.audit import AuditProgress
+from striate.results.description import DatasetInfo, Layer, ModelInfo
 
 _HEALTH_TIMEOUT = 10.0  # seconds; a health check that hangs is no health check
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from striate.attack_wire import Drive, Silence, set_method, target_choice, unit_goal
+from striate._requests.attack_methods import Drive, Silence, set_method, target_choice, unit_goal
+from striate._rpc.checks import choice, number, whole
 from striate.attacks import Attack
-from striate.checks import choice, number, whole
 from striate.errors import invalid
 from striate.labels import Labels, as_indices
 from striate.v1 import attack_pb2 as pb

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+from striate._rpc.checks import number
 from striate.attacks import APGD, FAB, FGSM, PGD, Attack, AuditAttack, AutoAttack, EpsilonSearch, Square
-from striate.checks import number
 from striate.errors import invalid
 from striate.v1 import attack_pb2 as pb
 from striate.v1 import audit_pb2

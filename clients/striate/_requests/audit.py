@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from striate.attack_request import SEEDS
-from striate.attack_wire import NORMS, audit_attack
+from striate._requests.attack import SEEDS
+from striate._requests.attack_methods import NORMS, audit_attack
+from striate._rpc.checks import choice, number, whole
 from striate.attacks import AuditAttack, rising
-from striate.checks import choice, number, whole
 from striate.epsilons import fraction, read_condition
 from striate.errors import invalid
 from striate.v1 import audit_pb2 as pb

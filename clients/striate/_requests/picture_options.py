@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypedDict
 
-from striate.attack_request import PriorityName
+from striate._requests.attack import PriorityName
 from striate.regularize import Regularizer
+from striate.results.visualization import Progress
 from striate.space import Space
 from striate.view import View
-from striate.visualization import Progress
 
 if TYPE_CHECKING:
     from striate.images import Images

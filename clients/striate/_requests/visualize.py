@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from striate import regularize, space, view
-from striate.attack_request import PRIORITIES, SEEDS
-from striate.checks import at_least, choice, positive, whole
+from striate._requests.attack import PRIORITIES, SEEDS
+from striate._requests.inputs import image_batch
+from striate._rpc.checks import at_least, choice, positive, whole
 from striate.errors import invalid
 from striate.objective import Objective, Unit, as_objective
 from striate.v1 import visualize_pb2 as pb
-from striate.wire_inputs import image_batch
 
 if TYPE_CHECKING:
     from striate.images import Images

@@ -8,9 +8,9 @@ from typing import Protocol, TypeVar
 
 import grpc
 
-from striate.call import Caller, new_request_id
+from striate._rpc.channel import Caller, new_request_id
 from striate.errors import FailedPrecondition, Internal
-from striate.info import Provenance
+from striate.results.description import Provenance
 from striate.v1 import types_pb2
 
 Request = TypeVar("Request")

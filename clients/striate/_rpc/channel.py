@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 import grpc
 
+from striate._rpc.interrupts import held
 from striate.errors import Cancelled, FailedPrecondition, from_rpc, invalid
-from striate.interrupts import held
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")

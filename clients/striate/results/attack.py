@@ -9,12 +9,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from striate import pictures
+from striate import _pictures as pictures
+from striate._rpc.warnings import distinct
 from striate.attacks import Attack, EpsilonSearch
-from striate.info import Provenance
-from striate.results import read_float32
+from striate.results.classification import read_float32
+from striate.results.description import Provenance
 from striate.v1 import attack_pb2 as pb
-from striate.warn import distinct
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,9 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from striate import pictures
-from striate.info import Provenance
-from striate.results import read_float32
+from striate import _pictures as pictures
+from striate.results.classification import read_float32
+from striate.results.description import Provenance
 from striate.v1 import attribution_pb2 as pb
 
 if TYPE_CHECKING:

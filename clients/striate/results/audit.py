@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from striate import audit_table, pictures
-from striate.call import Caller
+from striate import _pictures as pictures
+from striate._rpc.channel import Caller
 from striate.epsilons import condition_name
 from striate.errors import Internal
-from striate.info import Provenance
+from striate.results import audit_table
+from striate.results.description import Provenance
 from striate.v1 import attack_pb2, audit_pb2, robustness_pb2_grpc
 
 VerdictName = Literal["valid", "suspect"]

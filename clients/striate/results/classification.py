@@ -9,9 +9,9 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from striate import pictures
+from striate import _pictures as pictures
 from striate.errors import Internal
-from striate.info import Provenance
+from striate.results.description import Provenance
 from striate.v1 import types_pb2
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from striate import pictures
+from striate import _pictures as pictures
 from striate.v1 import interpret_pb2, model_pb2, types_pb2
 
 if TYPE_CHECKING:

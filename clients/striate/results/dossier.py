@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
-from striate.exemplars import Exemplar, Exemplars
-from striate.facets import Facet
-from striate.info import Provenance
-from striate.tuning import UnitTuning
-from striate.unit_statistics import UnitStatistics
+from striate.results.description import Provenance
+from striate.results.exemplars import Exemplar, Exemplars
+from striate.results.facets import Facet
+from striate.results.tuning import UnitTuning
+from striate.results.unit_statistics import UnitStatistics
+from striate.results.visualization import Visualization, Visualizations
 from striate.v1 import dossier_pb2
-from striate.visualization import Visualization, Visualizations
 
 
 @dataclass(frozen=True)

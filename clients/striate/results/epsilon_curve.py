@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from striate import pictures
-from striate.adversarial import AttackResult
+from striate import _pictures as pictures
 from striate.attacks import EpsilonSearch
 from striate.epsilons import radius
 from striate.errors import Internal
+from striate.results.attack import AttackResult
 from striate.v1 import attack_pb2 as pb
 
 if TYPE_CHECKING:

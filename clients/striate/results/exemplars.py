@@ -9,10 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from striate import pictures
+from striate import _pictures as pictures
 from striate.errors import invalid
-from striate.info import Provenance
-from striate.unit_statistics import share
+from striate.results.description import Provenance
+from striate.results.unit_statistics import share
 from striate.v1 import exemplars_pb2
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from striate import pictures
-from striate.info import Provenance
+from striate import _pictures as pictures
+from striate.results.description import Provenance
+from striate.results.visualization import Visualization
 from striate.v1 import visualize_pb2
-from striate.visualization import Visualization
 
 if TYPE_CHECKING:
     from PIL.Image import Image

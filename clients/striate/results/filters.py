@@ -7,9 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from striate import pictures
-from striate.info import Provenance
-from striate.results import read_float32, save
+from striate import _pictures as pictures
+from striate.results.classification import read_float32, save
+from striate.results.description import Provenance
 from striate.v1 import filters_pb2
 
 if TYPE_CHECKING:

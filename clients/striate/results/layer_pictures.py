@@ -6,12 +6,12 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from striate import pictures
+from striate import _pictures as pictures
 from striate.errors import Cancelled, Internal, invalid
-from striate.info import Provenance
-from striate.results import file_name
+from striate.results.classification import file_name
+from striate.results.description import Provenance
+from striate.results.visualization import Visualization
 from striate.v1 import visualize_pb2 as pb
-from striate.visualization import Visualization
 
 if TYPE_CHECKING:
     from types import TracebackType

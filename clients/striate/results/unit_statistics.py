@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from striate import pictures
-from striate.info import Provenance
+from striate import _pictures as pictures
+from striate.results.description import Provenance
 from striate.v1 import exemplars_pb2
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from striate import pictures
-from striate.certificate import Certificate
-from striate.info import Provenance
-from striate.results import file_names, read_float32
+from striate import _pictures as pictures
+from striate.results.certificate import Certificate
+from striate.results.classification import file_names, read_float32
+from striate.results.description import Provenance
 from striate.v1 import visualize_pb2
 
 if TYPE_CHECKING:

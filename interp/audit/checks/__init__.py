@@ -4,10 +4,18 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from interp.certify.checks import Check, skipped
-from interp.certify.outputs import clean_accuracy, deterministic, enough_classes, independent, logits_not_probabilities, look, normalization
-from interp.certify.slopes import SLOPE, SLOPE_SOURCE, ZERO, ZERO_SOURCE, slopes
-from interp.certify.strength import RUNGS, Arena, not_attacked, strength
+from interp.audit.checks.check import Check, skipped
+from interp.audit.checks.outputs import (
+    clean_accuracy,
+    deterministic,
+    enough_classes,
+    independent,
+    logits_not_probabilities,
+    look,
+    normalization,
+)
+from interp.audit.checks.slopes import SLOPE, SLOPE_SOURCE, ZERO, ZERO_SOURCE, slopes
+from interp.audit.checks.strength import RUNGS, Arena, not_attacked, strength
 from interp.probe import Procedure
 
 ATTACKED = 64
@@ -28,7 +36,7 @@ def certify(
 ) -> Procedure[list[Check]]:
     """Checks of an evaluation's soundness on one network and a few hundred images (Carlini et al. 2019; Athalye et al. 2018).
 
-    A network for which what is tested holds fails each test with a probability of at most `interp.certify.checks.LEVEL`, one in a
+    A network for which what is tested holds fails each test with a probability of at most `interp.audit.checks.check.LEVEL`, one in a
     thousand, where images are independent draws: that is the rate of false alarms of one check, and their sum bounds that of
     all. Most are far below it, as sound networks rarely come near what is tolerated.
 
@@ -39,7 +47,7 @@ def certify(
         threats: (p, radii) each; the largest radius matters, and a threat without one above 0 is left out. One a norm.
         mean, std: per channel, what the network normalizes with.
         attacked: how many of the images that are classified correctly are attacked, at most.
-        steps: of the attack that is checked, see `interp.certify.strength.white_box`.
+        steps: of the attack that is checked, see `interp.audit.checks.strength.white_box`.
         classes_needed: what the audit's attacks need: 4 for the targeted DLR loss, 3 for DLR, otherwise 2.
     """
     logits = yield from look(x)

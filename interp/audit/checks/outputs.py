@@ -6,9 +6,9 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from interp.certify.checks import LEVEL, Check, check, count, probability, skipped
+from interp.audit.checks.check import LEVEL, Check, check, count, probability, skipped
+from interp.audit.statistics import mcnemar
 from interp.probe import Probe, Procedure
-from interp.statistics import mcnemar
 
 ALONE = 4  # images that are also shown alone
 PASSES = 3  # over the same images

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from interp.certify.checks import LEVEL, TOLERATED, Check, check, count, excess, probability
-from interp.losses import cross_entropy, margin
+from interp.attack.losses import cross_entropy, margin
+from interp.audit.checks.check import LEVEL, TOLERATED, Check, check, count, excess, probability
 from interp.objective import Objective
 from interp.probe import Probe, Procedure
 

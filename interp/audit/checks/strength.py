@@ -8,17 +8,17 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from interp.apgd import apgd
 from interp.ascent import Summit
-from interp.attack import Method, fgsm, pgd, radii
+from interp.attack.apgd import apgd
+from interp.attack.ball import Ball
+from interp.attack.base import Method, fgsm, pgd, radii
+from interp.attack.goal import CROSS_ENTROPY, MARGIN, Goal, Loss, Untargeted
+from interp.attack.square import square
+from interp.audit.checks.check import CHANGE, LEVEL, SOUND, Check, check, count, dominates, excess, gap, probability, skipped
+from interp.audit.checks.outputs import look
 from interp.audit.conditions import NORMS, condition, radius
-from interp.ball import Ball
-from interp.certify.checks import CHANGE, LEVEL, SOUND, Check, check, count, dominates, excess, gap, probability, skipped
-from interp.certify.outputs import look
-from interp.goal import CROSS_ENTROPY, MARGIN, Goal, Loss, Untargeted
 from interp.probe import Procedure
 from interp.seeds import Generators, generators
-from interp.square import square
 
 RUN = 2**52  # what lies between the seeds of two runs
 RUNGS = 6  # radii at most, each twice another

@@ -5,19 +5,19 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from interp.attack import Method, radii
+from interp.attack.ball import Ball
+from interp.attack.base import Method, radii
+from interp.attack.goal import CROSS_ENTROPY, MARGIN, Untargeted
+from interp.audit.checks.check import CHANGE, Check, count, gap, skipped
+from interp.audit.checks.outputs import look
+from interp.audit.checks.strength import NOISES, white_box
 from interp.audit.conditions import NORMS, condition
 from interp.audit.plan import Plan
-from interp.ball import Ball
-from interp.certify.checks import CHANGE, Check, count, gap, skipped
-from interp.certify.outputs import look
-from interp.certify.strength import NOISES, white_box
-from interp.goal import CROSS_ENTROPY, MARGIN, Untargeted
 from interp.probe import Procedure
 from interp.seeds import Generators, generators
 
 STEPS = 50  # of the attacks that are compared with
-RUN, APART = 2**52, 2**51  # what lies between the seeds of two runs, and between them and those of `interp.certify.strength`
+RUN, APART = 2**52, 2**51  # what lies between the seeds of two runs, and between them and those of `interp.audit.checks.strength`
 SOURCE = "Carlini et al. 2019, section 4.1"  # on attacks as strong as the threat model allows
 
 
@@ -25,7 +25,7 @@ def sufficient(x: Tensor, labels: Tensor, plan: Plan, *, attacked: int = 128) ->
     """At each threat's largest epsilon, do PGD of 50 steps, on two losses, or draws of noise fool what no attack of the plan does?
 
     For L1 it is APGD of 100 steps. It fails where that is so for more images than can be explained if 5% are tolerated, by an exact
-    test at the level of `interp.certify.checks`.
+    test at the level of `interp.audit.checks.check`.
 
     Args:
         x, labels: images (B, C, H, W) in [0, 1] and their classes (B,); the first `attacked` that are classified correctly count.

@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from interp.colour import correlation, decorrelated, mixed
+from interp.feature.params.colour import correlation, decorrelated, mixed
 from interp.seeds import Generators, normal
 
 EDGE = 1 / 1024  # black and white are encoded so far within the open interval that the sigmoid reaches: a quarter of an 8-bit level

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from interp.feature.params.fourier import PictureSpace
 from interp.seeds import Generators
-from interp.space import PictureSpace
 
 
 @dataclass(frozen=True, eq=False)

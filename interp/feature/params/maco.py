@@ -7,7 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from interp.colour import correlation, mixed
+from interp.feature.params.colour import correlation, mixed
 from interp.seeds import Generators, uniform
 
 

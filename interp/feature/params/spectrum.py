@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from interp.colour import decorrelated
+from interp.feature.params.colour import decorrelated
 
 
 @dataclass

@@ -1,8 +1,8 @@
 """The methods of striate.v1: each reads its request through `wire`, has the engine compute, and writes the answer."""
 
-from service.handlers.base import House
-from service.handlers.interpret import InterpretHandlers
-from service.handlers.models import ModelHandlers
-from service.handlers.robustness import RobustnessHandlers
+from service.rpc.context import House
+from service.rpc.handlers.interpret import InterpretHandlers
+from service.rpc.handlers.models import ModelHandlers
+from service.rpc.handlers.robustness import RobustnessHandlers
 
 __all__ = ["House", "InterpretHandlers", "ModelHandlers", "RobustnessHandlers"]

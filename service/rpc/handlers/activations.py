@@ -4,14 +4,14 @@ from math import prod
 
 from torch import Tensor
 
-from interp.activations import Activations, Order, draw_activations, strongest
-from service import wire
-from service.errors import InvalidField
-from service.handlers.base import Interpreter
-from service.images import png
-from service.manners import Context
-from service.wire import filters as wire_filters
-from service.zoo import HostedModel
+from interp.filters.activations import Activations, Order, draw_activations, strongest
+from service.imaging import png
+from service.models.zoo import HostedModel
+from service.rpc import wire
+from service.rpc.context import Interpreter
+from service.rpc.errors import InvalidField
+from service.rpc.interceptor import Context
+from service.rpc.wire import filters as wire_filters
 from striate.v1 import filters_pb2 as pb
 
 _ORDERS: dict[int, Order] = {pb.ACTIVATION_ORDER_MEAN: "mean", pb.ACTIVATION_ORDER_MAGNITUDE: "magnitude"}

@@ -7,16 +7,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interp.attack import Attacked, attack
-from interp.curve import epsilon_curve
+from interp.attack.base import Attacked, attack
+from interp.attack.epsilon_curve import epsilon_curve
 from interp.probe import Procedure
-from service import wire
-from service.errors import InvalidField
-from service.handlers.base import LIGHT, House
-from service.images import png
-from service.manners import Context
-from service.wire import attack as wire_attack
-from service.zoo import HostedModel
+from service.imaging import png
+from service.models.zoo import HostedModel
+from service.rpc import wire
+from service.rpc.context import LIGHT, House
+from service.rpc.errors import InvalidField
+from service.rpc.interceptor import Context
+from service.rpc.wire import attack as wire_attack
 from striate.v1 import attack_pb2 as pb
 
 Seeds = list[tuple[int, int]]

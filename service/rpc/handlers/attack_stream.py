@@ -10,15 +10,15 @@ import structlog
 import torch
 from torch import Tensor
 
-from service import wire
-from service.errors import InvalidField, row_of, status_of
-from service.handlers.attacks import Found, Prepared, Seeds, pngs, prepare
-from service.handlers.base import House
-from service.jobs import Draining, Priority, QueueFull
-from service.manners import Context, request_id
-from service.wire import attack as wire_attack
-from service.wire import methods as wire_methods
-from service.zoo import HostedModel
+from service.engine.job import Draining, Priority, QueueFull
+from service.models.zoo import HostedModel
+from service.rpc import wire
+from service.rpc.context import House
+from service.rpc.errors import InvalidField, row_of, status_of
+from service.rpc.handlers.attack import Found, Prepared, Seeds, pngs, prepare
+from service.rpc.interceptor import Context, request_id
+from service.rpc.wire import attack as wire_attack
+from service.rpc.wire import attack_methods as wire_methods
 from striate.v1 import attack_pb2 as pb
 from striate.v1 import types_pb2
 

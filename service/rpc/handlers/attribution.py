@@ -15,20 +15,20 @@ from interp import attribution
 from interp.attribution import Attributed, Explain
 from interp.attribution.picture import heat_map, overlay
 from interp.layer import LOGITS, LayerPath
-from interp.network import Network
+from interp.network.network import Network
 from interp.objective import Objective, activation
 from interp.probe import Probe, Procedure
 from interp.seeds import generators
-from service import wire
-from service.errors import InvalidField
-from service.handlers.base import House, Interpreter
-from service.images import png
+from service.engine.job import NotFinite, OutOfMemory
+from service.imaging import png
 from service.index.store import IndexStore
-from service.jobs import NotFinite, OutOfMemory
-from service.manners import Context
+from service.models.zoo import HostedModel
 from service.operations import Operations
-from service.wire import attack as wire_attack
-from service.zoo import HostedModel
+from service.rpc import wire
+from service.rpc.context import House, Interpreter
+from service.rpc.errors import InvalidField
+from service.rpc.interceptor import Context
+from service.rpc.wire import attack as wire_attack
 from striate.v1 import attribution_pb2 as pb
 
 T = TypeVar("T")

@@ -11,22 +11,22 @@ from typing import Any
 from google.longrunning.operations_pb2 import Operation
 
 from interp.probe import Procedure
-from service import wire
 from service.audit import files as audit_files
-from service.audit.job import Assignment, Progress
+from service.audit.assignment import Assignment, Progress
 from service.audit.journal import REPORT, Journal, NoReport
 from service.audit.run import Audit
-from service.daemon import in_daemon_thread
 from service.datasets.uploads import Upload
-from service.errors import InvalidField
-from service.handlers.base import House
-from service.jobs import Priority, T
-from service.manners import Context
+from service.engine.job import Priority, T
+from service.models.zoo import HostedModel
 from service.operations import Context as OperationContext
 from service.operations import OperationRunning, Operations
-from service.wire import audit as wire_audit
-from service.wire import uploads as wire_uploads
-from service.zoo import HostedModel
+from service.rpc import wire
+from service.rpc.context import House
+from service.rpc.errors import InvalidField
+from service.rpc.interceptor import Context
+from service.rpc.wire import audit as wire_audit
+from service.rpc.wire import uploads as wire_uploads
+from service.threads import in_daemon_thread
 from striate.v1 import audit_pb2 as pb
 
 AUDIT = "Audit"

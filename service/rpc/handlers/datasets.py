@@ -1,12 +1,12 @@
 """The methods of InterpretService about data sets alone: which there are, and their images."""
 
-from service import wire
-from service.daemon import in_daemon_thread
 from service.datasets import Dataset, DatasetError, class_indices
-from service.handlers.base import Interpreter
 from service.index.store import Subject
-from service.manners import Context
-from service.zoo import HostedModel
+from service.models.zoo import HostedModel
+from service.rpc import wire
+from service.rpc.context import Interpreter
+from service.rpc.interceptor import Context
+from service.threads import in_daemon_thread
 from striate.v1 import interpret_pb2 as pb
 
 MOST_ERROR = 1000  # characters of a data set's error

@@ -8,25 +8,25 @@ import torch
 from google.protobuf.message import Message
 from torch import Tensor
 
-from interp.ablation import falls, summary
-from interp.flips import ROWS, Flips, compare, under_attack
+from interp.attack.unit_flips import ROWS, Flips, compare, under_attack
 from interp.layer import LOGITS, LayerPath
-from interp.network import Network
+from interp.network.ablation import falls, summary
+from interp.network.network import Network
 from interp.probe import Procedure
-from service import wire
 from service.datasets import Dataset
-from service.dossier.page import page
-from service.errors import InvalidField
-from service.handlers.exemplars import ExemplarHandlers
-from service.handlers.facets import FacetHandlers
-from service.handlers.tuning import TuningHandlers
-from service.handlers.visualize import VisualizeHandlers
-from service.jobs import OutOfMemory
-from service.manners import Context
-from service.samples import image
-from service.wire import exemplars as wire_exemplars
-from service.wire import visualize as wire_visualize
-from service.zoo import HostedModel
+from service.datasets.samples import image
+from service.engine.job import OutOfMemory
+from service.models.zoo import HostedModel
+from service.report.dossier import page
+from service.rpc import wire
+from service.rpc.errors import InvalidField
+from service.rpc.handlers.exemplars import ExemplarHandlers
+from service.rpc.handlers.facets import FacetHandlers
+from service.rpc.handlers.tuning import TuningHandlers
+from service.rpc.handlers.visualize import VisualizeHandlers
+from service.rpc.interceptor import Context
+from service.rpc.wire import exemplars as wire_exemplars
+from service.rpc.wire import visualize as wire_visualize
 from striate.v1 import dossier_pb2 as pb
 from striate.v1 import exemplars_pb2, filters_pb2, visualize_pb2
 

@@ -9,20 +9,20 @@ from typing import Any
 from google.longrunning.operations_pb2 import Operation
 
 from interp.probe import Procedure
-from service import wire
-from service.daemon import in_daemon_thread
 from service.datasets import Dataset
-from service.errors import InvalidField
-from service.handlers.base import House
-from service.handlers.datasets import DatasetHandlers
-from service.images import decode
+from service.engine.job import Priority, T
+from service.imaging import decode
 from service.index.store import BuildProgress, IndexStore, Plan, Subject
-from service.jobs import Priority, T
-from service.manners import Context
+from service.models.zoo import HostedModel
 from service.operations import Context as OperationContext
 from service.operations import Operations
-from service.wire import exemplars as wire_exemplars
-from service.zoo import HostedModel
+from service.rpc import wire
+from service.rpc.context import House
+from service.rpc.errors import InvalidField
+from service.rpc.handlers.datasets import DatasetHandlers
+from service.rpc.interceptor import Context
+from service.rpc.wire import exemplars as wire_exemplars
+from service.threads import in_daemon_thread
 from striate.v1 import exemplars_pb2 as pb
 
 BUILD = "BuildExemplarIndex"

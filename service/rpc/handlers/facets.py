@@ -7,27 +7,27 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interp.facets import Clustering, cluster
+from interp.feature.facets import Clustering, cluster
 from interp.layer import LayerPath
-from service import wire
-from service.daemon import in_daemon_thread
 from service.datasets import Dataset
-from service.errors import InvalidField
-from service.handlers.pictures import PictureHandlers, Yardsticks, path_of, units_of
-from service.images import png
+from service.datasets.samples import image
+from service.engine.job import Priority
+from service.imaging import png
 from service.index.types import Hit, Subject
-from service.jobs import Priority
-from service.manners import Context
-from service.pictures import facets as facet_work
-from service.pictures import make as pictures
-from service.pictures.cache import Picture
-from service.pictures.facets import Box
-from service.pictures.plan import Goal, Recipe, Term
-from service.samples import image
-from service.wire import certificate as wire_certificate
-from service.wire import exemplars as wire_exemplars
-from service.wire import visualize as wire_visualize
-from service.zoo import HostedModel
+from service.models.zoo import HostedModel
+from service.rpc import wire
+from service.rpc.errors import InvalidField
+from service.rpc.handlers.pictures import PictureHandlers, Yardsticks, path_of, units_of
+from service.rpc.interceptor import Context
+from service.rpc.wire import certificate as wire_certificate
+from service.rpc.wire import exemplars as wire_exemplars
+from service.rpc.wire import visualize as wire_visualize
+from service.threads import in_daemon_thread
+from service.visualization import build as pictures
+from service.visualization import facets as facet_work
+from service.visualization.cache import Picture
+from service.visualization.facets import Box
+from service.visualization.spec import Goal, Recipe, Term
 from striate.v1 import visualize_pb2 as pb
 
 MOST_EXEMPLARS = 100

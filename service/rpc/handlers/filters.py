@@ -4,17 +4,17 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interp.filter_analysis import Order, analyze_filters, in_order
-from interp.filters import NORMALIZATION, Scale, filter_weights, first_convolution, render_filters
+from interp.filters.analysis import Order, analyze_filters, in_order
+from interp.filters.spectra import render_spectra
+from interp.filters.weights import NORMALIZATION, Scale, filter_weights, first_convolution, render_filters
 from interp.layer import dotted
-from interp.spectra import render_spectra
-from service import wire
-from service.errors import InvalidField
-from service.handlers.base import Interpreter
-from service.images import png
-from service.manners import Context
-from service.wire import filters as wire_filters
-from service.zoo import HostedModel
+from service.imaging import png
+from service.models.zoo import HostedModel
+from service.rpc import wire
+from service.rpc.context import Interpreter
+from service.rpc.errors import InvalidField
+from service.rpc.interceptor import Context
+from service.rpc.wire import filters as wire_filters
 from striate.v1 import filters_pb2 as pb
 
 _SCALES: dict[int, Scale] = {pb.FILTER_SCALE_GLOBAL: "global"}

@@ -5,18 +5,18 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from interp.probe import Probe, Procedure
-from service import wire
-from service.errors import InvalidField
-from service.handlers.activations import ActivationHandlers
-from service.handlers.attribution import AttributionHandlers
-from service.handlers.dossier import DossierHandlers
-from service.handlers.exemplars import ExemplarHandlers
-from service.handlers.facets import FacetHandlers
-from service.handlers.filters import FilterHandlers
-from service.handlers.layers import LayerHandlers
-from service.handlers.tuning import TuningHandlers
-from service.handlers.visualize import VisualizeHandlers
-from service.manners import Context
+from service.rpc import wire
+from service.rpc.errors import InvalidField
+from service.rpc.handlers.activations import ActivationHandlers
+from service.rpc.handlers.attribution import AttributionHandlers
+from service.rpc.handlers.dossier import DossierHandlers
+from service.rpc.handlers.exemplars import ExemplarHandlers
+from service.rpc.handlers.facets import FacetHandlers
+from service.rpc.handlers.filters import FilterHandlers
+from service.rpc.handlers.tuning import TuningHandlers
+from service.rpc.handlers.visualize import VisualizeHandlers
+from service.rpc.handlers.visualize_layer import LayerHandlers
+from service.rpc.interceptor import Context
 from striate.v1 import interpret_pb2 as pb
 
 MOST_PREDICTIONS = 500_000

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
-from service import wire
-from service.daemon import in_daemon_thread
-from service.handlers.base import House
-from service.manners import Context
-from service.zoo import HostedModel
+from service.models.zoo import HostedModel
+from service.rpc import wire
+from service.rpc.context import House
+from service.rpc.interceptor import Context
+from service.threads import in_daemon_thread
 from striate.v1 import model_pb2, model_pb2_grpc
 
 T = TypeVar("T")

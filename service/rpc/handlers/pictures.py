@@ -12,22 +12,22 @@ import torch
 from torch import Tensor
 
 from interp.layer import LayerPath
-from service import wire
-from service.daemon import in_daemon_thread
-from service.errors import InvalidField
-from service.handlers.base import House, Interpreter
+from service.engine.job import Draining, OutOfMemory
 from service.index.store import IndexStore
 from service.index.types import Subject
-from service.jobs import Draining, OutOfMemory
+from service.models.zoo import HostedModel
 from service.operations import Operations
-from service.pictures import spectra
-from service.pictures.cache import Picture
-from service.pictures.plan import Recipe
-from service.pictures.spectra import SpectrumStore
-from service.pictures.standing import Standing, Yardstick
-from service.wire import visualize as wire_visualize
-from service.wire.objective import Where
-from service.zoo import HostedModel
+from service.rpc import wire
+from service.rpc.context import House, Interpreter
+from service.rpc.errors import InvalidField
+from service.rpc.wire import visualize as wire_visualize
+from service.rpc.wire.objective import Where
+from service.threads import in_daemon_thread
+from service.visualization import spectra
+from service.visualization.cache import Picture
+from service.visualization.comparison import Standing, Yardstick
+from service.visualization.spec import Recipe
+from service.visualization.spectra import SpectrumStore
 from striate.v1 import visualize_pb2 as pb
 
 _WITH_UNITS = (1, 3)  # dimensions of one image's output, of layers that have units

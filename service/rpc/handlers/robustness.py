@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from service.handlers.attacks import AttackHandlers
-from service.handlers.audit import AuditHandlers
-from service.handlers.base import House
-from service.handlers.stream import StreamHandlers
 from service.operations import Operations
+from service.rpc.context import House
+from service.rpc.handlers.attack import AttackHandlers
+from service.rpc.handlers.attack_stream import StreamHandlers
+from service.rpc.handlers.audit import AuditHandlers
 from striate.v1 import robustness_pb2_grpc
 
 

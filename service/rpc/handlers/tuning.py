@@ -2,16 +2,16 @@
 
 from math import prod
 
-from interp.describe import LayerInfo
-from interp.gratings import Gratings
-from interp.tuning import Tuning, batch_rows, measure
-from interp.tuning_picture import draw_tuning
-from service import wire
-from service.handlers.base import Interpreter
-from service.images import png
-from service.manners import Context
-from service.wire import filters as wire_filters
-from service.zoo import HostedModel
+from interp.filters.gratings import Gratings
+from interp.filters.tuning import Tuning, batch_rows, measure
+from interp.filters.tuning_picture import draw_tuning
+from interp.network.describe import LayerInfo
+from service.imaging import png
+from service.models.zoo import HostedModel
+from service.rpc import wire
+from service.rpc.context import Interpreter
+from service.rpc.interceptor import Context
+from service.rpc.wire import filters as wire_filters
 from striate.v1 import filters_pb2 as pb
 
 

@@ -8,18 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interp.feature import Pictures
+from interp.feature.visualize import Pictures
 from interp.probe import Progress
-from service import wire
-from service.errors import InvalidField
-from service.handlers.pictures import PictureHandlers, Yardsticks
-from service.manners import Context
-from service.pictures import make as pictures
-from service.pictures.plan import Recipe
-from service.wire import certificate as wire_certificate
-from service.wire import visualize as wire_visualize
-from service.wire.objective import Where, named
-from service.wire.visualize import Wanted
+from service.rpc import wire
+from service.rpc.errors import InvalidField
+from service.rpc.handlers.pictures import PictureHandlers, Yardsticks
+from service.rpc.interceptor import Context
+from service.rpc.wire import certificate as wire_certificate
+from service.rpc.wire import visualize as wire_visualize
+from service.rpc.wire.objective import Where, named
+from service.rpc.wire.visualize import Wanted
+from service.visualization import build as pictures
+from service.visualization.spec import Recipe
 from striate.v1 import visualize_pb2 as pb
 
 _GRAMS = 2**26  # bytes of Gram matrices that any server has

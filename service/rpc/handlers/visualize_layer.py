@@ -10,24 +10,24 @@ from pathlib import Path
 
 import torch
 
-from interp.feature import Pictures, Settings
+from interp.feature.visualize import Pictures, Settings
 from interp.layer import LayerPath
 from interp.probe import Procedure
-from service import wire
-from service.handlers.base import House
-from service.handlers.pictures import PictureHandlers, Spectral, Yardsticks, path_of, units_of
+from service.engine.job import NotFinite, Priority, QueueFull
 from service.index.store import IndexStore
-from service.jobs import NotFinite, Priority, QueueFull
-from service.manners import VERSION, Context
+from service.models.zoo import HostedModel
 from service.operations import Operations
-from service.pictures import make as pictures
-from service.pictures.cache import Picture, PictureCache, key
-from service.pictures.gallery import Block, Gallery, Shown
-from service.pictures.plan import Goal, Recipe, Term
-from service.pictures.sheet import ContactSheet
-from service.wire import certificate as wire_certificate
-from service.wire import visualize as wire_visualize
-from service.zoo import HostedModel
+from service.rpc import wire
+from service.rpc.context import House
+from service.rpc.handlers.pictures import PictureHandlers, Spectral, Yardsticks, path_of, units_of
+from service.rpc.interceptor import VERSION, Context
+from service.rpc.wire import certificate as wire_certificate
+from service.rpc.wire import visualize as wire_visualize
+from service.visualization import build as pictures
+from service.visualization.cache import Picture, PictureCache, key
+from service.visualization.contact_sheet import ContactSheet
+from service.visualization.layer_stream import Block, Gallery, Shown
+from service.visualization.spec import Goal, Recipe, Term
 from striate.v1 import visualize_pb2 as pb
 
 _LONGEST_PAUSE = 1.0  # seconds until the next try when the engine's queue is full

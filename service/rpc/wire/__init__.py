@@ -10,13 +10,13 @@ from google.protobuf.descriptor import EnumDescriptor
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interp.describe import LayerInfo
 from interp.layer import LOGITS, LayerPath
-from service.errors import InvalidField
-from service.images import BadImage, Preprocessing, decode
-from service.jobs import Priority
-from service.manners import VERSION, request_id
-from service.zoo import HostedModel
+from interp.network.describe import LayerInfo
+from service.engine.job import Priority
+from service.imaging import BadImage, Preprocessing, decode
+from service.models.zoo import HostedModel
+from service.rpc.errors import InvalidField
+from service.rpc.interceptor import VERSION, request_id
 from striate.v1 import model_pb2, types_pb2
 
 T = TypeVar("T", int, float)

@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interp.attack import Aim, Attacked, Method
-from interp.goal import Choice, drive, least_likely, random_class, silence
+from interp.attack.base import Aim, Attacked, Method
+from interp.attack.goal import Choice, drive, least_likely, random_class, silence
 from interp.objective import activation
-from service import wire
-from service.errors import InvalidField
-from service.wire import methods as wire_methods
-from service.zoo import HostedModel
+from service.models.zoo import HostedModel
+from service.rpc import wire
+from service.rpc.errors import InvalidField
+from service.rpc.wire import attack_methods as wire_methods
 from striate.v1 import attack_pb2 as pb
 
 _CHOICES: dict[int, Choice | None] = {
@@ -111,7 +111,7 @@ def seeds(request: pb.AttackRequest, count: int) -> list[tuple[int, int]] | None
 
 
 def curve(request: pb.AttackRequest, model: HostedModel) -> dict[str, Any]:
-    """What `interp.curve.epsilon_curve` is given for an EpsilonSearch."""
+    """What `interp.attack.epsilon_curve.epsilon_curve` is given for an EpsilonSearch."""
     message, field = request.epsilon_search, "epsilon_search"
     p = wire_methods.norm(message.norm, f"{field}.norm")
     for name in ("epsilons", "step_sizes", "steps"):

@@ -8,13 +8,13 @@ from typing import Any
 
 from torch import Tensor
 
-from interp import recipes
-from interp.attack import Method, fgsm, pgd
+from interp.attack import registry as recipes
+from interp.attack.base import Method, fgsm, pgd
+from interp.attack.goal import CROSS_ENTROPY, DLR, MARGIN, Loss
 from interp.audit.plan import Entry
-from interp.goal import CROSS_ENTROPY, DLR, MARGIN, Loss
-from service import wire
-from service.errors import InvalidField
-from service.zoo import HostedModel
+from service.models.zoo import HostedModel
+from service.rpc import wire
+from service.rpc.errors import InvalidField
 from striate.v1 import attack_pb2 as pb
 from striate.v1 import audit_pb2
 

@@ -9,17 +9,17 @@ import numpy as np
 
 from interp.audit.conditions import condition, parse
 from interp.audit.plan import Entry, Plan, Threat
+from interp.audit.statistics import Gate
 from interp.audit.tally import CLEAN, Gated
-from interp.augmentation import AUGMENTATIONS
-from interp.corruption import CORRUPTIONS, SEVERITIES
-from interp.statistics import Gate
-from service import wire
-from service.audit.job import Assignment, Progress
+from interp.corruption.augmentation import AUGMENTATIONS
+from interp.corruption.imagenet_c import CORRUPTIONS, SEVERITIES
+from service.audit.assignment import Assignment, Progress
 from service.datasets import Dataset, class_indices
 from service.datasets.uploads import UPLOADED
-from service.errors import InvalidField
-from service.wire import methods as wire_methods
-from service.zoo import HostedModel
+from service.models.zoo import HostedModel
+from service.rpc import wire
+from service.rpc.errors import InvalidField
+from service.rpc.wire import attack_methods as wire_methods
 from striate.v1 import attack_pb2, types_pb2
 from striate.v1 import audit_pb2 as pb
 

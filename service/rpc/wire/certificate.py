@@ -1,7 +1,7 @@
 """From a finished picture, and where it stands beside a data set, to the message."""
 
-from service.pictures.cache import Picture
-from service.pictures.standing import Standing
+from service.visualization.cache import Picture
+from service.visualization.comparison import Standing
 from striate.v1 import visualize_pb2 as pb
 
 

@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 
-from interp.describe import ReceptiveField
 from interp.exemplars import crop_rectangle
 from interp.layer import LayerPath
-from service import wire
+from interp.network.describe import ReceptiveField
 from service.datasets import Dataset
-from service.errors import InvalidField
-from service.images import Preprocessing, decode, png
+from service.imaging import Preprocessing, decode, png
 from service.index.types import QUANTILES, Hit, Order, Plan, UnitStatistics
-from service.zoo import HostedModel
+from service.models.zoo import HostedModel
+from service.rpc import wire
+from service.rpc.errors import InvalidField
 from striate.v1 import exemplars_pb2 as pb
 
 MOST = 100  # exemplars of one request, and kept a unit

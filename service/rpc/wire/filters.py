@@ -4,16 +4,16 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from interp.activations import UnitActivation, check_shape
-from interp.describe import LayerInfo
-from interp.filter_analysis import FilterAnalysis
-from interp.filters import first_convolution
-from interp.gratings import Gratings, usual_wavelengths
+from interp.filters.activations import UnitActivation, check_shape
+from interp.filters.analysis import FilterAnalysis
+from interp.filters.gratings import Gratings, usual_wavelengths
+from interp.filters.tuning import Tuning
+from interp.filters.weights import first_convolution
 from interp.layer import LOGITS
-from interp.tuning import Tuning
-from service import wire
-from service.errors import InvalidField
-from service.zoo import HostedModel
+from interp.network.describe import LayerInfo
+from service.models.zoo import HostedModel
+from service.rpc import wire
+from service.rpc.errors import InvalidField
 from striate.v1 import filters_pb2 as pb
 
 MOST_WAVELENGTHS = 16

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from interp.layer import LOGITS, LayerPath
-from service import wire
-from service.errors import InvalidField
-from service.images import BadImage, Preprocessing
-from service.pictures.plan import Alike, Goal, Term, Towards
-from service.wire import recipe as wire_recipe
-from service.zoo import HostedModel
+from service.imaging import BadImage, Preprocessing
+from service.models.zoo import HostedModel
+from service.rpc import wire
+from service.rpc.errors import InvalidField
+from service.rpc.wire import recipe as wire_recipe
+from service.visualization.spec import Alike, Goal, Term, Towards
 from striate.v1 import types_pb2
 from striate.v1 import visualize_pb2 as pb
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from google.protobuf.message import Message
 
-from service import wire
-from service.errors import InvalidField
-from service.pictures.plan import Part
+from service.rpc import wire
+from service.rpc.errors import InvalidField
+from service.visualization.spec import Part
 from striate.v1 import visualize_pb2 as pb
 
 MOST_REGULARIZERS = 8

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from PIL import Image
 
-from service import wire
 from service.datasets.base import png
-from service.errors import InvalidField
-from service.images import MAX_BYTES
+from service.imaging import MAX_BYTES
+from service.rpc import wire
+from service.rpc.errors import InvalidField
 from striate.v1 import audit_pb2 as pb
 from striate.v1 import types_pb2
 

@@ -4,15 +4,15 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from interp.feature import Settings
-from service import wire
-from service.errors import InvalidField
-from service.images import Preprocessing
-from service.pictures.plan import Apart, Goal, Recipe
-from service.wire import objective as wire_objective
-from service.wire import recipe as wire_recipe
-from service.wire.objective import Where
-from service.zoo import HostedModel
+from interp.feature.visualize import Settings
+from service.imaging import Preprocessing
+from service.models.zoo import HostedModel
+from service.rpc import wire
+from service.rpc.errors import InvalidField
+from service.rpc.wire import objective as wire_objective
+from service.rpc.wire import recipe as wire_recipe
+from service.rpc.wire.objective import Where
+from service.visualization.spec import Apart, Goal, Recipe
 from striate.v1 import visualize_pb2 as pb
 
 MOST_PICTURES = 64

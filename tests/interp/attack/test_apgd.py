@@ -14,20 +14,20 @@ from scipy import optimize
 from sklearn.datasets import load_digits
 from torch import Tensor
 
-from interp.apgd import apgd, checkpoints
-from interp.architectures import LeNet5
 from interp.ascent import Ascent, Done, Summit, ascend
-from interp.ball import Ball
-from interp.goal import Untargeted
-from interp.losses import cross_entropy
-from interp.network import Network
+from interp.attack.apgd import apgd, checkpoints
+from interp.attack.ball import Ball
+from interp.attack.goal import Untargeted
+from interp.attack.losses import cross_entropy
+from interp.network.architectures import LeNet5
+from interp.network.network import Network
 from interp.objective import Objective
 from interp.probe import Answer, Oracle, solve
 from interp.seeds import generators
 from interp.step import Step, sign, sparse, unit
-from tests.interp.toys import images, linear, plain, raw, tricky
+from tests.interp.toys_networks import images, linear, plain, raw, tricky
 
-WEIGHTS = Path(__file__).parents[2] / "service" / "weights"
+WEIGHTS = Path(__file__).parents[3] / "service" / "models" / "weights"
 
 norms = pytest.mark.parametrize("p", [math.inf, 2.0, 1.0])
 EPSILON = {math.inf: 0.03, 2.0: 0.3, 1.0: 4.0}

@@ -6,15 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from interp.apgd import apgd
 from interp.ascent import Done, Summit
-from interp.ball import Ball, norm
-from interp.goal import Untargeted
-from interp.losses import cross_entropy, dlr, dlr_targeted, target_likelihood
+from interp.attack.apgd import apgd
+from interp.attack.ball import Ball, norm
+from interp.attack.goal import Untargeted
+from interp.attack.losses import cross_entropy, dlr, dlr_targeted, target_likelihood
 from interp.objective import Objective
 from interp.probe import Answer, Oracle, solve
 from interp.seeds import generators
-from tests.interp.toys import Counting, images, linear, tricky
+from tests.interp.toys_networks import Counting, images, linear, tricky
 
 norms = pytest.mark.parametrize("p", [math.inf, 2.0, 1.0])
 EPSILON = {math.inf: 0.03, 2.0: 0.3, 1.0: 4.0}

@@ -6,17 +6,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from interp.apgd import apgd, shrinking
 from interp.ascent import Done, Summit
-from interp.ball import Ball, norm
-from interp.goal import Untargeted
-from interp.losses import cross_entropy
-from interp.network import Network
+from interp.attack.apgd import apgd, shrinking
+from interp.attack.ball import Ball, norm
+from interp.attack.goal import Untargeted
+from interp.attack.losses import cross_entropy
+from interp.network.network import Network
 from interp.objective import Objective
 from interp.probe import solve
 from interp.seeds import generators
-from tests.interp.test_apgd import best_gain, digits, linear_pair
-from tests.interp.toys import Counting, images, tricky
+from tests.interp.attack.test_apgd import best_gain, digits, linear_pair
+from tests.interp.toys_networks import Counting, images, tricky
 
 norms = pytest.mark.parametrize("p", [math.inf, 2.0, 1.0])
 

@@ -7,17 +7,17 @@ import torch
 from torch import Tensor
 
 from interp.ascent import Summit
-from interp.autoattack import apgd_search, apgd_targeted, auto_attack, fab_search, square_search
-from interp.ball import Ball, norm
-from interp.goal import DLR, Goal, Targeted, Untargeted, drive
+from interp.attack.autoattack import apgd_search, apgd_targeted, auto_attack, fab_search, square_search
+from interp.attack.ball import Ball, norm
+from interp.attack.goal import DLR, Goal, Targeted, Untargeted, drive
+from interp.attack.search import Search
+from interp.attack.target_classes import Contest, each_rival, rivals
 from interp.layer import LayerPath
 from interp.objective import activation
 from interp.probe import Answer, Oracle, Probe, Procedure, solve
-from interp.rivals import Contest, each_rival, rivals
-from interp.search import Search
 from interp.seeds import Generators, generators
-from tests.interp.test_fab import classes, which
-from tests.interp.toys import Counting, images, tricky
+from tests.interp.attack.test_fab import classes, which
+from tests.interp.toys_networks import Counting, images, tricky
 
 norms = pytest.mark.parametrize("p", [math.inf, 2.0, 1.0])
 

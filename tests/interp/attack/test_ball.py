@@ -13,9 +13,9 @@ from PIL import Image
 from scipy import stats
 from torch import Tensor
 
-from interp.ball import Ball, norm
+from interp.attack.ball import Ball, norm
 from interp.seeds import generators
-from tests.interp.toys import images
+from tests.interp.toys_networks import images
 
 norms = pytest.mark.parametrize("p", [math.inf, 2.0])
 units = st.floats(0, 1)

@@ -11,14 +11,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from interp.apgd import apgd
 from interp.ascent import Summit
-from interp.attack import Attacked, Method, attack, fgsm, pgd
-from interp.ball import Ball
-from interp.goal import CROSS_ENTROPY, Goal
+from interp.attack.apgd import apgd
+from interp.attack.ball import Ball
+from interp.attack.base import Attacked, Method, attack, fgsm, pgd
+from interp.attack.goal import CROSS_ENTROPY, Goal
 from interp.probe import Procedure, solve
 from interp.seeds import Generators
-from tests.interp.toys import Counting, images, linear, tricky
+from tests.interp.toys_networks import Counting, images, linear, tricky
 
 ROWS = 6
 # In levels (of 1/255): under one, whole ones, others, far.

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch import Tensor
 
-from interp.ball import Ball, norm
+from interp.attack.ball import Ball, norm
 from interp.seeds import generators
-from tests.interp.toys import images
+from tests.interp.toys_networks import images
 
 exact_norms = pytest.mark.parametrize("p", [1.0, 2.0])
 dtypes = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from interp.ball import Ball
+from interp.attack.ball import Ball
 from interp.seeds import generators
 
 

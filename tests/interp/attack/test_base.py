@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from captum.robust import FGSM, PGD
 from torch import Tensor
 
-from interp.architectures import CifarResNet
-from interp.attack import Attacked, Method, attack, fgsm, pgd
-from interp.goal import MARGIN
-from interp.network import Network
+from interp.attack.base import Attacked, Method, attack, fgsm, pgd
+from interp.attack.goal import MARGIN
+from interp.network.architectures import CifarResNet
+from interp.network.network import Network
 from interp.probe import solve
-from tests.interp.toys import Wired, cifar, images, linear, plain, raw, trained_resnet, tricky
+from tests.interp.toys_networks import Wired, cifar, images, linear, plain, raw, trained_resnet, tricky
 
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

@@ -10,11 +10,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from interp.attack import Attacked, Method, attack, fgsm, pgd
-from interp.ball import norm
-from interp.network import Network
+from interp.attack.ball import norm
+from interp.attack.base import Attacked, Method, attack, fgsm, pgd
+from interp.network.network import Network
 from interp.probe import Answer, Probe, solve
-from tests.interp.toys import Counting, images, tricky
+from tests.interp.toys_networks import Counting, images, tricky
 
 norms = pytest.mark.parametrize("p", [math.inf, 2.0])
 EPSILON = {math.inf: 0.03, 2.0: 0.3}

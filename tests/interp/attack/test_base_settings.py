@@ -10,12 +10,12 @@ import torch
 from scipy import optimize, stats
 from torch import Tensor, nn
 
-from interp.attack import Attacked, Method, attack, fgsm, pgd
-from interp.goal import CROSS_ENTROPY, DLR, MARGIN, Choice, Loss, least_likely, random_class
-from interp.network import Network
+from interp.attack.base import Attacked, Method, attack, fgsm, pgd
+from interp.attack.goal import CROSS_ENTROPY, DLR, MARGIN, Choice, Loss, least_likely, random_class
+from interp.network.network import Network
 from interp.probe import Oracle, solve
 from interp.seeds import generators
-from tests.interp.toys import Counting, images, linear, plain, raw, tricky
+from tests.interp.toys_networks import Counting, images, linear, plain, raw, tricky
 
 norms = pytest.mark.parametrize("p", [math.inf, 2.0, 1.0])
 LARGEST = {math.inf: 0.06, 2.0: 0.6, 1.0: 8.0}

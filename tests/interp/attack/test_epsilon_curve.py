@@ -8,15 +8,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from interp.attack import attack, pgd
-from interp.ball import norm
-from interp.curve import Curve, epsilon_curve
-from interp.goal import MARGIN, drive, silence
+from interp.attack.ball import norm
+from interp.attack.base import attack, pgd
+from interp.attack.epsilon_curve import Curve, epsilon_curve
+from interp.attack.goal import MARGIN, drive, silence
 from interp.layer import LayerPath
-from interp.network import Network
+from interp.network.network import Network
 from interp.objective import activation
 from interp.probe import Answer, Oracle, Probe, solve
-from tests.interp.toys import Counting, cifar, images, linear, trained_resnet, tricky
+from tests.interp.toys_networks import Counting, cifar, images, linear, trained_resnet, tricky
 
 norms = pytest.mark.parametrize("p", [math.inf, 2.0, 1.0])
 GRIDS = {p: [unit * k for k in (1, 2, 3, 5, 8, 12)] for p, unit in ((math.inf, 0.005), (2.0, 0.05), (1.0, 0.7))}

@@ -9,16 +9,16 @@ from scipy import optimize
 from torch import Tensor
 
 from interp.ascent import Summit
-from interp.autoattack import fab_search
-from interp.ball import Ball, norm
-from interp.fab import fab_minimal, to_plane
-from interp.goal import Targeted, Untargeted, drive
+from interp.attack.autoattack import fab_search
+from interp.attack.ball import Ball, norm
+from interp.attack.fab import fab_minimal, to_plane
+from interp.attack.goal import Targeted, Untargeted, drive
 from interp.layer import LayerPath
-from interp.network import Network
+from interp.network.network import Network
 from interp.objective import activation
 from interp.probe import Oracle, solve
 from interp.seeds import generators
-from tests.interp.toys import Counting, images, linear, tricky
+from tests.interp.toys_networks import Counting, images, linear, tricky
 
 norms = pytest.mark.parametrize("p", [math.inf, 2.0, 1.0])
 

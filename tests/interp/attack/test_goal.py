@@ -10,16 +10,16 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from interp.architectures import CifarTwin
-from interp.attack import attack, fgsm, pgd
-from interp.goal import CROSS_ENTROPY, DLR, MARGIN, Goal, Targeted, UnitGoal, Untargeted, drive, silence
+from interp.attack.base import attack, fgsm, pgd
+from interp.attack.goal import CROSS_ENTROPY, DLR, MARGIN, Goal, Targeted, UnitGoal, Untargeted, drive, silence
 from interp.layer import LayerPath
-from interp.network import Network
+from interp.network.architectures import CifarTwin
+from interp.network.network import Network
 from interp.objective import activation
 from interp.probe import Answer, solve
-from tests.interp.toys import Counting, cifar, images, plain, raw, tricky
+from tests.interp.toys_networks import Counting, cifar, images, plain, raw, tricky
 
-WEIGHTS = Path(__file__).parents[2] / "service" / "weights"
+WEIGHTS = Path(__file__).parents[3] / "service" / "models" / "weights"
 UNITS = ["stem.1:2", "twice:5@3,4", "norm:7", "stem.2:1@0,0", "logits:3"]
 EPSILON = {math.inf: 0.1, 2.0: 1.0, 1.0: 12.0}
 AIMS = {"silence": silence, "drive": drive}

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from interp.losses import DLR_SPREAD, dlr, dlr_targeted, margin
+from interp.attack.losses import DLR_SPREAD, dlr, dlr_targeted, margin
 from interp.objective import Objective, join
 from interp.probe import Probe
-from tests.interp.toys import images, linear, tricky
+from tests.interp.toys_networks import images, linear, tricky
 
 
 def expected_dlr(row: list[float], label: int) -> float:

@@ -6,15 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from interp.apgd import apgd
 from interp.ascent import Summit
-from interp.ball import Ball, norm
-from interp.goal import CROSS_ENTROPY, Goal, Loss, Untargeted
+from interp.attack.apgd import apgd
+from interp.attack.ball import Ball, norm
+from interp.attack.goal import CROSS_ENTROPY, Goal, Loss, Untargeted
+from interp.attack.search import Search, in_turn
 from interp.objective import Objective
 from interp.probe import Answer, Probe, Procedure, solve
-from interp.search import Search, in_turn
 from interp.seeds import Generators, generators
-from tests.interp.toys import Counting, images, tricky
+from tests.interp.toys_networks import Counting, images, tricky
 
 norms = pytest.mark.parametrize("p", [math.inf, 2.0, 1.0])
 EPSILON = {math.inf: 0.012, 2.0: 0.12, 1.0: 1.6}

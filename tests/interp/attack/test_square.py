@@ -7,15 +7,15 @@ import torch
 from torch import Tensor
 
 from interp.ascent import Summit
-from interp.autoattack import square_search
-from interp.ball import Ball, norm
-from interp.goal import Goal, Targeted, Untargeted, drive
+from interp.attack.autoattack import square_search
+from interp.attack.ball import Ball, norm
+from interp.attack.goal import Goal, Targeted, Untargeted, drive
+from interp.attack.square import bump, share, side
 from interp.layer import LayerPath
 from interp.objective import activation
 from interp.probe import Answer, Oracle, Probe, solve
 from interp.seeds import generators
-from interp.square import bump, share, side
-from tests.interp.toys import Counting, images, linear, tricky
+from tests.interp.toys_networks import Counting, images, linear, tricky
 
 norms = pytest.mark.parametrize("p", [math.inf, 2.0, 1.0])
 EPSILON = {math.inf: 0.05, 2.0: 0.6, 1.0: 5.0}

@@ -8,16 +8,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from interp.autoattack import square_search
-from interp.ball import norm
-from interp.goal import Untargeted, drive
+from interp.attack.autoattack import square_search
+from interp.attack.ball import norm
+from interp.attack.goal import Untargeted, drive
+from interp.attack.square import square
 from interp.layer import LayerPath
 from interp.objective import activation
 from interp.probe import Answer, Probe, solve
 from interp.seeds import generators
-from interp.square import square
-from tests.interp.test_square import EPSILON, ball, norms
-from tests.interp.toys import images, tricky
+from tests.interp.attack.test_square import EPSILON, ball, norms
+from tests.interp.toys_networks import images, tricky
 
 
 class Scripted:

@@ -10,14 +10,14 @@ from captum.attr import LRP, DeepLift, GuidedBackprop, LayerAttribution, LayerGr
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from interp.architectures import CifarResNet, LeNet5
 from interp.attribution import Unexplainable, check_source
 from interp.attribution.backward import deep_lift, grad_cam, guided_backprop, guided_grad_cam, lrp
 from interp.attribution.pools import ApartPool
 from interp.layer import LOGITS, LayerPath
-from interp.network import Network
-from tests.interp.test_attribution import Unit, agree
-from tests.interp.toys import MEAN, STD, images, linear, tricky
+from interp.network.architectures import CifarResNet, LeNet5
+from interp.network.network import Network
+from tests.interp.attribution.test_gradients import Unit, agree
+from tests.interp.toys_networks import MEAN, STD, images, linear, tricky
 
 CLASS = LayerPath(LOGITS, 2)
 

@@ -13,11 +13,11 @@ from interp.attribution import Attributed, input_x_gradient, integrated_gradient
 from interp.attribution.gradients import ROWS
 from interp.attribution.occlusion import places
 from interp.layer import LOGITS, LayerPath
-from interp.network import Network
+from interp.network.network import Network
 from interp.objective import Objective, activation
 from interp.probe import Probe, Procedure, solve
 from interp.seeds import generators
-from tests.interp.toys import Counting, Wired, images, linear, tricky
+from tests.interp.toys_networks import Counting, Wired, images, linear, tricky
 
 PATHS = [LayerPath(LOGITS, 3), LayerPath("down", 7), LayerPath("stem", 2, (1, 6))]
 Method = Callable[[Tensor, Objective], Procedure[Attributed]]

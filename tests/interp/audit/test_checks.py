@@ -10,15 +10,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from interp.certify import certify
-from interp.certify.checks import LEVEL, Check, dominates, excess, gap
-from interp.certify.outputs import COLOUR, GRAY, enough_classes, normalization
-from interp.certify.slopes import slopes
-from interp.network import Network
+from interp.audit.checks import certify
+from interp.audit.checks.check import LEVEL, Check, dominates, excess, gap
+from interp.audit.checks.outputs import COLOUR, GRAY, enough_classes, normalization
+from interp.audit.checks.slopes import slopes
+from interp.network.network import Network
 from interp.probe import solve
 from service.datasets import digits, held_out_digits
-from tests.interp.broken import GRAY_FAULTS, IMAGENET, ZOO, cifar_resnet, embedded
-from tests.interp.toys import Counting, cifar, data, images, linear
+from tests.interp.audit.toys_broken import GRAY_FAULTS, IMAGENET, ZOO, cifar_resnet, embedded
+from tests.interp.toys_networks import Counting, cifar, data, images, linear
 
 LINF = [(math.inf, (8 / 255,))]
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from interp.audit.conditions import condition, parse
 from interp.audit.plan import MAGNITUDES, cells
 from interp.audit.shard import Plan, Threat
-from interp.augmentation import AUGMENTATIONS
-from tests.interp.audits import FGSM, THREATS
+from interp.corruption.augmentation import AUGMENTATIONS
+from tests.interp.audit.toys_audit import FGSM, THREATS
 
 
 def test_magnitudes_are_within_what_augmentations_allow() -> None:

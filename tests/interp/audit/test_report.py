@@ -9,9 +9,9 @@ import pytest
 from interp.audit.conditions import parse
 from interp.audit.plan import MAGNITUDES, cells
 from interp.audit.report import Subject
+from interp.audit.statistics import anytime
 from interp.audit.table import rows
-from interp.statistics import anytime
-from tests.interp.tallies import L2, LINF, NAMES, PLAN, Check, case, is_right, tally, told, withstands
+from tests.interp.audit.toys_tally import L2, LINF, NAMES, PLAN, Check, case, is_right, tally, told, withstands
 
 
 def test_a_report_says_what_was_asked_for() -> None:

@@ -8,9 +8,9 @@ import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
-from interp.audit.judged import Examples, foremost
+from interp.audit.result import Examples, foremost
 from interp.audit.shard import Judged, Plan
-from tests.interp.audits import RANDOM, THREATS, WHOLE, case, equal, run
+from tests.interp.audit.toys_audit import RANDOM, THREATS, WHOLE, case, equal, run
 
 
 def through_a_file(arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

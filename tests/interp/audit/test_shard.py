@@ -10,19 +10,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from interp.ascent import Summit
-from interp.attack import Method
+from interp.attack.ball import Ball
+from interp.attack.base import Method
+from interp.attack.goal import Goal
 from interp.audit.conditions import condition
 from interp.audit.plan import MAGNITUDES
 from interp.audit.shard import Entry, Plan, Threat, streams
-from interp.augmentation import AUGMENTATIONS, augment
-from interp.ball import Ball
-from interp.corruption import corrupt
-from interp.goal import Goal
-from interp.network import Network
+from interp.corruption.augmentation import AUGMENTATIONS, augment
+from interp.corruption.imagenet_c import corrupt
+from interp.network.network import Network
 from interp.probe import Procedure
 from interp.seeds import Generators
-from tests.interp.audits import FGSM, RANDOM, STEADY, THREATS, case, run
-from tests.interp.toys import Counting, linear
+from tests.interp.audit.toys_audit import FGSM, RANDOM, STEADY, THREATS, case, run
+from tests.interp.toys_networks import Counting, linear
 
 # A linear network with two classes and an image amid the box: fooled beyond margin / ||w||_q, 1/p + 1/q = 1, and not before.
 

@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from interp.attack import pgd
+from interp.attack.base import pgd
 from interp.audit import shard as audit
 from interp.audit.shard import Entry, Examples, Judged, Plan, Threat, streams
-from tests.interp.audits import THREATS, WHOLE, case, equal, run
-from tests.interp.toys import Counting, images, tricky
+from tests.interp.audit.toys_audit import THREATS, WHOLE, case, equal, run
+from tests.interp.toys_networks import Counting, images, tricky
 
 
 def merged(parts: list[Judged]) -> Judged:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from interp.statistics import Decision, Gate, Interval, Verdict, anytime, by_class, clopper_pearson, mcnemar, wilson
+from interp.audit.statistics import Decision, Gate, Interval, Verdict, anytime, by_class, clopper_pearson, mcnemar, wilson
 
 Method = Callable[..., Interval]
 RATES = np.concatenate([np.linspace(0.001, 0.999, 97), [0.0, 1.0]])

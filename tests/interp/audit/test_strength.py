@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from interp.attack import Method
-from interp.certify.checks import Check
-from interp.certify.strength import RUNGS, Arena, strength
-from interp.network import Network
+from interp.attack.base import Method
+from interp.audit.checks.check import Check
+from interp.audit.checks.strength import RUNGS, Arena, strength
+from interp.network.network import Network
 from interp.probe import Procedure, solve
 
 Script = Callable[[str, float], Sequence[int]]  # (which attack, radius) -> images that it fools

@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from interp.attack import pgd
+from interp.attack.base import pgd
+from interp.attack.registry import apgd, square
+from interp.audit.checks.sufficient import sufficient
 from interp.audit.plan import Entry, Plan, Threat
-from interp.certify.sufficient import sufficient
-from interp.network import Network
+from interp.network.network import Network
 from interp.probe import Answer, Probe, solve
-from interp.recipes import apgd, square
-from tests.interp.toys import cifar, trained_resnet
+from tests.interp.toys_networks import cifar, trained_resnet
 
 
 @pytest.fixture(scope="module")

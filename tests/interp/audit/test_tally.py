@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from interp.audit.plan import Plan
+from interp.audit.statistics import Gate, Verdict, anytime
 from interp.audit.tally import Gated, Tally
-from interp.statistics import Gate, Verdict, anytime
-from tests.interp.tallies import BARE, CLASSES, L2, LINF, NAMES, PLAN, Case, case, is_right, part, tally, told, withstands
+from tests.interp.audit.toys_tally import BARE, CLASSES, L2, LINF, NAMES, PLAN, Case, case, is_right, part, tally, told, withstands
 
 # Counted out.
 

@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interp.attack import fgsm, pgd
+from interp.attack.base import fgsm, pgd
 from interp.audit.shard import Entry, Judged, Plan, Threat, judge
-from interp.network import Network
+from interp.network.network import Network
 from interp.probe import Oracle, solve
-from tests.interp.toys import images, tricky
+from tests.interp.toys_networks import images, tricky
 
 FGSM = Entry("fgsm", "FGSM", {}, fgsm)
 STEADY = Entry("pgd", "PGD-10", {"steps": 10}, lambda epsilon, p: pgd(epsilon, p, steps=10, random_start=False))

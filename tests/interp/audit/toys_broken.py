@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from interp.architectures import CifarResNet, CifarTwin, LeNet5
-from interp.network import Network
+from interp.network.architectures import CifarResNet, CifarTwin, LeNet5
+from interp.network.network import Network
 
-EMBEDDED = Path(__file__).parents[2] / "service" / "weights"
+EMBEDDED = Path(__file__).parents[3] / "service" / "models" / "weights"
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CIFAR = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 Function = Callable[[Tensor], Tensor]

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from interp.attack import fgsm
-from interp.audit.judged import Examples, Ints, Judged
+from interp.attack.base import fgsm
 from interp.audit.plan import Entry, Plan, Threat
 from interp.audit.report import Subject, report
+from interp.audit.result import Examples, Ints, Judged
+from interp.audit.statistics import Gate
 from interp.audit.tally import Gated, Tally
-from interp.statistics import Gate
 
 CLASSES = 4
 NAMES = ("a", "b", "c", "d")

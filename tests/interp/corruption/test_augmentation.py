@@ -8,9 +8,9 @@ import torchvision.transforms.functional as tv
 from scipy import ndimage, stats
 from torch import Tensor
 
-from interp.augmentation import AUGMENTATIONS, augment, cropped, displaced, lit, rotated, scaled, sheared, translated
+from interp.corruption.augmentation import AUGMENTATIONS, augment, cropped, displaced, lit, rotated, scaled, sheared, translated
 from interp.seeds import generators, normal, uniform
-from tests.interp.toys import images
+from tests.interp.toys_networks import images
 
 BILINEAR = tv.InterpolationMode.BILINEAR
 AMOUNTS = torch.tensor([-60.0, -3.5, 0.0, 20.0, 75.0], dtype=torch.float64)

@@ -8,10 +8,10 @@ import torch
 from scipy import ndimage, stats
 from torch import Tensor
 
-from interp.corruption import CORRUPTIONS, SEVERITIES, corrupt
+from interp.corruption.imagenet_c import CORRUPTIONS, SEVERITIES, corrupt
+from interp.corruption.weather import ice
 from interp.seeds import generators
-from interp.weather import ice
-from tests.interp import published
+from tests.interp.attack import oracles_published as published
 
 DEFINED = [name for name in CORRUPTIONS if name != "frost"]
 DETERMINISTIC = {"defocus_blur", "zoom_blur", "brightness", "contrast", "pixelate", "jpeg_compression"}

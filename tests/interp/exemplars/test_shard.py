@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from interp.exemplars import BINS, LEVELS, MOST_IDS, ORDERS, Distribution, Peaks, Shard, TopK, peaks, percentile, sparsity
-from interp.network import Network
+from interp.network.network import Network
 from interp.probe import solve
 
 UNITS, LABELS, K, LABEL_K = 3, 3, 4, 2

@@ -8,19 +8,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from interp.alpha import Alpha, Backdrop
-from interp.certificate import measure, of_layers, rank
-from interp.diversity import diversity, diversity_beside
-from interp.feature import Pictures, Settings, Trial, visualize
+from interp.feature.alpha import Alpha, Backdrop
+from interp.feature.certificate import measure, of_layers, rank
+from interp.feature.diversity import diversity, diversity_beside
+from interp.feature.params.fourier import Fourier
+from interp.feature.retries import Attempt, Tries, another
+from interp.feature.transform import HELD_OUT_VIEWS, held_out, identity
+from interp.feature.visualize import Pictures, Settings, Trial, visualize
 from interp.layer import LayerPath
-from interp.network import Network
+from interp.network.network import Network
 from interp.objective import Objective, activation
 from interp.probe import Probe, solve
 from interp.seeds import generators
-from interp.space import Fourier
-from interp.transform import HELD_OUT_VIEWS, held_out, identity
-from interp.tries import Attempt, Tries, another
-from tests.interp.toys import Counting, images, linear, tricky
+from tests.interp.toys_networks import Counting, images, linear, tricky
 
 LIKE = torch.zeros((), dtype=torch.float64)
 QUICK = Settings((3, 8, 8), steps=8, rate=0.1)

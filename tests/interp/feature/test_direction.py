@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from interp.ascent import Ascent, ascend
-from interp.direction import LEAST_COSINE, Comparison, cosine, direction, dot, dot_cosine, interpolation
+from interp.feature.direction import LEAST_COSINE, Comparison, cosine, direction, dot, dot_cosine, interpolation
+from interp.feature.params.fourier import Pixels
 from interp.layer import LayerPath
 from interp.objective import activation, join
 from interp.probe import Probe, solve
 from interp.seeds import generators
-from interp.space import Pixels
 from interp.step import adam
-from tests.interp.toys import images, linear, tricky
+from tests.interp.toys_networks import images, linear, tricky
 
 COMPARISONS = pytest.mark.parametrize("comparison", [dot, cosine, dot_cosine])
 

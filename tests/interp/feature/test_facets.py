@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 
-from interp.facets import LEAST_SILHOUETTE, MOST, cluster
+from interp.feature.facets import LEAST_SILHOUETTE, MOST, cluster
 
 
 def planted(sizes: list[int], units: int = 48, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

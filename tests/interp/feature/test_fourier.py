@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from interp.feature.params.fourier import Fourier
 from interp.seeds import generators
-from interp.space import Fourier
 
 LIKE = torch.zeros((), dtype=torch.float64)
 

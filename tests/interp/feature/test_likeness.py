@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 from interp.ascent import Ascent, ascend
-from interp.diversity import diversity, diversity_beside
+from interp.feature.diversity import diversity, diversity_beside
+from interp.feature.likeness import Likeness, caricature, gram, inversion, likeness, style
+from interp.feature.params.fourier import Fourier
 from interp.layer import LayerPath
-from interp.likeness import Likeness, caricature, gram, inversion, likeness, style
 from interp.objective import activation, join
 from interp.probe import Probe, solve
 from interp.seeds import generators
-from interp.space import Fourier
 from interp.step import adam
-from tests.interp.toys import Counting, images, linear, tricky
+from tests.interp.toys_networks import Counting, images, linear, tricky
 
 KINDS = pytest.mark.parametrize("kind", [inversion, partial(caricature, power=2.0), style])
 

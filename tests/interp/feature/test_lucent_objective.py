@@ -10,15 +10,15 @@ from lucent.optvis import objectives as lucent
 from torch import Tensor, nn
 
 from interp.ascent import Ascent, ascend
+from interp.feature.lucent_objective import from_lucent, input_penalty
+from interp.feature.params.fourier import Fourier
 from interp.layer import UnknownLayer
-from interp.lucent_objective import from_lucent, input_penalty
-from interp.network import Network
+from interp.network.network import Network
 from interp.objective import join
 from interp.probe import Probe, solve
 from interp.seeds import generators
-from interp.space import Fourier
 from interp.step import adam
-from tests.interp.toys import images
+from tests.interp.toys_networks import images
 
 ROWS = 4
 

@@ -7,15 +7,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from interp.alpha import Alpha, Backdrop, opacity, over
-from interp.begun import Begun
-from interp.colour import correlation, decorrelated, mixed
-from interp.cppn import Cppn, composite
-from interp.maco import Maco
+from interp.feature.alpha import Alpha, Backdrop, opacity, over
+from interp.feature.params.colour import correlation, decorrelated, mixed
+from interp.feature.params.cppn import Cppn, composite
+from interp.feature.params.fourier import EDGE, Fourier, MakeSpace, PictureSpace, Pixels
+from interp.feature.params.init_image import Begun
+from interp.feature.params.maco import Maco
+from interp.feature.params.spectrum import Spectrum
 from interp.seeds import generators
-from interp.space import EDGE, Fourier, MakeSpace, PictureSpace, Pixels
-from interp.spectrum import Spectrum
-from tests.interp.toys import images
+from tests.interp.toys_networks import images
 
 LIKE = torch.zeros((), dtype=torch.float64)
 SHAPES = [(3, 8, 8), (1, 9, 7), (3, 6, 11)]

@@ -10,17 +10,17 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 from interp.ascent import Ascent, Summit, ascend
-from interp.ball import Ball
+from interp.attack.ball import Ball
+from interp.attack.losses import cross_entropy
+from interp.feature.params.fourier import Fourier, Pixels
+from interp.feature.penalty import Penalty, blur, clip, in_turn, l1, l2, together, total_variation
+from interp.feature.transform import Jiggle
 from interp.layer import LayerPath
-from interp.losses import cross_entropy
 from interp.objective import activation
-from interp.penalty import Penalty, blur, clip, in_turn, l1, l2, together, total_variation
 from interp.probe import Answer, solve
 from interp.seeds import generators
-from interp.space import Fourier, Pixels
 from interp.step import adam
-from interp.transform import Jiggle
-from tests.interp.toys import Counting, images, tricky
+from tests.interp.toys_networks import Counting, images, tricky
 
 LIKE = torch.zeros((), dtype=torch.float64)
 

@@ -5,9 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from interp.movement import Movement, moved
-from interp.seeds import generators, normal, uniform
-from interp.transform import (
+from interp.feature.spatial import Movement, moved
+from interp.feature.transform import (
     HELD_OUT,
     HELD_OUT_VIEWS,
     MACO_VIEWS,
@@ -23,7 +22,8 @@ from interp.transform import (
     Transform,
     held_out,
 )
-from tests.interp.toys import images
+from interp.seeds import generators, normal, uniform
+from tests.interp.toys_networks import images
 
 ROWS = 60
 LIKE = torch.zeros((), dtype=torch.float64)

@@ -8,8 +8,8 @@ import torch
 from scipy import stats
 from torch import Tensor
 
+from interp.feature.transform import Jiggle, identity
 from interp.seeds import generators
-from interp.transform import Jiggle, identity
 
 
 def coordinates(rows: int, height: int, width: int) -> Tensor:

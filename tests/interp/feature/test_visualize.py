@@ -4,16 +4,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from interp.architectures import LeNet5
-from interp.feature import Pictures, Settings, of_units, visualize
+from interp.feature.params.fourier import Fourier
+from interp.feature.transform import identity
+from interp.feature.visualize import Pictures, Settings, of_units, visualize
 from interp.layer import LayerPath
-from interp.network import Network
+from interp.network.architectures import LeNet5
+from interp.network.network import Network
 from interp.objective import activation
 from interp.probe import Probe, Progress, solve
 from interp.seeds import generators
-from interp.space import Fourier
-from interp.transform import identity
-from tests.interp.toys import Counting, cifar, images, trained_resnet, tricky
+from tests.interp.toys_networks import Counting, cifar, images, trained_resnet, tricky
 
 LIKE = torch.zeros((), dtype=torch.float64)
 UNITS = ("stem.2:1", "down:2@3,3", "logits:0", "twice", "head:4", "stem.0:1@0,7")

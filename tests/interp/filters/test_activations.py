@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from interp.activations import Order, draw_activations, rank, strongest
-from interp.heatmap import colours, heat_maps
+from interp.filters.activations import Order, draw_activations, rank, strongest
+from interp.filters.heatmap import colours, heat_maps
 from interp.probe import solve
-from tests.interp.toys import images, plain, raw, tricky
+from tests.interp.toys_networks import images, plain, raw, tricky
 
 RNG = np.random.default_rng(5)
 

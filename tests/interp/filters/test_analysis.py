@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from interp.filter_analysis import FilterAnalysis, analyze_filters, in_order
-from interp.filters import render_filters
-from interp.gabor import Gabor
-from interp.opponency import Colour, colour_of
-from interp.spectra import render_spectra
+from interp.filters.analysis import FilterAnalysis, analyze_filters, in_order
+from interp.filters.gabor import Gabor
+from interp.filters.opponency import Colour, colour_of
+from interp.filters.spectra import render_spectra
+from interp.filters.weights import render_filters
 
 EDGE = np.sign(np.arange(6) - 2.5)[None, :] * np.ones((6, 1))  # -1 left, 1 right
 RED, GREEN, BLUE = np.eye(3)

@@ -7,9 +7,9 @@ import pytest
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from interp.filter_analysis import strongest_component
-from interp.gabor import Gabor, fit_gabors
-from interp.spectra import spectral_peak
+from interp.filters.analysis import strongest_component
+from interp.filters.gabor import Gabor, fit_gabors
+from interp.filters.spectra import spectral_peak
 
 Pair = tuple[float, float]
 Truth = tuple[float, float, float, Pair, Pair]

@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from interp.describe import describe
-from interp.filter_analysis import analyze_filters
-from interp.filters import filter_weights, first_convolution
-from interp.gratings import Gratings, grating, usual_wavelengths
-from interp.network import Network
+from interp.filters.analysis import analyze_filters
+from interp.filters.gratings import Gratings, grating, usual_wavelengths
+from interp.filters.tuning import Tuning, measure, unpadded
+from interp.filters.tuning_picture import draw_tuning
+from interp.filters.weights import filter_weights, first_convolution
+from interp.network.describe import describe
+from interp.network.network import Network
 from interp.probe import solve
-from interp.tuning import Tuning, measure, unpadded
-from interp.tuning_picture import draw_tuning
-from service.catalogue import Catalogue
-from tests.interp.toys import Counting, data
+from service.models.catalogue import Catalogue
+from tests.interp.toys_networks import Counting, data
 
 SHAPE = (3, 32, 32)
 

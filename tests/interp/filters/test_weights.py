@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from interp.filters import convolutions, filter_weights, first_convolution, render_filters
-from interp.network import Network
+from interp.filters.weights import convolutions, filter_weights, first_convolution, render_filters
+from interp.network.network import Network
 
 
 class Small(nn.Module):

@@ -5,12 +5,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from interp.ablation import falls, summary
-from interp.attack import attack, pgd
-from interp.flips import compare, under_attack
+from interp.attack.base import attack, pgd
+from interp.attack.unit_flips import compare, under_attack
 from interp.layer import UnknownLayer
+from interp.network.ablation import falls, summary
 from interp.probe import solve
-from tests.interp.toys import MEAN, STD, Tricky, images, normalized, raw, tricky
+from tests.interp.toys_networks import MEAN, STD, Tricky, images, normalized, raw, tricky
 
 
 def without(net: Tricky, pixels: Tensor, layer: str, unit: int) -> Tensor:

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from interp.architectures import CifarResNet, CifarTwin, LeNet5
-from interp.describe import LayerInfo, ReceptiveField, describe
-from interp.network import Network
+from interp.network.architectures import CifarResNet, CifarTwin, LeNet5
+from interp.network.describe import LayerInfo, ReceptiveField, describe
+from interp.network.network import Network
 
 Shape = tuple[int, int, int]
 

@@ -11,14 +11,14 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
-from interp.architectures import CifarResNet, CifarTwin, LeNet5
-from interp.fold import folded
+from interp.attack.losses import cross_entropy
 from interp.layer import LayerPath
-from interp.losses import cross_entropy
-from interp.network import Network
+from interp.network.architectures import CifarResNet, CifarTwin, LeNet5
+from interp.network.fold import folded
+from interp.network.network import Network
 from interp.objective import activation
 from interp.probe import Probe
-from tests.interp.toys import images, tricky
+from tests.interp.toys_networks import images, tricky
 
 LABELS = torch.tensor([0, 1, 2])
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from interp.attack.losses import cross_entropy, margin
 from interp.layer import LayerPath, UnknownLayer
-from interp.losses import cross_entropy, margin
-from interp.network import Network
+from interp.network.network import Network
 from interp.objective import Objective, activation
 from interp.probe import Answer, Probe
-from tests.interp.toys import images, passing, plain, raw, tricky
+from tests.interp.toys_networks import images, passing, plain, raw, tricky
 
 LAYERS = ("stem.0", "stem.1", "stem.2", "stem", "act", "twice", "down", "norm", "head")
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-6}

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from interp.attack import Attacked, Method, attack, fgsm, pgd
-from interp.goal import MARGIN, Loss, random_class
-from interp.network import Network
+from interp.attack.base import Attacked, Method, attack, fgsm, pgd
+from interp.attack.goal import MARGIN, Loss, random_class
+from interp.network.network import Network
 from interp.objective import Objective
 from interp.probe import Oracle, solve
-from tests.interp.toys import images
+from tests.interp.toys_networks import images
 
 
 def run(network: Oracle, x: Tensor, labels: Tensor | None, method: Method, **options: Any) -> Attacked:

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from interp.describe import LayerInfo, ReceptiveField, describe
-from interp.network import Network
+from interp.network.describe import LayerInfo, ReceptiveField, describe
+from interp.network.network import Network
 
 Shape = tuple[int, int, int]
 

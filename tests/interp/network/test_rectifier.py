@@ -8,15 +8,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from interp.ascent import Ascent, ascend
+from interp.feature.params.fourier import Fourier
 from interp.layer import LayerPath
-from interp.network import Network
+from interp.network.network import Network
+from interp.network.rectifier import DAMPING, RedirectedRectifiers
 from interp.objective import activation
 from interp.probe import Probe, solve
-from interp.rectifier import DAMPING, RedirectedRectifiers
 from interp.seeds import generators
-from interp.space import Fourier
 from interp.step import adam
-from tests.interp.toys import Counting, images, passing
+from tests.interp.toys_networks import Counting, images, passing
 
 
 def in_place_by_name(x: Tensor) -> Tensor:

@@ -7,13 +7,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from interp.fold import folded
 from interp.layer import LayerPath
-from interp.network import Network
+from interp.network.fold import folded
+from interp.network.network import Network
+from interp.network.stem import Stem, fits
 from interp.objective import activation
 from interp.probe import Probe
-from interp.stem import Stem, fits
-from tests.interp.toys import images
+from tests.interp.toys_networks import images
 
 
 def layer(**options: Any) -> nn.Conv2d:

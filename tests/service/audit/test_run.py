@@ -15,15 +15,15 @@ import pytest
 import torch
 from PIL import Image
 
+from interp.audit.checks.check import Check
+from interp.audit.statistics import Gate
 from interp.audit.tally import Gated
-from interp.certify.checks import Check
-from interp.statistics import Gate
 from service.audit import run as audit
-from service.audit.job import Assignment
+from service.audit.assignment import Assignment
 from service.audit.journal import AuditChanged, Journal, Shard
 from service.datasets import DatasetError
 from service.report import schema
-from tests.service.audit_toys import CLASSES, NAMES, PLAN, Device, Died, at_once, dataset, hosted, job, pictures, reports, run
+from tests.service.audit.toys_audit import CLASSES, NAMES, PLAN, Device, Died, at_once, dataset, hosted, job, pictures, reports, run
 
 
 def test_reports_say_what_is_found_on_all_images_at_once(tmp_path: Path) -> None:

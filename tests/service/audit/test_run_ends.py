@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
+from interp.audit.statistics import Gate
 from interp.audit.tally import Gated
-from interp.statistics import Gate
-from service.audit.job import Progress
+from service.audit.assignment import Progress
 from service.audit.journal import Journal
 from service.audit.run import Audit
-from service.jobs import QueueFull
-from tests.service.audit_toys import SHARD, Device, Died, at_once, job, reports, run
+from service.engine.job import QueueFull
+from tests.service.audit.toys_audit import SHARD, Device, Died, at_once, job, reports, run
 
 LONG = 30.0  # seconds after which a test that hangs has failed
 

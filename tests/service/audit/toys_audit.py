@@ -15,20 +15,20 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from interp.attack import fgsm, pgd
-from interp.audit.judged import Judged
+from interp.attack.base import fgsm, pgd
 from interp.audit.plan import Entry, Plan, Threat
+from interp.audit.result import Judged
 from interp.audit.shard import judge
-from interp.network import Network
+from interp.network.network import Network
 from interp.probe import Procedure, solve
 from interp.rows import Chunks
 from service.audit import files as audit_files
-from service.audit.job import Assignment, Progress
+from service.audit.assignment import Assignment, Progress
 from service.audit.journal import Journal
 from service.audit.run import Audit
 from service.datasets import Dataset, Source
-from service.images import Preprocessing
-from service.zoo import HostedModel
+from service.imaging import Preprocessing
+from service.models.zoo import HostedModel
 
 T = TypeVar("T")
 SIDE, CLASSES, CHUNK, SHARD = 6, 4, 8, 16

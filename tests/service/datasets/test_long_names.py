@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from service.datasets import Datasets, UnknownDataset
-from service.zoo import ModelZoo, UnknownModel, UnknownWeights
+from service.models.zoo import ModelZoo, UnknownModel, UnknownWeights
 
 
 def refuse(call: Any) -> Any:

@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from service import wire
 from service.datasets import DatasetError, Datasets, UnknownDataset, open_dataset
 from service.datasets.uploads import GROUP_ROWS, Uploads, UploadTooLarge
-from service.errors import InvalidField
-from service.handlers.audit import AuditHandlers
+from service.rpc import wire
+from service.rpc.errors import InvalidField
+from service.rpc.handlers.audit import AuditHandlers
 from striate.v1 import audit_pb2 as pb
 from striate.v1 import types_pb2
 

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from interp.attack import attack, pgd
+from interp.attack.base import attack, pgd
 from interp.probe import Probe, Procedure, Progress, solve
-from service.jobs import Expired, Priority
-from tests.interp.toys import images, tricky
-from tests.service.engine_jobs import JOBS, same
-from tests.service.engine_toys import WAIT, Model, Recorder, counted, forever, held, running, steps
+from service.engine.job import Expired, Priority
+from tests.interp.toys_networks import images, tricky
+from tests.service.engine.toys_engine import WAIT, Model, Recorder, counted, forever, held, running, steps
+from tests.service.engine.toys_jobs import JOBS, same
 
 
 @pytest.mark.parametrize("tick_rows", [1, 7, 64])

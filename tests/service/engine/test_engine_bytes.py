@@ -10,15 +10,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from interp.architectures import CifarResNet
-from interp.attack import Attacked, attack, fgsm, pgd
-from interp.feature import of_units
+from interp.attack.base import Attacked, attack, fgsm, pgd
+from interp.feature.visualize import of_units
 from interp.layer import LayerPath
-from interp.network import Network
+from interp.network.architectures import CifarResNet
+from interp.network.network import Network
 from interp.probe import Procedure
-from service.jobs import Priority
-from tests.interp.toys import cifar, images, trained_resnet
-from tests.service.engine_toys import WAIT, Model, held, running
+from service.engine.job import Priority
+from tests.interp.toys_networks import cifar, images, trained_resnet
+from tests.service.engine.toys_engine import WAIT, Model, held, running
 
 Job = Callable[[], Procedure[Any]]
 

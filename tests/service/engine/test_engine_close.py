@@ -6,10 +6,10 @@ from concurrent.futures import Future
 
 import pytest
 
-from service.engine import Engine
-from service.jobs import Draining
-from service.metrics import Metrics
-from tests.service.engine_toys import WAIT, Recorder, forever, held, running, steps
+from service.engine.engine import Engine
+from service.engine.job import Draining
+from service.engine.metrics import Metrics
+from tests.service.engine.toys_engine import WAIT, Recorder, forever, held, running, steps
 
 
 def test_closing_lets_jobs_finish_within_the_grace_and_takes_no_more() -> None:

@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from interp.attack.losses import cross_entropy
 from interp.layer import UnknownLayer
-from interp.losses import cross_entropy
 from interp.objective import Objective
 from interp.probe import Probe, Procedure, Progress, solve
-from service.jobs import NotFinite
-from tests.interp.toys import images, tricky
-from tests.service.engine_jobs import JOBS, same
-from tests.service.engine_toys import WAIT, Model, Recorder, counted, held, running, steps
+from service.engine.job import NotFinite
+from tests.interp.toys_networks import images, tricky
+from tests.service.engine.toys_engine import WAIT, Model, Recorder, counted, held, running, steps
+from tests.service.engine.toys_jobs import JOBS, same
 
 
 class Broken(Exception):
@@ -115,7 +115,7 @@ def test_a_procedure_that_will_not_close_does_not_stop_the_engine() -> None:
 def test_a_defect_of_the_engine_leaves_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     with running() as engine:
         with monkeypatch.context() as patch:
-            patch.setattr("service.engine.shares", lambda *_: 1 / 0)
+            patch.setattr("service.engine.engine.shares", lambda *_: 1 / 0)
             with pytest.raises(ZeroDivisionError):
                 engine.submit(Recorder().model, steps(1, 1, 1)).result(WAIT)
         assert len(engine.submit(Recorder().model, steps(1, 1, 1)).result(WAIT)) == 1

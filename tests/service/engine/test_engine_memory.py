@@ -11,12 +11,12 @@ from typing import Any, cast
 import pytest
 import torch
 
-from interp.attack import attack, pgd
-from interp.network import Network
+from interp.attack.base import attack, pgd
+from interp.network.network import Network
 from interp.probe import Answer, Probe, Procedure, solve
-from service.jobs import OutOfMemory
-from tests.interp.toys import images, tricky
-from tests.service.engine_toys import WAIT, Model, Recorder, counted, held, running, steps
+from service.engine.job import OutOfMemory
+from tests.interp.toys_networks import images, tricky
+from tests.service.engine.toys_engine import WAIT, Model, Recorder, counted, held, running, steps
 
 
 class Small:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from interp.probe import Procedure
-from service.engine import Engine
-from service.jobs import Job, Priority, QueueFull
-from service.turns import BATCH_TURN, PATIENCE, first_in
-from tests.service.engine_toys import WAIT, Recorder, counted, forever, held, running, steps
+from service.engine.engine import Engine
+from service.engine.job import Job, Priority, QueueFull
+from service.engine.scheduler import BATCH_TURN, PATIENCE, first_in
+from tests.service.engine.toys_engine import WAIT, Recorder, counted, forever, held, running, steps
 
 BATCH, INTERACTIVE = Priority.BATCH, Priority.INTERACTIVE
 

@@ -9,11 +9,11 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from interp.network import Network
+from interp.network.network import Network
 from interp.objective import Objective
 from interp.probe import Answer, Probe, Procedure, Progress
-from service.engine import Engine
-from service.metrics import Metrics
+from service.engine.engine import Engine
+from service.engine.metrics import Metrics
 
 WAIT = 30  # seconds; nothing in these tests takes a tenth of that
 

@@ -6,11 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interp.attack import Attacked, attack, fgsm, pgd
-from interp.feature import Pictures, of_units
+from interp.attack.base import Attacked, attack, fgsm, pgd
+from interp.feature.visualize import Pictures, of_units
 from interp.layer import LayerPath
 from interp.probe import Probe, Procedure
-from tests.interp.toys import images, tricky
+from tests.interp.toys_networks import images, tricky
 
 LIKE = torch.zeros((), dtype=torch.float64)
 

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from interp.network import Network
+from interp.network.network import Network
 from interp.probe import Procedure
 from service.datasets import Dataset, Source
+from service.engine.job import QueueFull
 from service.index.files import Files
 from service.index.scan import Found
 from service.index.shards import save_shard
 from service.index.store import BuildProgress, IndexMissing, IndexStore, Plan, Subject
-from service.jobs import QueueFull
-from tests.service.index_toys import (
+from tests.service.index.toys_index import (
     COUNT,
     Device,
     K,
@@ -238,7 +238,7 @@ def test_a_full_disk_ends_a_build_and_leaves_the_index_of_before(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("service.whole_file.os.fsync", full)
+        patch.setattr("service.files.os.fsync", full)
         with pytest.raises(OSError, match="No space"):
             store.build(plan_of(data), data, prepare, Device(network).submit)
     assert files(tmp_path) == before

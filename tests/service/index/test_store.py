@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from interp.network import Network
+from interp.network.network import Network
 from service.datasets import Dataset, DatasetError
+from service.engine.job import NotFinite
 from service.index.store import IndexMissing, IndexStore, Plan, Subject
-from service.jobs import NotFinite
-from tests.service.index_toys import (
+from tests.service.index.toys_index import (
     COUNT,
     LABELS,
     SHAPES,

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from interp.network import Network
+from interp.network.network import Network
 from interp.probe import Procedure, solve
 from service.datasets import Dataset, Source
 from service.index.scan import Found, Submit

@@ -6,17 +6,17 @@ import torchvision
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from interp.architectures import CifarTwin, LeNet5
 from interp.attribution import Unexplainable, check_source, integrated_gradients
 from interp.attribution.backward import deep_lift, grad_cam, guided_backprop, lrp
 from interp.layer import LOGITS, LayerPath
-from interp.network import Network
+from interp.network.architectures import CifarTwin, LeNet5
+from interp.network.network import Network
 from interp.objective import activation
 from interp.probe import solve
-from service.initialization import randomize
+from service.models.initialization import randomize
 from tests.e2e.conftest import WEIGHTS
-from tests.interp.test_attribution_hooks import Rectifying, _Guided
-from tests.interp.toys import cifar, trained_resnet
+from tests.interp.attribution.test_backward import Rectifying, _Guided
+from tests.interp.toys_networks import cifar, trained_resnet
 
 CLASS = LayerPath(LOGITS, 1)
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

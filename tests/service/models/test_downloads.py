@@ -18,7 +18,7 @@ import torchvision
 from torch import Tensor
 from torchvision.models import ShuffleNet_V2_X0_5_Weights
 
-from service.zoo import ModelError, ModelZoo
+from service.models.zoo import ModelError, ModelZoo
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 MEMBER = ShuffleNet_V2_X0_5_Weights.IMAGENET1K_V1

@@ -10,11 +10,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from interp.architectures import CifarTwin, LeNet5
-from interp.attack import attack
-from interp.network import Network
+from interp.attack.base import attack
+from interp.network.architectures import CifarTwin, LeNet5
+from interp.network.network import Network
 from interp.probe import solve
-from service.architectures import architecture
+from service.models.architectures import architecture
 from tools.model_card import PGD40
 from tools.train_embedded import CIFAR_MEAN, CIFAR_STD, WEIGHTS, cifar, digits
 

@@ -9,13 +9,13 @@ import torch
 import torch.nn.functional as F
 import torchvision
 
-from interp.attack import attack, pgd
-from interp.feature import of_units
+from interp.attack.base import attack, pgd
+from interp.attack.losses import cross_entropy
+from interp.feature.transform import identity
+from interp.feature.visualize import of_units
 from interp.layer import LayerPath
-from interp.losses import cross_entropy
 from interp.probe import Probe, solve
-from interp.transform import identity
-from service.zoo import HostedModel, ModelZoo
+from service.models.zoo import HostedModel, ModelZoo
 
 T = TypeVar("T")
 

@@ -17,8 +17,8 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from service.config import ModelTable
-from service.initialization import Uninitialized
-from service.zoo import ModelZoo
+from service.models.initialization import Uninitialized
+from service.models.zoo import ModelZoo
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 

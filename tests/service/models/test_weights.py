@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from torchvision.models import DenseNet121_Weights, ShuffleNet_V2_X0_5_Weights
 from torchvision.transforms import v2
 
-from interp.architectures import CifarResNet
-from service import checkpoints
-from service.architectures import architecture
+from interp.network.architectures import CifarResNet
 from service.config import ModelTable
-from service.initialization import Uninitialized
-from service.zoo import ModelError, ModelZoo
+from service.models import checkpoints
+from service.models.architectures import architecture
+from service.models.initialization import Uninitialized
+from service.models.zoo import ModelError, ModelZoo
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 MEMBER = ShuffleNet_V2_X0_5_Weights.IMAGENET1K_V1

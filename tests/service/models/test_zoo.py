@@ -16,9 +16,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from interp.architectures import CifarTwin, LeNet5
+from interp.network.architectures import CifarTwin, LeNet5
 from service.config import ModelTable
-from service.zoo import HostedModel, ModelBusy, ModelError, ModelZoo, UnknownModel, UnknownWeights
+from service.models.zoo import HostedModel, ModelBusy, ModelError, ModelZoo, UnknownModel, UnknownWeights
 
 T = TypeVar("T")
 
@@ -71,7 +71,7 @@ def test_an_embedded_network(run: Callable[..., Any]) -> None:
 
 @pytest.mark.parametrize("name", ["cifar10-plain", "cifar10-robust"])
 def test_the_twins(name: str, run: Callable[..., Any]) -> None:
-    if not (Path(__file__).parents[2] / "service" / "weights" / f"{name}.safetensors").exists():
+    if not (Path(__file__).parents[3] / "service" / "models" / "weights" / f"{name}.safetensors").exists():
         pytest.skip(f"{name} is not trained")
     model = zoo_of(run).load(name)
     assert (model.weights, model.preprocessing.shape, model.classes[3]) == ("embedded", (3, 32, 32), "cat")

@@ -20,11 +20,11 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.wrappers_pb2 import StringValue, UInt64Value
 from google.rpc import code_pb2, status_pb2  # type: ignore[import-untyped, unused-ignore]
 
-from service.manners import Manners
-from service.metrics import Metrics
+from service.engine.metrics import Metrics
 from service.operations import Context, Operations, OperationsService, OperationStore, Runner, ShuttingDown, TooManyOperations
+from service.rpc.interceptor import Manners
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PATIENCE = 60.0  # seconds, for what should happen at once
 
 

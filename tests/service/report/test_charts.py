@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from service.report import page
-from service.report.bars import bars
-from service.report.charts import COLOURS, LABEL_ROOM, MARKERS, curves, marker
-from tests.service.report_example import AUGMENTATIONS, GRIDS, example, rate
+from service.report.bar_chart import bars
+from service.report.curve_chart import COLOURS, LABEL_ROOM, MARKERS, curves, marker
+from tests.service.report.toys_report import AUGMENTATIONS, GRIDS, example, rate
 
 Pairs = list[tuple[float, float]]
 EXACT = 0.01 / 200  # coordinates are rounded to hundredths, and an axis is at least 200 long

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from service.dossier.histogram import histogram
-from service.dossier.page import SHIFTS, ends, page
-from service.errors import InvalidField
-from service.handlers.dossier import DossierHandlers, _exemplar
+from service.report.dossier import SHIFTS, ends, page
+from service.report.histogram import histogram
+from service.rpc.errors import InvalidField
+from service.rpc.handlers.dossier import DossierHandlers, _exemplar
 from striate.v1 import dossier_pb2, exemplars_pb2
 
 PNG = b"\x89PNG"

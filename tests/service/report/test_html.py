@@ -12,9 +12,9 @@ import pytest
 from interp.audit import conditions
 from interp.audit.conditions import NORMS
 from service.report import Example, page
-from service.report.words import condition, printable, setting
-from tests.service.report_example import ATTACKS, CORRUPTIONS, GRIDS, example, gallery, rate, small, suspect
-from tests.service.report_reader import Node, read
+from service.report.wording import condition, printable, setting
+from tests.service.report.oracles_html import Node, read
+from tests.service.report.toys_report import ATTACKS, CORRUPTIONS, GRIDS, example, gallery, rate, small, suspect
 
 DASH = "\u2013"
 HOSTILE = "<script>alert(1)</script>\"'&<b onclick=x>{{ 7*7 }}"

@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 
 from interp.audit.report import SCHEMA
 from service.report import condition, json_text, schema
-from tests.service.report_example import example, rate, small, suspect
+from tests.service.report.toys_report import example, rate, small, suspect
 
 OPEN = {"versions", "attacks"}  # further keys are theirs to have: packages, hyper-parameters
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from service.report import junit
-from tests.service.report_example import example, gate, rate, suspect
+from tests.service.report.toys_report import example, gate, rate, suspect
 
 OUTCOMES = ("failure", "error", "skipped")
 

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
-from interp.attack import pgd
-from interp.audit.judged import Judged
+from interp.attack.base import pgd
 from interp.audit.plan import Entry, Plan, Threat
 from interp.audit.report import Subject, report
+from interp.audit.result import Judged
+from interp.audit.statistics import Gate
 from interp.audit.tally import Gated, Tally
-from interp.statistics import Gate
 from service import report as reports
-from tests.service.report_reader import read
+from tests.service.report.oracles_html import read
 
 CLASSES = ("cat", "dog", "cow")
 IMAGES = 40

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from interp.statistics import anytime, clopper_pearson
+from interp.audit.statistics import anytime, clopper_pearson
 from service.report import Example, condition, magnified
 
 CONFIDENCE = 0.95

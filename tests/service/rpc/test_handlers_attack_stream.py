@@ -10,15 +10,15 @@ import pytest
 import torch
 
 from interp.probe import Procedure, solve
-from service import wire
-from service.errors import InvalidField
-from service.handlers.base import House
-from service.handlers.stream import StreamHandlers
-from service.jobs import Draining, NotFinite, QueueFull
-from service.manners import Context
+from service.engine.job import Draining, NotFinite, QueueFull
+from service.rpc import wire
+from service.rpc.context import House
+from service.rpc.errors import InvalidField
+from service.rpc.handlers.attack_stream import StreamHandlers
+from service.rpc.interceptor import Context
 from striate.v1 import attack_pb2 as pb
 from striate.v1 import types_pb2
-from tests.interp.toys import images, tricky
+from tests.interp.toys_networks import images, tricky
 
 NETWORK = tricky(torch.float32, 4)
 X = images(40, 4, torch.float32)

@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service import wire
 from service.datasets import Datasets
-from service.engine import Engine
-from service.errors import InvalidField
-from service.handlers.attribution import AttributionHandlers
-from service.handlers.base import House
-from service.zoo import ModelZoo
+from service.engine.engine import Engine
+from service.models.zoo import ModelZoo
+from service.rpc import wire
+from service.rpc.context import House
+from service.rpc.errors import InvalidField
+from service.rpc.handlers.attribution import AttributionHandlers
 from striate.v1 import attribution_pb2 as pb
 from striate.v1 import types_pb2
-from tests.service.engine_toys import WAIT, running
+from tests.service.engine.toys_engine import WAIT, running
 
 DIGITS, CIFAR = "digits-lenet5", "cifar10-plain"
 CONTEXT: Any = SimpleNamespace(time_remaining=lambda: None)

@@ -18,15 +18,15 @@ from google.rpc import code_pb2  # type: ignore[import-untyped, unused-ignore]
 
 from service.audit.journal import NoReport
 from service.datasets import Datasets, UnknownDataset
-from service.errors import InvalidField, status_of
-from service.handlers import audit as handlers
-from service.handlers.audit import AUDIT, AuditHandlers
-from service.handlers.base import House
+from service.models.zoo import ModelBusy, ModelZoo, UnknownModel
 from service.operations import OperationRunning, Operations, OperationStore, UnknownOperation
-from service.zoo import ModelBusy, ModelZoo, UnknownModel
+from service.rpc.context import House
+from service.rpc.errors import InvalidField, status_of
+from service.rpc.handlers import audit as handlers
+from service.rpc.handlers.audit import AUDIT, AuditHandlers
 from striate.v1 import attack_pb2
 from striate.v1 import audit_pb2 as pb
-from tests.service.engine_toys import running
+from tests.service.engine.toys_engine import running
 
 NAME = "digits-lenet5"
 LONG = 120.0

@@ -14,15 +14,15 @@ import pytest
 from PIL import Image
 
 from interp.layer import UnknownLayer
-from service import wire
 from service.datasets import Dataset, DatasetError, Datasets, Source, digits
-from service.errors import InvalidField
-from service.handlers.base import House
-from service.handlers.exemplars import ExemplarHandlers
 from service.index.store import Found, Hit, IndexMissing, Subject, UnitStatistics
-from service.zoo import ModelZoo
+from service.models.zoo import ModelZoo
+from service.rpc import wire
+from service.rpc.context import House
+from service.rpc.errors import InvalidField
+from service.rpc.handlers.exemplars import ExemplarHandlers
 from striate.v1 import exemplars_pb2 as pb
-from tests.service.engine_toys import running
+from tests.service.engine.toys_engine import running
 
 NAME = "digits-lenet5"
 HITS = [Hit(5, 2.5, 0, 0), Hit(1700, 1.5, 9, 4), Hit(3, -0.5, 3, 9)]

@@ -11,15 +11,15 @@ import pytest
 import torch
 from google.protobuf.any_pb2 import Any as Packed
 
-from interp.network import Network
+from interp.network.network import Network
 from service.datasets import Datasets
-from service.handlers.base import House
-from service.handlers.exemplars import ExemplarHandlers
-from service.images import decode
+from service.imaging import decode
 from service.index.store import IndexStore, Subject
-from service.zoo import ModelZoo
+from service.models.zoo import ModelZoo
+from service.rpc.context import House
+from service.rpc.handlers.exemplars import ExemplarHandlers
 from striate.v1 import exemplars_pb2 as pb
-from tests.service.engine_toys import running
+from tests.service.engine.toys_engine import running
 
 NAME = "digits-lenet5"
 

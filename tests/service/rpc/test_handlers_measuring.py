@@ -16,23 +16,23 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from interp.filter_analysis import analyze_filters, in_order
-from interp.filters import filter_weights, render_filters
+from interp.filters.analysis import analyze_filters, in_order
+from interp.filters.spectra import render_spectra
+from interp.filters.weights import filter_weights, render_filters
 from interp.layer import UnknownLayer
-from interp.spectra import render_spectra
-from service import wire
 from service.datasets import Datasets
-from service.errors import InvalidField
-from service.handlers.activations import ActivationHandlers
-from service.handlers.base import House
-from service.handlers.filters import FilterHandlers
-from service.handlers.tuning import TuningHandlers
-from service.images import png
-from service.wire import filters as wire_filters
-from service.zoo import ModelZoo, UnknownModel
+from service.imaging import png
+from service.models.zoo import ModelZoo, UnknownModel
+from service.rpc import wire
+from service.rpc.context import House
+from service.rpc.errors import InvalidField
+from service.rpc.handlers.activations import ActivationHandlers
+from service.rpc.handlers.filters import FilterHandlers
+from service.rpc.handlers.tuning import TuningHandlers
+from service.rpc.wire import filters as wire_filters
 from striate.v1 import filters_pb2 as pb
 from striate.v1 import types_pb2
-from tests.service.engine_toys import running
+from tests.service.engine.toys_engine import running
 
 DIGITS, CIFAR = "digits-lenet5", "cifar10-plain"
 CONTEXT: Any = SimpleNamespace(time_remaining=lambda: None)

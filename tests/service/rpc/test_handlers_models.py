@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from service.handlers import ModelHandlers
+from service.rpc.handlers import ModelHandlers
 from striate.v1 import model_pb2
 
 LONG = 20.0  # seconds after which a test that hangs has failed

@@ -12,13 +12,13 @@ from PIL import Image
 
 from interp.layer import LayerPath
 from interp.objective import activation
-from service import wire
-from service.errors import InvalidField
 from service.index.types import Plan, Subject
-from service.pictures import facets as facet_work
+from service.rpc import wire
+from service.rpc.errors import InvalidField
+from service.visualization import facets as facet_work
 from striate.v1 import types_pb2
 from striate.v1 import visualize_pb2 as pb
-from tests.service.studio import CALL, NAME, Studio, run, studio
+from tests.service.rpc.toys_studio import CALL, NAME, Studio, run, studio
 
 T, P = pb.Term, pb.Parameterization
 

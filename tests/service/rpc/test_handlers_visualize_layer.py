@@ -14,20 +14,20 @@ import pytest
 import torch
 from PIL import Image
 
-from interp.feature import Settings, Trial, visualize
+from interp.feature.visualize import Settings, Trial, visualize
 from interp.layer import LayerPath
 from interp.objective import activation
 from interp.probe import solve
-from service.errors import InvalidField
-from service.handlers import layers
+from service.engine.job import NotFinite
 from service.index.types import IndexMissing, Maxima, Subject
-from service.jobs import NotFinite
-from service.pictures.cache import Picture
-from service.pictures.plan import Recipe
-from service.pictures.standing import Yardstick, relative_rank
+from service.rpc.errors import InvalidField
+from service.rpc.handlers import visualize_layer as layers
+from service.visualization.cache import Picture
+from service.visualization.comparison import Yardstick, relative_rank
+from service.visualization.spec import Recipe
 from striate.v1 import visualize_pb2 as pb
-from tests.service.engine_toys import counted
-from tests.service.studio import CALL, NAME, Studio, run, studio
+from tests.service.engine.toys_engine import counted
+from tests.service.rpc.toys_studio import CALL, NAME, Studio, run, studio
 
 C3 = 16  # units
 

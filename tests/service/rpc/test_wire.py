@@ -7,11 +7,11 @@ from typing import cast
 import numpy as np
 import pytest
 
-from service import wire
-from service.errors import InvalidField
-from service.images import BadImage, Preprocessing
-from service.wire import attack as wire_attack
-from service.zoo import HostedModel
+from service.imaging import BadImage, Preprocessing
+from service.models.zoo import HostedModel
+from service.rpc import wire
+from service.rpc.errors import InvalidField
+from service.rpc.wire import attack as wire_attack
 from striate.v1 import types_pb2
 
 GRAY = Preprocessing(1, 4, 4, 4, "bilinear", (0.5,), (0.5,))

@@ -8,16 +8,16 @@ from typing import Any, cast
 import pytest
 import torch
 
-from interp.attack import Method, attack
-from interp.goal import least_likely
+from interp.attack.base import Method, attack
+from interp.attack.goal import least_likely
 from interp.probe import solve
-from service.errors import InvalidField
-from service.wire import attack as wire_attack
-from service.wire import methods as wire_methods
-from service.zoo import HostedModel
+from service.models.zoo import HostedModel
+from service.rpc.errors import InvalidField
+from service.rpc.wire import attack as wire_attack
+from service.rpc.wire import attack_methods as wire_methods
 from striate.v1 import attack_pb2 as pb
 from striate.v1 import audit_pb2
-from tests.interp.toys import images, tricky
+from tests.interp.toys_networks import images, tricky
 
 NETWORK = tricky(size=4)  # 5 classes
 MODEL = cast(HostedModel, SimpleNamespace(name="tricky", network=NETWORK))

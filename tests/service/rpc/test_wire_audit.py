@@ -8,11 +8,11 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from service.audit.job import Assignment, Progress
+from service.audit.assignment import Assignment, Progress
 from service.datasets import Dataset, Source
-from service.errors import InvalidField
-from service.wire import audit as wire_audit
-from service.zoo import HostedModel
+from service.models.zoo import HostedModel
+from service.rpc.errors import InvalidField
+from service.rpc.wire import audit as wire_audit
 from striate.v1 import attack_pb2
 from striate.v1 import audit_pb2 as pb
 

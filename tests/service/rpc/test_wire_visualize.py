@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from interp.feature import Settings
+from interp.feature.visualize import Settings
 from interp.layer import LayerPath
-from service import wire
-from service.errors import InvalidField
-from service.images import BadImage, Preprocessing
-from service.pictures.plan import Alike, Towards
-from service.wire import visualize as wire_visualize
-from service.wire.objective import Where, named
-from service.wire.visualize import Wanted
-from service.zoo import HostedModel
+from service.imaging import BadImage, Preprocessing
+from service.models.zoo import HostedModel
+from service.rpc import wire
+from service.rpc.errors import InvalidField
+from service.rpc.wire import visualize as wire_visualize
+from service.rpc.wire.objective import Where, named
+from service.rpc.wire.visualize import Wanted
+from service.visualization.spec import Alike, Towards
 from striate.v1 import types_pb2
 from striate.v1 import visualize_pb2 as pb
 

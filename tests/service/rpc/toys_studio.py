@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any, cast
 
 from service.datasets import Datasets
-from service.engine import Engine
-from service.errors import status_of
-from service.handlers import InterpretHandlers
-from service.handlers.base import House
+from service.engine.engine import Engine
 from service.index.store import IndexStore
-from service.manners import Context
+from service.models.zoo import HostedModel, ModelZoo
 from service.operations import Operations, OperationStore
-from service.zoo import HostedModel, ModelZoo
+from service.rpc.context import House
+from service.rpc.errors import status_of
+from service.rpc.handlers import InterpretHandlers
+from service.rpc.interceptor import Context
 from striate.v1 import visualize_pb2 as pb
-from tests.service.engine_toys import running
+from tests.service.engine.toys_engine import running
 
 NAME = "digits-lenet5"
 LONG = 60.0

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.pictures.cache import Picture, PictureCache, key
-from service.pictures.gallery import Block, Gallery, Shown
-from tests.service.studio import run
+from service.visualization.cache import Picture, PictureCache, key
+from service.visualization.layer_stream import Block, Gallery, Shown
+from tests.service.rpc.toys_studio import run
 
 KEY = key("a", 1)
 

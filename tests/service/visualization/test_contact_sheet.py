@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.images import png
-from service.pictures.sheet import ContactSheet
+from service.imaging import png
+from service.visualization.contact_sheet import ContactSheet
 
 
 def opened(data: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:

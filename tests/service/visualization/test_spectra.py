@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from service.datasets import Dataset, DatasetError, Source
-from service.images import Preprocessing
-from service.pictures.spectra import SpectrumStore, identity
+from service.imaging import Preprocessing
+from service.visualization.spectra import SpectrumStore, identity
 
 SEEN = Preprocessing(1, 6, 8, 8, "bilinear", (0.5,), (0.5,))
 

@@ -1,0 +1,1 @@
+"""The calls behind the handles: functions that a service or a model offers as methods."""

@@ -1,0 +1,1 @@
+"""Calls: the channel, deadlines, batching, and checks of arguments."""

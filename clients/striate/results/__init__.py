@@ -1,0 +1,1 @@
+"""What calls return: numpy arrays, PIL images, and what a notebook shows of them."""

@@ -1,0 +1,1 @@
+"""Common corruptions and everyday changes of images."""

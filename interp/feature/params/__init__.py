@@ -1,0 +1,1 @@
+"""Parameterizations: where a picture lives while it is optimized."""

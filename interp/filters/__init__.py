@@ -1,0 +1,1 @@
+"""First-layer filters, tuning curves and feature maps."""

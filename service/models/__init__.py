@@ -1,0 +1,1 @@
+"""Models: known names, their weights, and what is in memory."""
