@@ -1,4 +1,6 @@
-"""`make bench`: every figure, as ratios measured in one run; `python -m bench NAME` runs one of them."""
+"""`make bench`: every figure, as ratios measured in one run; `python -m bench NAME` runs one of
+them.
+"""
 
 import argparse
 import json
@@ -51,11 +53,15 @@ OUT = Path(__file__).parents[1] / "out" / "bench"
 
 
 def main() -> None:
-    """Run the figures asked for, print each as it is done, and keep them in out/bench/results.json beside those of other runs."""
+    """Run the figures asked for, print each as it is done, and keep them in out/bench/results.json
+    beside those of other runs.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("figures", nargs="*", choices=[*FIGURES, []], help="default: all")
     parser.add_argument("--threads", type=int, default=int(os.environ.get("OMP_NUM_THREADS", "1")))
-    parser.add_argument("--images", type=int, default=None, help="of autoattack (512) and png (2000)")
+    parser.add_argument(
+        "--images", type=int, default=None, help="of autoattack (512) and png (2000)"
+    )
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     table = Table("figure", "value", "bar", "", title=f"{args.threads} thread(s) on each side")
@@ -65,7 +71,13 @@ def main() -> None:
             for what, figure in FIGURES[name](place).items():
                 results[what] = figure
                 table.add_row(what, f"{figure.value:.4g}", figure.bar, figure.verdict)
-                print(f"{what}: {figure.value:.4g} ({figure.bar or 'no bar'}) {figure.verdict} {figure.note}".rstrip(), flush=True)
+                print(
+                    (
+                        f"{what}: {figure.value:.4g} ({figure.bar or 'no bar'}) "
+                        f"{figure.verdict} {figure.note}"
+                    ).rstrip(),
+                    flush=True,
+                )
             keep(results)
     Console().print(table)
 
@@ -75,7 +87,10 @@ def keep(results: dict[str, Figure]) -> None:
     OUT.mkdir(parents=True, exist_ok=True)
     path = OUT / "results.json"
     kept = json.loads(path.read_text()) if path.exists() else {}
-    kept |= {what: {"value": f.value, "bar": f.bar, "verdict": f.verdict, "note": f.note} for what, f in results.items()}
+    kept |= {
+        what: {"value": f.value, "bar": f.bar, "verdict": f.verdict, "note": f.note}
+        for what, f in results.items()
+    }
     path.write_text(json.dumps(kept, indent=2) + "\n")
 
 

@@ -1,4 +1,5 @@
-"""The kill test: a server that audits is killed at random moments and started again, and the reports do not tell.
+"""The kill test: a server that audits is killed at random moments and started again, and the
+reports do not tell.
 
 `python -m bench audit-kill` does it 20 times.
 """
@@ -44,7 +45,10 @@ def request(shards: int, checked: bool) -> audit_pb2.AuditRequest:
             audit_pb2.ThreatModel(epsilons=[8 / 255, 32 / 255]),
             audit_pb2.ThreatModel(norm=attack_pb2.NORM_L2, epsilons=[1.0]),
         ],
-        attacks=[audit_pb2.AuditAttack(pgd=attack_pb2.Pgd(steps=10)), audit_pb2.AuditAttack(apgd=attack_pb2.Apgd(steps=10))],
+        attacks=[
+            audit_pb2.AuditAttack(pgd=attack_pb2.Pgd(steps=10)),
+            audit_pb2.AuditAttack(apgd=attack_pb2.Apgd(steps=10)),
+        ],
         corruptions=["fog"],
         augmentations=["rotation"],
         skip_checks=not checked,
@@ -77,11 +81,29 @@ class Machine:
     def server(self) -> Iterator[subprocess.Popen[str]]:
         """A process; killed in the end if it still runs."""
         program = str(Path(sys.executable).with_name("striate-server"))
-        command = [program, "--port", "0", "--threads", "1", "--model", MODEL, "--state-dir", str(self.state)]
-        settings = {name: value for name, value in os.environ.items() if not name.startswith("STRIATE_")}
+        command = [
+            program,
+            "--port",
+            "0",
+            "--threads",
+            "1",
+            "--model",
+            MODEL,
+            "--state-dir",
+            str(self.state),
+        ]
+        settings = {
+            name: value for name, value in os.environ.items() if not name.startswith("STRIATE_")
+        }
         self.logs.append(self.folder / f"{len(self.logs)}.log")
         with self.logs[-1].open("w") as log:
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=settings | {"OMP_NUM_THREADS": "1"})
+            process = subprocess.Popen(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env=settings | {"OMP_NUM_THREADS": "1"},
+            )
         assert process.stdout is not None
         try:
             yield process
@@ -92,9 +114,15 @@ class Machine:
             process.stdout.close()
 
     def done(self, audit: str) -> int:
-        """How many shards the journal of an audit has; one more than all when the reports are there."""
+        """How many shards the journal of an audit has; one more than all when the reports are
+        there.
+        """
         folder = self.state / "audits" / audit.rpartition("/")[2]
-        return self.shards + 1 if (folder / "report.json").exists() else len(list(folder.glob("shard-*")))
+        return (
+            self.shards + 1
+            if (folder / "report.json").exists()
+            else len(list(folder.glob("shard-*")))
+        )
 
     def unfinished(self, audit: str) -> bool:
         """Whether an audit has no report yet."""
@@ -102,17 +130,30 @@ class Machine:
 
     def begun(self, audit: str) -> list[int]:
         """The numbers of the shards that any server began to judge."""
-        lines = [json.loads(line) for log in self.logs for line in log.read_text().splitlines() if line.startswith("{")]
+        lines = [
+            json.loads(line)
+            for log in self.logs
+            for line in log.read_text().splitlines()
+            if line.startswith("{")
+        ]
         name = audit.rpartition("/")[2]
-        return [line["shard"] for line in lines if line["event"] == "audit judges a shard" and line["audit"] == name]
+        return [
+            line["shard"]
+            for line in lines
+            if line["event"] == "audit judges a shard" and line["audit"] == name
+        ]
 
 
 def connected(process: subprocess.Popen[str]) -> grpc.Channel:
-    """A channel to a server, once it serves. Raises RuntimeError if it does not; its log says why."""
+    """A channel to a server, once it serves. Raises RuntimeError if it does not; its log
+    says why.
+    """
     assert process.stdout is not None
     line = process.stdout.readline()
     if not line.startswith("striate listening on "):
-        raise RuntimeError(f"the server did not start: it said {line!r} and ended with {process.poll()}")
+        raise RuntimeError(
+            f"the server did not start: it said {line!r} and ended with {process.poll()}"
+        )
     return grpc.insecure_channel(line.split()[-1])
 
 
@@ -128,12 +169,19 @@ def ended(channel: grpc.Channel, name: str) -> Any:
 def reports(channel: grpc.Channel, name: str) -> dict[str, bytes]:
     """All reports of an audit."""
     ask = RobustnessServiceStub(channel).ReadAuditReport
-    requests = {kind: audit_pb2.ReadAuditReportRequest(operation=name, format=value) for kind, value in FORMATS.items()}
+    requests = {
+        kind: audit_pb2.ReadAuditReportRequest(operation=name, format=value)
+        for kind, value in FORMATS.items()
+    }
     return {kind: b"".join(part.data for part in ask(one)) for kind, one in requests.items()}
 
 
-def under_fire(folder: Path, kills: int, shards: int, seed: int = 0, checked: bool = False) -> Outcome:
-    """Run one audit undisturbed, and the same with its server killed `kills` times by SIGKILL, at moments that `seed` draws."""
+def under_fire(
+    folder: Path, kills: int, shards: int, seed: int = 0, checked: bool = False
+) -> Outcome:
+    """Run one audit undisturbed, and the same with its server killed `kills` times by SIGKILL, at
+    moments that `seed` draws.
+    """
     rng = np.random.default_rng(seed)
     machine, wanted = Machine(folder, shards), request(shards, checked)
     targets = sorted(int(target) for target in rng.integers(0, shards - LEFT, kills))
@@ -152,17 +200,29 @@ def under_fire(folder: Path, kills: int, shards: int, seed: int = 0, checked: bo
                 process.kill()
             else:
                 with connected(process):  # its operations run before it says that it serves
-                    _fire(machine, process, audit, max(target, before + 2) if idle else target, rng)  # twice in vain is given up
+                    _fire(
+                        machine, process, audit, max(target, before + 2) if idle else target, rng
+                    )  # twice in vain is given up
         idle = machine.done(audit) == before
         hits += machine.unfinished(audit)
     with machine.server() as process, connected(process) as channel:
         found = reports(channel, ended(channel, audit).name)
     begun = machine.begun(audit)
     assert set(begun) == set(range(shards))
-    return Outcome({kind: found[kind] == expected[kind] for kind in FORMATS}, len(begun) - len(set(begun)), hits)
+    return Outcome(
+        {kind: found[kind] == expected[kind] for kind in FORMATS},
+        len(begun) - len(set(begun)),
+        hits,
+    )
 
 
-def _fire(machine: Machine, process: subprocess.Popen[str], audit: str, target: int, rng: np.random.Generator) -> None:
+def _fire(
+    machine: Machine,
+    process: subprocess.Popen[str],
+    audit: str,
+    target: int,
+    rng: np.random.Generator,
+) -> None:
     """Kill a server a little after its audit has so many shards."""
     limit = time.monotonic() + PATIENCE
     while machine.done(audit) < min(target, machine.shards) and time.monotonic() < limit:
@@ -179,7 +239,11 @@ def audit_kill(_: object) -> Figures:
     changed = [kind for kind, same in outcome.same.items() if not same]
     return {
         "audit-kill reports changed": Figure(
-            len(changed), at_most=0, note=f"of {len(FORMATS)}, by {kills} kills {' '.join(changed)}".rstrip()
+            len(changed),
+            at_most=0,
+            note=f"of {len(FORMATS)}, by {kills} kills {' '.join(changed)}".rstrip(),
         ),
-        "audit-kill shards redone": Figure(outcome.redone, at_most=outcome.hits, note=f"of {shards}, by {outcome.hits} kills"),
+        "audit-kill shards redone": Figure(
+            outcome.redone, at_most=outcome.hits, note=f"of {shards}, by {outcome.hits} kills"
+        ),
     }

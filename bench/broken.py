@@ -1,4 +1,6 @@
-"""Whether an audit's checks of itself find broken networks, each by the check that is meant for it, and leave sound ones alone."""
+"""Whether an audit's checks of itself find broken networks, each by the check that is meant for it,
+and leave sound ones alone.
+"""
 
 import math
 import os
@@ -22,7 +24,11 @@ from tests.interp.audit.toys_broken import GRAY_FAULTS, ZOO, Sound, cifar_resnet
 LINF = ((math.inf, (8 / 255,)),)
 NORMS = (*LINF, (2.0, (0.5,)), (1.0, (12.0,)))
 COLOUR = ("cifar10-plain", "cifar10-robust", "cifar_resnet20", "cifar_resnet32")
-IMAGES, FEW, ATTACKED = 256, 32, 24  # of a broken network: where accuracies are compared, elsewhere, and of them attacked
+IMAGES, FEW, ATTACKED = (
+    256,
+    32,
+    24,
+)  # of a broken network: where accuracies are compared, elsewhere, and of them attacked
 SUBSETS, SUBSET = 20, 48  # of the images of a sound network, half of which are attacked
 
 
@@ -50,7 +56,9 @@ class Row(NamedTuple):
 
 
 def broken(place: Setting) -> Figures:
-    """The broken networks that are found, and the sound ones that are suspected, over subsets of images and seeds."""
+    """The broken networks that are found, and the sound ones that are suspected, over subsets of
+    images and seeds.
+    """
     data = os.environ.get("STRIATE_DATA")
     names = ("digits-lenet5", *(COLOUR if data else ()))
     rows = [row for name in names for row in table(name)]
@@ -59,19 +67,34 @@ def broken(place: Setting) -> Figures:
     alarms = sum(row.suspect for row in sound)
     return {
         "broken networks found by the check that is meant for them": Figure(
-            sum(row.detected for row in faulty) / len(faulty), at_least=1.0, note=f"of {len(faulty)}; missed: {missed or 'none'}"
+            sum(row.detected for row in faulty) / len(faulty),
+            at_least=1.0,
+            note=f"of {len(faulty)}; missed: {missed or 'none'}",
         ),
-        "sound networks suspected": Figure(alarms, at_most=0, note=f"of {sum(row.runs for row in sound)} runs on {len(sound)} networks"),
+        "sound networks suspected": Figure(
+            alarms,
+            at_most=0,
+            note=f"of {sum(row.runs for row in sound)} runs on {len(sound)} networks",
+        ),
     }
 
 
 def table(name: str, subsets: int = SUBSETS) -> list[Row]:
-    """The sound network of that name, on so many random subsets with a seed each, and then with every fault that it can have."""
+    """The sound network of that name, on so many random subsets with a seed each, and then with
+    every fault that it can have.
+    """
     sound, (x, labels) = _sound(name), _images(name)
     found, suspect = set[str](), 0
     for seed in range(subsets):
         chosen = torch.from_numpy(np.random.default_rng(seed).choice(len(x), SUBSET, replace=False))
-        failed = failing(sound.network(), x[chosen], labels[chosen], NORMS if name == "digits-lenet5" else LINF, seed, SUBSET // 2)
+        failed = failing(
+            sound.network(),
+            x[chosen],
+            labels[chosen],
+            NORMS if name == "digits-lenet5" else LINF,
+            seed,
+            SUBSET // 2,
+        )
         suspect += bool(failed)
         found |= set(failed)
     rows = [Row(name, "", "", tuple(sorted(found)), suspect, subsets)]
@@ -87,17 +110,26 @@ def table(name: str, subsets: int = SUBSETS) -> list[Row]:
 
 
 def failing(
-    network: Network, x: Tensor, labels: Tensor, threats: Sequence[tuple[float, Sequence[float]]], seed: int, attacked: int
+    network: Network,
+    x: Tensor,
+    labels: Tensor,
+    threats: Sequence[tuple[float, Sequence[float]]],
+    seed: int,
+    attacked: int,
 ) -> list[str]:
     """The checks that a network fails."""
     mean, std = network._mean.flatten().tolist(), network._std.flatten().tolist()
-    checks: list[Check] = solve(certify(x, labels, threats, mean=mean, std=std, seed=seed, attacked=attacked), network)
+    checks: list[Check] = solve(
+        certify(x, labels, threats, mean=mean, std=std, seed=seed, attacked=attacked), network
+    )
     return [check.name for check in checks if check.status == "failed"]
 
 
 def _sound(name: str) -> Sound:
     if name.startswith("cifar_resnet"):
-        return cifar_resnet(int(name.removeprefix("cifar_resnet")), Path(os.environ["STRIATE_DATA"]))
+        return cifar_resnet(
+            int(name.removeprefix("cifar_resnet")), Path(os.environ["STRIATE_DATA"])
+        )
     return embedded(name)
 
 

@@ -1,4 +1,6 @@
-"""The same attack by the peers and by us, on the same bits: equal images, equal verdicts. And what is known without any peer."""
+"""The same attack by the peers and by us, on the same bits: equal images, equal verdicts. And what
+is known without any peer.
+"""
 
 import math
 
@@ -18,12 +20,19 @@ RADII = {"8/255": 8 / 255, "1/255": 1 / 255}
 
 
 def differential(place: Setting) -> Figures:
-    """Linf PGD on 128 images beside every peer, L2 beside a loop in float64, a linear network's best attack, and the accuracy."""
-    right = torch.cat([place.local.logits(part).argmax(1) for part in torch.split(place.images, 256)]) == place.labels
+    """Linf PGD on 128 images beside every peer, L2 beside a loop in float64, a linear network's
+    best attack, and the accuracy.
+    """
+    right = (
+        torch.cat([place.local.logits(part).argmax(1) for part in torch.split(place.images, 256)])
+        == place.labels
+    )
     trained = len(right) == 846
     return {
         f"{MODEL} on {len(right)} lossless images: top-1 in %": Figure(
-            100 * float(right.float().mean()), 91.725 if trained else None, 91.735 if trained else None
+            100 * float(right.float().mean()),
+            91.725 if trained else None,
+            91.735 if trained else None,
         ),
         **_linf(place),
         **_l2(place),
@@ -32,21 +41,31 @@ def differential(place: Setting) -> Figures:
 
 
 def _plain(epsilon: float, p: float = math.inf) -> Method:
-    return pgd(epsilon, p, epsilon / 4, STEPS, random_start=False, keep_best=False, stop_when_fooled=False)
+    return pgd(
+        epsilon, p, epsilon / 4, STEPS, random_start=False, keep_best=False, stop_when_fooled=False
+    )
 
 
 def _linf(place: Setting) -> Figures:
     x, y, figures = place.images[:ROWS], place.labels[:ROWS], Figures()
     same = hosted(place, place.local, MODEL).eval()
-    what = "on the copy that we answer with, batch norm folded" if same.module is not place.local.module else "on the module that we host"
+    what = (
+        "on the copy that we answer with, batch norm folded"
+        if same.module is not place.local.module
+        else "on the module that we host"
+    )
     for name, epsilon in RADII.items():
         ours = solve(attack(x, y, _plain(epsilon)), place.local)
         for peer, run in LINF.items():
             theirs = run(same, x, y, epsilon, epsilon / 4, STEPS)
             fooled = place.local.logits(theirs).argmax(1) != y
             about = f"Linf {name} PGD-{STEPS} beside {peer}, {ROWS} images"
-            figures[f"{about}: largest difference of a pixel"] = Figure(_apart(ours.images, theirs), at_most=1e-6, note=what)
-            figures[f"{about}: other verdicts"] = Figure(float((fooled != ours.succeeded).sum()), at_most=0, note=what)
+            figures[f"{about}: largest difference of a pixel"] = Figure(
+                _apart(ours.images, theirs), at_most=1e-6, note=what
+            )
+            figures[f"{about}: other verdicts"] = Figure(
+                float((fooled != ours.succeeded).sum()), at_most=0, note=what
+            )
     return figures
 
 
@@ -71,13 +90,23 @@ def _apart(a: Tensor, b: Tensor) -> float:
 
 
 def _linear(rows: int = 16, size: int = 6, epsilon: float = 0.01) -> Figures:
-    """A linear network of two classes gains epsilon times the dual norm of its weights, exactly, where no pixel is at its bound."""
+    """A linear network of two classes gains epsilon times the dual norm of its weights, exactly,
+    where no pixel is at its bound.
+    """
     generator = torch.Generator().manual_seed(0)
     layer = nn.Linear(3 * size * size, 2, dtype=torch.float64)
     with torch.no_grad():
         layer.weight.normal_(generator=generator)
-        layer.bias.copy_(torch.tensor([8.0, 0.0]))  # no row is fooled, and leaves, before it is at the end
-    network = Network(nn.Sequential(nn.Flatten(), layer), (3, size, size), [0.0] * 3, [1.0] * 3, dtype=torch.float64)
+        layer.bias.copy_(
+            torch.tensor([8.0, 0.0])
+        )  # no row is fooled, and leaves, before it is at the end
+    network = Network(
+        nn.Sequential(nn.Flatten(), layer),
+        (3, size, size),
+        [0.0] * 3,
+        [1.0] * 3,
+        dtype=torch.float64,
+    )
     x = 0.4 + 0.2 * torch.rand(rows, 3, size, size, generator=generator, dtype=torch.float64)
     y = torch.zeros(rows, dtype=torch.long)
     slope = (layer.weight[1] - layer.weight[0]).detach()

@@ -1,4 +1,6 @@
-"""Building an exemplar index against a bare forward pass, its memory, and how long a query takes."""
+"""Building an exemplar index against a bare forward pass, its memory, and how long a query
+takes.
+"""
 
 import os
 import random
@@ -45,14 +47,18 @@ class _Hosted:
 
 
 def indexing(place: Setting, repeats: int = 5) -> Figures:
-    """CIFAR-10's test set (noise without STRIATE_DATA) through two layers of `cifar_resnet20`; queries of a made-up index."""
+    """CIFAR-10's test set (noise without STRIATE_DATA) through two layers of `cifar_resnet20`;
+    queries of a made-up index.
+    """
     network, data, seen = place.local, _cifar(), place.published(MODEL)[1].preprocessing
 
     def prepare(image: bytes) -> NDArray[np.uint8]:
         return seen.apply(decode(image))
 
     count = min(place.rows or 2048, len(data))
-    pixels = np.stack([prepare(data.read(i * len(data) // count, 1)[0].image) for i in range(count)])  # (N, 3, 32, 32) uint8
+    pixels = np.stack(
+        [prepare(data.read(i * len(data) // count, 1)[0].image) for i in range(count)]
+    )  # (N, 3, 32, 32) uint8
     figures = Figures()
     with _engine(network, place.threads) as submit, tempfile.TemporaryDirectory() as folder:
         calls: dict[str, Callable[[], object]] = {
@@ -64,7 +70,9 @@ def indexing(place: Setting, repeats: int = 5) -> Figures:
         times = interleaved(calls, repeats)
         about = f"index of {'+'.join(LAYERS)} of {MODEL}, {count} images"
         figures[f"{about}: images/s"] = Figure(count / statistics.median(times["index"]))
-        figures[f"{about}: images/s over a bare forward pass"] = Figure(ratio(times, "bare", "index"), at_least=0.9)
+        figures[f"{about}: images/s over a bare forward pass"] = Figure(
+            ratio(times, "bare", "index"), at_least=0.9
+        )
         figures[f"{about}: images/s over a bare loop, both decoding"] = Figure(
             ratio(times, "bare, decoding", "index, decoding"), at_least=0.9
         )
@@ -78,18 +86,34 @@ def _memory(build: Callable[[int], object]) -> Figures:
     build(2000)
     peaks = [_peak(partial(build, images)) for images in (2000, 10_000)]
     about = "index of 10,000 images over one of 2,000: MiB that the process holds more at its peak"
-    return {about: Figure((peaks[1] - peaks[0]) / 2**10, at_most=50.0, note=f"of {peaks[0] / 2**10:.0f} MiB")}
+    return {
+        about: Figure(
+            (peaks[1] - peaks[0]) / 2**10, at_most=50.0, note=f"of {peaks[0] / 2**10:.0f} MiB"
+        )
+    }
 
 
 def _queries(folder: str) -> Figures:
     """Milliseconds of a query that maps the index into memory and reads one unit."""
     data = Dataset("made-up", "", Source(MANY, _number, label_count=10))
-    plan = Plan(Subject.of("made-up", "", data), {"layer": (UNITS, 14, 14)}, 9, labels=10, shard_images=16384)
+    plan = Plan(
+        Subject.of("made-up", "", data),
+        {"layer": (UNITS, 14, 14)},
+        9,
+        labels=10,
+        shard_images=16384,
+    )
     store = IndexStore(Path(folder), f"{folder}/many")
-    took = seconds(lambda: store.build(plan, data, lambda _: np.zeros((1, 1, 1), np.uint8), _made_up, batch=1024))
+    took = seconds(
+        lambda: store.build(
+            plan, data, lambda _: np.zeros((1, 1, 1), np.uint8), _made_up, batch=1024
+        )
+    )
     rng, times = random.Random(0), list[float]()
     for number in range(1000):
-        ask = partial(store.find, plan.subject, "layer", rng.randrange(UNITS), 9, ORDERS[number % len(ORDERS)])
+        ask = partial(
+            store.find, plan.subject, "layer", rng.randrange(UNITS), 9, ORDERS[number % len(ORDERS)]
+        )
         times.append(seconds(ask))
     about = f"query of an index of {MANY} images and {UNITS} units"
     return {
@@ -120,7 +144,9 @@ def _engine(network: Network, threads: int) -> Iterator[Submit]:
         engine.close(5)
 
 
-def _build(folder: str, network: Network, data: Dataset, prepare: Prepare, submit: Submit, images: int) -> None:
+def _build(
+    folder: str, network: Network, data: Dataset, prepare: Prepare, submit: Submit, images: int
+) -> None:
     with tempfile.TemporaryDirectory(dir=folder) as state:
         shapes = {layer: network.output_shapes[layer] for layer in LAYERS}
         plan = Plan(Subject.of(MODEL, "", data), shapes, 9, images, labels=10, shard_images=1024)
@@ -129,7 +155,9 @@ def _build(folder: str, network: Network, data: Dataset, prepare: Prepare, submi
 
 def _decoded(pixels: NDArray[np.uint8]) -> tuple[Dataset, Prepare]:
     """The pixels as a data set whose images are their numbers, and what looks them up."""
-    return Dataset("decoded", "", Source(len(pixels), _number, label_count=10)), lambda data: pixels[int(data[len(_SIGNATURE) :])]
+    return Dataset(
+        "decoded", "", Source(len(pixels), _number, label_count=10)
+    ), lambda data: pixels[int(data[len(_SIGNATURE) :])]
 
 
 def _number(index: int) -> tuple[str, bytes, int | None]:
@@ -147,7 +175,13 @@ def _bare_decoding(network: Network, data: Dataset, prepare: Prepare, count: int
         batches = [range(low, min(low + BATCH, count)) for low in range(0, count, BATCH)]
         ahead: list[Future[NDArray[np.uint8]]] = []
         for ids in [*batches, range(0)]:
-            now, ahead = ahead, [pool.submit(lambda index: prepare(data.read(index, 1)[0].image), index) for index in ids]
+            now, ahead = (
+                ahead,
+                [
+                    pool.submit(lambda index: prepare(data.read(index, 1)[0].image), index)
+                    for index in ids
+                ],
+            )
             if now:
                 network.activations(_floats(np.stack([image.result() for image in now])), LAYERS)
 
@@ -163,7 +197,9 @@ def _made_up(procedure: object) -> "Future[Found]":
     maximum = torch.randn(rows, UNITS, generator=generator)
     at = torch.randint(0, 196, (rows, UNITS), generator=generator, dtype=torch.int32)
     future: Future[Found] = Future()
-    future.set_result({"layer": Peaks(maximum, at, maximum - 3, at, maximum - 1, maximum.abs(), at, 196)})
+    future.set_result(
+        {"layer": Peaks(maximum, at, maximum - 3, at, maximum - 1, maximum.abs(), at, 196)}
+    )
     return future
 
 
@@ -171,4 +207,8 @@ def _peak(call: Callable[[], object]) -> int:
     """KiB that the process holds at its peak during a call (Linux)."""
     Path("/proc/self/clear_refs").write_text("5")
     call()
-    return next(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return next(
+        int(line.split()[1])
+        for line in Path("/proc/self/status").read_text().splitlines()
+        if line.startswith("VmHWM")
+    )

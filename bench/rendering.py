@@ -1,4 +1,6 @@
-"""Feature visualization against lucent's and against a bare loop: seconds for 8 channels of googlenet, turn by turn."""
+"""Feature visualization against lucent's and against a bare loop: seconds for 8 channels of
+googlenet, turn by turn.
+"""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -32,11 +34,13 @@ WARM = 2  # steps of each before the first turn
 
 
 def rendering(place: Setting, steps: int = STEPS, repeats: int = 2) -> Figures:
-    """8 pictures of 128 px in 64 steps, with random weights: the optimization itself, and once with the certificate of each picture.
+    """8 pictures of 128 px in 64 steps, with random weights: the optimization itself, and once with
+    the certificate of each picture.
 
-    lucent makes its pictures one by one, as its `render_vis` does by default (at 224 px) and at their own size, and as one batch
-    at their own size. The bare loop knows how to stop at the layer and no more: it draws the very same kind of picture and of view, in
-    PyTorch's default memory format.
+    lucent makes its pictures one by one, as its `render_vis` does by default (at 224 px) and at
+    their own size, and as one batch at their own size. The bare loop knows how to stop at the layer
+    and no more: it draws the very same kind of picture and of view, in PyTorch's default memory
+    format.
     """
     network, module, seen = googlenet()
     calls: dict[str, Callable[[int], object]] = {
@@ -49,16 +53,31 @@ def rendering(place: Setting, steps: int = STEPS, repeats: int = 2) -> Figures:
     }
     for call in calls.values():
         call(WARM)
-    turns = [{name: seconds(partial(call, steps)) for name, call in calls.items()} for _ in range(repeats)]
+    turns = [
+        {name: seconds(partial(call, steps)) for name, call in calls.items()}
+        for _ in range(repeats)
+    ]
     times = {name: [turn[name] for turn in turns] for name in calls}
     about = f"{len(CHANNELS)} pictures of {LAYER}, {SIZE} px, {steps} steps"
-    best = min((name for name in times if name.startswith("lucent")), key=lambda name: sum(times[name]))
+    best = min(
+        (name for name in times if name.startswith("lucent")), key=lambda name: sum(times[name])
+    )
     return {
-        f"{about}, lucent's default loop over ours in time": Figure(ratio(times, "lucent, looped", "ours"), at_least=7),
-        f"{about}, lucent's best over ours in time": Figure(ratio(times, best, "ours"), at_least=2.5, note=best),
-        f"{about}, lucent's loop at {SIZE} px over ours in time": Figure(ratio(times, "lucent, looped at its own size", "ours")),
-        f"{about}, a bare truncated Adam loop over ours in time": Figure(ratio(times, "bare loop", "ours"), at_least=0.9),
-        f"{about}, ours with certificates over ours without in time": Figure(ratio(times, "ours, certified", "ours")),
+        f"{about}, lucent's default loop over ours in time": Figure(
+            ratio(times, "lucent, looped", "ours"), at_least=7
+        ),
+        f"{about}, lucent's best over ours in time": Figure(
+            ratio(times, best, "ours"), at_least=2.5, note=best
+        ),
+        f"{about}, lucent's loop at {SIZE} px over ours in time": Figure(
+            ratio(times, "lucent, looped at its own size", "ours")
+        ),
+        f"{about}, a bare truncated Adam loop over ours in time": Figure(
+            ratio(times, "bare loop", "ours"), at_least=0.9
+        ),
+        f"{about}, ours with certificates over ours without in time": Figure(
+            ratio(times, "ours, certified", "ours")
+        ),
         f"{about}, ours in seconds": Figure(min(times["ours"])),
     }
 
@@ -77,15 +96,27 @@ def googlenet() -> tuple[Network, nn.Module, Preprocessing]:
 def ours(network: Network, steps: int) -> Tensor:
     """The climb of `interp.feature.visualize`, through `solve`."""
     objective = activation([LayerPath(LAYER, channel) for channel in CHANNELS])
-    climb = Ascent(Fourier((3, SIZE, SIZE), torch.zeros(())), objective, adam(RATE), steps, Jiggle(), redirect=True)
+    climb = Ascent(
+        Fourier((3, SIZE, SIZE), torch.zeros(())),
+        objective,
+        adam(RATE),
+        steps,
+        Jiggle(),
+        redirect=True,
+    )
     return solve(ascend(climb, generators(0, 0, len(CHANNELS))), network).images
 
 
 def certified(network: Network, steps: int) -> Tensor:
-    """What the service does for every picture: the climb, held-out views, the unit's place in its layer, without retries."""
+    """What the service does for every picture: the climb, held-out views, the unit's place in its
+    layer, without retries.
+    """
     paths = [LayerPath(LAYER, channel) for channel in CHANNELS]
     rows, settings = [(0, channel) for channel in CHANNELS], Settings((3, SIZE, SIZE), steps, RATE)
-    return solve(visualize(activation(paths), rows, torch.zeros(()), settings, Trial(retries=0), paths), network).images
+    return solve(
+        visualize(activation(paths), rows, torch.zeros(()), settings, Trial(retries=0), paths),
+        network,
+    ).images
 
 
 class _Reached(Exception):
@@ -94,8 +125,13 @@ class _Reached(Exception):
 
 def bare(module: nn.Module, seen: Preprocessing, steps: int) -> Tensor:
     """A climb as one writes it down: spectra, one view, the forward pass up to the layer, Adam."""
-    frequency = torch.hypot(torch.fft.fftfreq(SIZE)[:, None], torch.fft.rfftfreq(SIZE)[None]).clamp_min(1 / SIZE)
-    scale, colour = SIZE / frequency[..., None], torch.tensor([[0.56, 0.19, 0.04], [0.58, 0.0, -0.11], [0.58, -0.19, 0.06]])
+    frequency = torch.hypot(
+        torch.fft.fftfreq(SIZE)[:, None], torch.fft.rfftfreq(SIZE)[None]
+    ).clamp_min(1 / SIZE)
+    scale, colour = (
+        SIZE / frequency[..., None],
+        torch.tensor([[0.56, 0.19, 0.04], [0.58, 0.0, -0.11], [0.58, -0.19, 0.06]]),
+    )
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (seen.mean, seen.std))
     z = (torch.randn(len(CHANNELS), 3, SIZE, SIZE // 2 + 1, 2) * 0.5).requires_grad_()
     adam, reached = torch.optim.Adam([z], RATE), list[Tensor]()
@@ -108,7 +144,9 @@ def bare(module: nn.Module, seen: Preprocessing, steps: int) -> Tensor:
     for _ in range(steps):
         with suppress(_Reached):
             module((turned(picture(z, scale, colour)) - mean) / std)
-        loss = -torch.stack([reached[-1][row, channel].mean() for row, channel in enumerate(CHANNELS)]).sum()
+        loss = -torch.stack(
+            [reached[-1][row, channel].mean() for row, channel in enumerate(CHANNELS)]
+        ).sum()
         (z.grad,) = torch.autograd.grad(loss, z)
         adam.step()
         reached.clear()
@@ -127,8 +165,17 @@ def turned(images: Tensor) -> Tensor:
     amounts = torch.rand(len(images), 4) * 2 - 1
     angle, zoom = amounts[:, 0] * 0.1, 1 + amounts[:, 1] * 0.06
     cos, sin, shift = angle.cos() / zoom, angle.sin() / zoom, amounts[:, 2:] * 0.06
-    matrix = torch.stack([torch.stack([cos, -sin, shift[:, 0]], 1), torch.stack([sin, cos, shift[:, 1]], 1)], 1)
-    return F.grid_sample(images - 0.5, F.affine_grid(matrix, list(images.shape), align_corners=False), align_corners=False) + 0.5
+    matrix = torch.stack(
+        [torch.stack([cos, -sin, shift[:, 0]], 1), torch.stack([sin, cos, shift[:, 1]], 1)], 1
+    )
+    return (
+        F.grid_sample(
+            images - 0.5,
+            F.affine_grid(matrix, list(images.shape), align_corners=False),
+            align_corners=False,
+        )
+        + 0.5
+    )
 
 
 def lucent_looped(module: nn.Module, size: int | None, steps: int) -> list[Any]:
@@ -140,7 +187,11 @@ def lucent_batch(module: nn.Module, steps: int) -> Any:
     """lucent, all channels as one batch at their own size."""
     objectives = import_module("lucent.optvis.objectives")
     return _render(
-        module, sum(objectives.channel(LAYER, channel, batch=row) for row, channel in enumerate(CHANNELS)), len(CHANNELS), steps, SIZE
+        module,
+        sum(objectives.channel(LAYER, channel, batch=row) for row, channel in enumerate(CHANNELS)),
+        len(CHANNELS),
+        steps,
+        SIZE,
     )
 
 

@@ -1,4 +1,6 @@
-"""The service against the library in this process: crowds of small requests, overhead, endurance, cancellation."""
+"""The service against the library in this process: crowds of small requests, overhead, endurance,
+cancellation.
+"""
 
 import statistics
 import threading
@@ -26,7 +28,9 @@ EPSILON = 1 / 255
 
 
 def crowd(place: Setting, repeats: int = 3) -> Figures:
-    """64 clients at once, one image each, PGD-20 with early exit off, against one in-process batch of 64, and one after another."""
+    """64 clients at once, one image each, PGD-20 with early exit off, against one in-process batch
+    of 64, and one after another.
+    """
     x, y = place.images[:CLIENTS], place.labels[:CLIENTS]
     method = striate.PGD(EPSILON, steps=20, random_start=False, stop_when_fooled=False)
     same = pgd(EPSILON, steps=20, random_start=False, stop_when_fooled=False)
@@ -43,12 +47,18 @@ def crowd(place: Setting, repeats: int = 3) -> Figures:
         for _ in range(repeats):
             times["batch"].append(seconds(lambda: solve(attack(x, y, same), place.local)))
             times["crowd"].append(seconds(lambda: list(pool.map(ask, rows))))
-            times["sequence"].append(sum(seconds(partial(ask, row)) for row in rows[:16]) * CLIENTS / 16)
+            times["sequence"].append(
+                sum(seconds(partial(ask, row)) for row in rows[:16]) * CLIENTS / 16
+            )
     for service in services:
         service.close()
-    batch, together, sequence = (statistics.median(times[kind]) for kind in ("batch", "crowd", "sequence"))
+    batch, together, sequence = (
+        statistics.median(times[kind]) for kind in ("batch", "crowd", "sequence")
+    )
     return {
-        "64 clients x 1 image: rows per second over one in-process batch": Figure(batch / together, at_least=0.7),
+        "64 clients x 1 image: rows per second over one in-process batch": Figure(
+            batch / together, at_least=0.7
+        ),
         "64 clients at once: rows per second over one after another": Figure(sequence / together),
     }
 
@@ -66,18 +76,25 @@ def fgsm_overhead(place: Setting, repeats: int = 100) -> Figures:
                 remote.append(there)
                 local.append(here)
     return {
-        "unary FGSM: p50 through the service over in process": Figure(statistics.median(remote) / statistics.median(local), at_most=1.3)
+        "unary FGSM: p50 through the service over in process": Figure(
+            statistics.median(remote) / statistics.median(local), at_most=1.3
+        )
     }
 
 
 def _resident(pid: int) -> float:
     """Resident memory of a process in MiB."""
     status = Path(f"/proc/{pid}/status").read_text()
-    return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) / 1024
+    return (
+        int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
+        / 1024
+    )
 
 
 def many_visualizations(place: Setting, count: int = 1000) -> Figures:
-    """Visualizations in a row: time of the last 20 over the first 20, and the server's growth after the first 20."""
+    """Visualizations in a row: time of the last 20 over the first 20, and the server's growth after
+    the first 20.
+    """
     times = []
     with place.connect() as service:
         net = service.model(MODEL)
@@ -96,11 +113,15 @@ def many_visualizations(place: Setting, count: int = 1000) -> Figures:
 
 
 def cancellation(place: Setting, repeats: int = 5) -> Figures:
-    """Ticks between the cancelling of a 512-step visualization and its leaving, at most; in process, where ticks can be counted."""
+    """Ticks between the cancelling of a 512-step visualization and its leaving, at most; in
+    process, where ticks can be counted.
+    """
     engine = Engine(Metrics(), threads=place.threads)
     try:
         return {
-            "ticks until a cancelled 512-step visualization has left": Figure(max(_ticks(engine, place) for _ in range(repeats)), at_most=1)
+            "ticks until a cancelled 512-step visualization has left": Figure(
+                max(_ticks(engine, place) for _ in range(repeats)), at_most=1
+            )
         }
     finally:
         engine.close(1)
@@ -111,12 +132,20 @@ def _ticks(engine: Engine, place: Setting) -> int:
 
     def watched() -> Procedure[Pictures]:
         try:
-            return (yield from of_units([LayerPath("layer2.2", 3)], place.local.shape, torch.zeros(()), steps=512))
+            return (
+                yield from of_units(
+                    [LayerPath("layer2.2", 3)], place.local.shape, torch.zeros(()), steps=512
+                )
+            )
         finally:
             left.set_result(engine.ticks)
 
     under_way = threading.Event()
-    job = engine.submit(Model(place.local), watched(), on_progress=lambda progress, _: under_way.set() if progress.step == 10 else None)
+    job = engine.submit(
+        Model(place.local),
+        watched(),
+        on_progress=lambda progress, _: under_way.set() if progress.step == 10 else None,
+    )
     under_way.wait(60)
     cancelled = engine.ticks
     job.cancel()

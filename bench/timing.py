@@ -1,4 +1,6 @@
-"""Times that can be compared: the rivals take turns, so that all of them see the same state of the machine."""
+"""Times that can be compared: the rivals take turns, so that all of them see the same state of the
+machine.
+"""
 
 import statistics
 import time
@@ -34,7 +36,9 @@ def interleaved(calls: Mapping[str, Callable[[], object]], repeats: int) -> dict
 
 
 def ratio(times: Mapping[str, list[float]], name: str, over: str) -> float:
-    """The median over the turns of how many times as long `name` took as `over` in the same turn."""
+    """The median over the turns of how many times as long `name` took as `over` in the same
+    turn.
+    """
     return statistics.median(a / b for a, b in zip(times[name], times[over], strict=True))
 
 

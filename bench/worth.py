@@ -1,4 +1,6 @@
-"""What the pictures are worth: activations on them over the largest on real images, and contact sheets to look at."""
+"""What the pictures are worth: activations on them over the largest on real images, and contact
+sheets to look at.
+"""
 
 import io
 import os
@@ -37,9 +39,11 @@ _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def worth(place: Setting) -> Figures:
-    """Of 16 channels a layer of the CIFAR network and 32 of two ImageNet networks; the ratio of the channels' means over positions.
+    """Of 16 channels a layer of the CIFAR network and 32 of two ImageNet networks; the ratio of the
+    channels' means over positions.
 
-    Pictures are made as the service makes them where it has an index: what is dead or below the maximum is tried again, twice at most.
+    Pictures are made as the service makes them where it has an index: what is dead or below the
+    maximum is tried again, twice at most.
     """
     data = os.environ.get("STRIATE_DATA")
     if not data:
@@ -52,8 +56,12 @@ def worth(place: Setting) -> Figures:
         ours = made(place.local, layer, units[layer], highest[layer], 32)
         figures |= judged(f"{MODEL} {layer}", ours, highest[layer][list(units[layer])], bar)
         rival = lucent(place, layer, units[layer]) / highest[layer][list(units[layer])]
-        figures[f"{MODEL} {layer}: median of lucent's pictures over the maximum"] = Figure(float(rival.median()))
-        figures[f"{MODEL} {layer}: share of lucent's pictures above the maximum"] = Figure(float((rival > 1).float().mean()))
+        figures[f"{MODEL} {layer}: median of lucent's pictures over the maximum"] = Figure(
+            float(rival.median())
+        )
+        figures[f"{MODEL} {layer}: share of lucent's pictures above the maximum"] = Figure(
+            float((rival > 1).float().mean())
+        )
     for name, layers in IMAGENET.items():
         network = hosted(place, name, data)
         highest = maxima(network, layers, samples(data))
@@ -66,19 +74,30 @@ def worth(place: Setting) -> Figures:
     return figures
 
 
-def made(network: Network, layer: str, units: Sequence[int], highest: Tensor, size: int) -> list[Pictures]:
+def made(
+    network: Network, layer: str, units: Sequence[int], highest: Tensor, size: int
+) -> list[Pictures]:
     """Certified pictures of units of a layer, a batch at a time."""
     found = []
     for low in range(0, len(units), BATCH):
         some = list(units[low : low + BATCH])
         paths = [LayerPath(layer, unit) for unit in some]
         settings = Settings((3, size, size), STEPS)
-        call = visualize(activation(paths), [(0, unit) for unit in some], torch.zeros(()), settings, Trial(bar=highest[some]), paths)
+        call = visualize(
+            activation(paths),
+            [(0, unit) for unit in some],
+            torch.zeros(()),
+            settings,
+            Trial(bar=highest[some]),
+            paths,
+        )
         found.append(solve(call, network))
     return found
 
 
-def judged(what: str, pictures: Sequence[Pictures], highest: Tensor, bar: float | None = None) -> Figures:
+def judged(
+    what: str, pictures: Sequence[Pictures], highest: Tensor, bar: float | None = None
+) -> Figures:
     """Figures of one layer: without views, and under the held-out views."""
     ratio = torch.cat([p.certificate.activation for p in pictures]) / highest
     held_out = torch.cat([p.certificate.held_out for p in pictures]) / highest
@@ -86,12 +105,21 @@ def judged(what: str, pictures: Sequence[Pictures], highest: Tensor, bar: float 
     first = torch.cat([p.certificate.rank for p in pictures]) == 1
     share = 1.0 if bar else 0.98
     again, most = int((tries > 1).sum()), float(first.float().mean())
-    note = f"lowest {ratio.min():.2f}; {again} tried again; {most:.0%} are their layer's most active unit"
+    note = (
+        f"lowest {ratio.min():.2f}; {again} tried again; {most:.0%} are their layer's most "
+        f"active unit"
+    )
     return {
         f"{what}: median over the maximum": Figure(float(ratio.median()), at_least=bar, note=note),
-        f"{what}: share above the maximum": Figure(float((ratio > 1).float().mean()), at_least=share),
-        f"{what}: median over the maximum, held-out views": Figure(float(held_out.median()), note=f"lowest {held_out.min():.2f}"),
-        f"{what}: share above the maximum, held-out views": Figure(float((held_out > 1).float().mean())),
+        f"{what}: share above the maximum": Figure(
+            float((ratio > 1).float().mean()), at_least=share
+        ),
+        f"{what}: median over the maximum, held-out views": Figure(
+            float(held_out.median()), note=f"lowest {held_out.min():.2f}"
+        ),
+        f"{what}: share above the maximum, held-out views": Figure(
+            float((held_out > 1).float().mean())
+        ),
     }
 
 
@@ -106,12 +134,17 @@ def maxima(network: Network, layers: Sequence[str], images: Tensor) -> dict[str,
 
 
 def lucent(place: Setting, layer: str, units: Sequence[int]) -> Tensor:
-    """Mean activations (K,) of the units on lucent's pictures of them, made by its defaults at the network's size."""
+    """Mean activations (K,) of the units on lucent's pictures of them, made by its defaults at the
+    network's size.
+    """
     render, param = import_module("lucent.optvis.render"), import_module("lucent.optvis.param")
     module, plan = place.published(MODEL)
     seen = plan.preprocessing
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (seen.mean, seen.std))
-    views = [*import_module("lucent.optvis.transform").standard_transforms, lambda images: (images - mean) / std]
+    views = [
+        *import_module("lucent.optvis.transform").standard_transforms,
+        lambda images: (images - mean) / std,
+    ]
     found = []
     for unit in units:
         torch.manual_seed(unit)
@@ -143,14 +176,21 @@ def hosted(place: Setting, name: str, data: str) -> Network:
 
 def samples(data: str) -> Tensor:
     """The ImageNet sample images (N, 3, 224, 224) in [0, 1]: short side 256, centre crop."""
-    table = pyarrow.parquet.read_table(Path(data) / "imagenet_sample" / "images.parquet", columns=["image"])
-    pixels = [_cropped(Image.open(io.BytesIO(encoded)).convert("RGB")) for encoded in table["image"].to_pylist()]
+    table = pyarrow.parquet.read_table(
+        Path(data) / "imagenet_sample" / "images.parquet", columns=["image"]
+    )
+    pixels = [
+        _cropped(Image.open(io.BytesIO(encoded)).convert("RGB"))
+        for encoded in table["image"].to_pylist()
+    ]
     return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float() / 255
 
 
 def _cropped(image: Image.Image) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     scale = 256 / min(image.size)
-    image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BILINEAR)
+    image = image.resize(
+        (round(image.width * scale), round(image.height * scale)), Image.Resampling.BILINEAR
+    )
     left, top = (image.width - 224) // 2, (image.height - 224) // 2
     return np.asarray(image.crop((left, top, left + 224, top + 224)))
 

@@ -1,1 +1,3 @@
-"""What is computed: feature visualization, exemplars, filters and attacks, as pure PyTorch procedures."""
+"""What is computed: feature visualization, exemplars, filters and attacks, as pure PyTorch
+procedures.
+"""

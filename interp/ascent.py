@@ -1,4 +1,6 @@
-"""The one procedure behind visualization and attack: max over z of E_t[score(net(t(image(z))))], z kept feasible."""
+"""The one procedure behind visualization and attack: max over z of E_t[score(net(t(image(z))))], z
+kept feasible.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -47,10 +49,14 @@ class Encoder(Protocol):
     """A space that can begin and go on at images; see `interp.feature.params.fourier`."""
 
     def encode(self, images: Tensor) -> Tensor:
-        """The z of images (B, C, H, W) in [0, 1]. Raises ValueError in a space of pictures of its own kind alone."""
+        """The z of images (B, C, H, W) in [0, 1]. Raises ValueError in a space of pictures of its
+        own kind alone.
+        """
 
 
-Done = Callable[[Answer, Tensor], Tensor]  # (answer to the rows' probe, row numbers (A,)) -> (A,) bool
+Done = Callable[
+    [Answer, Tensor], Tensor
+]  # (answer to the rows' probe, row numbers (A,)) -> (A,) bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,13 +68,17 @@ class Ascent:
         done: tells which rows have arrived, from the answer for them; None: none ever has.
         logits: whether `done` reads logits.
         leave: rows that are done are not probed any more.
-        hopeless: tells which rows are not probed any more though they have not arrived; None: all others climb on.
-        keep_best: return each row's first iterate that is done, else the one with the highest score; otherwise the last.
+        hopeless: tells which rows are not probed any more though they have not arrived; None: all
+            others climb on.
+        keep_best: return each row's first iterate that is done, else the one with the highest
+            score; otherwise the last.
         redirect: rows without any gradient ask once more, through redirected rectifiers.
-        penalty: g(x), a term (B,) of images (B, C, H, W) and the present sizes (B,) of their scores, which is climbed with the score,
-            but is no part of it: what is kept and who is done, the network alone decides (Yosinski et al. 2015, section 3).
-        operator: (images, step from 1) -> the images from which the climb goes on after that step, for a space that is
-            an `Encoder`; the very same images where there is nothing to do (Yosinski et al. 2015, section 3).
+        penalty: g(x), a term (B,) of images (B, C, H, W) and the present sizes (B,) of their
+            scores, which is climbed with the score, but is no part of it: what is kept and who is
+            done, the network alone decides (Yosinski et al. 2015, section 3).
+        operator: (images, step from 1) -> the images from which the climb goes on after that step,
+            for a space that is an `Encoder`; the very same images where there is nothing to do
+            (Yosinski et al. 2015, section 3).
         trace: add up over all steps how strongly each pixel was pulled.
     """
 
@@ -95,15 +105,21 @@ class Summit:
 
     images: Tensor  # (B, C, H, W)
     moved: Tensor  # (B,) bool: some gradient of the score was not zero
-    start_logits: Tensor | None  # (B, classes) of the starting point, where `done` reads logits and steps > 0
+    start_logits: (
+        Tensor | None
+    )  # (B, classes) of the starting point, where `done` reads logits and steps > 0
     gradients: int  # image-gradients asked for
     queries: int = 0  # images asked about without a gradient by a search that uses none
-    attention: Tensor | None = None  # (B, 1, H, W) of a trace: the sum over steps and channels of |gradient of the score|
+    attention: Tensor | None = (
+        None  # (B, 1, H, W) of a trace: the sum over steps and channels of |gradient of the score|
+    )
     start_score: Tensor | None = None  # (B,) of the first views, where steps > 0
 
 
 class _Climb:
-    """The state of an ascent. z, the step rule's memory and the seeds stay whole; only the rows still climbing are probed."""
+    """The state of an ascent. z, the step rule's memory and the seeds stay whole; only the rows
+    still climbing are probed.
+    """
 
     def __init__(self, problem: Ascent, rows: Generators) -> None:
         self.problem, self.generators = problem, rows
@@ -139,32 +155,52 @@ class _Climb:
         self.point = self.z.detach().requires_grad_()
         self.images, rows = problem.space.image(self.point), self.generators
         if not self.whole:
-            self.images, rows = self.images[self.climbing], [rows[i] for i in self.climbing.tolist()]
+            self.images, rows = (
+                self.images[self.climbing],
+                [rows[i] for i in self.climbing.tolist()],
+            )
         self.view = problem.transform(self.images, rows)
         self.gradients += len(self.climbing)
         progress, free = Progress(step, problem.steps, self.preview), not problem.objective.coupled
-        return Probe(self.view.detach(), self.objective(), logits=self.wants_logits, splittable=free, progress=progress)
+        return Probe(
+            self.view.detach(),
+            self.objective(),
+            logits=self.wants_logits,
+            splittable=free,
+            progress=progress,
+        )
 
     def look(self, step: int) -> Procedure[Answer]:
-        """`look_around`; a probe of its own asks for the rows that no gradient comes back for, if they may be redirected."""
+        """`look_around`; a probe of its own asks for the rows that no gradient comes back for, if
+        they may be redirected.
+        """
         probe = self.look_around(step)
         answer = yield probe
         assert answer.grad is not None
         (shut,) = (~answer.grad.flatten(1).any(1)).nonzero(as_tuple=True)
         if not self.problem.redirect or not len(shut):
             return answer
-        redirected = yield Probe(probe.images[shut], self.objective().take(shut), redirect=True, splittable=probe.splittable)
+        redirected = yield Probe(
+            probe.images[shut],
+            self.objective().take(shut),
+            redirect=True,
+            splittable=probe.splittable,
+        )
         assert redirected.grad is not None
         return replace(answer, grad=answer.grad.index_copy(0, shut, redirected.grad))
 
     def slope(self, grad: Tensor, score: Tensor) -> Tensor:
-        """From the gradient of the views to that of z, zero for rows that left; on the way the penalty joins in."""
+        """From the gradient of the views to that of z, zero for rows that left; on the way the
+        penalty joins in.
+        """
         (pull,) = autograd.grad(self.view, self.images, grad.to(self.view))
         self.moved[self.climbing] |= pull.flatten(1).any(1)
         if self.problem.trace:
             self.watch(pull.abs().sum(1, keepdim=True))
         if self.problem.penalty is not None:
-            size = self.best_score.new_zeros(len(self.z)).index_copy(0, self.climbing, score.abs().to(self.z))
+            size = self.best_score.new_zeros(len(self.z)).index_copy(
+                0, self.climbing, score.abs().to(self.z)
+            )
             (push,) = autograd.grad(self.problem.penalty(self.images, size).sum(), self.images)
             pull = pull + push
         (slope,) = autograd.grad(self.images, self.point, pull)
@@ -190,7 +226,9 @@ class _Climb:
         if gone.any():
             self.climbing = self.climbing[~gone]
         stepped = self.problem.space.project(self.z + self.move(slope))
-        self.z = stepped if self.whole else self.z.index_copy(0, self.climbing, stepped[self.climbing])
+        self.z = (
+            stepped if self.whole else self.z.index_copy(0, self.climbing, stepped[self.climbing])
+        )
         self.operate(step)
 
     def operate(self, step: int) -> None:
@@ -206,16 +244,30 @@ class _Climb:
     def look_back(self, rows: Tensor) -> Procedure[None]:
         """See how good the last iterates of some rows are, if that matters."""
         if self.problem.keep_best and len(rows):
-            self.see((yield Probe(self.preview()[rows], self.problem.objective.take(rows), gradient=False, logits=self.wants_logits)), rows)
+            self.see(
+                (
+                    yield Probe(
+                        self.preview()[rows],
+                        self.problem.objective.take(rows),
+                        gradient=False,
+                        logits=self.wants_logits,
+                    )
+                ),
+                rows,
+            )
 
     def see(self, answer: Answer, rows: Tensor) -> Tensor:
-        """Keep the best of what was seen of some rows; returns which of them are done, (A,) bool."""
+        """Keep the best of what was seen of some rows; returns which of them are done, (A,)
+        bool.
+        """
         assert answer.score is not None
         done = torch.zeros_like(self.moved[: len(rows)])
         if self.problem.done is not None:
             done = self.problem.done(answer, rows)
         if self.problem.keep_best:
-            better = ~self.arrived[rows] & (done | (answer.score >= self.best_score[rows]))  # of equals the last: a loss may be 0 for long
+            better = ~self.arrived[rows] & (
+                done | (answer.score >= self.best_score[rows])
+            )  # of equals the last: a loss may be 0 for long
             self.best_z[rows[better]] = self.z[rows[better]]
             self.best_score[rows[better]] = answer.score[better].to(self.best_score)
             self.arrived[rows] |= done
@@ -231,11 +283,21 @@ class _Climb:
     def summit(self) -> Summit:
         z = self.best_z if self.problem.keep_best else self.z
         images = self.problem.space.image(z).detach()
-        return Summit(images, self.moved, self.start_logits, self.gradients, 0, self.attention, self.start_score)
+        return Summit(
+            images,
+            self.moved,
+            self.start_logits,
+            self.gradients,
+            0,
+            self.attention,
+            self.start_score,
+        )
 
 
 def ascend(problem: Ascent, rows: Generators) -> Procedure[Summit]:
-    """Climb for at most `problem.steps` gradient steps; one generator a row supplies all randomness."""
+    """Climb for at most `problem.steps` gradient steps; one generator a row supplies all
+    randomness.
+    """
     climb = _Climb(problem, rows)
     for step in range(1, problem.steps + 1):
         yield from climb.halt(step)

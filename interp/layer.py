@@ -1,4 +1,6 @@
-"""How a unit of a network is named: "layer3.2", "layer3.2:7", "layer3.2:7@3,4", "layer3.2:7@center", "logits:281"."""
+"""How a unit of a network is named: "layer3.2", "layer3.2:7", "layer3.2:7@3,4",
+"layer3.2:7@center", "logits:281".
+"""
 
 import difflib
 import re
@@ -6,13 +8,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 LOGITS = "logits"
-LONGEST = 100  # characters of an unknown name that are compared and quoted: comparing takes time in proportion
+# characters of an unknown name that are compared and quoted: comparing takes time in proportion
+LONGEST = 100
 
-_SYNTAX = re.compile(r"(?P<layer>[^:@\s]+)(?::(?P<unit>\d{1,9})(?:@(?:(?P<central>center)|(?P<row>\d{1,9}),(?P<column>\d{1,9})))?)?")
+_SYNTAX = re.compile(
+    r"(?P<layer>[^:@\s]+)(?::(?P<unit>\d{1,9})(?:@(?:(?P<central>center)|(?P<row>\d{1,9}),(?P<column>\d{1,9})))?)?"
+)
 
 
 class UnknownLayer(LookupError):
-    """The network has no layer of that name; `nearest` holds up to three names that look like it."""
+    """The network has no layer of that name; `nearest` holds up to three names that look
+    like it.
+    """
 
     def __init__(self, name: str, layers: Sequence[str]) -> None:
         self.name = name[:LONGEST]
@@ -23,7 +30,8 @@ class UnknownLayer(LookupError):
 
 @dataclass(frozen=True)
 class LayerPath:
-    """A layer, one of its units (channel, feature or class), or one position of a unit (row, column).
+    """A layer, one of its units (channel, feature or class), or one position of a unit (row,
+    column).
 
     A central one is the position in the middle of the layer's map; `resolved` says which that is.
     """
@@ -39,8 +47,8 @@ class LayerPath:
         return self.layer + unit + ("@center" if self.central else position)
 
     def resolved(self, shape: Sequence[int]) -> "LayerPath":
-        """The same with the position in numbers, in a layer of that output shape: of a central one of (units, rows, columns) it is
-        (rows // 2, columns // 2).
+        """The same with the position in numbers, in a layer of that output shape: of a central one
+        of (units, rows, columns) it is (rows // 2, columns // 2).
 
         Raises:
             ValueError: the path is central, and the layer has no rows and columns.
@@ -53,22 +61,33 @@ class LayerPath:
 
     @staticmethod
     def parse(text: str, layers: Sequence[str]) -> "LayerPath":
-        """Read `text`, where `layers` are the dotted names that exist; lucent's "layer3_2" means "layer3.2".
+        """Read `text`, where `layers` are the dotted names that exist; lucent's "layer3_2" means
+        "layer3.2".
 
         Raises:
-            ValueError: `text` is not "layer", "layer:unit", "layer:unit@row,column" or "layer:unit@center".
+            ValueError: `text` is not "layer", "layer:unit", "layer:unit@row,column" or
+                "layer:unit@center".
             UnknownLayer: no layer has that name.
         """
         match = _SYNTAX.fullmatch(text.strip())
         if match is None:
-            raise ValueError(f"{text[:LONGEST]!r} is not of the form layer, layer:unit, layer:unit@row,column or layer:unit@center")
+            raise ValueError(
+                f"{text[:LONGEST]!r} is not of the form layer, layer:unit, "
+                f"layer:unit@row,column or layer:unit@center"
+            )
         layer, unit, row, column = match.group("layer", "unit", "row", "column")
         position = None if row is None else (int(row), int(column))
-        return LayerPath(dotted(layer, layers), None if unit is None else int(unit), position, match["central"] is not None)
+        return LayerPath(
+            dotted(layer, layers),
+            None if unit is None else int(unit),
+            position,
+            match["central"] is not None,
+        )
 
 
 def dotted(name: str, layers: Sequence[str]) -> str:
-    """The one of `layers` (or "logits") that `name` means, dots and underscores taken for the same where that is unambiguous.
+    """The one of `layers` (or "logits") that `name` means, dots and underscores taken for the same
+    where that is unambiguous.
 
     Raises:
         UnknownLayer: there is none.

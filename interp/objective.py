@@ -1,7 +1,7 @@
 """Objectives: functions from activations to one score per row, composed with + - and *.
 
-An objective carries its per-row parameters (labels, channels) apart from its function, so that the rows of many jobs that
-ask for the same kind of score are scored in one call.
+An objective carries its per-row parameters (labels, channels) apart from its function, so that the
+rows of many jobs that ask for the same kind of score are scored in one call.
 """
 
 import functools
@@ -19,11 +19,12 @@ Score = Callable[..., Tensor]  # (activations by layer, *rows) -> (B,)
 
 @dataclass(frozen=True, eq=False)
 class Objective:
-    """`score(activations, *rows)` -> (B,), where `activations` maps each of `layers` to (B, ...) and rows are (B, ...).
+    """`score(activations, *rows)` -> (B,), where `activations` maps each of `layers` to (B, ...)
+    and rows are (B, ...).
 
     Args:
-        groups: (B,) int64 where a row's score also hangs on other rows, those of the same number, which must then be scored
-            together; None where every row stands for itself.
+        groups: (B,) int64 where a row's score also hangs on other rows, those of the same number,
+            which must then be scored together; None where every row stands for itself.
     """
 
     layers: tuple[str, ...]
@@ -46,7 +47,11 @@ class Objective:
 
     def kin(self, other: "Objective") -> bool:
         """Whether rows of both can be scored in one call."""
-        return self.score == other.score and self.layers == other.layers and not (self.coupled or other.coupled)
+        return (
+            self.score == other.score
+            and self.layers == other.layers
+            and not (self.coupled or other.coupled)
+        )
 
     def __add__(self, other: "Objective") -> "Objective":
         layers = tuple(dict.fromkeys(self.layers + other.layers))
@@ -55,8 +60,12 @@ class Objective:
 
     def __mul__(self, weight: float) -> "Objective":
         if not self.rows:
-            return Objective(self.layers, lambda activations: weight * self.score(activations), (), self.groups)
-        weights = torch.full((len(self.rows[0]),), weight, dtype=torch.float64, device=self.rows[0].device)
+            return Objective(
+                self.layers, lambda activations: weight * self.score(activations), (), self.groups
+            )
+        weights = torch.full(
+            (len(self.rows[0]),), weight, dtype=torch.float64, device=self.rows[0].device
+        )
         return Objective(self.layers, _Product(self.score), (weights, *self.rows), self.groups)
 
     __rmul__ = __mul__
@@ -70,14 +79,18 @@ class Objective:
 
 @dataclass(frozen=True)
 class _Sum:
-    """Equal sums are equal values, so that composed objectives of one kind are kin; likewise `_Product`."""
+    """Equal sums are equal values, so that composed objectives of one kind are kin; likewise
+    `_Product`.
+    """
 
     one: Score
     split: int  # rows of the first
     other: Score
 
     def __call__(self, activations: Mapping[str, Tensor], *rows: Tensor) -> Tensor:
-        return self.one(activations, *rows[: self.split]) + self.other(activations, *rows[self.split :])
+        return self.one(activations, *rows[: self.split]) + self.other(
+            activations, *rows[self.split :]
+        )
 
 
 @dataclass(frozen=True)
@@ -90,7 +103,9 @@ class _Product:
 
 
 def _united(one: Tensor | None, other: Tensor | None) -> Tensor | None:
-    """Groups in which rows are together that are together in either: those of one, or, where they differ, a single group."""
+    """Groups in which rows are together that are together in either: those of one, or, where they
+    differ, a single group.
+    """
     if one is None or other is None:
         return other if one is None else one
     return one if torch.equal(one, other) else torch.zeros_like(one)
@@ -114,7 +129,9 @@ def stack(objectives: Sequence[Objective]) -> Objective:
         ValueError: an objective has no tensor of rows, so that their number is unknown.
     """
     if any(not o.rows for o in objectives):
-        raise ValueError("an objective without rows cannot be stacked: the number of its rows is unknown")
+        raise ValueError(
+            "an objective without rows cannot be stacked: the number of its rows is unknown"
+        )
     families: list[list[int]] = []  # numbers of the objectives that are kin
     for number, objective in enumerate(objectives):
         family = next((f for f in families if objectives[f[0]].kin(objective)), None)
@@ -131,7 +148,12 @@ def stack(objectives: Sequence[Objective]) -> Objective:
         members = torch.cat([torch.arange(starts[i], starts[i + 1], device=device) for i in family])
         which[members], place[members] = name, torch.arange(len(members), device=device)
     layers = tuple(dict.fromkeys(layer for o in objectives for layer in o.layers))
-    return Objective(layers, _stacked([join([objectives[i] for i in f]) for f in families]), (which, place), _apart(objectives, counts))
+    return Objective(
+        layers,
+        _stacked([join([objectives[i] for i in f]) for f in families]),
+        (which, place),
+        _apart(objectives, counts),
+    )
 
 
 def _stacked(families: Sequence[Objective]) -> Score:
@@ -140,7 +162,9 @@ def _stacked(families: Sequence[Objective]) -> Score:
         for number, family in enumerate(families):
             (rows,) = (which == number).nonzero(as_tuple=True)
             if len(rows):
-                part = family.take(place[rows])({layer: activations[layer][rows] for layer in family.layers})
+                part = family.take(place[rows])(
+                    {layer: activations[layer][rows] for layer in family.layers}
+                )
                 scores = scores.index_put((rows,), part.to(scores))
         return scores
 
@@ -148,14 +172,18 @@ def _stacked(families: Sequence[Objective]) -> Score:
 
 
 def _apart(objectives: Sequence[Objective], counts: Sequence[int]) -> Tensor | None:
-    """The groups of all rows, none shared between two objectives; a row that stands for itself is its own group."""
+    """The groups of all rows, none shared between two objectives; a row that stands for itself is
+    its own group.
+    """
     if not any(o.coupled for o in objectives):
         return None
     parts, low = [], 0
     for objective, count in zip(objectives, counts, strict=True):
         groups = objective.groups
         alone = torch.arange(count, device=objective.rows[0].device)
-        parts.append(low + (alone if groups is None else torch.unique(groups, return_inverse=True)[1]))
+        parts.append(
+            low + (alone if groups is None else torch.unique(groups, return_inverse=True)[1])
+        )
         low += count
     return torch.cat(parts)
 
@@ -190,9 +218,12 @@ def _kind(path: LayerPath) -> Kind:
     return _channel if path.position is None else _neuron
 
 
-@functools.cache  # one function per choice of layers, so that the objectives of separate requests are kin
+# one function per choice of layers, so that the objectives of separate requests are kin
+@functools.cache
 def _activation(kinds: tuple[tuple[str, Kind], ...]) -> Score:
-    def score(activations: Mapping[str, Tensor], which: Tensor, units: Tensor, positions: Tensor) -> Tensor:
+    def score(
+        activations: Mapping[str, Tensor], which: Tensor, units: Tensor, positions: Tensor
+    ) -> Tensor:
         if len(kinds) == 1:
             ((layer, kind),) = kinds
             return kind(activations[layer], units, positions)
@@ -210,9 +241,10 @@ def _activation(kinds: tuple[tuple[str, Kind], ...]) -> Score:
 def activation(paths: Sequence[LayerPath], device: torch.device | str = "cpu") -> Objective:
     """The activation of one unit per row; `paths` has one entry a row, of one layer or several.
 
-    "layer:unit" is the mean over the unit's positions (Olah et al. 2017, "channel"), "layer:unit@r,c" one neuron,
-    "layer:unit@center" the one in the middle, "layer" the mean square of the whole layer (DeepDream), "logits:class" the logit
-    before the softmax (Simonyan et al. 2014, eq. 1).
+    "layer:unit" is the mean over the unit's positions (Olah et al. 2017, "channel"),
+    "layer:unit@r,c" one neuron, "layer:unit@center" the one in the middle, "layer" the mean square
+    of the whole layer (DeepDream), "logits:class" the logit before the softmax (Simonyan et al.
+    2014, eq. 1).
     """
     of_row = [(p.layer, _kind(p)) for p in paths]
     kinds = tuple(sorted(set(of_row), key=lambda kind: (kind[0], kind[1].__name__)))

@@ -1,7 +1,8 @@
 """What a procedure asks of a network, and what it is told.
 
-A procedure is a generator that asks: it yields a `Probe` and is sent an `Answer`. It never calls the network; whoever
-drives it decides how probes are answered, alone (`solve`) or in company (the service's engine).
+A procedure is a generator that asks: it yields a `Probe` and is sent an `Answer`. It never calls
+the network; whoever drives it decides how probes are answered, alone (`solve`) or in company (the
+service's engine).
 """
 
 from collections.abc import Callable, Generator
@@ -17,7 +18,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a procedure is: the step that this probe belongs to, from 1, of `steps`; `preview` draws the present images."""
+    """How far a procedure is: the step that this probe belongs to, from 1, of `steps`; `preview`
+    draws the present images.
+    """
 
     step: int
     steps: int
@@ -28,8 +31,8 @@ class Progress:
 class Probe:
     """What a procedure wants to know of images (B, C, H, W) in [0, 1].
 
-    With an objective: its score, and its gradient if `gradient`. Without: `layers` and `logits` alone, by a forward pass
-    that keeps nothing for a backward pass.
+    With an objective: its score, and its gradient if `gradient`. Without: `layers` and `logits`
+    alone, by a forward pass that keeps nothing for a backward pass.
     """
 
     images: Tensor

@@ -20,7 +20,9 @@ def cut(probe: Probe, low: int, high: int) -> Probe:
 def pad(probe: Probe, rows: int) -> Probe:
     """The first row of a probe, `rows` times over: company that fills a chunk."""
     images = probe.images[:1].expand(rows, -1, -1, -1)
-    objective = probe.objective.take(torch.zeros(rows, dtype=torch.long)) if probe.objective else None
+    objective = (
+        probe.objective.take(torch.zeros(rows, dtype=torch.long)) if probe.objective else None
+    )
     return Probe(images, objective, probe.gradient, probe.logits, probe.layers, probe.redirect)
 
 
@@ -32,7 +34,10 @@ def join(answers: Sequence[Answer]) -> Answer:
         _joined([a.score for a in answers]),
         _joined([a.grad for a in answers]),
         _joined([a.logits for a in answers]),
-        {name: torch.cat([a.activations[name] for a in answers]) for name in answers[0].activations},
+        {
+            name: torch.cat([a.activations[name] for a in answers])
+            for name in answers[0].activations
+        },
     )
 
 
@@ -42,11 +47,13 @@ def _joined(parts: Sequence[Tensor | None]) -> Tensor | None:
 
 
 class Chunks:
-    """Answers through passes of exactly `rows` rows of one probe, filled up with copies, so that no company can change a bit.
+    """Answers through passes of exactly `rows` rows of one probe, filled up with copies, so that no
+    company can change a bit.
 
-    How a library adds up may depend on the shape of a pass and on a row's place in it, but not on the values of the other
-    rows. So all passes have one shape, and row i of a probe has the place i modulo `rows`: whoever cuts a probe cuts it at
-    multiples of that. A probe that may not be split has a pass of its own.
+    How a library adds up may depend on the shape of a pass and on a row's place in it, but not on
+    the values of the other rows. So all passes have one shape, and row i of a probe has the place i
+    modulo `rows`: whoever cuts a probe cuts it at multiples of that. A probe that may not be split
+    has a pass of its own.
     """
 
     def __init__(self, network: Oracle, rows: int) -> None:
@@ -59,7 +66,12 @@ class Chunks:
     def _whole(self, probe: Probe) -> Answer:
         if not probe.splittable:
             return self.network.answer([probe])[0]
-        return join([self._chunk(cut(probe, low, low + self.rows)) for low in range(0, len(probe.images), self.rows)])
+        return join(
+            [
+                self._chunk(cut(probe, low, low + self.rows))
+                for low in range(0, len(probe.images), self.rows)
+            ]
+        )
 
     def _chunk(self, probe: Probe) -> Answer:
         missing = self.rows - len(probe.images)

@@ -1,6 +1,7 @@
 """Randomness, row by row.
 
-Every row draws from a generator of its own, so that what it gets does not depend on which rows it shares a batch with.
+Every row draws from a generator of its own, so that what it gets does not depend on which rows it
+shares a batch with.
 """
 
 from collections.abc import Sequence
@@ -14,17 +15,25 @@ Generators = Sequence[np.random.Generator]
 
 def generators(seed: int, first: int, count: int) -> list[np.random.Generator]:
     """Generators of the absolute rows first to first + count - 1 under `seed`, both at least 0."""
-    return [np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(row,))) for row in range(first, first + count)]
+    return [
+        np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(row,)))
+        for row in range(first, first + count)
+    ]
 
 
 def normal(rows: Generators, shape: Sequence[int], like: Tensor) -> Tensor:
     """(B, *shape) standard normal numbers in the dtype and on the device of `like`."""
-    return torch.from_numpy(np.stack([g.standard_normal(shape, dtype=np.float32) for g in rows])).to(like)
+    return torch.from_numpy(
+        np.stack([g.standard_normal(shape, dtype=np.float32) for g in rows])
+    ).to(like)
 
 
 def uniform(rows: Generators, shape: Sequence[int], like: Tensor) -> Tensor:
     """(B, *shape) numbers uniform in [-1, 1) in the dtype and on the device of `like`."""
-    return torch.from_numpy(np.stack([g.random(shape, dtype=np.float32) for g in rows])).to(like) * 2 - 1
+    return (
+        torch.from_numpy(np.stack([g.random(shape, dtype=np.float32) for g in rows])).to(like) * 2
+        - 1
+    )
 
 
 def check_rows(images: Tensor, rows: Generators) -> None:

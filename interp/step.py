@@ -1,4 +1,6 @@
-"""How far to go along a gradient: each function gives a step rule, which is started at z and then maps gradients to moves."""
+"""How far to go along a gradient: each function gives a step rule, which is started at z and then
+maps gradients to moves.
+"""
 
 from collections.abc import Callable
 
@@ -12,36 +14,49 @@ Step = Callable[[Tensor], Move]
 
 
 def sign(alpha: Tensor | float) -> Step:
-    """alpha times the sign of the gradient: the steepest step under Linf; alpha is broadcastable to z."""
+    """alpha times the sign of the gradient: the steepest step under Linf; alpha is broadcastable to
+    z.
+    """
     return lambda z: lambda grad: alpha * grad.sign()
 
 
 def unit(alpha: Tensor | float) -> Step:
-    """alpha along the gradient, whose length does not matter: the steepest step under L2. A zero gradient gives no move.
+    """alpha along the gradient, whose length does not matter: the steepest step under L2. A zero
+    gradient gives no move.
 
-    Entries that are not numbers count as zero, as for `sign`: one of them would make the whole image none.
+    Entries that are not numbers count as zero, as for `sign`: one of them would make the whole
+    image none.
     """
 
     def move(grad: Tensor) -> Tensor:
         grad = grad.nan_to_num()
-        grad = grad / norm(grad, torch.inf).clamp_min(torch.finfo(grad.dtype).tiny)  # squares of tiny gradients would vanish
+        grad = grad / norm(grad, torch.inf).clamp_min(
+            torch.finfo(grad.dtype).tiny
+        )  # squares of tiny gradients would vanish
         return alpha * grad / norm(grad, 2).clamp_min(torch.finfo(grad.dtype).tiny)
 
     return lambda z: move
 
 
 def sparse(alpha: Tensor | float, share: Tensor | float = 0.2) -> Step:
-    """alpha spread evenly, with the gradient's signs, over the share of pixels where it is largest: a steep step under L1.
+    """alpha spread evenly, with the gradient's signs, over the share of pixels where it is largest:
+    a steep step under L1.
 
-    The very steepest moves one pixel, which the box soon stops; L1-APGD (Croce & Hein 2021, "Mind the box") takes several
-    and begins with a fifth of all. Pixels without gradient do not move. `share` in (0, 1] and alpha are broadcastable to
-    (B, 1, 1, 1); at least one pixel moves, and all that tie with the last of them.
+    The very steepest moves one pixel, which the box soon stops; L1-APGD (Croce & Hein 2021, "Mind
+    the box") takes several and begins with a fifth of all. Pixels without gradient do not move.
+    `share` in (0, 1] and alpha are broadcastable to (B, 1, 1, 1); at least one pixel moves, and all
+    that tie with the last of them.
     """
 
     def move(grad: Tensor) -> Tensor:
         grad = grad.nan_to_num()
         size = grad.abs().flatten(1)  # (B, n)
-        count = (torch.as_tensor(share, device=grad.device).reshape(-1, 1) * size.shape[1]).round().long().clamp(1, size.shape[1])
+        count = (
+            (torch.as_tensor(share, device=grad.device).reshape(-1, 1) * size.shape[1])
+            .round()
+            .long()
+            .clamp(1, size.shape[1])
+        )
         least = size.sort(1, descending=True)[0].gather(1, count.expand(len(size), 1) - 1)
         direction = torch.where(size >= least, grad.sign().flatten(1), 0.0).view_as(grad)
         return alpha * direction / norm(direction, 1).clamp_min(1)
@@ -50,7 +65,8 @@ def sparse(alpha: Tensor | float, share: Tensor | float = 0.2) -> Step:
 
 
 def momentum(rule: Step, decay: float = 1.0) -> Step:
-    """`rule` along a decaying sum of gradients, each first brought to an L1 norm of 1 (Dong et al. 2018, equation 6).
+    """`rule` along a decaying sum of gradients, each first brought to an L1 norm of 1 (Dong et al.
+    2018, equation 6).
 
     With `sign` this is MI-FGSM, with `unit` its L2 form; `decay` is their mu, at least 0.
     """
@@ -61,7 +77,9 @@ def momentum(rule: Step, decay: float = 1.0) -> Step:
         def move(grad: Tensor) -> Tensor:
             tiny = torch.finfo(grad.dtype).tiny
             grad = grad.nan_to_num()
-            grad = grad / norm(grad, torch.inf).clamp_min(tiny)  # or the sum of huge gradients would overflow
+            grad = grad / norm(grad, torch.inf).clamp_min(
+                tiny
+            )  # or the sum of huge gradients would overflow
             total.mul_(decay).add_(grad / norm(grad, 1).clamp_min(tiny))
             return go(total)
 
@@ -70,11 +88,18 @@ def momentum(rule: Step, decay: float = 1.0) -> Step:
     return start
 
 
-def adam(rate: float, beta1: float = 0.9, beta2: float = 0.999, tiny: float = 1e-8, relative: bool = False) -> Step:
+def adam(
+    rate: float,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    tiny: float = 1e-8,
+    relative: bool = False,
+) -> Step:
     """Adam (Kingma & Ba 2015, algorithm 1), uphill.
 
-    What is added to the divisor is `tiny`, or, if `relative`, `tiny` times the row's largest divisor: then the unit in which a score is
-    measured does not matter, be it so small that all gradients are below `tiny`.
+    What is added to the divisor is `tiny`, or, if `relative`, `tiny` times the row's largest
+    divisor: then the unit in which a score is measured does not matter, be it so small that all
+    gradients are below `tiny`.
     """
 
     def start(z: Tensor) -> Move:
@@ -87,7 +112,11 @@ def adam(rate: float, beta1: float = 0.9, beta2: float = 0.999, tiny: float = 1e
             m.lerp_(grad, 1 - beta1)
             v.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
             divisor = (v / (1 - beta2**t)).sqrt()
-            least = tiny * divisor.amax(rest, keepdim=True).clamp_min(torch.finfo(z.dtype).tiny / tiny) if relative else tiny
+            least = (
+                tiny * divisor.amax(rest, keepdim=True).clamp_min(torch.finfo(z.dtype).tiny / tiny)
+                if relative
+                else tiny
+            )
             return rate * (m / (1 - beta1**t)) / (divisor + least)
 
         return move

@@ -11,7 +11,9 @@ from service.config import Settings, load_settings
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run the server until it is told to stop; exit code 0 after a drain, 1 if it could not start, 2 for wrong settings."""
+    """Run the server until it is told to stop; exit code 0 after a drain, 1 if it could not start,
+    2 for wrong settings.
+    """
     settings = load_settings(argv)
     set_up_log(settings)
     from service.server import serve  # after the settings: `--help` need not wait for torch
@@ -19,16 +21,24 @@ def main(argv: list[str] | None = None) -> None:
     try:
         asyncio.run(serve(settings))
     except Exception as error:  # noqa: BLE001 - whatever keeps the server from starting is told in one line
-        structlog.get_logger("striate").error("the server stops", error=str(error), kind=type(error).__name__, exc_info=error)
+        structlog.get_logger("striate").error(
+            "the server stops", error=str(error), kind=type(error).__name__, exc_info=error
+        )
         sys.exit(1)
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)  # the interpreter's own end would wait for threads that hang, in a download for instance
+    os._exit(
+        0
+    )  # the interpreter's own end would wait for threads that hang, in a download for instance
 
 
 def set_up_log(settings: Settings) -> None:
     """Structured lines on stderr: stdout is for the one line that says where the server listens."""
-    last = structlog.processors.JSONRenderer() if settings.log_format == "json" else structlog.dev.ConsoleRenderer()
+    last = (
+        structlog.processors.JSONRenderer()
+        if settings.log_format == "json"
+        else structlog.dev.ConsoleRenderer()
+    )
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -37,7 +47,9 @@ def set_up_log(settings: Settings) -> None:
             structlog.processors.format_exc_info,
             last,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(settings.log_level.upper())),
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.getLevelName(settings.log_level.upper())
+        ),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
 

@@ -10,17 +10,21 @@ TEMPORARY = ".tmp"  # the ending of what is not finished, which a killed server 
 
 
 def write(path: Path, data: bytes, durable: bool = False) -> None:
-    """Write a file, and its folder if need be; a reader sees the old file, the new one, or none; see `replacing`. Raises OSError."""
+    """Write a file, and its folder if need be; a reader sees the old file, the new one, or none;
+    see `replacing`. Raises OSError.
+    """
     with replacing(path, durable) as temporary:
         temporary.write_bytes(data)
 
 
 @contextmanager
 def replacing(path: Path, durable: bool = False) -> Iterator[Path]:
-    """A temporary file beside `path` to be written, which takes its place if all goes well. Makes the folder if need be.
+    """A temporary file beside `path` to be written, which takes its place if all goes well. Makes
+    the folder if need be.
 
     Args:
-        durable: it is on the disk before it takes the place, so that no failure of the machine leaves half of it.
+        durable: it is on the disk before it takes the place, so that no failure of the machine
+            leaves half of it.
 
     Raises:
         OSError: the disk does not take it, or nothing was written.

@@ -1,4 +1,6 @@
-"""Images at the edge of the service: bytes to pixels of the size that a network takes, and back to PNG."""
+"""Images at the edge of the service: bytes to pixels of the size that a network takes, and back to
+PNG.
+"""
 
 import io
 from dataclasses import dataclass
@@ -29,11 +31,12 @@ class BadImage(ValueError):
 def decode(data: bytes) -> Image.Image:
     """Decode a PNG, JPEG or WebP file into an 8-bit image of mode "L" or "RGB".
 
-    EXIF orientation is applied, alpha is composited over white, 16-bit samples keep their high byte, CMYK becomes RGB, and
-    of an animation the first frame is taken.
+    EXIF orientation is applied, alpha is composited over white, 16-bit samples keep their high
+    byte, CMYK becomes RGB, and of an animation the first frame is taken.
 
     Raises:
-        BadImage: the file is empty, larger than 16 MiB or 64 megapixels, of another format, truncated or corrupt.
+        BadImage: the file is empty, larger than 16 MiB or 64 megapixels, of another format,
+            truncated or corrupt.
     """
     if not data:
         raise BadImage("the image is empty")
@@ -42,12 +45,17 @@ def decode(data: bytes) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)  # reads the header alone
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise BadImage(f"the image has too many pixels; at most {MAX_PIXELS} are allowed") from error
+        raise BadImage(
+            f"the image has too many pixels; at most {MAX_PIXELS} are allowed"
+        ) from error
     except Exception as error:  # what hostile bytes make Pillow raise is open-ended
         raise BadImage("the image is no readable PNG, JPEG or WebP file") from error
     with image:
         if image.width * image.height > MAX_PIXELS:
-            raise BadImage(f"the image has {image.width} x {image.height} pixels; at most {MAX_PIXELS} are allowed")
+            raise BadImage(
+                f"the image has {image.width} x {image.height} pixels; at most "
+                f"{MAX_PIXELS} are allowed"
+            )
         try:
             image.load()
             return _opaque(_eight_bit(ImageOps.exif_transpose(image)))
@@ -56,7 +64,9 @@ def decode(data: bytes) -> Image.Image:
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
-    """An image of a mode with 8-bit samples; deep gray keeps its high byte, and its transparent value if it has one."""
+    """An image of a mode with 8-bit samples; deep gray keeps its high byte, and its transparent
+    value if it has one.
+    """
     if not image.mode.startswith("I"):
         return image
     deep = np.asarray(image).astype(np.int64)
@@ -78,7 +88,8 @@ def _opaque(image: Image.Image) -> Image.Image:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How an image becomes a network's input: the short side is resized, the centre cropped, (pixel - mean) / std applied.
+    """How an image becomes a network's input: the short side is resized, the centre cropped, (pixel
+    - mean) / std applied.
 
     Attributes:
         channels: 1 (colour becomes luma, ITU-R 601-2) or 3 (gray is repeated).
@@ -102,27 +113,44 @@ class Preprocessing:
         return self.channels, self.height, self.width
 
     def apply(self, image: Image.Image) -> Pixels:
-        """Resize and crop an image, in 8 bits as torchvision's Resize and CenterCrop do; returns (C, H, W).
+        """Resize and crop an image, in 8 bits as torchvision's Resize and CenterCrop do; returns
+        (C, H, W).
 
         Raises:
-            BadImage: the image is so long and thin that it would pass 64 megapixels when its short side is resized.
+            BadImage: the image is so long and thin that it would pass 64 megapixels when its short
+                side is resized.
         """
         image = self._centre(self._resized(image.convert("L" if self.channels == 1 else "RGB")))
         pixels = np.asarray(image)
         return np.ascontiguousarray(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))
 
     def from_array(self, images: npt.NDArray[Any]) -> Pixels:
-        """(N, C, H, W) of images (N, H, W, C'), uint8, where C' is 1 (gray), 3 (RGB) or 4 (RGB and alpha), each treated like a decoded one.
+        """(N, C, H, W) of images (N, H, W, C'), uint8, where C' is 1 (gray), 3 (RGB) or 4 (RGB and
+        alpha), each treated like a decoded one.
 
         Raises:
-            BadImage: the array is empty, of another type or shape, or its images exceed 64 megapixels, as sent or resized.
+            BadImage: the array is empty, of another type or shape, or its images exceed 64
+                megapixels, as sent or resized.
         """
-        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3, 4) or not len(images):
-            raise BadImage(f"expected uint8 of shape (N, H, W, 1, 3 or 4), not {images.dtype} of shape {images.shape}")
+        if (
+            images.dtype != np.uint8
+            or images.ndim != 4
+            or images.shape[3] not in (1, 3, 4)
+            or not len(images)
+        ):
+            raise BadImage(
+                f"expected uint8 of shape (N, H, W, 1, 3 or 4), not {images.dtype} of "
+                f"shape {images.shape}"
+            )
         if not 0 < images.shape[1] * images.shape[2] <= MAX_PIXELS:
-            raise BadImage(f"images of {images.shape[2]} x {images.shape[1]} pixels; from 1 to {MAX_PIXELS} are allowed")
+            raise BadImage(
+                f"images of {images.shape[2]} x {images.shape[1]} pixels; from 1 to "
+                f"{MAX_PIXELS} are allowed"
+            )
         planes = (i[:, :, 0] if i.shape[2] == 1 else i for i in images)
-        return np.stack([self.apply(_opaque(Image.fromarray(np.ascontiguousarray(plane)))) for plane in planes])
+        return np.stack(
+            [self.apply(_opaque(Image.fromarray(np.ascontiguousarray(plane)))) for plane in planes]
+        )
 
     def _resized(self, image: Image.Image) -> Image.Image:
         width, height = image.size
@@ -132,13 +160,16 @@ class Preprocessing:
         size = int(self.resize * width / short), int(self.resize * height / short)
         if size[0] * size[1] > MAX_PIXELS:
             raise BadImage(
-                f"the image has {width} x {height} pixels; with its short side resized to {self.resize} it would have "
+                f"the image has {width} x {height} pixels; with its short side resized to "
+                f"{self.resize} it would have "
                 f"{size[0]} x {size[1]}, and at most {MAX_PIXELS} are allowed"
             )
         return image.resize(size, _RESAMPLING[self.interpolation])
 
     def _centre(self, image: Image.Image) -> Image.Image:
-        """The centre of the image, in black borders where it is smaller than the network's input."""
+        """The centre of the image, in black borders where it is smaller than the network's
+        input.
+        """
         missing = max(self.width - image.width, 0), max(self.height - image.height, 0)
         if any(missing):
             left, top = missing[0] // 2, missing[1] // 2
@@ -148,9 +179,11 @@ class Preprocessing:
 
 
 def png(pixels: npt.NDArray[Any]) -> bytes:
-    """Encode (H, W) or (C, H, W) as PNG, C 1 for gray, 3 for RGB, 4 for RGBA: uint8 as it is, floats of [0, 1] rounded to 256 levels.
+    """Encode (H, W) or (C, H, W) as PNG, C 1 for gray, 3 for RGB, 4 for RGBA: uint8 as it is,
+    floats of [0, 1] rounded to 256 levels.
 
-    It is packed lightly: packing harder takes several times as long for a few percent. Not for the event loop.
+    It is packed lightly: packing harder takes several times as long for a few percent. Not for the
+    event loop.
 
     Raises:
         ValueError: the array has another shape, or values that are not finite.
@@ -163,5 +196,7 @@ def png(pixels: npt.NDArray[Any]) -> bytes:
             raise ValueError("the image has values that are not finite")
         plane = np.rint(plane.clip(0, 1) * 255).astype(np.uint8)
     buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(plane if plane.ndim == 2 else plane.transpose(1, 2, 0))).save(buffer, "PNG", compress_level=1)
+    Image.fromarray(
+        np.ascontiguousarray(plane if plane.ndim == 2 else plane.transpose(1, 2, 0))
+    ).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()

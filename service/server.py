@@ -1,4 +1,6 @@
-"""The server: the parts put together around one grpc.aio server, from the first model to the last drained job."""
+"""The server: the parts put together around one grpc.aio server, from the first model to the last
+drained job.
+"""
 
 import asyncio
 import contextlib
@@ -26,7 +28,14 @@ from service.rpc.errors import status_of
 from service.rpc.handlers import House, InterpretHandlers, ModelHandlers, RobustnessHandlers
 from service.rpc.interceptor import Manners, request_id
 from service.threads import in_daemon_thread
-from striate.v1 import interpret_pb2, interpret_pb2_grpc, model_pb2, model_pb2_grpc, robustness_pb2, robustness_pb2_grpc
+from striate.v1 import (
+    interpret_pb2,
+    interpret_pb2_grpc,
+    model_pb2,
+    model_pb2_grpc,
+    robustness_pb2,
+    robustness_pb2_grpc,
+)
 
 log = structlog.get_logger("striate")
 
@@ -42,7 +51,10 @@ SERVICES = (
     health.SERVICE_NAME,
 )
 _REFLECTION = "grpc.reflection.v1.ServerReflection"
-_SERVING, _NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+_SERVING, _NOT_SERVING = (
+    health_pb2.HealthCheckResponse.SERVING,
+    health_pb2.HealthCheckResponse.NOT_SERVING,
+)
 
 
 class Server:
@@ -61,9 +73,16 @@ class Server:
             threads=settings.threads,
         )
         self._pool = ThreadPoolExecutor(max(2, os.cpu_count() or 2), thread_name_prefix="images")
-        self.zoo = ModelZoo(weights_dir=settings.weights_dir, models=settings.models, run=self.engine.run, device=device)
+        self.zoo = ModelZoo(
+            weights_dir=settings.weights_dir,
+            models=settings.models,
+            run=self.engine.run,
+            device=device,
+        )
         datasets = Datasets(settings.dataset, settings.state_dir / "datasets")
-        self._house = House(self.zoo, self.engine, datasets, self._pool, settings.picture_cache_bytes)
+        self._house = House(
+            self.zoo, self.engine, datasets, self._pool, settings.picture_cache_bytes
+        )
         self._health = health.aio.HealthServicer()
 
     async def start(self) -> int:
@@ -74,7 +93,8 @@ class Server:
         settings = self.settings
         settings.state_dir.mkdir(parents=True, exist_ok=True)
         self._operations = Operations(
-            OperationStore(settings.state_dir / "operations.sqlite"), lambda error: status_of(error, request_id.get())
+            OperationStore(settings.state_dir / "operations.sqlite"),
+            lambda error: status_of(error, request_id.get()),
         )
         self._server = grpc.aio.server(
             interceptors=[Manners(self.metrics)],
@@ -82,7 +102,10 @@ class Server:
             options=[
                 ("grpc.max_receive_message_length", MESSAGE_BYTES),
                 ("grpc.max_send_message_length", MESSAGE_BYTES),
-                ("grpc.so_reuseport", 0),  # a second server on the same port is a mistake, not a load balancer
+                (
+                    "grpc.so_reuseport",
+                    0,
+                ),  # a second server on the same port is a mistake, not a load balancer
             ],
         )
         self._register()
@@ -98,7 +121,9 @@ class Server:
         try:
             await self._operations.recover()
             await self._server.start()
-        except asyncio.CancelledError:  # told to stop: what was just taken up must not count as lost in a crash
+        except (
+            asyncio.CancelledError
+        ):  # told to stop: what was just taken up must not count as lost in a crash
             await self._operations.drain(0)
             await self._operations.close()
             raise
@@ -109,13 +134,19 @@ class Server:
     def _register(self) -> None:
         server, house = self._server, self._house
         index = IndexStore(self.settings.state_dir, self.settings.index_uri or "")
-        model_pb2_grpc.add_ModelServiceServicer_to_server(ModelHandlers(house, self._on_model), server)
+        model_pb2_grpc.add_ModelServiceServicer_to_server(
+            ModelHandlers(house, self._on_model), server
+        )
         interpret_pb2_grpc.add_InterpretServiceServicer_to_server(
             InterpretHandlers(house, index, self._operations, self.settings.state_dir), server
         )
-        robustness = RobustnessHandlers(house, self._operations, self.settings.state_dir, self.engine.chunk)
+        robustness = RobustnessHandlers(
+            house, self._operations, self.settings.state_dir, self.engine.chunk
+        )
         robustness_pb2_grpc.add_RobustnessServiceServicer_to_server(robustness, server)
-        operations_pb2_grpc.add_OperationsServicer_to_server(OperationsService(self._operations), server)
+        operations_pb2_grpc.add_OperationsServicer_to_server(
+            OperationsService(self._operations), server
+        )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         names = (*SERVICES, reflection.SERVICE_NAME, _REFLECTION)
         reflection.enable_server_reflection(names, server)
@@ -125,16 +156,22 @@ class Server:
             reflection_pb2.ServerReflectionRequest.FromString,
             reflection_pb2.ServerReflectionResponse.SerializeToString,
         )
-        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(_REFLECTION, {"ServerReflectionInfo": answer})])
+        server.add_generic_rpc_handlers(
+            [grpc.method_handlers_generic_handler(_REFLECTION, {"ServerReflectionInfo": answer})]
+        )
 
     async def _on_model(self, name: str) -> None:
-        """Tell what is so now: of two calls that change one model, either may be the last to get here."""
+        """Tell what is so now: of two calls that change one model, either may be the last to get
+        here.
+        """
         names = {model.name for model in self.zoo.loaded()}
         await self._health.set(name, _SERVING if name in names else _NOT_SERVING)
         self.metrics.models.set(len(names))
 
     async def drain(self) -> None:
-        """Take no new calls, let running ones finish and journal operations, all within the time that the settings give."""
+        """Take no new calls, let running ones finish and journal operations, all within the time
+        that the settings give.
+        """
         grace = self.settings.drain_seconds
         log.info("draining", seconds=grace)
         await self._health.enter_graceful_shutdown()
@@ -146,7 +183,9 @@ class Server:
 
 
 async def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT. Threads that hang may be left; they do not hold up the loop."""
+    """Serve until SIGTERM or SIGINT. Threads that hang may be left; they do not hold up the
+    loop.
+    """
     socket.setdefaulttimeout(STALLED_SECONDS)  # the libraries that download set none
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -174,7 +213,9 @@ def _device(name: str) -> torch.device:
 
 
 def _memory(device: torch.device) -> int:
-    """Bytes for jobs and passes: half of what is free on the device, or a quarter of the machine's memory."""
+    """Bytes for jobs and passes: half of what is free on the device, or a quarter of the machine's
+    memory.
+    """
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0] // 2
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4

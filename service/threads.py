@@ -13,10 +13,11 @@ T = TypeVar("T")
 
 
 async def in_daemon_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run a call that may hang, a download or a user's own code, in a thread of its own; raises what it raises.
+    """Run a call that may hang, a download or a user's own code, in a thread of its own; raises
+    what it raises.
 
-    Python waits for the threads of its pools before it ends, but not for this one. Cancelling gives up the waiting, not
-    the call.
+    Python waits for the threads of its pools before it ends, but not for this one. Cancelling gives
+    up the waiting, not the call.
     """
     future: Future[T] = Future()
     future.set_running_or_notify_cancel()

@@ -16,9 +16,20 @@ import pytest
 from tests.conftest import ROOT, Server
 
 UV = ROOT / ".uv" / "bin" / "uv"
-CLIENT_REQUIRES = {"grpcio", "protobuf", "googleapis-common-protos", "numpy", "pillow", "typer", "rich"}
+CLIENT_REQUIRES = {
+    "grpcio",
+    "protobuf",
+    "googleapis-common-protos",
+    "numpy",
+    "pillow",
+    "typer",
+    "rich",
+}
 EMBEDDED = {"digits-lenet5", "cifar10-plain", "cifar10-robust"}
-NO_NETWORK = re.compile(r"error sending request|failed to fetch|dns error|network|offline|timed out|could not connect", re.IGNORECASE)
+NO_NETWORK = re.compile(
+    r"error sending request|failed to fetch|dns error|network|offline|timed out|could not connect",
+    re.IGNORECASE,
+)
 
 IMPORT_ALL = """
 import importlib, json, pkgutil, sys
@@ -45,8 +56,21 @@ with striate.connect(sys.argv[1]) as service:
 
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
     """Runs a command without the settings of this process, and returns what it printed."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("STRIATE_", "PYTHON", "VIRTUAL_ENV"))}
-    return subprocess.run(command, cwd=ROOT, env=kept, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=240, check=False)
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("STRIATE_", "PYTHON", "VIRTUAL_ENV"))
+    }
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        env=kept,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
 
 
 def output(*command: str | Path) -> str:
@@ -57,7 +81,9 @@ def output(*command: str | Path) -> str:
 
 
 def build(project: Path, out: Path) -> zipfile.ZipFile:
-    """Builds the wheel of a project with the backend that uv carries, so that nothing is downloaded."""
+    """Builds the wheel of a project with the backend that uv carries, so that nothing is
+    downloaded.
+    """
     output(UV, "build", "--offline", "--wheel", "--out-dir", out, project)
     (wheel,) = out.glob("*.whl")
     return zipfile.ZipFile(wheel)
@@ -71,12 +97,19 @@ def metadata(wheel: zipfile.ZipFile) -> Message:
 
 def requirements(wheel: zipfile.ZipFile) -> set[str]:
     """The names of the distributions that a wheel requires."""
-    return {re.split(r"[^A-Za-z0-9._-]", line)[0] for line in metadata(wheel).get_all("Requires-Dist", [])}
+    return {
+        re.split(r"[^A-Za-z0-9._-]", line)[0]
+        for line in metadata(wheel).get_all("Requires-Dist", [])
+    }
 
 
 def tree(folder: str, base: Path = ROOT) -> set[str]:
     """The files below a folder as a wheel names them, caches left out."""
-    found = (path for path in (base / folder).rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    found = (
+        path
+        for path in (base / folder).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    )
     return {path.relative_to(base).as_posix() for path in found}
 
 
@@ -92,42 +125,68 @@ def client_wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 
 @pytest.fixture(scope="module")
 def client_bin(client_wheel: zipfile.ZipFile, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The `bin` folder of an environment that holds the client's wheel and what it requires, and nothing else."""
+    """The `bin` folder of an environment that holds the client's wheel and what it requires, and
+    nothing else.
+    """
     folder = tmp_path_factory.mktemp("client") / "venv"
     output(UV, "venv", "--no-project", "--python", sys.executable, folder)
     pins = ROOT / "requirements" / "dev.txt"
-    result = run(UV, "pip", "install", "--python", folder, "--constraint", pins, str(client_wheel.filename))
+    result = run(
+        UV, "pip", "install", "--python", folder, "--constraint", pins, str(client_wheel.filename)
+    )
     if result.returncode and NO_NETWORK.search(result.stderr):
         pytest.skip("the client's requirements are neither cached nor to be had: no network")
     assert result.returncode == 0, result.stderr
     return folder / "bin"
 
 
-def test_server_wheel_holds_the_library_the_service_and_the_weights(server_wheel: zipfile.ZipFile) -> None:
-    packed = {name for name in server_wheel.namelist() if ".dist-info/" not in name and not name.endswith("/")}
+def test_server_wheel_holds_the_library_the_service_and_the_weights(
+    server_wheel: zipfile.ZipFile,
+) -> None:
+    packed = {
+        name
+        for name in server_wheel.namelist()
+        if ".dist-info/" not in name and not name.endswith("/")
+    }
     assert packed == tree("interp") | tree("service")
     assert {f"service/models/weights/{name}.safetensors" for name in EMBEDDED} <= packed
 
 
-def test_server_wheel_requires_the_client_and_offers_the_command(server_wheel: zipfile.ZipFile) -> None:
+def test_server_wheel_requires_the_client_and_offers_the_command(
+    server_wheel: zipfile.ZipFile,
+) -> None:
     assert {"striate-client", "torch", "torchvision"} <= requirements(server_wheel)
-    (scripts,) = [server_wheel.read(name).decode() for name in server_wheel.namelist() if name.endswith("entry_points.txt")]
+    (scripts,) = [
+        server_wheel.read(name).decode()
+        for name in server_wheel.namelist()
+        if name.endswith("entry_points.txt")
+    ]
     assert "striate-server = service.__main__:main" in scripts
 
 
 def test_client_wheel_holds_the_stubs_and_its_types(client_wheel: zipfile.ZipFile) -> None:
-    packed = {name for name in client_wheel.namelist() if ".dist-info/" not in name and not name.endswith("/")}
+    packed = {
+        name
+        for name in client_wheel.namelist()
+        if ".dist-info/" not in name and not name.endswith("/")
+    }
     assert packed == tree("striate", ROOT / "clients")
     assert "striate/py.typed" in packed
     for proto in (ROOT / "protos" / "striate" / "v1").glob("*.proto"):
-        assert {f"striate/v1/{proto.stem}_pb2.py", f"striate/v1/{proto.stem}_pb2.pyi", f"striate/v1/{proto.stem}_pb2_grpc.py"} <= packed
+        assert {
+            f"striate/v1/{proto.stem}_pb2.py",
+            f"striate/v1/{proto.stem}_pb2.pyi",
+            f"striate/v1/{proto.stem}_pb2_grpc.py",
+        } <= packed
 
 
 def test_client_wheel_requires_little(client_wheel: zipfile.ZipFile) -> None:
     assert requirements(client_wheel) == CLIENT_REQUIRES
 
 
-def test_both_wheels_bear_the_same_version_and_the_license(server_wheel: zipfile.ZipFile, client_wheel: zipfile.ZipFile) -> None:
+def test_both_wheels_bear_the_same_version_and_the_license(
+    server_wheel: zipfile.ZipFile, client_wheel: zipfile.ZipFile
+) -> None:
     assert metadata(server_wheel)["Version"] == metadata(client_wheel)["Version"]
     for wheel in (server_wheel, client_wheel):
         assert metadata(wheel)["License-Expression"] == "Apache-2.0"
@@ -135,10 +194,14 @@ def test_both_wheels_bear_the_same_version_and_the_license(server_wheel: zipfile
 
 
 def test_client_environment_holds_no_torch(client_bin: Path) -> None:
-    listed = json.loads(output(UV, "pip", "list", "--python", client_bin / "python", "--format", "json"))
+    listed = json.loads(
+        output(UV, "pip", "list", "--python", client_bin / "python", "--format", "json")
+    )
     names = {package["name"] for package in listed}
     assert CLIENT_REQUIRES | {"striate-client"} <= names
-    assert not {name for name in names if name.startswith(("torch", "nvidia", "striate-server", "captum"))}
+    assert not {
+        name for name in names if name.startswith(("torch", "nvidia", "striate-server", "captum"))
+    }
     refused = run(client_bin / "python", "-I", "-c", "import torch")
     assert refused.returncode != 0
     assert "No module named 'torch'" in refused.stderr
@@ -147,7 +210,9 @@ def test_client_environment_holds_no_torch(client_bin: Path) -> None:
 def test_client_imports_whole_in_its_own_environment(client_bin: Path) -> None:
     seen = json.loads(output(client_bin / "python", "-I", "-c", IMPORT_ALL))
     assert seen["heavy"] == []
-    assert Path(seen["file"]).is_relative_to(client_bin.parent), "the installed client was imported, not the checkout"
+    assert Path(seen["file"]).is_relative_to(client_bin.parent), (
+        "the installed client was imported, not the checkout"
+    )
 
 
 def test_client_alone_talks_to_the_server(client_bin: Path, server: Server) -> None:
@@ -177,7 +242,14 @@ def test_requirements_are_pinned_and_hashed_and_name_no_address(name: str) -> No
 @pytest.mark.parametrize(("name", "groups"), [("server", []), ("dev", ["test"])])
 def test_requirements_pin_all_that_is_declared(name: str, groups: list[str]) -> None:
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    lines = [*declared["project"]["dependencies"], *(line for group in groups for line in declared["dependency-groups"][group])]
+    lines = [
+        *declared["project"]["dependencies"],
+        *(line for group in groups for line in declared["dependency-groups"][group]),
+    ]
     names = {re.split(r"[^A-Za-z0-9._-]", line)[0] for line in lines} - {"striate-client"}
-    pinned = set(re.findall(r"^([a-z0-9._-]+)==", (ROOT / "requirements" / f"{name}.txt").read_text(), re.MULTILINE))
+    pinned = set(
+        re.findall(
+            r"^([a-z0-9._-]+)==", (ROOT / "requirements" / f"{name}.txt").read_text(), re.MULTILINE
+        )
+    )
     assert names <= pinned

@@ -1,7 +1,8 @@
-"""`make demo`: the main job on the embedded networks, through the service, as one page of pictures and figures.
+"""`make demo`: the main job on the embedded networks, through the service, as one page of pictures
+and figures.
 
-Starts a server of its own on a free port, asks it as any client would, writes PNGs, `results.json` and a self-contained
-`index.html`, and stops the server.
+Starts a server of its own on a free port, asks it as any client would, writes PNGs, `results.json`
+and a self-contained `index.html`, and stops the server.
 """
 
 import argparse
@@ -32,14 +33,29 @@ ROOT = Path(__file__).parents[1]
 
 @contextmanager
 def server(data: Path | None) -> Iterator[str]:
-    """A server process with the embedded networks and the demo's data sets; gives its address and ends it."""
-    command = [str(Path(sys.executable).parent / "striate-server"), "--port", "0", "--log-level", "warning"]
+    """A server process with the embedded networks and the demo's data sets; gives its address and
+    ends it.
+    """
+    command = [
+        str(Path(sys.executable).parent / "striate-server"),
+        "--port",
+        "0",
+        "--log-level",
+        "warning",
+    ]
     command += ["--dataset", f"{DIGIT_IMAGES}=digits?split=held-out"]
     if data:
-        command += ["--dataset", f"cifar10-test=parquet:{data}/cifar10/test.parquet?classes=cifar10"]
+        command += [
+            "--dataset",
+            f"cifar10-test=parquet:{data}/cifar10/test.parquet?classes=cifar10",
+        ]
     with tempfile.TemporaryDirectory() as state:
-        settings = {name: value for name, value in os.environ.items() if not name.startswith("STRIATE_")}  # those of another server
-        process = subprocess.Popen([*command, "--state-dir", state], stdout=subprocess.PIPE, text=True, env=settings)
+        settings = {
+            name: value for name, value in os.environ.items() if not name.startswith("STRIATE_")
+        }  # those of another server
+        process = subprocess.Popen(
+            [*command, "--state-dir", state], stdout=subprocess.PIPE, text=True, env=settings
+        )
         try:
             assert process.stdout is not None
             line = process.stdout.readline()
@@ -61,7 +77,13 @@ def run(out: Path, data: Path | None) -> dict[str, Any]:
         faceted, facets = pictures.facets(stage)
         sections += [layer, faceted, pictures.composed(stage)]
         attributed, rows = answers.attributions(stage)
-        sections += [answers.exemplars(stage), answers.filters(stage), answers.activations(stage), attributed, pictures.dossier(stage)]
+        sections += [
+            answers.exemplars(stage),
+            answers.filters(stage),
+            answers.activations(stage),
+            attributed,
+            pictures.dossier(stage),
+        ]
         sections.append(attacks(stage, DIGITS, DIGIT_IMAGES))
         sections += [attacks(stage, name, stage.scene) for name in TWINS]
         stage.results["service_version"] = service.version
@@ -80,14 +102,28 @@ def main() -> None:
     has_cifar = (data / "cifar10" / "test.parquet").is_file()
     started = time.monotonic()
     results = run(args.out, data if has_cifar else None)
-    table = Table("network", "attack", "epsilon", "clean", "under attack", "under noise", title="Share of images still right")
+    table = Table(
+        "network",
+        "attack",
+        "epsilon",
+        "clean",
+        "under attack",
+        "under noise",
+        title="Share of images still right",
+    )
     for r in results["rates"]:
-        shares = [f"{r[key]:.0%}" for key in ("clean_accuracy", "robust_accuracy", "noise_robust_accuracy")]
+        shares = [
+            f"{r[key]:.0%}"
+            for key in ("clean_accuracy", "robust_accuracy", "noise_robust_accuracy")
+        ]
         table.add_row(r["model"], r["attack"], r["epsilon"], *shares)
     console = Console()
     console.print(table)
     if not has_cifar:
-        console.print("The twins were attacked on photo-patches with their own predictions as labels; set STRIATE_DATA for CIFAR-10.")
+        console.print(
+            "The twins were attacked on photo-patches with their own predictions as "
+            "labels; set STRIATE_DATA for CIFAR-10."
+        )
     console.print(f"{time.monotonic() - started:.0f} s; the page is {args.out / 'index.html'}")
 
 

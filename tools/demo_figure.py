@@ -1,4 +1,6 @@
-"""The demo's answers as one picture: a layer, its certificates, a unit's facets, and what answers hang on."""
+"""The demo's answers as one picture: a layer, its certificates, a unit's facets, and what answers
+hang on.
+"""
 
 import io
 from collections.abc import Sequence
@@ -23,7 +25,9 @@ class _Canvas:
         self._draw = ImageDraw.Draw(self.image)
 
     def text(self, x: float, y: float, words: str, size: int = 13, fill: str = _SOFT) -> None:
-        self._draw.multiline_text((x, y), words, fill=fill, font=ImageFont.load_default(size), spacing=3)
+        self._draw.multiline_text(
+            (x, y), words, fill=fill, font=ImageFont.load_default(size), spacing=3
+        )
 
     def picture(self, x: int, y: int, png: bytes, side: int = TILE) -> None:
         """A picture in a square of `side`."""
@@ -33,13 +37,24 @@ class _Canvas:
             self.image.paste(small.convert("RGB").resize(size, Image.Resampling.NEAREST), (x, y))
 
 
-def compose(sheet: striate.LayerPictures, facets: Sequence[striate.Facets], rows: Sequence[Row]) -> Image.Image:
-    """1200 pixels wide: left the sheet with its certificates, right the facets, then a row of attributions a network."""
+def compose(
+    sheet: striate.LayerPictures, facets: Sequence[striate.Facets], rows: Sequence[Row]
+) -> Image.Image:
+    """1200 pixels wide: left the sheet with its certificates, right the facets, then a row of
+    attributions a network.
+    """
     side = sheet.sheet.width * SHEET_ZOOM
     canvas = _Canvas(side + 80)
-    ratios = [one.visualization.certificate.ratio for one in sheet if one.visualization.certificate is not None]
+    ratios = [
+        one.visualization.certificate.ratio
+        for one in sheet
+        if one.visualization.certificate is not None
+    ]
     known = [ratio for ratio in ratios if ratio is not None]
-    above = f"{sum(ratio > 1 for ratio in known)} of {len(known)} above the largest of the data set, median {median(known):.1f} times"
+    above = (
+        f"{sum(ratio > 1 for ratio in known)} of {len(known)} above the largest of the data "
+        f"set, median {median(known):.1f} times"
+    )
     canvas.text(MARGIN, 12, f"Every unit of {sheet.layer}, certified", 16, _INK)
     canvas.picture(MARGIN, 40, sheet.sheet_png, side)
     canvas.text(MARGIN, side + 48, above)
@@ -50,7 +65,13 @@ def compose(sheet: striate.LayerPictures, facets: Sequence[striate.Facets], rows
 
 
 def _facets(canvas: _Canvas, left: int, facets: Sequence[striate.Facets]) -> int:
-    canvas.text(left, 12, f"The facets of {' and '.join(one.unit for one in facets)}, and their exemplars", 16, _INK)
+    canvas.text(
+        left,
+        12,
+        f"The facets of {' and '.join(one.unit for one in facets)}, and their exemplars",
+        16,
+        _INK,
+    )
     y = 40
     for facet in [facet for unit in facets for facet in unit[:2]]:
         canvas.picture(left, y, facet.visualization.png)
@@ -66,7 +87,10 @@ def _facet_words(facet: striate.Facet) -> str:
     share = f"{facet.share:.0%} of its exemplars"
     if certificate is None or certificate.ratio is None or certificate.held_out_ratio is None:
         return share
-    return f"{share}\n{certificate.ratio:.1f} x the data set's largest,\n{certificate.held_out_ratio:.1f} held out"
+    return (
+        f"{share}\n{certificate.ratio:.1f} x the data set's "
+        f"largest,\n{certificate.held_out_ratio:.1f} held out"
+    )
 
 
 def _attributions(canvas: _Canvas, left: int, y: int, rows: Sequence[Row]) -> None:
@@ -79,5 +103,7 @@ def _attributions(canvas: _Canvas, left: int, y: int, rows: Sequence[Row]) -> No
         canvas.picture(left, y, image)
         for place, one in enumerate(found):
             canvas.picture(left + (place + 1) * (TILE + GAP + 6), y, one.overlay_pngs[0])
-        canvas.text(left + (len(found) + 1) * (TILE + GAP + 6) + 4, y + 16, name.replace(": ", ":\n"))
+        canvas.text(
+            left + (len(found) + 1) * (TILE + GAP + 6) + 4, y + 16, name.replace(": ", ":\n")
+        )
         y += TILE + GAP

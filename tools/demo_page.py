@@ -1,4 +1,6 @@
-"""The demo's page: sections of captioned pictures and tables in one HTML file that needs no other."""
+"""The demo's page: sections of captioned pictures and tables in one HTML file that needs no
+other.
+"""
 
 import base64
 import html as escape
@@ -18,15 +20,19 @@ from interp.seeds import generators
 from striate._pictures import grid
 
 STYLE = """
-:root { color-scheme: light dark; --ink: #222; --soft: #555; --line: #ddd; --page: #fff; --wrong: #b00; --check: #d8d8d8 }
+:root { color-scheme: light dark; --ink: #222; --soft: #555; --line: #ddd; --page: #fff;
+  --wrong: #b00; --check: #d8d8d8 }
 @media (prefers-color-scheme: dark) {
-  :root { --ink: #e6e6e6; --soft: #a8a8a8; --line: #3a3a3a; --page: #161616; --wrong: #ff7b72; --check: #b4b4b4 }
+  :root { --ink: #e6e6e6; --soft: #a8a8a8; --line: #3a3a3a; --page: #161616;
+  --wrong: #ff7b72; --check: #b4b4b4 }
 }
 * { box-sizing: border-box }
 body { font: 15px/1.45 system-ui, sans-serif; max-width: 1230px; margin: 2em auto; padding: 0 1em }
 body { color: var(--ink); background: var(--page) }
-h1 { margin-bottom: 0 } h2 { margin: 2em 0 0.2em } p { margin: 0.3em 0 0.8em; color: var(--soft); max-width: 60em }
-a { color: inherit } nav { margin: 1em 0; display: flex; flex-wrap: wrap; gap: 0.2em 1.2em; font-size: 13px }
+h1 { margin-bottom: 0 }
+h2 { margin: 2em 0 0.2em } p { margin: 0.3em 0 0.8em; color: var(--soft); max-width: 60em }
+a { color: inherit }
+nav { margin: 1em 0; display: flex; flex-wrap: wrap; gap: 0.2em 1.2em; font-size: 13px }
 .row { display: flex; flex-wrap: wrap; gap: 8px 5px; align-items: flex-start; margin: 10px 0 }
 .row > b { width: 8.5em; flex: none; font-weight: 600; overflow-wrap: anywhere }
 figure { margin: 0; width: 76px } figure.large { width: auto; max-width: 100% }
@@ -34,16 +40,23 @@ img { width: 76px; height: 76px; object-fit: contain; image-rendering: pixelated
 figure.large img { width: auto; height: auto; max-width: 100% }
 .smooth img { image-rendering: auto }
 .clear img { background: repeating-conic-gradient(var(--check) 0 25%, #fff 0 50%) 0 0 / 12px 12px }
-figcaption { font-size: 11px; line-height: 1.25; white-space: pre-line; color: var(--soft); overflow-wrap: anywhere }
+figcaption { font-size: 11px; line-height: 1.25; white-space: pre-line;
+  color: var(--soft); overflow-wrap: anywhere }
 svg { color: var(--soft); max-width: 100% }
 .wrong figcaption { color: var(--wrong); font-weight: 600 }
 .wide { overflow-x: auto }
-table { border-collapse: collapse; margin: 1em 0 } td, th { padding: 3px 12px; border-bottom: 1px solid var(--line); text-align: right }
+table { border-collapse: collapse; margin: 1em 0 }
+td, th { padding: 3px 12px; border-bottom: 1px solid var(--line); text-align: right }
 td:nth-child(-n+2), th:nth-child(-n+2) { text-align: left }
 @media (max-width: 700px) { .row > b { width: 100% } td, th { padding: 3px 6px; font-size: 13px } }
 """
 Look = Literal["small", "large", "smooth", "clear"]
-_CLASSES: dict[Look, str] = {"small": "", "large": "large", "smooth": "large smooth", "clear": "clear"}
+_CLASSES: dict[Look, str] = {
+    "small": "",
+    "large": "large",
+    "smooth": "large smooth",
+    "clear": "clear",
+}
 
 
 @dataclass
@@ -54,11 +67,17 @@ class Section:
     text: str
     parts: list[str] = field(default_factory=list)
 
-    def row(self, name: str, pictures: Sequence[tuple[bytes, str]], wrong: Sequence[bool] = (), look: Look = "small") -> None:
+    def row(
+        self,
+        name: str,
+        pictures: Sequence[tuple[bytes, str]],
+        wrong: Sequence[bool] = (),
+        look: Look = "small",
+    ) -> None:
         """Add a row of (PNG, caption); captions of those that are `wrong` stand out.
 
-        look: "small" pictures are enlarged, "large" ones shown at their own size, "smooth" ones too and without visible pixels, "clear"
-        ones are small and lie on a chessboard.
+        look: "small" pictures are enlarged, "large" ones shown at their own size, "smooth" ones too
+        and without visible pixels, "clear" ones are small and lie on a chessboard.
         """
         figures = []
         for number, (png, caption) in enumerate(pictures):
@@ -66,7 +85,8 @@ class Section:
             data = base64.b64encode(png).decode()
             text = escape.escape(caption)
             figures.append(
-                f'<figure class="{classes}"><img src="data:image/png;base64,{data}" alt="{text}"><figcaption>{text}</figcaption></figure>'
+                f'<figure class="{classes}"><img src="data:image/png;base64,{data}" alt="{text}">'
+                f"<figcaption>{text}</figcaption></figure>"
             )
         self.markup(name, "".join(figures))
 
@@ -84,7 +104,11 @@ class Section:
             "".join(f"<{tag}>{escape.escape(cell)}</{tag}>" for cell in row)
             for tag, row in zip(["th"] + ["td"] * len(rows), rows, strict=False)
         ]
-        self.parts.append('<div class="wide"><table>' + "".join(f"<tr>{row}</tr>" for row in cells) + "</table></div>")
+        self.parts.append(
+            '<div class="wide"><table>'
+            + "".join(f"<tr>{row}</tr>" for row in cells)
+            + "</table></div>"
+        )
 
 
 def rates(results: Sequence[dict[str, Any]]) -> list[list[str]]:
@@ -94,7 +118,10 @@ def rates(results: Sequence[dict[str, Any]]) -> list[list[str]]:
         [
             r["attack"],
             r["epsilon"],
-            *(f"{r[key]:.1%}" for key in ("clean_accuracy", "robust_accuracy", "noise_robust_accuracy")),
+            *(
+                f"{r[key]:.1%}"
+                for key in ("clean_accuracy", "robust_accuracy", "noise_robust_accuracy")
+            ),
             str(r["gradients"]),
         ]
         for r in results
@@ -102,7 +129,8 @@ def rates(results: Sequence[dict[str, Any]]) -> list[list[str]]:
 
 
 def noisy(clean: NDArray[np.float32], epsilon: float) -> NDArray[np.float32]:
-    """Images (N, C, H, W) under the very noise that the server measured with seed 0 on 8-bit images.
+    """Images (N, C, H, W) under the very noise that the server measured with seed 0 on 8-bit
+    images.
 
     The noise is a function of seed and row alone, so that it can be drawn here again.
     """
@@ -113,7 +141,10 @@ def noisy(clean: NDArray[np.float32], epsilon: float) -> NDArray[np.float32]:
 
 def pngs(images: NDArray[np.float32]) -> list[bytes]:
     """PNG files of images (N, C, H, W) in [0, 1]."""
-    return [png(Image.fromarray(i[0] if len(i) == 1 else i.transpose(1, 2, 0))) for i in np.rint(images * 255).astype(np.uint8)]
+    return [
+        png(Image.fromarray(i[0] if len(i) == 1 else i.transpose(1, 2, 0)))
+        for i in np.rint(images * 255).astype(np.uint8)
+    ]
 
 
 def png(picture: Image.Image) -> bytes:
@@ -135,12 +166,21 @@ def sheet(images: Sequence[Image.Image], columns: int, zoom: int = 3) -> Image.I
 
 def html(sections: Sequence[Section]) -> str:
     """The whole page."""
-    contents = "".join(f'<a href="#{place}">{escape.escape(s.title)}</a>' for place, s in enumerate(sections))
+    contents = "".join(
+        f'<a href="#{place}">{escape.escape(s.title)}</a>' for place, s in enumerate(sections)
+    )
     body = "".join(
-        f'<h2 id="{place}">{escape.escape(s.title)}</h2><p>{escape.escape(s.text)}</p>{"".join(s.parts)}'
+        f'<h2 id="{place}">{escape.escape(s.title)}</h2><p>{escape.escape(s.text)}</p>'
+        f"{''.join(s.parts)}"
         for place, s in enumerate(sections)
     )
     view = '<meta name="viewport" content="width=device-width">'
     head = f'<meta charset="utf-8">{view}<title>Striate demo</title><style>{STYLE}</style>'
-    text = "What each unit of a network sees, and what fools the whole. Every picture was asked for over gRPC."
-    return f'<!doctype html><html lang="en">{head}<h1>Striate</h1><p>{text}</p><nav>{contents}</nav>{body}</html>\n'
+    text = (
+        "What each unit of a network sees, and what fools the whole. Every picture was asked "
+        "for over gRPC."
+    )
+    return (
+        f'<!doctype html><html lang="en">{head}<h1>Striate</h1><p>{text}</p>'
+        f"<nav>{contents}</nav>{body}</html>\n"
+    )

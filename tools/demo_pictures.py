@@ -18,12 +18,19 @@ def units(stage: Stage) -> page.Section:
     """Twelve units of three depths on each twin, with certificates."""
     images = 0
     for name in TWINS:
-        images = stage.service.build_index(name, dataset=stage.scene, layers=list(INDEXED), k=KEPT).wait().images
+        images = (
+            stage.service.build_index(name, dataset=stage.scene, layers=list(INDEXED), k=KEPT)
+            .wait()
+            .images
+        )
     section = page.Section(
         "What each unit sees",
-        "Twelve channels of three depths, each with the picture that activates it most, found by gradient ascent from noise, for the "
-        "plainly trained network and its adversarially trained twin. Under each stands what it is worth: its activation over the largest "
-        f"on any of the {images} images of “{stage.scene}”, the same under random views that no optimization draws, the share of those "
+        "Twelve channels of three depths, each with the picture that activates it most, found "
+        "by gradient ascent from noise, for the "
+        "plainly trained network and its adversarially trained twin. Under each stands what it "
+        "is worth: its activation over the largest "
+        f"on any of the {images} images of “{stage.scene}”, the same under random views that "
+        f"no optimization draws, the share of those "
         "images that it exceeds, and the place of the unit among its layer's on this picture.",
     )
     stage.results["visualizations"] = {}
@@ -43,7 +50,8 @@ def classes(stage: Stage) -> page.Section:
     """What each twin takes for the ideal member of each class."""
     section = page.Section(
         "What each class looks like",
-        "The same ascent on the ten class logits. Below, with the phase alone free under the data set's own spectrum (MACO), seen through "
+        "The same ascent on the ten class logits. Below, with the phase alone free under the "
+        "data set's own spectrum (MACO), seen through "
         "where the gradient was weak; and with transparency of its own.",
     )
     pictures = []
@@ -60,7 +68,11 @@ def classes(stage: Stage) -> page.Section:
     maco = net.visualize(names, parameterization=striate.space.Maco(stage.scene), steps=96)
     alpha = net.visualize(names, alpha=True, steps=96)
     for what, found in ((f"{net.name}, MACO", maco), (f"{net.name}, alpha channel", alpha)):
-        section.row(what, [(v.png, net.classes[i]) for i, v in zip(chosen, found, strict=True)], look="clear")
+        section.row(
+            what,
+            [(v.png, net.classes[i]) for i, v in zip(chosen, found, strict=True)],
+            look="clear",
+        )
     return section
 
 
@@ -71,16 +83,32 @@ def layer(stage: Stage) -> tuple[page.Section, striate.LayerPictures]:
         pictures.save(stage.out / "layer")
     certificates = [one.visualization.certificate for one in pictures]
     ratios = [one.ratio for one in certificates if one is not None and one.ratio is not None]
-    held_out = [one.held_out_ratio for one in certificates if one is not None and one.held_out_ratio is not None]
-    stage.results["layer"] = {"layer": LAYER, "units": len(certificates), "ratios": ratios, "held_out_ratios": held_out}
+    held_out = [
+        one.held_out_ratio
+        for one in certificates
+        if one is not None and one.held_out_ratio is not None
+    ]
+    stage.results["layer"] = {
+        "layer": LAYER,
+        "units": len(certificates),
+        "ratios": ratios,
+        "held_out_ratios": held_out,
+    }
     section = page.Section(
         "A whole layer",
-        f"All {pictures.total} units of {LAYER} of {net.name} after 64 steps, streamed as they finish and kept by the server, as one "
-        f"contact sheet. {sum(ratio > 1 for ratio in ratios)} of {len(ratios)} are above the largest of “{stage.scene}”, by a median "
-        f"factor of {median(ratios):.1f}; under the held-out views {sum(ratio > 1 for ratio in held_out)}.",
+        f"All {pictures.total} units of {LAYER} of {net.name} after 64 steps, streamed as they "
+        f"finish and kept by the server, as one "
+        f"contact sheet. {sum(ratio > 1 for ratio in ratios)} of {len(ratios)} are above the "
+        f"largest of “{stage.scene}”, by a median "
+        f"factor of {median(ratios):.1f}; under the held-out views "
+        f"{sum(ratio > 1 for ratio in held_out)}.",
     )
     sheet = page.enlarged(pictures.sheet, 2)
-    section.row(f"{LAYER}:*", [(page.png(sheet), f"units 0 to {pictures.total - 1}, {pictures.columns} a row")], look="large")
+    section.row(
+        f"{LAYER}:*",
+        [(page.png(sheet), f"units 0 to {pictures.total - 1}, {pictures.columns} a row")],
+        look="large",
+    )
     return section, pictures
 
 
@@ -89,7 +117,8 @@ def facets(stage: Stage) -> tuple[page.Section, list[striate.Facets]]:
     net = stage.net(TWINS[1])
     section = page.Section(
         "The facets of a unit",
-        f"The {KEPT} strongest exemplars of two units of {net.name}, clustered by what the layer before answers to them: for each cluster "
+        f"The {KEPT} strongest exemplars of two units of {net.name}, clustered by what the "
+        f"layer before answers to them: for each cluster "
         "the picture begun at its mean, and the crops of its strongest.",
     )
     stage.results["facets"] = {}
@@ -98,9 +127,15 @@ def facets(stage: Stage) -> tuple[page.Section, list[striate.Facets]]:
         found = net.facets(unit, dataset=stage.scene, exemplars=KEPT, steps=64)
         found.save(stage.out / f"facets-{unit.replace(':', '-')}")
         for facet in found:
-            pictures = [(facet.visualization.png, worth(facet.visualization)), *((png, "") for png in facet.crop_pngs)]
+            pictures = [
+                (facet.visualization.png, worth(facet.visualization)),
+                *((png, "") for png in facet.crop_pngs),
+            ]
             section.row(f"{unit}, {facet.share:.0%} of its exemplars", pictures)
-        stage.results["facets"][unit] = {"silhouette": found.silhouette, "shares": [one.share for one in found]}
+        stage.results["facets"][unit] = {
+            "silhouette": found.silhouette,
+            "shares": [one.share for one in found],
+        }
         several.append(found)
     return section, several
 
@@ -108,7 +143,9 @@ def facets(stage: Stage) -> tuple[page.Section, list[striate.Facets]]:
 def composed(stage: Stage) -> page.Section:
     """Objectives that are sums, paths between two, and likenesses of an image."""
     net, image = stage.net(TWINS[1]), stage.clearest
-    truck, horse, cat, dog = (f"logits:{net.classes.index(label)}" for label in ("truck", "horse", "cat", "dog"))
+    truck, horse, cat, dog = (
+        f"logits:{net.classes.index(label)}" for label in ("truck", "horse", "cat", "dog")
+    )
     path = striate.interpolate(truck, horse, 5)
     sums = [cat, f"{cat} - {dog}", dog, f"{cat} + {dog}"]
     likes: list[Objective] = [
@@ -120,14 +157,32 @@ def composed(stage: Stage) -> page.Section:
     found.save(stage.out / "composed")
     section = page.Section(
         "Objectives compose",
-        f"With + - and numbers, on {net.name}: from truck to horse in five pictures; cat, cat less dog, dog, and both; an image by what a "
-        "layer keeps of it (inversion), by that exaggerated (caricature), and by its texture alone (style).",
+        f"With + - and numbers, on {net.name}: from truck to horse in five pictures; cat, cat "
+        f"less dog, dog, and both; an image by what a "
+        "layer keeps of it (inversion), by that exaggerated (caricature), and by its texture "
+        "alone (style).",
     )
-    names = ["truck", *(f"{share:g} truck + {1 - share:g} horse" for share in (0.75, 0.5, 0.25)), "horse"]
+    names = [
+        "truck",
+        *(f"{share:g} truck + {1 - share:g} horse" for share in (0.75, 0.5, 0.25)),
+        "horse",
+    ]
     section.row("interpolation", [(v.png, name) for v, name in zip(found[:5], names, strict=True)])
-    section.row("sums", [(v.png, name) for v, name in zip(found[5:9], ("cat", "cat - dog", "dog", "cat + dog"), strict=True)])
+    section.row(
+        "sums",
+        [
+            (v.png, name)
+            for v, name in zip(found[5:9], ("cat", "cat - dog", "dog", "cat + dog"), strict=True)
+        ],
+    )
     shown = page.pngs(net.attack([image], None, striate.FGSM(0), format="png").images)[0]
-    section.row("likeness", [(shown, "image"), *((v.png, v.objective.replace("(", "\n").rstrip(")")) for v in found[9:])])
+    section.row(
+        "likeness",
+        [
+            (shown, "image"),
+            *((v.png, v.objective.replace("(", "\n").rstrip(")")) for v in found[9:]),
+        ],
+    )
     return section
 
 
@@ -140,7 +195,8 @@ def dossier(stage: Stage) -> page.Section:
     stage.results["dossier"] = {"unit": found.unit, "moves_most": shift.label, "by": shift.mean}
     section = page.Section(
         "One unit on one page",
-        f"Everything about {FACETED[0]} of {net.name}: pictures, exemplars, histogram, tuning, the logits it moves (most of all "
+        f"Everything about {FACETED[0]} of {net.name}: pictures, exemplars, histogram, tuning, "
+        f"the logits it moves (most of all "
         f"{shift.label}, by {shift.mean:+.2f}), and the units that PGD flips.",
     )
     section.link("dossier.html", f"The dossier of {FACETED[0]}")
@@ -150,5 +206,15 @@ def dossier(stage: Stage) -> page.Section:
 def _figures(picture: striate.Visualization) -> dict[str, float | int | None]:
     certificate = picture.certificate
     assert certificate is not None
-    names = ("activation", "held_out", "dataset_maximum", "ratio", "held_out_ratio", "percentile", "rank", "units", "attempts")
+    names = (
+        "activation",
+        "held_out",
+        "dataset_maximum",
+        "ratio",
+        "held_out_ratio",
+        "percentile",
+        "rank",
+        "units",
+        "attempts",
+    )
     return {name: getattr(certificate, name) for name in names}

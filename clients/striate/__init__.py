@@ -1,4 +1,5 @@
-"""Thin client of Striate: what each unit of a network sees, and what fools the whole, asked over gRPC.
+"""Thin client of Striate: what each unit of a network sees, and what fools the whole, asked over
+gRPC.
 
 import striate
 
@@ -46,7 +47,14 @@ from striate.results.attack import AttackResult
 from striate.results.attributions import Attributions
 from striate.results.audit import AuditProgress, AuditReport, Gate
 from striate.results.classification import Classifications, Prediction
-from striate.results.description import DatasetInfo, Layer, ModelInfo, Provenance, ReceptiveField, Sample
+from striate.results.description import (
+    DatasetInfo,
+    Layer,
+    ModelInfo,
+    Provenance,
+    ReceptiveField,
+    Sample,
+)
 from striate.results.epsilon_curve import EpsilonCurve
 from striate.results.exemplars import Exemplar, Exemplars
 from striate.results.streamed import AttackRow, StreamedImage
@@ -154,7 +162,9 @@ __all__ = [
 ]
 
 
-_LATE = {  # read only when asked for, so that the import stays light: the name's module, or "" for a module itself
+# read only when asked for, so that the import stays light: the name's module, or "" for a module
+# itself
+_LATE = {
     "Activations": "results.activations",
     "Certificate": "results.certificate",
     "Direction": "objective",
@@ -182,7 +192,9 @@ _LATE = {  # read only when asked for, so that the import stays light: the name'
 
 
 def __getattr__(name: str) -> Any:
-    """What is read only when asked for, and `__version__`: importlib.metadata would cost a tenth of the import."""
+    """What is read only when asked for, and `__version__`: importlib.metadata would cost a tenth of
+    the import.
+    """
     if name == "__version__":
         from importlib.metadata import version
 

@@ -29,7 +29,9 @@ def decode(encoded: bytes) -> Image:
 
 
 def encode_png(picture: Image) -> bytes:
-    """A PNG file of the picture as it is meant to be seen: its EXIF orientation is applied, exotic modes become RGB."""
+    """A PNG file of the picture as it is meant to be seen: its EXIF orientation is applied, exotic
+    modes become RGB.
+    """
     from PIL import ImageOps
 
     picture = ImageOps.exif_transpose(picture)
@@ -80,20 +82,28 @@ def figure(encoded: bytes, caption: str) -> str:
     data = base64.b64encode(encoded).decode()
     return (
         '<figure style="display:inline-block;margin:4px;text-align:center;vertical-align:top">'
-        f'<img src="data:image/png;base64,{data}" style="zoom:{zoom};image-rendering:pixelated" alt="{html.escape(caption)}">'
-        f'<figcaption style="max-width:{max(_SHOWN_PIXELS, width * zoom)}px;margin:auto">{html.escape(caption)}</figcaption></figure>'
+        f'<img src="data:image/png;base64,{data}" '
+        f'style="zoom:{zoom};image-rendering:pixelated" alt="{html.escape(caption)}">'
+        f"<figcaption "
+        f'style="max-width:{max(_SHOWN_PIXELS, width * zoom)}px;margin:auto">'
+        f"{html.escape(caption)}</figcaption></figure>"
     )
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """HTML of a table, every cell escaped."""
     head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>"
+        for row in rows
+    )
     return f"<table><tr>{head}</tr>{body}</table>"
 
 
 def write(encoded: bytes, path: str | Path) -> Path:
-    """Writes a PNG file, or another format if the path's ending names one. Raises OSError, and InvalidArgument for an unknown ending."""
+    """Writes a PNG file, or another format if the path's ending names one. Raises OSError, and
+    InvalidArgument for an unknown ending.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix.lower() in ("", ".png"):

@@ -64,7 +64,9 @@ def check_epsilon(name: str, value: object, norm: str) -> float:
 
 
 class _Attack:
-    """What all attacks share: every field is checked, and numbers of other libraries become Python's own."""
+    """What all attacks share: every field is checked, and numbers of other libraries become
+    Python's own.
+    """
 
     norm: NormName
 
@@ -83,11 +85,12 @@ class _Attack:
 
 @dataclass(frozen=True)
 class FGSM(_Attack):
-    """One step of size epsilon along the sign of the gradient, for L2 along the gradient, for L1 along its largest entries (Goodfellow et
-    al. 2015).
+    """One step of size epsilon along the sign of the gradient, for L2 along the gradient, for L1
+    along its largest entries (Goodfellow et al. 2015).
 
-    epsilon: radius of the ball in pixel units of [0, 1]; norm: "linf", "l2" or "l1"; keep: "last" (the server's default) or "best"
-    iterate; loss: "cross-entropy" (the server's default), "margin" or "dlr". Raises InvalidArgument.
+    epsilon: radius of the ball in pixel units of [0, 1]; norm: "linf", "l2" or "l1"; keep: "last"
+    (the server's default) or "best" iterate; loss: "cross-entropy" (the server's default), "margin"
+    or "dlr". Raises InvalidArgument.
     """
 
     epsilon: float = 8 / 255
@@ -100,11 +103,13 @@ class FGSM(_Attack):
 class PGD(_Attack):
     """Projected gradient descent (Madry et al. 2018); with a decay, MI-FGSM (Dong et al. 2018).
 
-    epsilon: radius of the ball in pixel units of [0, 1]; step: step size in the same units, None for 2.5 * epsilon / steps;
-    steps: 1 to 10000; norm: "linf", "l2" or "l1"; random_start: begin at a random point of the ball; keep: "last" or "best" (the
-    server's default) iterate; stop_when_fooled: stop with an image as soon as it is fooled; loss: "cross-entropy" (the server's
-    default), "margin" or "dlr"; restarts: attempts, 1 to 100, each on the images that none before it has fooled, more than one only with
-    random_start; decay: of a momentum of gradients, 0 to 10, None for no momentum. Raises InvalidArgument.
+    epsilon: radius of the ball in pixel units of [0, 1]; step: step size in the same units, None
+    for 2.5 * epsilon / steps; steps: 1 to 10000; norm: "linf", "l2" or "l1"; random_start: begin at
+    a random point of the ball; keep: "last" or "best" (the server's default) iterate;
+    stop_when_fooled: stop with an image as soon as it is fooled; loss: "cross-entropy" (the
+    server's default), "margin" or "dlr"; restarts: attempts, 1 to 100, each on the images that none
+    before it has fooled, more than one only with random_start; decay: of a momentum of gradients, 0
+    to 10, None for no momentum. Raises InvalidArgument.
     """
 
     epsilon: float = 8 / 255
@@ -121,15 +126,19 @@ class PGD(_Attack):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.restarts > 1 and not self.random_start:
-            raise invalid("restarts", "must be 1 without random_start: all attempts would be the same")
+            raise invalid(
+                "restarts", "must be 1 without random_start: all attempts would be the same"
+            )
 
 
 @dataclass(frozen=True)
 class APGD(_Attack):
-    """PGD that sets its own step sizes, from a random start (Croce & Hein 2020; for L1 Croce & Hein 2021).
+    """PGD that sets its own step sizes, from a random start (Croce & Hein 2020; for L1 Croce & Hein
+    2021).
 
-    epsilon, norm, loss: as in PGD; steps: 1 to 10000; restarts: attempts, 1 to 100; target_classes: 0 for one untargeted search, else
-    APGD-T, a search towards each of so many of the most probable wrong classes, up to 1000. Raises InvalidArgument.
+    epsilon, norm, loss: as in PGD; steps: 1 to 10000; restarts: attempts, 1 to 100; target_classes:
+    0 for one untargeted search, else APGD-T, a search towards each of so many of the most probable
+    wrong classes, up to 1000. Raises InvalidArgument.
     """
 
     epsilon: float = 8 / 255
@@ -142,10 +151,11 @@ class APGD(_Attack):
 
 @dataclass(frozen=True)
 class FAB(_Attack):
-    """The fast adaptive boundary attack in its targeted form, FAB-T (Croce & Hein 2020): the nearest point of another class.
+    """The fast adaptive boundary attack in its targeted form, FAB-T (Croce & Hein 2020): the
+    nearest point of another class.
 
-    epsilon, norm: as in PGD; steps: a target class, 1 to 10000; target_classes: how many of the most probable wrong classes are tried,
-    1 to 1000. Raises InvalidArgument.
+    epsilon, norm: as in PGD; steps: a target class, 1 to 10000; target_classes: how many of the
+    most probable wrong classes are tried, 1 to 1000. Raises InvalidArgument.
     """
 
     epsilon: float = 8 / 255
@@ -162,8 +172,8 @@ class FAB(_Attack):
 class Square(_Attack):
     """Random search without gradients (Andriushchenko et al. 2020).
 
-    epsilon, norm: as in PGD; queries: images asked about, 1 to 100000; loss: "margin" (the server's default), "cross-entropy" or "dlr";
-    restarts: attempts, 1 to 100. Raises InvalidArgument.
+    epsilon, norm: as in PGD; queries: images asked about, 1 to 100000; loss: "margin" (the server's
+    default), "cross-entropy" or "dlr"; restarts: attempts, 1 to 100. Raises InvalidArgument.
     """
 
     epsilon: float = 8 / 255
@@ -175,9 +185,11 @@ class Square(_Attack):
 
 @dataclass(frozen=True)
 class AutoAttack(_Attack):
-    """The standard ensemble (Croce & Hein 2020): APGD with cross-entropy, APGD-T, FAB-T and Square, each on the survivors.
+    """The standard ensemble (Croce & Hein 2020): APGD with cross-entropy, APGD-T, FAB-T and Square,
+    each on the survivors.
 
-    epsilon: radius of the ball in pixel units of [0, 1]; norm: "linf", "l2" or "l1". Raises InvalidArgument.
+    epsilon: radius of the ball in pixel units of [0, 1]; norm: "linf", "l2" or "l1". Raises
+    InvalidArgument.
     """
 
     epsilon: float = 8 / 255
@@ -186,11 +198,12 @@ class AutoAttack(_Attack):
 
 @dataclass(frozen=True)
 class EpsilonSearch(_Attack):
-    """PGD at one epsilon after the other, each beginning where the last one ended; see Model.epsilon_curve, which asks for it.
+    """PGD at one epsilon after the other, each beginning where the last one ended; see
+    Model.epsilon_curve, which asks for it.
 
-    epsilons: radii in rising order, 1 to 64 of them, in pixel units of [0, 1]; norm, loss: as in PGD; steps: an epsilon, 1 to 10000;
-    bisections: halve the gap below each image's minimal epsilon so often, 0 to 20; random_start: begin at a random point.
-    Raises InvalidArgument.
+    epsilons: radii in rising order, 1 to 64 of them, in pixel units of [0, 1]; norm, loss: as in
+    PGD; steps: an epsilon, 1 to 10000; bisections: halve the gap below each image's minimal epsilon
+    so often, 0 to 20; random_start: begin at a random point. Raises InvalidArgument.
     """
 
     MOST: ClassVar[int] = 64
@@ -211,10 +224,14 @@ AuditAttack = FGSM | PGD | APGD | FAB | Square | AutoAttack
 
 
 def rising(name: str, values: Iterable[object], norm: str, most: int) -> tuple[float, ...]:
-    """Radii of a norm in rising order. Raises InvalidArgument for none, more than `most`, and others than rising ones."""
+    """Radii of a norm in rising order. Raises InvalidArgument for none, more than `most`, and
+    others than rising ones.
+    """
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise invalid(name, f"must be 1 to {most} radii, is {values!r}")
-    radii = tuple(check_epsilon(f"{name}[{place}]", value, norm) for place, value in enumerate(values))
+    radii = tuple(
+        check_epsilon(f"{name}[{place}]", value, norm) for place, value in enumerate(values)
+    )
     if not 1 <= len(radii) <= most:
         raise invalid(name, f"must be 1 to {most} radii, are {len(radii)}")
     if any(first >= second for first, second in pairwise(radii)):

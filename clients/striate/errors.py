@@ -1,4 +1,6 @@
-"""What can go wrong, as exceptions: one table from the service's reasons and status codes to Python classes."""
+"""What can go wrong, as exceptions: one table from the service's reasons and status codes to Python
+classes.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,9 @@ _DETAILS_KEY = "grpc-status-details-bin"
 class StriateError(Exception):
     """Base of every error of the service, and of arguments that the client refuses itself.
 
-    Attributes: `code` (grpc.StatusCode), `reason` (the service's word for it, e.g. "LAYER_NOT_FOUND"), `fields` (request field ->
-    what is wrong with it), `request_id` (as in the server's log), `retry_after` (seconds to wait before asking again, or None).
+    Attributes: `code` (grpc.StatusCode), `reason` (the service's word for it, e.g.
+    "LAYER_NOT_FOUND"), `fields` (request field -> what is wrong with it), `request_id` (as in the
+    server's log), `retry_after` (seconds to wait before asking again, or None).
     """
 
     code: grpc.StatusCode = grpc.StatusCode.UNKNOWN
@@ -186,17 +189,27 @@ _BY_CODE: dict[grpc.StatusCode, type[StriateError]] = {
     **{
         cls.code: cls
         for cls in (
-            InvalidArgument, NotFound, FailedPrecondition, ResourceExhausted, DeadlineExceeded,
-            Cancelled, Aborted, Unavailable, Internal, Unimplemented,
+            InvalidArgument,
+            NotFound,
+            FailedPrecondition,
+            ResourceExhausted,
+            DeadlineExceeded,
+            Cancelled,
+            Aborted,
+            Unavailable,
+            Internal,
+            Unimplemented,
         )
     },
-}  # fmt: skip
+}
 
 _CODE_BY_NUMBER: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 
 
 class StriateWarning(UserWarning):
-    """Something about a result that may not be what it seems, e.g. outputs that are probabilities, or gradients of zero."""
+    """Something about a result that may not be what it seems, e.g. outputs that are probabilities,
+    or gradients of zero.
+    """
 
 
 def invalid(field: str, problem: str) -> InvalidArgument:
@@ -206,9 +219,13 @@ def invalid(field: str, problem: str) -> InvalidArgument:
 
 def from_rpc(error: grpc.RpcError, request_id: str) -> StriateError:
     """The typed error for a failed call, with what its google.rpc.Status trailer tells."""
-    call: Any = error  # grpc's own failures are Calls as well, which their declared type does not say
+    call: Any = (
+        error  # grpc's own failures are Calls as well, which their declared type does not say
+    )
     code: grpc.StatusCode = call.code()
-    trailer = next((value for key, value in call.trailing_metadata() or () if key == _DETAILS_KEY), b"")
+    trailer = next(
+        (value for key, value in call.trailing_metadata() or () if key == _DETAILS_KEY), b""
+    )
     try:
         status = status_pb2.Status.FromString(trailer)
     except DecodeError:  # a proxy may cut the trailer; code and message are still good
@@ -232,7 +249,9 @@ def _build(code: grpc.StatusCode, message: str, status: Any, request_id: str) ->
         message,
         code=code,
         reason=reason,
-        fields={violation.field: violation.description for violation in request.field_violations} if request else {},
+        fields={violation.field: violation.description for violation in request.field_violations}
+        if request
+        else {},
         request_id=request_id,
         retry_after=retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9 if retry else None,
     )

@@ -15,16 +15,27 @@ Labels = Label | Iterable[Label]
 def as_indices(labels: Labels | None, count: int, classes: Sequence[str], field: str) -> list[int]:
     """One class index an image, or none for None; a single label stands for every image.
 
-    Names match exactly, or else without case, spaces, hyphens and underscores. `field` names the argument in errors. Raises
-    InvalidArgument for unknown or ambiguous names, indices outside the classes, and a wrong number of labels.
+    Names match exactly, or else without case, spaces, hyphens and underscores. `field` names the
+    argument in errors. Raises InvalidArgument for unknown or ambiguous names, indices outside the
+    classes, and a wrong number of labels.
     """
     if labels is None:
         return []
-    single = isinstance(labels, str) or not isinstance(labels, Iterable) or getattr(labels, "ndim", 1) == 0
+    single = (
+        isinstance(labels, str)
+        or not isinstance(labels, Iterable)
+        or getattr(labels, "ndim", 1) == 0
+    )
     items: list[Label] = [labels] * count if single else list(labels)  # type: ignore[list-item, arg-type]
     if len(items) != count:
-        raise invalid(field, f"must be one an image, {count}, or a single one for all; are {len(items)}")
-    places = {_plain(name): [] for name in classes} if any(isinstance(item, str) for item in items) else {}  # type: dict[str, list[int]]
+        raise invalid(
+            field, f"must be one an image, {count}, or a single one for all; are {len(items)}"
+        )
+    places = (
+        {_plain(name): [] for name in classes}
+        if any(isinstance(item, str) for item in items)
+        else {}
+    )  # type: dict[str, list[int]]
     for place, name in enumerate(classes if places else ()):
         places[_plain(name)].append(place)
     return [_as_index(item, classes, places, f"{field}[{row}]") for row, item in enumerate(items)]
@@ -34,7 +45,9 @@ def _plain(name: str) -> str:
     return name.translate(str.maketrans("", "", " -_")).casefold()
 
 
-def _as_index(label: Label, classes: Sequence[str], places: dict[str, list[int]], field: str) -> int:
+def _as_index(
+    label: Label, classes: Sequence[str], places: dict[str, list[int]], field: str
+) -> int:
     if isinstance(label, str):
         return _named(label, classes, places, field)
     try:
@@ -42,19 +55,31 @@ def _as_index(label: Label, classes: Sequence[str], places: dict[str, list[int]]
     except TypeError:
         raise invalid(field, f"must be a class index or name, is {label!r}") from None
     if number < 0 or (classes and number >= len(classes)):
-        raise invalid(field, f"must be 0 to {len(classes) - 1}, is {number}" if classes else f"must be at least 0, is {number}")
+        raise invalid(
+            field,
+            f"must be 0 to {len(classes) - 1}, is {number}"
+            if classes
+            else f"must be at least 0, is {number}",
+        )
     return number
 
 
 def _named(name: str, classes: Sequence[str], places: dict[str, list[int]], field: str) -> int:
-    found = [place for place in places.get(_plain(name), ()) if classes[place] == name] or places.get(_plain(name), [])
+    found = [
+        place for place in places.get(_plain(name), ()) if classes[place] == name
+    ] or places.get(_plain(name), [])
     if len(found) == 1:
         return found[0]
     if found:
-        raise invalid(field, f"{name!r} names the classes {', '.join(map(str, found))}: use an index")
+        raise invalid(
+            field, f"{name!r} names the classes {', '.join(map(str, found))}: use an index"
+        )
     raise _unknown(name, classes, field)
 
 
 def _unknown(name: str, classes: Sequence[str], field: str) -> InvalidArgument:
     nearest = difflib.get_close_matches(name, classes, n=3, cutoff=0.5)
-    return invalid(field, f"no class is called {name!r}" + (f"; nearest: {', '.join(nearest)}" if nearest else ""))
+    return invalid(
+        field,
+        f"no class is called {name!r}" + (f"; nearest: {', '.join(nearest)}" if nearest else ""),
+    )

@@ -1,4 +1,6 @@
-"""The handle on one model: classes here; what it is made of, what its units see and what fools it in the bases."""
+"""The handle on one model: classes here; what it is made of, what its units see and what fools it
+in the bases.
+"""
 
 from __future__ import annotations
 
@@ -24,19 +26,25 @@ _PREDICTION_BYTES = 16  # of one prediction on the wire beside its label
 
 
 class Model(Fooling, Visualizing, Measuring, Answering, Attributing):
-    """One loaded model. Every call takes `timeout` in seconds (None: the connection's), raises a StriateError, and on Ctrl-C is
-    cancelled on the server too."""
+    """One loaded model. Every call takes `timeout` in seconds (None: the connection's), raises a
+    StriateError, and on Ctrl-C is cancelled on the server too.
+    """
 
     def __init__(self, caller: Caller, description: model_pb2.GetModelResponse) -> None:
         self._caller = caller
         self._interpret = interpret_pb2_grpc.InterpretServiceStub(caller.channel)
         self._robustness = robustness_pb2_grpc.RobustnessServiceStub(caller.channel)
         self.info = ModelInfo.read(description.model)
-        self.layers = [Layer.read(layer) for layer in description.layers]  # in the order of the forward pass
+        self.layers = [
+            Layer.read(layer) for layer in description.layers
+        ]  # in the order of the forward pass
 
     def __repr__(self) -> str:
         height, width = self.input_size
-        return f"Model({self.name!r}, {self.info.channels}x{height}x{width}, {len(self.layers)} layers, {len(self.classes)} classes)"
+        return (
+            f"Model({self.name!r}, {self.info.channels}x{height}x{width}, {len(self.layers)} "
+            f"layers, {len(self.classes)} classes)"
+        )
 
     @property
     def name(self) -> str:
@@ -53,7 +61,9 @@ class Model(Fooling, Visualizing, Measuring, Answering, Attributing):
         """Class names in the order of the logits."""
         return self.info.classes
 
-    def classify(self, images: Images, k: int = 5, *, timeout: float | None = None) -> Classifications:
+    def classify(
+        self, images: Images, k: int = 5, *, timeout: float | None = None
+    ) -> Classifications:
         """The k most probable classes of every image (a single image too gives a list of one).
 
         images: see `striate.images.as_batch`. Raises InvalidArgument, BadImage.
@@ -67,6 +77,10 @@ class Model(Fooling, Visualizing, Measuring, Answering, Attributing):
             return interpret_pb2.ClassifyRequest(model=self.name, images=batch.part(rows), k=k)
 
         parts, provenance = send(self._caller, self._interpret.Classify, spans, request, timeout)
-        found = [[Prediction(p.label, p.index, p.probability) for p in image.predictions] for part in parts for image in part.images]
+        found = [
+            [Prediction(p.label, p.index, p.probability) for p in image.predictions]
+            for part in parts
+            for image in part.images
+        ]
         check_count(len(found), len(batch))
         return Classifications(found, provenance)

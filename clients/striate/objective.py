@@ -40,7 +40,9 @@ _KINDS: dict[str, pb.LikenessKind.ValueType] = {
 
 
 class Objective(ABC):
-    """A weighted sum of 1 to 16 terms. `a + b`, `a - b`, `-a`, `2 * a` and `a / 2` compose; a string stands for what it says."""
+    """A weighted sum of 1 to 16 terms. `a + b`, `a - b`, `-a`, `2 * a` and `a / 2` compose; a
+    string stands for what it says.
+    """
 
     @property
     @abstractmethod
@@ -49,18 +51,30 @@ class Objective(ABC):
 
     @staticmethod
     def parse(text: str) -> Objective:
-        """The objective that "layer3.2:7 - 0.5*layer3.2:8 + logits:3" says. Raises InvalidArgument, saying what is wrong where."""
+        """The objective that "layer3.2:7 - 0.5*layer3.2:8 + logits:3" says. Raises InvalidArgument,
+        saying what is wrong where.
+        """
         terms = [(weight, Unit(name)) for weight, name in expression.read(text)]
         return terms[0][1] if len(terms) == 1 and terms[0][0] == 1 else Sum(tuple(terms))
 
     def message(self) -> pb.Objective:
-        """As it travels. Raises InvalidArgument, and OSError for the path of an image that cannot be read."""
+        """As it travels. Raises InvalidArgument, and OSError for the path of an image that cannot
+        be read.
+        """
         if not 1 <= len(self.terms) <= MOST_TERMS:
-            raise invalid("objectives", f"must have 1 to {MOST_TERMS} terms with a weight that is not 0, has {len(self.terms)}")
+            raise invalid(
+                "objectives",
+                f"must have 1 to {MOST_TERMS} terms with a weight that is not 0, has "
+                f"{len(self.terms)}",
+            )
         return pb.Objective(terms=[_weighted(weight, term.term()) for weight, term in self.terms])
 
     def __add__(self, other: Objective | str) -> Objective:
-        return Sum(self.terms + as_objective(other).terms) if isinstance(other, Objective | str) else NotImplemented
+        return (
+            Sum(self.terms + as_objective(other).terms)
+            if isinstance(other, Objective | str)
+            else NotImplemented
+        )
 
     def __radd__(self, other: str | int) -> Objective:
         if isinstance(other, str):
@@ -120,15 +134,21 @@ class Sum(Objective):
 
 @dataclass(frozen=True, repr=False)
 class Unit(Term):
-    """A unit of the network: "layer:unit" for the mean of a channel (or a feature of a linear layer), "layer:unit@row,column" for one
-    neuron, "layer:unit@center" for that in the middle (row h // 2, column w // 2), "layer" for the mean square of the whole layer
-    (DeepDream), "logits:class" for a class logit. Raises InvalidArgument."""
+    """A unit of the network: "layer:unit" for the mean of a channel (or a feature of a linear
+    layer), "layer:unit@row,column" for one neuron, "layer:unit@center" for that in the middle (row
+    h // 2, column w // 2), "layer" for the mean square of the whole layer (DeepDream),
+    "logits:class" for a class logit. Raises InvalidArgument.
+    """
 
     name: str
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _UNIT.fullmatch(self.name):
-            raise invalid("unit", f"must be layer, layer:unit, layer:unit@row,column, layer:unit@center or logits:class, is {self.name!r}")
+            raise invalid(
+                "unit",
+                f"must be layer, layer:unit, layer:unit@row,column, layer:unit@center or "
+                f"logits:class, is {self.name!r}",
+            )
 
     def term(self) -> pb.Term:
         return pb.Term(unit=self.name)
@@ -141,9 +161,10 @@ class Unit(Term):
 class Direction(Term):
     """A direction in the space of a layer's units.
 
-    vector: (units,), not all zero; comparison of the activation h with the vector v: "dot" for <h, v/|v|>, "cosine" for
-    <h, v> / (|h| |v|), "dot-cosine" for <h, v/|v|> max(0.1, cosine)^power (lucid); power: of "dot-cosine", above 0 to 16 (server's
-    default 1); position: (row, column) of the layer's map, None for the mean over all. Raises InvalidArgument.
+    vector: (units,), not all zero; comparison of the activation h with the vector v: "dot" for <h,
+    v/|v|>, "cosine" for <h, v> / (|h| |v|), "dot-cosine" for <h, v/|v|> max(0.1, cosine)^power
+    (lucid); power: of "dot-cosine", above 0 to 16 (server's default 1); position: (row, column) of
+    the layer's map, None for the mean over all. Raises InvalidArgument.
     """
 
     layer: str
@@ -157,9 +178,14 @@ class Direction(Term):
         choice("comparison", self.comparison, _COMPARISONS)
         if self.power is not None and not number("power", self.power, 0, 16):
             raise invalid("power", "must be above 0 to 16, is 0")
-        if self.position is not None and len([whole("position", place, 0, 2**32 - 1) for place in self.position]) != 2:
+        if (
+            self.position is not None
+            and len([whole("position", place, 0, 2**32 - 1) for place in self.position]) != 2
+        ):
             raise invalid("position", f"must be (row, column), is {self.position!r}")
-        object.__setattr__(self, "_vector", vector("vector", self.vector))  # frozen; read once, so that it cannot change later
+        object.__setattr__(
+            self, "_vector", vector("vector", self.vector)
+        )  # frozen; read once, so that it cannot change later
 
     def term(self) -> pb.Term:
         row, column = self.position or (None, None)
@@ -183,9 +209,10 @@ class Direction(Term):
 class Like(Term):
     """Being like an image to a layer.
 
-    image: one, as `striate.images.as_batch` takes it; kind: "inversion" for the same activations (Mahendran & Vedaldi 2015),
-    "caricature" for the same but exaggerated (lucid), "style" for the same Gram matrix (Gatys et al. 2016); power: of the cosine in
-    "caricature", 0 to 16 (server's default 1). Raises InvalidArgument, and OSError for an unreadable path.
+    image: one, as `striate.images.as_batch` takes it; kind: "inversion" for the same activations
+    (Mahendran & Vedaldi 2015), "caricature" for the same but exaggerated (lucid), "style" for the
+    same Gram matrix (Gatys et al. 2016); power: of the cosine in "caricature", 0 to 16 (server's
+    default 1). Raises InvalidArgument, and OSError for an unreadable path.
     """
 
     image: One
@@ -201,7 +228,9 @@ class Like(Term):
         object.__setattr__(self, "_batch", image_batch("image", self.image, [1]))
 
     def term(self) -> pb.Term:
-        likeness = pb.Likeness(layer=self.layer, image=self._batch, kind=_KINDS[self.kind], power=self.power)
+        likeness = pb.Likeness(
+            layer=self.layer, image=self._batch, kind=_KINDS[self.kind], power=self.power
+        )
         return pb.Term(likeness=likeness)
 
     def __repr__(self) -> str:
@@ -220,11 +249,16 @@ def as_objective(value: Objective | str) -> Objective:
         return value
     if isinstance(value, str):
         return Objective.parse(value)
-    raise invalid("objectives", f"must be strings or objectives such as striate.Unit, is {type(value).__name__}")
+    raise invalid(
+        "objectives",
+        f"must be strings or objectives such as striate.Unit, is {type(value).__name__}",
+    )
 
 
 def interpolate(a: Objective | str, b: Objective | str, count: int) -> list[Objective]:
-    """`count` objectives, at least 2, in even steps from a to b: (1 - t) a + t b. Raises InvalidArgument."""
+    """`count` objectives, at least 2, in even steps from a to b: (1 - t) a + t b. Raises
+    InvalidArgument.
+    """
     at_least(2, count=count)
     first, last = as_objective(a), as_objective(b)
     between: Sequence[float] = [place / (count - 1) for place in range(1, count - 1)]

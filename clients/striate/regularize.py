@@ -1,4 +1,6 @@
-"""Terms g(x) of the ascent and operators on the picture (Yosinski et al. 2015): what `regularizers` of Model.visualize takes."""
+"""Terms g(x) of the ascent and operators on the picture (Yosinski et al. 2015): what `regularizers`
+of Model.visualize takes.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +37,9 @@ class L2:
 
 @dataclass(frozen=True)
 class TotalVariation:
-    """Minus weight times the mean absolute difference of neighbouring pixels (Mahendran & Vedaldi 2015). weight: above 0.
-    Raises InvalidArgument."""
+    """Minus weight times the mean absolute difference of neighbouring pixels (Mahendran & Vedaldi
+    2015). weight: above 0. Raises InvalidArgument.
+    """
 
     weight: float
 
@@ -46,8 +49,10 @@ class TotalVariation:
 
 @dataclass(frozen=True)
 class Blur:
-    """Gaussian blur after steps. sigma: its standard deviation as a share of the picture's side, above 0 to 0.1 (server's default
-    0.005); every: so many steps, 1 to 4096 (4). Raises InvalidArgument."""
+    """Gaussian blur after steps. sigma: its standard deviation as a share of the picture's side,
+    above 0 to 0.1 (server's default 0.005); every: so many steps, 1 to 4096 (4). Raises
+    InvalidArgument.
+    """
 
     sigma: float | None = None
     every: int | None = None
@@ -62,8 +67,9 @@ class Blur:
 
 @dataclass(frozen=True)
 class Clip:
-    """The pixels nearest to gray become gray after steps. share: of them, above 0 and below 1 (server's default 0.1); every: so many
-    steps, 1 to 4096 (4). Raises InvalidArgument."""
+    """The pixels nearest to gray become gray after steps. share: of them, above 0 and below 1
+    (server's default 0.1); every: so many steps, 1 to 4096 (4). Raises InvalidArgument.
+    """
 
     share: float | None = None
     every: int | None = None
@@ -82,7 +88,9 @@ Regularizer = L1 | L2 | TotalVariation | Blur | Clip
 def messages(regularizers: Iterable[Regularizer]) -> list[pb.Regularizer]:
     """As they travel. Raises InvalidArgument for anything else, and for more than 8."""
     if not isinstance(regularizers, Iterable) or isinstance(regularizers, str):
-        raise invalid("regularizers", f"must be a sequence of them, is {type(regularizers).__name__}")
+        raise invalid(
+            "regularizers", f"must be a sequence of them, is {type(regularizers).__name__}"
+        )
     found = [_message(one) for one in regularizers]
     if len(found) > MOST:
         raise invalid("regularizers", f"must be at most {MOST}, are {len(found)}")
@@ -98,9 +106,13 @@ def _message(one: Regularizer) -> pb.Regularizer:
         case TotalVariation():
             return pb.Regularizer(total_variation=one.weight)
         case Blur():
-            return pb.Regularizer(blur=pb.BlurRegularizer(sigma=one.sigma or 0, every=one.every or 0))
+            return pb.Regularizer(
+                blur=pb.BlurRegularizer(sigma=one.sigma or 0, every=one.every or 0)
+            )
         case Clip():
-            return pb.Regularizer(clip=pb.ClipRegularizer(share=one.share or 0, every=one.every or 0))
+            return pb.Regularizer(
+                clip=pb.ClipRegularizer(share=one.share or 0, every=one.every or 0)
+            )
         case _:
             words = "L1, L2, TotalVariation, Blur and Clip of striate.regularize"
             raise invalid("regularizers", f"must be {words}, is {type(one).__name__}")

@@ -1,4 +1,6 @@
-"""Where a picture lives while it is optimized: what `parameterization` of Model.visualize takes. None leaves the server's default."""
+"""Where a picture lives while it is optimized: what `parameterization` of Model.visualize takes.
+None leaves the server's default.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ from striate.v1 import visualize_pb2 as pb
 class Fourier:
     """A spectrum scaled as in natural images, with decorrelated colour (Olah et al. 2017).
 
-    decay: the strength of each frequency is 1 / frequency^decay, 0 to 4 (server's default 1). Raises InvalidArgument.
+    decay: the strength of each frequency is 1 / frequency^decay, 0 to 4 (server's default 1).
+    Raises InvalidArgument.
     """
 
     decay: float | None = None
@@ -32,7 +35,8 @@ class Pixels:
 class Cppn:
     """A compositional pattern-producing network (Stanley 2007; Mordvintsev et al. 2018).
 
-    depth: hidden layers, 1 to 16 (server's default 8); width: units each, 1 to 64 (24). Raises InvalidArgument.
+    depth: hidden layers, 1 to 16 (server's default 8); width: units each, 1 to 64 (24). Raises
+    InvalidArgument.
     """
 
     depth: int | None = None
@@ -48,8 +52,9 @@ class Cppn:
 class Maco:
     """The phase alone, under the magnitude spectrum of a data set (Fel et al. 2023).
 
-    dataset: whose mean spectrum is taken; images: its first so many, 1 to 100000 (server's default 1000); transparency: the picture is
-    seen through where the gradient was weak, cut at this percentile, 0 to 100, 0 for opaque (90). Raises InvalidArgument.
+    dataset: whose mean spectrum is taken; images: its first so many, 1 to 100000 (server's default
+    1000); transparency: the picture is seen through where the gradient was weak, cut at this
+    percentile, 0 to 100, 0 for opaque (90). Raises InvalidArgument.
     """
 
     dataset: str
@@ -81,7 +86,14 @@ def message(space: Space | None, alpha: bool) -> pb.Parameterization | None:
         case Cppn():
             found.cppn.CopyFrom(pb.Cppn(depth=space.depth or 0, width=space.width or 0))
         case Maco():
-            found.maco.CopyFrom(pb.Maco(dataset=space.dataset, images=space.images or 0, transparency=space.transparency))
+            found.maco.CopyFrom(
+                pb.Maco(
+                    dataset=space.dataset, images=space.images or 0, transparency=space.transparency
+                )
+            )
         case _:
-            raise invalid("parameterization", f"must be a striate.space.Fourier, Pixels, Cppn or Maco, is {type(space).__name__}")
+            raise invalid(
+                "parameterization",
+                f"must be a striate.space.Fourier, Pixels, Cppn or Maco, is {type(space).__name__}",
+            )
     return found

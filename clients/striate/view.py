@@ -1,5 +1,6 @@
-"""Random views that a picture is optimized under: what `transforms` of Model.visualize takes, in order. Amounts are relative to the
-picture, so that they mean the same at every size."""
+"""Random views that a picture is optimized under: what `transforms` of Model.visualize takes, in
+order. Amounts are relative to the picture, so that they mean the same at every size.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +36,9 @@ class Rotate:
 
 @dataclass(frozen=True)
 class Scale:
-    """A change of size. share: relative, at most so much either way, 0 to 0.9. Raises InvalidArgument."""
+    """A change of size. share: relative, at most so much either way, 0 to 0.9. Raises
+    InvalidArgument.
+    """
 
     share: float
 
@@ -45,7 +48,9 @@ class Scale:
 
 @dataclass(frozen=True)
 class Pad:
-    """A gray margin, into which the picture shrinks. share: its width as a share of the side, 0 to 0.5. Raises InvalidArgument."""
+    """A gray margin, into which the picture shrinks. share: its width as a share of the side, 0 to
+    0.5. Raises InvalidArgument.
+    """
 
     share: float
 
@@ -55,8 +60,10 @@ class Pad:
 
 @dataclass(frozen=True)
 class Crop:
-    """A random square crop, drawn back to full size (Fel et al. 2023). side: its mean as a share of the picture's, above 0 to 1
-    (server's default 0.25); deviation: standard deviation of that, 0 to 1 (0.1). Raises InvalidArgument."""
+    """A random square crop, drawn back to full size (Fel et al. 2023). side: its mean as a share of
+    the picture's, above 0 to 1 (server's default 0.25); deviation: standard deviation of that, 0 to
+    1 (0.1). Raises InvalidArgument.
+    """
 
     side: float | None = None
     deviation: float | None = None
@@ -70,7 +77,9 @@ class Crop:
 
 @dataclass(frozen=True)
 class Noise:
-    """Gaussian noise. deviation: standard deviation in units of [0, 1], 0 to 1. Raises InvalidArgument."""
+    """Gaussian noise. deviation: standard deviation in units of [0, 1], 0 to 1. Raises
+    InvalidArgument.
+    """
 
     deviation: float
 
@@ -94,7 +103,9 @@ View = Jitter | Rotate | Scale | Pad | Crop | Noise | Mirror
 def messages(views: Iterable[View]) -> list[pb.Transform]:
     """As they travel. Raises InvalidArgument for anything else, and for more than 16."""
     if not isinstance(views, Iterable) or isinstance(views, str):
-        raise invalid("transforms", f"must be True, False or a sequence of views, is {type(views).__name__}")
+        raise invalid(
+            "transforms", f"must be True, False or a sequence of views, is {type(views).__name__}"
+        )
     found = [_message(view) for view in views]
     if len(found) > MOST:
         raise invalid("transforms", f"must be at most {MOST}, are {len(found)}")
@@ -112,7 +123,9 @@ def _message(view: View) -> pb.Transform:
         case Pad():
             return pb.Transform(pad=view.share)
         case Crop():
-            return pb.Transform(crop=pb.CropTransform(side=view.side or 0, deviation=view.deviation))
+            return pb.Transform(
+                crop=pb.CropTransform(side=view.side or 0, deviation=view.deviation)
+            )
         case Noise():
             return pb.Transform(noise=view.deviation)
         case Mirror():

@@ -1,5 +1,7 @@
-"""The searches of AutoAttack, and the ensemble of them (Croce & Hein 2020, "Reliable evaluation of adversarial robustness with an
-ensemble of diverse parameter-free attacks"; for L1 Croce & Hein 2021, "Mind the box")."""
+"""The searches of AutoAttack, and the ensemble of them (Croce & Hein 2020, "Reliable evaluation of
+adversarial robustness with an ensemble of diverse parameter-free attacks"; for L1 Croce & Hein
+2021, "Mind the box").
+"""
 
 from dataclasses import replace
 
@@ -21,7 +23,9 @@ DLR_CLASSES = 4  # the least for which the targeted DLR loss is defined
 SCHEDULE = 10_000  # proposals that the ensemble lays Square's schedule out for
 
 
-def _climb(ball: Ball, goal: Goal, objective: Objective, steps: int, rows: Generators, from_outside: bool) -> Procedure[Summit]:
+def _climb(
+    ball: Ball, goal: Goal, objective: Objective, steps: int, rows: Generators, from_outside: bool
+) -> Procedure[Summit]:
     def done(answer: Answer, chosen: Tensor) -> Tensor:
         return goal.take(chosen).reached(answer)
 
@@ -29,7 +33,9 @@ def _climb(ball: Ball, goal: Goal, objective: Objective, steps: int, rows: Gener
     return method(replace(ball, random_start=True), objective, steps, rows, done, goal.logits)
 
 
-def apgd_search(steps: int = 100, loss: Loss = CROSS_ENTROPY, restarts: int = 1, from_outside: bool = False) -> Search:
+def apgd_search(
+    steps: int = 100, loss: Loss = CROSS_ENTROPY, restarts: int = 1, from_outside: bool = False
+) -> Search:
     """APGD from a random point, see `interp.attack.apgd`.
 
     Args:
@@ -45,10 +51,12 @@ def apgd_search(steps: int = 100, loss: Loss = CROSS_ENTROPY, restarts: int = 1,
 
 
 def apgd_targeted(steps: int = 100, targets: int = 9, from_outside: bool = False) -> Search:
-    """APGD-T: towards the most probable wrong classes in turn, by the targeted DLR loss; any wrong class is a success.
+    """APGD-T: towards the most probable wrong classes in turn, by the targeted DLR loss; any wrong
+    class is a success.
 
-    A network of fewer than 4 classes has no such loss. There this raises what the loss divides: the target's logit minus the
-    label's. (AutoAttack itself fails there.) Of a targeted goal the one class is the target.
+    A network of fewer than 4 classes has no such loss. There this raises what the loss divides: the
+    target's logit minus the label's. (AutoAttack itself fails there.) Of a targeted goal the one
+    class is the target.
     """
 
     def duel(ball: Ball, goal: Contest, number: int, rows: Generators) -> Procedure[Summit]:
@@ -59,20 +67,27 @@ def apgd_targeted(steps: int = 100, targets: int = 9, from_outside: bool = False
 
 
 def fab_search(steps: int = 100, targets: int = 9) -> Search:
-    """FAB-T: along the boundaries to the most probable wrong classes in turn; any wrong class is a success. See `interp.attack.fab`."""
+    """FAB-T: along the boundaries to the most probable wrong classes in turn; any wrong class is a
+    success. See `interp.attack.fab`.
+    """
     return each_rival(lambda ball, goal, number, _: fab(ball, goal, number, steps), targets)
 
 
-def square_search(queries: int = 5000, loss: Loss = MARGIN, planned: int | None = None, give_up: bool = False) -> Search:
+def square_search(
+    queries: int = 5000, loss: Loss = MARGIN, planned: int | None = None, give_up: bool = False
+) -> Search:
     """Square, see `interp.attack.square`."""
     return lambda ball, goal, rows: square(ball, goal, queries, rows, loss, planned, give_up)
 
 
-def standard(p: float, steps: int = 100, targets: int = 9, queries: int = 5000) -> dict[str, Search]:
+def standard(
+    p: float, steps: int = 100, targets: int = 9, queries: int = 5000
+) -> dict[str, Search]:
     """The parts of the standard ensemble, by name, in their order.
 
-    For L1, as its authors have it, both APGDs begin outside, the first of them five times, and APGD-T has at most 5 targets.
-    Square gives rows up, as its authors do not: see `interp.attack.square.square`.
+    For L1, as its authors have it, both APGDs begin outside, the first of them five times, and
+    APGD-T has at most 5 targets. Square gives rows up, as its authors do not: see
+    `interp.attack.square.square`.
     """
     outside = p == 1
     return {
@@ -84,5 +99,7 @@ def standard(p: float, steps: int = 100, targets: int = 9, queries: int = 5000) 
 
 
 def auto_attack(p: float, steps: int = 100, targets: int = 9, queries: int = 5000) -> Search:
-    """The standard ensemble: APGD on the cross-entropy, APGD-T, FAB-T and Square, each on the rows that are still standing."""
+    """The standard ensemble: APGD on the cross-entropy, APGD-T, FAB-T and Square, each on the rows
+    that are still standing.
+    """
     return in_turn(list(standard(p, steps, targets, queries).values()))

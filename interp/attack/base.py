@@ -20,7 +20,9 @@ from interp.probe import Procedure
 from interp.seeds import Generators
 from interp.step import Step, momentum, sign, sparse, unit
 
-SHARE = 0.05  # L1: of the pixels, how many a step moves; fewer get stuck at the box, more waste what epsilon allows
+# L1: of the pixels, how many a step moves; fewer get stuck at the box, more waste what epsilon
+# allows
+SHARE = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +33,8 @@ class Method:
         epsilon: radius of the ball in pixel units of [0, 1], at least 0; or (B,), the rows' own.
         p: `math.inf`, 2 or 1, the norm.
         spare: rows that are at their goal before the attack are left as they are.
-        starts_at_x: the search's first gradient is that of the clean images, which spares a look at them.
+        starts_at_x: the search's first gradient is that of the clean images, which spares a look at
+            them.
         name, settings: what the search is called, and everything that it was given.
     """
 
@@ -44,12 +47,27 @@ class Method:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-def fgsm(epsilon: float | Tensor, p: float = math.inf, keep_best: bool = False, loss: Loss = CROSS_ENTROPY) -> Method:
-    """One step of size epsilon along the gradient's sign, or for L2 along the gradient (Goodfellow et al. 2015, section 4).
+def fgsm(
+    epsilon: float | Tensor,
+    p: float = math.inf,
+    keep_best: bool = False,
+    loss: Loss = CROSS_ENTROPY,
+) -> Method:
+    """One step of size epsilon along the gradient's sign, or for L2 along the gradient (Goodfellow
+    et al. 2015, section 4).
 
     For L1: along the largest twentieth of its entries, see `interp.step.sparse`.
     """
-    one_step = pgd(epsilon, p, epsilon, 1, random_start=False, keep_best=keep_best, stop_when_fooled=False, loss=loss)
+    one_step = pgd(
+        epsilon,
+        p,
+        epsilon,
+        1,
+        random_start=False,
+        keep_best=keep_best,
+        stop_when_fooled=False,
+        loss=loss,
+    )
     return replace(one_step, name="fgsm", settings={"keep_best": keep_best, "loss": loss.name})
 
 
@@ -65,13 +83,17 @@ def pgd(
     decay: float | None = None,
     loss: Loss = CROSS_ENTROPY,
 ) -> Method:
-    """Projected gradient descent (Madry et al. 2018, section 2.1); `step` defaults to 2.5 epsilon / steps, as there.
+    """Projected gradient descent (Madry et al. 2018, section 2.1); `step` defaults to 2.5 epsilon /
+    steps, as there.
 
     Args:
         epsilon, step, steps: one for all rows, or (B,).
-        keep_best: return the first iterate at the goal, else the one with the highest loss; otherwise the last iterate.
-        restarts: attempts, at least 1, each on the rows that none before it has brought to their goal.
-        decay: mu of a momentum of gradients, at least 0, which makes it MI-FGSM (Dong et al. 2018); None: none.
+        keep_best: return the first iterate at the goal, else the one with the highest loss;
+            otherwise the last iterate.
+        restarts: attempts, at least 1, each on the rows that none before it has brought to their
+            goal.
+        decay: mu of a momentum of gradients, at least 0, which makes it MI-FGSM (Dong et al. 2018);
+            None: none.
         loss: what is raised.
     """
     size = 2.5 * epsilon / steps if step is None else step
@@ -101,7 +123,9 @@ def pgd(
         "loss": loss.name,
     }
     spare = keep_best or stop_when_fooled
-    return Method(epsilon, p, in_turn([search] * restarts, loss), spare, not random_start, "pgd", settings)
+    return Method(
+        epsilon, p, in_turn([search] * restarts, loss), spare, not random_start, "pgd", settings
+    )
 
 
 def _told(value: float | Tensor) -> Any:
@@ -127,11 +151,14 @@ def attack(
     eight_bit: bool = False,
     noise_control: bool = False,
 ) -> Procedure[Attacked]:
-    """Attack images x (B, C, H, W) in [0, 1] with true `labels` (B,), or None for the network's own predictions.
+    """Attack images x (B, C, H, W) in [0, 1] with true `labels` (B,), or None for the network's own
+    predictions.
 
     Args:
-        targets: (B,) classes that the images should be taken for, or how to choose them; None: any class but the label.
-        unit: attack this activation instead of the class, see `interp.attack.goal.silence` and `drive`.
+        targets: (B,) classes that the images should be taken for, or how to choose them; None: any
+            class but the label.
+        unit: attack this activation instead of the class, see `interp.attack.goal.silence` and
+            `drive`.
         seed, first_row: row i draws its randomness from (seed, first_row + i).
         seeds: one pair a row; row i draws it from seeds[i] instead.
         eight_bit: round x and the result to multiples of 1/255, the result inside the ball.
@@ -146,11 +173,23 @@ def attack(
     summit = Summit(x[:0], torch.ones_like(todo[:0], dtype=torch.bool), None, 0)
     if len(todo):
         rows = randomness.generators(len(x))
-        summit = yield from method.search(ball.take(todo), task.goal.take(todo), [rows[i] for i in todo.tolist()])
+        summit = yield from method.search(
+            ball.take(todo), task.goal.take(todo), [rows[i] for i in todo.tolist()]
+        )
     images = x.index_copy(0, todo, summit.images.to(x))
-    return (yield from verdict(task, ball, images, summit, randomness.generators(len(x), NOISE) if noise_control else None))
+    return (
+        yield from verdict(
+            task,
+            ball,
+            images,
+            summit,
+            randomness.generators(len(x), NOISE) if noise_control else None,
+        )
+    )
 
 
 def radii(epsilon: float | Tensor, x: Tensor) -> Tensor:
     """Epsilon, one for all rows or (B,), as (B, 1, 1, 1)."""
-    return torch.as_tensor(epsilon, dtype=x.dtype, device=x.device).expand(len(x)).reshape(-1, 1, 1, 1)
+    return (
+        torch.as_tensor(epsilon, dtype=x.dtype, device=x.device).expand(len(x)).reshape(-1, 1, 1, 1)
+    )

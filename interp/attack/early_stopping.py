@@ -1,4 +1,6 @@
-"""When to give a row up: it is so far from its goal that no pace like its recent one would bring it there."""
+"""When to give a row up: it is so far from its goal that no pace like its recent one would bring it
+there.
+"""
 
 from torch import Tensor
 
@@ -10,7 +12,9 @@ OPTIMISM = 3.0  # a row goes on while so many times its pace would bring it to t
 
 
 def shortfall(goal: Goal, answer: Answer) -> Tensor:
-    """How far rows are from their goal, (B,): in logits, or in the activation of a unit; below 0 beyond it."""
+    """How far rows are from their goal, (B,): in logits, or in the activation of a unit; below 0
+    beyond it.
+    """
     if isinstance(goal, UnitGoal):
         assert answer.score is not None
         return goal.push * goal.level - answer.score
@@ -19,7 +23,8 @@ def shortfall(goal: Goal, answer: Answer) -> Tensor:
 
 
 def hopeless(before: Tensor, nearest: Tensor, taken: int, left: int) -> Tensor:
-    """Which rows (B,) would not arrive in `left` tries, not at `OPTIMISM` times the pace of the last `taken`.
+    """Which rows (B,) would not arrive in `left` tries, not at `OPTIMISM` times the pace of the
+    last `taken`.
 
     `before` and `nearest` (B,) are how near they had come before those, and have come by now.
     """

@@ -17,20 +17,26 @@ NOISE = 2**63  # added to the seed of the noise control
 TARGETS = 2**62  # added to the seed of targets drawn at random
 SUM_TO_ONE = 1e-3  # how near the outputs of a softmax come to that
 
-Aim = tuple[Objective, Callable[[Objective, Tensor], UnitGoal]]  # a unit's activation; it and its clean values (B,) -> what is wanted
+Aim = tuple[
+    Objective, Callable[[Objective, Tensor], UnitGoal]
+]  # a unit's activation; it and its clean values (B,) -> what is wanted
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Randomness:
-    """Where the rows of a batch draw from: row i from (seed, first_row + i), or from `pairs[i]`, a seed and a row, instead."""
+    """Where the rows of a batch draw from: row i from (seed, first_row + i), or from `pairs[i]`, a
+    seed and a row, instead.
+    """
 
     seed: int = 0
     first_row: int = 0
     pairs: Sequence[tuple[int, int]] | None = None
 
     def generators(self, count: int, apart: int = 0) -> Generators:
-        """One generator a row; those `apart` (NOISE, TARGETS) have nothing to do with the others."""
+        """One generator a row; those `apart` (NOISE, TARGETS) have nothing to do with the
+        others.
+        """
         if self.pairs is None:
             return generators(self.seed + apart, self.first_row, count)
         return [generators(seed + apart, row, 1)[0] for seed, row in self.pairs]
@@ -66,7 +72,11 @@ class Attacked:
 
     def cpu(self) -> "Attacked":
         """The same in the host's memory, images as float32."""
-        return replace(on_host(self), images=self.images.float().cpu(), control=self.control and on_host(self.control))
+        return replace(
+            on_host(self),
+            images=self.images.float().cpu(),
+            control=self.control and on_host(self.control),
+        )
 
 
 def on_host(value: T) -> T:
@@ -93,7 +103,9 @@ def set_out(
     randomness: Randomness,
     ask: bool = True,
 ) -> Procedure[Task]:
-    """What is wanted of images x, see `interp.attack.base.attack`; `ask`: find out what they are taken for, even if that is not needed here."""
+    """What is wanted of images x, see `interp.attack.base.attack`; `ask`: find out what they are
+    taken for, even if that is not needed here.
+    """
     clean = None
     if ask or labels is None or unit is not None or callable(targets):
         clean = yield Probe(x, unit[0] if unit else None, gradient=False, logits=True)
@@ -110,11 +122,18 @@ def set_out(
         assert clean is not None
         assert clean.logits is not None
         targets = targets(clean.logits, labels, randomness.generators(len(x), TARGETS))
-    return Task(Untargeted(labels) if targets is None else Targeted(labels, targets), labels, targets, clean)
+    return Task(
+        Untargeted(labels) if targets is None else Targeted(labels, targets), labels, targets, clean
+    )
 
 
 def verdict(
-    task: Task, ball: Ball, images: Tensor, summit: Summit, noise: Generators | None = None, equal: Ball | None = None
+    task: Task,
+    ball: Ball,
+    images: Tensor,
+    summit: Summit,
+    noise: Generators | None = None,
+    equal: Ball | None = None,
 ) -> Procedure[Attacked]:
     """Judge images (B, C, H, W), of which `summit` tells how some were found.
 
@@ -146,16 +165,24 @@ def verdict(
 
 def look(images: Tensor, goal: Goal) -> Probe:
     """What it takes to judge images."""
-    return Probe(images, None if goal.logits else goal.objective(CROSS_ENTROPY), gradient=False, logits=True)
+    return Probe(
+        images, None if goal.logits else goal.objective(CROSS_ENTROPY), gradient=False, logits=True
+    )
 
 
 def _activation(answer: Answer, goal: Goal) -> Tensor | None:
     """The unit's activation itself, whatever its sign in the goal."""
-    return answer.score * goal.push if isinstance(goal, UnitGoal) and answer.score is not None else None
+    return (
+        answer.score * goal.push
+        if isinstance(goal, UnitGoal) and answer.score is not None
+        else None
+    )
 
 
 def control(ball: Ball, goal: Goal, rows: Generators) -> Procedure[Control]:
-    """The verdict on noise as large as the attack may be; its generators are not to be those of the random starts."""
+    """The verdict on noise as large as the attack may be; its generators are not to be those of the
+    random starts.
+    """
     noisy = ball.image(ball.noise(rows))
     answer = yield look(noisy, goal)
     assert answer.logits is not None
@@ -172,12 +199,19 @@ def _warnings(logits: Tensor, ball: Ball, summit: Summit) -> tuple[str, ...]:
     found = []
     if probabilities(logits):
         found.append(
-            "the network's outputs are probabilities: a softmax in the network flattens the gradients that attacks climb; host its logits"
+            "the network's outputs are probabilities: a softmax in the network flattens "
+            "the gradients that attacks climb; host its logits"
         )
     still = int((~summit.moved).sum())
     if summit.gradients and still:
         share = f"{still} of {len(summit.moved)}"
-        found.append(f"the gradient is exactly zero for {share} images attacked: the network may hide it, and its verdicts mean little")
+        found.append(
+            f"the gradient is exactly zero for {share} images attacked: the network may "
+            f"hide it, and its verdicts mean little"
+        )
     if stuck := int((ball.fixed & (ball.eps > 0)).sum()):
-        found.append(f"epsilon is under one 8-bit level (1/255) for {stuck} images, which leaves them no freedom")
+        found.append(
+            f"epsilon is under one 8-bit level (1/255) for {stuck} images, which leaves "
+            f"them no freedom"
+        )
     return tuple(found)

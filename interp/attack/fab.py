@@ -1,7 +1,8 @@
 """FAB, which follows the decision boundary to the point nearest to the image, in its targeted form.
 
-Croce & Hein 2020, "Minimally distorted adversarial examples with a fast adaptive boundary attack". It knows no epsilon: whoever
-asks for a verdict at one lets the rows go whose found point is near enough.
+Croce & Hein 2020, "Minimally distorted adversarial examples with a fast adaptive boundary attack".
+It knows no epsilon: whoever asks for a verdict at one lets the rows go whose found point is near
+enough.
 """
 
 from collections.abc import Mapping
@@ -19,7 +20,9 @@ from interp.layer import LOGITS
 from interp.objective import Objective
 from interp.probe import Answer, Probe, Procedure, Progress
 
-ALPHA = 0.1  # the most that a step leans towards the image's own projection (alpha_max in the paper)
+ALPHA = (
+    0.1  # the most that a step leans towards the image's own projection (alpha_max in the paper)
+)
 ETA = 1.05  # how far past the plane a step goes
 BETA = 0.9  # what is left of a perturbation that did reach the goal
 SHORTEST = 1e-8  # the least length of a move, so that two of none weigh the same
@@ -31,7 +34,9 @@ def _lead(activations: Mapping[str, Tensor], labels: Tensor, targets: Tensor) ->
 
 
 def lead(labels: Tensor, targets: Tensor) -> Objective:
-    """The target's logit minus the label's, per row; both (B,) int64. Its zero is the boundary between the two classes."""
+    """The target's logit minus the label's, per row; both (B,) int64. Its zero is the boundary
+    between the two classes.
+    """
     return Objective((LOGITS,), _lead, (labels, targets))
 
 
@@ -39,22 +44,28 @@ LEAD = Loss("lead", margin, lead)
 
 
 def to_plane(t: Tensor, w: Tensor, rise: Tensor, p: float) -> Tensor:
-    """The least move d in p-norm from points t (..., n) in [0, 1] to w . d = rise, t + d in [0, 1] (section 3.1 of the paper).
+    """The least move d in p-norm from points t (..., n) in [0, 1] to w . d = rise, t + d in [0, 1]
+    (section 3.1 of the paper).
 
-    Where the box ends before the plane, the move that comes nearest to it. `w` (..., n) and `rise` (..., 1) are broadcastable;
-    p is `math.inf`, 2 or 1.
+    Where the box ends before the plane, the move that comes nearest to it. `w` (..., n) and `rise`
+    (..., 1) are broadcastable; p is `math.inf`, 2 or 1.
     """
     way = w * rise.sign()
     room = torch.where(way > 0, 1 - t, torch.where(way < 0, t, 0.0))
-    size = _dearest_first(w.abs(), room, rise.abs()) if p == 1 else _together(w.abs(), room, rise.abs(), p)
+    size = (
+        _dearest_first(w.abs(), room, rise.abs())
+        if p == 1
+        else _together(w.abs(), room, rise.abs(), p)
+    )
     return size * way.sign()
 
 
 def _together(weight: Tensor, room: Tensor, rise: Tensor, p: float) -> Tensor:
-    """min(cut grow, room), where all entries (Linf) or the weight of each (L2) grow, of weighted sum `rise`.
+    """min(cut grow, room), where all entries (Linf) or the weight of each (L2) grow, of weighted
+    sum `rise`.
 
-    That sum is concave and piecewise linear in the cut, so Newton's steps from 0 come from below and end on the right piece:
-    each fills at least one entry more, and few are needed. No sorting.
+    That sum is concave and piecewise linear in the cut, so Newton's steps from 0 come from below
+    and end on the right piece: each fills at least one entry more, and few are needed. No sorting.
     """
     grow = torch.ones_like(weight) if p == torch.inf else weight
     gain, held = weight * grow, weight * room
@@ -71,16 +82,23 @@ def _together(weight: Tensor, room: Tensor, rise: Tensor, p: float) -> Tensor:
 
 
 def _dearest_first(weight: Tensor, room: Tensor, rise: Tensor) -> Tensor:
-    """Entries of the largest weight are filled first, the last of them in part, to a weighted sum of `rise`; in float64."""
+    """Entries of the largest weight are filled first, the last of them in part, to a weighted sum
+    of `rise`; in float64.
+    """
     order = weight.argsort(dim=-1, descending=True, stable=True).expand_as(room)
-    price, space = weight.expand_as(room).gather(-1, order).double(), room.gather(-1, order).double()
+    price, space = (
+        weight.expand_as(room).gather(-1, order).double(),
+        room.gather(-1, order).double(),
+    )
     spent = (price * space).cumsum(-1) - price * space
     part = ((rise.double() - spent) / price.clamp_min(torch.finfo(price.dtype).tiny)).clamp_min(0)
     return torch.zeros_like(room).scatter(-1, order, torch.minimum(part, space).to(room))
 
 
 class _Chase:
-    """A FAB under way towards one rival class a row: the rows still walking, and the nearest point at the goal of every row."""
+    """A FAB under way towards one rival class a row: the rows still walking, and the nearest point
+    at the goal of every row.
+    """
 
     def __init__(self, ball: Ball, goal: Goal, ahead: Objective, steps: int) -> None:
         self.whole, self.steps = ball, steps
@@ -102,10 +120,17 @@ class _Chase:
         if k == self.steps:
             return Probe(self.z, self.ahead, gradient=False, logits=self.goal.logits)
         self.gradients += len(self.z)
-        return Probe(self.z, self.ahead, logits=self.goal.logits, progress=Progress(k + 1, self.steps, self.preview))
+        return Probe(
+            self.z,
+            self.ahead,
+            logits=self.goal.logits,
+            progress=Progress(k + 1, self.steps, self.preview),
+        )
 
     def see(self, answer: Answer) -> tuple[Tensor, Tensor]:
-        """Keep what is at the goal and nearer than before; returns which rows (A,) are at the goal, and which may be inside."""
+        """Keep what is at the goal and nearer than before; returns which rows (A,) are at the goal,
+        and which may be inside.
+        """
         there = self.goal.reached(answer)
         distance = norm(self.z - self.ball.x, self.ball.p).flatten()
         nearer = there & (distance < self.distance[self.number])
@@ -121,7 +146,9 @@ class _Chase:
         self.ahead = self.asked.take(self.number)
 
     def step(self, score: Tensor, grad: Tensor, there: Tensor) -> None:
-        """From z, or from a step back where z is at the goal, to the boundary as it looks from z, leaning towards the image."""
+        """From z, or from a step back where z is at the goal, to the boundary as it looks from z,
+        leaning towards the image.
+        """
         self.moved[self.number] |= grad.flatten(1).any(1)
         x, w = self.ball.x.flatten(1), grad.flatten(1)
         z = self.z.flatten(1)
@@ -129,14 +156,24 @@ class _Chase:
         points = torch.stack([back, x])  # (2, A, n)
         rise = -score[:, None] - ((points - z) * w).sum(-1, keepdim=True)  # (2, A, 1)
         move = to_plane(points, w, rise, self.ball.p)
-        own, images = torch.linalg.vector_norm(move, self.ball.p, dim=-1, keepdim=True).clamp_min(SHORTEST)
+        own, images = torch.linalg.vector_norm(move, self.ball.p, dim=-1, keepdim=True).clamp_min(
+            SHORTEST
+        )
         ahead = points + ETA * move
-        self.z = torch.lerp(ahead[0], ahead[1], (own / (own + images)).clamp_max(ALPHA)).clamp(0, 1).view_as(self.z)
+        self.z = (
+            torch.lerp(ahead[0], ahead[1], (own / (own + images)).clamp_max(ALPHA))
+            .clamp(0, 1)
+            .view_as(self.z)
+        )
 
 
 def _chase(ball: Ball, goal: Contest, number: int, steps: int) -> Procedure[_Chase]:
-    untargeted = isinstance(goal.goal, Untargeted)  # otherwise every other class is to be left behind, not the label alone
-    chase = _Chase(ball, goal, goal.towards(number, LEAD) if untargeted else goal.objective(MARGIN), steps)
+    untargeted = isinstance(
+        goal.goal, Untargeted
+    )  # otherwise every other class is to be left behind, not the label alone
+    chase = _Chase(
+        ball, goal, goal.towards(number, LEAD) if untargeted else goal.objective(MARGIN), steps
+    )
     for k in range(steps + 1):
         answer = yield chase.probe(k)
         chase.start_logits = answer.logits if k == 0 else chase.start_logits
@@ -154,19 +191,24 @@ def _chase(ball: Ball, goal: Contest, number: int, steps: int) -> Procedure[_Cha
 
 
 def _landed(chase: _Chase, near: Tensor) -> Procedure[Tensor]:
-    """Which of the rows that seem inside are at the goal with the very image that will be returned."""
+    """Which of the rows that seem inside are at the goal with the very image that will be
+    returned.
+    """
     ball, goal = chase.ball.take(near), chase.goal.take(near)
     answer = yield Probe(ball.image(ball.project(chase.z[near])), None, logits=goal.logits)
     return goal.reached(answer)
 
 
 def fab(ball: Ball, goal: Contest, number: int, steps: int) -> Procedure[Summit]:
-    """Look for the nearest point at a goal, across the boundary to one rival class, by at most `steps` gradients a row.
+    """Look for the nearest point at a goal, across the boundary to one rival class, by at most
+    `steps` gradients a row.
 
-    A row leaves with the first point that lies in its ball; of the others the nearest point found is brought back into the
-    ball. The walk begins at x. Where the paper takes the plane at the point that it has stepped back to, this takes that at
-    the point before: its gradient came with its verdict, so that a step is one pass and not two. Where the goal is a given
-    class, the boundary is the one to whichever class leads; where several meet, the walk may circle and find nothing.
+    A row leaves with the first point that lies in its ball; of the others the nearest point found
+    is brought back into the ball. The walk begins at x. Where the paper takes the plane at the
+    point that it has stepped back to, this takes that at the point before: its gradient came with
+    its verdict, so that a step is one pass and not two. Where the goal is a given class, the
+    boundary is the one to whichever class leads; where several meet, the walk may circle and find
+    nothing.
 
     Args:
         number: which of the rivals.
@@ -180,26 +222,35 @@ class Minimal:
     """The smallest perturbations found, row by row."""
 
     images: Tensor  # (B, C, H, W); the clean image where none was found
-    distance: Tensor  # (B,) its p-norm, 0 for a row that is at its goal as it is, infinite where none was found
+    # (B,) its p-norm, 0 for a row that is at its goal as it is, infinite where none was found
+    distance: Tensor
     gradients: int  # image-gradients asked for
 
 
-def fab_minimal(x: Tensor, goal: Goal, p: float, steps: int = 100, targets: int = 9) -> Procedure[Minimal]:
-    """The nearest points to images x (B, C, H, W) in [0, 1] at a goal of classes, whatever their distance.
+def fab_minimal(
+    x: Tensor, goal: Goal, p: float, steps: int = 100, targets: int = 9
+) -> Procedure[Minimal]:
+    """The nearest points to images x (B, C, H, W) in [0, 1] at a goal of classes, whatever their
+    distance.
 
     Args:
         p: `math.inf`, 2 or 1.
-        targets: how many of the most probable wrong classes are tried; all there are if there are fewer.
+        targets: how many of the most probable wrong classes are tried; all there are if there are
+            fewer.
 
     Raises:
         ValueError: the goal is not one of classes.
     """
-    ball = Ball(x, torch.zeros_like(x[:, :1, :1, :1]), p)  # of which no row that needs a perturbation is inside
+    ball = Ball(
+        x, torch.zeros_like(x[:, :1, :1, :1]), p
+    )  # of which no row that needs a perturbation is inside
     found = Minimal(x.clone(), torch.full_like(x[:, 0, 0, 0], torch.inf), 0)
     contested = yield from contest(x, goal, targets)
     for number in range(contested.rivals.shape[1]):
         chase = yield from _chase(ball, contested, number, steps)
         nearer = chase.distance < found.distance
         images = torch.where(nearer.view(-1, 1, 1, 1), chase.best, found.images)
-        found = Minimal(images, torch.minimum(chase.distance, found.distance), found.gradients + chase.gradients)
+        found = Minimal(
+            images, torch.minimum(chase.distance, found.distance), found.gradients + chase.gradients
+        )
     return found

@@ -1,4 +1,6 @@
-"""What an attack wants of every image: a wrong class, a given class, or one unit silenced or driven."""
+"""What an attack wants of every image: a wrong class, a given class, or one unit silenced or
+driven.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,14 +9,23 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from interp.attack.losses import cross_entropy, dlr, dlr_targeted, margin, target_likelihood, target_margin
+from interp.attack.losses import (
+    cross_entropy,
+    dlr,
+    dlr_targeted,
+    margin,
+    target_likelihood,
+    target_margin,
+)
 from interp.objective import Objective
 from interp.probe import Answer
 from interp.seeds import Generators
 
 
 class Loss(NamedTuple):
-    """What an attack raises to leave the labels (B,), and what to lead from labels to targets (B,)."""
+    """What an attack raises to leave the labels (B,), and what to lead from labels to
+    targets (B,).
+    """
 
     name: str
     untargeted: Callable[[Tensor], Objective]
@@ -122,23 +133,36 @@ class UnitGoal:
 
 
 def silence(activation: Objective, clean: Tensor, level: float | None = None) -> UnitGoal:
-    """Bring activations down to a level: by default to a tenth of what they are on the clean images, (B,).
+    """Bring activations down to a level: by default to a tenth of what they are on the clean
+    images, (B,).
 
     (Of one that is negative already: below it by nine tenths of its size.)
     """
-    return UnitGoal(activation, -1.0, clean - 0.9 * clean.abs() if level is None else torch.full_like(clean, level))
+    return UnitGoal(
+        activation,
+        -1.0,
+        clean - 0.9 * clean.abs() if level is None else torch.full_like(clean, level),
+    )
 
 
 def drive(activation: Objective, clean: Tensor, level: float | None = None) -> UnitGoal:
-    """Bring activations above a level: by default above twice what they are on the clean images, (B,); if that is negative, above 0."""
-    return UnitGoal(activation, 1.0, clean + clean.abs() if level is None else torch.full_like(clean, level))
+    """Bring activations above a level: by default above twice what they are on the clean images,
+    (B,); if that is negative, above 0.
+    """
+    return UnitGoal(
+        activation, 1.0, clean + clean.abs() if level is None else torch.full_like(clean, level)
+    )
 
 
-Choice = Callable[[Tensor, Tensor, Generators], Tensor]  # (clean logits (B, classes), labels (B,), generators) -> targets (B,)
+Choice = Callable[
+    [Tensor, Tensor, Generators], Tensor
+]  # (clean logits (B, classes), labels (B,), generators) -> targets (B,)
 
 
 def least_likely(logits: Tensor, labels: Tensor, rows: Generators) -> Tensor:
-    """The class of the lowest logit, other than the label (Kurakin et al. 2017, "Adversarial machine learning at scale", section 3)."""
+    """The class of the lowest logit, other than the label (Kurakin et al. 2017, "Adversarial
+    machine learning at scale", section 3).
+    """
     return logits.scatter(1, labels[:, None], torch.inf).argmin(1)
 
 

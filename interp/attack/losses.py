@@ -26,7 +26,9 @@ def _target_probability(activations: Mapping[str, Tensor], targets: Tensor) -> T
 
 
 def target_likelihood(targets: Tensor) -> Objective:
-    """log p(target) per row, minus the cross-entropy of the target: what a targeted attack raises. `targets` (B,) int64."""
+    """log p(target) per row, minus the cross-entropy of the target: what a targeted attack raises.
+    `targets` (B,) int64.
+    """
     return Objective((LOGITS,), _target_probability, (targets,))
 
 
@@ -37,7 +39,9 @@ def _margin(activations: Mapping[str, Tensor], labels: Tensor) -> Tensor:
 
 
 def margin(labels: Tensor) -> Objective:
-    """Largest other logit minus the label's, per row; above 0 means misclassified (Carlini & Wagner 2017, section IV.A)."""
+    """Largest other logit minus the label's, per row; above 0 means misclassified (Carlini & Wagner
+    2017, section IV.A).
+    """
     return Objective((LOGITS,), _margin, (labels,))
 
 
@@ -46,7 +50,9 @@ def _target_margin(activations: Mapping[str, Tensor], targets: Tensor) -> Tensor
 
 
 def target_margin(targets: Tensor) -> Objective:
-    """The target's logit minus the largest other, per row; above 0 means taken for the target. `targets` (B,) int64."""
+    """The target's logit minus the largest other, per row; above 0 means taken for the target.
+    `targets` (B,) int64.
+    """
     return Objective((LOGITS,), _target_margin, (targets,))
 
 
@@ -62,7 +68,10 @@ def _largest(activations: Mapping[str, Tensor], count: int) -> Tensor:
     """
     logits = activations[LOGITS]
     if logits.shape[1] < count:
-        raise ValueError(f"this DLR loss needs a network of at least {count} classes; this one has {logits.shape[1]}")
+        raise ValueError(
+            f"this DLR loss needs a network of at least {count} classes; this one has "
+            f"{logits.shape[1]}"
+        )
     return logits.topk(count, 1)[0]
 
 
@@ -72,10 +81,11 @@ def _dlr(activations: Mapping[str, Tensor], labels: Tensor) -> Tensor:
 
 
 def dlr(labels: Tensor) -> Objective:
-    """The difference of logits ratio per row (Croce & Hein 2020, equation 6), which no scaling or shift of logits changes.
+    """The difference of logits ratio per row (Croce & Hein 2020, equation 6), which no scaling or
+    shift of logits changes.
 
-    (largest other logit - the label's) / (largest - third largest), the divisor at least `DLR_SPREAD`: at least -1, and above
-    0 exactly for what is misclassified. `labels` (B,) int64.
+    (largest other logit - the label's) / (largest - third largest), the divisor at least
+    `DLR_SPREAD`: at least -1, and above 0 exactly for what is misclassified. `labels` (B,) int64.
 
     Raises (when scored):
         ValueError: the network has fewer than 3 classes.
@@ -90,10 +100,11 @@ def _dlr_targeted(activations: Mapping[str, Tensor], labels: Tensor, targets: Te
 
 
 def dlr_targeted(labels: Tensor, targets: Tensor) -> Objective:
-    """The targeted difference of logits ratio per row (Croce & Hein 2020, equation 7), raised to lead from label to target.
+    """The targeted difference of logits ratio per row (Croce & Hein 2020, equation 7), raised to
+    lead from label to target.
 
-    (target's logit - the label's) / (largest - mean of third and fourth largest), the divisor at least `DLR_SPREAD`.
-    `labels` and `targets` (B,) int64.
+    (target's logit - the label's) / (largest - mean of third and fourth largest), the divisor at
+    least `DLR_SPREAD`. `labels` and `targets` (B,) int64.
 
     Raises (when scored):
         ValueError: the network has fewer than 4 classes.

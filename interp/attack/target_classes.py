@@ -1,4 +1,6 @@
-"""The wrong classes that an image is nearest to, which targeted searches head for one after the other."""
+"""The wrong classes that an image is nearest to, which targeted searches head for one after the
+other.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,14 +18,18 @@ from interp.seeds import Generators
 
 
 def rivals(logits: Tensor, labels: Tensor, count: int) -> Tensor:
-    """The `count` classes of the largest logits (B, classes) but for the label, in falling order, (B, count); all if there are fewer."""
+    """The `count` classes of the largest logits (B, classes) but for the label, in falling order,
+    (B, count); all if there are fewer.
+    """
     others = logits.scatter(1, labels[:, None], -torch.inf)
     return others.topk(min(count, logits.shape[1] - 1), 1)[1]
 
 
 @dataclass(frozen=True, eq=False)
 class Contest:
-    """A goal of classes, and the classes to head for on the way there: (B, T), where arriving at any wrong class may do."""
+    """A goal of classes, and the classes to head for on the way there: (B, T), where arriving at
+    any wrong class may do.
+    """
 
     goal: Untargeted | Targeted
     rivals: Tensor
@@ -48,7 +54,8 @@ class Contest:
 
 
 def contest(images: Tensor, goal: Goal, count: int) -> Procedure[Contest]:
-    """The goal with the `count` most probable wrong classes of images (B, C, H, W); of a targeted goal its one target.
+    """The goal with the `count` most probable wrong classes of images (B, C, H, W); of a targeted
+    goal its one target.
 
     Raises:
         ValueError: the goal is not one of classes.
@@ -58,7 +65,9 @@ def contest(images: Tensor, goal: Goal, count: int) -> Procedure[Contest]:
     answer = yield Probe(images, logits=True)
     assert answer.logits is not None
     logits = answer.logits
-    wrong = goal.targets[:, None] if isinstance(goal, Targeted) else rivals(logits, goal.labels, count)
+    wrong = (
+        goal.targets[:, None] if isinstance(goal, Targeted) else rivals(logits, goal.labels, count)
+    )
     return Contest(goal, wrong, logits.shape[1])
 
 
@@ -66,11 +75,17 @@ Duel = Callable[[Ball, Contest, int, Generators], Procedure[Summit]]  # the numb
 
 
 def each_rival(duel: Duel, count: int) -> Search:
-    """A search that heads for the `count` most probable wrong classes in turn, each on the rows that are not at their goal yet."""
+    """A search that heads for the `count` most probable wrong classes in turn, each on the rows
+    that are not at their goal yet.
+    """
 
     def search(ball: Ball, goal: Goal, rows: Generators) -> Procedure[Summit]:
         contested = yield from contest(ball.image(ball.x), goal, count)
-        return (yield from in_turn([_against(duel, number) for number in range(contested.rivals.shape[1])])(ball, contested, rows))
+        return (
+            yield from in_turn(
+                [_against(duel, number) for number in range(contested.rivals.shape[1])]
+            )(ball, contested, rows)
+        )
 
     return search
 

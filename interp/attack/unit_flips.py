@@ -17,7 +17,8 @@ class Flips:
     """Of every unit of a layer: how an attack changes its largest activation over positions."""
 
     share: Tensor  # (K,) of the images on which it is taken across its median over the clean images
-    shift: Tensor  # (K,) its mean change in standard deviations over the clean images; 0 where it is constant
+    # (K,) its mean change in standard deviations over the clean images; 0 where it is constant
+    shift: Tensor
 
     @property
     def order(self) -> list[int]:
@@ -25,17 +26,23 @@ class Flips:
         return sorted(range(len(self.share)), key=lambda unit: (-float(self.share[unit]), unit))
 
 
-def under_attack(x: Tensor, layer: str, epsilon: float, steps: int) -> Procedure[tuple[Tensor, Tensor]]:
-    """The largest activation of every unit (B, K) on clean images x (B, C, H, W), and on them after PGD (Madry et al. 2018, section 2.1).
+def under_attack(
+    x: Tensor, layer: str, epsilon: float, steps: int
+) -> Procedure[tuple[Tensor, Tensor]]:
+    """The largest activation of every unit (B, K) on clean images x (B, C, H, W), and on them after
+    PGD (Madry et al. 2018, section 2.1).
 
-    PGD in Linf from the images themselves raises the cross-entropy of the network's own predictions for all of `steps`; it keeps its last
-    iterate, so that every image is attacked as hard as the next.
+    PGD in Linf from the images themselves raises the cross-entropy of the network's own predictions
+    for all of `steps`; it keeps its last iterate, so that every image is attacked as hard as the
+    next.
 
     Args:
         layer: (units,) or (units, rows, columns), or "logits".
         epsilon: radius in pixel units.
     """
-    method = pgd(epsilon, math.inf, steps=steps, random_start=False, keep_best=False, stop_when_fooled=False)
+    method = pgd(
+        epsilon, math.inf, steps=steps, random_start=False, keep_best=False, stop_when_fooled=False
+    )
     clean, attacked = [], []
     for low in range(0, len(x), ROWS):
         part = x[low : low + ROWS]
@@ -48,7 +55,11 @@ def under_attack(x: Tensor, layer: str, epsilon: float, steps: int) -> Procedure
 def _largest(images: Tensor, layer: str) -> Procedure[Tensor]:
     """(B, K)"""
     answer = yield Probe(images, gradient=False, layers=(layer,))
-    return answer.activations[layer].flatten(2).amax(2) if answer.activations[layer].ndim > 2 else answer.activations[layer]
+    return (
+        answer.activations[layer].flatten(2).amax(2)
+        if answer.activations[layer].ndim > 2
+        else answer.activations[layer]
+    )
 
 
 def compare(clean: Tensor, attacked: Tensor) -> Flips:
@@ -58,4 +69,7 @@ def compare(clean: Tensor, attacked: Tensor) -> Flips:
     spread = before.std(0, correction=0)
     change = (after - before).mean(0)
     crossed = ((before > median) != (after > median)).double().mean(0)
-    return Flips(crossed, torch.where(spread > 0, change / spread.clamp_min(1e-300), torch.zeros_like(change)))
+    return Flips(
+        crossed,
+        torch.where(spread > 0, change / spread.clamp_min(1e-300), torch.zeros_like(change)),
+    )

@@ -1,8 +1,9 @@
 """Attributions: how much every pixel has to do with a class, or with a unit of any layer.
 
-Methods that ask for nothing but scores and gradients are procedures (`gradients`, `occlusion`). Those that need hooks inside the network
-run on a private copy of it (`backward`, to be imported by its own name: captum takes seconds to load). All are with respect to pixels in
-[0, 1]: the network's normalization lies inside.
+Methods that ask for nothing but scores and gradients are procedures (`gradients`, `occlusion`).
+Those that need hooks inside the network run on a private copy of it (`backward`, to be imported by
+its own name: captum takes seconds to load). All are with respect to pixels in [0, 1]: the network's
+normalization lies inside.
 """
 
 from interp.attribution.copies import check_source as check_source

@@ -1,8 +1,9 @@
-"""Attributions with hooks inside the network: captum's methods, on a private copy that is rewritten so that they are right.
+"""Attributions with hooks inside the network: captum's methods, on a private copy that is rewritten
+so that they are right.
 
-Each function takes a network and a unit, makes the copy, and returns what explains that unit, or another one of the same layer, for one
-image at a time: some of captum's methods would let the rows of a batch leak into each other. All of this is for the thread that
-runs the network.
+Each function takes a network and a unit, makes the copy, and returns what explains that unit, or
+another one of the same layer, for one image at a time: some of captum's methods would let the rows
+of a batch leak into each other. All of this is for the thread that runs the network.
 """
 
 import warnings
@@ -23,7 +24,8 @@ from interp.network.network import Network
 
 
 def guided_backprop(network: Network, path: LayerPath) -> Explain:
-    """The gradient with its negative part dropped at every rectifier (Springenberg et al. 2015, section 3.4).
+    """The gradient with its negative part dropped at every rectifier (Springenberg et al. 2015,
+    section 3.4).
 
     Raises:
         Unexplainable: the network has no rectifiers, or might hide some.
@@ -35,7 +37,9 @@ def guided_backprop(network: Network, path: LayerPath) -> Explain:
         images = network.normalized(x)
         with _quiet():
             grad = method.attribute(images, target=target(path))
-        scale = network.normalized(torch.ones_like(x)) - network.normalized(torch.zeros_like(x))  # 1 / std
+        scale = network.normalized(torch.ones_like(x)) - network.normalized(
+            torch.zeros_like(x)
+        )  # 1 / std
         return Attributed(grad.detach() * scale, _score(scored(images), target(path)))
 
     return explain
@@ -66,10 +70,11 @@ def deep_lift(network: Network, path: LayerPath, baseline: float = 0.0) -> Expla
 
 
 def lrp(network: Network, path: LayerPath) -> Explain:
-    """Layer-wise relevance propagation by the epsilon rule, epsilon 1e-9 (Bach et al. 2015, equation 58).
+    """Layer-wise relevance propagation by the epsilon rule, epsilon 1e-9 (Bach et al. 2015,
+    equation 58).
 
-    Batch norms are folded into the convolutions before them. A pixel's relevance is that of its normalized value. What biases take up
-    is missing from the sum.
+    Batch norms are folded into the convolutions before them. A pixel's relevance is that of its
+    normalized value. What biases take up is missing from the sum.
 
     Raises:
         Unexplainable: there is no rule for some step.
@@ -88,7 +93,8 @@ def lrp(network: Network, path: LayerPath) -> Explain:
 
 
 def grad_cam(network: Network, path: LayerPath, layer: str) -> Explain:
-    """A layer's maps, weighted by their mean gradients, added up and rectified (Selvaraju et al. 2017, equations 1 and 2).
+    """A layer's maps, weighted by their mean gradients, added up and rectified (Selvaraju et al.
+    2017, equations 1 and 2).
 
     Args:
         layer: one of `interp.attribution.sources(network, path)`.
@@ -101,7 +107,11 @@ def grad_cam(network: Network, path: LayerPath, layer: str) -> Explain:
     def explain(x: Tensor, path: LayerPath) -> Attributed:
         watched.path = path
         images = x.to(network.device, network.dtype)
-        maps = LayerGradCam(watched, watched.layers[layer]).attribute(images, relu_attributions=True).detach()
+        maps = (
+            LayerGradCam(watched, watched.layers[layer])
+            .attribute(images, relu_attributions=True)
+            .detach()
+        )
         values = F.interpolate(maps, x.shape[2:], mode="bilinear", align_corners=False)
         return Attributed(values, watched(images).detach()[:, 0])
 
@@ -109,7 +119,9 @@ def grad_cam(network: Network, path: LayerPath, layer: str) -> Explain:
 
 
 def guided_grad_cam(network: Network, path: LayerPath, layer: str) -> Explain:
-    """Guided backprop times Grad-CAM (Selvaraju et al. 2017, section 3.2). Raises Unexplainable as `guided_backprop` does."""
+    """Guided backprop times Grad-CAM (Selvaraju et al. 2017, section 3.2). Raises Unexplainable as
+    `guided_backprop` does.
+    """
     fine, coarse = guided_backprop(network, path), grad_cam(network, path, layer)
 
     def explain(x: Tensor, path: LayerPath) -> Attributed:
@@ -120,7 +132,9 @@ def guided_grad_cam(network: Network, path: LayerPath, layer: str) -> Explain:
 
 
 class _EpsilonLRP(LRP):  # type: ignore[misc] # captum has no types
-    """captum's, which writes all weights back although the epsilon rule changes none; here they are the hosted network's."""
+    """captum's, which writes all weights back although the epsilon rule changes none; here they are
+    the hosted network's.
+    """
 
     def _restore_state(self) -> None:
         pass

@@ -1,8 +1,9 @@
-"""Attributions that ask for gradients alone: procedures, so that the service answers them along with everything else.
+"""Attributions that ask for gradients alone: procedures, so that the service answers them along
+with everything else.
 
-Each takes images x (B, C, H, W) in [0, 1] and an objective of B rows. Variations of an image (steps of a path, noisy copies) are the
-rows of probes of their own, at most `ROWS` at a time: memory does not grow with their number, and an image's result does not
-depend on the images beside it.
+Each takes images x (B, C, H, W) in [0, 1] and an objective of B rows. Variations of an image (steps
+of a path, noisy copies) are the rows of probes of their own, at most `ROWS` at a time: memory does
+not grow with their number, and an image's result does not depend on the images beside it.
 """
 
 from collections.abc import Callable, Iterator
@@ -31,15 +32,20 @@ def input_x_gradient(x: Tensor, objective: Objective) -> Procedure[Attributed]:
     return Attributed(x.to(_grad(answer)) * _grad(answer), _score(answer))
 
 
-def integrated_gradients(x: Tensor, objective: Objective, steps: int = 50, baseline: float = 0.0) -> Procedure[Attributed]:
-    """The mean gradient on the way from a baseline, times the way (Sundararajan et al. 2017, equation 1).
+def integrated_gradients(
+    x: Tensor, objective: Objective, steps: int = 50, baseline: float = 0.0
+) -> Procedure[Attributed]:
+    """The mean gradient on the way from a baseline, times the way (Sundararajan et al. 2017,
+    equation 1).
 
-    The integral is a Gauss-Legendre sum, which is exact where the gradient is a polynomial of degree 2 steps - 1 along the way.
+    The integral is a Gauss-Legendre sum, which is exact where the gradient is a polynomial of
+    degree 2 steps - 1 along the way.
 
     Args:
         steps: nodes of the sum, at least 1.
-        baseline: the pixel value of the way's start, in [0, 1]. It is a pixel, not what the network's normalization makes of it: 0 is
-            black, and not the gray that a normalized 0 would be.
+        baseline: the pixel value of the way's start, in [0, 1]. It is a pixel, not what the
+            network's normalization makes of it: 0 is black, and not the gray that a normalized 0
+            would be.
     """
     start = torch.full_like(x, baseline)
     ends = yield Probe(x, objective, gradient=False)
@@ -55,11 +61,18 @@ def integrated_gradients(x: Tensor, objective: Objective, steps: int = 50, basel
 
         means.append((yield from _weighted(along, shares.tolist(), objective, row)))
     values = (x - start).to(means[0]) * torch.stack(means)
-    return Attributed(values, _score(ends), values.double().sum((1, 2, 3)) - (_score(ends) - _score(starts)).double())
+    return Attributed(
+        values,
+        _score(ends),
+        values.double().sum((1, 2, 3)) - (_score(ends) - _score(starts)).double(),
+    )
 
 
-def smooth_grad(x: Tensor, objective: Objective, rows: Generators, samples: int = 25, noise: float = 0.15) -> Procedure[Attributed]:
-    """The mean gradient over copies with Gaussian noise, whose values are not cut to [0, 1] (Smilkov et al. 2017).
+def smooth_grad(
+    x: Tensor, objective: Objective, rows: Generators, samples: int = 25, noise: float = 0.15
+) -> Procedure[Attributed]:
+    """The mean gradient over copies with Gaussian noise, whose values are not cut to [0, 1]
+    (Smilkov et al. 2017).
 
     Args:
         rows: one generator an image, which draws the noise of its copies one after another.
@@ -70,20 +83,28 @@ def smooth_grad(x: Tensor, objective: Objective, rows: Generators, samples: int 
     means = []
     for row, generator in enumerate(rows):
 
-        def near(low: int, high: int, row: int = row, generator: np.random.Generator = generator) -> Tensor:
+        def near(
+            low: int, high: int, row: int = row, generator: np.random.Generator = generator
+        ) -> Tensor:
             return x[row] + noise * normal([generator], (high - low, *x.shape[1:]), x)[0]
 
         means.append((yield from _weighted(near, [1 / samples] * samples, objective, row)))
     return Attributed(torch.stack(means), _score(answer))
 
 
-def _weighted(copies: Callable[[int, int], Tensor], weights: list[float], objective: Objective, row: int) -> Procedure[Tensor]:
-    """The weighted sum (C, H, W) of the gradients at copies of one image, which `copies(low, high)` makes in order."""
+def _weighted(
+    copies: Callable[[int, int], Tensor], weights: list[float], objective: Objective, row: int
+) -> Procedure[Tensor]:
+    """The weighted sum (C, H, W) of the gradients at copies of one image, which `copies(low, high)`
+    makes in order.
+    """
     total: Tensor | None = None
     for low, high in spans(len(weights)):
         images = copies(low, high)
         answer = yield Probe(images, repeated(objective, row, len(images)))
-        for weight, grad in zip(weights[low:high], _grad(answer), strict=True):  # one by one, so that no sum depends on the probes' size
+        for weight, grad in zip(
+            weights[low:high], _grad(answer), strict=True
+        ):  # one by one, so that no sum depends on the probes' size
             total = grad * weight if total is None else total + grad * weight
     assert total is not None
     return total

@@ -5,20 +5,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-PERCENTILE = 99.0  # of the magnitudes, where colour is full: a few extreme pixels must not make all others pale
+# of the magnitudes, where colour is full: a few extreme pixels must not make all others pale
+PERCENTILE = 99.0
 
 Floats = NDArray[np.floating[Any]]
 
 # Evenly spaced from -1 to 1, and from 0 to 1; RGB of [0, 1].
-_SIGNED = np.array([[0.02, 0.19, 0.52], [0.26, 0.54, 0.80], [1, 1, 1], [0.90, 0.38, 0.32], [0.55, 0.02, 0.12]])
-_UNSIGNED = np.array([[0, 0, 0.02], [0.28, 0.06, 0.43], [0.71, 0.21, 0.33], [0.96, 0.56, 0.11], [0.99, 0.98, 0.70]])
+_SIGNED = np.array(
+    [[0.02, 0.19, 0.52], [0.26, 0.54, 0.80], [1, 1, 1], [0.90, 0.38, 0.32], [0.55, 0.02, 0.12]]
+)
+_UNSIGNED = np.array(
+    [[0, 0, 0.02], [0.28, 0.06, 0.43], [0.71, 0.21, 0.33], [0.96, 0.56, 0.11], [0.99, 0.98, 0.70]]
+)
 
 
 def heat_map(values: Floats, signed: bool) -> NDArray[np.float64]:
     """(3, H, W) in [0, 1] of values (C, H, W) on the network's channels.
 
-    Signed: the sum over channels, red above zero, blue below, white at zero. Unsigned: the largest channel, dark to bright. Full
-    colour is at the 99th percentile of the magnitudes, or where that is zero at their maximum.
+    Signed: the sum over channels, red above zero, blue below, white at zero. Unsigned: the largest
+    channel, dark to bright. Full colour is at the 99th percentile of the magnitudes, or where that
+    is zero at their maximum.
     """
     shares = values.astype(np.float64)
     shares = shares.sum(0) if signed else shares.max(0)
@@ -31,8 +37,14 @@ def heat_map(values: Floats, signed: bool) -> NDArray[np.float64]:
 
 
 def overlay(image: Floats, heat: Floats, opacity: float) -> NDArray[np.float64]:
-    """(3, H, W): a heat map (3, H, W) over an image (1 or 3, H, W) turned gray, so that all colour is the map's; opacity 0 to 1."""
-    gray = image[0] if len(image) == 1 else np.tensordot([0.299, 0.587, 0.114], image.astype(np.float64), 1)
+    """(3, H, W): a heat map (3, H, W) over an image (1 or 3, H, W) turned gray, so that all colour
+    is the map's; opacity 0 to 1.
+    """
+    gray = (
+        image[0]
+        if len(image) == 1
+        else np.tensordot([0.299, 0.587, 0.114], image.astype(np.float64), 1)
+    )
     under = image.astype(np.float64) if opacity == 0 else np.broadcast_to(gray, heat.shape)
     mixed: NDArray[np.float64] = (1 - opacity) * np.broadcast_to(under, heat.shape) + opacity * heat
     return mixed

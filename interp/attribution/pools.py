@@ -9,7 +9,14 @@ from torch import Tensor, fx, nn
 
 _SPATIAL = ({2, 3}, {-2, -1})
 _MAX_POOL = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
-_AVERAGE_POOL = ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override")
+_AVERAGE_POOL = (
+    "kernel_size",
+    "stride",
+    "padding",
+    "ceil_mode",
+    "count_include_pad",
+    "divisor_override",
+)
 
 
 class Mean(nn.Module):
@@ -25,7 +32,9 @@ class Mean(nn.Module):
 
 
 class ApartPool(nn.Module):
-    """A max pool whose windows overlap, as one of windows that do not: each is copied out first, which is the same function."""
+    """A max pool whose windows overlap, as one of windows that do not: each is copied out first,
+    which is the same function.
+    """
 
     def __init__(self, pool: nn.MaxPool2d) -> None:
         super().__init__()
@@ -38,11 +47,15 @@ class ApartPool(nn.Module):
         after = self._whole(x[:1, :1].detach()).shape[2:]
         ends = [
             (n - 1) * s + d * (k - 1) + 1 - side - p
-            for n, s, d, k, side, p in zip(after, self._stride, self._dilation, self._kernel, sides, self._padding, strict=True)
+            for n, s, d, k, side, p in zip(
+                after, self._stride, self._dilation, self._kernel, sides, self._padding, strict=True
+            )
         ]
         lowest = torch.finfo(x.dtype).min / 4  # minus infinity less itself would be no number
         x = F.pad(x, (self._padding[1], ends[1], self._padding[0], ends[0]), value=lowest)
-        windows = F.unfold(x, self._kernel, self._dilation, 0, self._stride).view(batch, channels, -1, after[0] * after[1])
+        windows = F.unfold(x, self._kernel, self._dilation, 0, self._stride).view(
+            batch, channels, -1, after[0] * after[1]
+        )
         highest: Tensor = self.pool(windows)
         return highest.view(batch, channels, *after)
 

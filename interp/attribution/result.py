@@ -15,7 +15,8 @@ class Attributed:
     Attributes:
         values: (B, C, H, W) every pixel's share, or (B, 1, H, W) where all its channels have one.
         score: (B,) what was explained: the activation of the class or unit.
-        delta: (B,) the sum of the values minus what they should add up to; None where the method promises no sum.
+        delta: (B,) the sum of the values minus what they should add up to; None where the method
+            promises no sum.
     """
 
     values: Tensor
@@ -23,7 +24,9 @@ class Attributed:
     delta: Tensor | None = None
 
 
-Explain = Callable[[Tensor, LayerPath], Attributed]  # one image (1, C, H, W) in [0, 1], and which unit of the layer
+Explain = Callable[
+    [Tensor, LayerPath], Attributed
+]  # one image (1, C, H, W) in [0, 1], and which unit of the layer
 
 
 class Unexplainable(RuntimeError):

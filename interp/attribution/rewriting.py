@@ -1,7 +1,9 @@
-"""A network rewritten so that hooks see all of it: every rectifier, sum and pool a module of its own, and nothing done in place.
+"""A network rewritten so that hooks see all of it: every rectifier, sum and pool a module of its
+own, and nothing done in place.
 
-captum's methods hook modules. They overlook rectifiers and sums that are called as functions, take the gradient of a tensor that several
-modules read for that of one of them, and lose what overlapping max pools share. Here each of these is put right, on a copy.
+captum's methods hook modules. They overlook rectifiers and sums that are called as functions, take
+the gradient of a tensor that several modules read for that of one of them, and lose what
+overlapping max pools share. Here each of these is put right, on a copy.
 """
 
 import operator
@@ -19,11 +21,45 @@ from interp.attribution.pools import ApartPool, as_module, overlap
 
 RECTIFIERS = {F.relu, F.relu_, torch.relu, torch.relu_, "relu", "relu_", nn.ReLU, F.relu6, nn.ReLU6}
 # Steps of one input and one output, zero at zero; the next are not.
-BENDS = {torch.tanh, F.tanh, "tanh", nn.Tanh, F.silu, nn.SiLU, F.hardswish, nn.Hardswish, F.gelu, nn.GELU, F.leaky_relu, nn.LeakyReLU}
+BENDS = {
+    torch.tanh,
+    F.tanh,
+    "tanh",
+    nn.Tanh,
+    F.silu,
+    nn.SiLU,
+    F.hardswish,
+    nn.Hardswish,
+    F.gelu,
+    nn.GELU,
+    F.leaky_relu,
+    nn.LeakyReLU,
+}
 BENDS |= {F.elu, nn.ELU, nn.CELU, nn.SELU, F.mish, nn.Mish, nn.Softsign}
-GATES = {torch.sigmoid, F.sigmoid, "sigmoid", nn.Sigmoid, F.hardsigmoid, nn.Hardsigmoid, F.softplus, nn.Softplus}
+GATES = {
+    torch.sigmoid,
+    F.sigmoid,
+    "sigmoid",
+    nn.Sigmoid,
+    F.hardsigmoid,
+    nn.Hardsigmoid,
+    F.softplus,
+    nn.Softplus,
+}
 _SUMS = {operator.add, operator.iadd, torch.add, "add", "add_"}
-_ARITHMETIC = {operator.add, operator.sub, operator.mul, operator.truediv, torch.add, torch.sub, torch.mul, "add", "sub", "mul", "div"}
+_ARITHMETIC = {
+    operator.add,
+    operator.sub,
+    operator.mul,
+    operator.truediv,
+    torch.add,
+    torch.sub,
+    torch.mul,
+    "add",
+    "sub",
+    "mul",
+    "div",
+}
 _DROPOUTS = {F.dropout, F.dropout2d, F.alpha_dropout, F.feature_alpha_dropout}
 _CARRIERS: dict[str, type[nn.Module]] = {"rectifier": nn.ReLU, "bend": nn.Tanh, "gate": nn.Sigmoid}
 
@@ -46,7 +82,13 @@ class _Tracer(fx.Tracer):
         super().__init__()
         self.outputs: dict[str, fx.Node] = {}
 
-    def call_module(self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def call_module(
+        self,
+        m: nn.Module,
+        forward: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
         """As its base class does."""
         name = self.path_of_module(m)
         output = super().call_module(m, forward, args, kwargs)
@@ -98,9 +140,17 @@ class Rewriter:
     def _fuse(self) -> None:
         for node in self.graph.nodes:
             source = node.args[0] if node.args else None
-            if not (_calls(self.traced, node, nn.BatchNorm2d) and isinstance(source, fx.Node) and _calls(self.traced, source, nn.Conv2d)):
+            if not (
+                _calls(self.traced, node, nn.BatchNorm2d)
+                and isinstance(source, fx.Node)
+                and _calls(self.traced, source, nn.Conv2d)
+            ):
                 continue
-            calls = [other for other in self.graph.nodes if other.op == "call_module" and other.target == source.target]
+            calls = [
+                other
+                for other in self.graph.nodes
+                if other.op == "call_module" and other.target == source.target
+            ]
             if len(source.users) == 1 and len(calls) == 1:
                 conv: Any = self.traced.get_submodule(str(source.target))
                 norm: Any = self.traced.get_submodule(str(node.target))
@@ -117,7 +167,11 @@ class Rewriter:
         if isinstance(part, nn.Identity | _DropoutNd):
             self._idle(node)
         elif isinstance(part, nn.Flatten):
-            node.op, node.target, node.args = "call_function", torch.flatten, (node.args[0], part.start_dim, part.end_dim)
+            node.op, node.target, node.args = (
+                "call_function",
+                torch.flatten,
+                (node.args[0], part.start_dim, part.end_dim),
+            )
         elif kind := _kind(type(part)):
             self._module(node, _carrier(kind, part.forward), node.args[0])
 
@@ -129,7 +183,9 @@ class Rewriter:
         elif target in _SUMS and len(inputs) == len(node.args) == 2 and not node.kwargs:
             self._module(node, Addition_Module(), *node.args)
         elif single and len(inputs) == 1 and target in _ARITHMETIC and len(node.args) == 2:
-            self._module(node, _carrier("bend", _call(node)), inputs[0])  # with a constant: of one input, too
+            self._module(
+                node, _carrier("bend", _call(node)), inputs[0]
+            )  # with a constant: of one input, too
         elif target in _DROPOUTS:
             self._idle(node)
         elif (pool := as_module(node)) is not None:
@@ -159,7 +215,9 @@ class Rewriter:
                 self._module(node, shared_copy(part), *node.args)
             called.add(str(node.target))
             with self.graph.inserting_before(node):
-                node.args = fx.node.map_arg(node.args, lambda a: self.graph.call_method("clone", (a,)))
+                node.args = fx.node.map_arg(
+                    node.args, lambda a: self.graph.call_method("clone", (a,))
+                )
         (output,) = (node for node in self.graph.nodes if node.op == "output")
         with self.graph.inserting_before(output):
             output.args = (self.graph.call_method("clone", (output.args[0],)),)
@@ -171,11 +229,21 @@ def _calls(traced: fx.GraphModule, node: fx.Node, kind: type[nn.Module]) -> bool
 
 def _kind(target: Any) -> str | None:
     """Which of `_CARRIERS` carries a step of one input and one output; None for other steps."""
-    return "rectifier" if target in RECTIFIERS else "bend" if target in BENDS else "gate" if target in GATES else None
+    return (
+        "rectifier"
+        if target in RECTIFIERS
+        else "bend"
+        if target in BENDS
+        else "gate"
+        if target in GATES
+        else None
+    )
 
 
 def _carrier(kind: str, function: Callable[[Tensor], Tensor]) -> nn.Module:
-    """A module of the type by which captum tells how to treat such steps, which computes `function`."""
+    """A module of the type by which captum tells how to treat such steps, which computes
+    `function`.
+    """
     carrier = _CARRIERS[kind]()
     carrier.forward = function
     return carrier
@@ -184,11 +252,17 @@ def _carrier(kind: str, function: Callable[[Tensor], Tensor]) -> nn.Module:
 def _call(node: fx.Node) -> Callable[[Tensor], Tensor]:
     """What a node does with its only input."""
     target: Any = node.target
-    is_method, args, options = node.op == "call_method", node.args, {k: v for k, v in node.kwargs.items() if k != "inplace"}
+    is_method, args, options = (
+        node.op == "call_method",
+        node.args,
+        {k: v for k, v in node.kwargs.items() if k != "inplace"},
+    )
 
     def run(x: Tensor) -> Tensor:
         values, named = fx.node.map_arg((args, options), lambda _: x)
-        result: Tensor = getattr(x, target)(*values[1:], **named) if is_method else target(*values, **named)
+        result: Tensor = (
+            getattr(x, target)(*values[1:], **named) if is_method else target(*values, **named)
+        )
         return result
 
     return run

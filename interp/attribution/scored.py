@@ -13,25 +13,37 @@ from interp.network.network import Network
 
 
 def target(path: LayerPath) -> tuple[int, ...]:
-    """Which output of a rewritten copy is a unit's, as captum takes it. Raises ValueError unless `path` is resolved."""
+    """Which output of a rewritten copy is a unit's, as captum takes it. Raises ValueError unless
+    `path` is resolved.
+    """
     if path.central:
         raise ValueError(f"the position of {path} must be given in numbers")
     return (path.unit or 0, *(path.position or ()))
 
 
-def rewritten(network: Network, path: LayerPath, method: str, objection: Callable[[fx.GraphModule], str], fuse: bool = False) -> nn.Module:
+def rewritten(
+    network: Network,
+    path: LayerPath,
+    method: str,
+    objection: Callable[[fx.GraphModule], str],
+    fuse: bool = False,
+) -> nn.Module:
     """A rewritten copy (see `rewriting`) that ends with the layer of `path`.
 
-    It maps normalized images (B, C, H, W) to the layer's output (B, K, ...), or where `path` names no position to its means (B, K).
+    It maps normalized images (B, C, H, W) to the layer's output (B, K, ...), or where `path` names
+    no position to its means (B, K).
 
     Args:
         method: its name in errors.
         objection: what in the copy keeps the method from being right, in words; "" if nothing does.
 
     Raises:
-        Unexplainable: there are such steps, the network cannot be traced, or what was traced is not the same function.
+        Unexplainable: there are such steps, the network cannot be traced, or what was traced is not
+            the same function.
     """
-    example = network.normalized(torch.rand(2, *network.shape, generator=torch.Generator().manual_seed(0)))
+    example = network.normalized(
+        torch.rand(2, *network.shape, generator=torch.Generator().manual_seed(0))
+    )
     whole = path.position is None and len(network.output_shapes[path.layer]) == 3
     try:
         traced = truncated(network.module, None if path.layer == LOGITS else path.layer)
@@ -43,7 +55,10 @@ def rewritten(network: Network, path: LayerPath, method: str, objection: Callabl
     except torch.OutOfMemoryError:
         raise  # that is no fault of the network's
     except Exception as error:
-        raise Unexplainable(f"{method} does not apply to {network_name(network)}, which cannot be traced: {_line(error)}") from error
+        raise Unexplainable(
+            f"{method} does not apply to {network_name(network)}, which cannot be traced: "
+            f"{_line(error)}"
+        ) from error
     if reason := objection(traced):
         raise Unexplainable(f"{method} does not apply to {network_name(network)}: {reason}")
     _check(traced(example), network, path, method)
@@ -66,7 +81,10 @@ def _check(found: Tensor, network: Network, path: LayerPath, method: str) -> Non
         expected = expected.mean((2, 3))
     scale = expected.abs().max().clamp_min(1e-6)
     if found.shape != expected.shape or not (found - expected).abs().max() <= 1e-3 * scale:
-        raise Unexplainable(f"{method} does not apply to {network_name(network)}: its copy for hooks is not the same function")
+        raise Unexplainable(
+            f"{method} does not apply to {network_name(network)}: its copy for hooks is "
+            f"not the same function"
+        )
 
 
 def network_name(network: Network) -> str:

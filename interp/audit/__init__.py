@@ -1,1 +1,3 @@
-"""The robustness audit: what is tried (plan), one shard of images on one network (shard, judged), the sums (tally), the report."""
+"""The robustness audit: what is tried (plan), one shard of images on one network (shard, judged),
+the sums (tally), the report.
+"""

@@ -9,7 +9,8 @@ from torch import Tensor
 from interp.attack.base import Method
 from interp.audit.conditions import NORMS, condition
 
-# How far augmentations go, in the units of `interp.corruption.augmentation.AUGMENTATIONS`: about as far as training commonly takes them.
+# How far augmentations go, in the units of `interp.corruption.augmentation.AUGMENTATIONS`: about as
+# far as training commonly takes them.
 MAGNITUDES = {
     "rotation": 15.0,
     "translation": 0.1,
@@ -31,7 +32,9 @@ class Threat(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """An attack of an audit: `method` makes it of an epsilon and a norm. `label`, e.g. "PGD-40", is the attack's alone."""
+    """An attack of an audit: `method` makes it of an epsilon and a norm. `label`, e.g. "PGD-40", is
+    the attack's alone.
+    """
 
     name: str
     label: str
@@ -41,10 +44,12 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """What an audit tries. With `eight_bit` every image shown to a network, however made, is one of 8-bit levels.
+    """What an audit tries. With `eight_bit` every image shown to a network, however made, is one of
+    8-bit levels.
 
     Raises:
-        ValueError: epsilons that do not rise from above 0, or two columns of one name (see `cells`).
+        ValueError: epsilons that do not rise from above 0, or two columns of one name (see
+            `cells`).
     """
 
     threats: tuple[Threat, ...]
@@ -57,7 +62,9 @@ class Plan:
 
     def __post_init__(self) -> None:
         for threat in self.threats:
-            if not threat.epsilons or not all(a < b for a, b in zip((0.0, *threat.epsilons), threat.epsilons, strict=False)):
+            if not threat.epsilons or not all(
+                a < b for a, b in zip((0.0, *threat.epsilons), threat.epsilons, strict=False)
+            ):
                 raise ValueError(f"epsilons: {threat.epsilons} do not rise from above 0")
         names = list(cells(self))
         if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -70,10 +77,15 @@ class Plan:
 
 
 def cells(plan: Plan) -> Iterator[str]:
-    """The columns of a table of all images: "linf:8/255 noise", "linf:8/255 PGD-40", "linf minimal_epsilon", "fog 3", "rotation"."""
+    """The columns of a table of all images: "linf:8/255 noise", "linf:8/255 PGD-40", "linf
+    minimal_epsilon", "fog 3", "rotation".
+    """
     for p, epsilons in plan.threats:
         for epsilon in epsilons:
-            yield from (f"{condition(p, epsilon)} {what}" for what in ("noise", *(entry.label for entry in plan.attacks)))
+            yield from (
+                f"{condition(p, epsilon)} {what}"
+                for what in ("noise", *(entry.label for entry in plan.attacks))
+            )
         yield f"{NORMS[p]} minimal_epsilon"
     yield from (f"{name} {severity}" for name, severity in plan.corrupted)
     yield from plan.augmentations

@@ -32,7 +32,9 @@ class Finding(Protocol):
 
 
 class Subject(NamedTuple):
-    """A network that is audited, the SHA-256 of it in hex, and the audit's checks of itself on it: none makes it suspect."""
+    """A network that is audited, the SHA-256 of it in hex, and the audit's checks of itself on it:
+    none makes it suspect.
+    """
 
     name: str
     digest: str
@@ -56,7 +58,10 @@ class Rates:
         k, n = np.broadcast_arrays(np.asarray(successes), np.asarray(trials))
         low, high = self.interval(k, n, self.confidence)
         columns = zip(k.tolist(), n.tolist(), low.tolist(), high.tolist(), strict=True)
-        return [{"successes": k, "trials": n, "value": k / n if n else None, "low": lo, "high": hi} for k, n, lo, hi in columns]
+        return [
+            {"successes": k, "trials": n, "value": k / n if n else None, "low": lo, "high": hi}
+            for k, n, lo, hi in columns
+        ]
 
     def one(self, successes: int, trials: int) -> Json:
         """A single rate."""
@@ -75,8 +80,9 @@ def report(
 ) -> Json:
     """The report of what was judged.
 
-    Intervals are those of Clopper & Pearson where the number of images was fixed beforehand. An audit that may end early because
-    of what it finds, by gates or a budget of gradients, has wider ones, which hold at all times at once (`interp.audit.statistics.anytime`).
+    Intervals are those of Clopper & Pearson where the number of images was fixed beforehand. An
+    audit that may end early because of what it finds, by gates or a budget of gradients, has wider
+    ones, which hold at all times at once (`interp.audit.statistics.anytime`).
 
     Args:
         networks: in the tally's order.
@@ -99,7 +105,10 @@ def report(
         "images": tally.images,
         "dataset": dict(dataset),
         "settings": {**settings, **_settings(plan), "confidence": confidence, "interval": interval},
-        "networks": [_network(subject, sums, plan, dataset["classes"], rates) for subject, sums in zip(networks, tally.sums, strict=True)],
+        "networks": [
+            _network(subject, sums, plan, dataset["classes"], rates)
+            for subject, sums in zip(networks, tally.sums, strict=True)
+        ],
         "comparisons": _comparisons(tally, networks),
         "gates": _gates(tally, networks, confidence, rates),
     }
@@ -109,7 +118,9 @@ def _settings(plan: Plan) -> Json:
     return {
         "seed": plan.seed,
         "eight_bit": plan.eight_bit,
-        "attacks": [{**entry.settings, "name": entry.name, "label": entry.label} for entry in plan.attacks],
+        "attacks": [
+            {**entry.settings, "name": entry.name, "label": entry.label} for entry in plan.attacks
+        ],
         "threats": [{"norm": NORMS[p], "epsilons": list(epsilons)} for p, epsilons in plan.threats],
         "corruptions": list(plan.corruptions),
         "severities": list(plan.severities),
@@ -118,7 +129,9 @@ def _settings(plan: Plan) -> Json:
     }
 
 
-def _network(subject: Subject, sums: Sums, plan: Plan, classes: Sequence[str], rates: Rates) -> Json:
+def _network(
+    subject: Subject, sums: Sums, plan: Plan, classes: Sequence[str], rates: Rates
+) -> Json:
     images = int(sums.trials.sum())
     looked = images * len(sums.corrupted)
     return {
@@ -132,13 +145,19 @@ def _network(subject: Subject, sums: Sums, plan: Plan, classes: Sequence[str], r
         "classes": _classes(sums, plan, classes, rates),
         "corruptions": [
             {"name": name, "severity": severity, "accuracy": rate}
-            for (name, severity), rate in zip(plan.corrupted, rates(sums.corrupted, images), strict=True)
+            for (name, severity), rate in zip(
+                plan.corrupted, rates(sums.corrupted, images), strict=True
+            )
         ],
         "mean_corruption_accuracy": int(sums.corrupted.sum()) / looked if looked else None,
         "augmentations": [
-            {"name": name, "accuracy": rate} for name, rate in zip(plan.augmentations, rates(sums.augmented, images), strict=True)
+            {"name": name, "accuracy": rate}
+            for name, rate in zip(plan.augmentations, rates(sums.augmented, images), strict=True)
         ],
-        "checks": [{key: getattr(check, key) for key in ("name", "status", "evidence", "source")} for check in subject.checks],
+        "checks": [
+            {key: getattr(check, key) for key in ("name", "status", "evidence", "source")}
+            for check in subject.checks
+        ],
     }
 
 
@@ -159,16 +178,27 @@ def _threat(sums: Sums, plan: Plan, number: int, rates: Rates) -> Json:
 
 
 def _minimal(counts: Sequence[int], epsilons: Sequence[float]) -> Json:
-    """Quantiles on the grid, over all images: the least epsilon that fools so great a share; 0: they are wrong as they are."""
+    """Quantiles on the grid, over all images: the least epsilon that fools so great a share; 0:
+    they are wrong as they are.
+    """
     grid = [0.0, *epsilons, None]
     reached = np.cumsum(counts)
-    quantiles = {percent: grid[int((reached * 100 >= percent * reached[-1]).argmax())] if reached[-1] else None for percent in PERCENTS}
-    return {"median": quantiles[50], "quantiles": [[percent / 100, epsilon] for percent, epsilon in quantiles.items()]}
+    quantiles = {
+        percent: grid[int((reached * 100 >= percent * reached[-1]).argmax())]
+        if reached[-1]
+        else None
+        for percent in PERCENTS
+    }
+    return {
+        "median": quantiles[50],
+        "quantiles": [[percent / 100, epsilon] for percent, epsilon in quantiles.items()],
+    }
 
 
 def _classes(sums: Sums, plan: Plan, names: Sequence[str], rates: Rates) -> list[Json]:
     largest = [
-        (condition(p, epsilons[-1]), rates(sums.worst(number)[:, -1], sums.trials)) for number, (p, epsilons) in enumerate(plan.threats)
+        (condition(p, epsilons[-1]), rates(sums.worst(number)[:, -1], sums.trials))
+        for number, (p, epsilons) in enumerate(plan.threats)
     ]
     clean = rates(sums.clean, sums.trials)
     return [
@@ -188,11 +218,20 @@ def _comparisons(tally: Tally, networks: Sequence[Subject]) -> list[Json]:
     for (first, second), counts in tally.pairs.items():
         for at, pair in zip(compared(tally.plan), counts.tolist(), strict=True):
             test = mcnemar(np.repeat([True, False], pair), np.repeat([False, True], pair))
-            found.append({"first": networks[first].name, "second": networks[second].name, "condition": at, **test._asdict()})
+            found.append(
+                {
+                    "first": networks[first].name,
+                    "second": networks[second].name,
+                    "condition": at,
+                    **test._asdict(),
+                }
+            )
     return found
 
 
-def _gates(tally: Tally, networks: Sequence[Subject], confidence: float, rates: Rates) -> list[Json]:
+def _gates(
+    tally: Tally, networks: Sequence[Subject], confidence: float, rates: Rates
+) -> list[Json]:
     return [
         {
             "network": networks[gated.network].name,

@@ -16,12 +16,15 @@ CLEAN_WRONG = -1  # in place of the least epsilon's index
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Adversarial images under one threat, one entry an image that was right and is fooled: at the least epsilon over all attacks.
+    """Adversarial images under one threat, one entry an image that was right and is fooled: at the
+    least epsilon over all attacks.
 
     Of attacks that reach the same epsilon the one that the plan names first.
     """
 
-    images: NDArray[Any]  # (n, C, H, W) uint8, or float32 in [0, 1] if the audit is not one of 8-bit images
+    images: NDArray[
+        Any
+    ]  # (n, C, H, W) uint8, or float32 in [0, 1] if the audit is not one of 8-bit images
     row: Ints  # (n,) of the audit's order
     attack: Ints  # (n,) index in the plan
     epsilon: Ints  # (n,) index in the threat's epsilons
@@ -34,25 +37,38 @@ class Examples:
 
 
 def foremost(examples: Sequence[Examples], count: int) -> Examples:
-    """Of several shards' examples, at least one, the `count` with the smallest epsilons, and of equal ones the first rows.
+    """Of several shards' examples, at least one, the `count` with the smallest epsilons, and of
+    equal ones the first rows.
 
-    What is left of some shards may take their place: the gallery of a whole audit needs no more than that at a time.
+    What is left of some shards may take their place: the gallery of a whole audit needs no more
+    than that at a time.
     """
-    merged = Examples(**{f.name: np.concatenate([getattr(one, f.name) for one in examples]) for f in fields(Examples)})
+    merged = Examples(
+        **{
+            f.name: np.concatenate([getattr(one, f.name) for one in examples])
+            for f in fields(Examples)
+        }
+    )
     return merged.take(np.lexsort((merged.row, merged.epsilon))[:count])
 
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """The B images of a shard, judged. Lists have one entry a threat, E is the number of its epsilons.
+    """The B images of a shard, judged. Lists have one entry a threat, E is the number of its
+    epsilons.
 
-    An image that is wrong as it is withstands no noise and counts as fooled from the first epsilon on.
+    An image that is wrong as it is withstands no noise and counts as fooled from the first epsilon
+    on.
     """
 
     clean: Ints  # (B,) predictions
     noise: Sequence[Bools]  # (E, B) right under random noise as large as the attacks may be
-    fooled_at: Sequence[NDArray[np.int16]]  # (attacks, B) index of the first epsilon at which the attack succeeded, E if at none
-    corrupted: Bools  # (corruptions * severities, B) right, the severities of the first corruption first
+    fooled_at: Sequence[
+        NDArray[np.int16]
+    ]  # (attacks, B) index of the first epsilon at which the attack succeeded, E if at none
+    corrupted: (
+        Bools  # (corruptions * severities, B) right, the severities of the first corruption first
+    )
     augmented: Bools  # (augmentations, B) right
     gradients: int  # image-gradients
     queries: int  # images asked about without a gradient by searches that use none
@@ -67,8 +83,13 @@ class Judged:
             "cost": np.array([self.gradients, self.queries]),
         }
         for number, examples in enumerate(self.examples):
-            named |= {f"threat{number}.noise": self.noise[number], f"threat{number}.fooled_at": self.fooled_at[number]}
-            named |= {f"threat{number}.{f.name}": getattr(examples, f.name) for f in fields(Examples)}
+            named |= {
+                f"threat{number}.noise": self.noise[number],
+                f"threat{number}.fooled_at": self.fooled_at[number],
+            }
+            named |= {
+                f"threat{number}.{f.name}": getattr(examples, f.name) for f in fields(Examples)
+            }
         return {name: np.ascontiguousarray(array) for name, array in named.items()}
 
     @staticmethod
@@ -78,7 +99,10 @@ class Judged:
         Raises:
             KeyError: an array is missing.
         """
-        threats = [f"threat{number}" for number in range(sum(name.endswith(".fooled_at") for name in arrays))]
+        threats = [
+            f"threat{number}"
+            for number in range(sum(name.endswith(".fooled_at") for name in arrays))
+        ]
         gradients, queries = arrays["cost"].tolist()
         return Judged(
             arrays["clean"],
@@ -88,7 +112,10 @@ class Judged:
             arrays["augmented"],
             gradients,
             queries,
-            [Examples(**{f.name: arrays[f"{threat}.{f.name}"] for f in fields(Examples)}) for threat in threats],
+            [
+                Examples(**{f.name: arrays[f"{threat}.{f.name}"] for f in fields(Examples)})
+                for threat in threats
+            ],
         )
 
     def right(self, labels: Ints) -> Bools:
@@ -96,7 +123,9 @@ class Judged:
         return np.equal(self.clean, labels)
 
     def least(self, threat: int, labels: Ints) -> Ints:
-        """(B,) index of the least epsilon at which any attack fools the image: -1 if it is wrong as it is, E if at none."""
+        """(B,) index of the least epsilon at which any attack fools the image: -1 if it is wrong as
+        it is, E if at none.
+        """
         never = len(self.noise[threat])
         least = np.minimum.reduce(self.fooled_at[threat].astype(np.int64), axis=0, initial=never)
         return np.where(self.right(labels), least, CLEAN_WRONG)

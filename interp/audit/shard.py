@@ -1,4 +1,6 @@
-"""The robustness audit of a network: a shard of images under every threat, every corruption and every augmentation."""
+"""The robustness audit of a network: a shard of images under every threat, every corruption and
+every augmentation.
+"""
 
 import hashlib
 from collections.abc import Callable
@@ -23,12 +25,15 @@ from interp.seeds import Generators, generators
 __all__ = ["Entry", "Examples", "Judged", "Plan", "Threat", "judge"]
 
 AT_ONCE = 64  # images that are made noisy, corrupted or augmented at a time
-# By how much rounding may lengthen a perturbation: a share of epsilon, of a level what a ball of 8-bit images allows, and every pixel.
+# By how much rounding may lengthen a perturbation: a share of epsilon, of a level what a ball of
+# 8-bit images allows, and every pixel.
 SLACK, OF_A_LEVEL, OF_A_PIXEL = 1e-5, 1.5e-4, 2.0**-23
 
 
 def streams(seed: int, use: str, rows: list[int]) -> Generators:
-    """One generator for each of the audit's `rows`, by `seed`, from 0 to 2^64 - 1, and by what it is used for, and by nothing else."""
+    """One generator for each of the audit's `rows`, by `seed`, from 0 to 2^64 - 1, and by what it
+    is used for, and by nothing else.
+    """
     own = int.from_bytes(hashlib.blake2b(use.encode(), digest_size=8).digest(), "big") << 64
     return [generators(seed + own, row, 1)[0] for row in rows]
 
@@ -52,7 +57,9 @@ class _Shard:
         return _eight_bit(images) if self.plan.eight_bit else images
 
     def judged(self, make: Callable[[Tensor], Tensor], chosen: Tensor) -> Procedure[Bools]:
-        """(B,) which of the rows `chosen` (A,) are right on the images that `make` makes of them, a few at a time; the others are not."""
+        """(B,) which of the rows `chosen` (A,) are right on the images that `make` makes of them, a
+        few at a time; the others are not.
+        """
         right = np.zeros(len(self.x), dtype=np.bool_)
         for part in torch.split(chosen, AT_ONCE) if len(chosen) else ():
             answer = yield Probe(make(part), logits=True)
@@ -66,12 +73,14 @@ def _eight_bit(images: Tensor) -> Tensor:
 
 
 def judge(x: Tensor, labels: Tensor, plan: Plan, first_row: int) -> Procedure[Judged]:
-    """Judge a network on images x (B, C, H, W) in [0, 1], of classes `labels` (B,) on the same device.
+    """Judge a network on images x (B, C, H, W) in [0, 1], of classes `labels` (B,) on the same
+    device.
 
-    Row i draws its randomness from (plan.seed, first_row + i), afresh for everything that is tried: a verdict depends neither
-    on the other rows nor on what else the plan tries. Every attack walks each threat's epsilons upwards on the rows that it has
-    not fooled yet, for an image found lies in the larger balls too: accuracy falls with epsilon by construction. It is judged
-    by the network's prediction on the images that are kept.
+    Row i draws its randomness from (plan.seed, first_row + i), afresh for everything that is tried:
+    a verdict depends neither on the other rows nor on what else the plan tries. Every attack walks
+    each threat's epsilons upwards on the rows that it has not fooled yet, for an image found lies
+    in the larger balls too: accuracy falls with epsilon by construction. It is judged by the
+    network's prediction on the images that are kept.
 
     Args:
         first_row: the place of the first image in the audit's order.
@@ -108,11 +117,15 @@ def judge(x: Tensor, labels: Tensor, plan: Plan, first_row: int) -> Procedure[Ju
 
 
 def _corrupted(shard: _Shard, name: str, severity: int) -> Callable[[Tensor], Tensor]:
-    return lambda part: shard.shown(corrupt(name, shard.x[part], severity, shard.streams(f"{name} {severity}", part)))
+    return lambda part: shard.shown(
+        corrupt(name, shard.x[part], severity, shard.streams(f"{name} {severity}", part))
+    )
 
 
 def _augmented(shard: _Shard, name: str) -> Callable[[Tensor], Tensor]:
-    return lambda part: shard.shown(augment(name, shard.x[part], MAGNITUDES[name], shard.streams(name, part)))
+    return lambda part: shard.shown(
+        augment(name, shard.x[part], MAGNITUDES[name], shard.streams(name, part))
+    )
 
 
 def _noisy(shard: _Shard, p: float, epsilon: float) -> Callable[[Tensor], Tensor]:
@@ -124,7 +137,9 @@ def _noisy(shard: _Shard, p: float, epsilon: float) -> Callable[[Tensor], Tensor
 
 
 class _Book:
-    """What is found out about a shard under one threat; of adversarial images the one of the least epsilon a row, in the host's memory."""
+    """What is found out about a shard under one threat; of adversarial images the one of the least
+    epsilon a row, in the host's memory.
+    """
 
     def __init__(self, shard: _Shard, threat: Threat) -> None:
         self.shard, self.threat = shard, threat
@@ -132,15 +147,23 @@ class _Book:
         self.noise = np.zeros((never, rows), dtype=np.bool_)
         self.fooled_at = np.full((len(shard.plan.attacks), rows), never, dtype=np.int16)
         self.fooled_at[:, (~shard.right).cpu().numpy()] = 0
-        self.images = np.zeros(shard.x.shape, dtype=np.uint8 if shard.plan.eight_bit else np.float32)
+        self.images = np.zeros(
+            shard.x.shape, dtype=np.uint8 if shard.plan.eight_bit else np.float32
+        )
         self.least = np.full(rows, never)
-        self.attack, self.prediction, self.norm = np.zeros(rows, dtype=np.int64), np.zeros(rows, dtype=np.int64), np.zeros(rows)
+        self.attack, self.prediction, self.norm = (
+            np.zeros(rows, dtype=np.int64),
+            np.zeros(rows, dtype=np.int64),
+            np.zeros(rows),
+        )
         self.gradients = self.queries = 0
 
     def fill(self) -> Procedure[None]:
         (standing,) = self.shard.right.nonzero(as_tuple=True)
         for level, epsilon in enumerate(self.threat.epsilons):
-            self.noise[level] = yield from self.shard.judged(_noisy(self.shard, self.threat.p, epsilon), standing)
+            self.noise[level] = yield from self.shard.judged(
+                _noisy(self.shard, self.threat.p, epsilon), standing
+            )
         for number in range(len(self.shard.plan.attacks)):
             left = standing
             for level in range(len(self.threat.epsilons)):
@@ -156,7 +179,10 @@ class _Book:
         use = f"{condition(self.threat.p, epsilon)} {entry.label}"
         search = entry.method(epsilon, self.threat.p).search
         summit = yield from search(ball, Untargeted(labels), self.shard.streams(use, left))
-        self.gradients, self.queries = self.gradients + summit.gradients, self.queries + summit.queries
+        self.gradients, self.queries = (
+            self.gradients + summit.gradients,
+            self.queries + summit.queries,
+        )
         images, kept = self.keep(summit.images)
         answer = yield Probe(images, logits=True)
         assert answer.logits is not None
@@ -165,27 +191,48 @@ class _Book:
         length = norm((images - ball.x).double(), self.threat.p).flatten()
         rounding = norm(torch.full_like(ball.x[:1], OF_A_PIXEL), self.threat.p).item()
         if (length > epsilon * (1 + SLACK) + OF_A_LEVEL / LEVELS + rounding).any():
-            raise RuntimeError(f"{entry.label} left its ball: norm {length.max():.6g} at {condition(self.threat.p, epsilon)}")
-        self.enter(number, level, left[fooled], *(found[fooled].cpu().numpy() for found in (kept, prediction, length)))
+            raise RuntimeError(
+                f"{entry.label} left its ball: norm {length.max():.6g} at "
+                f"{condition(self.threat.p, epsilon)}"
+            )
+        self.enter(
+            number,
+            level,
+            left[fooled],
+            *(found[fooled].cpu().numpy() for found in (kept, prediction, length)),
+        )
         return left[~fooled]
 
     def keep(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """What is left of images that are stored: (as the network takes them, as they are stored)."""
+        """What is left of images that are stored: (as the network takes them, as they are
+        stored).
+        """
         if self.shard.plan.eight_bit:
             levels = (images * LEVELS).round().to(torch.uint8)
             return levels.to(images) / LEVELS, levels
         return images.float().to(images), images.float()
 
-    def enter(self, number: int, level: int, fooled: Tensor, images: Any, prediction: Any, length: Any) -> None:
+    def enter(
+        self, number: int, level: int, fooled: Tensor, images: Any, prediction: Any, length: Any
+    ) -> None:
         rows = fooled.cpu().numpy()
         self.fooled_at[number, rows] = level
         nearer = level < self.least[rows]
         rows = rows[nearer]
         self.least[rows], self.attack[rows] = level, number
-        self.images[rows], self.prediction[rows], self.norm[rows] = images[nearer], prediction[nearer], length[nearer]
+        self.images[rows], self.prediction[rows], self.norm[rows] = (
+            images[nearer],
+            prediction[nearer],
+            length[nearer],
+        )
 
     def examples(self) -> Examples:
         (rows,) = (self.least < len(self.threat.epsilons)).nonzero()
         return Examples(
-            self.images[rows], self.shard.first_row + rows, self.attack[rows], self.least[rows], self.prediction[rows], self.norm[rows]
+            self.images[rows],
+            self.shard.first_row + rows,
+            self.attack[rows],
+            self.least[rows],
+            self.prediction[rows],
+            self.norm[rows],
         )

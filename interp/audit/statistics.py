@@ -1,6 +1,8 @@
-"""How far an accuracy measured on some images can be believed: intervals, a paired test, and a gate that may stop early.
+"""How far an accuracy measured on some images can be believed: intervals, a paired test, and a gate
+that may stop early.
 
-Counts are whole numbers or arrays of them, and what is returned has their shape. The images are taken as independent draws.
+Counts are whole numbers or arrays of them, and what is returned has their shape. The images are
+taken as independent draws.
 """
 
 import enum
@@ -39,10 +41,12 @@ def _error(name: str, value: float) -> float:
 
 
 def clopper_pearson(successes: ArrayLike, trials: ArrayLike, confidence: float = 0.95) -> Interval:
-    """The exact interval (Clopper & Pearson 1934): covers the accuracy with at least `confidence`. No trials: 0 to 1.
+    """The exact interval (Clopper & Pearson 1934): covers the accuracy with at least `confidence`.
+    No trials: 0 to 1.
 
     Raises:
-        ValueError: counts that are not whole numbers with 0 <= successes <= trials, or a confidence outside (0, 1).
+        ValueError: counts that are not whole numbers with 0 <= successes <= trials, or a confidence
+            outside (0, 1).
     """
     k, n = _counts(successes, trials)
     tail = (1 - _error("confidence", confidence)) / 2
@@ -52,7 +56,8 @@ def clopper_pearson(successes: ArrayLike, trials: ArrayLike, confidence: float =
 
 
 def wilson(successes: ArrayLike, trials: ArrayLike, confidence: float = 0.95) -> Interval:
-    """The score interval (Wilson 1927): covers with about `confidence`, shorter than the exact one. No trials: 0 to 1.
+    """The score interval (Wilson 1927): covers with about `confidence`, shorter than the exact one.
+    No trials: 0 to 1.
 
     Raises:
         ValueError: as for `clopper_pearson`.
@@ -68,14 +73,17 @@ def wilson(successes: ArrayLike, trials: ArrayLike, confidence: float = 0.95) ->
 
 
 def by_class(correct: ArrayLike, labels: ArrayLike, classes: int) -> tuple[Ints, Ints]:
-    """(successes, trials) of each class, (classes,) each, to be given to an interval; correct (N,) bool, labels (N,).
+    """(successes, trials) of each class, (classes,) each, to be given to an interval; correct (N,)
+    bool, labels (N,).
 
     Raises:
         ValueError: unequal lengths, or labels outside 0 to classes - 1.
     """
     right, label = np.asarray(correct, dtype=bool), np.asarray(labels)
     if right.shape != label.shape or right.ndim != 1:
-        raise ValueError(f"correct, labels: shapes {right.shape} and {label.shape} are not one and the same (N,)")
+        raise ValueError(
+            f"correct, labels: shapes {right.shape} and {label.shape} are not one and the same (N,)"
+        )
     if label.size and not (label.min() >= 0 and label.max() < classes):
         raise ValueError(f"labels: not all from 0 to {classes - 1}")
     label = label.astype(np.int64)
@@ -83,7 +91,9 @@ def by_class(correct: ArrayLike, labels: ArrayLike, classes: int) -> tuple[Ints,
 
 
 class McNemar(NamedTuple):
-    """Images that only the first and only the second network gets right, and how probable so uneven a split is by chance."""
+    """Images that only the first and only the second network gets right, and how probable so uneven
+    a split is by chance.
+    """
 
     only_first: int
     only_second: int
@@ -91,17 +101,21 @@ class McNemar(NamedTuple):
 
 
 def mcnemar(first: ArrayLike, second: ArrayLike, mid_p: bool = False) -> McNemar:
-    """Whether two networks are equally accurate, by the same images: first, second (N,) bool, right or wrong.
+    """Whether two networks are equally accurate, by the same images: first, second (N,) bool, right
+    or wrong.
 
-    The exact two-sided binomial test on the images on which they differ (McNemar 1947); `mid_p` counts half the
-    probability of the split seen, which is less conservative, and not strictly within the level (Fagerland et al. 2013).
+    The exact two-sided binomial test on the images on which they differ (McNemar 1947); `mid_p`
+    counts half the probability of the split seen, which is less conservative, and not strictly
+    within the level (Fagerland et al. 2013).
 
     Raises:
         ValueError: unequal lengths.
     """
     a, b = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
     if a.shape != b.shape or a.ndim != 1:
-        raise ValueError(f"first, second: shapes {a.shape} and {b.shape} are not one and the same (N,)")
+        raise ValueError(
+            f"first, second: shapes {a.shape} and {b.shape} are not one and the same (N,)"
+        )
     only_first, only_second = int((a & ~b).sum()), int((b & ~a).sum())
     fewer, differ = min(only_first, only_second), only_first + only_second
     tails, seen = 2 * stats.binom.cdf(fewer, differ, 0.5), stats.binom.pmf(fewer, differ, 0.5)
@@ -115,12 +129,14 @@ def mcnemar(first: ArrayLike, second: ArrayLike, mid_p: bool = False) -> McNemar
 
 
 def anytime(successes: ArrayLike, trials: ArrayLike, confidence: float = 0.95) -> Interval:
-    """An interval that holds at all times at once: with at least `confidence` no interval ever misses the accuracy.
+    """An interval that holds at all times at once: with at least `confidence` no interval ever
+    misses the accuracy.
 
-    It may be looked at after every image, and the count may be stopped for what it shows, where a fixed-size interval would
-    no longer hold. All p whose likelihood ratio against a uniform mixture stays under 1 / (1 - confidence), by Ville's
-    inequality (Robbins 1970, "Statistical methods related to the law of the iterated logarithm", section 3; Howard et al.
-    2021, "Time-uniform, nonparametric, nonasymptotic confidence sequences").
+    It may be looked at after every image, and the count may be stopped for what it shows, where a
+    fixed-size interval would no longer hold. All p whose likelihood ratio against a uniform mixture
+    stays under 1 / (1 - confidence), by Ville's inequality (Robbins 1970, "Statistical methods
+    related to the law of the iterated logarithm", section 3; Howard et al. 2021, "Time-uniform,
+    nonparametric, nonasymptotic confidence sequences").
 
     Raises:
         ValueError: as for `clopper_pearson`.
@@ -163,11 +179,12 @@ class Decision(NamedTuple):
 class Gate:
     """Is the accuracy at least `bar`? A sequential test that may be asked after every image.
 
-    Two bets run side by side, one against "below the bar", one against "at least the bar"; a bet's gain is the likelihood
-    ratio of a uniform mixture of the accuracies on the other side against the bar itself. Under what it bets against, a gain is a
-    nonnegative supermartingale, so that it ever reaches 1 / error with a probability of at most `error` (Ville 1939;
-    Robbins 1970; Waudby-Smith & Ramdas 2024, "Estimating means of bounded random variables by betting").
-    The images must come in random order.
+    Two bets run side by side, one against "below the bar", one against "at least the bar"; a bet's
+    gain is the likelihood ratio of a uniform mixture of the accuracies on the other side against
+    the bar itself. Under what it bets against, a gain is a nonnegative supermartingale, so that it
+    ever reaches 1 / error with a probability of at most `error` (Ville 1939; Robbins 1970;
+    Waudby-Smith & Ramdas 2024, "Estimating means of bounded random variables by betting"). The
+    images must come in random order.
 
     Args:
         bar: between 0 and 1, both excluded.
@@ -189,14 +206,19 @@ class Gate:
     def evidence(self, successes: ArrayLike, trials: ArrayLike) -> tuple[Floats, Floats]:
         """Logarithms of the gains of the bets on "at least the bar" and on "below the bar"."""
         k, n = _counts(successes, trials)
-        both = special.betaln(k + 1, n - k + 1) - special.xlogy(k, self.bar) - special.xlog1py(n - k, -self.bar)
+        both = (
+            special.betaln(k + 1, n - k + 1)
+            - special.xlogy(k, self.bar)
+            - special.xlog1py(n - k, -self.bar)
+        )
         with np.errstate(divide="ignore"):  # a bet that is lost altogether
             above = np.log(special.betaincc(k + 1, n - k + 1, self.bar)) - np.log1p(-self.bar)
             below = np.log(special.betainc(k + 1, n - k + 1, self.bar)) - np.log(self.bar)
         return both + above, both + below
 
     def decide(self, correct: ArrayLike) -> Decision:
-        """The verdict on images in the order in which they were judged, correct (N,) bool: the first that was reached.
+        """The verdict on images in the order in which they were judged, correct (N,) bool: the
+        first that was reached.
 
         It does not depend on how often one asks: more images never change a verdict.
         """

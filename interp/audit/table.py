@@ -10,11 +10,14 @@ from interp.audit.plan import Plan, cells
 from interp.audit.result import Bools, Ints, Judged
 
 
-def rows(judged: Judged, plan: Plan, *, network: str, ids: ArrayLike, names: Sequence[str], labels: Ints) -> dict[str, NDArray[Any]]:
+def rows(
+    judged: Judged, plan: Plan, *, network: str, ids: ArrayLike, names: Sequence[str], labels: Ints
+) -> dict[str, NDArray[Any]]:
     """The columns of a shard's images on one network, (B,) each.
 
-    id, name, label (class), network, clean_prediction (class) and clean_correct, then those of `interp.audit.plan.cells`, bool: right.
-    Only a "minimal_epsilon" is float64, in pixel units: 0 for an image that is wrong as it is, not a number where no attack found any.
+    id, name, label (class), network, clean_prediction (class) and clean_correct, then those of
+    `interp.audit.plan.cells`, bool: right. Only a "minimal_epsilon" is float64, in pixel units: 0
+    for an image that is wrong as it is, not a number where no attack found any.
     """
     columns: dict[str, NDArray[Any]] = {
         "id": np.asarray(ids, dtype=np.int64),
@@ -32,6 +35,8 @@ def _cells(judged: Judged, plan: Plan, labels: Ints) -> Iterator[Bools | NDArray
         for level in range(len(threat.epsilons)):
             yield judged.noise[number][level]
             yield from judged.fooled_at[number] > level
-        yield np.array([*threat.epsilons, np.nan, 0.0])[judged.least(number, labels)]  # the last is at index -1
+        yield np.array([*threat.epsilons, np.nan, 0.0])[
+            judged.least(number, labels)
+        ]  # the last is at index -1
     yield from judged.corrupted
     yield from judged.augmented

@@ -1,4 +1,6 @@
-"""What the shards of an audit add up to, whatever their order and size: counts, paired comparisons and gates."""
+"""What the shards of an audit add up to, whatever their order and size: counts, paired comparisons
+and gates.
+"""
 
 import math
 from collections.abc import Sequence
@@ -16,7 +18,9 @@ CLEAN, CORRUPTIONS = "clean", "corruptions"
 
 
 class Sums:
-    """Counts of images on one network. Lists have one entry a threat, E is the number of its epsilons."""
+    """Counts of images on one network. Lists have one entry a threat, E is the number of its
+    epsilons.
+    """
 
     def __init__(self, plan: Plan, classes: int) -> None:
         def zeros(*shape: int) -> Ints:
@@ -27,7 +31,9 @@ class Sums:
         self.clean = zeros(classes)  # right
         self.noise = [zeros(grid) for grid in grids]  # right
         self.robust = [zeros(len(plan.attacks), grid) for grid in grids]  # (attacks, E) right
-        self.least = [zeros(classes, grid + 2) for grid in grids]  # wrong as they are, by least epsilon that fools, fooled by none
+        self.least = [
+            zeros(classes, grid + 2) for grid in grids
+        ]  # wrong as they are, by least epsilon that fools, fooled by none
         self.corrupted = zeros(len(plan.corrupted))  # right
         self.augmented = zeros(len(plan.augmentations))  # right
         self.gradients = self.queries = 0
@@ -39,7 +45,9 @@ class Sums:
         self.clean += right
         for threat, noise in enumerate(judged.noise):
             self.noise[threat] += noise.sum(1)
-            self.robust[threat] += (judged.fooled_at[threat][:, None] > np.arange(len(noise))[:, None]).sum(2)
+            self.robust[threat] += (
+                judged.fooled_at[threat][:, None] > np.arange(len(noise))[:, None]
+            ).sum(2)
             np.add.at(self.least[threat], (labels, judged.least(threat, labels) + 1), 1)
         self.corrupted += judged.corrupted.sum(1)
         self.augmented += judged.augmented.sum(1)
@@ -52,7 +60,9 @@ class Sums:
 
 
 class Gated(NamedTuple):
-    """A gate of an audit: of a network by its number, at "clean" or at a threat's condition like "linf:8/255"."""
+    """A gate of an audit: of a network by its number, at "clean" or at a threat's condition like
+    "linf:8/255".
+    """
 
     network: int
     condition: str
@@ -60,7 +70,9 @@ class Gated(NamedTuple):
 
 
 class Watch:
-    """A gate at work, which takes its images in the audit's order; those that come too early wait."""
+    """A gate at work, which takes its images in the audit's order; those that come too
+    early wait.
+    """
 
     def __init__(self, gate: Gate) -> None:
         self.gate = gate
@@ -74,7 +86,9 @@ class Watch:
         return self.decided or Decision(Verdict.OPEN, self.trials)
 
     def add(self, right: Bools, first_row: int) -> None:
-        """Take the images first_row.. of the audit's order, right (B,), or let them wait for those before them."""
+        """Take the images first_row.. of the audit's order, right (B,), or let them wait for those
+        before them.
+        """
         self.waiting[first_row] = right
         while self.trials in self.waiting:
             self._take(self.waiting.pop(self.trials))
@@ -82,47 +96,63 @@ class Watch:
     def _take(self, right: Bools) -> None:
         if not len(right):
             return
-        passing, failing = self.gate.evidence(self.successes + np.cumsum(right), self.trials + np.arange(1, len(right) + 1))
+        passing, failing = self.gate.evidence(
+            self.successes + np.cumsum(right), self.trials + np.arange(1, len(right) + 1)
+        )
         passed = passing >= -math.log(self.gate.false_pass)
         reached = passed | (failing >= -math.log(self.gate.false_fail))
         if self.decided is None and reached.any():
             first = int(reached.argmax())
-            self.decided = Decision(Verdict.PASS if passed[first] else Verdict.FAIL, self.trials + first + 1)
+            self.decided = Decision(
+                Verdict.PASS if passed[first] else Verdict.FAIL, self.trials + first + 1
+            )
         self.successes += int(right.sum())
         self.trials += len(right)
 
 
 def compared(plan: Plan) -> list[str]:
-    """The conditions under which networks are compared: clean, each threat's largest epsilon, the corruptions if there are any."""
+    """The conditions under which networks are compared: clean, each threat's largest epsilon, the
+    corruptions if there are any.
+    """
     largest = [condition(p, epsilons[-1]) for p, epsilons in plan.threats]
     return [CLEAN, *largest, *([CORRUPTIONS] if plan.corrupted else [])]
 
 
 def _scores(judged: Judged, labels: Ints, plan: Plan) -> Ints:
     """(conditions of `compared`, B) how often each image is right."""
-    robust = [judged.least(number, labels) == len(threat.epsilons) for number, threat in enumerate(plan.threats)]
+    robust = [
+        judged.least(number, labels) == len(threat.epsilons)
+        for number, threat in enumerate(plan.threats)
+    ]
     corrupted = [judged.corrupted.sum(0)] if plan.corrupted else []
     return np.stack([judged.right(labels), *robust, *corrupted]).astype(np.int64)
 
 
 class Tally:
-    """All that a report needs of the shards so far. It does not grow with their number, as long as none comes before its turn.
+    """All that a report needs of the shards so far. It does not grow with their number, as long as
+    none comes before its turn.
 
     Attributes:
         sums: one a network.
-        pairs: for every two networks, by number, (conditions of `compared`, 2): images on which the first is right more often, and
-            the second. Under the corruptions an image counts once, for whoever is right on more of its corrupted versions:
-            these are not independent of each other, and images are.
+        pairs: for every two networks, by number, (conditions of `compared`, 2): images on which the
+            first is right more often, and the second. Under the corruptions an image counts once,
+            for whoever is right on more of its corrupted versions: these are not independent of
+            each other, and images are.
         watches: one a gate.
 
     Raises:
         ValueError: a gate's condition is neither "clean" nor of the plan.
     """
 
-    def __init__(self, plan: Plan, classes: int, networks: int, gates: Sequence[Gated] = ()) -> None:
+    def __init__(
+        self, plan: Plan, classes: int, networks: int, gates: Sequence[Gated] = ()
+    ) -> None:
         self.plan, self.classes = plan, classes
         self.sums = [Sums(plan, classes) for _ in range(networks)]
-        self.pairs = {pair: np.zeros((len(compared(plan)), 2), dtype=np.int64) for pair in combinations(range(networks), 2)}
+        self.pairs = {
+            pair: np.zeros((len(compared(plan)), 2), dtype=np.int64)
+            for pair in combinations(range(networks), 2)
+        }
         self.gates = [gated._replace(condition=_known(gated.condition, plan)) for gated in gates]
         self.watches = [Watch(gated.gate) for gated in gates]
 
@@ -142,25 +172,37 @@ class Tally:
         return sum(sums.gradients for sums in self.sums)
 
     def add(self, judged: Sequence[Judged], labels: Ints, first_row: int) -> None:
-        """Count a shard, once: what was found on each network of its images, first_row.. of the audit's order, classes (B,)."""
+        """Count a shard, once: what was found on each network of its images, first_row.. of the
+        audit's order, classes (B,).
+        """
         for sums, one in zip(self.sums, judged, strict=True):
             sums.add(one, labels)
         scores = [_scores(one, labels, self.plan) for one in judged]
         for (first, second), counts in self.pairs.items():
-            counts += np.stack([scores[first] > scores[second], scores[second] > scores[first]], 2).sum(1)
+            counts += np.stack(
+                [scores[first] > scores[second], scores[second] > scores[first]], 2
+            ).sum(1)
         for gated, watch in zip(self.gates, self.watches, strict=True):
-            watch.add(_withstands(judged[gated.network], labels, gated.condition, self.plan), first_row)
+            watch.add(
+                _withstands(judged[gated.network], labels, gated.condition, self.plan), first_row
+            )
 
 
 def _places(plan: Plan) -> dict[str, tuple[int, int]]:
     """Condition -> (index of the threat, index of the epsilon)."""
-    return {condition(p, epsilon): (t, e) for t, (p, epsilons) in enumerate(plan.threats) for e, epsilon in enumerate(epsilons)}
+    return {
+        condition(p, epsilon): (t, e)
+        for t, (p, epsilons) in enumerate(plan.threats)
+        for e, epsilon in enumerate(epsilons)
+    }
 
 
 def _known(name: str, plan: Plan) -> str:
     known = name if name == CLEAN else condition(*parse(name))
     if known != CLEAN and known not in _places(plan):
-        raise ValueError(f"gates: {name!r} is neither {CLEAN} nor one of {', '.join(_places(plan))}")
+        raise ValueError(
+            f"gates: {name!r} is neither {CLEAN} nor one of {', '.join(_places(plan))}"
+        )
     return known
 
 

@@ -18,9 +18,18 @@ FROST_DETAIL = 128  # pixels of the long side that show all needles
 
 
 def snow(
-    images: Tensor, rows: Generators, mean: float, deviation: float, size: float, threshold: float, radius: float, sigma: float, keep: float
+    images: Tensor,
+    rows: Generators,
+    mean: float,
+    deviation: float,
+    size: float,
+    threshold: float,
+    radius: float,
+    sigma: float,
+    keep: float,
 ) -> Tensor:
-    """Flakes: normal noise, enlarged by `size`, of which what exceeds `threshold` falls at -135 to -45 degrees, twice.
+    """Flakes: normal noise, enlarged by `size`, of which what exceeds `threshold` falls at -135 to
+    -45 degrees, twice.
 
     Behind them the image is whitened: `keep` of it stays.
     """
@@ -33,25 +42,33 @@ def snow(
 
 
 def gray(images: Tensor) -> Tensor:
-    """The luma (ITU-R BT.601) of images of three channels, and images of one as they are, as (B, 1, H, W)."""
+    """The luma (ITU-R BT.601) of images of three channels, and images of one as they are, as (B, 1,
+    H, W).
+    """
     if images.shape[1] == 1:
         return images
     return (images * images.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
 
 
 def fog(images: Tensor, rows: Generators, amount: float, decay: float) -> Tensor:
-    """A plasma cloud, the same in all channels, added to the image; the result is scaled back to the image's brightest value."""
+    """A plasma cloud, the same in all channels, added to the image; the result is scaled back to
+    the image's brightest value.
+    """
     height, width = images.shape[2:]
-    cloud = plasma(rows, max(256, 2 ** math.ceil(math.log2(max(height, width)))), decay, images)[:, None, :height, :width]
+    cloud = plasma(rows, max(256, 2 ** math.ceil(math.log2(max(height, width)))), decay, images)[
+        :, None, :height, :width
+    ]
     brightest = images.amax((1, 2, 3), keepdim=True)
     return (images + amount * cloud) * brightest / (brightest + amount)
 
 
 def plasma(rows: Generators, side: int, decay: float, like: Tensor) -> Tensor:
-    """Clouds (B, side, side) from 0 to 1 on a torus, by the diamond-square algorithm; `side` is a power of two.
+    """Clouds (B, side, side) from 0 to 1 on a torus, by the diamond-square algorithm; `side` is a
+    power of two.
 
-    Fournier, Fussell & Carpenter 1982. At each halving of the grid a new point is the mean of its four neighbours and a number
-    uniform within the square of a roughness, which begins at 100 and is divided by `decay` each time.
+    Fournier, Fussell & Carpenter 1982. At each halving of the grid a new point is the mean of its
+    four neighbours and a number uniform within the square of a roughness, which begins at 100 and
+    is divided by `decay` each time.
     """
     cloud = like.new_zeros(len(rows), side, side)
     step, rough = side, 100.0
@@ -65,8 +82,12 @@ def plasma(rows: Generators, side: int, decay: float, like: Tensor) -> Tensor:
         pairs = corners + corners.roll(-1, 1)
         middles = point(pairs + pairs.roll(-1, 2))
         cloud[:, half::step, half::step] = middles
-        cloud[:, ::step, half::step] = point(middles + middles.roll(1, 1) + corners + corners.roll(-1, 2))
-        cloud[:, half::step, ::step] = point(middles + middles.roll(1, 2) + corners + corners.roll(-1, 1))
+        cloud[:, ::step, half::step] = point(
+            middles + middles.roll(1, 1) + corners + corners.roll(-1, 2)
+        )
+        cloud[:, half::step, ::step] = point(
+            middles + middles.roll(1, 2) + corners + corners.roll(-1, 1)
+        )
         step, rough = half, rough / decay
     cloud -= cloud.amin((1, 2), keepdim=True)
     return cloud / cloud.amax((1, 2), keepdim=True)
@@ -81,16 +102,21 @@ def frost(images: Tensor, rows: Generators, keep: float, amount: float) -> Tenso
 
 
 def ice(images: Tensor, rows: Generators) -> Tensor:
-    """Patterns of ice like window frost, (B, C, H, W) in [0, 1], bluish white where there are three channels.
+    """Patterns of ice like window frost, (B, C, H, W) in [0, 1], bluish white where there are three
+    channels.
 
-    Crystals grow around random nuclei, each with needles in three directions 60 degrees apart, coarse and fine; a slow
-    variation lets the ice be thick here and thin there. All lengths are relative to the short side; images shorter than
-    FROST_DETAIL pixels get the means over their pixels of a finer pattern.
+    Crystals grow around random nuclei, each with needles in three directions 60 degrees apart,
+    coarse and fine; a slow variation lets the ice be thick here and thin there. All lengths are
+    relative to the short side; images shorter than FROST_DETAIL pixels get the means over their
+    pixels of a finer pattern.
     """
     height, width = images.shape[2:]
     short = min(height, width)
     finer = math.ceil(FROST_DETAIL / max(height, width))
-    y, x = ((at - (n - 1) / 2) / short for at, n in zip(places(images, finer), (height, width), strict=True))
+    y, x = (
+        (at - (n - 1) / 2) / short
+        for at, n in zip(places(images, finer), (height, width), strict=True)
+    )
     bend = _noise(rows, 6, y, x, images), _noise(rows, 6, y, x, images)
     y, x = y + 0.02 * bend[0], x + 0.02 * bend[1]  # crystals have no straight borders
     turn = _crystals(rows, y, x, height / short, width / short) * math.pi / 6
@@ -108,8 +134,12 @@ def ice(images: Tensor, rows: Generators) -> Tensor:
 
 
 def _crystals(rows: Generators, y: Tensor, x: Tensor, tall: float, wide: float) -> Tensor:
-    """For each place (B, H, W) a number in [-1, 1) that all places nearest to the same random nucleus share."""
-    nuclei = uniform(rows, (math.ceil(FROST_CRYSTALS * tall * wide), 3, 1, 1), y)  # row, column, number
+    """For each place (B, H, W) a number in [-1, 1) that all places nearest to the same random
+    nucleus share.
+    """
+    nuclei = uniform(
+        rows, (math.ceil(FROST_CRYSTALS * tall * wide), 3, 1, 1), y
+    )  # row, column, number
     nearest, number = torch.full_like(y, torch.inf), torch.zeros_like(y)
     for down, right, own in (nucleus.unbind(1) for nucleus in nuclei.unbind(1)):  # (B, 1, 1) each
         far = (y - down * tall / 2) ** 2 + (x - right * wide / 2) ** 2
@@ -119,8 +149,12 @@ def _crystals(rows: Generators, y: Tensor, x: Tensor, tall: float, wide: float) 
 
 
 def _noise(rows: Generators, lattice: int, y: Tensor, x: Tensor, like: Tensor) -> Tensor:
-    """Smooth standard normal noise at places y, x (B, H, W), with `lattice` independent values per unit of length."""
-    field = F.interpolate(normal(rows, (1, 2 * lattice, 2 * lattice), like), scale_factor=4, mode="bicubic")
+    """Smooth standard normal noise at places y, x (B, H, W), with `lattice` independent values per
+    unit of length.
+    """
+    field = F.interpolate(
+        normal(rows, (1, 2 * lattice, 2 * lattice), like), scale_factor=4, mode="bicubic"
+    )
     scale = 4 * lattice
     size = field.shape[2]
     return sample(field, y * scale + size / 2, x * scale + size / 2, symmetric)[:, 0]

@@ -1,4 +1,6 @@
-"""Which images of a data set a layer's units are active on, and how: exact, in one pass, in memory independent of its size."""
+"""Which images of a data set a layer's units are active on, and how: exact, in one pass, in memory
+independent of its size.
+"""
 
 from interp.exemplars.crop import crop_rectangle
 from interp.exemplars.distribution import BINS, LEVELS, Distribution, percentile, ranks
@@ -8,6 +10,18 @@ from interp.exemplars.shard import ORDERS, Shard
 from interp.exemplars.topk import MOST_IDS, TopK
 
 __all__ = [
-    "BINS", "LEVELS", "MOST_IDS", "ORDERS", "Distribution", "Moments", "Peaks", "Shard", "TopK", "crop_rectangle", "peaks",
-    "percentile", "ranks", "sparsity",
-]  # fmt: skip
+    "BINS",
+    "LEVELS",
+    "MOST_IDS",
+    "ORDERS",
+    "Distribution",
+    "Moments",
+    "Peaks",
+    "Shard",
+    "TopK",
+    "crop_rectangle",
+    "peaks",
+    "percentile",
+    "ranks",
+    "sparsity",
+]

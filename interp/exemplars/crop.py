@@ -2,12 +2,18 @@
 
 
 def crop_rectangle(
-    position: tuple[int, int], offset: tuple[int, int], jump: tuple[int, int], field: tuple[int, int], image: tuple[int, int]
+    position: tuple[int, int],
+    offset: tuple[int, int],
+    jump: tuple[int, int],
+    field: tuple[int, int],
+    image: tuple[int, int],
 ) -> tuple[int, int, int, int]:
-    """The pixels that a position of a layer depends on, inside the image: (top, left, height, width).
+    """The pixels that a position of a layer depends on, inside the image: (top, left, height,
+    width).
 
-    All arguments are (vertical, horizontal). Position (i, j) covers the rows from offset + i * jump, `field` many, likewise
-    columns; what lies outside `image` is cut off. A field wholly in the padding gives the nearest pixel.
+    All arguments are (vertical, horizontal). Position (i, j) covers the rows from offset + i *
+    jump, `field` many, likewise columns; what lies outside `image` is cut off. A field wholly in
+    the padding gives the nearest pixel.
     """
     spans = [_span(*axis) for axis in zip(position, offset, jump, field, image, strict=True)]
     (top, height), (left, width) = spans

@@ -1,4 +1,6 @@
-"""How each unit's values on all images are distributed: exact order statistics, from all of them."""
+"""How each unit's values on all images are distributed: exact order statistics, from all of
+them.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,14 +34,28 @@ class Distribution:
         return self.ranked[:, ranks(np.linspace(0, 1, LEVELS), self.ranked.shape[1])]
 
     def quantiles(self, shares: Sequence[float]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """The places (U, Q) of the images that have these shares of the others below them, and their values."""
+        """The places (U, Q) of the images that have these shares of the others below them, and
+        their values.
+        """
         at = ranks(np.asarray(shares), self.ranked.shape[1])
-        places = np.array([[_place(*rows, rank) for rank in at] for rows in zip(self.values, self.ranked, strict=True)])
+        places = np.array(
+            [
+                [_place(*rows, rank) for rank in at]
+                for rows in zip(self.values, self.ranked, strict=True)
+            ]
+        )
         return places, np.take_along_axis(self.values, places, 1)
 
     def histogram(self) -> NDArray[np.int64]:
-        """(U, BINS) how many values lie in each of as many bins from the least to the largest, the last one closed."""
-        return np.stack([np.histogram(row.astype(np.float64), BINS, (row[0], row[-1]))[0] for row in self.ranked])
+        """(U, BINS) how many values lie in each of as many bins from the least to the largest, the
+        last one closed.
+        """
+        return np.stack(
+            [
+                np.histogram(row.astype(np.float64), BINS, (row[0], row[-1]))[0]
+                for row in self.ranked
+            ]
+        )
 
 
 def _place(values: NDArray[np.float32], ranked: NDArray[np.float32], rank: int) -> int:
@@ -49,12 +65,16 @@ def _place(values: NDArray[np.float32], ranked: NDArray[np.float32], rank: int) 
 
 
 def ranks(shares: NDArray[np.float64], images: int) -> NDArray[np.int64]:
-    """The places, from 0, among so many sorted images that have these shares of the others below them; the nearest, halves upwards."""
+    """The places, from 0, among so many sorted images that have these shares of the others below
+    them; the nearest, halves upwards.
+    """
     return np.floor(shares * (images - 1) + 0.5).astype(np.int64)
 
 
 def percentile(grid: NDArray[np.float32], images: int, value: float) -> float:
-    """The share of images below `value`, from a grid (LEVELS,): exact for up to LEVELS images, else within 1/256."""
+    """The share of images below `value`, from a grid (LEVELS,): exact for up to LEVELS images, else
+    within 1/256.
+    """
     at = ranks(np.linspace(0, 1, len(grid)), images)
     above = int(grid.searchsorted(np.float32(value), "left"))  # the first level that is not below
     if above == 0:
@@ -62,5 +82,7 @@ def percentile(grid: NDArray[np.float32], images: int, value: float) -> float:
     if above == len(grid):
         return 1.0
     low, high = float(grid[above - 1]), float(grid[above])
-    between = int(at[above] - at[above - 1]) - 1  # images of which only this is known: they lie from low to high
+    between = (
+        int(at[above] - at[above - 1]) - 1
+    )  # images of which only this is known: they lie from low to high
     return float(at[above - 1] + 1 + between * (value - low) / (high - low)) / images

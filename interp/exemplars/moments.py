@@ -1,4 +1,6 @@
-"""Mean, variance and active share of a stream, which merge: in double precision, by the parallel update of Chan et al. (1979)."""
+"""Mean, variance and active share of a stream, which merge: in double precision, by the parallel
+update of Chan et al. (1979).
+"""
 
 from dataclasses import dataclass
 
@@ -11,8 +13,8 @@ from interp.exemplars.peaks import Peaks
 class Moments:
     """Of each of U units, over `images` images of `positions` positions each.
 
-    Merging is commutative to the bit, and associative to about 1e-15 of the values: the mean is a weighted mean, and squares
-    are of deviations, so that nothing is lost to cancellation.
+    Merging is commutative to the bit, and associative to about 1e-15 of the values: the mean is a
+    weighted mean, and squares are of deviations, so that nothing is lost to cancellation.
 
     Attributes:
         mean: (U,) float64.
@@ -55,15 +57,25 @@ class Moments:
             raise ValueError("moments of different layers cannot be merged")
         images = self.images + other.images
         mean = (self.mean * self.images + other.mean * other.images) / images
-        between = (self.mean - other.mean).square() * (self.positions * self.images * other.images / images)
-        return Moments(images, self.positions, mean, self.squares + other.squares + between, self.active + other.active)
+        between = (self.mean - other.mean).square() * (
+            self.positions * self.images * other.images / images
+        )
+        return Moments(
+            images,
+            self.positions,
+            mean,
+            self.squares + other.squares + between,
+            self.active + other.active,
+        )
 
 
 def sparsity(maxima: Tensor) -> Tensor:
-    """1 - mean^2 / mean square of maxima (U, N), of which negative ones count as 0: (U,) float64 in [0, 1].
+    """1 - mean^2 / mean square of maxima (U, N), of which negative ones count as 0: (U,) float64 in
+    [0, 1].
 
-    0 for a unit equally active everywhere, and for one that is never above 0; 1 - 1/N for one that is active on a single
-    image (Vinje & Gallant, Science 2000, without the factor that scales this to 1).
+    0 for a unit equally active everywhere, and for one that is never above 0; 1 - 1/N for one that
+    is active on a single image (Vinje & Gallant, Science 2000, without the factor that scales this
+    to 1).
     """
     x = maxima.double().clamp(min=0)
     peak = x.amax(1, keepdim=True)

@@ -1,4 +1,6 @@
-"""The statistics of a layer over a set of images, of a size that does not depend on how many; they merge."""
+"""The statistics of a layer over a set of images, of a size that does not depend on how many; they
+merge.
+"""
 
 from dataclasses import dataclass
 
@@ -14,14 +16,16 @@ ORDERS = ("max", "min", "mean", "magnitude")
 
 @dataclass(frozen=True, eq=False)
 class Shard:
-    """What is known of each of U units after a set of images. Shards of different images merge in any order, by any tree.
+    """What is known of each of U units after a set of images. Shards of different images merge in
+    any order, by any tree.
 
     The top k are exactly the same whatever the order; of moments see `Moments`.
 
     Attributes:
-        tops: by each of ORDERS, the k best images a unit: `min` holds minus the minima, `magnitude` holds |h| and ~position, which is
-            negative, where the activation is negative.
-        labels: the best by maximum a unit and label, with unit * number of labels + label as its units; None without labels.
+        tops: by each of ORDERS, the k best images a unit: `min` holds minus the minima, `magnitude`
+            holds |h| and ~position, which is negative, where the activation is negative.
+        labels: the best by maximum a unit and label, with unit * number of labels + label as its
+            units; None without labels.
     """
 
     tops: dict[str, TopK]
@@ -29,11 +33,20 @@ class Shard:
     moments: Moments
 
     @staticmethod
-    def of(found: Peaks, ids: Tensor, k: int, labels: Tensor | None = None, label_count: int = 0, label_k: int = 0) -> "Shard":
-        """Of images with peaks (N, U), N at least 1, and ids (N,) int64 from 0, of which none is given twice.
+    def of(
+        found: Peaks,
+        ids: Tensor,
+        k: int,
+        labels: Tensor | None = None,
+        label_count: int = 0,
+        label_k: int = 0,
+    ) -> "Shard":
+        """Of images with peaks (N, U), N at least 1, and ids (N,) int64 from 0, of which none is
+        given twice.
 
         Args:
-            labels: (N,) int64 below `label_count`; negative: unknown. Without them, or with `label_k` 0, none is kept by label.
+            labels: (N,) int64 below `label_count`; negative: unknown. Without them, or with
+                `label_k` 0, none is kept by label.
 
         Raises:
             ValueError: an activation is not a number.
@@ -48,7 +61,11 @@ class Shard:
             "magnitude": found.magnitude,
         }
         tops = {order: _top(*columns[order], ids, k) for order in ORDERS}
-        by_label = _by_label(found, ids, labels, label_count, label_k) if labels is not None and label_count and label_k else None
+        by_label = (
+            _by_label(found, ids, labels, label_count, label_k)
+            if labels is not None and label_count and label_k
+            else None
+        )
         return Shard(tops, by_label, Moments.of(found))
 
     @property
@@ -65,7 +82,11 @@ class Shard:
         if (self.labels is None) != (other.labels is None):
             raise ValueError("one of the shards knows labels, the other does not")
         tops = {order: top.merge(other.tops[order]) for order, top in self.tops.items()}
-        labels = self.labels.merge(other.labels) if self.labels is not None and other.labels is not None else None
+        labels = (
+            self.labels.merge(other.labels)
+            if self.labels is not None and other.labels is not None
+            else None
+        )
         return Shard(tops, labels, self.moments.merge(other.moments))
 
 

@@ -1,1 +1,3 @@
-"""Feature visualization: the picture that an objective likes best, and what the picture is worth."""
+"""Feature visualization: the picture that an objective likes best, and what the picture is
+worth.
+"""

@@ -1,4 +1,6 @@
-"""Pictures with transparency: what a unit does not care about is left out (Mordvintsev et al. 2018, "CPPNs and transparency")."""
+"""Pictures with transparency: what a unit does not care about is left out (Mordvintsev et al. 2018,
+"CPPNs and transparency").
+"""
 
 import math
 from collections.abc import Callable
@@ -15,7 +17,8 @@ from interp.seeds import Generators
 
 @dataclass(frozen=True)
 class Alpha:
-    """Pictures (B, C + 1, H, W): colours of a space, and an alpha channel of the same kind of space; z (B, n) holds both.
+    """Pictures (B, C + 1, H, W): colours of a space, and an alpha channel of the same kind of
+    space; z (B, n) holds both.
 
     Args:
         colour: the space of the colours; alpha lives in the same with one channel.
@@ -39,7 +42,9 @@ class Alpha:
         return (math.prod(self.colour.z_shape) + math.prod(self._mask.z_shape),)
 
     def _parts(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        colour, mask = torch.split(z, [math.prod(self.colour.z_shape), math.prod(self._mask.z_shape)], 1)
+        colour, mask = torch.split(
+            z, [math.prod(self.colour.z_shape), math.prod(self._mask.z_shape)], 1
+        )
         return colour.view(-1, *self.colour.z_shape), mask.view(-1, *self._mask.z_shape)
 
     def start(self, rows: Generators) -> Tensor:
@@ -56,27 +61,42 @@ class Alpha:
         return z
 
     def encode(self, images: Tensor) -> Tensor:
-        """The z of images (B, C + 1, H, W) in [0, 1]; images (B, C, H, W) become half transparent, which can move either way.
+        """The z of images (B, C + 1, H, W) in [0, 1]; images (B, C, H, W) become half transparent,
+        which can move either way.
 
         Raises:
             ValueError: the space cannot begin at an image.
         """
         channels = self.colour.shape[0]
-        alpha = images[:, channels:] if images.shape[1] > channels else torch.full_like(images[:, :1], 0.5)
-        return torch.cat([self.colour.encode(images[:, :channels]).flatten(1), self._mask.encode(alpha).flatten(1)], 1)
+        alpha = (
+            images[:, channels:]
+            if images.shape[1] > channels
+            else torch.full_like(images[:, :1], 0.5)
+        )
+        return torch.cat(
+            [
+                self.colour.encode(images[:, :channels]).flatten(1),
+                self._mask.encode(alpha).flatten(1),
+            ],
+            1,
+        )
 
 
 def over(images: Tensor, background: Tensor | float = 0.5) -> Tensor:
-    """Images (B, C + 1, H, W), alpha last, laid over a background (B, C, H, W) or a shade of gray: (B, C, H, W)."""
+    """Images (B, C + 1, H, W), alpha last, laid over a background (B, C, H, W) or a shade of gray:
+    (B, C, H, W).
+    """
     alpha = images[:, -1:]
     return alpha * images[:, :-1] + (1 - alpha) * background
 
 
 @dataclass(frozen=True)
 class Backdrop:
-    """Lays pictures with alpha over backgrounds that change with every view, so that nothing gains from being transparent by chance.
+    """Lays pictures with alpha over backgrounds that change with every view, so that nothing gains
+    from being transparent by chance.
 
-    Backgrounds are random pictures with the frequencies and the colours of photographs, as in lucid.
+    Backgrounds are random pictures with the frequencies and the colours of photographs, as in
+    lucid.
 
     Args:
         deviation: of their Fourier coefficients, as `Fourier.deviation`; 0 for gray.
@@ -92,7 +112,8 @@ class Backdrop:
 
 
 def opacity(weight: float) -> Callable[[Tensor, Tensor], Tensor]:
-    """The penalty of alpha: minus `weight` times the size of the row's score times the mean alpha of images (B, C + 1, H, W), per row.
+    """The penalty of alpha: minus `weight` times the size of the row's score times the mean alpha
+    of images (B, C + 1, H, W), per row.
 
     A picture that is opaque all over loses `weight` times what it has won, be activations 1 or 100.
     """

@@ -1,4 +1,6 @@
-"""Objectives in the space of a layer's units: directions, and the way from one objective to another."""
+"""Objectives in the space of a layer's units: directions, and the way from one objective to
+another.
+"""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -9,9 +11,13 @@ from torch import Tensor
 
 from interp.objective import Objective, Score
 
-LEAST_COSINE = 0.1  # what a cosine is raised to before its power is taken, so that a picture that points away still has a gradient
+# what a cosine is raised to before its power is taken, so that a picture that points away still has
+# a gradient
+LEAST_COSINE = 0.1
 
-Comparison = Callable[[Tensor, Tensor, Tensor], Tensor]  # (h (B, K, P), unit vectors (B, K), powers (B,)) -> (B, P)
+Comparison = Callable[
+    [Tensor, Tensor, Tensor], Tensor
+]  # (h (B, K, P), unit vectors (B, K), powers (B,)) -> (B, P)
 
 
 def dot(h: Tensor, v: Tensor, _: Tensor) -> Tensor:
@@ -21,24 +27,32 @@ def dot(h: Tensor, v: Tensor, _: Tensor) -> Tensor:
 
 
 def cosine(h: Tensor, v: Tensor, _: Tensor) -> Tensor:
-    """<h, v> / |h| at each position, for a v of length 1, in [-1, 1]: how nearly h points that way. 0 where h is 0.
+    """<h, v> / |h| at each position, for a v of length 1, in [-1, 1]: how nearly h points that way.
+    0 where h is 0.
 
-    There its slope counts as v, which shows the way: any nearer to 0 the true one is without bound, and one such gradient would keep
-    Adam from moving for the rest of a climb.
+    There its slope counts as v, which shows the way: any nearer to 0 the true one is without bound,
+    and one such gradient would keep Adam from moving for the rest of a climb.
     """
     length: Tensor = h.norm(dim=1)
     return dot(h, v, _) / torch.where(length > 0, length, 1)
 
 
 def dot_cosine(h: Tensor, v: Tensor, power: Tensor) -> Tensor:
-    """The dot product times a power of the cosine, at least `LEAST_COSINE` (lucid; Carter et al. 2019, "activation atlas")."""
+    """The dot product times a power of the cosine, at least `LEAST_COSINE` (lucid; Carter et al.
+    2019, "activation atlas").
+    """
     return dot(h, v, power) * cosine(h, v, power).clamp_min(LEAST_COSINE) ** power[:, None]
 
 
 def direction(
-    layer: str, vectors: Tensor, comparison: Comparison = dot, power: float = 1.0, position: tuple[int, int] | None = None
+    layer: str,
+    vectors: Tensor,
+    comparison: Comparison = dot,
+    power: float = 1.0,
+    position: tuple[int, int] | None = None,
 ) -> Objective:
-    """How a layer's activations compare with a direction, on average over the positions (lucid, "direction"; Kim et al. 2018).
+    """How a layer's activations compare with a direction, on average over the positions (lucid,
+    "direction"; Kim et al. 2018).
 
     Args:
         vectors: (B, K) one direction a row, of any length but 0.
@@ -53,7 +67,10 @@ def direction(
     if not (size.isfinite() & (size > 0)).all():
         raise ValueError("a direction must be finite and not 0")
     vectors = vectors / size  # or the squares of very large or small numbers would leave float32
-    rows: tuple[Tensor, ...] = (vectors / vectors.norm(dim=1, keepdim=True), torch.full_like(size[:, 0], power))
+    rows: tuple[Tensor, ...] = (
+        vectors / vectors.norm(dim=1, keepdim=True),
+        torch.full_like(size[:, 0], power),
+    )
     if position is not None:
         rows += (torch.tensor([position] * len(vectors), device=vectors.device),)
     return Objective((layer,), _direction(layer, comparison, position is not None), rows)
@@ -61,23 +78,33 @@ def direction(
 
 @functools.cache  # one function per kind, so that the objectives of separate requests are kin
 def _direction(layer: str, comparison: Comparison, positioned: bool) -> Score:
-    def score(activations: Mapping[str, Tensor], vectors: Tensor, powers: Tensor, *positions: Tensor) -> Tensor:
+    def score(
+        activations: Mapping[str, Tensor], vectors: Tensor, powers: Tensor, *positions: Tensor
+    ) -> Tensor:
         h = activations[layer]  # (B, K, h, w) or (B, K)
         if positioned:
             (at,) = positions
             h = h[torch.arange(len(h), device=h.device), :, at[:, 0], at[:, 1]]  # (B, K)
-        return comparison(h.flatten(2) if h.ndim > 2 else h[..., None], vectors.to(h), powers.to(h)).mean(1)
+        return comparison(
+            h.flatten(2) if h.ndim > 2 else h[..., None], vectors.to(h), powers.to(h)
+        ).mean(1)
 
     return score
 
 
 def interpolation(first: Objective, second: Objective, shares: Tensor) -> Objective:
-    """(1 - share) * first + share * second, row by row: the way from one to the other (Olah et al. 2017, "interaction").
+    """(1 - share) * first + share * second, row by row: the way from one to the other (Olah et al.
+    2017, "interaction").
 
     `shares` (B,), from 0 for the first objective to 1 for the second.
     """
     both = first + second
-    return Objective(both.layers, _Between(first.score, len(first.rows), second.score), (shares, *both.rows), both.groups)
+    return Objective(
+        both.layers,
+        _Between(first.score, len(first.rows), second.score),
+        (shares, *both.rows),
+        both.groups,
+    )
 
 
 @dataclass(frozen=True)
@@ -87,5 +114,8 @@ class _Between:
     end: Score
 
     def __call__(self, activations: Mapping[str, Tensor], shares: Tensor, *rows: Tensor) -> Tensor:
-        start, end = self.start(activations, *rows[: self.split]), self.end(activations, *rows[self.split :])
+        start, end = (
+            self.start(activations, *rows[: self.split]),
+            self.end(activations, *rows[self.split :]),
+        )
         return start.lerp(end, shares.to(start))

@@ -10,10 +10,12 @@ from interp.objective import Objective
 
 
 def diversity(layer: str, groups: Tensor, weight: float = 1.0) -> Objective:
-    """Minus weight times the mean cosine similarity of a picture's Gram matrix with those of the others in its group.
+    """Minus weight times the mean cosine similarity of a picture's Gram matrix with those of the
+    others in its group.
 
-    Olah et al. 2017, "diversity"; lucid adds up instead of averaging. In [-weight, 0], as Gram matrices never point apart; 0
-    where a group has one picture. It couples rows: their probes are never split.
+    Olah et al. 2017, "diversity"; lucid adds up instead of averaging. In [-weight, 0], as Gram
+    matrices never point apart; 0 where a group has one picture. It couples rows: their probes are
+    never split.
 
     Args:
         groups: (B,) int64, equal for pictures that are to differ.
@@ -26,12 +28,16 @@ def diversity(layer: str, groups: Tensor, weight: float = 1.0) -> Objective:
     return Objective((layer,), score, (groups,), groups)
 
 
-def diversity_beside(objective: Objective, layer: str, groups: Tensor, weight: float = 1.0) -> Objective:
-    """`diversity` in units of the present size of `objective`, to be climbed beside it: see `interp.feature.visualize.visualize`.
+def diversity_beside(
+    objective: Objective, layer: str, groups: Tensor, weight: float = 1.0
+) -> Objective:
+    """`diversity` in units of the present size of `objective`, to be climbed beside it: see
+    `interp.feature.visualize.visualize`.
 
-    Activations are 1 in one network and 100 in the next; so a weight means the same everywhere: at 1, what a picture would lose
-    by being wholly like the others is as much as its objective. A row takes the others as they are, so that one whose
-    objective is 0 is not moved by this either, and may be redirected.
+    Activations are 1 in one network and 100 in the next; so a weight means the same everywhere: at
+    1, what a picture would lose by being wholly like the others is as much as its objective. A row
+    takes the others as they are, so that one whose objective is 0 is not moved by this either, and
+    may be redirected.
     """
     split = len(objective.rows)
 
@@ -45,7 +51,9 @@ def diversity_beside(objective: Objective, layer: str, groups: Tensor, weight: f
 
 
 def _unit_grams(h: Tensor) -> Tensor:
-    """(B, K * K) of (B, K, ...) the Gram matrices, of length 1, or 0 where a layer is 0. How large h is does not matter."""
+    """(B, K * K) of (B, K, ...) the Gram matrices, of length 1, or 0 where a layer is 0. How large
+    h is does not matter.
+    """
     return F.normalize(gram(h / spread(largest(h), h)).flatten(1), dim=1)
 
 

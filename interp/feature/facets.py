@@ -1,4 +1,6 @@
-"""Facets: the several things that a unit sees, told apart by what the layer before it makes of them."""
+"""Facets: the several things that a unit sees, told apart by what the layer before it makes of
+them.
+"""
 
 from dataclasses import dataclass
 
@@ -6,13 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 MOST = 8  # facets that are looked for
-LEAST_SILHOUETTE = 0.15  # below this the exemplars are one cloud: clouds drawn at random in 32 or more dimensions reach up to 0.15
+# below this the exemplars are one cloud: clouds drawn at random in 32 or more dimensions reach up
+# to 0.15
+LEAST_SILHOUETTE = 0.15
 _STARTS = 10  # of k-means, the best of which counts
 
 
 @dataclass(frozen=True, eq=False)
 class Clustering:
-    """The facet of every exemplar, (N,) int64, from 0 for the largest facet; and the mean silhouette, 0 for one facet."""
+    """The facet of every exemplar, (N,) int64, from 0 for the largest facet; and the mean
+    silhouette, 0 for one facet.
+    """
 
     labels: NDArray[np.int64]
     silhouette: float
@@ -24,14 +30,15 @@ class Clustering:
 
 
 def cluster(features: NDArray[np.floating], facets: int = 0, seed: int = 0) -> Clustering:
-    """k-means on features brought to unit length (Nguyen, Yosinski & Clune 2016, "multifaceted feature visualization").
+    """k-means on features brought to unit length (Nguyen, Yosinski & Clune 2016, "multifaceted
+    feature visualization").
 
     Deterministic for a seed. Facets of one size are numbered in the order of their first exemplars.
 
     Args:
         features: (N, D) of N exemplars, N at least 1.
-        facets: their number, at most N; 0 takes the number from 2 to `MOST` with the highest mean silhouette (Rousseeuw 1987), or
-            1 if no clustering reaches `LEAST_SILHOUETTE`.
+        facets: their number, at most N; 0 takes the number from 2 to `MOST` with the highest mean
+            silhouette (Rousseeuw 1987), or 1 if no clustering reaches `LEAST_SILHOUETTE`.
 
     Raises:
         ValueError: there are fewer different exemplars than facets, or a feature is not finite.
@@ -46,9 +53,16 @@ def cluster(features: NDArray[np.floating], facets: int = 0, seed: int = 0) -> C
         raise ValueError(f"{different} different exemplars cannot make {facets} facets")
     if facets:
         return _clustered(points, facets, seed)
-    tried = [_clustered(points, number, seed) for number in range(2, min(MOST, different, len(points) - 1) + 1)]
+    tried = [
+        _clustered(points, number, seed)
+        for number in range(2, min(MOST, different, len(points) - 1) + 1)
+    ]
     best = max(tried, key=lambda each: each.silhouette, default=None)
-    return best if best is not None and best.silhouette >= LEAST_SILHOUETTE else _clustered(points, 1, seed)
+    return (
+        best
+        if best is not None and best.silhouette >= LEAST_SILHOUETTE
+        else _clustered(points, 1, seed)
+    )
 
 
 def _clustered(points: NDArray[np.float64], number: int, seed: int) -> Clustering:
@@ -58,7 +72,9 @@ def _clustered(points: NDArray[np.float64], number: int, seed: int) -> Clusterin
     from sklearn.metrics import silhouette_score
 
     found = KMeans(number, n_init=_STARTS, random_state=seed).fit_predict(points)
-    _, first, inverse, counts = np.unique(found, return_index=True, return_inverse=True, return_counts=True)
+    _, first, inverse, counts = np.unique(
+        found, return_index=True, return_inverse=True, return_counts=True
+    )
     order = np.lexsort((first, -counts))  # largest first
     labels = np.argsort(order)[inverse].astype(np.int64)
     silhouette = float(silhouette_score(points, labels)) if number < len(points) else 0.0

@@ -1,7 +1,8 @@
 """Lucent's own objective objects, unchanged, as objectives of ours.
 
-A lucent objective is called with a function from layer names to activations, and returns one loss of the whole batch, to be
-minimized. Here it becomes a score: minus the loss, shared out evenly over the rows, which are all one group.
+A lucent objective is called with a function from layer names to activations, and returns one loss
+of the whole batch, to be minimized. Here it becomes a score: minus the loss, shared out evenly over
+the rows, which are all one group.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,16 +13,24 @@ from torch import Tensor
 from interp.layer import LOGITS, dotted
 from interp.objective import Objective
 
-Loss = Callable[[Callable[[str], Tensor]], Tensor]  # a `lucent.optvis.objectives.Objective`: (layer name -> activation) -> loss
+Loss = Callable[
+    [Callable[[str], Tensor]], Tensor
+]  # a `lucent.optvis.objectives.Objective`: (layer name -> activation) -> loss
 
 _INPUT, _LABELS = "input", "labels"  # lucent's names of the picture and of the last layer's output
 
 
-def from_lucent(objective: Loss | str, rows: int, shapes: Mapping[str, tuple[int, ...]], device: torch.device | str = "cpu") -> Objective:
-    """The objective of `rows` pictures that lucent's objective object is; the sum of its scores is minus lucent's loss.
+def from_lucent(
+    objective: Loss | str,
+    rows: int,
+    shapes: Mapping[str, tuple[int, ...]],
+    device: torch.device | str = "cpu",
+) -> Objective:
+    """The objective of `rows` pictures that lucent's objective object is; the sum of its scores is
+    minus lucent's loss.
 
-    Lucent's layer names have underscores for dots, and "labels" means the logits. A choice of its rows is scored as if the layers
-    were 0 on the others.
+    Lucent's layer names have underscores for dots, and "labels" means the logits. A choice of its
+    rows is scored as if the layers were 0 on the others.
 
     Args:
         objective: the object, or lucent's text "layer:unit".
@@ -29,7 +38,8 @@ def from_lucent(objective: Loss | str, rows: int, shapes: Mapping[str, tuple[int
 
     Raises:
         UnknownLayer: it asks for a layer that is not in `shapes`.
-        ValueError: it asks for the picture itself, which no layer is (see `input_penalty`), or returns something else than one number.
+        ValueError: it asks for the picture itself, which no layer is (see `input_penalty`), or
+            returns something else than one number.
     """
     loss = _named(objective) if isinstance(objective, str) else objective
     layers = _asked(loss, rows, shapes, device)
@@ -37,7 +47,11 @@ def from_lucent(objective: Loss | str, rows: int, shapes: Mapping[str, tuple[int
     def score(activations: Mapping[str, Tensor], places: Tensor) -> Tensor:
         def whole(name: str) -> Tensor:
             seen = activations[_ours(name, tuple(shapes))]
-            return seen if len(seen) == rows else seen.new_zeros(rows, *seen.shape[1:]).index_copy(0, places, seen)
+            return (
+                seen
+                if len(seen) == rows
+                else seen.new_zeros(rows, *seen.shape[1:]).index_copy(0, places, seen)
+            )
 
         return (-loss(whole) / len(places)).expand(len(places))
 
@@ -46,7 +60,9 @@ def from_lucent(objective: Loss | str, rows: int, shapes: Mapping[str, tuple[int
 
 
 def input_penalty(objective: Loss) -> Callable[[Tensor, Tensor], Tensor]:
-    """Lucent's objective of the picture itself, such as `blur_input_each_step`, as a penalty: images (B, C, H, W) -> (B,)."""
+    """Lucent's objective of the picture itself, such as `blur_input_each_step`, as a penalty:
+    images (B, C, H, W) -> (B,).
+    """
 
     def of_one(image: Tensor) -> Tensor:
         def seen(name: str) -> Tensor:
@@ -68,11 +84,15 @@ def _named(text: str) -> Loss:
 
 def _ours(name: str, layers: tuple[str, ...]) -> str:
     if name == _INPUT and name not in layers:
-        raise ValueError('lucent\'s "input" is the picture itself and no layer: make it a penalty of the ascent')
+        raise ValueError(
+            'lucent\'s "input" is the picture itself and no layer: make it a penalty of the ascent'
+        )
     return LOGITS if name == _LABELS and name not in layers else dotted(name, layers)
 
 
-def _asked(loss: Loss, rows: int, shapes: Mapping[str, tuple[int, ...]], device: torch.device | str) -> tuple[str, ...]:
+def _asked(
+    loss: Loss, rows: int, shapes: Mapping[str, tuple[int, ...]], device: torch.device | str
+) -> tuple[str, ...]:
     """The layers that a lucent objective asks for, found by calling it on layers of ones."""
     layers: dict[str, None] = {}
 

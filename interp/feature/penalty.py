@@ -1,8 +1,10 @@
-"""What keeps pictures plain: penalties g(x), and operators between steps (Yosinski et al. 2015, section 3).
+"""What keeps pictures plain: penalties g(x), and operators between steps (Yosinski et al. 2015,
+section 3).
 
-A penalty maps images (B, C, H, W) and the present size (B,) of their scores to a term (B,) that is added to the score, so it is never
-above 0. Terms are means over pixels, so that a weight means the same at every size. An operator maps images after a step, counted from
-1, to those from which to go on. Images of 2 or 4 channels have alpha as the last, which penalties and clipping leave alone.
+A penalty maps images (B, C, H, W) and the present size (B,) of their scores to a term (B,) that is
+added to the score, so it is never above 0. Terms are means over pixels, so that a weight means the
+same at every size. An operator maps images after a step, counted from 1, to those from which to go
+on. Images of 2 or 4 channels have alpha as the last, which penalties and clipping leave alone.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,7 +37,8 @@ def l2(weight: float) -> Penalty:
 
 
 def total_variation(weight: float) -> Penalty:
-    """Minus `weight` times the mean absolute difference of neighbours, side by side and one above the other.
+    """Minus `weight` times the mean absolute difference of neighbours, side by side and one above
+    the other.
 
     Mahendran & Vedaldi 2015, section 2.2, with beta = 1, and each of the two differences by itself.
     """
@@ -57,16 +60,24 @@ def together(penalties: Sequence[Penalty]) -> Penalty:
 
 
 def blur(sigma: float, every: int = 4) -> Operator:
-    """A Gaussian blur after every so many steps; `sigma` is its standard deviation as a share of the shorter side."""
+    """A Gaussian blur after every so many steps; `sigma` is its standard deviation as a share of
+    the shorter side.
+    """
 
     def operator(images: Tensor, step: int) -> Tensor:
-        return images if step % every else gaussian(images, sigma * min(images.shape[2:]), _TRUNCATE, replicate)
+        return (
+            images
+            if step % every
+            else gaussian(images, sigma * min(images.shape[2:]), _TRUNCATE, replicate)
+        )
 
     return operator
 
 
 def clip(share: float, every: int = 4) -> Operator:
-    """After every so many steps the `share` of pixels whose colour is nearest to gray becomes gray; of equals the first ones."""
+    """After every so many steps the `share` of pixels whose colour is nearest to gray becomes gray;
+    of equals the first ones.
+    """
 
     def operator(images: Tensor, step: int) -> Tensor:
         if step % every:
@@ -74,7 +85,11 @@ def clip(share: float, every: int = 4) -> Operator:
         colours = _colours(images).flatten(2)
         norms = (colours - GRAY).square().sum(1)  # (B, H * W)
         small = norms.sort(stable=True, dim=1)[1][:, : round(share * norms.shape[1])]
-        return images.flatten(2).scatter(2, small[:, None].expand(-1, colours.shape[1], -1), GRAY).view_as(images)
+        return (
+            images.flatten(2)
+            .scatter(2, small[:, None].expand(-1, colours.shape[1], -1), GRAY)
+            .view_as(images)
+        )
 
     return operator
 

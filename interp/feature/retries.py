@@ -1,4 +1,6 @@
-"""Several optimizations of the same pictures: how they are told apart, which of them failed, and which is the better."""
+"""Several optimizations of the same pictures: how they are told apart, which of them failed, and
+which is the better.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -14,7 +16,8 @@ _APART = 2**32  # seeds of two tries lie so far apart
 
 @dataclass(frozen=True)
 class Attempt(Progress):
-    """Progress of one optimization among several: its number, from 1, and the rows of the request that it is about.
+    """Progress of one optimization among several: its number, from 1, and the rows of the request
+    that it is about.
 
     Scores and previews are those of `rows` alone, in this order.
     """
@@ -29,7 +32,11 @@ def told(procedure: Procedure[T], number: int, rows: Sequence[int]) -> Procedure
         probe = next(procedure)
         while True:
             if probe.progress is not None:
-                step, steps, preview = probe.progress.step, probe.progress.steps, probe.progress.preview
+                step, steps, preview = (
+                    probe.progress.step,
+                    probe.progress.steps,
+                    probe.progress.preview,
+                )
                 probe = replace(probe, progress=Attempt(step, steps, preview, number, tuple(rows)))
             probe = procedure.send((yield probe))
     except StopIteration as stop:
@@ -57,23 +64,33 @@ class Tries:
     rate: Tensor  # (B,) float64
 
     def failed(self, bar: Tensor | None) -> Tensor:
-        """(B,) bool: which pictures are dead, shut, not to be measured or below the bar (B,), NaN where there is none."""
+        """(B,) bool: which pictures are dead, shut, not to be measured or below the bar (B,), NaN
+        where there is none.
+        """
         failed = self.dead | self.shut | ~(self.activation + self.held_out).isfinite()
         return failed if bar is None else failed | (self.activation < bar.to(self.activation))
 
-    def better(self, other: "Tries", rows: Tensor, bar: Tensor | None, groups: Tensor | None = None) -> "Tries":
-        """The better of these and of other tries at `rows` (A,): what did not fail goes first, then what holds out better.
+    def better(
+        self, other: "Tries", rows: Tensor, bar: Tensor | None, groups: Tensor | None = None
+    ) -> "Tries":
+        """The better of these and of other tries at `rows` (A,): what did not fail goes first, then
+        what holds out better.
 
-        Of coupled pictures, those of the same number in `groups` (B,), all are taken from one try, that with fewer failures; of
-        equals that which holds out better on the whole: taken from several, they would not have been made for each other.
+        Of coupled pictures, those of the same number in `groups` (B,), all are taken from one try,
+        that with fewer failures; of equals that which holds out better on the whole: taken from
+        several, they would not have been made for each other.
         """
         names = rows if groups is None else groups[rows]
         ours, theirs = self.failed(bar)[rows], other.failed(None if bar is None else bar[rows])
         fewer = _of_groups(theirs.long() - ours.long(), names)
         gain = _of_groups(_known(other.held_out) - _known(self.held_out)[rows], names)
         win = torch.where(fewer == 0, gain > 0, fewer < 0)
-        mine, its = ([getattr(tries, field.name) for field in fields(Tries)] for tries in (self, other))
-        return Tries(*(a.index_copy(0, rows[win], b[win].to(a)) for a, b in zip(mine, its, strict=True)))
+        mine, its = (
+            [getattr(tries, field.name) for field in fields(Tries)] for tries in (self, other)
+        )
+        return Tries(
+            *(a.index_copy(0, rows[win], b[win].to(a)) for a, b in zip(mine, its, strict=True))
+        )
 
 
 def _known(values: Tensor) -> Tensor:

@@ -1,8 +1,9 @@
 """Random movements of a picture: shifts, turns, changes of size and their like.
 
-Every amount is relative to the picture, so that it means the same at every size. A movement is a matrix (B, 3, 3) from places of the
-view to places of the picture, both measured from -1 to 1. Movements that follow each other are multiplied (`Compose`), so that pixels
-are read, and blurred, once, and nothing is cut off on the way.
+Every amount is relative to the picture, so that it means the same at every size. A movement is a
+matrix (B, 3, 3) from places of the view to places of the picture, both measured from -1 to 1.
+Movements that follow each other are multiplied (`Compose`), so that pixels are read, and blurred,
+once, and nothing is cut off on the way.
 """
 
 import math
@@ -33,7 +34,9 @@ class Movement(ABC):
 
 
 def moved(images: Tensor, matrix: Tensor) -> Tensor:
-    """Images (B, C, H, W) read where `matrix` (B, 3, 3) says, by bilinear interpolation, gray outside."""
+    """Images (B, C, H, W) read where `matrix` (B, 3, 3) says, by bilinear interpolation, gray
+    outside.
+    """
     grid = F.affine_grid(matrix[:, :2], list(images.shape), align_corners=False)
     return F.grid_sample(images - 0.5, grid, align_corners=False) + 0.5
 
@@ -53,7 +56,8 @@ def _zoomed(images: Tensor, factor: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Jiggle(Movement):
-    """Turns, scales and shifts each image at random (Olah et al. 2017, "transformation robustness").
+    """Turns, scales and shifts each image at random (Olah et al. 2017, "transformation
+    robustness").
 
     Args:
         shift: largest shift, as a share of the side.
@@ -73,7 +77,14 @@ class Jiggle(Movement):
         cos, sin = angle.cos() / zoom, angle.sin() / zoom
         right, down = (amounts[:, 2:] * 2 * self.shift).unbind(1)
         aspect = images.shape[2] / images.shape[3]
-        entries = {(0, 0): cos, (0, 1): -sin * aspect, (0, 2): right, (1, 0): sin / aspect, (1, 1): cos, (1, 2): down}
+        entries = {
+            (0, 0): cos,
+            (0, 1): -sin * aspect,
+            (0, 2): right,
+            (1, 0): sin / aspect,
+            (1, 1): cos,
+            (1, 2): down,
+        }
         return _affine(images, entries)
 
 
@@ -86,7 +97,9 @@ class Jitter(Movement):
     def matrix(self, images: Tensor, rows: Generators) -> Tensor:
         """One shift a row."""
         sides = images.new_tensor([images.shape[3], images.shape[2]])
-        right, down = ((uniform(rows, (2,), images) * self.share * sides).round() / sides * 2).unbind(1)
+        right, down = (
+            (uniform(rows, (2,), images) * self.share * sides).round() / sides * 2
+        ).unbind(1)
         return _affine(images, {(0, 2): right, (1, 2): down})
 
 
@@ -101,7 +114,9 @@ class Rotate(Movement):
         angle = uniform(rows, (), images) * math.radians(self.degrees)
         aspect = images.shape[2] / images.shape[3]
         cos, sin = angle.cos(), angle.sin()
-        return _affine(images, {(0, 0): cos, (0, 1): -sin * aspect, (1, 0): sin / aspect, (1, 1): cos})
+        return _affine(
+            images, {(0, 0): cos, (0, 1): -sin * aspect, (1, 0): sin / aspect, (1, 1): cos}
+        )
 
 
 @dataclass(frozen=True)
@@ -117,7 +132,9 @@ class Scale(Movement):
 
 @dataclass(frozen=True)
 class Pad(Movement):
-    """A gray margin of `share` of each side, on every side, into which the picture shrinks: nothing here is random."""
+    """A gray margin of `share` of each side, on every side, into which the picture shrinks: nothing
+    here is random.
+    """
 
     share: float
 
@@ -128,9 +145,11 @@ class Pad(Movement):
 
 @dataclass(frozen=True)
 class Crop(Movement):
-    """A part of the picture, drawn to full size (Fel et al. 2023, section 3.1, whose centres and sides these are).
+    """A part of the picture, drawn to full size (Fel et al. 2023, section 3.1, whose centres and
+    sides these are).
 
-    Sides are normal and at least a twentieth, centres normal about the middle, and the part lies within the picture.
+    Sides are normal and at least a twentieth, centres normal about the middle, and the part lies
+    within the picture.
 
     Args:
         side: mean side, as a share of the picture's, above 0 to 1.
@@ -145,7 +164,9 @@ class Crop(Movement):
         drawn = normal(rows, (3,), images)
         side = (self.side + drawn[:, 0] * self.deviation).clamp(min(_LEAST, self.side), 1)
         room = (1 - side)[:, None]  # a centre may be so far from the middle, from -1 to 1
-        right, down = torch.minimum(torch.maximum(drawn[:, 1:] * _CENTRES * 2, -room), room).unbind(1)
+        right, down = torch.minimum(torch.maximum(drawn[:, 1:] * _CENTRES * 2, -room), room).unbind(
+            1
+        )
         return _affine(images, {(0, 0): side, (1, 1): side, (0, 2): right, (1, 2): down})
 
 
@@ -157,5 +178,7 @@ class Mirror(Movement):
 
     def matrix(self, images: Tensor, rows: Generators) -> Tensor:
         """One choice a row."""
-        chosen = torch.from_numpy(np.array([g.random() < self.probability for g in rows])).to(images.device)
+        chosen = torch.from_numpy(np.array([g.random() < self.probability for g in rows])).to(
+            images.device
+        )
         return _affine(images, {(0, 0): torch.where(chosen, -1.0, 1.0).to(images)})

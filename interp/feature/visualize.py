@@ -1,4 +1,6 @@
-"""Feature visualization: the picture on which a unit is most active, tried again where it is not worth much, and certified."""
+"""Feature visualization: the picture on which a unit is most active, tried again where it is not
+worth much, and certified.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -37,8 +39,9 @@ class Settings:
         penalty: (images (B, C, H, W), size of their scores (B,)) -> (B,), added to the score.
         operator: (images, step from 1) -> images, applied after every step.
         origin: images (1 or B, C, H, W) in [0, 1] to begin at, instead of noise.
-        trace: return an alpha channel that shows where the gradient with respect to the image was strong while climbing
-            (Fel et al. 2023, section 3.3): divided by a percentile of each picture, cut at 1.
+        trace: return an alpha channel that shows where the gradient with respect to the image was
+            strong while climbing (Fel et al. 2023, section 3.3): divided by a percentile of each
+            picture, cut at 1.
         transparency: that percentile, above 0 to 100.
     """
 
@@ -60,9 +63,10 @@ class Trial:
 
     Args:
         seeds: further seeds whose activations are reported.
-        retries: how often a picture is tried again that is dead, shut (its objective is exactly 0, and did not rise to that), no finite
-            number, or below `bar`.
-        bar: (B,) what the activation is to reach, NaN where that is unknown; None: unknown everywhere.
+        retries: how often a picture is tried again that is dead, shut (its objective is exactly 0,
+            and did not rise to that), no finite number, or below `bar`.
+        bar: (B,) what the activation is to reach, NaN where that is unknown; None: unknown
+            everywhere.
     """
 
     seeds: int = 0
@@ -84,7 +88,9 @@ class Pictures:
 
     def cpu(self) -> "Pictures":
         """The same on the host."""
-        return Pictures(self.images.cpu(), self.activation.cpu(), self.dead.cpu(), self.certificate.cpu())
+        return Pictures(
+            self.images.cpu(), self.activation.cpu(), self.dead.cpu(), self.certificate.cpu()
+        )
 
 
 def visualize(
@@ -98,14 +104,17 @@ def visualize(
 ) -> Procedure[Pictures]:
     """Activation maximization (Erhan et al. 2009; Olah et al. 2017), certified.
 
-    Pictures that fail (see `Trial`) are tried again, all in one batch, with other seeds and learning rates; of a coupled objective
-    whole groups, which are also returned from one try. Of all tries the one with the highest mean under the held-out views is
-    returned, those that did not fail first. Pictures whose alpha channel is optimized are measured laid over mid-gray; those of
-    `Settings.trace` opaque. The progress of every optimization is an `interp.feature.retries.Attempt`.
+    Pictures that fail (see `Trial`) are tried again, all in one batch, with other seeds and
+    learning rates; of a coupled objective whole groups, which are also returned from one try. Of
+    all tries the one with the highest mean under the held-out views is returned, those that did not
+    fail first. Pictures whose alpha channel is optimized are measured laid over mid-gray; those of
+    `Settings.trace` opaque. The progress of every optimization is an
+    `interp.feature.retries.Attempt`.
 
     Args:
         objective: of B rows.
-        rows: (seed, row) of each picture: its randomness, whatever the others are. Seeds from 0 to 2^64 - 1.
+        rows: (seed, row) of each picture: its randomness, whatever the others are. Seeds from 0 to
+            2^64 - 1.
         like: a tensor of the network's dtype and device.
         units: per picture the one unit whose place in its layer is wanted, or None.
         beside: added while climbing, but not measured: `interp.feature.diversity.diversity_beside`.
@@ -119,13 +128,19 @@ def visualize(
         if not len(again):
             break
         attempts[again] += 1
-        other = yield from _climb(task, again, 1 + retry, retry, settings.rate * _PACES[(retry - 1) % len(_PACES)])
+        other = yield from _climb(
+            task, again, 1 + retry, retry, settings.rate * _PACES[(retry - 1) % len(_PACES)]
+        )
         tries = tries.better(other, again, bar, task.climbed.groups)
     further = [tries.activation.new_zeros(len(rows), 0)]
     for number in range(trial.seeds):
-        other = yield from _climb(task, everyone, 2 + trial.retries + number, _FURTHER + number, settings.rate)
+        other = yield from _climb(
+            task, everyone, 2 + trial.retries + number, _FURTHER + number, settings.rate
+        )
         further.append(other.activation[:, None])
-    certificate = yield from _certified(tries, task.rows, units or [None] * len(rows), torch.cat(further, 1), attempts)
+    certificate = yield from _certified(
+        tries, task.rows, units or [None] * len(rows), torch.cat(further, 1), attempts
+    )
     return Pictures(tries.images, tries.activation, tries.dead, certificate)
 
 
@@ -140,10 +155,14 @@ def of_units(
     transform: Transform = _VIEWS,
     trial: Trial = _ONCE,
 ) -> Procedure[Pictures]:
-    """`visualize` one unit, neuron or layer a picture, see `interp.objective.activation`; picture i is row i under `seed`."""
+    """`visualize` one unit, neuron or layer a picture, see `interp.objective.activation`; picture i
+    is row i under `seed`.
+    """
     rows = [(seed, row) for row in range(len(paths))]
     settings = Settings(shape, steps, rate, transform)
-    return (yield from visualize(activation(paths, like.device), rows, like, settings, trial, paths))
+    return (
+        yield from visualize(activation(paths, like.device), rows, like, settings, trial, paths)
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,7 +189,12 @@ class _Task:
         given = self.settings
         space = given.space(given.shape, self.like)
         if given.origin is not None:
-            space = Begun(space, given.origin.to(self.like) if len(given.origin) == 1 else given.origin.to(self.like)[index])
+            space = Begun(
+                space,
+                given.origin.to(self.like)
+                if len(given.origin) == 1
+                else given.origin.to(self.like)[index],
+            )
         return Ascent(
             space,
             self.climbed.take(index),
@@ -199,7 +223,9 @@ def _climb(task: _Task, index: Tensor, attempt: int, number: int, rate: float) -
         dead |= yield from _still(pictures, task.objective.take(index), measured.activation == 0)
     rose = torch.zeros_like(dead)
     if summit.start_score is not None and task.beside is None:
-        rose = summit.start_score < 0  # of a rectified unit that is to be lowered 0 is the best that there is
+        rose = (
+            summit.start_score < 0
+        )  # of a rectified unit that is to be lowered 0 is the best that there is
     return Tries(
         images,
         pictures,
@@ -214,28 +240,40 @@ def _climb(task: _Task, index: Tensor, attempt: int, number: int, rate: float) -
 
 
 def _alpha(attention: Tensor, percentile: float) -> Tensor:
-    """(B, 1, H, W) in [0, 1]: attention of that shape over its percentile in each picture, cut at 1; opaque where that is 0."""
+    """(B, 1, H, W) in [0, 1]: attention of that shape over its percentile in each picture, cut at
+    1; opaque where that is 0.
+    """
     level = attention.flatten(1).quantile(percentile / 100, dim=1).view(-1, 1, 1, 1)
     return torch.where(level > 0, (attention / level).clamp(0, 1), 1.0)
 
 
 def _still(pictures: Tensor, objective: Objective, shut: Tensor) -> Procedure[Tensor]:
-    """(B,) bool: which of the shut pictures have no gradient, not even through redirected rectifiers."""
+    """(B,) bool: which of the shut pictures have no gradient, not even through redirected
+    rectifiers.
+    """
     still = torch.zeros_like(shut)
     (rows,) = shut.nonzero(as_tuple=True)
     if len(rows):
-        answer = yield Probe(pictures[rows], objective.take(rows), redirect=True, splittable=not objective.coupled)
+        answer = yield Probe(
+            pictures[rows], objective.take(rows), redirect=True, splittable=not objective.coupled
+        )
         assert answer.grad is not None
         still[rows] = ~answer.grad.flatten(1).any(1)
     return still
 
 
 def _certified(
-    tries: Tries, rows: Sequence[tuple[int, int]], units: Sequence[LayerPath | None], further: Tensor, attempts: Tensor
+    tries: Tries,
+    rows: Sequence[tuple[int, int]],
+    units: Sequence[LayerPath | None],
+    further: Tensor,
+    attempts: Tensor,
 ) -> Procedure[Certificate]:
     layers = yield from of_layers(tries.pictures, units)
     ranks = [
-        (0, 0) if values is None or path is None or path.unit is None else (rank(values, path.unit), len(values))
+        (0, 0)
+        if values is None or path is None or path.unit is None
+        else (rank(values, path.unit), len(values))
         for values, path in zip(layers, units, strict=True)
     ]
     places = torch.tensor(ranks, device=attempts.device).view(-1, 2)
@@ -248,6 +286,9 @@ def _certified(
         layers,
         further,
         attempts,
-        [another(seed, number) for (seed, _), number in zip(rows, tries.number.tolist(), strict=True)],
+        [
+            another(seed, number)
+            for (seed, _), number in zip(rows, tries.number.tolist(), strict=True)
+        ],
         tries.rate,
     )

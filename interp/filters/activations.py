@@ -21,7 +21,9 @@ _MOST_PIXELS = 4_000_000  # beyond which a picture is drawn smaller
 
 @dataclass(frozen=True)
 class UnitActivation:
-    """One unit: what it is ordered by, and where its largest activation (or magnitude) is; 0, 0 in a layer without rows and columns."""
+    """One unit: what it is ordered by, and where its largest activation (or magnitude) is; 0, 0 in
+    a layer without rows and columns.
+    """
 
     unit: int
     value: float
@@ -31,7 +33,9 @@ class UnitActivation:
 
 @dataclass(frozen=True, eq=False)
 class Activations:
-    """units: strongest first, ties by number; maps: (all units, rows, columns) or (all units,) float32, in the layer's order."""
+    """units: strongest first, ties by number; maps: (all units, rows, columns) or (all units,)
+    float32, in the layer's order.
+    """
 
     units: list[UnitActivation]
     maps: NDArray[np.float32]
@@ -63,13 +67,18 @@ def rank(maps: NDArray[np.float32], k: int, order: Order) -> list[UnitActivation
     columns = maps.shape[2] if maps.ndim == 3 else 1
     places = sought.argmax(1)  # the first of equal ones
     chosen = np.argsort(-values, kind="stable")[:k].tolist()
-    return [UnitActivation(unit, float(values[unit]), *divmod(int(places[unit]), columns)) for unit in chosen]
+    return [
+        UnitActivation(unit, float(values[unit]), *divmod(int(places[unit]), columns))
+        for unit in chosen
+    ]
 
 
 def draw_activations(maps: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Draw maps (n, rows, columns) as a grid (height, width, 3) of heat maps, each in its own range; zero is nearly black.
+    """Draw maps (n, rows, columns) as a grid (height, width, 3) of heat maps, each in its own
+    range; zero is nearly black.
 
-    Values (n,) are one square each, all in one range. Beyond 4 megapixels a picture is drawn with fewer pixels a value, but one.
+    Values (n,) are one square each, all in one range. Beyond 4 megapixels a picture is drawn with
+    fewer pixels a value, but one.
     """
     squares = maps if maps.ndim == 3 else maps[:, None, None]
     count, height, width = squares.shape

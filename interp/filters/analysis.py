@@ -1,4 +1,6 @@
-"""What the filters of a first layer look like in numbers: their Gabor functions, colours and spectra, and orders by these."""
+"""What the filters of a first layer look like in numbers: their Gabor functions, colours and
+spectra, and orders by these.
+"""
 
 import math
 from collections.abc import Sequence
@@ -19,10 +21,12 @@ Order = Literal["channel", "orientation", "hue"]
 
 @dataclass(frozen=True)
 class FilterAnalysis:
-    """One filter: the Gabor function and the spectral peak of its strongest spatial component, and its colours.
+    """One filter: the Gabor function and the spectral peak of its strongest spatial component, and
+    its colours.
 
-    Lengths are in pixels of the layer's input, which is the image for a first layer. peak_orientation, peak_wavelength: degrees and
-    pixels; both 0 where the spectrum is highest at frequency zero.
+    Lengths are in pixels of the layer's input, which is the image for a first layer.
+    peak_orientation, peak_wavelength: degrees and pixels; both 0 where the spectrum is highest at
+    frequency zero.
     """
 
     gabor: Gabor
@@ -40,29 +44,39 @@ def analyze_filters(weights: Tensor, spacing: int = 1) -> list[FilterAnalysis]:
     """Analyze filters (O, 1 or 3, h, w), in about 5 ms each.
 
     Args:
-        spacing: pixels from one weight to the next, the convolution's dilation; lengths are in pixels.
+        spacing: pixels from one weight to the next, the convolution's dilation; lengths are in
+            pixels.
 
     Raises:
         ValueError: there are other than 1 or 3 input channels, or a weight is not finite.
     """
     if weights.ndim != 4 or weights.shape[1] not in (1, 3):
-        raise ValueError(f"only filters of 1 or 3 input channels can be analyzed, not {tuple(weights.shape)}")
+        raise ValueError(
+            f"only filters of 1 or 3 input channels can be analyzed, not {tuple(weights.shape)}"
+        )
     exact = weights.double().cpu().numpy()
     if not np.isfinite(exact).all():
         raise ValueError("a weight is not a finite number")
     patterns = [strongest_component(each)[1] for each in exact]
-    return [_analysis(*each, spacing) for each in zip(exact, patterns, fit_gabors(patterns), strict=True)]
+    return [
+        _analysis(*each, spacing)
+        for each in zip(exact, patterns, fit_gabors(patterns), strict=True)
+    ]
 
 
 def _analysis(weights: Array, pattern: Array, gabor: Gabor, spacing: int) -> FilterAnalysis:
     orientation, wavelength = spectral_peak(pattern)
-    return FilterAnalysis(gabor.scaled(spacing), colour_of(weights), orientation, wavelength * spacing)
+    return FilterAnalysis(
+        gabor.scaled(spacing), colour_of(weights), orientation, wavelength * spacing
+    )
 
 
 def strongest_component(weights: Array) -> tuple[Array, Array]:
-    """A filter (C, h, w) as colour (C,) of length 1 times pattern (h, w), the best in the sense of least squares.
+    """A filter (C, h, w) as colour (C,) of length 1 times pattern (h, w), the best in the sense of
+    least squares.
 
-    The sign is such that the colour is rather light than dark, or for pure colour contrast its largest part is positive.
+    The sign is such that the colour is rather light than dark, or for pure colour contrast its
+    largest part is positive.
     """
     channels, rows, columns = weights.shape
     colours, strengths, patterns = np.linalg.svd(weights.reshape(channels, -1), full_matrices=False)
@@ -75,8 +89,9 @@ def strongest_component(weights: Array) -> tuple[Array, Array]:
 def in_order(analyses: Sequence[FilterAnalysis], order: Order) -> list[int]:
     """The filters' numbers in an order.
 
-    "orientation": those that a Gabor function fits by its orientation, then the others, the best fit first. "hue": those that are more
-    colour than lightness by hue, then the others by orientation. Ties keep the order of the channels.
+    "orientation": those that a Gabor function fits by its orientation, then the others, the best
+    fit first. "hue": those that are more colour than lightness by hue, then the others by
+    orientation. Ties keep the order of the channels.
     """
 
     def by_orientation(number: int) -> tuple[int, float]:

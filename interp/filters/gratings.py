@@ -12,9 +12,14 @@ from torch import Tensor
 
 
 def grating(
-    shape: tuple[int, int, int], orientation: float, wavelength: float, phase: float = 0.0, contrast: float = 1.0
+    shape: tuple[int, int, int],
+    orientation: float,
+    wavelength: float,
+    phase: float = 0.0,
+    contrast: float = 1.0,
 ) -> NDArray[np.float32]:
-    """A gray grating (C, H, W) in [0, 1]: 0.5 + 0.5 * contrast * cos(2 pi u / wavelength + phase), u across the bars from the middle.
+    """A gray grating (C, H, W) in [0, 1]: 0.5 + 0.5 * contrast * cos(2 pi u / wavelength + phase),
+    u across the bars from the middle.
 
     Args:
         shape: (C, H, W); all channels are equal.
@@ -26,13 +31,19 @@ def grating(
     channels, height, width = shape
     theta = math.radians(orientation)
     y, x = np.arange(height)[:, None] - (height - 1) / 2, np.arange(width) - (width - 1) / 2
-    wave = np.cos(2 * math.pi * (x * math.sin(theta) + y * math.cos(theta)) / wavelength + math.radians(phase))
-    return np.broadcast_to((0.5 + 0.5 * contrast * wave).astype(np.float32), (channels, height, width))
+    wave = np.cos(
+        2 * math.pi * (x * math.sin(theta) + y * math.cos(theta)) / wavelength + math.radians(phase)
+    )
+    return np.broadcast_to(
+        (0.5 + 0.5 * contrast * wave).astype(np.float32), (channels, height, width)
+    )
 
 
 @dataclass(frozen=True)
 class Gratings:
-    """Gratings of all combinations: `orientations` evenly over 180 degrees from 0, `phases` evenly over 360, wavelengths in pixels."""
+    """Gratings of all combinations: `orientations` evenly over 180 degrees from 0, `phases` evenly
+    over 360, wavelengths in pixels.
+    """
 
     wavelengths: tuple[float, ...]
     orientations: int = 18
@@ -47,17 +58,28 @@ class Gratings:
     @property
     def conditions(self) -> list[tuple[float, float]]:
         """(wavelength, orientation) of each, all orientations of a wavelength together."""
-        return [(wavelength, float(angle)) for wavelength in self.wavelengths for angle in self.angles]
+        return [
+            (wavelength, float(angle)) for wavelength in self.wavelengths for angle in self.angles
+        ]
 
-    def images(self, shape: tuple[int, int, int], conditions: Sequence[tuple[float, float]]) -> Tensor:
-        """The images (conditions * phases, C, H, W) of some conditions, all phases of one together."""
+    def images(
+        self, shape: tuple[int, int, int], conditions: Sequence[tuple[float, float]]
+    ) -> Tensor:
+        """The images (conditions * phases, C, H, W) of some conditions, all phases of one
+        together.
+        """
         phases = np.arange(self.phases) * (360 / self.phases)
-        drawn = [grating(shape, angle, wavelength, phase, self.contrast) for wavelength, angle in conditions for phase in phases]
+        drawn = [
+            grating(shape, angle, wavelength, phase, self.contrast)
+            for wavelength, angle in conditions
+            for phase in phases
+        ]
         return torch.from_numpy(np.stack(drawn))
 
 
 def usual_wavelengths(shape: tuple[int, int, int], field: int) -> tuple[float, ...]:
-    """Six wavelengths, evenly in their logarithm from 2.5 pixels to twice a receptive field of `field` pixels.
+    """Six wavelengths, evenly in their logarithm from 2.5 pixels to twice a receptive field of
+    `field` pixels.
 
     The longest is at least 10 pixels and at most the shorter side of images of `shape` (C, H, W).
     """

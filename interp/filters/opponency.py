@@ -1,7 +1,9 @@
-"""The colours of a filter: how much of it is colour, whether two colours oppose each other in it, and which.
+"""The colours of a filter: how much of it is colour, whether two colours oppose each other in it,
+and which.
 
-A filter's value at a pixel is a vector (red, green, blue). Its mean is lightness, along the gray axis; what is left lies in the plane
-of colour, in which red, green and blue are 120 degrees apart. Share, opponency and hue are measures of our own, in terms of that plane.
+A filter's value at a pixel is a vector (red, green, blue). Its mean is lightness, along the gray
+axis; what is left lies in the plane of colour, in which red, green and blue are 120 degrees apart.
+Share, opponency and hue are measures of our own, in terms of that plane.
 """
 
 import math
@@ -13,7 +15,9 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 COLOURED = 0.5  # share of colour from which a filter counts as coloured
-_TIE = 1e-6  # relative difference of the two ends of an axis below which neither is the stronger one
+_TIE = (
+    1e-6  # relative difference of the two ends of an axis below which neither is the stronger one
+)
 
 # Red and the direction 90 degrees before it, of unit length in the plane of colour.
 _PLANE = np.array([[2.0, -1.0, -1.0], [0.0, math.sqrt(3), -math.sqrt(3)]]) / math.sqrt(6)
@@ -23,9 +27,10 @@ _PLANE = np.array([[2.0, -1.0, -1.0], [0.0, math.sqrt(3), -math.sqrt(3)]]) / mat
 class Colour:
     """share: of the filter's energy that lies outside the gray axis, 0 to 1.
 
-    opponency: 1 where the colours at both ends of the strongest axis are exactly opposite and equally strong, 0 where there is one colour
-    only. hue: of that axis' stronger end in degrees, 0 to below 360: 0 red, 120 green, 240 blue; of two equal ends the one below 180.
-    All are 0 for a filter without colour.
+    opponency: 1 where the colours at both ends of the strongest axis are exactly opposite and
+    equally strong, 0 where there is one colour only. hue: of that axis' stronger end in degrees, 0
+    to below 360: 0 red, 120 green, 240 blue; of two equal ends the one below 180. All are 0 for a
+    filter without colour.
     """
 
     share: float = 0.0
@@ -41,9 +46,9 @@ class Colour:
 def colour_of(weights: Array) -> Colour:
     """The colours of a filter (C, h, w); a filter of other than 3 channels has none.
 
-    The strongest axis is the first principal one of the pixels' colours, through the origin. It has an end on either side, each the
-    sum of the colours there, weighted by how far along the axis they lie. With ends e and f, the opponency is
-    -2 e.f / (|e|^2 + |f|^2), at least 0.
+    The strongest axis is the first principal one of the pixels' colours, through the origin. It has
+    an end on either side, each the sum of the colours there, weighted by how far along the axis
+    they lie. With ends e and f, the opponency is -2 e.f / (|e|^2 + |f|^2), at least 0.
     """
     energy = float((weights**2).sum())
     if len(weights) != 3 or energy == 0:

@@ -12,10 +12,12 @@ _FREQUENCIES = 64  # an axis, at which a peak is looked for
 
 
 def render_spectra(weights: Tensor, scale: Scale = "filter", zoom: int = 0) -> NDArray[np.uint8]:
-    """Draw the amplitude spectra of weights (O, I, h, w) as one gray picture (height, width, 1) uint8, laid out as by `render_filters`.
+    """Draw the amplitude spectra of weights (O, I, h, w) as one gray picture (height, width, 1)
+    uint8, laid out as by `render_filters`.
 
-    Frequency zero is in the middle of a tile and half a period a pixel at its rim. Black is zero, white the highest amplitude, of
-    the filter or of all as `scale` says. A tile of 3 input channels shows the root of their mean square.
+    Frequency zero is in the middle of a tile and half a period a pixel at its rim. Black is zero,
+    white the highest amplitude, of the filter or of all as `scale` says. A tile of 3 input channels
+    shows the root of their mean square.
 
     Raises:
         ValueError: as `render_filters`.
@@ -24,13 +26,19 @@ def render_spectra(weights: Tensor, scale: Scale = "filter", zoom: int = 0) -> N
     exact = weights.double().cpu().numpy()
     if not np.isfinite(exact).all():
         raise ValueError("a weight is not a finite number")
-    highest = max(float(_amplitudes(each, zoom).max()) for each in exact) if scale == "global" else None
-    tiles = np.concatenate([_tiles(_amplitudes(each, zoom), highest) for each in exact])  # filter by filter: complex numbers take room
+    highest = (
+        max(float(_amplitudes(each, zoom).max()) for each in exact) if scale == "global" else None
+    )
+    tiles = np.concatenate(
+        [_tiles(_amplitudes(each, zoom), highest) for each in exact]
+    )  # filter by filter: complex numbers take room
     return grid(tiles[..., None], rows, columns)
 
 
 def _amplitudes(weights: NDArray[np.float64], zoom: int) -> NDArray[np.float64]:
-    """Spectra (1 or I, h * zoom, w * zoom) of a filter (I, h, w), its pixels filled up with zeros to as many as its tile has."""
+    """Spectra (1 or I, h * zoom, w * zoom) of a filter (I, h, w), its pixels filled up with zeros
+    to as many as its tile has.
+    """
     size = weights.shape[1] * zoom, weights.shape[2] * zoom
     amplitudes = np.abs(np.fft.fftshift(np.fft.fft2(weights, size), axes=(1, 2)))
     if len(amplitudes) == 3:
@@ -44,9 +52,11 @@ def _tiles(amplitudes: NDArray[np.float64], highest: float | None) -> NDArray[np
 
 
 def spectral_peak(pattern: NDArray[np.float64]) -> tuple[float, float]:
-    """Orientation and wavelength at which the amplitude spectrum of a pattern (h, w) is highest; (0, 0) for frequency zero.
+    """Orientation and wavelength at which the amplitude spectrum of a pattern (h, w) is highest;
+    (0, 0) for frequency zero.
 
-    The spectrum is sampled at 64 frequencies an axis, the ones between the pattern's own by filling up with zeros.
+    The spectrum is sampled at 64 frequencies an axis, the ones between the pattern's own by filling
+    up with zeros.
     """
     size = max(_FREQUENCIES, *pattern.shape)
     amplitude = np.abs(np.fft.rfft2(pattern, (size, size)))

@@ -21,11 +21,13 @@ _PREFERRED = "#d2691e"
 
 
 def draw_tuning(tuning: Tuning, units: Sequence[int] | None = None) -> NDArray[np.uint8]:
-    """Draw polar tuning curves (height, width, 3) uint8, one panel a unit, of `units` or of the first 64.
+    """Draw polar tuning curves (height, width, 3) uint8, one panel a unit, of `units` or of the
+    first 64.
 
-    The angle is the orientation of the bars as it is seen, 0 to the right and 90 up, each half a turn the same. The radius is the
-    response above that on mid-gray; the preferred wavelength is bold, the others are faint. A line marks the preferred
-    orientation, as long as the unit is selective. Beneath: unit, preferred wavelength in pixels, selectivity.
+    The angle is the orientation of the bars as it is seen, 0 to the right and 90 up, each half a
+    turn the same. The radius is the response above that on mid-gray; the preferred wavelength is
+    bold, the others are faint. A line marks the preferred orientation, as long as the unit is
+    selective. Beneath: unit, preferred wavelength in pixels, selectivity.
 
     Raises:
         ValueError: there are no units, or more than 64.
@@ -44,14 +46,18 @@ def draw_tuning(tuning: Tuning, units: Sequence[int] | None = None) -> NDArray[n
     return np.asarray(sheet.resize((width, height), Image.Resampling.LANCZOS))
 
 
-def _panel(draw: ImageDraw.ImageDraw, tuning: Tuning, unit: int, centre: tuple[float, float]) -> None:
+def _panel(
+    draw: ImageDraw.ImageDraw, tuning: Tuning, unit: int, centre: tuple[float, float]
+) -> None:
     told, curves = tuning.of(unit), tuning.above(unit)
     for share in (0.5, 1.0):
         around = [(c + sign * _RADIUS * share) * _FINE for sign in (-1, 1) for c in centre]
         draw.ellipse(around, outline=_AXIS, width=_FINE)
     shares = curves / (curves.max() or 1.0)
     preferred = int(tuning.responses[unit].max(1).argmax())
-    for number in sorted(range(len(curves)), key=lambda n: n == preferred):  # the preferred one on top
+    for number in sorted(
+        range(len(curves)), key=lambda n: n == preferred
+    ):  # the preferred one on top
         style = (_BOLD, 2) if number == preferred else (_FAINT, 1)
         _curve(draw, tuning.orientations, shares[number], centre, *style)
     ends = [_point(centre, told.orientation + turn, told.selectivity) for turn in (0, 180)]
@@ -70,7 +76,10 @@ def _curve(
     width: int,
 ) -> None:
     whole = np.concatenate([degrees, degrees + 180, degrees[:1]])
-    points = [_point(centre, angle, radius) for angle, radius in zip(whole, np.resize(radii, len(whole)), strict=True)]
+    points = [
+        _point(centre, angle, radius)
+        for angle, radius in zip(whole, np.resize(radii, len(whole)), strict=True)
+    ]
     draw.line(points, fill=colour, width=width * _FINE, joint="curve")
 
 

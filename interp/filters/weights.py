@@ -24,7 +24,9 @@ _GAP = 1  # black pixels between tiles and around them
 
 def convolutions(network: Network) -> list[str]:
     """Names of the 2-d convolutions, in the order in which a forward pass finishes them."""
-    return [name for name in network.layers if isinstance(network.module.get_submodule(name), nn.Conv2d)]
+    return [
+        name for name in network.layers if isinstance(network.module.get_submodule(name), nn.Conv2d)
+    ]
 
 
 def first_convolution(network: Network) -> str:
@@ -36,14 +38,17 @@ def first_convolution(network: Network) -> str:
 
 
 def filter_weights(network: Network, layer: str) -> Tensor:
-    """Weights (O, I, h, w) of convolution `layer`, I being the input channels of a group: a copy, exactly as stored, on the CPU.
+    """Weights (O, I, h, w) of convolution `layer`, I being the input channels of a group: a copy,
+    exactly as stored, on the CPU.
 
     Raises:
         ValueError: `layer` is not a convolution; the message names those that are.
     """
     names = convolutions(network)
     if layer not in names:
-        raise ValueError(f"layer {layer!r} is not a convolution; these are: {', '.join(names) or 'none'}")
+        raise ValueError(
+            f"layer {layer!r} is not a convolution; these are: {', '.join(names) or 'none'}"
+        )
     weight = network.module.get_submodule(layer).weight
     assert isinstance(weight, Tensor)
     return weight.detach().cpu().contiguous(memory_format=torch.contiguous_format).clone()
@@ -53,25 +58,33 @@ def render_filters(weights: Tensor, scale: Scale = "filter", zoom: int = 0) -> N
     """Draw weights (O, I, h, w) as one picture (height, width, 1 or 3) uint8.
 
     Args:
-        scale: zero becomes 127.5 and the largest magnitude, of the filter or of all, becomes 0 or 255; see NORMALIZATION.
+        scale: zero becomes 127.5 and the largest magnitude, of the filter or of all, becomes 0 or
+            255; see NORMALIZATION.
         zoom: pixels a weight, 1 to 32; 0 picks one that makes tiles of about 48 pixels.
 
-    With I = 1 or 3 there is one tile a filter, gray or colour, in channel order along the rows of a grid that is nearly
-    square. Otherwise each filter is one row of gray tiles, one an input channel. Tiles are 1 black pixel apart. A picture
-    beyond 64 megapixels is drawn with fewer pixels a weight.
+    With I = 1 or 3 there is one tile a filter, gray or colour, in channel order along the rows of a
+    grid that is nearly square. Otherwise each filter is one row of gray tiles, one an input
+    channel. Tiles are 1 black pixel apart. A picture beyond 64 megapixels is drawn with fewer
+    pixels a weight.
 
     Raises:
-        ValueError: `zoom` is out of range, a weight is not finite, or there are too many weights for one pixel each.
+        ValueError: `zoom` is out of range, a weight is not finite, or there are too many weights
+            for one pixel each.
     """
     rows, columns, zoom = layout(weights, zoom)
     tiles = _pixels(weights, scale)  # (O, I, h, w)
     # Colour is one tile of three channels, gray is one tile a channel: (tiles, h, w, C).
-    tiles = tiles.transpose(0, 2, 3, 1) if tiles.shape[1] == 3 else tiles.reshape(-1, *tiles.shape[2:], 1)
+    tiles = (
+        tiles.transpose(0, 2, 3, 1)
+        if tiles.shape[1] == 3
+        else tiles.reshape(-1, *tiles.shape[2:], 1)
+    )
     return grid(tiles.repeat(zoom, axis=1).repeat(zoom, axis=2), rows, columns)
 
 
 def layout(weights: Tensor, zoom: int) -> tuple[int, int, int]:
-    """Rows and columns of the grid of tiles that weights (O, I, h, w) become, and the pixels a weight; see `render_filters`.
+    """Rows and columns of the grid of tiles that weights (O, I, h, w) become, and the pixels a
+    weight; see `render_filters`.
 
     Raises:
         ValueError: as `render_filters`.
@@ -79,7 +92,9 @@ def layout(weights: Tensor, zoom: int) -> tuple[int, int, int]:
     if not 0 <= zoom <= MAX_ZOOM:
         raise ValueError(f"zoom must be from 0 to {MAX_ZOOM}, not {zoom}")
     if weights.ndim != 4 or not weights.numel():
-        raise ValueError(f"weights must be (filters, channels, rows, columns), not {tuple(weights.shape)}")
+        raise ValueError(
+            f"weights must be (filters, channels, rows, columns), not {tuple(weights.shape)}"
+        )
     outputs, inputs, height, width = weights.shape
     columns = _grid_columns(outputs, height, width) if inputs in (1, 3) else inputs
     rows = math.ceil(outputs / columns) if inputs in (1, 3) else outputs
@@ -96,7 +111,10 @@ def _affordable_zoom(wanted: int, rows: int, columns: int, height: int, width: i
     for zoom in range(wanted, 0, -1):
         if _extent(rows, height * zoom) * _extent(columns, width * zoom) <= MAX_PIXELS:
             return zoom
-    raise ValueError(f"{rows} x {columns} tiles of {height} x {width} weights are more than {MAX_PIXELS // 1_000_000} megapixels")
+    raise ValueError(
+        f"{rows} x {columns} tiles of {height} x {width} weights are more than "
+        f"{MAX_PIXELS // 1_000_000} megapixels"
+    )
 
 
 def _extent(tiles: int, size: int) -> int:
@@ -108,14 +126,20 @@ def _pixels(weights: Tensor, scale: Scale) -> NDArray[np.uint8]:
     if not np.isfinite(exact).all():
         raise ValueError("a weight is not a finite number")
     largest = np.abs(exact).max(axis=(1, 2, 3) if scale == "filter" else None, keepdims=True)
-    share = np.divide(exact, largest, out=np.zeros_like(exact), where=largest > 0)  # -1 to 1; 0 for a filter of zeros
+    share = np.divide(
+        exact, largest, out=np.zeros_like(exact), where=largest > 0
+    )  # -1 to 1; 0 for a filter of zeros
     return np.asarray(np.rint(127.5 + 127.5 * share), dtype=np.uint8)
 
 
 def grid(tiles: NDArray[np.uint8], rows: int, columns: int) -> NDArray[np.uint8]:
     """Lay tiles (n, h, w, C) out along the rows of a grid; places without a tile stay black."""
     count, height, width, channels = tiles.shape
-    framed = np.pad(tiles, ((0, rows * columns - count), (_GAP, 0), (_GAP, 0), (0, 0)))  # a gap above and left of each
+    framed = np.pad(
+        tiles, ((0, rows * columns - count), (_GAP, 0), (_GAP, 0), (0, 0))
+    )  # a gap above and left of each
     height, width = height + _GAP, width + _GAP
     picture = framed.reshape(rows, columns, height, width, channels).transpose(0, 2, 1, 3, 4)
-    return np.pad(picture.reshape(rows * height, columns * width, channels), ((0, _GAP), (0, _GAP), (0, 0)))
+    return np.pad(
+        picture.reshape(rows * height, columns * width, channels), ((0, _GAP), (0, _GAP), (0, 0))
+    )

@@ -1,4 +1,6 @@
-"""What a network loses with a unit: its logits with the unit, minus those without (Morcos et al. 2018, section 2)."""
+"""What a network loses with a unit: its logits with the unit, minus those without (Morcos et al.
+2018, section 2).
+"""
 
 from dataclasses import dataclass
 
@@ -10,14 +12,17 @@ from interp.network.network import Network
 
 @dataclass(frozen=True, eq=False)
 class Ablation:
-    """Of every class over some images: the mean fall of its logit, and the standard error of that mean (0 for one image)."""
+    """Of every class over some images: the mean fall of its logit, and the standard error of that
+    mean (0 for one image).
+    """
 
     mean: Tensor  # (classes,)
     standard_error: Tensor  # (classes,)
 
 
 def falls(network: Network, images: Tensor, layer: str, unit: int) -> Tensor:
-    """(B, classes) logits of images (B, C, H, W) minus those with the unit's activations set to zero at all positions.
+    """(B, classes) logits of images (B, C, H, W) minus those with the unit's activations set to
+    zero at all positions.
 
     For the thread that runs the network: a hook lies on it meanwhile.
 
@@ -29,7 +34,9 @@ def falls(network: Network, images: Tensor, layer: str, unit: int) -> Tensor:
         output[:, unit] = 0
         return output
 
-    with_it, without = (network.logits_with(images, layer, change) for change in (lambda output: output, zeroed))
+    with_it, without = (
+        network.logits_with(images, layer, change) for change in (lambda output: output, zeroed)
+    )
     return with_it - without
 
 

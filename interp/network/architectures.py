@@ -1,4 +1,6 @@
-"""The architectures that torchvision lacks: LeNet-5, the CIFAR ResNets, and the small network behind the CIFAR twins."""
+"""The architectures that torchvision lacks: LeNet-5, the CIFAR ResNets, and the small network
+behind the CIFAR twins.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -8,8 +10,8 @@ from torch import Tensor, nn
 class LeNet5(nn.Module):
     """LeNet-5 (LeCun et al. 1998, section II.B): input (B, 1, 32, 32), tanh, average pooling.
 
-    C3 is fully connected to S2, and a linear layer stands where the paper has radial basis units: the two
-    simplifications that later work made standard.
+    C3 is fully connected to S2, and a linear layer stands where the paper has radial basis units:
+    the two simplifications that later work made standard.
     """
 
     def __init__(self, classes: int = 10) -> None:
@@ -35,7 +37,9 @@ class LeNet5(nn.Module):
 
 
 class CifarBlock(nn.Module):
-    """A basic residual block with the parameter-free shortcut (He et al. 2015, section 3.3, option A)."""
+    """A basic residual block with the parameter-free shortcut (He et al. 2015, section 3.3, option
+    A).
+    """
 
     def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
         super().__init__()
@@ -75,7 +79,9 @@ class CifarResNet(nn.Module):
     @staticmethod
     def _stage(channels_in: int, channels_out: int, blocks: int, stride: int) -> nn.Sequential:
         first = CifarBlock(channels_in, channels_out, stride)
-        return nn.Sequential(first, *(CifarBlock(channels_out, channels_out, 1) for _ in range(blocks - 1)))
+        return nn.Sequential(
+            first, *(CifarBlock(channels_out, channels_out, 1) for _ in range(blocks - 1))
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.bn1(self.conv1(x)))
@@ -85,7 +91,9 @@ class CifarResNet(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """A basic residual block whose shortcut is a 1x1 convolution where the shape changes (option B of the same paper)."""
+    """A basic residual block whose shortcut is a 1x1 convolution where the shape changes (option B
+    of the same paper).
+    """
 
     def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
         super().__init__()
@@ -109,8 +117,8 @@ class ResidualBlock(nn.Module):
 class CifarTwin(nn.Module):
     """The network of `cifar10-plain` and `cifar10-robust`: input (B, 3, 32, 32), 368k parameters.
 
-    Its first layer has 32 filters of 7x7 at stride 1, large enough to show what they look for, which the 3x3 stems of
-    most CIFAR networks are not.
+    Its first layer has 32 filters of 7x7 at stride 1, large enough to show what they look for,
+    which the 3x3 stems of most CIFAR networks are not.
     """
 
     def __init__(self, classes: int = 10) -> None:

@@ -17,8 +17,8 @@ from interp.network.receptive_field import Field, FieldTracer, Pair, Window, win
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """Input pixels that position (i, j) depends on: rows offset_y + i * jump_y to offset_y + i * jump_y + height - 1, likewise
-    columns, of which those outside the image are padding.
+    """Input pixels that position (i, j) depends on: rows offset_y + i * jump_y to offset_y + i *
+    jump_y + height - 1, likewise columns, of which those outside the image are padding.
 
     A global field (`is_global`) is the whole image for every position, with jump 0.
     """
@@ -42,7 +42,8 @@ class LayerInfo:
         kernel, stride, padding, dilation: (rows, columns) of a convolution or pool; None elsewhere.
         output_shape: extents without the batch.
         parameters: of this module and all inside it.
-        multiply_adds: of convolutions and linear layers for one image, of this module and all inside it.
+        multiply_adds: of convolutions and linear layers for one image, of this module and all
+            inside it.
         receptive_field: None where the output has no rows and columns.
     """
 
@@ -72,14 +73,17 @@ def describe(network: Network) -> list[LayerInfo]:
     modules = {name: module for name, module in network.module.named_modules() if name}
     records = {name: _Record() for name in modules}
     # The module is given an intermediate result, as some write into their input.
-    image = torch.zeros(1, *network.shape, device=network.device, dtype=network.dtype, requires_grad=True).clone(
-        memory_format=torch.channels_last
-    )
+    image = torch.zeros(
+        1, *network.shape, device=network.device, dtype=network.dtype, requires_grad=True
+    ).clone(memory_format=torch.channels_last)
     running: list[str] = []
     tracer = FieldTracer(image)
     with _hooks(modules, records, running, tracer, network.shape), tracer, _Work(records, running):
         network.module(image)
-    return [_info(name, modules[name], network.output_shapes[name], records[name]) for name in network.layers]
+    return [
+        _info(name, modules[name], network.output_shapes[name], records[name])
+        for name in network.layers
+    ]
 
 
 def _info(name: str, module: nn.Module, shape: tuple[int, ...], record: _Record) -> LayerInfo:
@@ -100,14 +104,20 @@ def _info(name: str, module: nn.Module, shape: tuple[int, ...], record: _Record)
 
 
 class _Work(TorchFunctionMode):
-    """Books windows on the innermost of the modules in `running`, and multiply-adds on all of them."""
+    """Books windows on the innermost of the modules in `running`, and multiply-adds on all
+    of them.
+    """
 
     def __init__(self, records: dict[str, _Record], running: list[str]) -> None:
         super().__init__()
         self.records, self.running = records, running
 
     def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
@@ -121,20 +131,30 @@ class _Work(TorchFunctionMode):
         return result
 
 
-def _multiply_adds(function: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> int:
+def _multiply_adds(
+    function: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any
+) -> int:
     if function not in ("conv1d", "conv2d", "conv3d", "conv_transpose2d", "linear"):
         return 0
     x = args[0] if args else kwargs["input"]
     weight = args[1] if len(args) > 1 else kwargs["weight"]
-    spread = x if function == "conv_transpose2d" else result  # each of its elements meets one row of the weights
+    spread = (
+        x if function == "conv_transpose2d" else result
+    )  # each of its elements meets one row of the weights
     return int(spread.numel() * prod(weight.shape[1:]))
 
 
 @contextmanager
 def _hooks(
-    modules: dict[str, nn.Module], records: dict[str, _Record], running: list[str], tracer: FieldTracer, shape: tuple[int, int, int]
+    modules: dict[str, nn.Module],
+    records: dict[str, _Record],
+    running: list[str],
+    tracer: FieldTracer,
+    shape: tuple[int, int, int],
 ) -> Iterator[None]:
-    """Keep `running` the stack of modules that run, and note each module's receptive field as it finishes."""
+    """Keep `running` the stack of modules that run, and note each module's receptive field as it
+    finishes.
+    """
 
     def enter(name: str, *_: Any) -> None:
         running.append(name)
@@ -157,4 +177,6 @@ def _receptive_field(found: Field | None, shape: tuple[int, int, int]) -> Recept
     if found is None:
         return ReceptiveField(shape[1], shape[2], 0, 0, 0, 0, is_global=True)
     rows, columns = found.axes
-    return ReceptiveField(rows.size, columns.size, rows.jump, columns.jump, rows.offset, columns.offset)
+    return ReceptiveField(
+        rows.size, columns.size, rows.jump, columns.jump, rows.offset, columns.offset
+    )

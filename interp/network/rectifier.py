@@ -1,11 +1,12 @@
 """Redirected rectifiers: a gradient for units that no input pixel moves at the start.
 
-A unit whose rectifiers are all shut has no gradient, and ascent cannot start (lucid calls the remedy "redirected ReLU").
-Here a shut rectifier passes back whatever would open it, and the network falls back on this only for rows whose true
-gradient is zero everywhere. What it passes back is damped: of all ways to the pixels those through the fewest shut rectifiers
-then decide. For a unit that is itself shut, in a network whose other rectifiers are partly open, that is nearly the gradient of the
-value that its own rectifier cuts off; undamped, the many ways through the shut ones of all layers drown it out, and the ascent
-ends in noise.
+A unit whose rectifiers are all shut has no gradient, and ascent cannot start (lucid calls the
+remedy "redirected ReLU"). Here a shut rectifier passes back whatever would open it, and the network
+falls back on this only for rows whose true gradient is zero everywhere. What it passes back is
+damped: of all ways to the pixels those through the fewest shut rectifiers then decide. For a unit
+that is itself shut, in a network whose other rectifiers are partly open, that is nearly the
+gradient of the value that its own rectifier cuts off; undamped, the many ways through the shut ones
+of all layers drown it out, and the ascent ends in noise.
 """
 
 from collections.abc import Callable, Iterable
@@ -20,7 +21,9 @@ DAMPING = 0.01  # factor of a gradient for every shut rectifier on its way
 
 
 class _Redirected(torch.autograd.Function):
-    """max(x, 0), or min(max(x, 0), ceiling), that lets through, damped, the gradients which would bring x back into the open range."""
+    """max(x, 0), or min(max(x, 0), ceiling), that lets through, damped, the gradients which would
+    bring x back into the open range.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, ceiling: float) -> Tensor:
@@ -32,13 +35,19 @@ class _Redirected(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (x,) = ctx.saved_tensors
         below, above = x <= 0, x >= ctx.ceiling
-        pushes_further_shut = (below & (grad < 0)) | (above & (grad > 0))  # ascent moves x along grad
-        return torch.where(below | above, DAMPING * grad, grad).masked_fill(pushes_further_shut, 0), None
+        pushes_further_shut = (below & (grad < 0)) | (
+            above & (grad > 0)
+        )  # ascent moves x along grad
+        return torch.where(below | above, DAMPING * grad, grad).masked_fill(
+            pushes_further_shut, 0
+        ), None
 
 
 def _rectified(x: Tensor, ceiling: float, inplace: bool) -> Tensor:
     opened: Tensor = _Redirected.apply(x.clone() if inplace else x, ceiling)
-    return x.copy_(opened) if inplace else opened  # whoever rectifies in place may go on with x itself
+    return (
+        x.copy_(opened) if inplace else opened
+    )  # whoever rectifies in place may go on with x itself
 
 
 def _relu(x: Tensor, inplace: bool = False) -> Tensor:
@@ -53,7 +62,9 @@ def _relu6(x: Tensor, inplace: bool = False) -> Tensor:
     return _rectified(x, 6.0, inplace)
 
 
-def _hardtanh(x: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
+def _hardtanh(
+    x: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
+) -> Tensor:
     if (min_val, max_val) == (0.0, 6.0):  # what nn.ReLU6 calls
         return _rectified(x, 6.0, inplace)
     return F.hardtanh(x, min_val, max_val, inplace)
@@ -68,10 +79,16 @@ _REPLACED: dict[Callable[..., Any], Callable[..., Tensor]] = {
 
 
 class RedirectedRectifiers(TorchFunctionMode):
-    """While active, every ReLU and ReLU6 that runs passes redirected gradients, also those that are called as functions."""
+    """While active, every ReLU and ReLU6 that runs passes redirected gradients, also those that are
+    called as functions.
+    """
 
     def __torch_function__(
-        self, func: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = dict(kwargs or {})
         if func in _REPLACED and not args:

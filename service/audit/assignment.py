@@ -15,7 +15,14 @@ from service.datasets import Dataset
 from service.models.zoo import HostedModel
 
 VERSIONS = {
-    **{name: version(package) for name, package in (("striate", "striate-server"), ("torch", "torch"), ("torchvision", "torchvision"))},
+    **{
+        name: version(package)
+        for name, package in (
+            ("striate", "striate-server"),
+            ("torch", "torch"),
+            ("torchvision", "torchvision"),
+        )
+    },
     "numpy": np.__version__,
     "python": platform.python_version(),
 }
@@ -28,7 +35,8 @@ class Assignment:
     Attributes:
         models: 1 or more, with the same classes in the same order.
         classes: for each label of the data set the class of the models.
-        images: how many of the data set's are judged, from the front of a random order that the plan's seed draws.
+        images: how many of the data set's are judged, from the front of a random order that the
+            plan's seed draws.
         confidence: of intervals and gates.
         gates: the audit ends when all are decided, if there are any.
         budget: image-gradients after which the audit ends; 0: none.
@@ -52,7 +60,10 @@ class Assignment:
     @cached_property
     def shards(self) -> list[range]:
         """The places in the order that make up each shard."""
-        return [range(first, min(first + self.shard, self.images)) for first in range(0, self.images, self.shard)]
+        return [
+            range(first, min(first + self.shard, self.images))
+            for first in range(0, self.images, self.shard)
+        ]
 
     @cached_property
     def order(self) -> NDArray[np.int64]:

@@ -1,4 +1,6 @@
-"""The reports of an audit as files, made of its journal in one pass that holds a few shards at a time."""
+"""The reports of an audit as files, made of its journal in one pass that holds a few shards at a
+time.
+"""
 
 import os
 from collections import defaultdict
@@ -67,7 +69,8 @@ class _Exhibit(NamedTuple):
 
 
 def write(audit: Audit) -> None:
-    """Write all reports of an audit whose run has ended, `report.json` last, and then let the shards go.
+    """Write all reports of an audit whose run has ended, `report.json` last, and then let the
+    shards go.
 
     Raises:
         CancelledError: the audit was cancelled.
@@ -81,7 +84,16 @@ def write(audit: Audit) -> None:
     ):
         for first, network, shard in _shards(audit):
             name = job.models[network].name
-            images.add(image_rows(shard.judged, job.plan, network=name, ids=shard.ids, names=shard.names, labels=shard.labels))
+            images.add(
+                image_rows(
+                    shard.judged,
+                    job.plan,
+                    network=name,
+                    ids=shard.ids,
+                    names=shard.names,
+                    labels=shard.labels,
+                )
+            )
             for threat, found in enumerate(shard.judged.examples):
                 for start in range(0, len(found.row), 64):
                     part = found.take(np.arange(start, min(start + 64, len(found.row))))
@@ -90,7 +102,9 @@ def write(audit: Audit) -> None:
                     best = exhibits[network, threat] + list(_candidates(found, shard, first))
                     exhibits[network, threat] = sorted(best, key=lambda one: one[:2])[:GALLERY]
     told = _report(audit)
-    gallery = [_shown(job, *place, one) for place, found in sorted(exhibits.items()) for one in found]
+    gallery = [
+        _shown(job, *place, one) for place, found in sorted(exhibits.items()) for one in found
+    ]
     whole_file.write(journal.folder / HTML, page(told, gallery).encode(), durable=True)
     whole_file.write(journal.folder / JUNIT, junit(told).encode(), durable=True)
     whole_file.write(journal.folder / REPORT, json_text(told).encode(), durable=True)
@@ -106,7 +120,9 @@ def _shards(audit: Audit) -> Iterator[tuple[int, int, Shard]]:
             audit.tell("reports")
             shard = audit.journal.read(number, network)
             if shard is None:
-                raise RuntimeError(f"shard {number} of network {network} was judged, and cannot be read any more")
+                raise RuntimeError(
+                    f"shard {number} of network {network} was judged, and cannot be read any more"
+                )
             yield span.start, network, shard
 
 
@@ -114,7 +130,10 @@ def _report(audit: Audit) -> dict[str, Any]:
     job = audit.job
     subjects = []
     for number, model in enumerate(job.models):
-        checks = [_Finding(*(check[field] for field in _Finding._fields)) for check in audit.journal.read_checks(number) or ()]
+        checks = [
+            _Finding(*(check[field] for field in _Finding._fields))
+            for check in audit.journal.read_checks(number) or ()
+        ]
         subjects.append(Subject(model.name, model.digest, checks))
     return report(
         audit.tally,
@@ -129,20 +148,39 @@ def _report(audit: Audit) -> dict[str, Any]:
             "order": f"random, seed {job.plan.seed}",
             "classes": list(job.models[0].classes),
         },
-        settings={"shard_images": job.shard, "deterministic_chunk": job.chunk, "budget_gradients": job.budget},
+        settings={
+            "shard_images": job.shard,
+            "deterministic_chunk": job.chunk,
+            "budget_gradients": job.budget,
+        },
         versions=VERSIONS,
         stopped=audit.stopped,
     )
 
 
 def _image_columns(plan: Plan) -> dict[str, pa.DataType]:
-    fixed = {"id": pa.int64(), "name": pa.string(), "label": pa.int64(), "network": pa.string(), "clean_prediction": pa.int64()}
-    measured = {name: pa.float64() if name.endswith(" minimal_epsilon") else pa.bool_() for name in cells(plan)}
+    fixed = {
+        "id": pa.int64(),
+        "name": pa.string(),
+        "label": pa.int64(),
+        "network": pa.string(),
+        "clean_prediction": pa.int64(),
+    }
+    measured = {
+        name: pa.float64() if name.endswith(" minimal_epsilon") else pa.bool_()
+        for name in cells(plan)
+    }
     return {**fixed, "clean_correct": pa.bool_(), **measured}
 
 
 def _examples(
-    job: Assignment, network: str, threat: int, found: Examples, shard: Shard, first: int, mapped: Callable[..., Iterator[bytes]]
+    job: Assignment,
+    network: str,
+    threat: int,
+    found: Examples,
+    shard: Shard,
+    first: int,
+    mapped: Callable[..., Iterator[bytes]],
 ) -> dict[str, Sequence[Any] | NDArray[Any]]:
     """Columns of adversarial images."""
     p, epsilons = job.plan.threats[threat]
@@ -167,10 +205,22 @@ def _candidates(found: Examples, shard: Shard, first: int) -> Iterator[_Exhibit]
         return
     best = foremost([found], GALLERY)
     columns = (best.epsilon, best.row, best.attack, best.prediction, best.norm)
-    for image, (epsilon, row, attack, prediction, norm) in zip(best.images, zip(*(c.tolist() for c in columns), strict=True), strict=True):
+    for image, (epsilon, row, attack, prediction, norm) in zip(
+        best.images, zip(*(c.tolist() for c in columns), strict=True), strict=True
+    ):
         place = row - first
         clean = shard.pixels[place].copy()  # a copy: the rest of the shard may go
-        yield _Exhibit(epsilon, row, int(shard.ids[place]), int(shard.labels[place]), attack, prediction, norm, clean, image.copy())
+        yield _Exhibit(
+            epsilon,
+            row,
+            int(shard.ids[place]),
+            int(shard.labels[place]),
+            attack,
+            prediction,
+            norm,
+            clean,
+            image.copy(),
+        )
 
 
 def _shown(job: Assignment, network: int, threat: int, one: _Exhibit) -> Example:
@@ -193,30 +243,50 @@ def _shown(job: Assignment, network: int, threat: int, one: _Exhibit) -> Example
 
 
 class _Table:
-    """A parquet file that is written a row group at a time, and appears when it is complete. The same rows give the same bytes."""
+    """A parquet file that is written a row group at a time, and appears when it is complete. The
+    same rows give the same bytes.
+    """
 
     def __init__(self, path: Path, columns: Mapping[str, pa.DataType], compression: str) -> None:
         self._path, self._temporary = path, whole_file.temporary_for(path)
         self._schema = pa.schema(list(columns.items()))
-        self._writer = pq.ParquetWriter(self._temporary, self._schema, version="2.6", data_page_version="1.0", compression=compression)
+        self._writer = pq.ParquetWriter(
+            self._temporary,
+            self._schema,
+            version="2.6",
+            data_page_version="1.0",
+            compression=compression,
+        )
         self._waiting: list[pa.Table] = []
 
     def add(self, columns: Mapping[str, Sequence[Any] | NDArray[Any]]) -> None:
         """Append rows; what is not a number is stored as null."""
-        arrays = [pa.array(columns[field.name], field.type, from_pandas=True) for field in self._schema]
+        arrays = [
+            pa.array(columns[field.name], field.type, from_pandas=True) for field in self._schema
+        ]
         self._waiting.append(pa.table(arrays, schema=self._schema))
-        if sum(t.num_rows for t in self._waiting) >= GROUP_ROWS or sum(t.nbytes for t in self._waiting) >= GROUP_BYTES:
+        if (
+            sum(t.num_rows for t in self._waiting) >= GROUP_ROWS
+            or sum(t.nbytes for t in self._waiting) >= GROUP_BYTES
+        ):
             self._flush()
 
     def _flush(self) -> None:
         if rows := sum(table.num_rows for table in self._waiting):
-            self._writer.write_table(pa.concat_tables(self._waiting).combine_chunks(), row_group_size=rows)
+            self._writer.write_table(
+                pa.concat_tables(self._waiting).combine_chunks(), row_group_size=rows
+            )
         self._waiting = []
 
     def __enter__(self) -> "_Table":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         try:
             if error is None:
                 self._flush()

@@ -62,21 +62,35 @@ def shards(
         ahead = iter(parts)
         for part in parts:
             while len(loading) < _AHEAD and (following := next(ahead, None)) is not None:
-                nearby = sorted(following.tolist())  # images that are stored together are read one after the other
-                futures = {index: pool.submit(_load, dataset, index, classes, preprocessings) for index in nearby}
+                nearby = sorted(
+                    following.tolist()
+                )  # images that are stored together are read one after the other
+                futures = {
+                    index: pool.submit(_load, dataset, index, classes, preprocessings)
+                    for index in nearby
+                }
                 loading.append([futures[index] for index in following.tolist()])
             yield _joined(part, [wait(image) for image in loading.popleft()])
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _load(dataset: Dataset, index: int, classes: Sequence[int], preprocessings: Sequence[Preprocessing]) -> Loaded:
+def _load(
+    dataset: Dataset, index: int, classes: Sequence[int], preprocessings: Sequence[Preprocessing]
+) -> Loaded:
     (sample,) = dataset.read(index, 1)
     try:
         image = decode(sample.image)
-        return Loaded(index, sample.name, _class(sample, classes), [seen.apply(image) for seen in preprocessings])
+        return Loaded(
+            index,
+            sample.name,
+            _class(sample, classes),
+            [seen.apply(image) for seen in preprocessings],
+        )
     except (ValueError, OSError) as error:
-        raise DatasetError(f"image {index} ({sample.name!r}) of data set {dataset.name!r} cannot be used: {error}") from error
+        raise DatasetError(
+            f"image {index} ({sample.name!r}) of data set {dataset.name!r} cannot be used: {error}"
+        ) from error
 
 
 def _class(sample: Sample, classes: Sequence[int]) -> int:

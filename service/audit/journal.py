@@ -1,11 +1,10 @@
-"""The journal of an audit: a folder of files that appear whole or not at all, from which alone its reports are made.
+"""The journal of an audit: a folder of files that appear whole or not at all, from which alone its
+reports are made.
 
-| file | holds |
-|---|---|
-| `facts.json` | what the audit began with: it goes on only with the same |
-| `checks-<network>.json` | the audit's checks of itself on a network |
-| `shard-<number>-<network>.safetensors` | what was found out about the images of a shard on a network |
-| `report.json` and its fellows | the reports; `report.json` comes last, and then the shards go |
+| file | holds | |---|---| | `facts.json` | what the audit began with: it goes on only with the same
+| | `checks-<network>.json` | the audit's checks of itself on a network | |
+`shard-<number>-<network>.safetensors` | what was found out about the images of a shard on a network
+| | `report.json` and its fellows | the reports; `report.json` comes last, and then the shards go |
 """
 
 import json
@@ -32,7 +31,9 @@ _JUDGED = "judged."  # before the names of a verdict's arrays
 
 
 class AuditChanged(RuntimeError):
-    """What an audit began with is not there any more: other weights, another data set, another version."""
+    """What an audit began with is not there any more: other weights, another data set, another
+    version.
+    """
 
 
 class NoReport(RuntimeError):
@@ -47,7 +48,9 @@ class Shard:
     names: list[str]
     labels: Ints  # (B,) classes of the network
     judged: Judged
-    pixels: NDArray[np.uint8] | None  # (B, C, H, W), the clean images; only the first shards keep them, for the gallery
+    pixels: (
+        NDArray[np.uint8] | None
+    )  # (B, C, H, W), the clean images; only the first shards keep them, for the gallery
 
 
 class Journal:
@@ -60,7 +63,9 @@ class Journal:
             left.unlink(missing_ok=True)
 
     def begin(self, facts: Mapping[str, Any]) -> None:
-        """Write down what the audit begins with, or compare it with what was written. Raises AuditChanged."""
+        """Write down what the audit begins with, or compare it with what was written. Raises
+        AuditChanged.
+        """
         path, now = self.folder / "facts.json", json.loads(json.dumps(facts))
         if not path.exists():
             write(path, json.dumps(now, indent=2).encode(), durable=True)
@@ -70,17 +75,27 @@ class Journal:
             if before.get(name) != now.get(name):
                 was, is_ = before.get(name), now.get(name)
                 raise AuditChanged(
-                    f"{name} is {is_} now, and was {was} when the audit began: its shards would not fit together; start anew"
+                    f"{name} is {is_} now, and was {was} when the audit began: its shards "
+                    f"would not fit together; start anew"
                 )
 
     def write(self, shard: int, network: int, found: Shard) -> None:
         """Keep what was found out about a shard."""
-        arrays: dict[str, NDArray[Any]] = {_JUDGED + name: array for name, array in found.judged.arrays().items()}
-        arrays |= {"ids": found.ids, "labels": found.labels} | ({} if found.pixels is None else {"pixels": found.pixels})
-        write(self._path(shard, network), save(arrays, {_NAMES: json.dumps(found.names)}), durable=True)
+        arrays: dict[str, NDArray[Any]] = {
+            _JUDGED + name: array for name, array in found.judged.arrays().items()
+        }
+        arrays |= {"ids": found.ids, "labels": found.labels} | (
+            {} if found.pixels is None else {"pixels": found.pixels}
+        )
+        write(
+            self._path(shard, network),
+            save(arrays, {_NAMES: json.dumps(found.names)}),
+            durable=True,
+        )
 
     def read(self, shard: int, network: int, images: bool = True) -> Shard | None:
-        """What was found out about a shard; None if it is not done, or its file is damaged, which is logged.
+        """What was found out about a shard; None if it is not done, or its file is damaged, which
+        is logged.
 
         Args:
             images: read the images, too, which take up most of the file; otherwise there are none.
@@ -92,14 +107,26 @@ class Journal:
             with safe_open(path, "np") as file:
                 left_out = () if images else (".images", "pixels")
                 arrays: Arrays = {
-                    name: np.zeros(0, np.uint8) if name.endswith(left_out) else file.get_tensor(name)
+                    name: np.zeros(0, np.uint8)
+                    if name.endswith(left_out)
+                    else file.get_tensor(name)
                     for name in file.keys()  # noqa: SIM118 - it is no mapping
                 }
                 names = json.loads((file.metadata() or {})[_NAMES])
-            judged = Judged.read({name.removeprefix(_JUDGED): array for name, array in arrays.items() if name.startswith(_JUDGED)})
+            judged = Judged.read(
+                {
+                    name.removeprefix(_JUDGED): array
+                    for name, array in arrays.items()
+                    if name.startswith(_JUDGED)
+                }
+            )
             return Shard(arrays["ids"], names, arrays["labels"], judged, arrays.get("pixels"))
         except _UNREADABLE as error:
-            log.warning("a shard of an audit cannot be read and is judged again", path=str(path), error=str(error))
+            log.warning(
+                "a shard of an audit cannot be read and is judged again",
+                path=str(path),
+                error=str(error),
+            )
             return None
 
     def write_checks(self, network: int, checks: list[dict[str, Any]]) -> None:

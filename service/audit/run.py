@@ -1,4 +1,6 @@
-"""The run of an audit: shard by shard through the engine and into a journal, from which a later server goes on."""
+"""The run of an audit: shard by shard through the engine and into a journal, from which a later
+server goes on.
+"""
 
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -30,7 +32,8 @@ from service.models.zoo import HostedModel
 log = structlog.get_logger()
 T = TypeVar("T")
 
-CHECK_IMAGES = 256  # on which the audit checks itself; a wrong normalization shows on fewer only if it costs much
+# on which the audit checks itself; a wrong normalization shows on fewer only if it costs much
+CHECK_IMAGES = 256
 GALLERY_IMAGES = 1024  # from which the gallery is chosen: their clean pixels are kept
 _POLL = 0.05  # seconds between two looks at whether the audit was cancelled
 _LONGEST_PAUSE = 1.0  # seconds until the next try when the queue is full
@@ -40,10 +43,14 @@ _NEEDED = {"autoattack": 4, "apgd-t": 4}  # classes, by attack; 3 for another wi
 class Submit(Protocol):
     """Hands a procedure on `rows` images to the device's thread; raises QueueFull."""
 
-    def __call__(self, model: HostedModel, procedure: Procedure[T], rows: int, /) -> "Future[T]": ...
+    def __call__(
+        self, model: HostedModel, procedure: Procedure[T], rows: int, /
+    ) -> "Future[T]": ...
 
 
-Tell = Callable[[Progress, bool], None]  # (progress, whether something was finished that will not be done again)
+Tell = Callable[
+    [Progress, bool], None
+]  # (progress, whether something was finished that will not be done again)
 
 
 class Audit:
@@ -54,15 +61,26 @@ class Audit:
         cancelled: whether to stop.
     """
 
-    def __init__(self, job: Assignment, journal: Journal, submit: Submit, tell: Tell, cancelled: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        job: Assignment,
+        journal: Journal,
+        submit: Submit,
+        tell: Tell,
+        cancelled: Callable[[], bool],
+    ) -> None:
         self.job, self.journal = job, journal
         self.tally = Tally(job.plan, job.models[0].network.classes, len(job.models), job.gates)
         self._submit, self._tell, self._cancelled = submit, tell, cancelled
-        self._began: tuple[float, int] | None = None  # when this run began to judge, and how many images earlier ones had judged
+        self._began: tuple[float, int] | None = (
+            None  # when this run began to judge, and how many images earlier ones had judged
+        )
 
     @property
     def stopped(self) -> str | None:
-        """Why the audit ends before its last image, "gates" or "budget", or None. It depends on the shards so far alone."""
+        """Why the audit ends before its last image, "gates" or "budget", or None. It depends on the
+        shards so far alone.
+        """
         if self.tally.images == self.job.images:
             return None
         if self.tally.decided:
@@ -70,7 +88,8 @@ class Audit:
         return "budget" if 0 < self.job.budget <= self.tally.gradients else None
 
     def run(self) -> None:
-        """Judge shards until there is one for all images, or all gates are decided, or the budget is spent.
+        """Judge shards until there is one for all images, or all gates are decided, or the budget
+        is spent.
 
         Those that are in the journal are taken from there.
 
@@ -100,11 +119,17 @@ class Audit:
         self._heed()
         done, seconds = self.tally.images, None
         if self._began is not None and done > self._began[1]:
-            seconds = (time.monotonic() - self._began[0]) / (done - self._began[1]) * (0 if self.stopped else self.job.images - done)
+            seconds = (
+                (time.monotonic() - self._began[0])
+                / (done - self._began[1])
+                * (0 if self.stopped else self.job.images - done)
+            )
         self._tell(Progress(done, self.job.images, self.tally.gradients, seconds, stage), lasting)
 
     def _take_up(self) -> int:
-        """Count the shards at the front that earlier runs have finished on all networks, and return their number."""
+        """Count the shards at the front that earlier runs have finished on all networks, and return
+        their number.
+        """
         networks = range(len(self.job.models))
         for number in range(len(self.job.shards)):
             found = [self.journal.read(number, network, images=False) for network in networks]
@@ -126,23 +151,35 @@ class Audit:
     def _images(self, shards: Sequence[range]) -> Generator[Images, None, None]:
         order, job = self.job.order, self.job
         parts = [order[shard.start : shard.stop] for shard in shards]
-        return audit_images.shards(job.dataset, parts, job.classes, [model.preprocessing for model in job.models], self._wait)
+        return audit_images.shards(
+            job.dataset,
+            parts,
+            job.classes,
+            [model.preprocessing for model in job.models],
+            self._wait,
+        )
 
     def _judge(self, number: int, images: Images) -> list[Shard]:
         """Judge a shard on those networks on which the journal does not have it."""
         job, first = self.job, self.job.shards[number].start
         found = [self.journal.read(number, network) for network in range(len(job.models))]
         missing = [network for network, shard in enumerate(found) if shard is None]
-        log.info("audit judges a shard", audit=self.journal.folder.name, shard=number, networks=missing)
+        log.info(
+            "audit judges a shard", audit=self.journal.folder.name, shard=number, networks=missing
+        )
         running: dict[int, Future[Judged]] = {}
         try:
             for network in missing:
                 model = job.models[network]
-                procedure = _judged(model.network.device, images.pixels[network], images.labels, job.plan, first)
+                procedure = _judged(
+                    model.network.device, images.pixels[network], images.labels, job.plan, first
+                )
                 running[network] = self._start(model, procedure, len(images.ids))
             for network, future in running.items():
                 pixels = images.pixels[network] if first < GALLERY_IMAGES else None
-                shard = found[network] = Shard(images.ids, images.names, images.labels, self._wait(future), pixels)
+                shard = found[network] = Shard(
+                    images.ids, images.names, images.labels, self._wait(future), pixels
+                )
                 self.journal.write(number, network, shard)
         finally:
             for future in running.values():
@@ -150,9 +187,13 @@ class Audit:
         return [shard for shard in found if shard is not None]
 
     def _check(self) -> None:
-        """Have the audit check itself on each network, but for those on which an earlier run did."""
+        """Have the audit check itself on each network, but for those on which an earlier
+        run did.
+        """
         job = self.job
-        missing = [number for number in range(len(job.models)) if self.journal.read_checks(number) is None]
+        missing = [
+            number for number in range(len(job.models)) if self.journal.read_checks(number) is None
+        ]
         if not missing:
             return
         with closing(self._images([range(min(CHECK_IMAGES, job.images))])) as parts:
@@ -160,12 +201,20 @@ class Audit:
         for number in missing:
             model = job.models[number]
             self.tell(f"checks of {model.name}")
-            checks = self._wait(self._start(model, _checked(model, images.pixels[number], images.labels, job.plan), len(images.ids)))
+            checks = self._wait(
+                self._start(
+                    model,
+                    _checked(model, images.pixels[number], images.labels, job.plan),
+                    len(images.ids),
+                )
+            )
             self.journal.write_checks(number, [asdict(check) for check in checks])
             self.tell(f"checks of {model.name}", lasting=True)
 
     def _start(self, model: HostedModel, procedure: Procedure[T], rows: int) -> "Future[T]":
-        """Submit, waiting while the device's queue is full: an audit gives way to those who cannot wait."""
+        """Submit, waiting while the device's queue is full: an audit gives way to those who cannot
+        wait.
+        """
         while True:
             self._heed()
             try:
@@ -191,21 +240,41 @@ class Audit:
             raise CancelledError(f"stopped after {self.tally.images} of {self.job.images} images")
 
 
-def _judged(device: torch.device, pixels: NDArray[np.uint8], labels: NDArray[np.int64], plan: Plan, first: int) -> Procedure[Judged]:
-    """`judge` between host and device: both copies are made when the engine runs this, not before."""
+def _judged(
+    device: torch.device,
+    pixels: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    plan: Plan,
+    first: int,
+) -> Procedure[Judged]:
+    """`judge` between host and device: both copies are made when the engine runs this, not
+    before.
+    """
     return (yield from judge(*_on_device(device, pixels, labels), plan, first))
 
 
-def _checked(model: HostedModel, pixels: NDArray[np.uint8], labels: NDArray[np.int64], plan: Plan) -> Procedure[Any]:
+def _checked(
+    model: HostedModel, pixels: NDArray[np.uint8], labels: NDArray[np.int64], plan: Plan
+) -> Procedure[Any]:
     """`certify`, in the same way."""
     x, classes = _on_device(model.network.device, pixels, labels)
     seen = model.preprocessing
-    needed = max((_NEEDED.get(entry.name, 3 if entry.settings.get("loss") == "dlr" else 2) for entry in plan.attacks), default=2)
+    needed = max(
+        (
+            _NEEDED.get(entry.name, 3 if entry.settings.get("loss") == "dlr" else 2)
+            for entry in plan.attacks
+        ),
+        default=2,
+    )
     threats = [(threat.p, threat.epsilons) for threat in plan.threats]
-    checks = yield from certify(x, classes, threats, mean=seen.mean, std=seen.std, seed=plan.seed, classes_needed=needed)
+    checks = yield from certify(
+        x, classes, threats, mean=seen.mean, std=seen.std, seed=plan.seed, classes_needed=needed
+    )
     return checks + (yield from sufficient(x, classes, plan))
 
 
-def _on_device(device: torch.device, pixels: NDArray[np.uint8], labels: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+def _on_device(
+    device: torch.device, pixels: NDArray[np.uint8], labels: NDArray[np.int64]
+) -> tuple[Tensor, Tensor]:
     """Images (B, C, H, W) in [0, 1] and labels (B,)."""
     return torch.from_numpy(pixels).to(device).float() / 255, torch.from_numpy(labels).to(device)

@@ -9,7 +9,8 @@ from PIL import Image
 
 MAX_PIXELS = 64_000_000  # of an image that has to be converted
 MOST_LABEL = 999_999
-LONGEST = 100  # characters of an unknown name that are compared and quoted: comparing takes time in proportion
+# characters of an unknown name that are compared and quoted: comparing takes time in proportion
+LONGEST = 100
 _KEPT_MODES = {"1", "L", "LA", "P", "RGB", "RGBA", "I;16"}  # what PNG stores as it is
 
 
@@ -24,12 +25,16 @@ class UnknownDataset(LookupError):
         known = list(names)
         self.name = name[:LONGEST]
         self.nearest = tuple(difflib.get_close_matches(self.name, known, n=3, cutoff=0.4))
-        super().__init__(f"no data set is called {self.name!r}; known: {', '.join(sorted(known)) or 'none'}")
+        super().__init__(
+            f"no data set is called {self.name!r}; known: {', '.join(sorted(known)) or 'none'}"
+        )
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One image: position in the data set from 0, name, PNG, JPEG or WebP file, and label where it has one."""
+    """One image: position in the data set from 0, name, PNG, JPEG or WebP file, and label where it
+    has one.
+    """
 
     id: int
     name: str
@@ -41,8 +46,9 @@ class Sample:
 class Source:
     """Where a data set comes from.
 
-    `item(i)` gives (name, encoded image of any format, label) for 0 <= i < size; it may be called from several threads and
-    raises DatasetError or OSError. `label_count` is the number of different labels, 0 without labels.
+    `item(i)` gives (name, encoded image of any format, label) for 0 <= i < size; it may be called
+    from several threads and raises DatasetError or OSError. `label_count` is the number of
+    different labels, 0 without labels.
     """
 
     size: int
@@ -80,10 +86,12 @@ class Dataset:
     def read(self, first: int, count: int, most_bytes: int | None = None) -> list[Sample]:
         """Up to `count` consecutive samples from number `first`: fewer at the end, none past it.
 
-        With `most_bytes`, as many of them as take no more than that in all; the rest is not read, but for one.
+        With `most_bytes`, as many of them as take no more than that in all; the rest is not read,
+        but for one.
 
         Raises:
-            DatasetError: an image cannot be read, or the first alone takes more than `most_bytes`; the message names it.
+            DatasetError: an image cannot be read, or the first alone takes more than `most_bytes`;
+                the message names it.
             ValueError: a number is negative.
         """
         if first < 0 or count < 0:
@@ -94,7 +102,10 @@ class Dataset:
             size += len(sample.image)
             if most_bytes is not None and size > most_bytes:
                 if not samples:
-                    raise DatasetError(f"image {index} of data set {self.name!r} has {size} bytes, more than the {most_bytes} allowed")
+                    raise DatasetError(
+                        f"image {index} of data set {self.name!r} has {size} bytes, more "
+                        f"than the {most_bytes} allowed"
+                    )
                 break
             samples.append(sample)
         return samples
@@ -104,18 +115,26 @@ class Dataset:
             name, data, label = self.source.item(index)
             return Sample(index, plain(name), _as_stored_or_png(data), label)
         except (DatasetError, OSError, Image.DecompressionBombError) as error:
-            raise DatasetError(f"image {index} of data set {self.name!r} cannot be read: {error}") from error
+            raise DatasetError(
+                f"image {index} of data set {self.name!r} cannot be read: {error}"
+            ) from error
 
 
 def plain(text: str) -> str:
-    """The name of a file as text: bytes that are no UTF-8, which Python keeps as lone surrogates, become U+FFFD."""
+    """The name of a file as text: bytes that are no UTF-8, which Python keeps as lone surrogates,
+    become U+FFFD.
+    """
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def png(image: Image.Image) -> bytes:
-    """The image as a PNG file, without loss for modes that PNG knows and as RGB otherwise; little compression, for speed."""
+    """The image as a PNG file, without loss for modes that PNG knows and as RGB otherwise; little
+    compression, for speed.
+    """
     buffer = io.BytesIO()
-    (image if image.mode in _KEPT_MODES else image.convert("RGB")).save(buffer, "PNG", compress_level=1)
+    (image if image.mode in _KEPT_MODES else image.convert("RGB")).save(
+        buffer, "PNG", compress_level=1
+    )
     return buffer.getvalue()
 
 
@@ -125,5 +144,8 @@ def _as_stored_or_png(data: bytes) -> bytes:
         return data
     with Image.open(io.BytesIO(data)) as image:
         if image.width * image.height > MAX_PIXELS:
-            raise DatasetError(f"it has {image.width} x {image.height} pixels, more than {MAX_PIXELS // 1_000_000} megapixels")
+            raise DatasetError(
+                f"it has {image.width} x {image.height} pixels, more than "
+                f"{MAX_PIXELS // 1_000_000} megapixels"
+            )
         return png(image)

@@ -11,8 +11,10 @@ CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 
 
 def named_classes(text: str) -> tuple[str, ...]:
-    """The class names that `?classes=` stands for: "cifar10", "digits", "imagenet" (in the order of torchvision's
-    weights), or a text file with one name a line. Raises DatasetError for anything else."""
+    """The class names that `?classes=` stands for: "cifar10", "digits", "imagenet" (in the order of
+    torchvision's weights), or a text file with one name a line. Raises DatasetError for anything
+    else.
+    """
     if text == "cifar10":
         return CIFAR10
     if text == "digits":
@@ -22,20 +24,30 @@ def named_classes(text: str) -> tuple[str, ...]:
 
         return tuple(ResNet50_Weights.IMAGENET1K_V1.meta["categories"])
     try:
-        names = tuple(line.strip() for line in Path(text).read_text(encoding="utf-8").splitlines() if line.strip())
+        names = tuple(
+            line.strip()
+            for line in Path(text).read_text(encoding="utf-8").splitlines()
+            if line.strip()
+        )
     except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"classes={text!r} is neither cifar10, digits nor imagenet, nor a readable text file: {error}") from error
+        raise DatasetError(
+            f"classes={text!r} is neither cifar10, digits nor imagenet, nor a readable "
+            f"text file: {error}"
+        ) from error
     if not names:
         raise DatasetError(f"the file of class names {text!r} is empty")
     return names
 
 
-def class_indices(dataset_classes: Sequence[str], model_classes: Sequence[str], label_count: int) -> list[int]:
+def class_indices(
+    dataset_classes: Sequence[str], model_classes: Sequence[str], label_count: int
+) -> list[int]:
     """For each label of a data set, the index of the model's class of that name, or -1.
 
-    Names are compared without case, spaces, hyphens and underscores. A name that the model has several times is matched in
-    order where the data set has it as often, and is otherwise -1: it could be any of them. Without names, label i is
-    class i if `label_count` equals the number of the model's classes, and no label is known otherwise.
+    Names are compared without case, spaces, hyphens and underscores. A name that the model has
+    several times is matched in order where the data set has it as often, and is otherwise -1: it
+    could be any of them. Without names, label i is class i if `label_count` equals the number of
+    the model's classes, and no label is known otherwise.
     """
     if not dataset_classes:
         matches = label_count == len(model_classes)

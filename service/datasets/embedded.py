@@ -18,16 +18,20 @@ PATCH_STRIDE = 32
 
 
 def digits() -> tuple[Tensor, Tensor]:
-    """scikit-learn's handwritten digits: images (1797, 1, 32, 32) uint8 and labels (1797,) int64, 0 to 9.
+    """scikit-learn's handwritten digits: images (1797, 1, 32, 32) uint8 and labels (1797,) int64, 0
+    to 9.
 
-    They come as 8 x 8 counts of 0 to 16, are stretched to 0 to 255 and enlarged with Pillow's bicubic filter.
+    They come as 8 x 8 counts of 0 to 16, are stretched to 0 to 255 and enlarged with Pillow's
+    bicubic filter.
     """
     images, labels = _digits()
     return torch.from_numpy(images.copy())[:, None], torch.from_numpy(labels.copy())
 
 
 def held_out_digits(count: int) -> NDArray[np.bool_]:
-    """Which of `count` digits the embedded network is not trained on, (count,) bool: every fifth."""
+    """Which of `count` digits the embedded network is not trained on, (count,) bool: every
+    fifth.
+    """
     return np.asarray(np.arange(count) % 5 == 4)
 
 
@@ -37,12 +41,17 @@ def _digits() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
 
     bunch = load_digits()
     small = np.rint(bunch.images * (255 / 16)).astype(np.uint8)  # (1797, 8, 8)
-    large = [np.asarray(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BICUBIC)) for image in small]
+    large = [
+        np.asarray(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+        for image in small
+    ]
     return np.stack(large), bunch.target.astype(np.int64)
 
 
 def digits_source(split: str = "all", classes: tuple[str, ...] = DIGITS) -> Source:
-    """The digits, or the part that `split` names: "all", "train" or "held-out". Raises DatasetError for another split."""
+    """The digits, or the part that `split` names: "all", "train" or "held-out". Raises DatasetError
+    for another split.
+    """
     images, labels = _digits()
     held_out = held_out_digits(len(labels))
     parts = {"all": held_out | True, "train": ~held_out, "held-out": held_out}
@@ -58,11 +67,15 @@ def digits_source(split: str = "all", classes: tuple[str, ...] = DIGITS) -> Sour
 
 
 def photo_patches_source() -> Source:
-    """Square patches of 64, 128 and 256 px, every 32 px, of the two photographs that scikit-learn ships; no labels."""
+    """Square patches of 64, 128 and 256 px, every 32 px, of the two photographs that scikit-learn
+    ships; no labels.
+    """
     from sklearn.datasets import load_sample_images
 
     bunch = load_sample_images()
-    photos = {Path(name).stem: photo for name, photo in zip(bunch.filenames, bunch.images, strict=True)}
+    photos = {
+        Path(name).stem: photo for name, photo in zip(bunch.filenames, bunch.images, strict=True)
+    }
     patches = [
         (name, side, top, left)
         for name, photo in photos.items()
@@ -74,6 +87,10 @@ def photo_patches_source() -> Source:
     def item(index: int) -> tuple[str, bytes, int | None]:
         name, side, top, left = patches[index]
         patch = photos[name][top : top + side, left : left + side]
-        return f"{name}/{side}px-row{top}-column{left}", png(Image.fromarray(np.ascontiguousarray(patch))), None
+        return (
+            f"{name}/{side}px-row{top}-column{left}",
+            png(Image.fromarray(np.ascontiguousarray(patch))),
+            None,
+        )
 
     return Source(len(patches), item)

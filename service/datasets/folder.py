@@ -11,24 +11,37 @@ SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", "
 def folder_source(path: str, classes: tuple[str, ...] = ()) -> Source:
     """The images below `path`: in the folder itself without labels, or in one folder a class.
 
-    Classes are numbered in sorted order and their images sorted by relative path, which is the image's name. Names that
-    begin with a dot are skipped. `classes`, if given, renames the class folders in that order. Raises DatasetError if the
-    folder cannot be read, holds no image, or mixes both forms.
+    Classes are numbered in sorted order and their images sorted by relative path, which is the
+    image's name. Names that begin with a dot are skipped. `classes`, if given, renames the class
+    folders in that order. Raises DatasetError if the folder cannot be read, holds no image, or
+    mixes both forms.
     """
     root = Path(path).expanduser()
     if not root.is_dir():
         raise DatasetError(f"{path!r} is not a folder")
-    flat = sorted(entry.name for entry in root.iterdir() if entry.is_file() and _is_image(entry.name))
-    folders = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    files = [(name, label) for label, folder in enumerate(folders) for name in _images_below(root, folder)]
+    flat = sorted(
+        entry.name for entry in root.iterdir() if entry.is_file() and _is_image(entry.name)
+    )
+    folders = sorted(
+        entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")
+    )
+    files = [
+        (name, label)
+        for label, folder in enumerate(folders)
+        for name in _images_below(root, folder)
+    ]
     if flat and files:
         raise DatasetError(f"{path!r} has images beside its folders of images: keep either")
     if not flat and not files:
         raise DatasetError(f"{path!r} holds no image ({', '.join(sorted(SUFFIXES))})")
     if flat:
-        return Source(len(flat), lambda index: (flat[index], (root / flat[index]).read_bytes(), None))
+        return Source(
+            len(flat), lambda index: (flat[index], (root / flat[index]).read_bytes(), None)
+        )
     if classes and len(classes) != len(folders):
-        raise DatasetError(f"{path!r} has {len(folders)} class folders, but {len(classes)} class names are given")
+        raise DatasetError(
+            f"{path!r} has {len(folders)} class folders, but {len(classes)} class names are given"
+        )
 
     def item(index: int) -> tuple[str, bytes, int | None]:
         name, label = files[index]
@@ -43,6 +56,9 @@ def _is_image(name: str) -> bool:
 
 def _images_below(root: Path, folder: str) -> list[str]:
     found = [
-        (Path(place) / name).relative_to(root).as_posix() for place, _, names in os.walk(root / folder) for name in names if _is_image(name)
+        (Path(place) / name).relative_to(root).as_posix()
+        for place, _, names in os.walk(root / folder)
+        for name in names
+        if _is_image(name)
     ]
     return sorted(found)

@@ -18,12 +18,14 @@ _GROUPS_KEPT = 2  # row groups in memory: readers on both sides of a boundary do
 
 
 def parquet_source(pattern: str, classes: tuple[str, ...] = ()) -> Source:
-    """The rows of the files that `pattern` matches (`**` reaches into folders), in the order of their paths.
+    """The rows of the files that `pattern` matches (`**` reaches into folders), in the order of
+    their paths.
 
-    Columns: `image`, an encoded image as bytes (or a struct with a field `bytes`); `label`, an integer, negative or null
-    where unknown, optional; `name`, a string, optional. Class names come from `classes`, else from the first file's schema
-    metadata `classes`, separated by commas. Raises DatasetError if there is no such file, its columns do not fit, or a label is
-    above 999,999.
+    Columns: `image`, an encoded image as bytes (or a struct with a field `bytes`); `label`, an
+    integer, negative or null where unknown, optional; `name`, a string, optional. Class names come
+    from `classes`, else from the first file's schema metadata `classes`, separated by commas.
+    Raises DatasetError if there is no such file, its columns do not fit, or a label is above
+    999,999.
     """
     paths = sorted(glob.glob(str(Path(pattern).expanduser()), recursive=True))
     if not paths:
@@ -46,10 +48,20 @@ class _Rows:
         self._columns = _columns(self.schema, paths[0])
         for path, footer in zip(paths, footers, strict=True):
             if _columns(footer.schema.to_arrow_schema(), path) != self._columns:
-                raise DatasetError(f"{path!r} does not have the columns of {paths[0]!r}: {', '.join(self._columns)}")
-        groups = [(path, number, footer) for path, footer in zip(paths, footers, strict=True) for number in range(footer.num_row_groups)]
+                raise DatasetError(
+                    f"{path!r} does not have the columns of {paths[0]!r}: "
+                    f"{', '.join(self._columns)}"
+                )
+        groups = [
+            (path, number, footer)
+            for path, footer in zip(paths, footers, strict=True)
+            for number in range(footer.num_row_groups)
+        ]
         self._groups = [(path, number) for path, number, _ in groups]
-        self._starts: list[int] = [0, *accumulate(footer.row_group(number).num_rows for _, number, footer in groups)]
+        self._starts: list[int] = [
+            0,
+            *accumulate(footer.row_group(number).num_rows for _, number, footer in groups),
+        ]
         self._lock = threading.Lock()
         self._group: Callable[[int], pa.Table] = lru_cache(maxsize=_GROUPS_KEPT)(self._read_group)
 
@@ -62,15 +74,25 @@ class _Rows:
         with self._lock:  # one at a time, so that a row group is read and held once
             table = self._group(number)
         try:
-            values = {column: table[column][index - self._starts[number]].as_py() for column in table.column_names}
+            values = {
+                column: table[column][index - self._starts[number]].as_py()
+                for column in table.column_names
+            }
         except (IndexError, UnicodeDecodeError) as error:
             path, group = self._groups[number]
-            raise DatasetError(f"row group {group} of {path!r} is not what it was when it was opened, or damaged: {error}") from error
+            raise DatasetError(
+                f"row group {group} of {path!r} is not what it was when it was opened, or "
+                f"damaged: {error}"
+            ) from error
         image, label = values["image"], values.get("label")
         data = image["bytes"] if isinstance(image, dict) else image
         if data is None:
             raise DatasetError("the column image is null")
-        return values.get("name") or f"row-{index}", data, label if label is not None and label >= 0 else None
+        return (
+            values.get("name") or f"row-{index}",
+            data,
+            label if label is not None and label >= 0 else None,
+        )
 
     def label_count(self) -> int:
         """The largest label + 1; 0 without labels."""
@@ -104,10 +126,15 @@ def _columns(schema: pa.Schema, path: str) -> tuple[str, ...]:
     """The columns to read; raises DatasetError if one is missing or of another type."""
     types = dict(zip(schema.names, schema.types, strict=True))
     if not _holds_bytes(types.get("image")):
-        raise DatasetError(f"{path!r} needs a column image of bytes; it has {', '.join(f'{n}: {t}' for n, t in types.items())}")
+        raise DatasetError(
+            f"{path!r} needs a column image of bytes; it has "
+            f"{', '.join(f'{n}: {t}' for n, t in types.items())}"
+        )
     if "label" in types and not pa.types.is_integer(types["label"]):
         raise DatasetError(f"the column label of {path!r} holds {types['label']}, not integers")
-    if "name" in types and not (pa.types.is_string(types["name"]) or pa.types.is_large_string(types["name"])):
+    if "name" in types and not (
+        pa.types.is_string(types["name"]) or pa.types.is_large_string(types["name"])
+    ):
         raise DatasetError(f"the column name of {path!r} holds {types['name']}, not strings")
     image = "image.bytes" if pa.types.is_struct(types["image"]) else "image"
     return (image, *(name for name in ("label", "name") if name in types))

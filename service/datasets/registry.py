@@ -16,22 +16,34 @@ from service.datasets.uploads import Uploads
 from service.datasets.webdataset import webdataset_source
 
 BUILT_IN = {"digits": "digits", "photo-patches": "photo-patches"}
-SCHEMES = ("digits", "photo-patches", "imagefolder:DIR", "parquet:GLOB", "webdataset:GLOB", "torchvision:NAME")
+SCHEMES = (
+    "digits",
+    "photo-patches",
+    "imagefolder:DIR",
+    "parquet:GLOB",
+    "webdataset:GLOB",
+    "torchvision:NAME",
+)
 
 
 class Datasets:
-    """The data sets that a server reads, by name: the built-in ones, those of `uris` and the uploaded ones.
+    """The data sets that a server reads, by name: the built-in ones, those of `uris` and the
+    uploaded ones.
 
     Each is opened at its first use.
     """
 
     def __init__(self, uris: Mapping[str, str], cache: Path) -> None:
-        """`cache` is where downloads go if a URI names no folder, and uploads into a folder of their own."""
+        """`cache` is where downloads go if a URI names no folder, and uploads into a folder of
+        their own.
+        """
         self._uris = {**BUILT_IN, **uris}
         self._cache = cache
         self.uploads = Uploads(cache / "uploads")
         self._opened: dict[str, Dataset] = {}
-        self._locks = {name: threading.Lock() for name in self._uris}  # a slow download holds up its own data set alone
+        self._locks = {
+            name: threading.Lock() for name in self._uris
+        }  # a slow download holds up its own data set alone
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -39,20 +51,31 @@ class Datasets:
         return (*self._uris, *(name for name in self.uploads.names if name not in self._uris))
 
     def get(self, name: str) -> Dataset:
-        """The data set of that name, opened. Raises UnknownDataset, or DatasetError if it cannot be opened."""
+        """The data set of that name, opened. Raises UnknownDataset, or DatasetError if it cannot be
+        opened.
+        """
         if name not in self._uris and name not in self.uploads:
             raise UnknownDataset(name, self._uris)
         with self._locks.setdefault(name, threading.Lock()):
             if name not in self._opened:
-                self._opened[name] = open_dataset(name, self._uris[name], self._cache) if name in self._uris else self.uploads.open(name)
+                self._opened[name] = (
+                    open_dataset(name, self._uris[name], self._cache)
+                    if name in self._uris
+                    else self.uploads.open(name)
+                )
             return self._opened[name]
 
     def glance(self, name: str) -> Dataset | None:
-        """The data set of that name without a download: None if opening it could mean one and it is not open yet.
+        """The data set of that name without a download: None if opening it could mean one and it is
+        not open yet.
 
         Raises UnknownDataset, or DatasetError if it cannot be opened.
         """
-        if name in self._uris and name not in self._opened and self._uris[name].startswith("torchvision:"):
+        if (
+            name in self._uris
+            and name not in self._opened
+            and self._uris[name].startswith("torchvision:")
+        ):
             return None
         return self.get(name)
 
@@ -96,7 +119,9 @@ def _open(uri: str, cache: Path) -> Source:
 
 
 def _split(uri: str) -> tuple[str, dict[str, str]]:
-    """A URI without its options, and these; a `?` that no `name=value` follows belongs to the path, a glob for instance."""
+    """A URI without its options, and these; a `?` that no `name=value` follows belongs to the path,
+    a glob for instance.
+    """
     match = re.fullmatch(r"(.*?)\?(\w+=[^?]*)", uri, re.DOTALL)
     return (match[1], dict(parse_qsl(match[2], keep_blank_values=True))) if match else (uri, {})
 

@@ -5,9 +5,13 @@ from service.imaging import BadImage, Pixels, Preprocessing, decode
 
 
 def image(dataset: Dataset, number: int, seen: Preprocessing) -> Pixels:
-    """Image `number` cut to size, (C, H, W) uint8. Reads and decodes. Raises DatasetError, which names the image."""
+    """Image `number` cut to size, (C, H, W) uint8. Reads and decodes. Raises DatasetError, which
+    names the image.
+    """
     (sample,) = dataset.read(number, 1)
     try:
         return seen.apply(decode(sample.image))
     except BadImage as error:
-        raise DatasetError(f"image {number} ({sample.name!r}) of data set {dataset.name!r} cannot be used: {error}") from error
+        raise DatasetError(
+            f"image {number} ({sample.name!r}) of data set {dataset.name!r} cannot be used: {error}"
+        ) from error

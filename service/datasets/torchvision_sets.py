@@ -1,4 +1,6 @@
-"""torchvision's classification data sets, downloaded by torchvision's own code: those that it reads without unpickling."""
+"""torchvision's classification data sets, downloaded by torchvision's own code: those that it reads
+without unpickling.
+"""
 
 import inspect
 from pathlib import Path
@@ -14,23 +16,55 @@ _SETS: dict[str, tuple[str, ...]] = {
     "SVHN": DIGITS,
     "USPS": DIGITS,
     "GTSRB": tuple(str(number) for number in range(43)),
-    **dict.fromkeys(("FashionMNIST", "KMNIST", "EMNIST", "STL10", "Flowers102", "Food101", "DTD", "FGVCAircraft"), ()),
-    **dict.fromkeys(("OxfordIIITPet", "Imagenette", "EuroSAT", "Country211", "RenderedSST2", "StanfordCars"), ()),
+    **dict.fromkeys(
+        (
+            "FashionMNIST",
+            "KMNIST",
+            "EMNIST",
+            "STL10",
+            "Flowers102",
+            "Food101",
+            "DTD",
+            "FGVCAircraft",
+        ),
+        (),
+    ),
+    **dict.fromkeys(
+        ("OxfordIIITPet", "Imagenette", "EuroSAT", "Country211", "RenderedSST2", "StanfordCars"), ()
+    ),
 }
 _UNPICKLED = ("CIFAR10", "CIFAR100", "LSUN")
-_NOT_OPTIONS = {"root", "download", "loader", "transform", "transforms", "target_transform", "target_types", "kwargs"}
+_NOT_OPTIONS = {
+    "root",
+    "download",
+    "loader",
+    "transform",
+    "transforms",
+    "target_transform",
+    "target_types",
+    "kwargs",
+}
 
 
-def torchvision_source(name: str, options: dict[str, str], root: Path, classes: tuple[str, ...] = ()) -> Source:
-    """torchvision's data set `name`, kept in folder `root`; `options` are the arguments of its class, as in a URI's query.
+def torchvision_source(
+    name: str, options: dict[str, str], root: Path, classes: tuple[str, ...] = ()
+) -> Source:
+    """torchvision's data set `name`, kept in folder `root`; `options` are the arguments of its
+    class, as in a URI's query.
 
-    It is downloaded if it is not there, with torchvision's progress bar and check sums, unless `download=false`. Raises
-    DatasetError for a data set that torchvision would unpickle, an unknown option, and whatever torchvision refuses.
+    It is downloaded if it is not there, with torchvision's progress bar and check sums, unless
+    `download=false`. Raises DatasetError for a data set that torchvision would unpickle, an unknown
+    option, and whatever torchvision refuses.
     """
     if name in _UNPICKLED:
-        raise DatasetError(f"torchvision reads {name} by unpickling, which is never done here: use parquet:GLOB or imagefolder:DIR")
+        raise DatasetError(
+            f"torchvision reads {name} by unpickling, which is never done here: use "
+            f"parquet:GLOB or imagefolder:DIR"
+        )
     if name not in _SETS:
-        raise DatasetError(f"torchvision's {name!r} is not read; these are: {', '.join(sorted(_SETS))}")
+        raise DatasetError(
+            f"torchvision's {name!r} is not read; these are: {', '.join(sorted(_SETS))}"
+        )
     import torchvision.datasets  # takes a second to import
 
     make = getattr(torchvision.datasets, name)
@@ -38,7 +72,14 @@ def torchvision_source(name: str, options: dict[str, str], root: Path, classes: 
         dataset = make(root, **_arguments(name, make, dict(options)))
     except (RuntimeError, ValueError, TypeError, OSError) as error:
         raise DatasetError(f"torchvision's {name} in {str(root)!r}: {error}") from error
-    names = classes or _SETS[name] or tuple(entry if isinstance(entry, str) else entry[0] for entry in getattr(dataset, "classes", ()))
+    names = (
+        classes
+        or _SETS[name]
+        or tuple(
+            entry if isinstance(entry, str) else entry[0]
+            for entry in getattr(dataset, "classes", ())
+        )
+    )
 
     def item(index: int) -> tuple[str, bytes, int | None]:
         image, label = dataset[index]
@@ -61,10 +102,15 @@ def _arguments(name: str, make: Any, options: dict[str, str]) -> dict[str, objec
     if "download" in known:
         arguments["download"] = _value(options.pop("download", "true"))
     if "loader" in known:
-        arguments["loader"] = Path  # the item is then the path of the image, whose bytes leave as they are
+        arguments["loader"] = (
+            Path  # the item is then the path of the image, whose bytes leave as they are
+        )
     for option, text in options.items():
         if option not in known - _NOT_OPTIONS:
-            raise DatasetError(f"torchvision's {name} has no option {option!r}; it has: {', '.join(sorted(known - _NOT_OPTIONS))}")
+            raise DatasetError(
+                f"torchvision's {name} has no option {option!r}; it has: "
+                f"{', '.join(sorted(known - _NOT_OPTIONS))}"
+            )
         arguments[option] = _value(text)
     return arguments
 

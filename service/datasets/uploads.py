@@ -17,7 +17,10 @@ from service.datasets.base import Dataset, DatasetError
 from service.datasets.parquet import parquet_source
 
 MOST_BYTES = 4 * 2**30  # of encoded images in one upload
-GROUP_ROWS, GROUP_BYTES = 64, 8 * 2**20  # a row group ends at whichever comes first; images are read in random order, a group at a time
+GROUP_ROWS, GROUP_BYTES = (
+    64,
+    8 * 2**20,
+)  # a row group ends at whichever comes first; images are read in random order, a group at a time
 UPLOADED = "upload:"  # how the URI of an uploaded data set begins
 
 _NAME = re.compile(r"upload-[0-9a-f]{16}")
@@ -33,7 +36,9 @@ class Uploads:
     """The uploaded data sets in a folder. It may be used from several threads."""
 
     def __init__(self, folder: Path, most_bytes: int = MOST_BYTES) -> None:
-        """Find the data sets of earlier servers in `folder`, which need not exist; what those left unfinished is removed."""
+        """Find the data sets of earlier servers in `folder`, which need not exist; what those left
+        unfinished is removed.
+        """
         self._folder, self._most_bytes = folder, most_bytes
         for left in folder.glob(f"*{_UNFINISHED}"):
             left.unlink(missing_ok=True)
@@ -41,13 +46,19 @@ class Uploads:
     @property
     def names(self) -> list[str]:
         """The names of all, sorted."""
-        return sorted(path.stem for path in self._folder.glob("upload-*.parquet") if _NAME.fullmatch(path.stem))
+        return sorted(
+            path.stem
+            for path in self._folder.glob("upload-*.parquet")
+            if _NAME.fullmatch(path.stem)
+        )
 
     def __contains__(self, name: str) -> bool:
         return bool(_NAME.fullmatch(name)) and self._path(name).exists()
 
     def uri(self, name: str) -> str:
-        """What stands for the data set where others have a URI: it does not depend on the folder."""
+        """What stands for the data set where others have a URI: it does not depend on the
+        folder.
+        """
         return UPLOADED + name.partition("-")[2]
 
     def open(self, name: str) -> Dataset:
@@ -55,7 +66,9 @@ class Uploads:
         path = self._path(name)
         try:
             classes = json.loads((pq.read_schema(path).metadata or {})[_CLASSES])
-            return Dataset(name, self.uri(name), parquet_source(glob.escape(str(path)), tuple(classes)))
+            return Dataset(
+                name, self.uri(name), parquet_source(glob.escape(str(path)), tuple(classes))
+            )
         except (DatasetError, OSError, pa.ArrowException, ValueError, KeyError) as error:
             raise DatasetError(f"data set {name!r}: {error}") from error
 
@@ -69,7 +82,8 @@ class Uploads:
 
 
 class Upload:
-    """A data set that is being sent. `add` its images in order, then `finish`; always `abandon` in the end.
+    """A data set that is being sent. `add` its images in order, then `finish`; always `abandon` in
+    the end.
 
     The same images, labels and class names give the same file, however they were cut into parts.
     """
@@ -85,7 +99,13 @@ class Upload:
         self._temporary = folder / f"{uuid.uuid4().hex}{_UNFINISHED}"
         columns = [("image", pa.binary()), ("label", pa.int64())]
         self._schema = pa.schema(columns, metadata={_CLASSES: json.dumps(list(classes)).encode()})
-        self._writer = pq.ParquetWriter(self._temporary, self._schema, compression="none", use_dictionary=False, write_statistics=["label"])
+        self._writer = pq.ParquetWriter(
+            self._temporary,
+            self._schema,
+            compression="none",
+            use_dictionary=False,
+            write_statistics=["label"],
+        )
 
     def add(self, rows: Iterable[tuple[bytes, int]]) -> None:
         """Append encoded images and their labels. Raises UploadTooLarge."""
@@ -94,9 +114,12 @@ class Upload:
                 self._bytes += len(image)
                 if self._bytes > self._most_bytes:
                     raise UploadTooLarge(
-                        f"the images take more than {self._most_bytes} bytes: send fewer, or have the server read them itself"
+                        f"the images take more than {self._most_bytes} bytes: send fewer, "
+                        f"or have the server read them itself"
                     )
-                self._digest.update(len(image).to_bytes(8, "little") + label.to_bytes(8, "little") + image)
+                self._digest.update(
+                    len(image).to_bytes(8, "little") + label.to_bytes(8, "little") + image
+                )
                 self._rows.append((image, label))
                 self._rows_bytes += len(image)
                 self.count += 1
@@ -111,7 +134,9 @@ class Upload:
             with self._temporary.open("rb+") as file:
                 os.fsync(file.fileno())
             name = f"upload-{self._digest.hexdigest()[:16]}"
-            self._temporary.replace(self._folder / f"{name}.parquet")  # what may be there holds the same bytes
+            self._temporary.replace(
+                self._folder / f"{name}.parquet"
+            )  # what may be there holds the same bytes
             return name
 
     def abandon(self) -> None:
@@ -124,5 +149,10 @@ class Upload:
     def _flush(self) -> None:
         if self._rows:
             images, labels = zip(*self._rows, strict=True)
-            self._writer.write_table(pa.table([pa.array(images, pa.binary()), pa.array(labels, pa.int64())], schema=self._schema))
+            self._writer.write_table(
+                pa.table(
+                    [pa.array(images, pa.binary()), pa.array(labels, pa.int64())],
+                    schema=self._schema,
+                )
+            )
         self._rows, self._rows_bytes = [], 0

@@ -1,7 +1,8 @@
 """WebDataset shards (Aizman, Maltby & Breuel 2019): tar files of samples, read in place.
 
-The members `train/0001.jpg` and `train/0001.cls` are one sample, `train/0001`: all up to the first dot of the last part names
-it, the rest says what the member is. Opening a shard reads its headers and labels and skips its images.
+The members `train/0001.jpg` and `train/0001.cls` are one sample, `train/0001`: all up to the first
+dot of the last part names it, the rest says what the member is. Opening a shard reads its headers
+and labels and skips its images.
 """
 
 import glob
@@ -20,20 +21,28 @@ MOST_LABEL_BYTES = 2**20  # of a member that holds a label
 
 _IMAGE = "image"
 _KINDS = {**dict.fromkeys(("png", "jpg", "jpeg", "webp"), _IMAGE), "cls": "cls", "json": "json"}
-_COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4"}
+_COMPRESSED = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\x04\x22\x4d\x18": "lz4",
+}
 _UNKNOWN = -1  # label of a sample without one
 
 
 def webdataset_source(pattern: str, classes: tuple[str, ...] = ()) -> Source:
-    """The samples of the tar shards that `pattern` matches (`**` reaches into folders), in the order of their paths and therein
-    of their first members.
+    """The samples of the tar shards that `pattern` matches (`**` reaches into folders), in the
+    order of their paths and therein of their first members.
 
-    The image of a sample is its member png, jpg, jpeg or webp, and its name what names the sample. The label is the whole number in
-    its member cls, else under "label" in its json, negative or null where unknown, optional. Other members, among them such as
-    `0001.mask.png`, and samples without an image are passed over; nothing is unpacked.
+    The image of a sample is its member png, jpg, jpeg or webp, and its name what names the sample.
+    The label is the whole number in its member cls, else under "label" in its json, negative or
+    null where unknown, optional. Other members, among them such as `0001.mask.png`, and samples
+    without an image are passed over; nothing is unpacked.
 
-    Raises DatasetError, which names the shard, if there is none, one is compressed, damaged or cut off, a sample has several images,
-    a label is not a whole number up to 999,999, or `classes` are too few for the labels.
+    Raises DatasetError, which names the shard, if there is none, one is compressed, damaged or cut
+    off, a sample has several images, a label is not a whole number up to 999,999, or `classes` are
+    too few for the labels.
     """
     paths = sorted(glob.glob(str(Path(pattern).expanduser()), recursive=True))
     if not paths:
@@ -43,7 +52,9 @@ def webdataset_source(pattern: str, classes: tuple[str, ...] = ()) -> Source:
         raise DatasetError(f"{pattern!r} holds no image (.png, .jpg, .jpeg, .webp)")
     labels = samples.label_count
     if classes and labels > len(classes):
-        raise DatasetError(f"{pattern!r} has label {labels - 1}, but only {len(classes)} class names")
+        raise DatasetError(
+            f"{pattern!r} has label {labels - 1}, but only {len(classes)} class names"
+        )
     names = classes if labels else ()
     return Source(len(samples.names), samples.item, names, max(labels, len(names)))
 
@@ -57,8 +68,12 @@ class _Samples:
         for number, path in enumerate(paths):
             found = list(_samples(path))
             self.names += [name for name, *_ in found]
-            places.append(np.array([(number, *place) for _, *place in found], np.int64).reshape(-1, 4))
-        self._places = np.concatenate(places)  # (N, 4): shard, offset and size of the image in bytes, label
+            places.append(
+                np.array([(number, *place) for _, *place in found], np.int64).reshape(-1, 4)
+            )
+        self._places = np.concatenate(
+            places
+        )  # (N, 4): shard, offset and size of the image in bytes, label
 
     @property
     def label_count(self) -> int:
@@ -66,7 +81,9 @@ class _Samples:
         return int(self._places[:, 3].max(initial=_UNKNOWN)) + 1
 
     def item(self, index: int) -> tuple[str, bytes, int | None]:
-        """Name, encoded image and label of sample `index`. Each call opens the file anew: it may come from any thread."""
+        """Name, encoded image and label of sample `index`. Each call opens the file anew: it may
+        come from any thread.
+        """
         shard, offset, size, label = self._places[index].tolist()
         with open(self._paths[shard], "rb") as file:
             data = _read(file, offset, size)
@@ -118,7 +135,9 @@ def _samples(path: str) -> Iterator[tuple[str, int, int, int]]:
             try:
                 yield name, *sample.members[_IMAGE], sample.label(file)
             except ValueError as error:
-                raise DatasetError(f"the label of sample {name!r} in {path!r} cannot be read: {error}") from error
+                raise DatasetError(
+                    f"the label of sample {name!r} in {path!r} cannot be read: {error}"
+                ) from error
 
 
 def _grouped(file: BinaryIO, path: str) -> dict[str, _Sample]:
@@ -131,11 +150,16 @@ def _grouped(file: BinaryIO, path: str) -> dict[str, _Sample]:
         if not stem or kind is None or member.isdir():
             continue
         if not member.isreg() or member.issparse():
-            raise DatasetError(f"{member.name!r} in {path!r} is no plain file but a link, sparse or special")
+            raise DatasetError(
+                f"{member.name!r} in {path!r} is no plain file but a link, sparse or special"
+            )
         name = folder + slash + stem
         members = samples.setdefault(name, _Sample()).members
         if kind in members:
-            raise DatasetError(f"sample {name!r} in {path!r} has several members that could be its {kind}: keep one")
+            raise DatasetError(
+                f"sample {name!r} in {path!r} has several members that could be its "
+                f"{kind}: keep one"
+            )
         members[kind] = member.offset_data, member.size
     return samples
 
@@ -145,18 +169,36 @@ def _members(file: BinaryIO, path: str) -> Iterator[tarfile.TarInfo]:
     start = file.read(max(map(len, _COMPRESSED)))
     packed = next((name for magic, name in _COMPRESSED.items() if start.startswith(magic)), None)
     if packed is not None:
-        raise DatasetError(f"{path!r} is compressed ({packed}), in which no image can be found without unpacking all: keep a plain tar")
+        raise DatasetError(
+            f"{path!r} is compressed ({packed}), in which no image can be found without "
+            f"unpacking all: keep a plain tar"
+        )
     file.seek(0)
     try:
         with tarfile.open(fileobj=file, mode="r:", encoding="utf-8", errors="replace") as tar:
             while (member := tar.next()) is not None:
                 tar.members.clear()  # type: ignore[attr-defined]  # it would keep them all
                 if member.size < 0:
-                    raise DatasetError(f"{path!r} is damaged: {member.name!r} has {member.size} bytes")
+                    raise DatasetError(
+                        f"{path!r} is damaged: {member.name!r} has {member.size} bytes"
+                    )
                 yield member
-            if _read(file, tar.offset, tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):  # tarfile stops at a broken header as if at the end
-                raise DatasetError(f"{path!r} is damaged or cut off at byte {tar.offset}: it does not end there as a tar does")
-    except (tarfile.TarError, ValueError, ArithmeticError, EOFError, LookupError, MemoryError, RecursionError) as error:  # damaged headers
+            if _read(file, tar.offset, tarfile.BLOCKSIZE) != bytes(
+                tarfile.BLOCKSIZE
+            ):  # tarfile stops at a broken header as if at the end
+                raise DatasetError(
+                    f"{path!r} is damaged or cut off at byte {tar.offset}: it does not end "
+                    f"there as a tar does"
+                )
+    except (
+        tarfile.TarError,
+        ValueError,
+        ArithmeticError,
+        EOFError,
+        LookupError,
+        MemoryError,
+        RecursionError,
+    ) as error:  # damaged headers
         raise DatasetError(f"{path!r} is no tar, damaged or cut off: {error}") from error
 
 

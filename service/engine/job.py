@@ -28,7 +28,9 @@ class QueueFull(RuntimeError):
     """No more jobs are taken at present; `retry_after` is a guess in seconds."""
 
     def __init__(self, waiting: int, retry_after: float) -> None:
-        super().__init__(f"{waiting} jobs are waiting already; try again in about {retry_after:.1f} s")
+        super().__init__(
+            f"{waiting} jobs are waiting already; try again in about {retry_after:.1f} s"
+        )
         self.retry_after = retry_after
 
 
@@ -45,7 +47,9 @@ class NotFinite(ArithmeticError):
 
 
 class OutOfMemory(RuntimeError):
-    """Not even one row, or not the rows that have to stay together, fit into the device's memory."""
+    """Not even one row, or not the rows that have to stay together, fit into the device's
+    memory.
+    """
 
 
 class Hosted(Protocol):
@@ -74,7 +78,9 @@ class Job(Generic[T]):
     future: "Future[T]" = field(default_factory=Future)
     submitted: float = field(default_factory=time.monotonic)
     probe: Probe | None = None
-    answers: list[Answer] = field(default_factory=list)  # to the rows of `probe` that have had their turn
+    answers: list[Answer] = field(
+        default_factory=list
+    )  # to the rows of `probe` that have had their turn
     answered: int = 0
     served: int = 0  # the last tick that answered rows of it, or the one before it was let in
 
@@ -90,8 +96,14 @@ class Job(Generic[T]):
 
     @property
     def row_bytes(self) -> int:
-        """Memory of one row's pass: the model's at its own input size, scaled to the size of the probe's images."""
-        pixels = math.prod(self.model.network.shape) if self.probe is None else self.probe.images[:1].numel()
+        """Memory of one row's pass: the model's at its own input size, scaled to the size of the
+        probe's images.
+        """
+        pixels = (
+            math.prod(self.model.network.shape)
+            if self.probe is None
+            else self.probe.images[:1].numel()
+        )
         return max(1, self.model.bytes_per_row * pixels // math.prod(self.model.network.shape))
 
     def company(self) -> tuple[object, ...]:

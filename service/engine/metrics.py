@@ -13,16 +13,48 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.requests = Counter("striate_requests_total", "Requests by method and status code", ["method", "code"], registry=self.registry)
-        self.request_seconds = Histogram(
-            "striate_request_seconds", "Time to answer a request", ["method"], buckets=_SECONDS, registry=self.registry
+        self.requests = Counter(
+            "striate_requests_total",
+            "Requests by method and status code",
+            ["method", "code"],
+            registry=self.registry,
         )
-        self.queue_wait = Histogram("striate_queue_wait_seconds", "Time to admission", buckets=_SECONDS, registry=self.registry)
-        self.tick_seconds = Histogram("striate_tick_seconds", "Time of one engine pass", buckets=_SECONDS, registry=self.registry)
-        self.tick_rows = Histogram("striate_tick_rows", "Rows of one engine pass", buckets=_ROWS, registry=self.registry)
-        self.evictions = Counter("striate_jobs_total", "Jobs that left the engine, by reason", ["reason"], registry=self.registry)
-        self.refused = Counter("striate_refused_total", "Jobs refused because the queue was full", registry=self.registry)
-        self.out_of_memory = Counter("striate_out_of_memory_total", "Passes that ran out of memory", registry=self.registry)
+        self.request_seconds = Histogram(
+            "striate_request_seconds",
+            "Time to answer a request",
+            ["method"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.queue_wait = Histogram(
+            "striate_queue_wait_seconds",
+            "Time to admission",
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.tick_seconds = Histogram(
+            "striate_tick_seconds",
+            "Time of one engine pass",
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.tick_rows = Histogram(
+            "striate_tick_rows", "Rows of one engine pass", buckets=_ROWS, registry=self.registry
+        )
+        self.evictions = Counter(
+            "striate_jobs_total",
+            "Jobs that left the engine, by reason",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.refused = Counter(
+            "striate_refused_total",
+            "Jobs refused because the queue was full",
+            registry=self.registry,
+        )
+        self.out_of_memory = Counter(
+            "striate_out_of_memory_total", "Passes that ran out of memory", registry=self.registry
+        )
         self.models = Gauge("striate_models", "Models that serve", registry=self.registry)
 
         self._last_waits: deque[float] = deque(maxlen=32)

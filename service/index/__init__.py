@@ -1,1 +1,3 @@
-"""Exemplar indexes: built shard by shard in one pass over a data set, and asked through memory-mapped files."""
+"""Exemplar indexes: built shard by shard in one pass over a data set, and asked through
+memory-mapped files.
+"""

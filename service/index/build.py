@@ -1,4 +1,6 @@
-"""Building an index: shard by shard, by as many builders as share the folder, and then the index from the shards."""
+"""Building an index: shard by shard, by as many builders as share the folder, and then the index
+from the shards.
+"""
 
 import secrets
 import tempfile
@@ -27,9 +29,10 @@ log = structlog.get_logger()
 class Build:
     """One builder of a plan's index.
 
-    A builder begins at a shard of its own, passes over those that are on disk, and ends when all are; so several share the
-    work, and do at most their last shards twice. Whoever finds all shards there makes the index from them, in their order:
-    whoever built what, the bytes are the same if the activations are.
+    A builder begins at a shard of its own, passes over those that are on disk, and ends when all
+    are; so several share the work, and do at most their last shards twice. Whoever finds all shards
+    there makes the index from them, in their order: whoever built what, the bytes are the same if
+    the activations are.
 
     Args:
         lock: held while a layer's index is replaced.
@@ -57,7 +60,10 @@ class Build:
                 self._finish()
             except Damaged as damage:
                 if damage.number in rebuilt:
-                    raise OSError(f"in folder {self.plan.key!r} of the indexes, {damage}, though it was built again") from damage
+                    raise OSError(
+                        f"in folder {self.plan.key!r} of the indexes, {damage}, though it "
+                        f"was built again"
+                    ) from damage
                 rebuilt.add(damage.number)
                 log.warning("a shard is built again", plan=self.plan.key, error=str(damage))
                 self.files.remove(shard_name(self.plan, damage.number))
@@ -71,7 +77,16 @@ class Build:
         self._tell(0)
         parts: list[Found] = []
         labels: list[int | None] = []
-        with closing(scan(self.dataset, self._batches(), list(self.plan.shapes), self.prepare, self._submit, self.workers)) as batches:
+        with closing(
+            scan(
+                self.dataset,
+                self._batches(),
+                list(self.plan.shapes),
+                self.prepare,
+                self._submit,
+                self.workers,
+            )
+        ) as batches:
             for ids, known, found in batches:
                 _check(ids, found)
                 parts.append(found)
@@ -83,7 +98,9 @@ class Build:
                     parts, labels = [], []
                 self._tell(len(labels), whole)
                 if len(self._whole) < len(self.plan.shards) and self.cancelled():
-                    raise CancelledError(f"stopped after {self._done + len(labels)} of {self.plan.images} images")
+                    raise CancelledError(
+                        f"stopped after {self._done + len(labels)} of {self.plan.images} images"
+                    )
 
     def _submit(self, procedure: Procedure[Found]) -> "Future[Found]":
         """`submit`, but for those who were cancelled while the device's queue is full."""
@@ -99,10 +116,15 @@ class Build:
             self._look()
             if number not in self._whole:
                 span = shards[number]
-                yield from (range(low, min(low + self.batch, span.stop)) for low in range(span.start, span.stop, self.batch))
+                yield from (
+                    range(low, min(low + self.batch, span.stop))
+                    for low in range(span.start, span.stop, self.batch)
+                )
 
     def _look(self) -> None:
-        """See which shards are on disk; all count as there if another builder has made the index meanwhile."""
+        """See which shards are on disk; all count as there if another builder has made the index
+        meanwhile.
+        """
         there = self.files.entries(self.plan.key)
         shards = range(len(self.plan.shards))
         self._whole = {n for n in shards if shard_name(self.plan, n).rpartition("/")[2] in there}
@@ -110,7 +132,9 @@ class Build:
             self._whole = set(shards)
 
     def _save(self, number: int, parts: list[Found], labels: list[int | None]) -> None:
-        found = {layer: Peaks.join([part.pop(layer) for part in parts]) for layer in self.plan.shapes}
+        found = {
+            layer: Peaks.join([part.pop(layer) for part in parts]) for layer in self.plan.shapes
+        }
         try:
             save_shard(self.files, self.plan, number, found, labels)
         except UNREADABLE:  # another builder, which has ended, may have removed the folder under it
@@ -143,12 +167,17 @@ class Build:
 
     def _tell(self, more: int, lasting: bool = False) -> None:
         done = min(self._done + more, self.plan.images)
-        self.progress(BuildProgress(done, self.plan.images, len(self._whole), len(self.plan.shards), lasting))
+        self.progress(
+            BuildProgress(done, self.plan.images, len(self._whole), len(self.plan.shards), lasting)
+        )
 
     def _checked(self, ids: range, labels: list[int | None]) -> list[int | None]:
         for image, label in zip(ids, labels, strict=True):
             if label is not None and self.plan.kept and label >= self.plan.labels:
-                raise DatasetError(f"image {image} of data set {self.dataset.name!r} has label {label}, not one below {self.plan.labels}")
+                raise DatasetError(
+                    f"image {image} of data set {self.dataset.name!r} has label {label}, "
+                    f"not one below {self.plan.labels}"
+                )
         return labels
 
     def _marks(self) -> list[str | None]:
@@ -157,10 +186,14 @@ class Build:
         return [entries.get(f"{stem(self.plan, layer)}.json") for layer in self.plan.shapes]
 
     def _made_by_another(self) -> bool:
-        """Whether the index of every layer has been made from this plan since this builder began."""
+        """Whether the index of every layer has been made from this plan since this builder
+        began.
+        """
         if any(now == before for now, before in zip(self._marks(), self._before, strict=True)):
             return False
-        made = [description(self.files, f"{stem(self.plan, layer)}.json") for layer in self.plan.shapes]
+        made = [
+            description(self.files, f"{stem(self.plan, layer)}.json") for layer in self.plan.shapes
+        ]
         return all(about is not None and about["plan"] == self.plan.key for about in made)
 
 
@@ -169,4 +202,7 @@ def _check(ids: range, found: Found) -> None:
         wrong = ~(peaks.mean.isfinite() & peaks.maximum.isfinite() & peaks.minimum.isfinite())
         if wrong.any():
             image = ids[int(wrong.any(1).nonzero()[0, 0])]
-            raise NotFinite(f"an activation of layer {layer!r} on image {image} is infinite in 32 bits or not a number")
+            raise NotFinite(
+                f"an activation of layer {layer!r} on image {image} is infinite in 32 bits "
+                f"or not a number"
+            )

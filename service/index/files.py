@@ -23,7 +23,8 @@ FORMAT = 2
 
 
 class Files:
-    """The files below a folder or any other URL that fsspec knows, by names relative to it. It may be used from several threads.
+    """The files below a folder or any other URL that fsspec knows, by names relative to it. It may
+    be used from several threads.
 
     Args:
         uri: a folder, or e.g. "s3://bucket/prefix".
@@ -44,13 +45,20 @@ class Files:
             Path(self._root).mkdir(parents=True, exist_ok=True)
 
     def entries(self, folder: str = "") -> dict[str, str]:
-        """The files right below a folder, by name without the folder's: something that changes when the file is replaced."""
+        """The files right below a folder, by name without the folder's: something that changes when
+        the file is replaced.
+        """
         try:
             found = self._fs.ls(self._url(folder) if folder else self._root, detail=True)
         except FileNotFoundError:
             return {}
-        files = {entry["name"].rpartition("/")[2]: entry for entry in found if entry["type"] == "file"}
-        return {name: json.dumps(entry, sort_keys=True, default=str) for name, entry in sorted(files.items())}
+        files = {
+            entry["name"].rpartition("/")[2]: entry for entry in found if entry["type"] == "file"
+        }
+        return {
+            name: json.dumps(entry, sort_keys=True, default=str)
+            for name, entry in sorted(files.items())
+        }
 
     def write(self, name: str, data: bytes) -> None:
         """Write a small file; a reader sees the old one or the new one."""
@@ -58,10 +66,16 @@ class Files:
             path.write_bytes(data)
 
     def save(self, name: str, about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-        """Write tensors with a description of JSON values; a reader sees the old file or the new one."""
+        """Write tensors with a description of JSON values; a reader sees the old file or the new
+        one.
+        """
         header = json.dumps({"format": FORMAT, **about}, sort_keys=True)
         with self._replacing(name) as path:
-            save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, path, {_HEADER: header})
+            save_file(
+                {key: tensor.contiguous() for key, tensor in tensors.items()},
+                path,
+                {_HEADER: header},
+            )
 
     def read(self, name: str) -> bytes:
         """A small file, as it is now. Raises FileNotFoundError and other OSErrors."""
@@ -69,7 +83,9 @@ class Files:
         return data
 
     def local(self, name: str) -> Path:
-        """Where a file whose content never changes can be mapped into memory: itself, or a copy, which is kept. Raises OSErrors."""
+        """Where a file whose content never changes can be mapped into memory: itself, or a copy,
+        which is kept. Raises OSErrors.
+        """
         path = Path(self._root if self._is_local else self.cache) / name
         if not self._is_local and not path.exists():
             with whole_file.replacing(path, durable=True) as temporary:
@@ -77,7 +93,9 @@ class Files:
         return path
 
     def fetch(self, name: str, folder: Path) -> Path:
-        """Where a file can be mapped into memory for a while: itself, or a copy in a folder of the caller's. Raises OSErrors."""
+        """Where a file can be mapped into memory for a while: itself, or a copy in a folder of the
+        caller's. Raises OSErrors.
+        """
         if self._is_local:
             return Path(self._root) / name
         self._fs.get_file(self._url(name), str(folder / Path(name).name))
@@ -108,7 +126,9 @@ class Files:
         with tempfile.TemporaryDirectory(dir=self.cache) as folder:
             yield Path(folder) / "file"
             self._fs.makedirs(self._url(name).rpartition("/")[0], exist_ok=True)
-            self._fs.put_file(str(Path(folder) / "file"), self._url(name))  # an object appears whole when all of it is there
+            self._fs.put_file(
+                str(Path(folder) / "file"), self._url(name)
+            )  # an object appears whole when all of it is there
 
     def _url(self, name: str) -> str:
         return f"{self._root.rstrip('/')}/{name}"
@@ -116,7 +136,9 @@ class Files:
 
 @contextlib.contextmanager
 def tensors(path: Path) -> Iterator[tuple[dict[str, Any], Any]]:
-    """A file's description, and its tensors by `get_slice(name)[...]`, mapped into memory. Raises one of UNREADABLE."""
+    """A file's description, and its tensors by `get_slice(name)[...]`, mapped into memory. Raises
+    one of UNREADABLE.
+    """
     with safe_open(path, "pt") as file:
         about: dict[str, Any] = json.loads((file.metadata() or {})[_HEADER])
         if about.get("format") != FORMAT:
@@ -125,5 +147,7 @@ def tensors(path: Path) -> Iterator[tuple[dict[str, Any], Any]]:
 
 
 def slug(text: str) -> str:
-    """At most 48 letters, digits and -_. of a text, for the eye: no folder, no hidden file, not unique."""
+    """At most 48 letters, digits and -_. of a text, for the eye: no folder, no hidden file, not
+    unique.
+    """
     return re.sub(r"[^A-Za-z0-9._-]", "_", text).lstrip(".")[:48] or "_"

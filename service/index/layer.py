@@ -1,4 +1,6 @@
-"""The finished index of one layer: a tensor file for queries, a table for analysts, and a description that names both."""
+"""The finished index of one layer: a tensor file for queries, a table for analysts, and a
+description that names both.
+"""
 
 import hashlib
 import io
@@ -21,12 +23,29 @@ from service.index.shards import Damaged, load_column, load_shard
 from service.index.types import Plan, Subject, digest
 
 FIGURES = (
-    "minimum", "maximum", "maximum_mean", "mean", "variance", "active_share", "active_images", "sparsity", "histogram_low",
+    "minimum",
+    "maximum",
+    "maximum_mean",
+    "mean",
+    "variance",
+    "active_share",
+    "active_images",
+    "sparsity",
+    "histogram_low",
     "histogram_high",
-)  # fmt: skip
+)
 KNOWN = {  # what a description says
-    *(f.name for f in fields(Subject)), "layer", "shape", "images", "k", "labels", "class_k", "quantiles", "plan", "tensors",
-}  # fmt: skip
+    *(f.name for f in fields(Subject)),
+    "layer",
+    "shape",
+    "images",
+    "k",
+    "labels",
+    "class_k",
+    "quantiles",
+    "plan",
+    "tensors",
+}
 BLOCK_CELLS = 2**21  # units times images that are sorted at a time
 
 Tensors = dict[str, Tensor]
@@ -35,39 +54,66 @@ Tensors = dict[str, Tensor]
 def stem(plan: Plan, layer: str) -> str:
     """What the names of a layer's files begin with."""
     subject = plan.subject
-    return "-".join((*map(slug, (subject.model, subject.dataset, layer)), digest([asdict(subject), layer])))
+    return "-".join(
+        (*map(slug, (subject.model, subject.dataset, layer)), digest([asdict(subject), layer]))
+    )
 
 
 def finish(files: Files, plan: Plan, layer: str, shards: Sequence[Path]) -> None:
-    """Write the index of a layer from the shards of all images, in order, unless there is a larger one.
+    """Write the index of a layer from the shards of all images, in order, unless there is a larger
+    one.
 
     Raises:
         Damaged: a shard cannot be read.
     """
     name = f"{stem(plan, layer)}.json"
     old = description(files, name)
-    if old is not None and _extent(old) > (plan.images, plan.k, plan.kept) and _readable(files, old):
+    if (
+        old is not None
+        and _extent(old) > (plan.images, plan.k, plan.kept)
+        and _readable(files, old)
+    ):
         return
     whole = reduce(Shard.merge, (_load(number, path, layer) for number, path in enumerate(shards)))
     kept = _reservoirs(whole, plan) | _moments(whole) | _distributions(plan, layer, shards)
     about = {
-        "format": FORMAT, **asdict(plan.subject), "layer": layer, "shape": plan.shapes[layer], "images": plan.images, "k": plan.k,
-        "labels": plan.labels, "class_k": plan.kept, "quantiles": sorted(plan.quantiles), "plan": plan.key,
-    }  # fmt: skip
-    about["tensors"] = f"{stem(plan, layer)}-{_content(kept)}.safetensors"  # another name for other content: copies never grow stale
+        "format": FORMAT,
+        **asdict(plan.subject),
+        "layer": layer,
+        "shape": plan.shapes[layer],
+        "images": plan.images,
+        "k": plan.k,
+        "labels": plan.labels,
+        "class_k": plan.kept,
+        "quantiles": sorted(plan.quantiles),
+        "plan": plan.key,
+    }
+    about["tensors"] = (
+        # another name for other content: copies never grow stale
+        f"{stem(plan, layer)}-{_content(kept)}.safetensors"
+    )
     files.save(about["tensors"], about, kept)
     files.write(f"{stem(plan, layer)}.parquet", _table(kept, about["quantiles"]))
     files.write(name, json.dumps(about, sort_keys=True).encode())  # from here on it is the index
-    for past in (f"{stem(plan, layer)}.safetensors", old and old["tensors"]):  # of an earlier format, and of an earlier build
+    for past in (
+        f"{stem(plan, layer)}.safetensors",
+        old and old["tensors"],
+    ):  # of an earlier format, and of an earlier build
         if past and past != about["tensors"]:
             files.remove(past)
 
 
 def description(files: Files, name: str) -> dict[str, Any] | None:
-    """The description in a file; None where there is none, one of another format, or one that lacks something."""
+    """The description in a file; None where there is none, one of another format, or one that lacks
+    something.
+    """
     try:
         about: dict[str, Any] = json.loads(files.read(name))
-        return about if isinstance(about, dict) and about.get("format") == FORMAT and about.keys() >= KNOWN else None
+        return (
+            about
+            if isinstance(about, dict) and about.get("format") == FORMAT and about.keys() >= KNOWN
+            else None
+        )
     except UNREADABLE:
         return None
 
@@ -92,7 +138,9 @@ def _readable(files: Files, about: dict[str, Any]) -> bool:
 
 
 def _reservoirs(whole: Shard, plan: Plan) -> Tensors:
-    """The exemplars by each order, (U, k), and by label, (U, labels, k); a place that no image has taken has id -1."""
+    """The exemplars by each order, (U, k), and by label, (U, labels, k); a place that no image has
+    taken has id -1.
+    """
     kept: Tensors = {}
     for order in ORDERS:
         top = whole.tops[order]
@@ -100,16 +148,29 @@ def _reservoirs(whole: Shard, plan: Plan) -> Tensors:
         if order == "min":
             values = 0 - values  # not -0 where a unit is shut
         elif order == "magnitude":
-            values, positions = values.where(positions >= 0, -values), positions.where(positions >= 0, ~positions)
+            values, positions = (
+                values.where(positions >= 0, -values),
+                positions.where(positions >= 0, ~positions),
+            )
         kept |= _columns(order, values, positions, ids)
     if whole.labels is not None:
         shape = (-1, plan.labels, plan.kept)
-        kept |= _columns("label", *(t.view(shape) for t in (whole.labels.values, whole.labels.positions, whole.labels.ids)))
+        kept |= _columns(
+            "label",
+            *(
+                t.view(shape)
+                for t in (whole.labels.values, whole.labels.positions, whole.labels.ids)
+            ),
+        )
     return kept
 
 
 def _columns(name: str, values: Tensor, positions: Tensor, ids: Tensor) -> Tensors:
-    return {f"{name}.values": values, f"{name}.positions": positions.int(), f"{name}.ids": ids.where(ids != MOST_IDS, -1)}
+    return {
+        f"{name}.values": values,
+        f"{name}.positions": positions.int(),
+        f"{name}.ids": ids.where(ids != MOST_IDS, -1),
+    }
 
 
 def _moments(whole: Shard) -> Tensors:
@@ -120,28 +181,41 @@ def _moments(whole: Shard) -> Tensors:
 
     tops, moments = whole.tops, whole.moments
     return {
-        "minimum": 0 - best(tops["min"]), "maximum": best(tops["max"]), "maximum_mean": best(tops["mean"]), "mean": moments.mean,
-        "variance": moments.variance, "active_share": moments.active_share,
-    }  # fmt: skip
+        "minimum": 0 - best(tops["min"]),
+        "maximum": best(tops["max"]),
+        "maximum_mean": best(tops["mean"]),
+        "mean": moments.mean,
+        "variance": moments.variance,
+        "active_share": moments.active_share,
+    }
 
 
 def _distributions(plan: Plan, layer: str, shards: Sequence[Path]) -> Tensors:
     """What takes each image's maximum and mean, some units at a time."""
     units = plan.shapes[layer][0]
     step = max(1, BLOCK_CELLS // plan.images)
-    blocks = [_block(plan, layer, shards, slice(low, min(low + step, units))) for low in range(0, units, step)]
+    blocks = [
+        _block(plan, layer, shards, slice(low, min(low + step, units)))
+        for low in range(0, units, step)
+    ]
     return {name: torch.cat([block[name] for block in blocks]) for name in blocks[0]}
 
 
 def _block(plan: Plan, layer: str, shards: Sequence[Path], units: slice) -> Tensors:
     maxima = Distribution.of(load_column(shards, layer, "maximum", units))
-    ids, found = maxima.quantiles(sorted(plan.quantiles))  # places are ids: the shards' images are numbered from 0, in order
+    ids, found = maxima.quantiles(
+        sorted(plan.quantiles)
+    )  # places are ids: the shards' images are numbered from 0, in order
     values = torch.from_numpy(maxima.ranked)
     positions = np.take_along_axis(load_column(shards, layer, "at", units), ids, 1)
     return {
-        **_columns("quantile", torch.from_numpy(found), torch.from_numpy(positions), torch.from_numpy(ids)),
+        **_columns(
+            "quantile", torch.from_numpy(found), torch.from_numpy(positions), torch.from_numpy(ids)
+        ),
         "grid.max": torch.from_numpy(maxima.grid()),
-        "grid.mean": torch.from_numpy(Distribution.of(load_column(shards, layer, "mean", units)).grid()),
+        "grid.mean": torch.from_numpy(
+            Distribution.of(load_column(shards, layer, "mean", units)).grid()
+        ),
         "histogram": torch.from_numpy(maxima.histogram()),
         "histogram_low": values[:, 0].double(),
         "histogram_high": values[:, -1].double(),
@@ -163,7 +237,10 @@ def _table(kept: Tensors, quantiles: Sequence[float]) -> bytes:
     """A row a unit: its number, its figures, its quantiles and its histogram, as a parquet file."""
     columns: dict[str, Any] = {"unit": np.arange(len(kept["mean"]), dtype=np.int64)}
     columns |= {name: kept[name].numpy() for name in FIGURES}
-    columns |= {f"quantile_{share:g}": kept["quantile.values"][:, i].numpy() for i, share in enumerate(quantiles)}
+    columns |= {
+        f"quantile_{share:g}": kept["quantile.values"][:, i].numpy()
+        for i, share in enumerate(quantiles)
+    }
     buffer = io.BytesIO()
     pq.write_table(pa.table({**columns, "histogram": kept["histogram"].tolist()}), buffer)
     return buffer.getvalue()

@@ -1,4 +1,6 @@
-"""What the finished index of a layer answers: a query maps its file into memory and reads the rows of one unit."""
+"""What the finished index of a layer answers: a query maps its file into memory and reads the rows
+of one unit.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -19,7 +21,9 @@ class InvalidQuery(Exception):
 
 @dataclass(frozen=True, eq=False)
 class LayerIndex:
-    """The index of a layer: its description, and what finds its tensor file on this machine. Methods raise what UNREADABLE lists, too."""
+    """The index of a layer: its description, and what finds its tensor file on this machine.
+    Methods raise what UNREADABLE lists, too.
+    """
 
     about: dict[str, Any]
     locate: Callable[[], Path]
@@ -43,14 +47,27 @@ class LayerIndex:
         """The first k images by an order. Raises InvalidQuery."""
         self._check(unit)
         group = order if label is None else self._label(order, label)
-        place = (slice(unit, unit + 1),) if label is None else (slice(unit, unit + 1), slice(label, label + 1))
+        place = (
+            (slice(unit, unit + 1),)
+            if label is None
+            else (slice(unit, unit + 1), slice(label, label + 1))
+        )
         with tensors(self.locate()) as (_, file):
-            columns = (file.get_slice(f"{group}.{part}")[place].flatten()[:k].tolist() for part in ("ids", "values", "positions"))
+            columns = (
+                file.get_slice(f"{group}.{part}")[place].flatten()[:k].tolist()
+                for part in ("ids", "values", "positions")
+            )
             rows = list(zip(*columns, strict=True))
         shape, shares = self.about["shape"], self.about["quantiles"]
         width = shape[-1] if len(shape) > 1 else 1
         hits = [
-            Hit(image, value, position // width, position % width, shares[i] if order == "quantile" else None)
+            Hit(
+                image,
+                value,
+                position // width,
+                position % width,
+                shares[i] if order == "quantile" else None,
+            )
             for i, (image, value, position) in enumerate(rows)
             if image >= 0
         ]
@@ -63,21 +80,30 @@ class LayerIndex:
         units = slice(None) if unit is None else slice(unit, unit + 1)
         with tensors(self.locate()) as (_, file):
             figures = {name: file.get_slice(name)[units].tolist() for name in FIGURES}
-            histogram = file.get_slice("histogram")[units].numpy().copy()  # what is answered does not keep the file mapped
+            histogram = (
+                file.get_slice("histogram")[units].numpy().copy()
+            )  # what is answered does not keep the file mapped
             values = file.get_slice("quantile.values")[units].numpy().copy()
         shares = np.array(self.about["quantiles"], np.float32)
         return [
             UnitStatistics(
-                (unit or 0) + i, histogram=histogram[i], quantiles=shares, quantile_values=values[i],
+                (unit or 0) + i,
+                histogram=histogram[i],
+                quantiles=shares,
+                quantile_values=values[i],
                 **{name: column[i] for name, column in figures.items()},
             )
             for i in range(len(histogram))
-        ]  # fmt: skip
+        ]
 
     def maxima(self) -> Maxima:
         """Of all units."""
         with tensors(self.locate()) as (_, file):
-            return Maxima(file.get_tensor("maximum").float().numpy(), file.get_tensor("maximum_mean").float().numpy(), self.images)
+            return Maxima(
+                file.get_tensor("maximum").float().numpy(),
+                file.get_tensor("maximum_mean").float().numpy(),
+                self.images,
+            )
 
     def percentile(self, unit: int, value: float, of: str) -> float:
         """The share of images below a value. Raises InvalidQuery."""
@@ -97,7 +123,9 @@ class LayerIndex:
         if not self.about["labels"]:
             raise InvalidQuery("the data set has no labels")
         if not 0 <= label < self.about["labels"]:
-            raise InvalidQuery(f"the data set has labels 0 to {self.about['labels'] - 1}, not {label}")
+            raise InvalidQuery(
+                f"the data set has labels 0 to {self.about['labels'] - 1}, not {label}"
+            )
         if not self.about["class_k"]:
             raise InvalidQuery("the index keeps no exemplars by label")
         return "label"

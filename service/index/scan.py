@@ -1,4 +1,6 @@
-"""A pass over a data set: images are read and decoded in threads ahead of the device, which always has a batch to do."""
+"""A pass over a data set: images are read and decoded in threads ahead of the device, which always
+has a batch to do.
+"""
 
 import time
 from collections import deque
@@ -16,7 +18,9 @@ from service.datasets import Dataset, DatasetError
 from service.engine.job import QueueFull
 
 Found = dict[str, Peaks]  # by layer
-Prepare = Callable[[bytes], NDArray[np.uint8]]  # an encoded image -> (C, H, W) uint8, as the network takes it
+Prepare = Callable[
+    [bytes], NDArray[np.uint8]
+]  # an encoded image -> (C, H, W) uint8, as the network takes it
 Submit = Callable[[Procedure[Found]], "Future[Found]"]  # hands a procedure to the device's thread
 Scanned = tuple[range, list[int | None], Found]  # ids, labels and peaks of a batch
 
@@ -28,11 +32,17 @@ _Loaded = tuple[NDArray[np.uint8], int | None]
 
 
 def scan(
-    dataset: Dataset, batches: Iterable[range], layers: Sequence[str], prepare: Prepare, submit: Submit, workers: int = 2
+    dataset: Dataset,
+    batches: Iterable[range],
+    layers: Sequence[str],
+    prepare: Prepare,
+    submit: Submit,
+    workers: int = 2,
 ) -> Generator[Scanned, None, None]:
     """The peaks of `layers` on the images of each batch, in order.
 
-    `batches` are taken one by one, a few ahead of the device. Closing the iterator cancels what has been submitted.
+    `batches` are taken one by one, a few ahead of the device. Closing the iterator cancels what has
+    been submitted.
 
     Raises:
         DatasetError: an image cannot be read or decoded; the message names it.
@@ -45,7 +55,15 @@ def scan(
     try:
         while True:
             while len(loading) < _AHEAD and (ids := next(waiting, None)) is not None:
-                loading.append((ids, [pool.submit(_load, dataset, part, prepare) for part in _parts(ids, workers)]))
+                loading.append(
+                    (
+                        ids,
+                        [
+                            pool.submit(_load, dataset, part, prepare)
+                            for part in _parts(ids, workers)
+                        ],
+                    )
+                )
             if loading and len(running) < _IN_FLIGHT:
                 ids, futures = loading.popleft()
                 loaded = [sample for future in futures for sample in future.result()]
@@ -63,7 +81,9 @@ def scan(
 
 
 def _submit(submit: Submit, procedure: Procedure[Found]) -> "Future[Found]":
-    """Submit, waiting while the device's queue is full: a pass over a data set gives way to those who cannot wait."""
+    """Submit, waiting while the device's queue is full: a pass over a data set gives way to those
+    who cannot wait.
+    """
     while True:
         try:
             return submit(procedure)
@@ -84,7 +104,10 @@ def _load(dataset: Dataset, ids: range, prepare: Prepare) -> list[_Loaded]:
         try:
             loaded.append((np.asarray(prepare(sample.image)), sample.label))
         except (ValueError, OSError) as error:
-            raise DatasetError(f"image {index} ({sample.name!r}) of data set {dataset.name!r} cannot be used: {error}") from error
+            raise DatasetError(
+                f"image {index} ({sample.name!r}) of data set {dataset.name!r} cannot be "
+                f"used: {error}"
+            ) from error
     return loaded
 
 

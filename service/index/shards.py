@@ -1,4 +1,6 @@
-"""The shards of a build: what is known of a span of images, in a file of its own, from which the index is made in the end."""
+"""The shards of a build: what is known of a span of images, in a file of its own, from which the
+index is made in the end.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +16,11 @@ from service.index.files import UNREADABLE, Files, tensors
 from service.index.types import Plan
 
 PARTS = ("values", "positions", "ids")  # of a top k
-COLUMNS = ("maximum", "mean", "at")  # (U, N): each image's maximum, its mean, and where the maximum is
+COLUMNS = (
+    "maximum",
+    "mean",
+    "at",
+)  # (U, N): each image's maximum, its mean, and where the maximum is
 
 
 class Damaged(Exception):
@@ -30,35 +36,53 @@ def shard_name(plan: Plan, number: int) -> str:
     return f"{plan.key}/shard-{number:06}.safetensors"
 
 
-def save_shard(files: Files, plan: Plan, number: int, found: Mapping[str, Peaks], labels: Sequence[int | None]) -> None:
-    """Write what was found on the images of shard `number`, all layers. Raises ValueError: an activation is not a number."""
+def save_shard(
+    files: Files, plan: Plan, number: int, found: Mapping[str, Peaks], labels: Sequence[int | None]
+) -> None:
+    """Write what was found on the images of shard `number`, all layers. Raises ValueError: an
+    activation is not a number.
+    """
     span = plan.shards[number]
     ids = torch.arange(span.start, span.stop)
     known = torch.tensor([-1 if label is None else label for label in labels])
     kept: dict[str, Tensor] = {}
     for layer, peaks in found.items():
         shard = Shard.of(peaks, ids, plan.k, known, plan.labels, plan.kept)
-        kept |= {f"{layer}/{part}": tensor for part, tensor in _parts(shard, plan.labels, known).items()}
-        for column, values in zip(COLUMNS, (peaks.maximum, peaks.mean, peaks.at_maximum), strict=True):
+        kept |= {
+            f"{layer}/{part}": tensor for part, tensor in _parts(shard, plan.labels, known).items()
+        }
+        for column, values in zip(
+            COLUMNS, (peaks.maximum, peaks.mean, peaks.at_maximum), strict=True
+        ):
             kept[f"{layer}/{column}"] = values.T
     positions = {layer: peaks.positions for layer, peaks in found.items()}
-    about = {"plan": plan.key, "first": span.start, "stop": span.stop, "positions": positions, "labels": plan.labels}
+    about = {
+        "plan": plan.key,
+        "first": span.start,
+        "stop": span.stop,
+        "positions": positions,
+        "labels": plan.labels,
+    }
     files.save(shard_name(plan, number), about, kept)
 
 
 def load_shard(path: Path, layer: str) -> Shard:
     """The statistics of a layer in a shard's file. Raises one of UNREADABLE."""
     with tensors(path) as (about, file):
-        names = {name.removeprefix(f"{layer}/") for name in file.keys() if name.startswith(f"{layer}/")}  # noqa: SIM118 - no dict
+        stored = list(file.keys())
+        names = {name.removeprefix(f"{layer}/") for name in stored if name.startswith(f"{layer}/")}
         part = {name: file.get_tensor(f"{layer}/{name}").clone() for name in names - set(COLUMNS)}
         images, positions = about["stop"] - about["first"], about["positions"][layer]
     tops = {order: _top(part, order) for order in ORDERS}
-    moments = Moments(images, positions, part["moments.mean"], part["moments.squares"], part["moments.active"])
+    moments = Moments(
+        images, positions, part["moments.mean"], part["moments.squares"], part["moments.active"]
+    )
     return Shard(tops, _by_label(part, about["labels"]) if "label.ids" in part else None, moments)
 
 
 def load_column(paths: Sequence[Path], layer: str, column: str, units: slice) -> NDArray[Any]:
-    """A column (U, N) of some units, over the images of all shards, in the shards' order; no other units are read.
+    """A column (U, N) of some units, over the images of all shards, in the shards' order; no other
+    units are read.
 
     Raises:
         Damaged: a shard cannot be read.
@@ -74,14 +98,28 @@ def load_column(paths: Sequence[Path], layer: str, column: str, units: slice) ->
 
 
 def _parts(shard: Shard, labels: int, known: Tensor) -> dict[str, Tensor]:
-    """The tensors that a shard is restored from; by label, those of the labels that occur, which are few of many."""
-    parts = {f"{name}.{part}": getattr(top, part) for name, top in shard.tops.items() for part in PARTS}
+    """The tensors that a shard is restored from; by label, those of the labels that occur, which
+    are few of many.
+    """
+    parts = {
+        f"{name}.{part}": getattr(top, part) for name, top in shard.tops.items() for part in PARTS
+    }
     if shard.labels is not None:
         present = torch.tensor(sorted(set(known[known >= 0].tolist())), dtype=torch.int64)
-        parts |= {f"label.{part}": getattr(shard.labels, part).view(-1, labels, shard.labels.k)[:, present] for part in PARTS}
+        parts |= {
+            f"label.{part}": getattr(shard.labels, part).view(-1, labels, shard.labels.k)[
+                :, present
+            ]
+            for part in PARTS
+        }
         parts["label.present"] = present
     moments = shard.moments
-    return {**parts, "moments.mean": moments.mean, "moments.squares": moments.squares, "moments.active": moments.active}
+    return {
+        **parts,
+        "moments.mean": moments.mean,
+        "moments.squares": moments.squares,
+        "moments.active": moments.active,
+    }
 
 
 def _top(part: Mapping[str, Tensor], name: str) -> TopK:

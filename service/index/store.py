@@ -1,7 +1,9 @@
-"""Exemplar indexes: what each unit of a layer does over a data set, built in one pass and kept on disk or in an object store.
+"""Exemplar indexes: what each unit of a layer does over a data set, built in one pass and kept on
+disk or in an object store.
 
-`<model>-<data set>-<layer>-<key>.json` describes the index of one layer and names its tensor file; a parquet file of the same
-name holds a row of statistics a unit. A build in progress keeps its shards in a folder of its own, see `service.index.build`.
+`<model>-<data set>-<layer>-<key>.json` describes the index of one layer and names its tensor file;
+a parquet file of the same name holds a row of statistics a unit. A build in progress keeps its
+shards in a folder of its own, see `service.index.build`.
 """
 
 import math
@@ -18,11 +20,30 @@ from service.index.files import UNREADABLE, Files
 from service.index.layer import description
 from service.index.query import InvalidQuery, LayerIndex
 from service.index.scan import Prepare, Submit
-from service.index.types import BuildProgress, Found, Hit, IndexMissing, Maxima, Order, Plan, Subject, UnitStatistics
+from service.index.types import (
+    BuildProgress,
+    Found,
+    Hit,
+    IndexMissing,
+    Maxima,
+    Order,
+    Plan,
+    Subject,
+    UnitStatistics,
+)
 
 __all__ = [
-    "BuildProgress", "Found", "Hit", "IndexMissing", "IndexStore", "Maxima", "Order", "Plan", "Subject", "UnitStatistics",
-]  # fmt: skip
+    "BuildProgress",
+    "Found",
+    "Hit",
+    "IndexMissing",
+    "IndexStore",
+    "Maxima",
+    "Order",
+    "Plan",
+    "Subject",
+    "UnitStatistics",
+]
 
 T = TypeVar("T")
 
@@ -37,9 +58,10 @@ class IndexStore:
     """The indexes in a folder, which other servers may share. It may be used from several threads.
 
     Args:
-        state: the server's state folder. The indexes are in its folder `indexes`, unless `uri` says otherwise.
-        uri: a folder, or any URL that fsspec knows, e.g. "s3://bucket/prefix"; its files are copied to the state folder to be mapped
-            into memory.
+        state: the server's state folder. The indexes are in its folder `indexes`, unless `uri` says
+            otherwise.
+        uri: a folder, or any URL that fsspec knows, e.g. "s3://bucket/prefix"; its files are copied
+            to the state folder to be mapped into memory.
 
     Raises:
         ValueError: the URI cannot be used.
@@ -49,7 +71,9 @@ class IndexStore:
         self._files = Files(uri or str((state / "indexes").absolute()), state / "index-cache")
         self._lock, self._replacing = threading.Lock(), threading.Lock()
         self._known: dict[tuple[Subject, str], LayerIndex] = {}
-        self._read: dict[str, tuple[str, LayerIndex]] = {}  # by the description's name: its mark, and what it tells of
+        self._read: dict[
+            str, tuple[str, LayerIndex]
+        ] = {}  # by the description's name: its mark, and what it tells of
         self._looked = -math.inf  # when, by the monotonic clock
         self._look()
 
@@ -58,15 +82,35 @@ class IndexStore:
         return sorted(layer for known, layer in self._seen() if known == subject)
 
     def indexed(self, model: str, digest: str, layer: str) -> list[Subject]:
-        """The data sets with an index of that layer of the model with those weights, the one of most images first."""
-        found = [index for (known, name), index in self._seen().items() if (known.model, known.digest, name) == (model, digest, layer)]
-        return [index.subject for index in sorted(found, key=lambda index: (-index.images, index.subject.dataset, index.subject.uri))]
+        """The data sets with an index of that layer of the model with those weights, the one of
+        most images first.
+        """
+        found = [
+            index
+            for (known, name), index in self._seen().items()
+            if (known.model, known.digest, name) == (model, digest, layer)
+        ]
+        return [
+            index.subject
+            for index in sorted(
+                found, key=lambda index: (-index.images, index.subject.dataset, index.subject.uri)
+            )
+        ]
 
-    def find(self, subject: Subject, layer: str, unit: int, k: int, order: Order = "max", label: int | None = None) -> Found:
+    def find(
+        self,
+        subject: Subject,
+        layer: str,
+        unit: int,
+        k: int,
+        order: Order = "max",
+        label: int | None = None,
+    ) -> Found:
         """The first k images of a unit by an order, or all that the index has if these are fewer.
 
-        "max" and "mean" begin with the highest, "min" with the lowest, "magnitude" with the largest |h|; "quantile" gives the images
-        at the index's quantiles of the maximum, in rising order. With a label, only images of it, by "max" alone.
+        "max" and "mean" begin with the highest, "min" with the lowest, "magnitude" with the largest
+        |h|; "quantile" gives the images at the index's quantiles of the maximum, in rising order.
+        With a label, only images of it, by "max" alone.
 
         Raises:
             IndexMissing: there is no index of that subject and layer.
@@ -74,8 +118,12 @@ class IndexStore:
         """
         return self._ask(subject, layer, lambda index: index.find(unit, k, order, label))
 
-    def statistics(self, subject: Subject, layer: str, unit: int | None = None) -> list[UnitStatistics]:
-        """The statistics of one unit, or of all units in order. Raises IndexMissing; ValueError: the layer has no such unit."""
+    def statistics(
+        self, subject: Subject, layer: str, unit: int | None = None
+    ) -> list[UnitStatistics]:
+        """The statistics of one unit, or of all units in order. Raises IndexMissing; ValueError:
+        the layer has no such unit.
+        """
         return self._ask(subject, layer, lambda index: index.statistics(unit))
 
     def maxima(self, subject: Subject, layer: str) -> Maxima | None:
@@ -85,8 +133,16 @@ class IndexStore:
         except IndexMissing:
             return None
 
-    def percentile(self, subject: Subject, layer: str, unit: int, value: float, of: Literal["max", "mean"] = "max") -> float:
-        """The share of images whose maximum, or mean over positions, is below a value: exact for up to 257 images, else within 1/256.
+    def percentile(
+        self,
+        subject: Subject,
+        layer: str,
+        unit: int,
+        value: float,
+        of: Literal["max", "mean"] = "max",
+    ) -> float:
+        """The share of images whose maximum, or mean over positions, is below a value: exact for up
+        to 257 images, else within 1/256.
 
         Raises:
             IndexMissing: there is no index of that subject and layer.
@@ -105,26 +161,45 @@ class IndexStore:
         progress: Callable[[BuildProgress], None] = _quiet,
         cancelled: Callable[[], bool] = bool,
     ) -> int:
-        """Scan the data set, keep what was found as indexes of the plan's layers, and return the number of images scanned.
+        """Scan the data set, keep what was found as indexes of the plan's layers, and return the
+        number of images scanned.
 
-        A layer has one index: what an index of more images, or of as many with a larger k, already says is not replaced.
+        A layer has one index: what an index of more images, or of as many with a larger k, already
+        says is not replaced.
 
-        It blocks, and goes on behind the whole shards of earlier builds of the same plan, and beside other builders that share the
-        folder. `progress` is told at the start and after every `batch` images.
+        It blocks, and goes on behind the whole shards of earlier builds of the same plan, and
+        beside other builders that share the folder. `progress` is told at the start and after every
+        `batch` images.
 
         Raises:
-            CancelledError: `cancelled` said so, or the device's futures were cancelled; whole shards are kept.
+            CancelledError: `cancelled` said so, or the device's futures were cancelled; whole
+                shards are kept.
             DatasetError: the data set is empty, or an image cannot be read.
             NotFinite: an activation is not a number, or infinite in 32 bits.
         """
         if not plan.images:
-            raise DatasetError(f"data set {plan.subject.dataset!r} is empty: there is nothing to index")
-        Build(self._files, plan, dataset, prepare, submit, self._replacing, batch, workers, progress, cancelled).run()
+            raise DatasetError(
+                f"data set {plan.subject.dataset!r} is empty: there is nothing to index"
+            )
+        Build(
+            self._files,
+            plan,
+            dataset,
+            prepare,
+            submit,
+            self._replacing,
+            batch,
+            workers,
+            progress,
+            cancelled,
+        ).run()
         self._look()
         return plan.images
 
     def _ask(self, subject: Subject, layer: str, ask: Callable[[LayerIndex], T]) -> T:
-        """Ask an index; if that does not work, look once more whether another builder has replaced it."""
+        """Ask an index; if that does not work, look once more whether another builder has replaced
+        it.
+        """
         index = self._seen().get((subject, layer))
         error: BaseException | None = None
         for again in (False, True):
@@ -140,7 +215,9 @@ class IndexStore:
             except UNREADABLE as unreadable:
                 error = unreadable
         if error is not None:
-            raise IndexMissing(f"the index of layer {layer!r} cannot be read, build it again: {error}") from error
+            raise IndexMissing(
+                f"the index of layer {layer!r} cannot be read, build it again: {error}"
+            ) from error
         raise self._missing(subject, layer)
 
     def _seen(self) -> dict[tuple[Subject, str], LayerIndex]:
@@ -150,12 +227,22 @@ class IndexStore:
         return self._known
 
     def _look(self, within: float = 0) -> None:
-        """See which indexes there are, unless that was seen `within` so many seconds. Unreadable descriptions count as none."""
+        """See which indexes there are, unless that was seen `within` so many seconds. Unreadable
+        descriptions count as none.
+        """
         with self._lock:
-            if within and time.monotonic() - self._looked <= within:  # by another thread, while this one waited
+            if (
+                within and time.monotonic() - self._looked <= within
+            ):  # by another thread, while this one waited
                 return
-            entries = {name: mark for name, mark in self._files.entries().items() if name.endswith(".json")}
-            found = {name: (mark, index) for name, mark in entries.items() if (index := self._index(name, mark)) is not None}
+            entries = {
+                name: mark for name, mark in self._files.entries().items() if name.endswith(".json")
+            }
+            found = {
+                name: (mark, index)
+                for name, mark in entries.items()
+                if (index := self._index(name, mark)) is not None
+            }
             self._known = {(index.subject, index.layer): index for _, index in found.values()}
             self._read, self._looked = found, time.monotonic()
 
@@ -164,11 +251,22 @@ class IndexStore:
         if name in self._read and self._read[name][0] == mark:
             return self._read[name][1]
         about = description(self._files, name)
-        return LayerIndex(about, partial(self._files.local, about["tensors"])) if about is not None else None
+        return (
+            LayerIndex(about, partial(self._files.local, about["tensors"]))
+            if about is not None
+            else None
+        )
 
     def _missing(self, subject: Subject, layer: str) -> IndexMissing:
         what = f"of model {subject.model!r}, data set {subject.dataset!r} and layer {layer!r}"
-        stale = any((known.model, known.dataset, name) == (subject.model, subject.dataset, layer) for known, name in self._known)
+        stale = any(
+            (known.model, known.dataset, name) == (subject.model, subject.dataset, layer)
+            for known, name in self._known
+        )
         if stale:
-            return IndexMissing(f"the index {what} is of other weights or another state of the data set: build it again", stale)
+            return IndexMissing(
+                f"the index {what} is of other weights or another state of the data set: "
+                f"build it again",
+                stale,
+            )
         return IndexMissing(f"there is no index {what}: build it first")

@@ -14,13 +14,23 @@ from service.datasets import Dataset
 Order = Literal["max", "min", "mean", "magnitude", "quantile"]
 
 QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
-MANY_CLASSES = 100  # of a data set with more, one exemplar a class is kept unless more are asked for
-MOST_BY_LABEL = 2**22  # units of a layer times labels times images kept by them, of which each takes some 100 bytes while shards are merged
-MOST_CELLS = 2**23  # units times images of a shard, of which each takes some 60 bytes of memory while it is built
+MANY_CLASSES = (
+    100  # of a data set with more, one exemplar a class is kept unless more are asked for
+)
+MOST_BY_LABEL = (
+    2**22
+    # units of a layer times labels times images kept by them, of which each takes some 100 bytes
+    # while shards are merged
+)
+MOST_CELLS = (
+    2**23
+)  # units times images of a shard, of which each takes some 60 bytes of memory while it is built
 
 
 class IndexMissing(LookupError):
-    """There is no such index; `stale` if there is one, but of other weights or of a data set of another size."""
+    """There is no such index; `stale` if there is one, but of other weights or of a data set of
+    another size.
+    """
 
     def __init__(self, message: str, stale: bool = False) -> None:
         super().__init__(message)
@@ -33,9 +43,12 @@ class Hit:
 
     Attributes:
         id: its number in the data set.
-        activation: by the order asked for: the largest, the smallest, the mean, or that of the largest magnitude.
-        row, column: where that is in the layer's map, first in row order if several; 0, 0 for means and linear layers.
-        quantile: the share of the other images whose maximum is below, as the index was asked for it; None for other orders.
+        activation: by the order asked for: the largest, the smallest, the mean, or that of the
+            largest magnitude.
+        row, column: where that is in the layer's map, first in row order if several; 0, 0 for means
+            and linear layers.
+        quantile: the share of the other images whose maximum is below, as the index was asked for
+            it; None for other orders.
     """
 
     id: int
@@ -47,7 +60,9 @@ class Hit:
 
 @dataclass(frozen=True)
 class Found:
-    """Images by one order of one unit, first in that order first, of so many images that the index was built from."""
+    """Images by one order of one unit, first in that order first, of so many images that the index
+    was built from.
+    """
 
     hits: list[Hit]
     images: int
@@ -61,10 +76,12 @@ class UnitStatistics:
         maximum_mean: the highest mean over positions of any image.
         active_share: share of images and positions at which the unit is above 0.
         active_images: share of images on which it is above 0 anywhere.
-        sparsity: of its maxima over images, 1 - mean^2 / mean square (Vinje & Gallant 2000), where negative maxima count as 0;
-            0 for a unit that is never above 0.
-        histogram: (bins,) int64, of each image's maximum, evenly spaced from `histogram_low` to `histogram_high`, the last bin closed.
-        quantiles: (Q,) float32, the shares that the index was asked for, and `quantile_values` (Q,) float32, the maxima there.
+        sparsity: of its maxima over images, 1 - mean^2 / mean square (Vinje & Gallant 2000), where
+            negative maxima count as 0; 0 for a unit that is never above 0.
+        histogram: (bins,) int64, of each image's maximum, evenly spaced from `histogram_low` to
+            `histogram_high`, the last bin closed.
+        quantiles: (Q,) float32, the shares that the index was asked for, and `quantile_values` (Q,)
+            float32, the maxima there.
     """
 
     unit: int
@@ -85,7 +102,9 @@ class UnitStatistics:
 
 @dataclass(frozen=True, eq=False)
 class Maxima:
-    """Of each unit of a layer over `images` images: the highest activation (K,) and the highest mean over positions (K,), float32."""
+    """Of each unit of a layer over `images` images: the highest activation (K,) and the highest
+    mean over positions (K,), float32.
+    """
 
     maximum: NDArray[np.float32]
     maximum_mean: NDArray[np.float32]
@@ -94,7 +113,9 @@ class Maxima:
 
 @dataclass(frozen=True)
 class Subject:
-    """What an index is about: a model's name and the digest of its weights, a data set's name, URI and number of images."""
+    """What an index is about: a model's name and the digest of its weights, a data set's name, URI
+    and number of images.
+    """
 
     model: str
     digest: str
@@ -132,9 +153,12 @@ class Plan:
         k: images kept a unit, for each order.
         limit: only the first so many images are scanned; 0: all.
         labels: the data set has labels from 0 to `labels` - 1; 0: it has none.
-        class_k: images kept a unit and label, at most `most_class_k`; None: `k` for up to 100 labels, else 1, and less where that is more.
-        shard_images: images a shard at most; fewer where there are so many units that a shard would take much memory.
-        quantiles: shares of the images, each 0 to 1; the image is kept whose maximum has that share of the others' below it.
+        class_k: images kept a unit and label, at most `most_class_k`; None: `k` for up to 100
+            labels, else 1, and less where that is more.
+        shard_images: images a shard at most; fewer where there are so many units that a shard would
+            take much memory.
+        quantiles: shares of the images, each 0 to 1; the image is kept whose maximum has that share
+            of the others' below it.
     """
 
     subject: Subject
@@ -177,7 +201,10 @@ class Plan:
     @property
     def shards(self) -> list[range]:
         """The images of each shard."""
-        return [range(low, min(low + self.step, self.images)) for low in range(0, self.images, self.step)]
+        return [
+            range(low, min(low + self.step, self.images))
+            for low in range(0, self.images, self.step)
+        ]
 
     @property
     def key(self) -> str:

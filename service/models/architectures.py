@@ -1,4 +1,6 @@
-"""The networks that are known by name, and where their published weights, preprocessing and class names come from."""
+"""The networks that are known by name, and where their published weights, preprocessing and class
+names come from.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,7 +21,9 @@ EMBEDDED_WEIGHTS = Path(__file__).parent / "weights"
 
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _CIFAR = Preprocessing(3, 32, 32, 32, "bilinear", _IMAGENET_MEAN, _IMAGENET_STD)
-_TWINS = Preprocessing(3, 32, 32, 32, "bilinear", (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
+_TWINS = Preprocessing(
+    3, 32, 32, 32, "bilinear", (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
+)
 _DIGITS = Preprocessing(1, 32, 32, 32, "bilinear", (0.5,), (0.5,))
 # The network was trained on pixels of 0 to 255, less 117.
 _INCEPTIONV1 = Preprocessing(3, 224, 224, 224, "bilinear", (117 / 255,) * 3, (1 / 255,) * 3)
@@ -32,8 +36,10 @@ class Published:
 
     Attributes:
         name: what ModelInfo calls them.
-        preprocessing, classes: those that the weights were trained for; no classes if they are not known.
-        file: where the state dict is, once downloaded into the given folder; raises ModelError. None: nobody published any.
+        preprocessing, classes: those that the weights were trained for; no classes if they are not
+            known.
+        file: where the state dict is, once downloaded into the given folder; raises ModelError.
+            None: nobody published any.
     """
 
     name: str
@@ -44,7 +50,9 @@ class Published:
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network by name; `build(classes)` makes it with that many logits, or with its own number for None."""
+    """A network by name; `build(classes)` makes it with that many logits, or with its own number
+    for None.
+    """
 
     name: str
     build: Callable[[int | None], nn.Module]
@@ -69,12 +77,20 @@ def architecture(name: str) -> Architecture | None:
 def _of_torchvision(name: str) -> Architecture:
     weights = torchvision.models.get_model_weights(name)
     # One member of vgg16 names no classes: it is no classifier, and its file lacks the last layers.
-    others = {member: partial(_published, weights[member]) for member in weights.__members__ if weights[member].meta["categories"]}
-    return Architecture(name, partial(_build_torchvision, name), _published(weights.DEFAULT), others)
+    others = {
+        member: partial(_published, weights[member])
+        for member in weights.__members__
+        if weights[member].meta["categories"]
+    }
+    return Architecture(
+        name, partial(_build_torchvision, name), _published(weights.DEFAULT), others
+    )
 
 
 def _build_torchvision(name: str, classes: int | None) -> nn.Module:
-    """Without the heads that only training uses, and with the input transform that the published weights imply."""
+    """Without the heads that only training uses, and with the input transform that the published
+    weights imply.
+    """
     options: dict[str, object] = {} if classes is None else {"num_classes": classes}
     if name in ("googlenet", "inception_v3"):
         options |= {"transform_input": True, "init_weights": False}
@@ -89,8 +105,15 @@ def _published(member: WeightsEnum) -> Published:
     """What torchvision says of the weights that it publishes."""
     seen = member.transforms()
     crop, resize = seen.crop_size, seen.resize_size
-    preprocessing = Preprocessing(3, crop[0], crop[-1], resize[0], seen.interpolation.value, tuple(seen.mean), tuple(seen.std))
-    return Published(member.name, preprocessing, tuple(member.meta["categories"]), lambda folder: fetch(member.url, folder))
+    preprocessing = Preprocessing(
+        3, crop[0], crop[-1], resize[0], seen.interpolation.value, tuple(seen.mean), tuple(seen.std)
+    )
+    return Published(
+        member.name,
+        preprocessing,
+        tuple(member.meta["categories"]),
+        lambda folder: fetch(member.url, folder),
+    )
 
 
 def _inceptionv1(classes: int | None) -> nn.Module:
@@ -116,14 +139,24 @@ def _cifar_resnet(depth: int, classes: int | None) -> nn.Module:
 
 
 _BUILT_IN: dict[str, tuple[Callable[[int | None], nn.Module], Published]] = {
-    "digits-lenet5": (lambda n: LeNet5(n or 10), Published("embedded", _DIGITS, DIGITS, _embedded("digits-lenet5"))),
+    "digits-lenet5": (
+        lambda n: LeNet5(n or 10),
+        Published("embedded", _DIGITS, DIGITS, _embedded("digits-lenet5")),
+    ),
     **{
-        name: (lambda n: CifarTwin(n or 10), Published("embedded", _TWINS, CIFAR10, _embedded(name)))
+        name: (
+            lambda n: CifarTwin(n or 10),
+            Published("embedded", _TWINS, CIFAR10, _embedded(name)),
+        )
         for name in ("cifar10-plain", "cifar10-robust")
     },
     "lenet5": (lambda n: LeNet5(n or 10), Published("", _DIGITS, DIGITS)),
-    **{f"cifar_resnet{d}": (partial(_cifar_resnet, d), Published("", _CIFAR, CIFAR10)) for d in (20, 32, 44, 56, 110)},
-    # lucent publishes weights, but no digest that a download could be held to: they come from the weights folder.
+    **{
+        f"cifar_resnet{d}": (partial(_cifar_resnet, d), Published("", _CIFAR, CIFAR10))
+        for d in (20, 32, 44, 56, 110)
+    },
+    # lucent publishes weights, but no digest that a download could be held to: they come from the
+    # weights folder.
     "inceptionv1": (_inceptionv1, Published("", _INCEPTIONV1, ())),
 }
 

@@ -1,4 +1,6 @@
-"""From a name, and the weights asked for, to the plan by which a model is made. Nothing but these names can be loaded."""
+"""From a name, and the weights asked for, to the plan by which a model is made. Nothing but these
+names can be loaded.
+"""
 
 import difflib
 import importlib
@@ -13,16 +15,25 @@ from torch import nn
 from service.config import ModelTable
 from service.imaging import Preprocessing
 from service.models import checkpoints
-from service.models.architectures import Architecture, Published, architecture, download_folder, names
+from service.models.architectures import (
+    Architecture,
+    Published,
+    architecture,
+    download_folder,
+    names,
+)
 from service.models.checkpoints import ModelError
 from service.models.initialization import Uninitialized
 
 RANDOM = "random"
-LONGEST = 100  # characters of an unknown name that are compared and quoted: comparing takes time in proportion
+# characters of an unknown name that are compared and quoted: comparing takes time in proportion
+LONGEST = 100
 
 
 class UnknownModel(LookupError):
-    """There is no model of that name, or it is not loaded; `nearest` holds up to three names that look like it."""
+    """There is no model of that name, or it is not loaded; `nearest` holds up to three names that
+    look like it.
+    """
 
     def __init__(self, name: str, names: Iterable[str], message: str = "") -> None:
         self.name = name[:LONGEST]
@@ -38,7 +49,9 @@ class UnknownWeights(ModelError):
 
     def __init__(self, model: str, weights: str, choices: Iterable[str]) -> None:
         self.nearest = ["default", RANDOM, *choices]
-        super().__init__(f"{model} has no weights {weights[:LONGEST]!r}; it has {', '.join(self.nearest)}")
+        super().__init__(
+            f"{model} has no weights {weights[:LONGEST]!r}; it has {', '.join(self.nearest)}"
+        )
 
 
 @dataclass(frozen=True)
@@ -46,9 +59,11 @@ class Blueprint:
     """How a model is made.
 
     Attributes:
-        build: makes the module, weights included unless they are `RANDOM`; reads files and may download, takes no device.
+        build: makes the module, weights included unless they are `RANDOM`; reads files and may
+            download, takes no device.
         classes: names in the order of the logits; none if they are not known.
-        weights: where they come from: "embedded", "random", torchvision's name, a file name, or "factory".
+        weights: where they come from: "embedded", "random", torchvision's name, a file name, or
+            "factory".
     """
 
     architecture: str
@@ -59,10 +74,12 @@ class Blueprint:
 
 
 class Catalogue:
-    """Every name that can be loaded: the settings' tables first, then the embedded networks and the known architectures.
+    """Every name that can be loaded: the settings' tables first, then the embedded networks and the
+    known architectures.
 
     Args:
-        weights_dir: holds `<name>.safetensors` or `<name>.pth`, which go before published weights, and the downloads.
+        weights_dir: holds `<name>.safetensors` or `<name>.pth`, which go before published weights,
+            and the downloads.
         tables: the settings' own models by name.
     """
 
@@ -71,7 +88,8 @@ class Catalogue:
         self.names = tuple(sorted({*tables, *names()}))
 
     def blueprint(self, name: str, weights: str = "") -> Blueprint:
-        """The plan for a model with the weights asked for: "" (the default ones), "random", or a name of torchvision's.
+        """The plan for a model with the weights asked for: "" (the default ones), "random", or a
+        name of torchvision's.
 
         Raises:
             UnknownModel: the name is not in `names`.
@@ -87,21 +105,40 @@ class Catalogue:
     def _known(self, name: str, weights: str) -> Blueprint:
         known = _architecture(name)
         published = _chosen(known, weights)
-        file = checkpoints.find(self._weights_dir, name) if weights == "" and published.name != "embedded" else None
+        file = (
+            checkpoints.find(self._weights_dir, name)
+            if weights == "" and published.name != "embedded"
+            else None
+        )
         return self._plan(known, published, file, weights)
 
-    def _plan(self, known: Architecture, published: Published, file: Path | None, weights: str, classes: int | None = None) -> Blueprint:
-        """A known architecture with its file of weights, else its published ones; `classes` if it has not its own number of them."""
+    def _plan(
+        self,
+        known: Architecture,
+        published: Published,
+        file: Path | None,
+        weights: str,
+        classes: int | None = None,
+    ) -> Blueprint:
+        """A known architecture with its file of weights, else its published ones; `classes` if it
+        has not its own number of them.
+        """
         build: Callable[[], nn.Module] = partial(_undrawn, known, classes)
         if weights == RANDOM:
             source = RANDOM
         elif file is not None:
             source, build = file.name, partial(_loaded, build, lambda: file)
         elif published.file is not None:
-            source, build = published.name, partial(_loaded, build, partial(published.file, download_folder(self._weights_dir)))
+            source, build = (
+                published.name,
+                partial(
+                    _loaded, build, partial(published.file, download_folder(self._weights_dir))
+                ),
+            )
         else:
             raise ModelError(
-                f"{known.name} has no published weights: put {known.name}.safetensors into the weights folder, or load it as random"
+                f"{known.name} has no published weights: put {known.name}.safetensors into "
+                f"the weights folder, or load it as random"
             )
         return Blueprint(known.name, build, published.preprocessing, published.classes, source)
 
@@ -112,12 +149,18 @@ class Catalogue:
             known = _architecture(table.architecture)
             published = _chosen(known, weights)
             own_number = len(labels) if labels and len(labels) != len(published.classes) else None
-            plan = self._plan(known, published, table.weights if weights == "" else None, weights, own_number)
+            plan = self._plan(
+                known, published, table.weights if weights == "" else None, weights, own_number
+            )
         else:
             if weights not in ("", RANDOM):
                 raise UnknownWeights(name, weights, ())
             plan = _made(name, table, weights)
-        return replace(plan, preprocessing=_preprocessing(name, table, plan.preprocessing), classes=labels or plan.classes)
+        return replace(
+            plan,
+            preprocessing=_preprocessing(name, table, plan.preprocessing),
+            classes=labels or plan.classes,
+        )
 
 
 def _architecture(name: str) -> Architecture:
@@ -148,7 +191,9 @@ def _loaded(build: Callable[[], nn.Module], file: Callable[[], Path]) -> nn.Modu
 
 
 def _made(name: str, table: ModelTable, weights: str) -> Blueprint:
-    """What the factory of a settings table makes, which holds its weights already unless the table names a file."""
+    """What the factory of a settings table makes, which holds its weights already unless the table
+    names a file.
+    """
     assert table.factory is not None
     assert table.size is not None
     assert table.mean is not None
@@ -162,7 +207,9 @@ def _made(name: str, table: ModelTable, weights: str) -> Blueprint:
         source, build = path.name, partial(_loaded, build, lambda: path)
     height, width = table.size
     channels = table.channels or len(table.mean)
-    seen = Preprocessing(channels, height, width, max(height, width), "bilinear", table.mean, table.std)
+    seen = Preprocessing(
+        channels, height, width, max(height, width), "bilinear", table.mean, table.std
+    )
     return Blueprint(table.factory, build, seen, (), source)
 
 
@@ -171,16 +218,26 @@ def _call_factory(name: str, factory: str) -> nn.Module:
     try:
         module = getattr(importlib.import_module(module_name), function)()
     except Exception as error:  # it is the user's own code
-        raise ModelError(f"models.{name}.factory {factory!r} failed: {type(error).__name__}: {error}") from error
+        raise ModelError(
+            f"models.{name}.factory {factory!r} failed: {type(error).__name__}: {error}"
+        ) from error
     if not isinstance(module, nn.Module):
-        raise ModelError(f"models.{name}.factory {factory!r} returned {type(module).__name__}, not a torch module")
+        raise ModelError(
+            f"models.{name}.factory {factory!r} returned {type(module).__name__}, not a "
+            f"torch module"
+        )
     return module
 
 
 def _preprocessing(name: str, table: ModelTable, base: Preprocessing) -> Preprocessing:
     """The base, with what the table says put in its place."""
     channels = table.channels or base.channels
-    given: dict[str, Any] = {"mean": table.mean, "std": table.std, "interpolation": table.interpolation, "channels": table.channels}
+    given: dict[str, Any] = {
+        "mean": table.mean,
+        "std": table.std,
+        "interpolation": table.interpolation,
+        "channels": table.channels,
+    }
     if table.size is not None:
         given |= {"height": table.size[0], "width": table.size[1], "resize": max(table.size)}
     if table.resize is not None:
@@ -188,7 +245,10 @@ def _preprocessing(name: str, table: ModelTable, base: Preprocessing) -> Preproc
     seen = replace(base, **{k: v for k, v in given.items() if v is not None})
     for field in ("mean", "std"):
         if len(getattr(seen, field)) != channels:
-            raise ModelError(f"models.{name}.{field} has {len(getattr(seen, field))} values for {channels} channels")
+            raise ModelError(
+                f"models.{name}.{field} has {len(getattr(seen, field))} values for "
+                f"{channels} channels"
+            )
     return seen
 
 

@@ -19,7 +19,9 @@ State = dict[str, Tensor]
 
 log = structlog.get_logger("striate")
 
-_HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.\w+$")  # torch hub's custom: the file name ends in the first digits of its SHA-256
+_HASH_IN_NAME = re.compile(
+    r"-([0-9a-f]{8,64})\.\w+$"
+)  # torch hub's custom: the file name ends in the first digits of its SHA-256
 _OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.\w+)$")
 _TRAINING_HEADS = ("aux1.", "aux2.", "AuxLogits.")  # of googlenet and inception_v3
 _SHOWN = 3
@@ -31,24 +33,30 @@ class ModelError(RuntimeError):
 
 def find(folder: Path | None, name: str) -> Path | None:
     """`<name>.safetensors` in the folder, else `<name>.pth`, else None."""
-    candidates = [folder / f"{name}{suffix}" for suffix in (".safetensors", ".pth")] if folder else []
+    candidates = (
+        [folder / f"{name}{suffix}" for suffix in (".safetensors", ".pth")] if folder else []
+    )
     return next((path for path in candidates if path.is_file()), None)
 
 
 def fetch(url: str, folder: Path) -> Path:
-    """The file at `url`, downloaded into `folder` with a progress bar on stderr unless it is there already.
+    """The file at `url`, downloaded into `folder` with a progress bar on stderr unless it is there
+    already.
 
-    The file name has to end in the first digits of a SHA-256, to which downloaded and cached files are both held; a cached
-    file that fails is fetched again.
+    The file name has to end in the first digits of a SHA-256, to which downloaded and cached files
+    are both held; a cached file that fails is fetched again.
 
     Raises:
-        ModelError: it cannot be downloaded, has no digest in its name, or is not what its name promises.
+        ModelError: it cannot be downloaded, has no digest in its name, or is not what its name
+            promises.
     """
     name = Path(urlparse(url).path).name
     path = folder / name
     match = _HASH_IN_NAME.search(name)
     if match is None:
-        raise ModelError(f"{name} is not downloaded: its name holds no digest by which it could be verified")
+        raise ModelError(
+            f"{name} is not downloaded: its name holds no digest by which it could be verified"
+        )
     promised = match.group(1)
     if path.is_file():
         if _sha256(path).startswith(promised):
@@ -70,17 +78,24 @@ def _sha256(path: Path) -> str:
 
 
 def read(path: Path) -> State:
-    """The tensors of a .safetensors or .pth file, by name. Files that hold any other objects are refused.
+    """The tensors of a .safetensors or .pth file, by name. Files that hold any other objects are
+    refused.
 
     Raises:
         ModelError: the file cannot be read, or holds something else.
     """
     try:
-        state: Any = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
+        state: Any = (
+            load_file(path)
+            if path.suffix == ".safetensors"
+            else torch.load(path, map_location="cpu", weights_only=True)
+        )
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{path.name} cannot be read: {error}") from error
     except Exception as error:  # what damaged archives make torch raise is open-ended
-        raise ModelError(f"{path.name} holds no plain tensors, or is damaged; others are never unpickled") from error
+        raise ModelError(
+            f"{path.name} holds no plain tensors, or is damaged; others are never unpickled"
+        ) from error
     for wrapper in ("state_dict", "model"):  # checkpoints of common training scripts
         if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
             state = state[wrapper]
@@ -92,8 +107,8 @@ def read(path: Path) -> State:
 def load(module: nn.Module, state: State, source: str) -> None:
     """Load a state dict strictly: every tensor of the module is set, and none is left over.
 
-    Names are mended as torchvision mends those of its own files: the dots in densenet's, the heads that only training uses;
-    so is the prefix that data-parallel training leaves.
+    Names are mended as torchvision mends those of its own files: the dots in densenet's, the heads
+    that only training uses; so is the prefix that data-parallel training leaves.
 
     Raises:
         ModelError: names or shapes do not fit.
@@ -110,18 +125,24 @@ def load(module: nn.Module, state: State, source: str) -> None:
         if keys
     ]
     if complaints:
-        raise ModelError(f"{source} does not fit the architecture's {len(expected)} tensors: {'; '.join(complaints)}")
+        raise ModelError(
+            f"{source} does not fit the architecture's {len(expected)} tensors: "
+            f"{'; '.join(complaints)}"
+        )
 
 
 def _mended(state: State, expected: Mapping[str, Tensor]) -> State:
-    if all(name.startswith("module.") for name in state) and not any(name.startswith("module.") for name in expected):
+    if all(name.startswith("module.") for name in state) and not any(
+        name.startswith("module.") for name in expected
+    ):
         state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
     mended: OrderedDict[str, Tensor] = OrderedDict()
     for name, tensor in state.items():
         renamed = _OLD_DENSENET.sub(r"\1\2", name)
         if renamed in expected or not renamed.startswith(_TRAINING_HEADS):
             mended[renamed] = tensor
-    # Files of bare tensors do not tell the version of the module that wrote them, without which mnasnet refuses them.
+    # Files of bare tensors do not tell the version of the module that wrote them, without which
+    # mnasnet refuses them.
     own = getattr(expected, "_metadata", {})
     mended._metadata = getattr(state, "_metadata", {"": own.get("", {})})  # type: ignore[attr-defined]
     return mended

@@ -1,4 +1,6 @@
-"""Random weights, said so openly: cheap to draw, the same every time, and with activations that neither die nor explode."""
+"""Random weights, said so openly: cheap to draw, the same every time, and with activations that
+neither die nor explode.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +14,16 @@ from torch.nn.modules.conv import _ConvNd
 from torch.overrides import TorchFunctionMode
 
 _DRAWS = frozenset(
-    ["uniform_", "normal_", "trunc_normal_", "erfinv_", "kaiming_uniform_", "kaiming_normal_", "xavier_uniform_", "xavier_normal_"]
+    [
+        "uniform_",
+        "normal_",
+        "trunc_normal_",
+        "erfinv_",
+        "kaiming_uniform_",
+        "kaiming_normal_",
+        "xavier_uniform_",
+        "xavier_normal_",
+    ]
 )
 
 _WEIGHTED = (_ConvNd, nn.Linear)
@@ -20,31 +31,44 @@ _SPREAD = 2.0
 
 
 class Uninitialized(TorchFunctionMode):
-    """While active, modules are built with zeros for the weights that they would draw, until a state dict or `randomize` fills them.
+    """While active, modules are built with zeros for the weights that they would draw, until a
+    state dict or `randomize` fills them.
 
-    Drawing takes seconds for large networks. (Building them on the meta device would be quicker still, but not every
-    constructor can.)
+    Drawing takes seconds for large networks. (Building them on the meta device would be quicker
+    still, but not every constructor can.)
     """
 
     def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
         if getattr(func, "__name__", "") in _DRAWS:
             tensor: Tensor = args[0] if args else kwargs["tensor"]
-            tensor.detach().zero_()  # some constructors draw again until a value lies in bounds: zero does
+            # some constructors draw again until a value lies in bounds: zero does
+            tensor.detach().zero_()
             return tensor
         return func(*args, **kwargs)
 
 
 @torch.no_grad()
-def randomize(module: nn.Module, shape: tuple[int, int, int], mean: Sequence[float], std: Sequence[float], seed: int = 0) -> None:
+def randomize(
+    module: nn.Module,
+    shape: tuple[int, int, int],
+    mean: Sequence[float],
+    std: Sequence[float],
+    seed: int = 0,
+) -> None:
     """Give `module` the same random weights every time, whatever it held.
 
-    Convolutions and linear layers are drawn with variance 2 / fan-in (He et al. 2015, "Delving deep into rectifiers", eq. 10),
-    other weights and scales are 1 and biases 0; then batch norm takes its statistics from a few images of `shape` (C, H, W),
-    and the last layer is scaled to logits of standard deviation 2: without the one the logits of mobilenet_v2 or
-    efficientnet_b0 vanish, without the other their softmax saturates, and either way there are no gradients to speak of.
+    Convolutions and linear layers are drawn with variance 2 / fan-in (He et al. 2015, "Delving deep
+    into rectifiers", eq. 10), other weights and scales are 1 and biases 0; then batch norm takes
+    its statistics from a few images of `shape` (C, H, W), and the last layer is scaled to logits of
+    standard deviation 2: without the one the logits of mobilenet_v2 or efficientnet_b0 vanish,
+    without the other their softmax saturates, and either way there are no gradients to speak of.
     """
     generator = torch.Generator().manual_seed(seed)
     for part in module.modules():
@@ -66,7 +90,9 @@ def randomize(module: nn.Module, shape: tuple[int, int, int], mean: Sequence[flo
 
 @contextmanager
 def _last_weighted(module: nn.Module) -> Iterator[list[Any]]:
-    """Notes the convolutions and linear layers as they are called: the last one makes the logits."""
+    """Notes the convolutions and linear layers as they are called: the last one makes the
+    logits.
+    """
     called: list[Any] = []
     layers = [m for m in module.modules() if isinstance(m, _WEIGHTED)]
     handles = [m.register_forward_hook(lambda m, _, __: called.append(m)) for m in layers]
@@ -95,7 +121,9 @@ def _calibrating(module: nn.Module) -> Iterator[None]:
 
 
 def _clouds(shape: tuple[int, int, int], generator: torch.Generator, count: int = 4) -> Tensor:
-    """Images in [0, 1] with structure at several scales, as photographs have, and ever more noise, (count, C, H, W)."""
+    """Images in [0, 1] with structure at several scales, as photographs have, and ever more noise,
+    (count, C, H, W).
+    """
     channels, height, width = shape
     images = torch.zeros(count, channels, height, width)
     for cells in (2, 6, 18, 54):

@@ -1,4 +1,6 @@
-"""The models in memory: loaded once however often asked for, kept while they are used, and really gone when unloaded."""
+"""The models in memory: loaded once however often asked for, kept while they are used, and really
+gone when unloaded.
+"""
 
 import ctypes
 import gc
@@ -46,7 +48,8 @@ class HostedModel:
 
     Attributes:
         architecture: its name, or the "module:function" of a settings table.
-        weights: where they came from: "embedded", "random", torchvision's name, a file name, or "factory".
+        weights: where they came from: "embedded", "random", torchvision's name, a file name, or
+            "factory".
         digest: SHA-256 of architecture, preprocessing and weights, 64 hexadecimal digits.
         classes: names in the order of the logits.
         parameters: their number.
@@ -75,7 +78,8 @@ class _Slot:
 
 
 class ModelZoo:
-    """Loads, lends and unloads models by name; all methods may be called from any thread but the device's own.
+    """Loads, lends and unloads models by name; all methods may be called from any thread but the
+    device's own.
 
     Args:
         weights_dir: see `Catalogue`.
@@ -108,10 +112,13 @@ class ModelZoo:
     def loaded(self) -> list[HostedModel]:
         """The models that serve, in name order."""
         with self._lock:
-            return [slot.model.result() for _, slot in sorted(self._slots.items()) if slot.model.done()]
+            return [
+                slot.model.result() for _, slot in sorted(self._slots.items()) if slot.model.done()
+            ]
 
     def load(self, name: str, weights: str = "") -> HostedModel:
-        """Load and warm up a model, or wait for and return it if it is loaded already with the same weights.
+        """Load and warm up a model, or wait for and return it if it is loaded already with the same
+        weights.
 
         Args:
             weights: "" or "default", "random", or a name of torchvision's.
@@ -128,7 +135,9 @@ class ModelZoo:
         if not is_new:
             model = slot.model.result()
             if weights not in (slot.weights, model.weights):
-                raise ModelError(f"{name} is loaded with weights {model.weights!r}; unload it first")
+                raise ModelError(
+                    f"{name} is loaded with weights {model.weights!r}; unload it first"
+                )
             return model
         try:
             model = self._host(name, weights)
@@ -147,7 +156,9 @@ class ModelZoo:
 
     @contextmanager
     def use(self, name: str) -> Iterator[HostedModel]:
-        """Lend a model, which cannot be unloaded meanwhile. Raises UnknownModel if it does not serve."""
+        """Lend a model, which cannot be unloaded meanwhile. Raises UnknownModel if it does not
+        serve.
+        """
         with self._lock:
             slot = self._serving(name)
             slot.users += 1
@@ -169,7 +180,9 @@ class ModelZoo:
                 raise ModelBusy(f"{name} is being loaded; try again when it serves")
             slot = self._serving(name)
             if slot.users:
-                raise ModelBusy(f"{name} is in use by {slot.users} calls; cancel them or try again later")
+                raise ModelBusy(
+                    f"{name} is in use by {slot.users} calls; cancel them or try again later"
+                )
             del self._slots[name]
         freed = slot.model.result().memory_bytes
         del slot
@@ -197,7 +210,9 @@ class ModelZoo:
         if plan.weights == RANDOM:
             run(lambda: randomize(module, seen.shape, seen.mean, seen.std))
         digest = _digest(module, plan)
-        network = run(lambda: Network(module, seen.shape, seen.mean, seen.std, self._device, self._dtype))
+        network = run(
+            lambda: Network(module, seen.shape, seen.mean, seen.std, self._device, self._dtype)
+        )
         bytes_per_row = run(lambda: _warm_up(network))
         return HostedModel(
             name=name,
@@ -219,7 +234,9 @@ def _explained(name: str, shape: tuple[int, int, int], call: Callable[[], T]) ->
         return call()
     except Exception as error:  # a user's own network may raise anything
         size = " x ".join(map(str, shape))
-        raise ModelError(f"{name} does not run on one image of {size} (channels, height, width): {error}") from error
+        raise ModelError(
+            f"{name} does not run on one image of {size} (channels, height, width): {error}"
+        ) from error
 
 
 def _class_names(name: str, classes: tuple[str, ...], logits: int) -> tuple[str, ...]:
@@ -229,15 +246,21 @@ def _class_names(name: str, classes: tuple[str, ...], logits: int) -> tuple[str,
 
 
 def _digest(module: nn.Module, plan: Blueprint) -> str:
-    digest = hashlib.sha256(json.dumps([plan.architecture, asdict(plan.preprocessing)], sort_keys=True).encode())
+    digest = hashlib.sha256(
+        json.dumps([plan.architecture, asdict(plan.preprocessing)], sort_keys=True).encode()
+    )
     for key, tensor in sorted(module.state_dict().items()):
         digest.update(json.dumps([key, str(tensor.dtype), list(tensor.shape)]).encode())
-        digest.update(memoryview(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()))
+        digest.update(
+            memoryview(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        )
     return digest.hexdigest()
 
 
 def _warm_up(network: Network) -> int:
-    """Run one image forward and backward, and return the bytes that this took beside the weights."""
+    """Run one image forward and backward, and return the bytes that this took beside the
+    weights.
+    """
     weights = {t.untyped_storage().data_ptr() for t in network.weights}
     kept: dict[int, int] = {}
 
@@ -249,8 +272,11 @@ def _warm_up(network: Network) -> int:
 
     image = torch.full((1, *network.shape), 0.5, device=network.device, dtype=network.dtype)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        network.answer([Probe(image, cross_entropy(torch.zeros(1, dtype=torch.int64, device=network.device)))])
-    # The backward pass holds the gradients of a layer's output and input beside what the forward pass kept.
+        network.answer(
+            [Probe(image, cross_entropy(torch.zeros(1, dtype=torch.int64, device=network.device)))]
+        )
+    # The backward pass holds the gradients of a layer's output and input beside what the forward
+    # pass kept.
     return sum(kept.values()) + 2 * max(kept.values(), default=0) + image.nbytes
 
 

@@ -1,6 +1,13 @@
 """Long-running operations that survive the server: `google.longrunning` over SQLite."""
 
-from service.operations.errors import InvalidListing, OperationRunning, OperationsError, ShuttingDown, TooManyOperations, UnknownOperation
+from service.operations.errors import (
+    InvalidListing,
+    OperationRunning,
+    OperationsError,
+    ShuttingDown,
+    TooManyOperations,
+    UnknownOperation,
+)
 from service.operations.runner import Context, Operations, Runner
 from service.operations.servicer import OperationsService
 from service.operations.store import OperationStore

@@ -1,4 +1,6 @@
-"""Runs operations: each in a thread of its own, journaled so that none is lost when the server goes down or dies."""
+"""Runs operations: each in a thread of its own, journaled so that none is lost when the server goes
+down or dies.
+"""
 
 import asyncio
 import threading
@@ -22,13 +24,23 @@ from service.operations.store import OperationStore, Record
 log = structlog.get_logger()
 T = TypeVar("T")
 
-MOST_CRASHES = 3  # an operation during which the server died so often, without lasting progress in between, is not taken up again
+# an operation during which the server died so often, without lasting progress in between, is not
+# taken up again
+MOST_CRASHES = 3
 
 
 class Context:
-    """What a runner is told of its operation, and tells of it. Its methods may be called from any thread."""
+    """What a runner is told of its operation, and tells of it. Its methods may be called from any
+    thread.
+    """
 
-    def __init__(self, record: Record, resumed: bool, save: Callable[[str, Any, bool], "Future[None]"], interval: float) -> None:
+    def __init__(
+        self,
+        record: Record,
+        resumed: bool,
+        save: Callable[[str, Any, bool], "Future[None]"],
+        interval: float,
+    ) -> None:
         self.name = record.name
         self.resumed = resumed  # the operation ran before, in a server that is gone
         self.progressed = False
@@ -39,7 +51,9 @@ class Context:
         self._save, self._interval, self._saved = save, interval, time.monotonic()
 
     def cancelled(self) -> bool:
-        """Whether the runner should stop, by raising concurrent.futures.CancelledError: somebody cancelled, or the server goes down."""
+        """Whether the runner should stop, by raising concurrent.futures.CancelledError: somebody
+        cancelled, or the server goes down.
+        """
         return self._stop.is_set()
 
     def stop(self) -> None:
@@ -50,7 +64,8 @@ class Context:
         """Replace the operation's metadata, at once for whoever asks, and every so often on disk.
 
         Args:
-            lasting: some work is done that no later server will have to do again: crashes so far are forgiven, on disk when this returns.
+            lasting: some work is done that no later server will have to do again: crashes so far
+                are forgiven, on disk when this returns.
         """
         packed = Any()
         packed.Pack(metadata)
@@ -75,7 +90,9 @@ def internal(error: BaseException) -> Status:
 
 @dataclass(frozen=True)
 class _Job:
-    """An operation in this process: `work` is its runner's thread, and `end` the task that journals how it ends."""
+    """An operation in this process: `work` is its runner's thread, and `end` the task that journals
+    how it ends.
+    """
 
     context: Context
     work: "Future[Message]"
@@ -87,12 +104,20 @@ class _Job:
 
 
 class Operations:
-    """The operations of a server. Everything but `register` and the contexts belongs to one event loop."""
+    """The operations of a server. Everything but `register` and the contexts belongs to one event
+    loop.
+    """
 
     def __init__(
-        self, store: OperationStore, describe: Describe = internal, parallel: int = 2, most: int = 256, interval: float = 0.5
+        self,
+        store: OperationStore,
+        describe: Describe = internal,
+        parallel: int = 2,
+        most: int = 256,
+        interval: float = 0.5,
     ) -> None:
-        """`parallel` operations run at a time, the others wait; past `most` unfinished ones more are refused.
+        """`parallel` operations run at a time, the others wait; past `most` unfinished ones more
+        are refused.
 
         Args:
             describe: what a runner raises -> the operation's error.
@@ -104,11 +129,17 @@ class Operations:
         self._live: dict[str, _Job] = {}
         self._starting = 0
         self._draining = False
-        self._workers = ThreadPoolExecutor(parallel, thread_name_prefix="operation")  # also the queue of those that wait
-        self._disk = ThreadPoolExecutor(1, thread_name_prefix="operations-disk")  # keeps writes in order, and off the loop
+        self._workers = ThreadPoolExecutor(
+            parallel, thread_name_prefix="operation"
+        )  # also the queue of those that wait
+        self._disk = ThreadPoolExecutor(
+            1, thread_name_prefix="operations-disk"
+        )  # keeps writes in order, and off the loop
 
     def register(self, kind: str, runner: Runner, forget: Forget | None = None) -> None:
-        """Name the runner of a kind of operation, and what to do before one is deleted. All are registered before `recover`."""
+        """Name the runner of a kind of operation, and what to do before one is deleted. All are
+        registered before `recover`.
+        """
         self._runners[kind] = runner
         if forget is not None:
             self._forget[kind] = forget
@@ -116,8 +147,8 @@ class Operations:
     async def recover(self) -> int:
         """Take up what an earlier server left unfinished, and return how many operations run again.
 
-        One that was to be cancelled ends CANCELLED; one of a kind that nobody runs, or during which the server has died
-        three times since its last lasting progress, ends ABORTED.
+        One that was to be cancelled ends CANCELLED; one of a kind that nobody runs, or during which
+        the server has died three times since its last lasting progress, ends ABORTED.
         """
         records = await self._on_disk(self._store.unfinished)
         for record in records:
@@ -125,10 +156,19 @@ class Operations:
             if record.cancelling:
                 await self._end(record.name, Status(code=CANCELLED, message="cancelled"))
             elif record.kind not in self._runners:
-                reason = f"the server was restarted and does not run operations of kind {record.kind!r} any more"
+                reason = (
+                    f"the server was restarted and does not run operations of kind "
+                    f"{record.kind!r} any more"
+                )
                 await self._end(record.name, Status(code=ABORTED, message=reason))
             elif crashes >= MOST_CRASHES:
-                await self._end(record.name, Status(code=ABORTED, message=f"the server died {crashes} times while the operation ran"))
+                await self._end(
+                    record.name,
+                    Status(
+                        code=ABORTED,
+                        message=f"the server died {crashes} times while the operation ran",
+                    ),
+                )
             else:
                 await self._on_disk(self._store.take_up, record.name)
                 self._launch(record, resumed=True)
@@ -136,13 +176,17 @@ class Operations:
         return len(self._live)
 
     async def start(self, kind: str, request: Message, metadata: Message) -> Operation:
-        """A new operation, on disk when this returns. Raises ShuttingDown, TooManyOperations, KeyError for an unknown kind."""
+        """A new operation, on disk when this returns. Raises ShuttingDown, TooManyOperations,
+        KeyError for an unknown kind.
+        """
         if kind not in self._runners:
             raise KeyError(f"nobody runs operations of kind {kind!r}")
         if self._draining:
             raise ShuttingDown("the server is shutting down")
         if len(self._live) + self._starting >= self._most:
-            raise TooManyOperations(f"{self._most} operations are unfinished: wait for one to end, or cancel one")
+            raise TooManyOperations(
+                f"{self._most} operations are unfinished: wait for one to end, or cancel one"
+            )
         packed_request, packed_metadata = Any(), Any()
         packed_request.Pack(request)
         packed_metadata.Pack(metadata)
@@ -162,7 +206,9 @@ class Operations:
         return self._now(await self._on_disk(self._store.get, name))
 
     async def wait(self, name: str, seconds: float | None) -> Operation:
-        """The operation when it is done, or as it is after so many seconds or when the server goes down."""
+        """The operation when it is done, or as it is after so many seconds or when the server goes
+        down.
+        """
         await self._on_disk(self._store.get, name)
         if name in self._live:
             await asyncio.wait({self._live[name].end}, timeout=seconds)
@@ -180,16 +226,25 @@ class Operations:
         record = await self._on_disk(self._store.get, name)
         if record.state != "done":
             raise OperationRunning(f"{name!r} is running: cancel it first")
-        if record.kind in self._forget:  # first: of an operation that is gone nobody could ask for it again
+        if (
+            record.kind in self._forget
+        ):  # first: of an operation that is gone nobody could ask for it again
             await asyncio.get_running_loop().run_in_executor(None, self._forget[record.kind], name)
         await self._on_disk(self._store.delete, name)
 
-    async def page(self, count: int, before: str | None, kind: str | None, done: bool | None) -> list[Operation]:
+    async def page(
+        self, count: int, before: str | None, kind: str | None, done: bool | None
+    ) -> list[Operation]:
         """Up to `count` operations, newest first; see OperationStore.page."""
-        return [self._now(record) for record in await self._on_disk(self._store.page, count, before, kind, done)]
+        return [
+            self._now(record)
+            for record in await self._on_disk(self._store.page, count, before, kind, done)
+        ]
 
     async def drain(self, grace: float) -> None:
-        """Take on nothing new, and stop all that runs within `grace` seconds, to be taken up by the next server."""
+        """Take on nothing new, and stop all that runs within `grace` seconds, to be taken up by the
+        next server.
+        """
         self._draining = True
         jobs = list(self._live.values())
         for job in jobs:
@@ -200,7 +255,9 @@ class Operations:
             await self._on_disk(self._store.interrupt, name)
 
     async def close(self) -> None:
-        """Close the store, after `drain` and after the last call was answered. A runner that has not heard keeps its thread."""
+        """Close the store, after `drain` and after the last call was answered. A runner that has
+        not heard keeps its thread.
+        """
         self._workers.shutdown(wait=False, cancel_futures=True)
         await self._on_disk(self._store.close)
         self._disk.shutdown(wait=False)
@@ -216,7 +273,9 @@ class Operations:
         ended, loop = asyncio.Event(), asyncio.get_running_loop()
 
         def tell(_: object) -> None:
-            with suppress(RuntimeError):  # the loop is gone: the operation is journaled as interrupted
+            with suppress(
+                RuntimeError
+            ):  # the loop is gone: the operation is journaled as interrupted
                 loop.call_soon_threadsafe(ended.set)
 
         work.add_done_callback(tell)
@@ -227,10 +286,19 @@ class Operations:
                 await self._end(name, work.result(), context)
             elif isinstance(error, CancelledError) and context.cancel_requested:
                 await self._end(name, Status(code=CANCELLED, message="cancelled"), context)
-            elif self._draining:  # whatever a server that shuts down makes a runner raise: the next one tries again
+            elif (
+                self._draining
+            ):  # whatever a server that shuts down makes a runner raise: the next one tries again
                 await self._on_disk(self._store.interrupt, name)
             elif isinstance(error, CancelledError):
-                await self._end(name, Status(code=ABORTED, message="the server stopped the work that the operation consists of"), context)
+                await self._end(
+                    name,
+                    Status(
+                        code=ABORTED,
+                        message="the server stopped the work that the operation consists of",
+                    ),
+                    context,
+                )
             else:
                 await self._end(name, self._failure(name, error, context), context)
         finally:
@@ -240,12 +308,17 @@ class Operations:
         log.error("operation failed", operation=name, exc_info=error)
         status = self._describe(error)
         if context.resumed and not context.progressed:
-            message = f"the operation could not be taken up after a restart of the server: {status.message}"
+            message = (
+                f"the operation could not be taken up after a restart of the server: "
+                f"{status.message}"
+            )
             return Status(code=ABORTED, message=message, details=status.details)
         return status
 
     async def _end(self, name: str, outcome: Message, context: Context | None = None) -> None:
-        """Journal the end of an operation: a Status is its error, any other message its response."""
+        """Journal the end of an operation: a Status is its error, any other message its
+        response.
+        """
 
         def change(operation: Operation) -> None:
             operation.done = True
@@ -265,7 +338,12 @@ class Operations:
         return operation
 
     def _save(self, name: str, metadata: Any, lasting: bool) -> "Future[None]":
-        return self._disk.submit(self._store.change, name, lambda operation: operation.metadata.CopyFrom(metadata), lasting)
+        return self._disk.submit(
+            self._store.change,
+            name,
+            lambda operation: operation.metadata.CopyFrom(metadata),
+            lasting,
+        )
 
     async def _on_disk(self, call: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._disk, call, *arguments)

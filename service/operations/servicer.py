@@ -26,39 +26,64 @@ ServicerContext = grpc.aio.ServicerContext[Any, Any]
 
 
 class OperationsService(OperationsServicer):  # type: ignore[misc, unused-ignore]
-    """Answers Get, List, Wait, Cancel and Delete. What is refused raises OperationsError, which `service.rpc.interceptor` turns into a status."""
+    """Answers Get, List, Wait, Cancel and Delete. What is refused raises OperationsError, which
+    `service.rpc.interceptor` turns into a status.
+    """
 
     def __init__(self, operations: Operations) -> None:
         self._operations = operations
 
-    async def GetOperation(self, request: GetOperationRequest, context: ServicerContext) -> Operation:
+    async def GetOperation(
+        self, request: GetOperationRequest, context: ServicerContext
+    ) -> Operation:
         """NOT_FOUND for a name that does not exist."""
         return await self._operations.get(request.name)
 
-    async def WaitOperation(self, request: WaitOperationRequest, context: ServicerContext) -> Operation:
-        """Returns when the operation is done, or as it is after `timeout`; without one, the call's deadline is the limit."""
-        timeout = min(request.timeout.seconds + request.timeout.nanos / 1e9, LONGEST_WAIT) if request.HasField("timeout") else None
+    async def WaitOperation(
+        self, request: WaitOperationRequest, context: ServicerContext
+    ) -> Operation:
+        """Returns when the operation is done, or as it is after `timeout`; without one, the call's
+        deadline is the limit.
+        """
+        timeout = (
+            min(request.timeout.seconds + request.timeout.nanos / 1e9, LONGEST_WAIT)
+            if request.HasField("timeout")
+            else None
+        )
         return await self._operations.wait(request.name, timeout)
 
-    async def CancelOperation(self, request: CancelOperationRequest, context: ServicerContext) -> Empty:
-        """Asks for an end: the operation is done a moment later, with error CANCELLED. Nothing happens to one that is done."""
+    async def CancelOperation(
+        self, request: CancelOperationRequest, context: ServicerContext
+    ) -> Empty:
+        """Asks for an end: the operation is done a moment later, with error CANCELLED. Nothing
+        happens to one that is done.
+        """
         await self._operations.cancel(request.name)
         return Empty()
 
-    async def DeleteOperation(self, request: DeleteOperationRequest, context: ServicerContext) -> Empty:
+    async def DeleteOperation(
+        self, request: DeleteOperationRequest, context: ServicerContext
+    ) -> Empty:
         """FAILED_PRECONDITION for an operation that is not done."""
         await self._operations.delete(request.name)
         return Empty()
 
-    async def ListOperations(self, request: ListOperationsRequest, context: ServicerContext) -> ListOperationsResponse:
-        """Newest first, `page_size` at a time: 1 to 1000, default 50. The filter may hold "done=true" or "done=false" and
-        "kind=NAME", joined by AND."""
+    async def ListOperations(
+        self, request: ListOperationsRequest, context: ServicerContext
+    ) -> ListOperationsResponse:
+        """Newest first, `page_size` at a time: 1 to 1000, default 50. The filter may hold
+        "done=true" or "done=false" and "kind=NAME", joined by AND.
+        """
         if request.name.rstrip("/") not in ("", "operations"):
             raise InvalidListing("name", f'must be empty or "operations", not {request.name!r}')
         if request.page_size < 0:
-            raise InvalidListing("page_size", f"must be from 0 to {LARGEST_PAGE}, not {request.page_size}")
+            raise InvalidListing(
+                "page_size", f"must be from 0 to {LARGEST_PAGE}, not {request.page_size}"
+            )
         if request.page_token and not re.fullmatch(r"operations/[0-9a-f]+", request.page_token):
-            raise InvalidListing("page_token", "must be empty or the next_page_token of an earlier page")
+            raise InvalidListing(
+                "page_token", "must be empty or the next_page_token of an earlier page"
+            )
         kind, done = _filter(request.filter)
         size = min(request.page_size or DEFAULT_PAGE, LARGEST_PAGE)
         found = await self._operations.page(size + 1, request.page_token or None, kind, done)
@@ -67,13 +92,19 @@ class OperationsService(OperationsServicer):  # type: ignore[misc, unused-ignore
 
 
 def _filter(text: str) -> tuple[str | None, bool | None]:
-    """The kind and whether done, that a filter asks for; None where it does not. Raises InvalidListing."""
+    """The kind and whether done, that a filter asks for; None where it does not. Raises
+    InvalidListing.
+    """
     kind: str | None = None
     done: bool | None = None
     for term in re.split(r"\s+AND\s+", text.strip()) if text.strip() else []:
         match = re.fullmatch(r"(done)\s*=\s*(true|false)|(kind)\s*=\s*\"?([\w.-]+)\"?", term)
         if match is None:
-            raise InvalidListing("filter", f"{term!r} is not understood: use done=true, done=false or kind=NAME, joined by AND")
+            raise InvalidListing(
+                "filter",
+                f"{term!r} is not understood: use done=true, done=false or kind=NAME, "
+                f"joined by AND",
+            )
         if match[1]:
             done = match[2] == "true"
         else:

@@ -1,4 +1,6 @@
-"""Operations as rows of a SQLite database. Each call is one short transaction; it may be made from any thread."""
+"""Operations as rows of a SQLite database. Each call is one short transaction; it may be made from
+any thread.
+"""
 
 import secrets
 import sqlite3
@@ -23,7 +25,7 @@ CREATE TABLE operations (
     operation BLOB NOT NULL,     -- google.longrunning.Operation
     state TEXT NOT NULL,         -- running, interrupted (the server went down in order), done
     cancelling INTEGER NOT NULL, -- somebody asked for an end
-    crashes INTEGER NOT NULL,    -- how often the server died while it ran, since its last lasting progress
+    crashes INTEGER NOT NULL,  -- deaths of the server since its last lasting progress
     created REAL NOT NULL,       -- seconds since 1970
     updated REAL NOT NULL
 ) WITHOUT ROWID;
@@ -57,13 +59,20 @@ class OperationStore:
         self._lock = threading.Lock()
         self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute("PRAGMA synchronous = FULL")  # what was acknowledged survives a power cut
+        self._connection.execute(
+            "PRAGMA synchronous = FULL"
+        )  # what was acknowledged survives a power cut
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
         if version == 0:
-            self._connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
+            self._connection.executescript(
+                f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;"
+            )
         elif version != _VERSION:
             self._connection.close()
-            raise ValueError(f"{str(path)!r} has version {version} of the operations' database; this server reads {_VERSION}")
+            raise ValueError(
+                f"{str(path)!r} has version {version} of the operations' database; this "
+                f"server reads {_VERSION}"
+            )
 
     def close(self) -> None:
         """Close the database; no call may follow."""
@@ -76,7 +85,17 @@ class OperationStore:
         operation = Operation(name=name, metadata=metadata)
         now = time.time()
         with self._transaction() as database:
-            values = (name, kind, request.SerializeToString(), operation.SerializeToString(), "running", 0, 0, now, now)
+            values = (
+                name,
+                kind,
+                request.SerializeToString(),
+                operation.SerializeToString(),
+                "running",
+                0,
+                0,
+                now,
+                now,
+            )
             database.execute("INSERT INTO operations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
         return Record(name, kind, request, operation, "running", False, 0)
 
@@ -86,7 +105,8 @@ class OperationStore:
             return self._get(database, name)
 
     def change(self, name: str, change: Callable[[Operation], None], forgive: bool = False) -> None:
-        """Change an operation unless it is done; a change that sets `done` ends it. Raises UnknownOperation.
+        """Change an operation unless it is done; a change that sets `done` ends it. Raises
+        UnknownOperation.
 
         Args:
             forgive: forget how often the server died while it ran.
@@ -99,25 +119,42 @@ class OperationStore:
             state = "done" if record.operation.done else record.state
             crashes = 0 if forgive else record.crashes
             values = (record.operation.SerializeToString(), state, crashes, time.time(), name)
-            database.execute("UPDATE operations SET operation = ?, state = ?, crashes = ?, updated = ? WHERE name = ?", values)
+            database.execute(
+                "UPDATE operations SET operation = ?, state = ?, crashes = ?, updated = ? "
+                "WHERE name = ?",
+                values,
+            )
 
     def cancel(self, name: str) -> Record:
-        """Note that somebody wants an operation to end; one that is done stays as it is. Raises UnknownOperation."""
+        """Note that somebody wants an operation to end; one that is done stays as it is. Raises
+        UnknownOperation.
+        """
         with self._transaction() as database:
-            database.execute("UPDATE operations SET cancelling = 1, updated = ? WHERE name = ? AND state != 'done'", (time.time(), name))
+            database.execute(
+                "UPDATE operations SET cancelling = 1, updated = ? WHERE name = ? AND "
+                "state != 'done'",
+                (time.time(), name),
+            )
             return self._get(database, name)
 
     def interrupt(self, name: str) -> None:
         """Note that the server goes down in order while an operation runs."""
         with self._transaction() as database:
             database.execute(
-                "UPDATE operations SET state = 'interrupted', updated = ? WHERE name = ? AND state = 'running'", (time.time(), name)
+                "UPDATE operations SET state = 'interrupted', updated = ? WHERE name = ? "
+                "AND state = 'running'",
+                (time.time(), name),
             )
 
     def take_up(self, name: str) -> None:
-        """Note that an operation runs again: after a crash if it was running, else after an interruption."""
+        """Note that an operation runs again: after a crash if it was running, else after an
+        interruption.
+        """
         with self._transaction() as database:
-            statement = "UPDATE operations SET crashes = crashes + (state = 'running'), state = 'running', updated = ? WHERE name = ?"
+            statement = (
+                "UPDATE operations SET crashes = crashes + (state = 'running'), state = "
+                "'running', updated = ? WHERE name = ?"
+            )
             database.execute(statement, (time.time(), name))
 
     def delete(self, name: str) -> bool:
@@ -131,14 +168,25 @@ class OperationStore:
     def unfinished(self) -> list[Record]:
         """All operations that are not done, oldest first."""
         with self._transaction() as database:
-            rows = database.execute(f"SELECT {_COLUMNS} FROM operations WHERE state != 'done' ORDER BY name").fetchall()
+            rows = database.execute(
+                f"SELECT {_COLUMNS} FROM operations WHERE state != 'done' ORDER BY name"
+            ).fetchall()
         return [_record(row) for row in rows]
 
-    def page(self, count: int, before: str | None = None, kind: str | None = None, done: bool | None = None) -> list[Record]:
-        """Up to `count` operations, newest first: those older than the name `before`, of a kind, and done or not."""
+    def page(
+        self,
+        count: int,
+        before: str | None = None,
+        kind: str | None = None,
+        done: bool | None = None,
+    ) -> list[Record]:
+        """Up to `count` operations, newest first: those older than the name `before`, of a kind,
+        and done or not.
+        """
         with self._transaction() as database:
             rows = database.execute(
-                f"SELECT {_COLUMNS} FROM operations WHERE (:before IS NULL OR name < :before) AND (:kind IS NULL OR kind = :kind)"
+                f"SELECT {_COLUMNS} FROM operations WHERE (:before IS NULL OR name < :before) "
+                f"AND (:kind IS NULL OR kind = :kind)"
                 " AND (:done IS NULL OR (state = 'done') = :done) ORDER BY name DESC LIMIT :count",
                 {"count": count, "before": before, "kind": kind, "done": done},
             ).fetchall()
@@ -152,7 +200,9 @@ class OperationStore:
                 yield self._connection
 
     def _get(self, database: sqlite3.Connection, name: str) -> Record:
-        row = database.execute(f"SELECT {_COLUMNS} FROM operations WHERE name = ?", (name,)).fetchone()
+        row = database.execute(
+            f"SELECT {_COLUMNS} FROM operations WHERE name = ?", (name,)
+        ).fetchone()
         if row is None:
             raise UnknownOperation(f"there is no operation {name!r}")
         return _record(row)
@@ -160,4 +210,12 @@ class OperationStore:
 
 def _record(row: tuple[str, str, bytes, bytes, str, int, int]) -> Record:
     name, kind, request, operation, state, cancelling, crashes = row
-    return Record(name, kind, Any.FromString(request), Operation.FromString(operation), state, bool(cancelling), crashes)
+    return Record(
+        name,
+        kind,
+        Any.FromString(request),
+        Operation.FromString(operation),
+        state,
+        bool(cancelling),
+        crashes,
+    )

@@ -1,6 +1,7 @@
 """The reports of a robustness audit: one HTML page, JSON with a published schema, JUnit.
 
-Pure functions of the audit's result, without a clock or the name of a machine: the same result gives the same bytes.
+Pure functions of the audit's result, without a clock or the name of a machine: the same result
+gives the same bytes.
 """
 
 from service.report.html import Example, page

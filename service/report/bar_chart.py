@@ -10,7 +10,9 @@ from service.report.wording import counted
 
 @dataclass(frozen=True)
 class Bar:
-    """One network's accuracy under one augmentation, with the ends of its interval; positions in the chart's units."""
+    """One network's accuracy under one augmentation, with the ends of its interval; positions in
+    the chart's units.
+    """
 
     y: float
     width: float
@@ -23,7 +25,9 @@ class Bar:
 
 @dataclass(frozen=True)
 class Bars:
-    """Accuracy under augmentations, one group of bars each, and every network's clean accuracy as a line (x, colour, title)."""
+    """Accuracy under augmentations, one group of bars each, and every network's clean accuracy as a
+    line (x, colour, title).
+    """
 
     frame: Frame
     thickness: float
@@ -34,7 +38,9 @@ class Bars:
 
 def bars(networks: Sequence[Mapping[str, Any]], thickness: float = 11, gap: float = 12) -> Bars:
     """The chart of the augmentations that any network was shown, in their order."""
-    names = list(dict.fromkeys(item["name"] for network in networks for item in network["augmentations"]))
+    names = list(
+        dict.fromkeys(item["name"] for network in networks for item in network["augmentations"])
+    )
     pitch = thickness * len(networks) + gap
     frame = Frame(height=pitch * len(names) + 34, left=118, right=56, top=4, bottom=30)
     groups = []
@@ -48,11 +54,17 @@ def bars(networks: Sequence[Mapping[str, Any]], thickness: float = 11, gap: floa
         ]
         groups.append((top + thickness * len(networks) / 2, name, found))
     clean = [
-        (frame.x(network["clean"]["value"]), place % COLOURS, f"{network['name']}, clean: {counted(network['clean'])}")
+        (
+            frame.x(network["clean"]["value"]),
+            place % COLOURS,
+            f"{network['name']}, clean: {counted(network['clean'])}",
+        )
         for place, network in enumerate(networks)
         if network["clean"]["value"] is not None
     ]
-    return Bars(frame, thickness, [(frame.x(at), f"{100 * at:.0f}%") for at in QUARTERS], groups, clean)
+    return Bars(
+        frame, thickness, [(frame.x(at), f"{100 * at:.0f}%") for at in QUARTERS], groups, clean
+    )
 
 
 def _bar(frame: Frame, y: float, place: int, network: str, item: Mapping[str, Any]) -> Bar:

@@ -1,4 +1,6 @@
-"""The geometry of the curves of accuracy, in the units of their SVG: what lies where, and nothing of how it looks."""
+"""The geometry of the curves of accuracy, in the units of their SVG: what lies where, and nothing
+of how it looks.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -46,7 +48,9 @@ class Dot:
 
 @dataclass(frozen=True)
 class Line:
-    """One curve: a network under `what`, of kind "worst", "attack" or "noise"; `points` and `band` are SVG points, a band may be empty."""
+    """One curve: a network under `what`, of kind "worst", "attack" or "noise"; `points` and `band`
+    are SVG points, a band may be empty.
+    """
 
     network: str
     what: str
@@ -71,17 +75,34 @@ class Curves:
 
 
 def curves(norm: str, networks: Sequence[Mapping[str, Any]]) -> Curves:
-    """The chart of a norm, a network that was not attacked under it left out. Every curve starts at epsilon 0 with the clean accuracy."""
+    """The chart of a norm, a network that was not attacked under it left out. Every curve starts at
+    epsilon 0 with the clean accuracy.
+    """
     threats = [
-        (place, network, threat) for place, network in enumerate(networks) for threat in network["threats"] if threat["norm"] == norm
+        (place, network, threat)
+        for place, network in enumerate(networks)
+        for threat in network["threats"]
+        if threat["norm"] == norm
     ]
     epsilons = sorted({value for _, _, threat in threats for value in threat["epsilons"]})
     largest = epsilons[-1]
     frame = Frame()
-    labels = list(dict.fromkeys(attack["label"] for _, _, threat in threats for attack in threat["attacks"]))
+    labels = list(
+        dict.fromkeys(attack["label"] for _, _, threat in threats for attack in threat["attacks"])
+    )
     dashes = {label: DASHES[place % len(DASHES)] for place, label in enumerate(labels)}
     lines = [
-        _line(frame, largest, place, network, threat["epsilons"], kind, what, rates, dashes.get(what, ""))
+        _line(
+            frame,
+            largest,
+            place,
+            network,
+            threat["epsilons"],
+            kind,
+            what,
+            rates,
+            dashes.get(what, ""),
+        )
         for place, network, threat in threats
         for kind, what, rates in _series(threat)
     ]
@@ -92,18 +113,26 @@ def curves(norm: str, networks: Sequence[Mapping[str, Any]]) -> Curves:
         frame,
         _x_ticks(frame, epsilons),
         [(frame.y(at), f"{100 * at:.0f}%") for at in QUARTERS],
-        sorted(lines, key=lambda line: order.index(line.kind), reverse=True),  # what matters most is drawn last
+        sorted(
+            lines, key=lambda line: order.index(line.kind), reverse=True
+        ),  # what matters most is drawn last
         sorted(drawn, key=lambda style: order.index(style[1])),
     )
 
 
 def _series(threat: Mapping[str, Any]) -> Iterator[tuple[str, str, Sequence[Rate]]]:
-    """(kind, what, rates) of a threat; the worst of a single attack is that attack, and drawn once."""
+    """(kind, what, rates) of a threat; the worst of a single attack is that attack, and
+    drawn once.
+    """
     attacks = threat["attacks"]
     yield "noise", "random noise of equal norm", threat["noise"]
     if len(attacks) > 1:
         yield from (("attack", attack["label"], attack["robust"]) for attack in attacks)
-    yield "worst", attacks[0]["label"] if len(attacks) == 1 else "worst of all attacks", threat["worst"]
+    yield (
+        "worst",
+        attacks[0]["label"] if len(attacks) == 1 else "worst of all attacks",
+        threat["worst"],
+    )
 
 
 def _line(
@@ -117,7 +146,11 @@ def _line(
     rates: Sequence[Rate],
     dash: str,
 ) -> Line:
-    measured = [(at, rate) for at, rate in zip([0.0, *epsilons], [network["clean"], *rates], strict=True) if rate["value"] is not None]
+    measured = [
+        (at, rate)
+        for at, rate in zip([0.0, *epsilons], [network["clean"], *rates], strict=True)
+        if rate["value"] is not None
+    ]
     xs = [frame.x(at / largest) for at, _ in measured]
     low = [(x, frame.y(rate["low"])) for x, (_, rate) in zip(xs, measured, strict=True)]
     high = [(x, frame.y(rate["high"])) for x, (_, rate) in zip(xs, measured, strict=True)]
@@ -129,8 +162,19 @@ def _line(
         )
         for (x, y), (at, rate) in zip(middle, measured, strict=True)
     ]
-    band = "" if kind == "attack" else points([*low, *reversed(high)])  # of attacks alone, tooltip and table tell the interval
-    return Line(network["name"], what, kind, place % COLOURS, dash if kind == "attack" else "", points(middle), band, dots)
+    band = (
+        "" if kind == "attack" else points([*low, *reversed(high)])
+    )  # of attacks alone, tooltip and table tell the interval
+    return Line(
+        network["name"],
+        what,
+        kind,
+        place % COLOURS,
+        dash if kind == "attack" else "",
+        points(middle),
+        band,
+        dots,
+    )
 
 
 def _x_ticks(frame: Frame, epsilons: Sequence[float]) -> list[tuple[float, str]]:

@@ -1,4 +1,6 @@
-"""The geometry of the histogram of a unit's maxima: where its bars and marks lie, and nothing of how they look."""
+"""The geometry of the histogram of a unit's maxima: where its bars and marks lie, and nothing of
+how they look.
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -31,7 +33,9 @@ class Mark:
 
 @dataclass(frozen=True)
 class Histogram:
-    """Images by their largest activation, the counts drawn as square roots so that the few strong ones show."""
+    """Images by their largest activation, the counts drawn as square roots so that the few strong
+    ones show.
+    """
 
     frame: Frame
     bars: Sequence[Bar]
@@ -39,8 +43,12 @@ class Histogram:
     ticks: Sequence[tuple[float, str]]
 
 
-def histogram(low: float, high: float, counts: Sequence[int], marks: Sequence[tuple[float, str]]) -> Histogram:
-    """The chart from `low` to the largest mark or `high`, whichever is more; marks are (value, words)."""
+def histogram(
+    low: float, high: float, counts: Sequence[int], marks: Sequence[tuple[float, str]]
+) -> Histogram:
+    """The chart from `low` to the largest mark or `high`, whichever is more; marks are (value,
+    words).
+    """
     first = min([low, *(value for value, _ in marks)])
     last = max([high, *(value for value, _ in marks)])
     extent = last - first or 1.0
@@ -54,18 +62,31 @@ def histogram(low: float, high: float, counts: Sequence[int], marks: Sequence[tu
     for place, count in enumerate(counts):
         left, right = across(low + place * width), across(low + (place + 1) * width)
         top = frame.y(math.sqrt(count) / most)
-        title = f"{count:,} images from {low + place * width:.4g} to {low + (place + 1) * width:.4g}"
+        title = (
+            f"{count:,} images from {low + place * width:.4g} to {low + (place + 1) * width:.4g}"
+        )
         bars.append(Bar(left, top, max(right - left - 0.6, 0.8), frame.y(0) - top, title))
-    return Histogram(frame, bars, _placed([(across(value), words) for value, words in sorted(marks)]), _ticks(first, last, across))
+    return Histogram(
+        frame,
+        bars,
+        _placed([(across(value), words) for value, words in sorted(marks)]),
+        _ticks(first, last, across),
+    )
 
 
 def _placed(marks: Sequence[tuple[float, str]]) -> list[Mark]:
     placed: list[Mark] = []
     for x, words in marks:
-        crowded = placed and x - placed[-1].x < _NEAR + 5.5 * len(placed[-1].words) / 2 + 5.5 * len(words) / 2
+        crowded = (
+            placed
+            and x - placed[-1].x < _NEAR + 5.5 * len(placed[-1].words) / 2 + 5.5 * len(words) / 2
+        )
         placed.append(Mark(x, words, 1 - placed[-1].line if crowded else 0))
     return placed
 
 
 def _ticks(first: float, last: float, across: Callable[[float], float]) -> list[tuple[float, str]]:
-    return [(across(first + (last - first) * share), f"{first + (last - first) * share:.3g}") for share in (0, 0.25, 0.5, 0.75, 1)]
+    return [
+        (across(first + (last - first) * share), f"{first + (last - first) * share:.3g}")
+        for share in (0, 0.25, 0.5, 0.75, 1)
+    ]

@@ -7,7 +7,9 @@ from typing import Any
 
 
 def schema() -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of a report, published beside this module as audit.schema.json."""
+    """The JSON Schema (draft 2020-12) of a report, published beside this module as
+    audit.schema.json.
+    """
     text = resources.files(__package__).joinpath("audit.schema.json").read_text(encoding="utf-8")
     return json.loads(text)  # type: ignore[no-any-return]
 

@@ -13,8 +13,8 @@ _PROPERTIES = ("digest", "verdict", "gradients", "queries")
 def junit(report: Mapping[str, Any]) -> str:
     """One test suite a network: its gates and its checks as test cases.
 
-    A gate that is open fails if the accuracy measured so far is below its bar, and is skipped if not. Durations are 0, so that the
-    same audit gives the same bytes.
+    A gate that is open fails if the accuracy measured so far is below its bar, and is skipped if
+    not. Durations are 0, so that the same audit gives the same bytes.
 
     Raises:
         ValueError: a gate names a network that the report does not have.
@@ -26,7 +26,9 @@ def junit(report: Mapping[str, Any]) -> str:
             raise ValueError(f"gates: network {gate['network']!r} is not in the report")
     root = ET.Element("testsuites", name="striate audit")
     for network in report["networks"]:
-        _suite(root, network, [gate for gate in report["gates"] if gate["network"] == network["name"]])
+        _suite(
+            root, network, [gate for gate in report["gates"] if gate["network"] == network["name"]]
+        )
     _tally(root, root.iter("testcase"))
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
@@ -42,7 +44,13 @@ def _suite(root: ET.Element, network: Mapping[str, Any], gates: list[Mapping[str
         _case(suite, f"{network['name']}.gates", name, _gate_outcome(gate), _gate_words(gate))
     for check in network["checks"]:
         evidence = f"{check['evidence']} ({check['source']})"
-        _case(suite, f"{network['name']}.checks", check["name"], _OUTCOMES.get(check["status"]), evidence)
+        _case(
+            suite,
+            f"{network['name']}.checks",
+            check["name"],
+            _OUTCOMES.get(check["status"]),
+            evidence,
+        )
     _tally(suite, suite.iter("testcase"))
 
 
@@ -56,14 +64,19 @@ def _case(suite: ET.Element, classname: str, name: str, outcome: str | None, wor
 
 def _gate_outcome(gate: Mapping[str, Any]) -> str | None:
     value = gate["rate"]["value"]
-    if gate["verdict"] == "fail" or (gate["verdict"] == "open" and value is not None and value < gate["bar"]):
+    if gate["verdict"] == "fail" or (
+        gate["verdict"] == "open" and value is not None and value < gate["bar"]
+    ):
         return "failure"
     return "skipped" if gate["verdict"] == "open" else None
 
 
 def _gate_words(gate: Mapping[str, Any]) -> str:
     said = {"pass": "passed", "fail": "failed", "open": "undecided"}[gate["verdict"]]
-    return f"{said} after {count(gate['decided_after'])} images at confidence {gate['confidence']:g}: {counted(gate['rate'])}"
+    return (
+        f"{said} after {count(gate['decided_after'])} images at confidence "
+        f"{gate['confidence']:g}: {counted(gate['rate'])}"
+    )
 
 
 def _tally(element: ET.Element, cases: Any) -> None:

@@ -10,11 +10,15 @@ NORMS = {"linf": "L∞", "l2": "L₂", "l1": "L₁"}
 DASH = "\u2013"  # between the ends of an interval, and for what was not measured
 
 _FINE = 10_000  # from so many trials on, a percentage has two decimals
-_FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # by XML 1.0, section 2.2
+_FORBIDDEN = re.compile(
+    "[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
+)  # by XML 1.0, section 2.2
 
 
 def printable(value: Any) -> Any:
-    """A JSON value in whose strings the characters that neither XML nor HTML can hold are replaced by U+FFFD."""
+    """A JSON value in whose strings the characters that neither XML nor HTML can hold are replaced
+    by U+FFFD.
+    """
     match value:
         case str():
             return _FORBIDDEN.sub("\ufffd", value)
@@ -26,7 +30,9 @@ def printable(value: Any) -> Any:
 
 
 def condition(norm: str, epsilon: float) -> str:
-    """The name of a threat at one epsilon, as the gates and the classes of a report use it: "linf:8/255"."""
+    """The name of a threat at one epsilon, as the gates and the classes of a report use it:
+    "linf:8/255".
+    """
     return f"{norm}:{radius(epsilon)}"
 
 
@@ -60,18 +66,26 @@ def percent(rate: Mapping[str, Any]) -> str:
 
 def interval(rate: Mapping[str, Any]) -> str:
     """The interval of a rate, in percent: "76.8-83.8" with a dash."""
-    return DASH if rate["value"] is None else f"{share(rate['low'], rate['trials'])}{DASH}{share(rate['high'], rate['trials'])}"
+    return (
+        DASH
+        if rate["value"] is None
+        else f"{share(rate['low'], rate['trials'])}{DASH}{share(rate['high'], rate['trials'])}"
+    )
 
 
 def counted(rate: Mapping[str, Any]) -> str:
     """A rate whole: "412 of 512, 80.5% (76.8-83.8)" with a dash."""
     if rate["value"] is None:
         return "no images"
-    return f"{count(rate['successes'])} of {count(rate['trials'])}, {percent(rate)} ({interval(rate)})"
+    return (
+        f"{count(rate['successes'])} of {count(rate['trials'])}, {percent(rate)} ({interval(rate)})"
+    )
 
 
 def setting(value: Any) -> str:
-    """A value of a setting: numbers in at most six digits, distances of whole levels as a fraction of 255."""
+    """A value of a setting: numbers in at most six digits, distances of whole levels as a fraction
+    of 255.
+    """
     match value:
         case bool():
             return "yes" if value else "no"

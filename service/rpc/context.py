@@ -1,4 +1,6 @@
-"""What all handlers lean on: the parts of the server, and the ways from the event loop to its threads."""
+"""What all handlers lean on: the parts of the server, and the ways from the event loop to its
+threads.
+"""
 
 import asyncio
 import time
@@ -33,8 +35,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class House:
-    """The parts that handlers use. `pool` decodes and encodes images, which must not hold up the event loop; pictures of whole layers take
-    up to `picture_cache_bytes` of disk."""
+    """The parts that handlers use. `pool` decodes and encodes images, which must not hold up the
+    event loop; pictures of whole layers take up to `picture_cache_bytes` of disk.
+    """
 
     zoo: ModelZoo
     engine: Engine
@@ -44,17 +47,29 @@ class House:
 
     @contextmanager
     def model(self, name: str) -> Iterator[HostedModel]:
-        """The loaded model of a request, which cannot be unloaded meanwhile. Raises InvalidField, UnknownModel."""
+        """The loaded model of a request, which cannot be unloaded meanwhile. Raises InvalidField,
+        UnknownModel.
+        """
         with self.zoo.use(wire.required("model", name)) as model:
             yield model
 
     async def aside(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a call in the pool."""
-        return await asyncio.get_running_loop().run_in_executor(self.pool, partial(call, *args, **kwargs))
+        return await asyncio.get_running_loop().run_in_executor(
+            self.pool, partial(call, *args, **kwargs)
+        )
 
-    async def images(self, batch: types_pb2.ImageBatch, preprocessing: Preprocessing, first: int = 0) -> Tensor:
-        """`wire.images`, in the pool unless all there is to do is to copy a few floats: a thread's hop would take longer."""
-        if not batch.encoded and batch.tensor.dtype == types_pb2.DATA_TYPE_FLOAT32 and len(batch.tensor.data) < LIGHT:
+    async def images(
+        self, batch: types_pb2.ImageBatch, preprocessing: Preprocessing, first: int = 0
+    ) -> Tensor:
+        """`wire.images`, in the pool unless all there is to do is to copy a few floats: a thread's
+        hop would take longer.
+        """
+        if (
+            not batch.encoded
+            and batch.tensor.dtype == types_pb2.DATA_TYPE_FLOAT32
+            and len(batch.tensor.data) < LIGHT
+        ):
             return wire.images(batch, preprocessing)
         return await self.aside(wire.images, batch, preprocessing, first)
 
@@ -96,5 +111,7 @@ class Interpreter(interpret_pb2_grpc.InterpretServiceServicer):
         state: folder in which the server keeps what should outlive it.
     """
 
-    def __init__(self, house: House, index: IndexStore, operations: Operations, state: Path) -> None:
+    def __init__(
+        self, house: House, index: IndexStore, operations: Operations, state: Path
+    ) -> None:
         self._house, self._index, self._operations, self._state = house, index, operations, state

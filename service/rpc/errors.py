@@ -1,4 +1,6 @@
-"""One table from what goes wrong to what the caller is told: status code, reason, and details that programs can read."""
+"""One table from what goes wrong to what the caller is told: status code, reason, and details that
+programs can read.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +24,8 @@ from service.index.store import IndexMissing
 from service.models.zoo import ModelBusy, ModelError, UnknownModel, UnknownWeights
 
 DOMAIN = "striate"
-# Bytes of a message, of which HTTP/2 makes up to three each: details of more than about 8 KB would turn into RESOURCE_EXHAUSTED.
+# Bytes of a message, of which HTTP/2 makes up to three each: details of more than about 8 KB would
+# turn into RESOURCE_EXHAUSTED.
 MOST_TEXT = 1000
 
 
@@ -78,39 +81,63 @@ def row_of(error: BaseException) -> Row:
 
 
 def status_of(error: BaseException, request_id: str) -> status_pb2.Status:
-    """The error as google.rpc.Status: ErrorInfo always, BadRequest and RetryInfo where they apply."""
+    """The error as google.rpc.Status: ErrorInfo always, BadRequest and RetryInfo where they
+    apply.
+    """
     row = row_of(error)
     foreseen = row is not _INTERNAL
-    message = str(error) if foreseen else f"internal error; the server's log has it under request {request_id}"
+    message = (
+        str(error)
+        if foreseen
+        else f"internal error; the server's log has it under request {request_id}"
+    )
     metadata = {"request_id": request_id}
     nearest: Sequence[str] = getattr(error, "nearest", ())
     if nearest:
         metadata["nearest"] = ", ".join(nearest)
-    details: list[Message] = [error_details_pb2.ErrorInfo(reason=row.reason, domain=DOMAIN, metadata=metadata)]
+    details: list[Message] = [
+        error_details_pb2.ErrorInfo(reason=row.reason, domain=DOMAIN, metadata=metadata)
+    ]
     if isinstance(error, InvalidField | BadImage | UnknownWeights | operations.InvalidListing):
         field = getattr(error, "field", "images")
-        violation = error_details_pb2.BadRequest.FieldViolation(field=field, description=_short(getattr(error, "description", str(error))))
+        violation = error_details_pb2.BadRequest.FieldViolation(
+            field=field, description=_short(getattr(error, "description", str(error)))
+        )
         details.append(error_details_pb2.BadRequest(field_violations=[violation]))
     if isinstance(error, jobs.QueueFull):
         delay = duration_pb2.Duration()
         delay.FromMilliseconds(int(error.retry_after * 1000))
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
-    return status_pb2.Status(code=row.code.value[0], message=_short(message), details=[_packed(d) for d in details])
+    return status_pb2.Status(
+        code=row.code.value[0], message=_short(message), details=[_packed(d) for d in details]
+    )
 
 
 Metadata = tuple[tuple[str, str], ...]
 
 
-async def abort(context: "grpc.aio.ServicerContext[Any, Any]", error: BaseException, request_id: str, trailer: Metadata) -> None:
-    """End the call with the error's status; a full queue also tells gRPC's automatic retries when to come back."""
+async def abort(
+    context: "grpc.aio.ServicerContext[Any, Any]",
+    error: BaseException,
+    request_id: str,
+    trailer: Metadata,
+) -> None:
+    """End the call with the error's status; a full queue also tells gRPC's automatic retries when
+    to come back.
+    """
     status = rpc_status.to_status(status_of(error, request_id))
     pushback: Metadata = ()
     if isinstance(error, jobs.QueueFull):
         pushback = (("grpc-retry-pushback-ms", str(int(error.retry_after * 1000))),)
     elif isinstance(error, jobs.OutOfMemory):
         pushback = (("grpc-retry-pushback-ms", "-1"),)  # trying again would not help
-    # Details and pushback have to leave together: `abort_with_status` would drop the one for the other.
-    await context.abort(status.code, status.details, trailing_metadata=(*status.trailing_metadata, *pushback, *trailer))
+    # Details and pushback have to leave together: `abort_with_status` would drop the one for the
+    # other.
+    await context.abort(
+        status.code,
+        status.details,
+        trailing_metadata=(*status.trailing_metadata, *pushback, *trailer),
+    )
 
 
 def _short(text: str) -> str:

@@ -1,4 +1,6 @@
-"""What every call gets, in one interceptor: a request id, a log line, metrics, and errors from the one table."""
+"""What every call gets, in one interceptor: a request id, a log line, metrics, and errors from the
+one table.
+"""
 
 import asyncio
 import time
@@ -19,7 +21,9 @@ request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 Context = grpc.aio.ServicerContext[Any, Any]
 VERSION = version("striate-server")
-_TRAILER = (("x-striate-version", VERSION),)  # in every answer, also of services that have no provenance
+_TRAILER = (
+    ("x-striate-version", VERSION),
+)  # in every answer, also of services that have no provenance
 _QUIET = ("/grpc.health.", "/grpc.reflection.")  # probed every few seconds: counted, not logged
 
 
@@ -31,7 +35,9 @@ class Manners(grpc.aio.ServerInterceptor):  # type: ignore[type-arg, unused-igno
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable["grpc.RpcMethodHandler[Any, Any] | None"]],
+        continuation: Callable[
+            [grpc.HandlerCallDetails], Awaitable["grpc.RpcMethodHandler[Any, Any] | None"]
+        ],
         details: grpc.HandlerCallDetails,
     ) -> "grpc.RpcMethodHandler[Any, Any] | None":
         handler = await continuation(details)
@@ -40,9 +46,21 @@ class Manners(grpc.aio.ServerInterceptor):  # type: ignore[type-arg, unused-igno
             return handler
         kinds: dict[tuple[bool, bool], tuple[Any, Any, Any]] = {
             (False, False): (grpc.unary_unary_rpc_method_handler, self._unary, handler.unary_unary),
-            (False, True): (grpc.unary_stream_rpc_method_handler, self._stream, handler.unary_stream),
-            (True, False): (grpc.stream_unary_rpc_method_handler, self._unary, handler.stream_unary),
-            (True, True): (grpc.stream_stream_rpc_method_handler, self._stream, handler.stream_stream),
+            (False, True): (
+                grpc.unary_stream_rpc_method_handler,
+                self._stream,
+                handler.unary_stream,
+            ),
+            (True, False): (
+                grpc.stream_unary_rpc_method_handler,
+                self._unary,
+                handler.stream_unary,
+            ),
+            (True, True): (
+                grpc.stream_stream_rpc_method_handler,
+                self._stream,
+                handler.stream_stream,
+            ),
         }
         make, attend, call = kinds[handler.request_streaming, handler.response_streaming]
         return make(attend(call, method), handler.request_deserializer, handler.response_serializer)  # type: ignore[no-any-return]
@@ -64,7 +82,9 @@ class Manners(grpc.aio.ServerInterceptor):  # type: ignore[type-arg, unused-igno
 
 
 class Attended:
-    """The span of one call: names it, times it, logs how it ended, and turns exceptions into statuses."""
+    """The span of one call: names it, times it, logs how it ended, and turns exceptions into
+    statuses.
+    """
 
     def __init__(self, metrics: Metrics, method: str, context: Context) -> None:
         self._metrics, self._method, self._context = metrics, method, context
@@ -76,7 +96,9 @@ class Attended:
         self._started = time.monotonic()
         self._context.set_trailing_metadata(_TRAILER)
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, _: Any) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: Any
+    ) -> None:
         if isinstance(error, GeneratorExit | asyncio.CancelledError):
             self._end("CANCELLED", None)
         elif isinstance(error, grpc.aio.AbortError):
@@ -92,7 +114,21 @@ class Attended:
         self._metrics.requests.labels(self._method, code).inc()
         self._metrics.request_seconds.labels(self._method).observe(seconds)
         if code == "INTERNAL":
-            log.error("call", method=self._method, code=code, seconds=round(seconds, 4), request_id=self._id, exc_info=error)
+            log.error(
+                "call",
+                method=self._method,
+                code=code,
+                seconds=round(seconds, 4),
+                request_id=self._id,
+                exc_info=error,
+            )
         elif not self._method.startswith(_QUIET):
             said = {"error": str(error)} if error else {}
-            log.info("call", method=self._method, code=code, seconds=round(seconds, 4), request_id=self._id, **said)
+            log.info(
+                "call",
+                method=self._method,
+                code=code,
+                seconds=round(seconds, 4),
+                request_id=self._id,
+                **said,
+            )

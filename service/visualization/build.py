@@ -1,4 +1,6 @@
-"""From goals and a recipe to the procedure that makes the pictures. Nothing is allocated before the engine runs it."""
+"""From goals and a recipe to the procedure that makes the pictures. Nothing is allocated before the
+engine runs it.
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -16,7 +18,18 @@ from interp.feature.likeness import Likeness, caricature, inversion, likeness, s
 from interp.feature.params.cppn import Cppn
 from interp.feature.params.fourier import Fourier, MakeSpace, Pixels
 from interp.feature.params.maco import Maco
-from interp.feature.transform import MACO_VIEWS, Compose, Crop, Jitter, Mirror, Noise, Pad, Rotate, Scale, Transform
+from interp.feature.transform import (
+    MACO_VIEWS,
+    Compose,
+    Crop,
+    Jitter,
+    Mirror,
+    Noise,
+    Pad,
+    Rotate,
+    Scale,
+    Transform,
+)
 from interp.feature.visualize import Pictures, Settings, Trial, visualize
 from interp.layer import LayerPath
 from interp.network.network import Network
@@ -27,7 +40,8 @@ from service.rpc.errors import InvalidField
 from service.visualization.cache import Picture
 from service.visualization.spec import Alike, Goal, Recipe, Term, Towards
 
-OPAQUE = 0.5  # a wholly opaque picture pays half of what it wins: what a unit does not see becomes transparent
+# a wholly opaque picture pays half of what it wins: what a unit does not see becomes transparent
+OPAQUE = 0.5
 
 _VIEWS: dict[str, Callable[..., Transform]] = {
     "jitter": Jitter,
@@ -38,8 +52,15 @@ _VIEWS: dict[str, Callable[..., Transform]] = {
     "noise": Noise,
     "mirror": Mirror,
 }
-_PENALTIES: dict[str, Callable[..., penalty.Penalty]] = {"l1": penalty.l1, "l2": penalty.l2, "total_variation": penalty.total_variation}
-_OPERATORS: dict[str, Callable[..., penalty.Operator]] = {"blur": penalty.blur, "clip": penalty.clip}
+_PENALTIES: dict[str, Callable[..., penalty.Penalty]] = {
+    "l1": penalty.l1,
+    "l2": penalty.l2,
+    "total_variation": penalty.total_variation,
+}
+_OPERATORS: dict[str, Callable[..., penalty.Operator]] = {
+    "blur": penalty.blur,
+    "clip": penalty.clip,
+}
 _COMPARISONS: dict[str, Comparison] = {"dot": dot, "cosine": cosine, "dot_cosine": dot_cosine}
 
 
@@ -66,7 +87,15 @@ def picture(
         beside = diversity_beside(objective, recipe.apart.layer, groups, recipe.apart.weight)
     bar = None if bars is None else torch.tensor(bars, device=like.device, dtype=like.dtype)
     trial = Trial(recipe.seeds, recipe.retries, bar)
-    found = yield from visualize(objective, rows, like, settings(recipe, len(goals), magnitude), trial, [g.unit for g in goals], beside)
+    found = yield from visualize(
+        objective,
+        rows,
+        like,
+        settings(recipe, len(goals), magnitude),
+        trial,
+        [g.unit for g in goals],
+        beside,
+    )
     return found.cpu()
 
 
@@ -75,8 +104,12 @@ def settings(recipe: Recipe, count: int, magnitude: Tensor | None = None) -> Set
     chain: list[Transform] = [_VIEWS[name](*numbers) for name, numbers in recipe.views or ()]
     if recipe.views is None:
         chain = [MACO_VIEWS if recipe.space[0] == "maco" else Settings.transform]
-    penalties = [_PENALTIES[name](*numbers) for name, numbers in recipe.regularizers if name in _PENALTIES]
-    operators = [_OPERATORS[name](*numbers) for name, numbers in recipe.regularizers if name in _OPERATORS]
+    penalties = [
+        _PENALTIES[name](*numbers) for name, numbers in recipe.regularizers if name in _PENALTIES
+    ]
+    operators = [
+        _OPERATORS[name](*numbers) for name, numbers in recipe.regularizers if name in _OPERATORS
+    ]
     if recipe.alpha:
         chain.insert(0, alpha.Backdrop())
         penalties.append(alpha.opacity(OPAQUE))
@@ -139,9 +172,15 @@ def _term(term: Term, like: Tensor) -> Procedure[Objective]:
         case LayerPath():
             return activation([term.kind], like.device)
         case Towards(layer, vector, comparison, power, position):
-            return direction(layer, vector[None].to(like), _COMPARISONS[comparison], power, position)
+            return direction(
+                layer, vector[None].to(like), _COMPARISONS[comparison], power, position
+            )
         case Alike(layer, image, kind, power):
-            kinds: dict[str, Likeness] = {"inversion": inversion, "caricature": partial(caricature, power=power), "style": style}
+            kinds: dict[str, Likeness] = {
+                "inversion": inversion,
+                "caricature": partial(caricature, power=power),
+                "style": style,
+            }
             try:
                 return (yield from likeness(kinds[kind], layer, image.to(like)))
             except ValueError as error:
@@ -172,9 +211,24 @@ def drawn(found: Pictures) -> list[Picture]:
 
 def broken(recipe: Recipe) -> Picture:
     """What stands for the picture of a unit whose values are not finite: gray, and dead."""
-    gray = np.full((recipe.channels if recipe.channels != 4 else 3, *recipe.shape[1:]), 0.5, np.float32)
+    gray = np.full(
+        (recipe.channels if recipe.channels != 4 else 3, *recipe.shape[1:]), 0.5, np.float32
+    )
     nothing = np.zeros(0, np.float32)
-    return Picture(encoded(gray), math.nan, math.nan, math.nan, True, 0, 0, nothing, (), 1, recipe.seed, recipe.rate)
+    return Picture(
+        encoded(gray),
+        math.nan,
+        math.nan,
+        math.nan,
+        True,
+        0,
+        0,
+        nothing,
+        (),
+        1,
+        recipe.seed,
+        recipe.rate,
+    )
 
 
 def _numbers(values: Tensor | None) -> NDArray[np.float32]:

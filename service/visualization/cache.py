@@ -1,8 +1,9 @@
 """Finished pictures on disk, named by all that they depend on.
 
-`<state>/pictures/<2 digits>/<key>.png` is a picture, `<key>.json` what was measured on it. The second is written last and holds
-a digest of both, so that a picture is there wholly or not at all, whenever the server was killed. When a picture was last asked for is
-its second file's time, by which the folder is held to a size.
+`<state>/pictures/<2 digits>/<key>.png` is a picture, `<key>.json` what was measured on it. The
+second is written last and holds a digest of both, so that a picture is there wholly or not at all,
+whenever the server was killed. When a picture was last asked for is its second file's time, by
+which the folder is held to a size.
 """
 
 import base64
@@ -24,7 +25,8 @@ from service import files as whole_file
 FORMAT = 2  # of these files, and of how a picture is made of what its key names: part of every key
 
 MOST_BYTES = 2 * 2**30
-_SPARED = 0.9  # of those, what is left when pictures are removed: a folder is not gone through for every picture
+# of those, what is left when pictures are removed: a folder is not gone through for every picture
+_SPARED = 0.9
 
 log = structlog.get_logger("striate")
 
@@ -36,7 +38,8 @@ class Picture:
     Attributes:
         png: the file.
         activation, held_out, held_out_minimum: of the objective, see `interp.feature.certificate`.
-        dead: no step had a gradient, or the network's values were not finite; then all numbers are NaN.
+        dead: no step had a gradient, or the network's values were not finite; then all numbers are
+            NaN.
         rank, units: place of its unit among the layer's, from 1 (0 unknown), and their number.
         layer_activations: (units,) float32, the layer's values on the picture; empty if unknown.
         seed_activations: of further seeds.
@@ -64,10 +67,12 @@ def key(*content: object) -> str:
 
 
 class PictureCache:
-    """The pictures in a folder. It may be used from several threads; all methods read or write files: not for the event loop.
+    """The pictures in a folder. It may be used from several threads; all methods read or write
+    files: not for the event loop.
 
     Args:
-        most_bytes: of all files together; beyond, those pictures go that were asked for longest ago. 0 keeps none.
+        most_bytes: of all files together; beyond, those pictures go that were asked for longest
+            ago. 0 keeps none.
     """
 
     def __init__(self, folder: Path, most_bytes: int = MOST_BYTES) -> None:
@@ -81,24 +86,32 @@ class PictureCache:
             told = json.loads(self._path(name, "json").read_bytes())
             data = self._path(name, "png").read_bytes()
             if not isinstance(told, dict) or told.pop("sha256", None) != _digest(data, told):
-                raise ValueError("the picture and what was measured on it are not as they were kept")
+                raise ValueError(
+                    "the picture and what was measured on it are not as they were kept"
+                )
             found = _restored(data, told)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
-            log.warning("a kept picture cannot be read and is made again", key=name, error=str(error))
+            log.warning(
+                "a kept picture cannot be read and is made again", key=name, error=str(error)
+            )
             return None
         with contextlib.suppress(OSError):  # a folder that cannot be written keeps what it has
             os.utime(self._path(name, "json"))
         return found
 
     def put(self, name: str, picture: Picture) -> None:
-        """Keep a picture; a disk that does not take it is logged, as the picture itself is not lost by that."""
+        """Keep a picture; a disk that does not take it is logged, as the picture itself is not lost
+        by that.
+        """
         if not self._most:
             return
         told = asdict(picture)
         del told["png"]
-        told["layer_activations"] = base64.b64encode(picture.layer_activations.astype("<f4").tobytes()).decode()
+        told["layer_activations"] = base64.b64encode(
+            picture.layer_activations.astype("<f4").tobytes()
+        ).decode()
         told["sha256"] = _digest(picture.png, told)
         text = json.dumps(told).encode()
         try:
@@ -120,7 +133,9 @@ class PictureCache:
                 self._held = self._shrunk()
 
     def _shrunk(self) -> int:
-        """The bytes of the folder, after what was asked for longest ago has gone if they were too many."""
+        """The bytes of the folder, after what was asked for longest ago has gone if they were too
+        many.
+        """
         entries = sorted(_entries(self._folder).values(), key=lambda entry: entry.asked)
         held = sum(entry.size for entry in entries)
         if held <= self._most:
@@ -161,7 +176,9 @@ def _digest(data: bytes, told: dict[str, Any]) -> str:
 
 
 def _restored(data: bytes, told: dict[str, Any]) -> Picture:
-    told["layer_activations"] = np.frombuffer(base64.b64decode(told["layer_activations"]), "<f4").astype(np.float32)
+    told["layer_activations"] = np.frombuffer(
+        base64.b64decode(told["layer_activations"]), "<f4"
+    ).astype(np.float32)
     told["seed_activations"] = tuple(told["seed_activations"])
     if missing := {field.name for field in fields(Picture)} - {"png"} - told.keys():
         raise ValueError(f"{', '.join(sorted(missing))} missing")

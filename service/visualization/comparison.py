@@ -1,4 +1,6 @@
-"""How a picture stands beside a data set: its activation over the largest on any image, by an exemplar index."""
+"""How a picture stands beside a data set: its activation over the largest on any image, by an
+exemplar index.
+"""
 
 import math
 from dataclasses import dataclass
@@ -14,13 +16,15 @@ from service.visualization.cache import Picture
 
 @dataclass(frozen=True)
 class Standing:
-    """What an index adds to a picture's certificate; shares and ratios are None where they are not defined.
+    """What an index adds to a picture's certificate; shares and ratios are None where they are not
+    defined.
 
     Attributes:
         maximum: the largest value of the same functional on any image.
         ratio, held_out_ratio: of activation and held-out mean to it, where it is above 0.
         percentile: share of the images on which the functional is lower than on the picture.
-        relative_rank: place of the unit among its layer's by activation over each unit's own maximum.
+        relative_rank: place of the unit among its layer's by activation over each unit's own
+            maximum.
     """
 
     maximum: float
@@ -34,7 +38,9 @@ class Standing:
 
 @dataclass(frozen=True, eq=False)
 class Yardstick:
-    """The index of one layer over one data set. A channel's mean is compared with means, a neuron with the unit's maximum anywhere."""
+    """The index of one layer over one data set. A channel's mean is compared with means, a neuron
+    with the unit's maximum anywhere.
+    """
 
     index: IndexStore
     subject: Subject
@@ -42,8 +48,11 @@ class Yardstick:
     maxima: Maxima
 
     @staticmethod
-    def find(index: IndexStore, model: str, digest: str, layer: str, subject: Subject | None) -> "Yardstick | None":
-        """That of a data set, or of the one with the most images; None if there is no index at all. Reads files.
+    def find(
+        index: IndexStore, model: str, digest: str, layer: str, subject: Subject | None
+    ) -> "Yardstick | None":
+        """That of a data set, or of the one with the most images; None if there is no index at all.
+        Reads files.
 
         Raises:
             IndexMissing: a data set is named, and has no index of the layer.
@@ -68,14 +77,20 @@ class Yardstick:
         return float(self.bars(path)[path.unit])
 
     def standing(self, path: LayerPath, picture: Picture) -> Standing | None:
-        """How a picture of the path's unit stands; None if the index is gone by now, or its activation is not a number. Reads files."""
+        """How a picture of the path's unit stands; None if the index is gone by now, or its
+        activation is not a number. Reads files.
+        """
         assert path.unit is not None
         if math.isnan(picture.activation):
             return None
         maximum = self.bar(path)
         try:
             percentile = self.index.percentile(
-                self.subject, self.layer, path.unit, picture.activation, "mean" if path.position is None else "max"
+                self.subject,
+                self.layer,
+                path.unit,
+                picture.activation,
+                "mean" if path.position is None else "max",
             )
         except IndexMissing:
             return None
@@ -90,11 +105,14 @@ class Yardstick:
         )
 
 
-def relative_rank(activations: NDArray[np.float32], bars: NDArray[np.float32], unit: int) -> int | None:
-    """The place of a unit by activation over its own maximum, 1 for the highest; whatever ties with it goes before it.
+def relative_rank(
+    activations: NDArray[np.float32], bars: NDArray[np.float32], unit: int
+) -> int | None:
+    """The place of a unit by activation over its own maximum, 1 for the highest; whatever ties with
+    it goes before it.
 
-    Units (K,) that the data set never raises above 0 go before all others where the picture does. None where the unit is
-    one of them, or activations are unknown.
+    Units (K,) that the data set never raises above 0 go before all others where the picture does.
+    None where the unit is one of them, or activations are unknown.
     """
     if len(activations) != len(bars) or not bars[unit] > 0:
         return None

@@ -9,7 +9,9 @@ from PIL import Image
 
 from service.imaging import png
 
-MOST_BYTES = 32 * 2**20  # of the sheet's pixels, so that even noise, which cannot be packed, fits into a message
+MOST_BYTES = (
+    32 * 2**20
+)  # of the sheet's pixels, so that even noise, which cannot be packed, fits into a message
 MARGIN_SHARE = 1 / 64
 _WHITE = 255
 
@@ -19,7 +21,8 @@ class ContactSheet:
 
     Args:
         count: tiles, at least 1.
-        height, width: of a picture in pixels; they are shrunk where so many would not fit into `most_bytes`.
+        height, width: of a picture in pixels; they are shrunk where so many would not fit into
+            `most_bytes`.
         channels: 1 for gray, 3 for RGB, 4 for RGBA.
 
     Attributes:
@@ -27,16 +30,22 @@ class ContactSheet:
         tile: side of a tile in pixels, with the margin on its right and below.
     """
 
-    def __init__(self, count: int, height: int, width: int, channels: int, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(
+        self, count: int, height: int, width: int, channels: int, most_bytes: int = MOST_BYTES
+    ) -> None:
         self.columns = math.ceil(math.sqrt(count))
         rows = math.ceil(count / self.columns)
         longest = max(height, width)
         margin = max(1, round(longest * MARGIN_SHARE))
-        self.tile = max(1, min(longest + margin, math.isqrt(most_bytes // (self.columns * rows * channels))))
+        self.tile = max(
+            1, min(longest + margin, math.isqrt(most_bytes // (self.columns * rows * channels)))
+        )
         side = self.tile - margin if self.tile == longest + margin else max(1, self.tile - 1)
         self._size = max(1, round(width * side / longest)), max(1, round(height * side / longest))
         self._mode = {1: "L", 3: "RGB", 4: "RGBA"}[channels]
-        self._sheet: NDArray[np.uint8] = np.full((rows * self.tile, self.columns * self.tile, channels), _WHITE, np.uint8)
+        self._sheet: NDArray[np.uint8] = np.full(
+            (rows * self.tile, self.columns * self.tile, channels), _WHITE, np.uint8
+        )
 
     def place(self, number: int, picture: bytes) -> None:
         """Put a PNG file into tile `number`, counted along the rows from 0."""

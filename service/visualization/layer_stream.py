@@ -1,7 +1,9 @@
-"""A layer's pictures as they finish: from disk, from the work of somebody who asked for the same, or made now.
+"""A layer's pictures as they finish: from disk, from the work of somebody who asked for the same,
+or made now.
 
-Units are made in blocks of fixed composition, so that a picture does not depend on which others are asked for: how a library
-adds up may depend on the shape of a pass and on a row's place in it (`interp.rows.Chunks`).
+Units are made in blocks of fixed composition, so that a picture does not depend on which others are
+asked for: how a library adds up may depend on the shape of a pass and on a row's place in it
+(`interp.rows.Chunks`).
 """
 
 import asyncio
@@ -26,7 +28,9 @@ class Aside(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Units that are made together, the key of each in the cache, and which of them are asked for."""
+    """Units that are made together, the key of each in the cache, and which of them are
+    asked for.
+    """
 
     units: range
     keys: Mapping[int, str]
@@ -72,12 +76,15 @@ class Gallery:
         self._cache, self._aside = cache, aside
         self._works: dict[str, _Work] = {}
 
-    async def show(self, blocks: Sequence[Block], make: Make, ahead: int = AHEAD) -> AsyncGenerator[Shown, None]:
-        """Each wanted unit of the blocks once, as it is had; the caller closes this when it leaves (`contextlib.aclosing`).
+    async def show(
+        self, blocks: Sequence[Block], make: Make, ahead: int = AHEAD
+    ) -> AsyncGenerator[Shown, None]:
+        """Each wanted unit of the blocks once, as it is had; the caller closes this when it leaves
+        (`contextlib.aclosing`).
 
         Args:
-            make: gives the pictures of a block's units. What it raises is raised here, and for every other caller who waits for
-                the same block.
+            make: gives the pictures of a block's units. What it raises is raised here, and for
+                every other caller who waits for the same block.
             ahead: most blocks that are at work at once for this caller.
         """
         waiting, mine = deque(blocks), dict[_Work, Block]()
@@ -86,7 +93,9 @@ class Gallery:
                 while waiting and len(mine) < ahead:
                     block = waiting.popleft()
                     mine[self._join(block, make)] = block
-                await asyncio.wait([work.task for work in mine], return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(
+                    [work.task for work in mine], return_when=asyncio.FIRST_COMPLETED
+                )
                 for work in [work for work in mine if work.task.done()]:
                     block = mine.pop(work)
                     made = work.task.result()
@@ -102,7 +111,9 @@ class Gallery:
         """The work on a block, begun if nobody is at it."""
         work = self._works.get(block.key)
         if work is None or work.task.cancelling():
-            work = self._works[block.key] = _Work(asyncio.ensure_future(self._read_or_make(block, make)))
+            work = self._works[block.key] = _Work(
+                asyncio.ensure_future(self._read_or_make(block, make))
+            )
             work.task.add_done_callback(lambda _, work=work: self._finished(block.key, work))  # type: ignore[misc]
         work.users += 1
         return work

@@ -1,4 +1,6 @@
-"""What pictures are asked for, as checked values: what each is to raise, and how all of them are made."""
+"""What pictures are asked for, as checked values: what each is to raise, and how all of them are
+made.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -10,12 +12,15 @@ from interp.layer import LayerPath
 
 Part = tuple[str, tuple[float, ...]]  # a named piece of a recipe, and its numbers
 
-_PLANES_A_UNIT = 6  # of the picture's size: a CPPN's unit before and after its two activations, and their gradients
+# of the picture's size: a CPPN's unit before and after its two activations, and their gradients
+_PLANES_A_UNIT = 6
 
 
 @dataclass(frozen=True, eq=False)
 class Towards:
-    """A direction (K,) in a layer's space, compared in one of `interp.feature.direction`'s ways, at one position or over all."""
+    """A direction (K,) in a layer's space, compared in one of `interp.feature.direction`'s ways, at
+    one position or over all.
+    """
 
     layer: str
     vector: Tensor
@@ -30,7 +35,9 @@ class Towards:
 
 @dataclass(frozen=True, eq=False)
 class Alike:
-    """Being like an image (1, C, H, W) to a layer: "inversion", "caricature" (to a power of the cosine) or "style"."""
+    """Being like an image (1, C, H, W) to a layer: "inversion", "caricature" (to a power of the
+    cosine) or "style".
+    """
 
     layer: str
     image: Tensor
@@ -59,7 +66,11 @@ class Goal:
     def path(self) -> LayerPath | None:
         """The layer, unit or neuron, where the goal is that alone."""
         first = self.terms[0]
-        return first.kind if len(self.terms) == 1 and first.weight == 1 and isinstance(first.kind, LayerPath) else None
+        return (
+            first.kind
+            if len(self.terms) == 1 and first.weight == 1 and isinstance(first.kind, LayerPath)
+            else None
+        )
 
     @property
     def unit(self) -> LayerPath | None:
@@ -76,7 +87,11 @@ class Goal:
         text = ""
         for number, term in enumerate(self.terms):
             size = "" if abs(term.weight) == 1 else f"{abs(term.weight):g} * "
-            sign = ("-" if term.weight < 0 else "") if not number else (" - " if term.weight < 0 else " + ")
+            sign = (
+                ("-" if term.weight < 0 else "")
+                if not number
+                else (" - " if term.weight < 0 else " + ")
+            )
             text += f"{sign}{size}{term.kind}"
         return text
 
@@ -138,7 +153,9 @@ class Recipe:
         return [repr(value) for _, value in sorted(vars(plain).items())]
 
     def planes(self, copies: int) -> int:
-        """How many planes (H, W) of float32 the making of one picture holds between ticks, where a picture's colour takes `copies`."""
+        """How many planes (H, W) of float32 the making of one picture holds between ticks, where a
+        picture's colour takes `copies`.
+        """
         kind, numbers = self.space
         planes = copies * (self.shape[0] + self.alpha)
         if kind == "cppn":

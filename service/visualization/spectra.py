@@ -1,7 +1,7 @@
 """Mean magnitude spectra of data sets, for MACO: computed once, and kept.
 
-`<state>/spectra/<key>.safetensors` holds one, under all that it depends on: the data set, how many of its images, and how they
-are cut to size.
+`<state>/spectra/<key>.safetensors` holds one, under all that it depends on: the data set, how many
+of its images, and how they are cut to size.
 """
 
 import hashlib
@@ -33,15 +33,24 @@ log = structlog.get_logger("striate")
 
 
 class SpectrumStore:
-    """The spectra in a folder. It may be used from several threads; whoever asks for what another computes waits for that."""
+    """The spectra in a folder. It may be used from several threads; whoever asks for what another
+    computes waits for that.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._guard = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
 
-    def magnitude(self, dataset: Dataset, seen: Preprocessing, images: int, cancelled: Callable[[], bool] = bool) -> Tensor:
-        """The mean magnitudes (C, H, W // 2 + 1) float32 of the data set's first `images` images, cut as `seen` says.
+    def magnitude(
+        self,
+        dataset: Dataset,
+        seen: Preprocessing,
+        images: int,
+        cancelled: Callable[[], bool] = bool,
+    ) -> Tensor:
+        """The mean magnitudes (C, H, W // 2 + 1) float32 of the data set's first `images` images,
+        cut as `seen` says.
 
         It blocks, and reads the images unless an earlier call did.
 
@@ -64,7 +73,14 @@ class SpectrumStore:
 
 def identity(dataset: Dataset, seen: Preprocessing, images: int) -> str:
     """Names the spectrum of so many images: equal for equal ones."""
-    about = [_FORMAT, dataset.name, dataset.uri, len(dataset), min(images, len(dataset)), asdict(seen)]
+    about = [
+        _FORMAT,
+        dataset.name,
+        dataset.uri,
+        len(dataset),
+        min(images, len(dataset)),
+        asdict(seen),
+    ]
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
 
@@ -75,19 +91,25 @@ def _kept(path: Path) -> Tensor | None:
     except FileNotFoundError:
         return None
     except (OSError, SafetensorError, KeyError) as error:
-        log.warning("a spectrum cannot be read and is computed again", path=str(path), error=str(error))
+        log.warning(
+            "a spectrum cannot be read and is computed again", path=str(path), error=str(error)
+        )
         return None
 
 
 def _keep(path: Path, magnitude: Tensor) -> None:
-    """Write a spectrum; a disk that does not take it is logged, as the spectrum itself is not lost by that."""
+    """Write a spectrum; a disk that does not take it is logged, as the spectrum itself is not lost
+    by that.
+    """
     try:
         whole_file.write(path, save({"magnitude": magnitude}))
     except OSError as error:
         log.warning("a spectrum cannot be kept", path=str(path), error=str(error))
 
 
-def _computed(dataset: Dataset, seen: Preprocessing, count: int, cancelled: Callable[[], bool]) -> Tensor:
+def _computed(
+    dataset: Dataset, seen: Preprocessing, count: int, cancelled: Callable[[], bool]
+) -> Tensor:
     if not count:
         raise DatasetError(f"data set {dataset.name!r} is empty: it has no spectrum")
     spectrum = Spectrum(seen.shape)
@@ -98,5 +120,8 @@ def _computed(dataset: Dataset, seen: Preprocessing, count: int, cancelled: Call
         spectrum.update(torch.from_numpy(np.stack(some)).float() / 255)
     magnitude = spectrum.magnitude.float()
     if magnitude.flatten(1)[:, 1:].max() < _FLAT:
-        raise DatasetError(f"the first {count} images of data set {dataset.name!r} are of one colour: they have no spectrum")
+        raise DatasetError(
+            f"the first {count} images of data set {dataset.name!r} are of one colour: "
+            f"they have no spectrum"
+        )
     return magnitude

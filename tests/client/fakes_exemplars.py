@@ -16,17 +16,32 @@ class Exhibiting(interpret_pb2_grpc.InterpretServiceServicer):
 
     fake: Fake
 
-    def BuildExemplarIndex(self, request: exemplars_pb2.BuildExemplarIndexRequest, context: Any) -> Any:
+    def BuildExemplarIndex(
+        self, request: exemplars_pb2.BuildExemplarIndexRequest, context: Any
+    ) -> Any:
         return self.fake.operations.setdefault("operations/1", running("operations/1", 0))
 
-    def FindExemplars(self, request: exemplars_pb2.FindExemplarsRequest, context: Any) -> exemplars_pb2.FindExemplarsResponse:
+    def FindExemplars(
+        self, request: exemplars_pb2.FindExemplarsRequest, context: Any
+    ) -> exemplars_pb2.FindExemplarsResponse:
         found = [
             exemplars_pb2.Exemplar(
-                id=10 + rank, name=f"{rank}.png", image_png=png(8, 9, 100 + rank), crop_png=png(4, 3, 100 + rank), activation=9.5 - rank,
-                row=1, column=2, crop_top=2, crop_left=5, crop_height=4, crop_width=3, label=rank or None, label_name="<b>cat</b>",
+                id=10 + rank,
+                name=f"{rank}.png",
+                image_png=png(8, 9, 100 + rank),
+                crop_png=png(4, 3, 100 + rank),
+                activation=9.5 - rank,
+                row=1,
+                column=2,
+                crop_top=2,
+                crop_left=5,
+                crop_height=4,
+                crop_width=3,
+                label=rank or None,
+                label_name="<b>cat</b>",
             )
             for rank in range(min(request.k or 9, 3))
-        ]  # fmt: skip
+        ]
         if request.order == exemplars_pb2.EXEMPLAR_ORDER_QUANTILE:
             for exemplar, share in zip(found, QUANTILES, strict=False):
                 exemplar.quantile = share
@@ -34,11 +49,20 @@ class Exhibiting(interpret_pb2_grpc.InterpretServiceServicer):
             for name in ("name", "image_png", "crop_png", "label", "label_name"):
                 exemplar.ClearField(name)  # type: ignore[arg-type, unused-ignore]
         return exemplars_pb2.FindExemplarsResponse(
-            unit=request.unit, exemplars=found, images=DATASET_SIZE, provenance=self.fake.provenance(request_id(context))
+            unit=request.unit,
+            exemplars=found,
+            images=DATASET_SIZE,
+            provenance=self.fake.provenance(request_id(context)),
         )
 
-    def GetUnitStatistics(self, request: exemplars_pb2.GetUnitStatisticsRequest, context: Any) -> exemplars_pb2.GetUnitStatisticsResponse:
-        names = [request.unit] if ":" in request.unit else [f"{request.unit}:{unit}" for unit in range(2)]
+    def GetUnitStatistics(
+        self, request: exemplars_pb2.GetUnitStatisticsRequest, context: Any
+    ) -> exemplars_pb2.GetUnitStatisticsResponse:
+        names = (
+            [request.unit]
+            if ":" in request.unit
+            else [f"{request.unit}:{unit}" for unit in range(2)]
+        )
         return exemplars_pb2.GetUnitStatisticsResponse(
             units=[statistics(name, place) for place, name in enumerate(names)],
             images=DATASET_SIZE,
@@ -49,6 +73,18 @@ class Exhibiting(interpret_pb2_grpc.InterpretServiceServicer):
 def statistics(name: str, place: int) -> exemplars_pb2.UnitStatistics:
     """Numbers that 32 bits hold."""
     return exemplars_pb2.UnitStatistics(
-        unit=name, minimum=-1.5, maximum=3 + place, maximum_mean=2.5, mean=0.25, variance=0.125, active_share=0.5, active_images=0.75,
-        sparsity=0.375, histogram_low=-0.5, histogram_high=2.5, histogram=COUNTS, quantiles=QUANTILES, quantile_values=[1, 2],
-    )  # fmt: skip
+        unit=name,
+        minimum=-1.5,
+        maximum=3 + place,
+        maximum_mean=2.5,
+        mean=0.25,
+        variance=0.125,
+        active_share=0.5,
+        active_images=0.75,
+        sparsity=0.375,
+        histogram_low=-0.5,
+        histogram_high=2.5,
+        histogram=COUNTS,
+        quantiles=QUANTILES,
+        quantile_values=[1, 2],
+    )

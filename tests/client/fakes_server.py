@@ -1,4 +1,6 @@
-"""A server in this process that answers every call with something that a test can compute itself."""
+"""A server in this process that answers every call with something that a test can compute
+itself.
+"""
 
 from __future__ import annotations
 
@@ -40,17 +42,25 @@ class Fake:
     """What the server saw, and what it is told to do."""
 
     calls: list[Seen] = field(default_factory=list)
-    failures: deque[Callable[[grpc.ServicerContext], None]] = field(default_factory=deque)  # one is used up by each call
+    failures: deque[Callable[[grpc.ServicerContext], None]] = field(
+        default_factory=deque
+    )  # one is used up by each call
     on_call: Callable[[str, grpc.ServicerContext], None] = lambda method, context: None
     operations: dict[str, Any] = field(default_factory=dict)
     operation_script: deque[Any] = field(default_factory=deque)  # states that the next waits return
     samples_a_message: int = 1024  # as if more would not fit
     digests: deque[str] = field(default_factory=deque)
     warnings: list[str] = field(default_factory=list)  # of every attack
-    converse: Callable[[Any, grpc.ServicerContext], Any] | None = None  # what AttackStream does, instead of answering in order
+    converse: Callable[[Any, grpc.ServicerContext], Any] | None = (
+        None  # what AttackStream does, instead of answering in order
+    )
     uploaded: list[Any] = field(default_factory=list)  # messages of UploadDataset
-    report_parts: Callable[[Any, grpc.ServicerContext], Any] | None = None  # what ReadAuditReport sends, instead of a little file
-    before_unit: Callable[[int, grpc.ServicerContext], None] = lambda unit, context: None  # what VisualizeLayer does before each
+    report_parts: Callable[[Any, grpc.ServicerContext], Any] | None = (
+        None  # what ReadAuditReport sends, instead of a little file
+    )
+    before_unit: Callable[[int, grpc.ServicerContext], None] = lambda unit, context: (
+        None
+    )  # what VisualizeLayer does before each
     units_withheld: int = 0  # that VisualizeLayer promises and never sends
     target: str = ""
 
@@ -59,7 +69,9 @@ class Fake:
 
     def provenance(self, request_id: str) -> types_pb2.Provenance:
         digest = self.digests.popleft() if self.digests else DIGEST
-        return types_pb2.Provenance(model="tiny", model_digest=digest, service_version="7.8.9", request_id=request_id)
+        return types_pb2.Provenance(
+            model="tiny", model_digest=digest, service_version="7.8.9", request_id=request_id
+        )
 
 
 def png(height: int, width: int, value: int) -> bytes:
@@ -69,14 +81,18 @@ def png(height: int, width: int, value: int) -> bytes:
     return buffer.getvalue()
 
 
-def failure(code: grpc.StatusCode, message: str, *details: Message, pushback: int | None = None) -> Callable[[grpc.ServicerContext], None]:
+def failure(
+    code: grpc.StatusCode, message: str, *details: Message, pushback: int | None = None
+) -> Callable[[grpc.ServicerContext], None]:
     """Ends a call with a status and google.rpc details."""
 
     def abort(context: grpc.ServicerContext) -> None:
         status = status_pb2.Status(code=code.value[0], message=message)
         for detail in details:
             status.details.add().Pack(detail)
-        trailing: list[tuple[str, str | bytes]] = [("grpc-status-details-bin", status.SerializeToString())]
+        trailing: list[tuple[str, str | bytes]] = [
+            ("grpc-status-details-bin", status.SerializeToString())
+        ]
         if pushback is not None:
             trailing.append(("grpc-retry-pushback-ms", str(pushback)))
         context.set_trailing_metadata(tuple(trailing))
@@ -90,8 +106,12 @@ def reason(word: str) -> Message:
     return info
 
 
-def block_until_cancelled(context: grpc.ServicerContext, started: Callable[[], object], cancelled: threading.Event) -> None:
-    """Calls `started`, then waits; `cancelled` is set only if the call was ended from the other side meanwhile."""
+def block_until_cancelled(
+    context: grpc.ServicerContext, started: Callable[[], object], cancelled: threading.Event
+) -> None:
+    """Calls `started`, then waits; `cancelled` is set only if the call was ended from the other
+    side meanwhile.
+    """
     ended = threading.Event()
     context.add_callback(ended.set)
     started()
@@ -105,7 +125,9 @@ def rows_of(batch: types_pb2.ImageBatch) -> list[bytes]:
     if batch.encoded:
         return list(batch.encoded)
     size = len(batch.tensor.data) // batch.tensor.shape[0]
-    return [batch.tensor.data[start : start + size] for start in range(0, len(batch.tensor.data), size)]
+    return [
+        batch.tensor.data[start : start + size] for start in range(0, len(batch.tensor.data), size)
+    ]
 
 
 def favourite(image: bytes) -> int:
@@ -114,8 +136,12 @@ def favourite(image: bytes) -> int:
 
 
 def adversarial(seed: int, row: int) -> NDArray[np.float32]:
-    """The image that the fake attack answers for an absolute row: levels of 1/255, so that both formats can carry it."""
-    return np.random.default_rng((seed, row)).integers(0, 256, SHAPE).astype(np.float32) / np.float32(255)
+    """The image that the fake attack answers for an absolute row: levels of 1/255, so that both
+    formats can carry it.
+    """
+    return np.random.default_rng((seed, row)).integers(0, 256, SHAPE).astype(
+        np.float32
+    ) / np.float32(255)
 
 
 def running(name: str, images_done: int) -> Any:
@@ -123,7 +149,11 @@ def running(name: str, images_done: int) -> Any:
     operation = operations_pb2.Operation(name=name)
     operation.metadata.Pack(
         exemplars_pb2.BuildExemplarIndexMetadata(
-            model="tiny", dataset="digits", layers=["stem"], images_done=images_done, images_total=DATASET_SIZE
+            model="tiny",
+            dataset="digits",
+            layers=["stem"],
+            images_done=images_done,
+            images_total=DATASET_SIZE,
         )
     )
     return operation
@@ -134,7 +164,11 @@ def finished(name: str) -> Any:
     operation = running(name, DATASET_SIZE)
     operation.done = True
     provenance = types_pb2.Provenance(model="tiny", model_digest=DIGEST)
-    operation.response.Pack(exemplars_pb2.BuildExemplarIndexResponse(images=DATASET_SIZE, units=2, provenance=provenance))
+    operation.response.Pack(
+        exemplars_pb2.BuildExemplarIndexResponse(
+            images=DATASET_SIZE, units=2, provenance=provenance
+        )
+    )
     return operation
 
 

@@ -21,7 +21,9 @@ Script = Callable[[Requests, grpc.ServicerContext], Iterator[pb.AttackStreamResp
 def in_groups(size: int, reorder: Callable[[list[Any]], list[Any]]) -> Script:
     """A server that answers so many images at a time, in another order."""
 
-    def converse(requests: Requests, context: grpc.ServicerContext) -> Iterator[pb.AttackStreamResponse]:
+    def converse(
+        requests: Requests, context: grpc.ServicerContext
+    ) -> Iterator[pb.AttackStreamResponse]:
         attack = next(requests).settings.attack
         while group := list(islice(requests, size)):
             yield from (answer(attack, request.image) for request in reorder(group))

@@ -31,18 +31,35 @@ def sent(fake: Fake, net: striate.Model, attack: Any, **options: Any) -> pb.Atta
         (
             striate.PGD(steps=7, loss="margin", restarts=3, decay=0.5, step=0.0),
             "pgd",
-            {"norm": "NORM_LINF", "steps": 7, "loss": "LOSS_MARGIN", "restarts": 3, "decay": 0.5, "step": 0.0}
+            {
+                "norm": "NORM_LINF",
+                "steps": 7,
+                "loss": "LOSS_MARGIN",
+                "restarts": 3,
+                "decay": 0.5,
+                "step": 0.0,
+            }
             | {"randomStart": True, "stopWhenFooled": True},
         ),
         (striate.APGD(), "apgd", {"norm": "NORM_LINF", "steps": 100, "restarts": 1}),
         (
             striate.APGD(norm="l2", steps=50, loss="cross-entropy", restarts=2, target_classes=9),
             "apgd",
-            {"norm": "NORM_L2", "steps": 50, "loss": "LOSS_CROSS_ENTROPY", "restarts": 2, "targetClasses": 9},
+            {
+                "norm": "NORM_L2",
+                "steps": 50,
+                "loss": "LOSS_CROSS_ENTROPY",
+                "restarts": 2,
+                "targetClasses": 9,
+            },
         ),
         (striate.FAB(), "fab", {"norm": "NORM_LINF", "steps": 100, "targetClasses": 9}),
         (striate.Square(queries=10), "square", {"norm": "NORM_LINF", "queries": 10, "restarts": 1}),
-        (striate.Square(loss="margin", restarts=2), "square", {"restarts": 2, "loss": "LOSS_MARGIN"}),
+        (
+            striate.Square(loss="margin", restarts=2),
+            "square",
+            {"restarts": 2, "loss": "LOSS_MARGIN"},
+        ),
         (striate.AutoAttack(norm="l2"), "auto_attack", {"norm": "NORM_L2"}),
     ],
 )
@@ -59,36 +76,70 @@ def test_attacks_travel_whole_and_audits_leave_out_their_ball(
         assert told.keys() == {"epsilon", *values}, "what is not set stays unset"
     in_audit = audit_attack(attack, "attacks[0]")
     assert MessageToDict(in_audit) == MessageToDict(
-        pb.AttackRequest(**{field: type(message)(**{name: getattr(message, name) for name in own(message)})})
+        pb.AttackRequest(
+            **{field: type(message)(**{name: getattr(message, name) for name in own(message)})}
+        )
     )
 
 
 def own(message: Any) -> list[str]:
     """The fields of an attack that are set, without its ball."""
-    return [field.name for field, _ in message.ListFields() if field.name not in ("epsilon", "norm")]
+    return [
+        field.name for field, _ in message.ListFields() if field.name not in ("epsilon", "norm")
+    ]
 
 
 @pytest.mark.parametrize(
-    "kind", [striate.FGSM, striate.PGD, striate.APGD, striate.FAB, striate.Square, striate.AutoAttack, striate.EpsilonSearch]
+    "kind",
+    [
+        striate.FGSM,
+        striate.PGD,
+        striate.APGD,
+        striate.FAB,
+        striate.Square,
+        striate.AutoAttack,
+        striate.EpsilonSearch,
+    ],
 )
 def test_the_dataclasses_are_the_contracts(fake: Fake, net: striate.Model, kind: Any) -> None:
     request = sent(fake, net, kind((0.1,)) if kind is striate.EpsilonSearch else kind())
     message = getattr(request, str(request.WhichOneof("method")))
-    assert {field.name for field in dataclasses.fields(kind)} == set(message.DESCRIPTOR.fields_by_name)
+    assert {field.name for field in dataclasses.fields(kind)} == set(
+        message.DESCRIPTOR.fields_by_name
+    )
 
 
 def test_names_of_losses_and_norms_are_the_contracts() -> None:
-    losses = {None: "LOSS_UNSPECIFIED", "cross-entropy": "LOSS_CROSS_ENTROPY", "margin": "LOSS_MARGIN", "dlr": "LOSS_DLR"}
+    losses = {
+        None: "LOSS_UNSPECIFIED",
+        "cross-entropy": "LOSS_CROSS_ENTROPY",
+        "margin": "LOSS_MARGIN",
+        "dlr": "LOSS_DLR",
+    }
     for loss, name in losses.items():
         assert pb.Loss.Name(audit_attack(striate.PGD(loss=loss), "").pgd.loss) == name  # type: ignore[arg-type]
 
 
 def test_numbers_of_other_libraries_become_pythons_own() -> None:
-    foreign: dict[str, Any] = {"epsilon": np.float32(0.5), "step": np.float64(0.25), "steps": np.int64(3), "random_start": np.bool_(False)}
+    foreign: dict[str, Any] = {
+        "epsilon": np.float32(0.5),
+        "step": np.float64(0.25),
+        "steps": np.int64(3),
+        "random_start": np.bool_(False),
+    }
     attack = striate.PGD(**foreign)
-    assert {name: type(value) for name, value in vars(attack).items() if value is not None and name not in ("norm",)} == {
-        "epsilon": float, "step": float, "steps": int, "random_start": bool, "stop_when_fooled": bool, "restarts": int,
-    }  # fmt: skip
+    assert {
+        name: type(value)
+        for name, value in vars(attack).items()
+        if value is not None and name not in ("norm",)
+    } == {
+        "epsilon": float,
+        "step": float,
+        "steps": int,
+        "random_start": bool,
+        "stop_when_fooled": bool,
+        "restarts": int,
+    }
     assert attack == striate.PGD(epsilon=0.5, step=0.25, steps=3, random_start=False)
     assert hash(attack) == hash(dataclasses.replace(attack))
 
@@ -127,7 +178,11 @@ def test_numbers_of_other_libraries_become_pythons_own() -> None:
         (lambda: striate.Silence(""), "unit", "layer:unit"),
         (lambda: striate.Drive(7), "unit", "layer:unit"),  # type: ignore[arg-type]
         (lambda: striate.Drive("stem:1", level=math.nan), "level", "finite"),
-        (lambda: audit_attack(striate.EpsilonSearch((0.1,)), "attacks[3]"), "attacks[3]", "EpsilonSearch"),  # type: ignore[arg-type]
+        (
+            lambda: audit_attack(striate.EpsilonSearch((0.1,)), "attacks[3]"),  # type: ignore[arg-type]
+            "attacks[3]",
+            "EpsilonSearch",
+        ),
         (lambda: audit_attack("pgd", "attacks[0]"), "attacks[0]", "is str"),  # type: ignore[arg-type]
     ],
 )
@@ -173,7 +228,9 @@ def test_units(fake: Fake, net: striate.Model) -> None:
         assert list(caught.value.fields) == ["unit"]
 
 
-def test_settings_of_the_images_own_are_split_with_them(fake: Fake, net: striate.Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_of_the_images_own_are_split_with_them(
+    fake: Fake, net: striate.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
     own: dict[str, Any] = {
         "epsilons": np.linspace(0, 0.2, 21, dtype=np.float32),
         "step_sizes": [row / 100 for row in range(21)],
@@ -193,7 +250,9 @@ def test_settings_of_the_images_own_are_split_with_them(fake: Fake, net: striate
     assert joined["steps"] == list(range(1, 22))
     assert joined["seeds"] == [2**64 - 1 - row for row in range(21)]
     assert [value for part in parts for value in part.targets] == targets
-    np.testing.assert_array_equal(result.images, np.stack([adversarial(2**64 - 1 - row, 0) for row in range(21)]))
+    np.testing.assert_array_equal(
+        result.images, np.stack([adversarial(2**64 - 1 - row, 0) for row in range(21)])
+    )
     np.testing.assert_array_equal(result.norms, own["epsilons"])
     np.testing.assert_array_equal(result.no_freedom, own["epsilons"] < 1 / 255)
 
@@ -219,7 +278,9 @@ def test_without_own_settings_none_are_sent(fake: Fake, net: striate.Model) -> N
         ({"seed": 2**64}, "seed"),
     ],
 )
-def test_settings_of_the_images_own_are_checked(net: striate.Model, own: dict[str, Any], field: str) -> None:
+def test_settings_of_the_images_own_are_checked(
+    net: striate.Model, own: dict[str, Any], field: str
+) -> None:
     with pytest.raises(striate.InvalidArgument) as caught:
         net.attack(IMAGES, None, striate.PGD(), **own)
     assert list(caught.value.fields) == [field]
@@ -231,10 +292,15 @@ def test_queries_are_summed_over_parts(net: striate.Model, monkeypatch: pytest.M
     assert net.attack(IMAGES, None, striate.PGD()).queries == 0
 
 
-def test_warnings_are_issued_once_a_call(fake: Fake, net: striate.Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_warnings_are_issued_once_a_call(
+    fake: Fake, net: striate.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(images, "_BUDGET", 8 * (4 * 5 * 3 * 4 + 64))
     fake.warnings = ["outputs are probabilities", "no freedom"]
-    calls: list[Any] = [lambda: net.attack(IMAGES), lambda: net.epsilon_curve(IMAGES, epsilons=[0.1]).attack]
+    calls: list[Any] = [
+        lambda: net.attack(IMAGES),
+        lambda: net.epsilon_curve(IMAGES, epsilons=[0.1]).attack,
+    ]
     for call in calls:
         with pytest.warns(striate.StriateWarning) as caught:
             result = call()

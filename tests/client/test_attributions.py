@@ -15,9 +15,22 @@ from tests.client.toys_cli import Cli
 
 def test_settings_travel_and_results_come_back(fake: Fake, net: striate.Model) -> None:
     images = np.random.default_rng(0).random((3, *SHAPE), np.float32)
-    found = net.attribute(images, target=["cat", 1, "cat"], steps=7, baseline=0.25, seed=5, opacity=0, deterministic=True, priority="batch")
+    found = net.attribute(
+        images,
+        target=["cat", 1, "cat"],
+        steps=7,
+        baseline=0.25,
+        seed=5,
+        opacity=0,
+        deterministic=True,
+        priority="batch",
+    )
     (request,) = fake.requests("Attribute")
-    assert (request.method, request.steps, request.baseline) == (pb.ATTRIBUTION_METHOD_INTEGRATED_GRADIENTS, 7, 0.25)
+    assert (request.method, request.steps, request.baseline) == (
+        pb.ATTRIBUTION_METHOD_INTEGRATED_GRADIENTS,
+        7,
+        0.25,
+    )
     assert (list(request.classes), request.seed, request.deterministic) == ([0, 1, 0], 5, True)
     assert request.HasField("overlay_opacity")
     assert request.overlay_opacity == 0
@@ -34,18 +47,30 @@ def test_unset_settings_stay_unset(fake: Fake, net: striate.Model) -> None:
     found = net.attribute(np.zeros((1, *SHAPE), np.float32), "grad-cam", unit="stem:1@0,1")
     (request,) = fake.requests("Attribute")
     assert not request.HasField("baseline")
-    assert (request.steps, request.samples, request.noise, request.window, request.stride, request.layer) == (0, 0, 0, 0, 0, "")
+    assert (
+        request.steps,
+        request.samples,
+        request.noise,
+        request.window,
+        request.stride,
+        request.layer,
+    ) == (0, 0, 0, 0, 0, "")
     assert (request.unit, list(request.classes)) == ("stem:1@0,1", [])
     assert found.values.shape == (1, 1, *SHAPE[1:])
     assert (found.layer, found.deltas, found.labels) == ("stem", None, ("",))
 
 
-def test_many_images_go_in_parts_with_their_absolute_numbers(fake: Fake, net: striate.Model) -> None:
+def test_many_images_go_in_parts_with_their_absolute_numbers(
+    fake: Fake, net: striate.Model
+) -> None:
     found = net.attribute(np.zeros((150, *SHAPE), np.float32), "smooth-grad", target=2)
     requests = fake.requests("Attribute")
     assert [(r.first_image, len(r.classes)) for r in requests] == [(0, 64), (64, 64), (128, 22)]
     assert found.values[:, 0, 0, 0].tolist() == list(range(150))
-    assert len({seen.metadata["x-request-id"] for seen in fake.calls if seen.method == "Attribute"}) == 3
+    assert (
+        len({seen.metadata["x-request-id"] for seen in fake.calls if seen.method == "Attribute"})
+        == 3
+    )
 
 
 @pytest.mark.parametrize(
@@ -62,7 +87,9 @@ def test_many_images_go_in_parts_with_their_absolute_numbers(fake: Fake, net: st
         ({"seed": -1}, "seed"),
     ],
 )
-def test_wrong_arguments_are_named(fake: Fake, net: striate.Model, options: dict[str, Any], field: str) -> None:
+def test_wrong_arguments_are_named(
+    fake: Fake, net: striate.Model, options: dict[str, Any], field: str
+) -> None:
     with pytest.raises(striate.InvalidArgument, match=field):
         net.attribute(np.zeros((1, *SHAPE), np.float32), **options)
     assert not fake.requests("Attribute")
@@ -70,27 +97,65 @@ def test_wrong_arguments_are_named(fake: Fake, net: striate.Model, options: dict
 
 def test_command_writes_everything(cli: Cli) -> None:
     out = cli.folder / "out"
-    found = cli.json("attribute", "tiny", *cli.pictures, "--target", "cat", "--steps", 9, "--baseline", "1/2", "--out", out)
+    found = cli.json(
+        "attribute",
+        "tiny",
+        *cli.pictures,
+        "--target",
+        "cat",
+        "--steps",
+        9,
+        "--baseline",
+        "1/2",
+        "--out",
+        out,
+    )
     (request,) = cli.fake.requests("Attribute")
     assert (request.steps, request.baseline, list(request.classes)) == (9, 0.5, [0] * 4)
     assert [row["objective"] for row in found["images"]] == ["logits:0"] * 4
     assert found["shape"] == [4, *SHAPE]
     assert np.load(out / "attributions.npy")[3, 0, 0, 0] == 3
-    assert {path.name for path in out.iterdir()} >= {"00003.overlay.png", "00003.heat.png", "results.json"}
-    assert json.loads((out / "results.json").read_text())["images"][1]["delta"] == pytest.approx(0.01)
+    assert {path.name for path in out.iterdir()} >= {
+        "00003.overlay.png",
+        "00003.heat.png",
+        "results.json",
+    }
+    assert json.loads((out / "results.json").read_text())["images"][1]["delta"] == pytest.approx(
+        0.01
+    )
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_command_knows_every_method(cli: Cli, method: str) -> None:
-    text = cli.run("attribute", "tiny", cli.pictures[0], "--method", method, "--unit", "stem:1", "--out", cli.folder / "out").stdout
+    text = cli.run(
+        "attribute",
+        "tiny",
+        cli.pictures[0],
+        "--method",
+        method,
+        "--unit",
+        "stem:1",
+        "--out",
+        cli.folder / "out",
+    ).stdout
     (request,) = cli.fake.requests("Attribute")
     assert request.method == METHODS[method]
-    assert pb.AttributionMethod.Name(request.method) == "ATTRIBUTION_METHOD_" + method.upper().replace("-", "_")
+    assert pb.AttributionMethod.Name(
+        request.method
+    ) == "ATTRIBUTION_METHOD_" + method.upper().replace("-", "_")
     assert "stem:1" in text
     assert method in text
 
 
-@pytest.mark.parametrize("words", [["--method", "gradcam"], ["--steps", "0"], ["--baseline", "2"], ["--target", "0", "--unit", "stem:1"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--method", "gradcam"],
+        ["--steps", "0"],
+        ["--baseline", "2"],
+        ["--target", "0", "--unit", "stem:1"],
+    ],
+)
 def test_wrong_usage_is_exit_2(cli: Cli, words: list[str]) -> None:
     result = cli.run("attribute", "tiny", cli.pictures[0], *words, "--out", cli.folder / "out")
     assert result.exit_code == 2, result.output

@@ -17,7 +17,11 @@ from tests.client.fakes_server import DIGEST, LONG, Fake, failed, failure, finis
 
 Code = grpc.StatusCode
 LEVELS = np.random.default_rng(5).integers(0, 256, (21, 4, 5, 3), dtype=np.uint8)
-PASS, FAIL, OPEN = audit_pb2.GATE_VERDICT_PASS, audit_pb2.GATE_VERDICT_FAIL, audit_pb2.GATE_VERDICT_OPEN
+PASS, FAIL, OPEN = (
+    audit_pb2.GATE_VERDICT_PASS,
+    audit_pb2.GATE_VERDICT_FAIL,
+    audit_pb2.GATE_VERDICT_OPEN,
+)
 
 
 @pytest.fixture
@@ -54,27 +58,57 @@ def test_an_audit_is_asked_for_whole(fake: Fake, service: striate.Service) -> No
         skip_checks=True,
     )
     (request,) = fake.requests("Audit")
-    assert (list(request.models), request.dataset, request.limit, request.seed) == (["tiny", "other"], "digits", 512, 3)
-    threats = [(threat.norm, [np.float32(epsilon) for epsilon in threat.epsilons]) for threat in request.threats]
-    assert threats == [(1, [np.float32(1 / 255), np.float32(8 / 255)]), (2, [np.float32(0.5)]), (3, [np.float32(12)])]
+    assert (list(request.models), request.dataset, request.limit, request.seed) == (
+        ["tiny", "other"],
+        "digits",
+        512,
+        3,
+    )
+    threats = [
+        (threat.norm, [np.float32(epsilon) for epsilon in threat.epsilons])
+        for threat in request.threats
+    ]
+    assert threats == [
+        (1, [np.float32(1 / 255), np.float32(8 / 255)]),
+        (2, [np.float32(0.5)]),
+        (3, [np.float32(12)]),
+    ]
     first, second = request.attacks
-    assert (first.WhichOneof("method"), first.pgd.steps, first.pgd.HasField("epsilon"), first.pgd.norm) == ("pgd", 100, False, 0)
-    assert (second.WhichOneof("method"), second.auto_attack) == ("auto_attack", attack_pb2.AutoAttack())
+    assert (
+        first.WhichOneof("method"),
+        first.pgd.steps,
+        first.pgd.HasField("epsilon"),
+        first.pgd.norm,
+    ) == ("pgd", 100, False, 0)
+    assert (second.WhichOneof("method"), second.auto_attack) == (
+        "auto_attack",
+        attack_pb2.AutoAttack(),
+    )
     assert (list(request.corruptions), list(request.severities)) == (["all"], [1, 5])
     assert list(request.augmentations) == ["rotation", "noise"]
-    gates = [(one.model, one.norm, np.float32(one.epsilon), np.float32(one.bar)) for one in request.gates]
+    gates = [
+        (one.model, one.norm, np.float32(one.epsilon), np.float32(one.bar)) for one in request.gates
+    ]
     assert gates == [
         ("", 0, 0, np.float32(0.8)),
         ("", attack_pb2.NORM_LINF, np.float32(8 / 255), np.float32(0.4)),
         ("other", attack_pb2.NORM_L2, np.float32(0.5), np.float32(0.3)),
     ]
-    assert (request.budget_gradients, request.float_images, request.shard_images, request.skip_checks) == (10**6, True, 128, True)
+    assert (
+        request.budget_gradients,
+        request.float_images,
+        request.shard_images,
+        request.skip_checks,
+    ) == (10**6, True, 128, True)
     assert request.confidence == np.float32(0.99)
 
 
 def test_unset_settings_stay_unset(fake: Fake, service: striate.Service) -> None:
     service.audit("tiny", "digits")
-    assert {field.name for field, _ in fake.requests("Audit")[0].ListFields()} == {"models", "dataset"}
+    assert {field.name for field, _ in fake.requests("Audit")[0].ListFields()} == {
+        "models",
+        "dataset",
+    }
 
 
 @pytest.mark.parametrize(
@@ -117,7 +151,9 @@ def test_unset_settings_stay_unset(fake: Fake, service: striate.Service) -> None
         ({"shard_images": 4}, "shard_images"),
     ],
 )
-def test_what_makes_no_sense_is_refused_by_name(fake: Fake, service: striate.Service, options: dict[str, Any], field: str) -> None:
+def test_what_makes_no_sense_is_refused_by_name(
+    fake: Fake, service: striate.Service, options: dict[str, Any], field: str
+) -> None:
     with pytest.raises(striate.InvalidArgument) as caught:
         service.audit(**{"models": "tiny", "dataset": "digits"} | options)
     assert list(caught.value.fields) == [field]
@@ -130,21 +166,42 @@ def test_progress(fake: Fake, service: striate.Service) -> None:
     fake.operation_script.extend([auditing(64), auditing(128, seconds_left=90.5), audited()])
     seen: list[striate.AuditProgress] = []
     report = operation.wait(on_progress=seen.append)
-    assert [(progress.images_done, progress.images_total, progress.seconds_left) for progress in seen] == [
-        (64, 200, None), (128, 200, 90.5), (200, 200, None),
-    ]  # fmt: skip
-    assert (seen[0].models, seen[0].dataset, seen[0].gradients, seen[0].stage) == (("tiny",), "digits", 7, "shard 1")
-    assert (report.verdict, report.passed, report.gates, report.report) == ("valid", True, (), REPORT)
+    assert [
+        (progress.images_done, progress.images_total, progress.seconds_left) for progress in seen
+    ] == [
+        (64, 200, None),
+        (128, 200, 90.5),
+        (200, 200, None),
+    ]
+    assert (seen[0].models, seen[0].dataset, seen[0].gradients, seen[0].stage) == (
+        ("tiny",),
+        "digits",
+        7,
+        "shard 1",
+    )
+    assert (report.verdict, report.passed, report.gates, report.report) == (
+        "valid",
+        True,
+        (),
+        REPORT,
+    )
     assert report.provenance[0].model_digest == DIGEST
 
 
 def test_gates(report: striate.AuditReport) -> None:
     assert [(one.model, one.condition, one.bar, one.verdict) for one in report.gates] == [
-        ("tiny", "clean", 0.8, "pass"), ("tiny", "linf:8/255", 0.4, "fail"), ("tiny", "linf:1/255", 0.5, "open"),
+        ("tiny", "clean", 0.8, "pass"),
+        ("tiny", "linf:8/255", 0.4, "fail"),
+        ("tiny", "linf:1/255", 0.5, "open"),
         ("tiny", "l2:0.5", 0.7, "open"),
-    ]  # fmt: skip
+    ]
     assert [one.share for one in report.gates] == [0.9, 57 / 200, 117 / 200, 117 / 200]
-    assert [(one.decided_after, one.images) for one in report.gates] == [(128, 200), (128, 200), (200, 200), (200, 200)]
+    assert [(one.decided_after, one.images) for one in report.gates] == [
+        (128, 200),
+        (128, 200),
+        (200, 200),
+        (200, 200),
+    ]
     assert [one.missed for one in report.gates] == [False, True, False, True]
     assert (report.verdict, report.passed) == ("suspect", False)
     assert striate.Gate("tiny", "clean", 0.5, "open", decided_after=0, images=0, robust=0).missed
@@ -170,8 +227,12 @@ def test_reports_are_written(fake: Fake, report: striate.AuditReport, tmp_path: 
     )
 
 
-def test_a_report_that_breaks_off_leaves_the_file_that_was_there(fake: Fake, report: striate.AuditReport, tmp_path: Path) -> None:
-    def break_off(request: audit_pb2.ReadAuditReportRequest, context: grpc.ServicerContext) -> Iterator[audit_pb2.ReadAuditReportResponse]:
+def test_a_report_that_breaks_off_leaves_the_file_that_was_there(
+    fake: Fake, report: striate.AuditReport, tmp_path: Path
+) -> None:
+    def break_off(
+        request: audit_pb2.ReadAuditReportRequest, context: grpc.ServicerContext
+    ) -> Iterator[audit_pb2.ReadAuditReportResponse]:
         yield audit_pb2.ReadAuditReportResponse(data=b"half")
         failure(Code.NOT_FOUND, "gone", reason("OPERATION_NOT_FOUND"))(context)
 
@@ -192,13 +253,50 @@ def test_the_summary_is_a_table(report: striate.AuditReport) -> None:
     lines = report.summary().splitlines()
     assert lines[0] == "suspect: 200 images of digits"
     assert lines[1] == "tiny: randomness: 3 <b>passes</b> differ"
-    assert lines[3].split() == ["network", "condition", "noise", "PGD-40", "APGD-50", "accuracy", "95%", "interval"]
+    assert lines[3].split() == [
+        "network",
+        "condition",
+        "noise",
+        "PGD-40",
+        "APGD-50",
+        "accuracy",
+        "95%",
+        "interval",
+    ]
     assert lines[4].split() == ["tiny", "clean", "90.0%", "85.0", "to", "95.0%"]
-    assert lines[5].split() == ["tiny", "linf:1/255", "89.0%", "60.5%", "59.5%", "58.5%", "53.5", "to", "63.5%"]
-    assert lines[6].split() == ["tiny", "linf:8/255", "85.5%", "30.5%", "29.5%", "28.5%", "23.5", "to", "33.5%"]
+    assert lines[5].split() == [
+        "tiny",
+        "linf:1/255",
+        "89.0%",
+        "60.5%",
+        "59.5%",
+        "58.5%",
+        "53.5",
+        "to",
+        "63.5%",
+    ]
+    assert lines[6].split() == [
+        "tiny",
+        "linf:8/255",
+        "85.5%",
+        "30.5%",
+        "29.5%",
+        "28.5%",
+        "23.5",
+        "to",
+        "33.5%",
+    ]
     assert lines[7].split() == ["tiny", "corruptions,", "mean", "of", "2", "70.0%"]
-    assert [line.split()[7:] for line in lines[-4:]] == [["pass", "after", "128"], ["fail", "after", "128"], ["open"], ["open"]]
-    starts = {line.index("condition") if "condition" in line else line.index("linf") for line in (lines[3], lines[5], lines[6])}
+    assert [line.split()[7:] for line in lines[-4:]] == [
+        ["pass", "after", "128"],
+        ["fail", "after", "128"],
+        ["open"],
+        ["open"],
+    ]
+    starts = {
+        line.index("condition") if "condition" in line else line.index("linf")
+        for line in (lines[3], lines[5], lines[6])
+    }
     assert len(starts) == 1, "columns are aligned"
     assert str(report) == report.summary()
     html = report._repr_html_()
@@ -236,7 +334,9 @@ def test_broken_reports_are_noticed(fake: Fake, service: striate.Service, state:
         service.audit_report(AUDIT)
 
 
-def test_starting_an_audit_is_repeated_only_when_it_had_not_begun(fake: Fake, service: striate.Service) -> None:
+def test_starting_an_audit_is_repeated_only_when_it_had_not_begun(
+    fake: Fake, service: striate.Service
+) -> None:
     fake.failures.append(failure(Code.RESOURCE_EXHAUSTED, "full", reason("QUEUE_FULL"), pushback=1))
     service.audit("tiny", "digits")
     assert len(fake.requests("Audit")) == 2

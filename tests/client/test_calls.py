@@ -1,4 +1,6 @@
-"""How calls behave: deadlines, Ctrl-C and cancellation that reach the server, retries, request ids."""
+"""How calls behave: deadlines, Ctrl-C and cancellation that reach the server, retries,
+request ids.
+"""
 
 import signal
 import subprocess
@@ -38,7 +40,9 @@ def block(fake: Fake, started: Callable[[], object] = lambda: None) -> threading
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_ctrl_c_cancels_on_the_server(fake: Fake, net: striate.Model, call: Callable[[striate.Model], object]) -> None:
+def test_ctrl_c_cancels_on_the_server(
+    fake: Fake, net: striate.Model, call: Callable[[striate.Model], object]
+) -> None:
     main = threading.main_thread().ident
     assert main is not None
     cancelled = block(fake, lambda: signal.pthread_kill(main, signal.SIGINT))
@@ -56,7 +60,9 @@ def test_ctrl_c_cancels_an_upload_on_the_server(fake: Fake, service: striate.Ser
     assert cancelled.wait(LONG)
 
 
-def test_ctrl_c_in_a_progress_callback_cancels_on_the_server(fake: Fake, net: striate.Model) -> None:
+def test_ctrl_c_in_a_progress_callback_cancels_on_the_server(
+    fake: Fake, net: striate.Model
+) -> None:
     ended = threading.Event()
 
     def note_end(method: str, context: grpc.ServicerContext) -> None:
@@ -68,21 +74,29 @@ def test_ctrl_c_in_a_progress_callback_cancels_on_the_server(fake: Fake, net: st
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        net.visualize("stem:1", steps=10**9, on_progress=interrupt)  # the fake would stream for hours
+        net.visualize(
+            "stem:1", steps=10**9, on_progress=interrupt
+        )  # the fake would stream for hours
     assert ended.wait(LONG)
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_timeout_ends_the_call_on_both_sides(fake: Fake, call: Callable[[striate.Model], object]) -> None:
+def test_timeout_ends_the_call_on_both_sides(
+    fake: Fake, call: Callable[[striate.Model], object]
+) -> None:
     with striate.connect(fake.target, timeout=0.2) as service:
-        net = service.model("tiny", timeout=LONG)  # a call's own timeout goes before the connection's
+        net = service.model(
+            "tiny", timeout=LONG
+        )  # a call's own timeout goes before the connection's
         cancelled = block(fake)
         with pytest.raises(striate.DeadlineExceeded):
             call(net)
         assert cancelled.wait(LONG)
 
 
-def test_every_call_takes_a_timeout(fake: Fake, service: striate.Service, net: striate.Model) -> None:
+def test_every_call_takes_a_timeout(
+    fake: Fake, service: striate.Service, net: striate.Model
+) -> None:
     operation = service.build_index("tiny", "digits", ["stem"])
     cancelled = block(fake)
     calls: list[Callable[[], object]] = [
@@ -136,14 +150,23 @@ def test_closing_the_connection_ends_its_calls(fake: Fake) -> None:
     assert cancelled.wait(LONG)
 
 
-def test_a_full_queue_is_retried_after_the_time_that_the_server_names(fake: Fake, service: striate.Service) -> None:
-    fake.failures.extend([failure(Code.RESOURCE_EXHAUSTED, "full", reason("QUEUE_FULL"), pushback=300)] * 2)
+def test_a_full_queue_is_retried_after_the_time_that_the_server_names(
+    fake: Fake, service: striate.Service
+) -> None:
+    fake.failures.extend(
+        [failure(Code.RESOURCE_EXHAUSTED, "full", reason("QUEUE_FULL"), pushback=300)] * 2
+    )
     began = time.monotonic()
     assert [model.name for model in service.models()] == ["tiny"]
-    assert time.monotonic() - began > 0.6  # a slow machine only adds to it; by itself it would wait at most 0.1 s and 0.2 s
+    assert (
+        time.monotonic() - began > 0.6
+    )  # a slow machine only adds to it; by itself it would wait at most 0.1 s and 0.2 s
     assert len(fake.calls) == 3
     assert len({seen.metadata["x-request-id"] for seen in fake.calls}) == 1
-    assert [seen.metadata.get("grpc-previous-rpc-attempts") for seen in fake.calls[1:]] == ["1", "2"]
+    assert [seen.metadata.get("grpc-previous-rpc-attempts") for seen in fake.calls[1:]] == [
+        "1",
+        "2",
+    ]
 
 
 def test_a_large_request_is_retried_too(fake: Fake, net: striate.Model) -> None:
@@ -154,7 +177,9 @@ def test_a_large_request_is_retried_too(fake: Fake, net: striate.Model) -> None:
 
 
 def test_a_queue_that_stays_full_is_reported(fake: Fake, service: striate.Service) -> None:
-    fake.failures.extend([failure(Code.RESOURCE_EXHAUSTED, "full", reason("QUEUE_FULL"), pushback=1)] * 9)
+    fake.failures.extend(
+        [failure(Code.RESOURCE_EXHAUSTED, "full", reason("QUEUE_FULL"), pushback=1)] * 9
+    )
     with pytest.raises(striate.QueueFull, match="full"):
         service.models()
     assert len(fake.calls) == 5
@@ -166,7 +191,9 @@ def test_a_visualization_is_retried(fake: Fake, net: striate.Model) -> None:
     assert len(fake.requests("Visualize")) == 2
 
 
-def test_starting_an_index_is_repeated_only_when_it_had_not_begun(fake: Fake, service: striate.Service) -> None:
+def test_starting_an_index_is_repeated_only_when_it_had_not_begun(
+    fake: Fake, service: striate.Service
+) -> None:
     fake.failures.append(failure(Code.RESOURCE_EXHAUSTED, "full", reason("QUEUE_FULL"), pushback=1))
     service.build_index("tiny", "digits", ["stem"])
     assert len(fake.requests("BuildExemplarIndex")) == 2
@@ -209,6 +236,20 @@ def test_ctrl_c_on_the_command_line(fake: Fake) -> None:
 
 def test_import_is_light() -> None:
     """The numeric and terminal packages are left to those who need them."""
-    late = ("numpy", "PIL", "typer", "rich", "torch", "striate.view", "striate.objective", "striate.results.visualization")
+    late = (
+        "numpy",
+        "PIL",
+        "typer",
+        "rich",
+        "torch",
+        "striate.view",
+        "striate.objective",
+        "striate.results.visualization",
+    )
     code = f"import striate, sys; print([name for name in {late} if name in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60).stdout.strip() == "[]"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+        ).stdout.strip()
+        == "[]"
+    )

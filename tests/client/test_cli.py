@@ -11,7 +11,18 @@ from typer.testing import CliRunner
 
 from striate._api.operation import Operation
 from striate._cli.main import COMMANDS, app
-from tests.client.fakes_server import CLASSES, DATASET_SIZE, DIGEST, adversarial, failed, failure, finished, png, reason, running
+from tests.client.fakes_server import (
+    CLASSES,
+    DATASET_SIZE,
+    DIGEST,
+    adversarial,
+    failed,
+    failure,
+    finished,
+    png,
+    reason,
+    running,
+)
 from tests.client.toys_cli import Cli
 
 Code = grpc.StatusCode
@@ -19,7 +30,10 @@ Code = grpc.StatusCode
 
 def test_models_and_layers(cli: Cli) -> None:
     assert [model["name"] for model in cli.json("models")["models"]] == ["tiny"]
-    assert [model["name"] for model in cli.json("models", "--available")["models"]] == ["tiny", "resnet18"]
+    assert [model["name"] for model in cli.json("models", "--available")["models"]] == [
+        "tiny",
+        "resnet18",
+    ]
     assert [layer["name"] for layer in cli.json("layers", "tiny")["layers"]] == ["stem", "head"]
     text = cli.run("layers", "tiny").stdout
     assert "stem" in text
@@ -44,9 +58,28 @@ def test_classify_files_and_folders(cli: Cli) -> None:
 
 def test_visualize(cli: Cli) -> None:
     out = cli.folder / "out"
-    found = cli.json("visualize", "tiny", "stem:0", "stem:1@1,2", "--steps", 5, "--seed", 7, "--size", 16, "--no-transforms", "--out", out)
+    found = cli.json(
+        "visualize",
+        "tiny",
+        "stem:0",
+        "stem:1@1,2",
+        "--steps",
+        5,
+        "--seed",
+        7,
+        "--size",
+        16,
+        "--no-transforms",
+        "--out",
+        out,
+    )
     (request,) = cli.fake.requests("Visualize")
-    assert (list(request.objectives), request.steps, request.seed, request.size) == (["stem:0", "stem:1@1,2"], 5, 7, 16)
+    assert (list(request.objectives), request.steps, request.seed, request.size) == (
+        ["stem:0", "stem:1@1,2"],
+        5,
+        7,
+        16,
+    )
     assert request.without_transforms
     files = [Path(item["file"]) for item in found["visualizations"]]
     assert [file.read_bytes() for file in files] == [png(16, 16, 0), png(16, 16, 1)]
@@ -57,7 +90,9 @@ def test_visualize(cli: Cli) -> None:
 
 
 def test_filters(cli: Cli) -> None:
-    found = cli.json("filters", "tiny", "--layer", "stem", "--scale", "global", "--out", cli.folder / "w.npy")
+    found = cli.json(
+        "filters", "tiny", "--layer", "stem", "--scale", "global", "--out", cli.folder / "w.npy"
+    )
     assert found["shape"] == [2, 3, 3, 3]
     assert np.load(cli.folder / "w.npy").shape == (2, 3, 3, 3)
 
@@ -65,22 +100,37 @@ def test_filters(cli: Cli) -> None:
 def test_index_is_built_and_looked_into(cli: Cli) -> None:
     cli.fake.operation_script.extend([running("operations/1", 64), finished("operations/1")])
     found = cli.json("index", "tiny", "--dataset", "digits", "--layer", "stem", "--layer", "head")
-    assert (found["operation"], found["report"]["images"], found["report"]["units"]) == ("operations/1", DATASET_SIZE, 2)
+    assert (found["operation"], found["report"]["images"], found["report"]["units"]) == (
+        "operations/1",
+        DATASET_SIZE,
+        2,
+    )
     assert list(cli.fake.requests("BuildExemplarIndex")[0].layers) == ["stem", "head"]
-    found = cli.json("exemplars", "tiny", "stem:1", "--dataset", "digits", "-k", 2, "--out", cli.folder / "ex")
+    found = cli.json(
+        "exemplars", "tiny", "stem:1", "--dataset", "digits", "-k", 2, "--out", cli.folder / "ex"
+    )
     assert [exemplar["id"] for exemplar in found["exemplars"]] == [10, 11]
     assert all(Path(file).exists() for file in found["files"])
 
 
 def test_index_detached(cli: Cli) -> None:
-    assert cli.json("index", "tiny", "--dataset", "digits", "--layer", "stem", "--detach") == {"operation": "operations/1"}
+    assert cli.json("index", "tiny", "--dataset", "digits", "--layer", "stem", "--detach") == {
+        "operation": "operations/1"
+    }
     (shown,) = cli.json("operations")["operations"]
-    assert (shown["name"], shown["done"], shown["progress"]["images_done"], shown["error"]) == ("operations/1", False, 0, None)
+    assert (shown["name"], shown["done"], shown["progress"]["images_done"], shown["error"]) == (
+        "operations/1",
+        False,
+        0,
+        None,
+    )
     (shown,) = cli.json("operations", "operations/1", "--cancel")["operations"]
     assert (shown["done"], shown["error"]) == (True, "CANCELLED: cancelled by request")
 
 
-def test_ctrl_c_while_an_index_is_built_cancels_it(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_while_an_index_is_built_cancels_it(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def interrupted(self: Operation, **options: object) -> None:
         raise KeyboardInterrupt
 
@@ -91,23 +141,73 @@ def test_ctrl_c_while_an_index_is_built_cancels_it(cli: Cli, monkeypatch: pytest
 
 def test_attack(cli: Cli) -> None:
     out = cli.folder / "out"
-    words = ("--method", "pgd", "--epsilon", "8/255", "--step", "2/255", "--steps", 10, "--norm", "l2", "--no-random-start")
-    found = cli.json("attack", "tiny", *cli.pictures, *words, "--labels", "cat,1,2,3", "--seed", 4, "--noise-control", "--out", out)
+    words = (
+        "--method",
+        "pgd",
+        "--epsilon",
+        "8/255",
+        "--step",
+        "2/255",
+        "--steps",
+        10,
+        "--norm",
+        "l2",
+        "--no-random-start",
+    )
+    found = cli.json(
+        "attack",
+        "tiny",
+        *cli.pictures,
+        *words,
+        "--labels",
+        "cat,1,2,3",
+        "--seed",
+        4,
+        "--noise-control",
+        "--out",
+        out,
+    )
     (request,) = cli.fake.requests("Attack")
-    assert (request.pgd.epsilon, request.pgd.step, request.pgd.steps) == (np.float32(8 / 255), np.float32(2 / 255), 10)
-    assert (list(request.labels), list(request.targets), request.pgd.random_start) == ([0, 1, 2, 3], [], False)
+    assert (request.pgd.epsilon, request.pgd.step, request.pgd.steps) == (
+        np.float32(8 / 255),
+        np.float32(2 / 255),
+        10,
+    )
+    assert (list(request.labels), list(request.targets), request.pgd.random_start) == (
+        [0, 1, 2, 3],
+        [],
+        False,
+    )
     assert found["robust_accuracy"] == 0.25  # the fake never fools row 0
     assert found["succeeded"] == [False, True, True, True]
     assert found["noise_succeeded"] == [False] * 4
-    np.testing.assert_array_equal(np.load(out / "images.npy"), np.stack([adversarial(4, row) for row in range(4)]))
+    np.testing.assert_array_equal(
+        np.load(out / "images.npy"), np.stack([adversarial(4, row) for row in range(4)])
+    )
     assert found["out"] == str(out)
 
 
 def test_attack_labels(cli: Cli) -> None:
-    cli.json("attack", "tiny", *cli.pictures, "--label", "sports car", "--target", 3, "--method", "fgsm", "--epsilon", "0.1")
+    cli.json(
+        "attack",
+        "tiny",
+        *cli.pictures,
+        "--label",
+        "sports car",
+        "--target",
+        3,
+        "--method",
+        "fgsm",
+        "--epsilon",
+        "0.1",
+    )
     cli.json("attack", "tiny", *cli.pictures[:2], "--label", 1, "--label", "cat")
     first, second = cli.fake.requests("Attack")
-    assert (list(first.labels), list(first.targets), first.fgsm.epsilon) == ([1] * 4, [3] * 4, np.float32(0.1))
+    assert (list(first.labels), list(first.targets), first.fgsm.epsilon) == (
+        [1] * 4,
+        [3] * 4,
+        np.float32(0.1),
+    )
     assert list(second.labels) == [1, 0]
 
 
@@ -139,7 +239,9 @@ def test_a_missed_bar_is_exit_1(cli: Cli, bar: str, code: int) -> None:
         (failure(Code.FAILED_PRECONDITION, "no", reason("NOT_FINITE")), 6),
     ],
 )
-def test_errors_have_exit_codes(cli: Cli, abort: Callable[[grpc.ServicerContext], None], code: int) -> None:
+def test_errors_have_exit_codes(
+    cli: Cli, abort: Callable[[grpc.ServicerContext], None], code: int
+) -> None:
     cli.fake.failures.append(abort)
     result = cli.run("models", "--json")
     assert result.exit_code == code
@@ -181,7 +283,9 @@ def test_an_unreachable_server_is_exit_4() -> None:
 
 
 def test_what_to_do_about_a_missing_index_is_told(cli: Cli) -> None:
-    cli.fake.failures.append(failure(Code.FAILED_PRECONDITION, "there is none", reason("INDEX_NOT_FOUND")))
+    cli.fake.failures.append(
+        failure(Code.FAILED_PRECONDITION, "there is none", reason("INDEX_NOT_FOUND"))
+    )
     result = cli.run("statistics", "tiny", "stem:1", "--dataset", "digits")
     assert result.exit_code == 3
     assert "striate index" in result.stderr
@@ -189,7 +293,11 @@ def test_what_to_do_about_a_missing_index_is_told(cli: Cli) -> None:
 
 def test_health(cli: Cli) -> None:
     assert cli.run("health").stdout == "SERVING\n"
-    assert cli.json("health", "--model", "tiny") == {"status": "SERVING", "model": "tiny", "service_version": "7.8.9"}
+    assert cli.json("health", "--model", "tiny") == {
+        "status": "SERVING",
+        "model": "tiny",
+        "service_version": "7.8.9",
+    }
     assert cli.json("health", "--model", "x" * 200, code=1)["status"] == "NOT_SERVING"
     assert cli.json("health", "--model", "nobody", code=1)["status"] == "SERVICE_UNKNOWN"
 
@@ -207,7 +315,9 @@ def test_options_before_the_command_and_in_the_environment(cli: Cli) -> None:
     runner = CliRunner()
     before = runner.invoke(app, ["--server", cli.fake.target, "--json", "models"])
     environment = runner.invoke(app, ["models", "--json"], env={"STRIATE_SERVER": cli.fake.target})
-    behind = runner.invoke(app, ["--server", "127.0.0.1:1", "models", "--server", cli.fake.target, "--json"])
+    behind = runner.invoke(
+        app, ["--server", "127.0.0.1:1", "models", "--server", cli.fake.target, "--json"]
+    )
     for result in (before, environment, behind):
         assert result.exit_code == 0, result.output
         assert json.loads(result.stdout)["models"][0]["name"] == "tiny"
@@ -215,7 +325,9 @@ def test_options_before_the_command_and_in_the_environment(cli: Cli) -> None:
 
 def test_every_command_takes_the_common_options() -> None:
     for name in COMMANDS:
-        text = CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "200", "TERM": "dumb"}).output
+        text = (
+            CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "200", "TERM": "dumb"}).output
+        )
         for option in ("--server", "--timeout", "--json"):
             assert option in text, f"{name} lacks {option}"
 

@@ -16,9 +16,24 @@ from tests.client.toys_cli import Cli
 @pytest.mark.parametrize(
     ("method", "words", "field", "values"),
     [
-        ("fgsm", ("--keep", "best", "--norm", "l1"), "fgsm", {"keep": "KEEP_BEST", "norm": "NORM_L1"}),
-        ("pgd", ("--restarts", 3, "--loss", "dlr"), "pgd", {"steps": 40, "restarts": 3, "loss": "LOSS_DLR", "randomStart": True}),
-        ("pgd", ("--decay", "1/2", "--no-stop-when-fooled"), "pgd", {"decay": 0.5, "stopWhenFooled": False}),
+        (
+            "fgsm",
+            ("--keep", "best", "--norm", "l1"),
+            "fgsm",
+            {"keep": "KEEP_BEST", "norm": "NORM_L1"},
+        ),
+        (
+            "pgd",
+            ("--restarts", 3, "--loss", "dlr"),
+            "pgd",
+            {"steps": 40, "restarts": 3, "loss": "LOSS_DLR", "randomStart": True},
+        ),
+        (
+            "pgd",
+            ("--decay", "1/2", "--no-stop-when-fooled"),
+            "pgd",
+            {"decay": 0.5, "stopWhenFooled": False},
+        ),
         ("mi-fgsm", ("--steps", 10), "pgd", {"decay": 1.0, "randomStart": False, "steps": 10}),
         ("mi-fgsm", ("--random-start",), "pgd", {"decay": 1.0, "randomStart": True, "steps": 40}),
         ("apgd", ("--loss", "margin"), "apgd", {"steps": 100, "loss": "LOSS_MARGIN"}),
@@ -29,7 +44,9 @@ from tests.client.toys_cli import Cli
         ("autoattack", (), "auto_attack", {"norm": "NORM_LINF"}),
     ],
 )
-def test_every_method(cli: Cli, method: str, words: tuple[Any, ...], field: str, values: dict[str, Any]) -> None:
+def test_every_method(
+    cli: Cli, method: str, words: tuple[Any, ...], field: str, values: dict[str, Any]
+) -> None:
     cli.json("attack", "tiny", *cli.pictures, "--method", method, "--epsilon", "4/255", *words)
     (request,) = cli.fake.requests("Attack")
     assert request.WhichOneof("method") == field
@@ -39,9 +56,16 @@ def test_every_method(cli: Cli, method: str, words: tuple[Any, ...], field: str,
 
 
 def test_targets_and_units(cli: Cli) -> None:
-    assert cli.json("attack", "tiny", *cli.pictures, "--label", "cat", "--target", "least-likely")["targets"] == [3] * 4
+    assert (
+        cli.json("attack", "tiny", *cli.pictures, "--label", "cat", "--target", "least-likely")[
+            "targets"
+        ]
+        == [3] * 4
+    )
     assert "target" in cli.run("attack", "tiny", *cli.pictures, "--target", "random").stdout
-    found = cli.json("attack", "tiny", *cli.pictures, "--unit", "stem:1", "--drive", "--level", "2.5")
+    found = cli.json(
+        "attack", "tiny", *cli.pictures, "--unit", "stem:1", "--drive", "--level", "2.5"
+    )
     unit = cli.fake.requests("Attack")[-1].unit
     assert (unit.unit, unit.drive, unit.level) == ("stem:1", True, 2.5)
     assert found["clean_activations"] == [0.0, 1.0, 2.0, 3.0]
@@ -59,26 +83,75 @@ def test_warnings_are_lines_on_stderr(cli: Cli) -> None:
 
 
 def test_settings_of_attacks_are_read() -> None:
-    attack = read("pgd:steps=100, restarts=5,random-start=yes,stop-when-fooled=no,step=2/255,loss=dlr,keep=last,decay=1")
+    attack = read(
+        "pgd:steps=100, "
+        "restarts=5,random-start=yes,stop-when-fooled=no,step=2/255,loss=dlr,keep=last,decay=1"
+    )
     told = vars(attack)
-    assert (told["steps"], told["restarts"], told["random_start"], told["stop_when_fooled"]) == (100, 5, True, False)
-    assert (told["step"], told["loss"], told["keep"], told["decay"]) == (2 / 255, "dlr", "last", 1.0)
+    assert (told["steps"], told["restarts"], told["random_start"], told["stop_when_fooled"]) == (
+        100,
+        5,
+        True,
+        False,
+    )
+    assert (told["step"], told["loss"], told["keep"], told["decay"]) == (
+        2 / 255,
+        "dlr",
+        "last",
+        1.0,
+    )
     assert vars(read("apgd-t:steps=50"))["target_classes"] == 9
 
 
 def test_curve(cli: Cli) -> None:
     out = cli.folder / "out"
-    words = ("--epsilons", "1/255,2/255,0.1", "--norm", "l2", "--steps", 5, "--bisections", 2, "--random-start", "--loss", "margin")
-    found = cli.json("curve", "tiny", *cli.pictures, *words, "--label", "cat", "--seed", 3, "--format", "png", "--out", out)
+    words = (
+        "--epsilons",
+        "1/255,2/255,0.1",
+        "--norm",
+        "l2",
+        "--steps",
+        5,
+        "--bisections",
+        2,
+        "--random-start",
+        "--loss",
+        "margin",
+    )
+    found = cli.json(
+        "curve",
+        "tiny",
+        *cli.pictures,
+        *words,
+        "--label",
+        "cat",
+        "--seed",
+        3,
+        "--format",
+        "png",
+        "--out",
+        out,
+    )
     (request,) = cli.fake.requests("Attack")
     search = request.epsilon_search
-    assert (search.norm, search.steps, search.bisections, search.random_start) == (attack_pb2.NORM_L2, 5, 2, True)
-    assert (request.seed, request.format, list(request.labels)) == (3, attack_pb2.IMAGE_FORMAT_PNG, [0] * 4)
+    assert (search.norm, search.steps, search.bisections, search.random_start) == (
+        attack_pb2.NORM_L2,
+        5,
+        2,
+        True,
+    )
+    assert (request.seed, request.format, list(request.labels)) == (
+        3,
+        attack_pb2.IMAGE_FORMAT_PNG,
+        [0] * 4,
+    )
     assert found["epsilons"] == [1 / 255, 2 / 255, 0.1]
     assert found["curve"] == [0.5, 0.25, 0.0]  # rows 0 to 3 fall at 0 and at each epsilon in turn
     np.testing.assert_allclose(found["minimal_epsilons"], [0, 1 / 255, 2 / 255, 0.1], rtol=1e-6)
     assert (out / "images.npy").exists()
-    text = cli.run("curve", "tiny", *cli.pictures, "--epsilons", "1/255,2/255", "--label", "cat").stdout
+    text = cli.run(
+        "curve", "tiny", *cli.pictures, "--epsilons", "1/255,2/255", "--label", "cat"
+    ).stdout
     lines = [line.split() for line in text.splitlines()]
     assert [line[-1] for line in lines[1:4]] == ["before", "1/255", "2/255"]
     assert lines[4][-1] == CLASSES[0], "the fourth has no minimal epsilon"

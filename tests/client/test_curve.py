@@ -16,21 +16,44 @@ IMAGES = np.random.default_rng(4).integers(0, 256, (21, 4, 5, 3), dtype=np.uint8
 
 
 @pytest.mark.parametrize("budget", [60 * 2**20, 8 * (4 * 5 * 3 * 4 + 64)])
-def test_a_curve_is_joined_over_parts(fake: Fake, net: striate.Model, monkeypatch: pytest.MonkeyPatch, budget: int) -> None:
+def test_a_curve_is_joined_over_parts(
+    fake: Fake, net: striate.Model, monkeypatch: pytest.MonkeyPatch, budget: int
+) -> None:
     monkeypatch.setattr(images, "_BUDGET", budget)
     epsilons = [1 / 255, 2 / 255, 0.1]
-    curve = net.epsilon_curve(IMAGES, 1, epsilons=epsilons, norm="l2", steps=5, bisections=3, random_start=True, loss="margin", seed=6)
+    curve = net.epsilon_curve(
+        IMAGES,
+        1,
+        epsilons=epsilons,
+        norm="l2",
+        steps=5,
+        bisections=3,
+        random_start=True,
+        loss="margin",
+        seed=6,
+    )
     request = fake.requests("Attack")[0]
     search = request.epsilon_search
-    assert (search.norm, search.steps, search.bisections, search.random_start, search.loss) == (pb.NORM_L2, 5, 3, True, pb.LOSS_MARGIN)
+    assert (search.norm, search.steps, search.bisections, search.random_start, search.loss) == (
+        pb.NORM_L2,
+        5,
+        3,
+        True,
+        pb.LOSS_MARGIN,
+    )
     floats = [float(np.float32(epsilon)) for epsilon in epsilons]
     assert list(search.epsilons) == floats
     least = [minimal(row, floats) for row in range(21)]
     np.testing.assert_array_equal(curve.epsilons, epsilons)
     expected = [np.mean([one is None or one > epsilon for one in least]) for epsilon in floats]
     np.testing.assert_allclose(curve.robust_accuracy, expected, rtol=0, atol=0)
-    np.testing.assert_array_equal(curve.minimal_epsilons, np.array([math.nan if one is None else one for one in least], np.float32))
-    np.testing.assert_array_equal(curve.images, np.stack([adversarial(6, row) for row in range(21)]))
+    np.testing.assert_array_equal(
+        curve.minimal_epsilons,
+        np.array([math.nan if one is None else one for one in least], np.float32),
+    )
+    np.testing.assert_array_equal(
+        curve.images, np.stack([adversarial(6, row) for row in range(21)])
+    )
     assert (len(curve), curve.image.size) == (3, curve.attack.image.size)
     assert isinstance(curve.attack.attack, striate.EpsilonSearch)
     kept = curve.summary()
@@ -43,26 +66,45 @@ def test_a_curve_is_drawn(net: striate.Model) -> None:
     assert "<svg" in html
     assert "8/255" in html
     assert html.count("<tr>") == 3
-    points = [tuple(map(float, point.split(","))) for point in html.split('points="')[1].split('"')[0].split()]
+    points = [
+        tuple(map(float, point.split(",")))
+        for point in html.split('points="')[1].split('"')[0].split()
+    ]
     assert [x for x, _ in points] == sorted(x for x, _ in points)
     assert len(points) == 3
 
 
-def test_a_server_without_a_curve_is_noticed(net: striate.Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_without_a_curve_is_noticed(
+    net: striate.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("tests.client.fakes_robustness.minimal", lambda row, epsilons: None)
     assert net.epsilon_curve(IMAGES, epsilons=[0.1]).robust_accuracy.tolist() == [1.0]
     result = net.attack(IMAGES)
     search = striate.EpsilonSearch((0.1,))
-    for part in (pb.AttackResponse(), pb.AttackResponse(curve=[pb.CurvePoint(epsilon=0.1, robust=1, images=20)])):
+    for part in (
+        pb.AttackResponse(),
+        pb.AttackResponse(curve=[pb.CurvePoint(epsilon=0.1, robust=1, images=20)]),
+    ):
         with pytest.raises(striate.Internal, match="curve"):
             striate.EpsilonCurve.read([part], result, search)
 
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(8 / 255, "8/255"), (np.float32(8 / 255), "8/255"), (0.5 / 255, "0.5/255"), (0.5, "0.5"), (np.float32(0.1), "0.1"), (12, "12"),
-     (0.0, "0"), (1.0, "1"), (0.0123456, "0.0123456"), (1 / 255, "1/255"), (0.4, "0.4")],
-)  # fmt: skip
+    [
+        (8 / 255, "8/255"),
+        (np.float32(8 / 255), "8/255"),
+        (0.5 / 255, "0.5/255"),
+        (0.5, "0.5"),
+        (np.float32(0.1), "0.1"),
+        (12, "12"),
+        (0.0, "0"),
+        (1.0, "1"),
+        (0.0123456, "0.0123456"),
+        (1 / 255, "1/255"),
+        (0.4, "0.4"),
+    ],
+)
 def test_epsilons_for_people(value: float, text: str) -> None:
     assert radius(float(value)) == text
     assert condition_name("l2", float(value)) == f"l2:{text}"
@@ -83,7 +125,22 @@ def test_conditions_are_read(text: str, condition: Condition) -> None:
     assert read_condition(text, "gates") == condition
 
 
-@pytest.mark.parametrize("text", ["", "linf", "8/255", "linf:", "linf:8", "l3:1", "linf:8/0", "linf:0", "linf:-1/255", "clean:1", "noise"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "linf",
+        "8/255",
+        "linf:",
+        "linf:8",
+        "l3:1",
+        "linf:8/0",
+        "linf:0",
+        "linf:-1/255",
+        "clean:1",
+        "noise",
+    ],
+)
 def test_conditions_that_make_no_sense(text: str) -> None:
     with pytest.raises(striate.InvalidArgument) as caught:
         read_condition(text, "gates")

@@ -1,4 +1,6 @@
-"""The error table: every reason of the service becomes its exception, with the details that came with it."""
+"""The error table: every reason of the service becomes its exception, with the details that came
+with it.
+"""
 
 import copy
 from typing import Any
@@ -21,7 +23,12 @@ Code = grpc.StatusCode
         (Code.NOT_FOUND, "LAYER_NOT_FOUND", striate.LayerNotFound, LookupError),
         (Code.NOT_FOUND, "DATASET_NOT_FOUND", striate.DatasetNotFound, striate.NotFound),
         (Code.NOT_FOUND, "OPERATION_NOT_FOUND", striate.OperationNotFound, striate.NotFound),
-        (Code.FAILED_PRECONDITION, "INDEX_NOT_FOUND", striate.IndexNotFound, striate.FailedPrecondition),
+        (
+            Code.FAILED_PRECONDITION,
+            "INDEX_NOT_FOUND",
+            striate.IndexNotFound,
+            striate.FailedPrecondition,
+        ),
         (Code.FAILED_PRECONDITION, "MODEL_BUSY", striate.ModelBusy, striate.FailedPrecondition),
         (Code.FAILED_PRECONDITION, "NOT_FINITE", striate.NotFinite, striate.StriateError),
         (Code.INVALID_ARGUMENT, "INVALID_FIELD", striate.InvalidArgument, ValueError),
@@ -37,7 +44,12 @@ Code = grpc.StatusCode
     ],
 )
 def test_reason_and_code_become_an_exception(
-    fake: Fake, service: striate.Service, code: grpc.StatusCode, word: str, kind: type[striate.StriateError], also: type[Exception]
+    fake: Fake,
+    service: striate.Service,
+    code: grpc.StatusCode,
+    word: str,
+    kind: type[striate.StriateError],
+    also: type[Exception],
 ) -> None:
     fake.failures.append(failure(code, "it did not work", *([reason(word)] if word else [])))
     with pytest.raises(striate.StriateError, match="it did not work") as caught:
@@ -49,8 +61,14 @@ def test_reason_and_code_become_an_exception(
 
 
 def test_exhaustion_that_must_not_be_retried(fake: Fake, service: striate.Service) -> None:
-    for word, kind in (("QUEUE_FULL", striate.QueueFull), ("OUT_OF_MEMORY", striate.OutOfMemory), ("", striate.ResourceExhausted)):
-        fake.failures.append(failure(Code.RESOURCE_EXHAUSTED, "no", *([reason(word)] if word else []), pushback=-1))
+    for word, kind in (
+        ("QUEUE_FULL", striate.QueueFull),
+        ("OUT_OF_MEMORY", striate.OutOfMemory),
+        ("", striate.ResourceExhausted),
+    ):
+        fake.failures.append(
+            failure(Code.RESOURCE_EXHAUSTED, "no", *([reason(word)] if word else []), pushback=-1)
+        )
         with pytest.raises(striate.ResourceExhausted) as caught:
             service.models()
         assert type(caught.value) is kind
@@ -58,8 +76,12 @@ def test_exhaustion_that_must_not_be_retried(fake: Fake, service: striate.Servic
 
 
 def test_details_are_read(fake: Fake, service: striate.Service) -> None:
-    violation = error_details_pb2.BadRequest.FieldViolation(field="pgd.steps", description="is 0, must be from 1 to 10000")
-    retry = error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(seconds=1, nanos=500_000_000))
+    violation = error_details_pb2.BadRequest.FieldViolation(
+        field="pgd.steps", description="is 0, must be from 1 to 10000"
+    )
+    retry = error_details_pb2.RetryInfo(
+        retry_delay=duration_pb2.Duration(seconds=1, nanos=500_000_000)
+    )
     bad = error_details_pb2.BadRequest(field_violations=[violation])
     fake.failures.append(failure(Code.INVALID_ARGUMENT, "no", bad, retry, reason("INVALID_FIELD")))
     with pytest.raises(striate.InvalidArgument) as caught:
@@ -85,7 +107,10 @@ def test_a_stream_raises_the_same_errors(fake: Fake, net: striate.Model) -> None
     assert caught.value.request_id == fake.calls[-1].metadata["x-request-id"]
 
 
-@pytest.mark.parametrize("kind", [striate.InvalidArgument, striate.DeadlineExceeded, striate.Unavailable, striate.ModelNotFound])
+@pytest.mark.parametrize(
+    "kind",
+    [striate.InvalidArgument, striate.DeadlineExceeded, striate.Unavailable, striate.ModelNotFound],
+)
 def test_errors_survive_other_processes(kind: type[striate.StriateError]) -> None:
     sent = kind("why", reason="WORD", fields={"a": "b"}, request_id="1", retry_after=2.0)
     arrived: Any = copy.deepcopy(sent)  # by the same protocol that carries them there
@@ -106,9 +131,16 @@ def test_a_closed_connection_says_so(fake: Fake) -> None:
         net.filters()
 
 
-def test_a_connection_belongs_to_its_process(service: striate.Service, net: striate.Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_belongs_to_its_process(
+    service: striate.Service, net: striate.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("os.getpid", lambda: -1)  # as a forked process would find
-    for call in (service.models, net.filters, lambda: next(net.attack_stream([b"x"])), lambda: service.upload([b"x"], 1)):
+    for call in (
+        service.models,
+        net.filters,
+        lambda: next(net.attack_stream([b"x"])),
+        lambda: service.upload([b"x"], 1),
+    ):
         with pytest.raises(striate.FailedPrecondition, match="belongs to process"):
             call()
 

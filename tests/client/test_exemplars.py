@@ -1,4 +1,6 @@
-"""Exemplars by any order, statistics, and the settings of an index: what is sent, and what becomes of the answers."""
+"""Exemplars by any order, statistics, and the settings of an index: what is sent, and what becomes
+of the answers.
+"""
 
 import re
 import warnings
@@ -32,14 +34,22 @@ def sent(fake: Fake, method: str = "FindExemplars") -> Any:
 def test_an_order_is_sent(fake: Fake, net: striate.Model, order: Any) -> None:
     found = net.exemplars("stem:1", dataset="digits", order=order)
     request = sent(fake)
-    assert (request.model, request.unit, request.dataset, request.k, request.order) == ("tiny", "stem:1", "digits", 0, ORDERS[order])
+    assert (request.model, request.unit, request.dataset, request.k, request.order) == (
+        "tiny",
+        "stem:1",
+        "digits",
+        0,
+        ORDERS[order],
+    )
     assert (request.HasField("label"), request.without_images) == (False, False)
     shares = list(QUANTILES) if order == "quantile" else [None, None]
     assert [exemplar.quantile for exemplar in found] == [*shares, None]
 
 
 @pytest.mark.parametrize(("label", "number"), [(0, 0), (np.int64(7), 7), ("cat", 0), ("Dog", 1)])
-def test_a_label_is_a_number_or_a_name_of_the_data_set(fake: Fake, net: striate.Model, label: Any, number: int) -> None:
+def test_a_label_is_a_number_or_a_name_of_the_data_set(
+    fake: Fake, net: striate.Model, label: Any, number: int
+) -> None:
     net.exemplars("stem:1", 2, dataset="digits", label=label)
     assert (sent(fake).k, sent(fake).HasField("label"), sent(fake).label) == (2, True, number)
     assert len(fake.requests("ListDatasets")) == isinstance(label, str)
@@ -49,7 +59,11 @@ def test_a_label_is_a_number_or_a_name_of_the_data_set(fake: Fake, net: striate.
     ("settings", "kind", "message"),
     [
         ({"label": "wolf"}, striate.InvalidArgument, "label.*no class is called 'wolf'"),
-        ({"label": "cat", "dataset": "gone"}, striate.InvalidArgument, "label.*class names of 'gone' are not known"),
+        (
+            {"label": "cat", "dataset": "gone"},
+            striate.InvalidArgument,
+            "label.*class names of 'gone' are not known",
+        ),
         ({"label": "cat", "dataset": "digit"}, striate.DatasetNotFound, "known: digits, gone"),
         ({"label": -1}, striate.InvalidArgument, "label"),
         ({"label": 0.5}, striate.InvalidArgument, "label"),
@@ -57,7 +71,9 @@ def test_a_label_is_a_number_or_a_name_of_the_data_set(fake: Fake, net: striate.
         ({"k": 0}, striate.InvalidArgument, "k"),
     ],
 )
-def test_questions_that_are_refused(fake: Fake, net: striate.Model, settings: Any, kind: type[Exception], message: str) -> None:
+def test_questions_that_are_refused(
+    fake: Fake, net: striate.Model, settings: Any, kind: type[Exception], message: str
+) -> None:
     with pytest.raises(kind, match=message):
         net.exemplars("stem:1", **{"dataset": "digits"} | settings)
     assert not fake.requests("FindExemplars")
@@ -67,8 +83,20 @@ def test_without_images(fake: Fake, net: striate.Model, tmp_path: Path) -> None:
     found = net.exemplars("stem:1", dataset="digits", images=False)
     assert sent(fake).without_images
     first = found[0]
-    assert (first.id, first.name, first.position, first.box, first.label) == (10, "", (1, 2), (5, 2, 8, 6), None)
-    for show in (lambda: first.image, lambda: first.crop, lambda: found.image, lambda: first.save(tmp_path), lambda: found.save(tmp_path)):
+    assert (first.id, first.name, first.position, first.box, first.label) == (
+        10,
+        "",
+        (1, 2),
+        (5, 2, 8, 6),
+        None,
+    )
+    for show in (
+        lambda: first.image,
+        lambda: first.crop,
+        lambda: found.image,
+        lambda: first.save(tmp_path),
+        lambda: found.save(tmp_path),
+    ):
         with pytest.raises(striate.InvalidArgument, match="no pictures"):
             show()
     assert found._repr_png_() is first._repr_png_() is None
@@ -81,8 +109,20 @@ def test_statistics_of_a_unit(fake: Fake, net: striate.Model) -> None:
     assert isinstance(found, striate.UnitStatistics)
     request = sent(fake, "GetUnitStatistics")
     assert (request.model, request.unit, request.dataset) == ("tiny", "stem:1", "digits")
-    assert (found.unit, found.images, found.minimum, found.maximum, found.maximum_mean) == ("stem:1", DATASET_SIZE, -1.5, 3, 2.5)
-    assert (found.mean, found.variance, found.active_share, found.active_images, found.sparsity) == (0.25, 0.125, 0.5, 0.75, 0.375)
+    assert (found.unit, found.images, found.minimum, found.maximum, found.maximum_mean) == (
+        "stem:1",
+        DATASET_SIZE,
+        -1.5,
+        3,
+        2.5,
+    )
+    assert (
+        found.mean,
+        found.variance,
+        found.active_share,
+        found.active_images,
+        found.sparsity,
+    ) == (0.25, 0.125, 0.5, 0.75, 0.375)
     assert found.quantiles == {0.1: 1, 0.5: 2}
     counts, edges = found.histogram
     np.testing.assert_array_equal(counts, COUNTS)
@@ -112,18 +152,39 @@ def test_statistics_of_a_layer(net: striate.Model) -> None:
 def test_the_settings_of_an_index(fake: Fake, service: striate.Service) -> None:
     service.build_index("tiny", "digits", ["stem"])
     request = sent(fake, "BuildExemplarIndex")
-    assert (request.k, request.HasField("class_k"), request.shard_images, list(request.quantiles)) == (9, False, 0, [])
-    service.build_index("tiny", "digits", ["stem"], class_k=0, shard_images=128, quantiles=[0, 0.25, 1])
+    assert (
+        request.k,
+        request.HasField("class_k"),
+        request.shard_images,
+        list(request.quantiles),
+    ) == (9, False, 0, [])
+    service.build_index(
+        "tiny", "digits", ["stem"], class_k=0, shard_images=128, quantiles=[0, 0.25, 1]
+    )
     request = sent(fake, "BuildExemplarIndex")
-    assert (request.HasField("class_k"), request.class_k, request.shard_images, list(request.quantiles)) == (True, 0, 128, [0, 0.25, 1])
-    for settings in ({"class_k": -1}, {"shard_images": 0}, {"quantiles": [0.5, 1.5]}, {"quantiles": ["half"]}):
+    assert (
+        request.HasField("class_k"),
+        request.class_k,
+        request.shard_images,
+        list(request.quantiles),
+    ) == (True, 0, 128, [0, 0.25, 1])
+    for settings in (
+        {"class_k": -1},
+        {"shard_images": 0},
+        {"quantiles": [0.5, 1.5]},
+        {"quantiles": ["half"]},
+    ):
         with pytest.raises(striate.InvalidArgument, match=next(iter(settings))):
             service.build_index("tiny", "digits", ["stem"], **settings)
 
 
 def test_progress_counts_shards(fake: Fake, service: striate.Service) -> None:
     state = finished("operations/1")
-    state.metadata.Pack(pb.BuildExemplarIndexMetadata(model="tiny", layers=["stem"], images_done=9, shards_done=3, shards_total=4))
+    state.metadata.Pack(
+        pb.BuildExemplarIndexMetadata(
+            model="tiny", layers=["stem"], images_done=9, shards_done=3, shards_total=4
+        )
+    )
     fake.operations["operations/1"] = state
     progress = service.operation("operations/1").metadata
     assert (progress.images_done, progress.shards_done, progress.shards_total) == (9, 3, 4)
@@ -132,7 +193,11 @@ def test_progress_counts_shards(fake: Fake, service: striate.Service) -> None:
 def test_the_command_line_asks_for_exemplars(cli: Cli) -> None:
     words = ("exemplars", "tiny", "stem:1", "--dataset", "digits")
     found = cli.json(*words, "--order", "min", "--no-images")
-    assert (sent(cli.fake).order, sent(cli.fake).without_images, found["order"]) == (ORDERS["min"], True, "min")
+    assert (sent(cli.fake).order, sent(cli.fake).without_images, found["order"]) == (
+        ORDERS["min"],
+        True,
+        "min",
+    )
     assert [exemplar["id"] for exemplar in found["exemplars"]] == [10, 11, 12]
     found = cli.json(*words, "--quantiles", "--out", cli.folder / "ex")
     assert [exemplar["quantile"] for exemplar in found["exemplars"]] == [0.1, 0.5, None]
@@ -149,8 +214,14 @@ def test_the_command_line_asks_for_exemplars(cli: Cli) -> None:
 
 def test_the_command_line_tells_statistics(cli: Cli) -> None:
     found = cli.json("statistics", "tiny", "stem", "--dataset", "digits")
-    assert (found["images"], [unit["unit"] for unit in found["units"]]) == (DATASET_SIZE, ["stem:0", "stem:1"])
-    assert (found["units"][0]["counts"], found["units"][0]["quantiles"]) == (list(COUNTS), {"0.1": 1, "0.5": 2})
+    assert (found["images"], [unit["unit"] for unit in found["units"]]) == (
+        DATASET_SIZE,
+        ["stem:0", "stem:1"],
+    )
+    assert (found["units"][0]["counts"], found["units"][0]["quantiles"]) == (
+        list(COUNTS),
+        {"0.1": 1, "0.5": 2},
+    )
     (unit,) = cli.json("statistics", "tiny", "stem:1", "--dataset", "digits")["units"]
     assert unit["unit"] == "stem:1"
     text = cli.run("statistics", "tiny", "stem:1", "--dataset", "digits").stdout
@@ -167,9 +238,15 @@ def test_the_command_line_sets_an_index(cli: Cli) -> None:
     words = ("index", "tiny", "--dataset", "digits", "--layer", "stem", "--detach")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        cli.json(*words, "--class-k", 2, "--quantile", "1/4", "--quantile", 0.5, "--shard-images", 64)
+        cli.json(
+            *words, "--class-k", 2, "--quantile", "1/4", "--quantile", 0.5, "--shard-images", 64
+        )
     request = sent(cli.fake, "BuildExemplarIndex")
     assert (request.class_k, list(request.quantiles), request.shard_images) == (2, [0.25, 0.5], 64)
     cli.json(*words)
     request = sent(cli.fake, "BuildExemplarIndex")
-    assert (request.HasField("class_k"), list(request.quantiles), request.shard_images) == (False, [], 0)
+    assert (request.HasField("class_k"), list(request.quantiles), request.shard_images) == (
+        False,
+        [],
+        0,
+    )

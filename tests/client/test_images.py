@@ -61,7 +61,12 @@ def test_uint8_arrays_travel_exactly(given: Any, sent: NDArray[np.uint8]) -> Non
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, ">f4"])
 def test_float_arrays_travel_as_little_endian_float32(dtype: Any) -> None:
     pixels = RNG.random((2, 3, 4, 5)).astype(dtype)
-    for given, sent in ((pixels, pixels), (pixels[0], pixels[:1]), (list(pixels), pixels), (np.asfortranarray(pixels), pixels)):
+    for given, sent in (
+        (pixels, pixels),
+        (pixels[0], pixels[:1]),
+        (list(pixels), pixels),
+        (np.asfortranarray(pixels), pixels),
+    ):
         arrived = tensor_of(given)
         assert arrived.dtype == np.dtype("<f4")
         np.testing.assert_array_equal(arrived, sent.astype(np.float32))
@@ -114,7 +119,9 @@ def test_orientation_of_a_pil_image_is_applied_once() -> None:
 def test_mixed_lists_and_sizes_become_files() -> None:
     small = LEVELS[0, :3]
     arrived = decoded([LEVELS[0], small, Image.fromarray(LEVELS[1]), LEVELS[2, :, :, 0]])
-    for found, expected in zip(arrived, (LEVELS[0], small, LEVELS[1], LEVELS[2, :, :, 0]), strict=True):
+    for found, expected in zip(
+        arrived, (LEVELS[0], small, LEVELS[1], LEVELS[2, :, :, 0]), strict=True
+    ):
         np.testing.assert_array_equal(found, expected)
 
 
@@ -165,7 +172,9 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sizes", [[5] * 40, [1, 9] * 30, list(range(1, 60)), [3], [50] * 9])
 @pytest.mark.parametrize("reply_row", [0, 2, 11])
-def test_spans_cover_all_rows_within_the_budget(sizes: list[int], reply_row: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_spans_cover_all_rows_within_the_budget(
+    sizes: list[int], reply_row: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(images, "_BUDGET", 600)
     batch = as_batch([bytes(size) for size in sizes])
     spans = batch.spans(reply_row)

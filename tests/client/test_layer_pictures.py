@@ -46,9 +46,13 @@ def test_every_setting_of_a_layer_arrives(fake: Fake, net: striate.Model) -> Non
     whole(net, "stem:1-3").all()
     whole(net).all()
     first, second, third = fake.requests("VisualizeLayer")
-    assert first == pb.VisualizeLayerRequest(settings=SENT, layer="stem", first_unit=1, unit_count=3, sheet=False)
+    assert first == pb.VisualizeLayerRequest(
+        settings=SENT, layer="stem", first_unit=1, unit_count=3, sheet=False
+    )
     plain = pb.VisualizeRequest(model="tiny")
-    assert second == pb.VisualizeLayerRequest(settings=plain, layer="stem", first_unit=1, unit_count=3, sheet=True)
+    assert second == pb.VisualizeLayerRequest(
+        settings=plain, layer="stem", first_unit=1, unit_count=3, sheet=True
+    )
     assert third == pb.VisualizeLayerRequest(settings=plain, layer="stem", sheet=True)
 
 
@@ -57,7 +61,10 @@ def test_sheet_and_files(net: striate.Model, tmp_path: Path) -> None:
     assert pictures.sheet.size == (18, 12)  # waits for the end by itself
     assert (pictures.columns, pictures.tile, pictures.units) == (3, 6, (0, 1, 2, 3, 4))
     paths = pictures.save(tmp_path / "new")
-    assert [path.name for path in paths] == [*(f"stem-{unit}.png" for unit in (4, 3, 2, 1, 0)), "sheet.png"]
+    assert [path.name for path in paths] == [
+        *(f"stem-{unit}.png" for unit in (4, 3, 2, 1, 0)),
+        "sheet.png",
+    ]
     assert (tmp_path / "new" / "stem-3.png").read_bytes() == png(4, 5, 3)
     assert (tmp_path / "new" / "sheet.png").read_bytes() == pictures.sheet_png == png(12, 18, 9)
     assert pictures._repr_html_().count("<img") == 1
@@ -70,7 +77,9 @@ def test_sheet_and_files(net: striate.Model, tmp_path: Path) -> None:
 
 def test_closing_cancels_on_the_server(fake: Fake, net: striate.Model) -> None:
     started, cancelled = threading.Event(), threading.Event()
-    fake.before_unit = lambda unit, context: block_until_cancelled(context, started.set, cancelled) if unit == 2 else None
+    fake.before_unit = lambda unit, context: (
+        block_until_cancelled(context, started.set, cancelled) if unit == 2 else None
+    )
     with whole(net) as pictures:
         for picture in pictures:
             if picture.unit == 3:
@@ -89,7 +98,9 @@ def test_ctrl_c_cancels_on_the_server(fake: Fake, net: striate.Model) -> None:
 
     def interrupt(unit: int, context: grpc.ServicerContext) -> None:
         if unit == 3:
-            block_until_cancelled(context, lambda: signal.pthread_kill(main, signal.SIGINT), cancelled)
+            block_until_cancelled(
+                context, lambda: signal.pthread_kill(main, signal.SIGINT), cancelled
+            )
 
     fake.before_unit = interrupt
     with pytest.raises(KeyboardInterrupt):

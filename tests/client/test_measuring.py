@@ -1,4 +1,6 @@
-"""Filters, tuning curves and activations as the client sees them: values, files, what a notebook shows, and commands."""
+"""Filters, tuning curves and activations as the client sees them: values, files, what a notebook
+shows, and commands.
+"""
 
 import io
 from pathlib import Path
@@ -14,7 +16,17 @@ from tests.client.fakes_server import DIGEST, Fake, favourite, png
 from tests.client.toys_cli import Cli
 
 PIXELS = np.random.default_rng(3).integers(0, 256, (4, 5, 3), dtype=np.uint8)
-ANALYSIS = ["orientation", "wavelength", "phase", "r_squared", "color_share", "opponency", "hue", "peak_orientation", "peak_wavelength"]
+ANALYSIS = [
+    "orientation",
+    "wavelength",
+    "phase",
+    "r_squared",
+    "color_share",
+    "opponency",
+    "hue",
+    "peak_orientation",
+    "peak_wavelength",
+]
 
 
 def test_filters_analyzed_and_sorted(fake: Fake, net: striate.Model, tmp_path: Path) -> None:
@@ -22,10 +34,19 @@ def test_filters_analyzed_and_sorted(fake: Fake, net: striate.Model, tmp_path: P
     assert (plain.order, plain.analyses, plain.spectra) == ((0, 1), (), None)
     found = net.filters("stem", order="hue", analyze=True, spectra=True)
     request = fake.requests("RenderFilters")[1]
-    assert (request.layer, request.order, request.analyze, request.spectra) == ("stem", 3, True, True)
+    assert (request.layer, request.order, request.analyze, request.spectra) == (
+        "stem",
+        3,
+        True,
+        True,
+    )
     assert found.order == (1, 0)
-    numbers = {name: 1 + 16 * place for place, name in enumerate(FIELDS)}  # of channel 1, as the fake counts
-    assert {name: getattr(found.analyses[1], name) for name in ANALYSIS} == {name: numbers[name] for name in ANALYSIS}
+    numbers = {
+        name: 1 + 16 * place for place, name in enumerate(FIELDS)
+    }  # of channel 1, as the fake counts
+    assert {name: getattr(found.analyses[1], name) for name in ANALYSIS} == {
+        name: numbers[name] for name in ANALYSIS
+    }
     assert found.analyses[1].sigma == (numbers["sigma_across"], numbers["sigma_along"])
     assert found.analyses[1].center == (numbers["center_row"], numbers["center_column"])
     assert found.spectra is not None
@@ -35,13 +56,33 @@ def test_filters_analyzed_and_sorted(fake: Fake, net: striate.Model, tmp_path: P
 
 
 def test_tuning(fake: Fake, net: striate.Model, tmp_path: Path) -> None:
-    found = net.tuning("stem", orientations=6, wavelengths=np.array([3.0, 6.0, 9.0]), phases=4, contrast=0.5, priority="batch")
+    found = net.tuning(
+        "stem",
+        orientations=6,
+        wavelengths=np.array([3.0, 6.0, 9.0]),
+        phases=4,
+        contrast=0.5,
+        priority="batch",
+    )
     (request,) = fake.requests("MeasureTuning")
-    assert (request.layer, request.orientations, list(request.wavelengths), request.phases) == ("stem", 6, [3, 6, 9], 4)
+    assert (request.layer, request.orientations, list(request.wavelengths), request.phases) == (
+        "stem",
+        6,
+        [3, 6, 9],
+        4,
+    )
     assert (request.contrast, request.priority) == (0.5, 2)
     np.testing.assert_array_equal(found.responses, responses(3, 6))
-    assert (found.layer, found.orientations, found.wavelengths) == ("stem", (0, 30, 60, 90, 120, 150), (3, 6, 9))
-    assert (len(found), found[1], list(found)[1]) == (2, striate.UnitTuning(1, 4, 0.5, 11, -1), found[1])
+    assert (found.layer, found.orientations, found.wavelengths) == (
+        "stem",
+        (0, 30, 60, 90, 120, 150),
+        (3, 6, 9),
+    )
+    assert (len(found), found[1], list(found)[1]) == (
+        2,
+        striate.UnitTuning(1, 4, 0.5, 11, -1),
+        found[1],
+    )
     assert found.provenance.model_digest == DIGEST
     assert found.image.size == (12, 6)
     np.testing.assert_array_equal(np.load(found.save(tmp_path / "t.npy")), found.responses)
@@ -54,7 +95,10 @@ def test_activations(fake: Fake, net: striate.Model, tmp_path: Path) -> None:
     (request,) = fake.requests("GetActivations")
     assert (request.layer, request.k, request.all_units, request.order) == ("stem", 2, False, 3)
     assert favourite(request.image.tensor.data) == favourite(PIXELS.tobytes())
-    assert [(one.unit, one.value, one.position, one.label) for one in found.units] == [(3, 6, (1, 2), ""), (2, 7, (1, 2), "")]
+    assert [(one.unit, one.value, one.position, one.label) for one in found.units] == [
+        (3, 6, (1, 2), ""),
+        (2, 7, (1, 2), ""),
+    ]
     np.testing.assert_array_equal(found.maps, MAPS[[3, 2]])
     assert found.image.size == (7, 5)
     assert found.save(tmp_path / "a.png").read_bytes() == found.png
@@ -95,7 +139,17 @@ def test_settings_out_of_range_are_refused(net: striate.Model, make: Any, field:
 
 def test_filters_command(cli: Cli) -> None:
     files = cli.folder / "f.png", cli.folder / "s.png"
-    found = cli.json("filters", "tiny", "--order", "orientation", "--analyze", "--spectra", files[1], "--out", files[0])
+    found = cli.json(
+        "filters",
+        "tiny",
+        "--order",
+        "orientation",
+        "--analyze",
+        "--spectra",
+        files[1],
+        "--out",
+        files[0],
+    )
     assert (files[0].read_bytes(), files[1].read_bytes()) == (png(9, 9, 7), png(9, 9, 8))
     assert (found["order"], found["spectra_file"]) == ([1, 0], str(files[1]))
     assert [one["orientation"] for one in found["analyses"]] == [0, 1]
@@ -106,17 +160,56 @@ def test_filters_command(cli: Cli) -> None:
 
 def test_tuning_command(cli: Cli) -> None:
     out = cli.folder / "t.npy"
-    found = cli.json("tuning", "tiny", "--orientations", 6, "--wavelength", 3, "--wavelength", 5.5, "--contrast", 0.25, "--out", out)
+    found = cli.json(
+        "tuning",
+        "tiny",
+        "--orientations",
+        6,
+        "--wavelength",
+        3,
+        "--wavelength",
+        5.5,
+        "--contrast",
+        0.25,
+        "--out",
+        out,
+    )
     assert found["wavelengths"] == [3, 5.5]
-    assert found["units"][1] == {"orientation": 1, "wavelength": 4, "selectivity": 0.5, "response": 11, "baseline": -1}
+    assert found["units"][1] == {
+        "orientation": 1,
+        "wavelength": 4,
+        "selectivity": 0.5,
+        "response": 11,
+        "baseline": -1,
+    }
     np.testing.assert_array_equal(np.load(found["file"]), responses(2, 6))
     assert "0.50" in cli.run("tuning", "tiny", "--out", cli.folder / "t.png").stdout
 
 
 def test_activations_command(cli: Cli) -> None:
     out = cli.folder / "a.npy"
-    found = cli.json("activations", "tiny", cli.pictures[1], "logits", "-k", 2, "--order", "mean", "--all-units", "--out", out)
+    found = cli.json(
+        "activations",
+        "tiny",
+        cli.pictures[1],
+        "logits",
+        "-k",
+        2,
+        "--order",
+        "mean",
+        "--all-units",
+        "--out",
+        out,
+    )
     assert cli.fake.requests("GetActivations")[0].order == 2
-    assert [(one["unit"], one["label"], one["position"]) for one in found["units"]] == [(3, "crane", [1, 2]), (2, "crane", [1, 2])]
+    assert [(one["unit"], one["label"], one["position"]) for one in found["units"]] == [
+        (3, "crane", [1, 2]),
+        (2, "crane", [1, 2]),
+    ]
     assert found["shape"] == list(np.load(out).shape) == list(MAPS.shape)
-    assert "sports-car" in cli.run("activations", "tiny", cli.pictures[1], "logits", "--out", cli.folder / "a.png").stdout
+    assert (
+        "sports-car"
+        in cli.run(
+            "activations", "tiny", cli.pictures[1], "logits", "--out", cli.folder / "a.png"
+        ).stdout
+    )

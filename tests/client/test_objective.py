@@ -16,7 +16,10 @@ from tests.client.fakes_server import png
 
 def weights(objective: striate.Objective) -> list[tuple[float, str]]:
     """What an objective sums, as it travels."""
-    return [(term.weight if term.HasField("weight") else 1.0, term.unit) for term in objective.message().terms]
+    return [
+        (term.weight if term.HasField("weight") else 1.0, term.unit)
+        for term in objective.message().terms
+    ]
 
 
 A, B = striate.Unit("layer3.2:7"), striate.Unit("layer3.2:8@1,2")
@@ -48,7 +51,11 @@ def test_composition(objective: striate.Objective, expected: list[tuple[float, s
         ("layer3.2:7", [(1, "layer3.2:7")], None),
         ("  layer3.2:7@3,4 ", [(1, "layer3.2:7@3,4")], "layer3.2:7@3,4"),
         ("layer3.2:7@center - 2*a:1@center", [(1, "layer3.2:7@center"), (-2, "a:1@center")], None),
-        ("layer3.2:7 - 0.5*layer3.2:8 + logits:3", [(1, "layer3.2:7"), (-0.5, "layer3.2:8"), (1, "logits:3")], None),
+        (
+            "layer3.2:7 - 0.5*layer3.2:8 + logits:3",
+            [(1, "layer3.2:7"), (-0.5, "layer3.2:8"), (1, "logits:3")],
+            None,
+        ),
         ("-a:1 +b:2", [(-1, "a:1"), (1, "b:2")], "-a:1 + b:2"),
         ("- 2 * a:1 - -5e-1*b", [(-2, "a:1"), (0.5, "b")], "-2*a:1 + 0.5*b"),
         ("conv-1:2 - conv-2:3", [(1, "conv-1:2"), (-1, "conv-2:3")], None),
@@ -102,16 +109,30 @@ def test_interpolation() -> None:
         striate.interpolate("a:1", "b:2", 1)
 
 
-@pytest.mark.parametrize(("dtype", "sent"), [(np.float32, types_pb2.DATA_TYPE_FLOAT32), (np.float64, types_pb2.DATA_TYPE_FLOAT64)])
+@pytest.mark.parametrize(
+    ("dtype", "sent"),
+    [(np.float32, types_pb2.DATA_TYPE_FLOAT32), (np.float64, types_pb2.DATA_TYPE_FLOAT64)],
+)
 def test_directions(dtype: Any, sent: int) -> None:
     values = np.array([0.1, -2, 0], dtype)
     direction = striate.Direction("stem", values, "dot-cosine", power=2, position=(0, 3))
     values[:] = 0  # what was given counts
     term = (-0.5 * direction).message().terms[0]
-    assert (term.weight, term.direction.layer, term.direction.comparison, term.direction.power) == (-0.5, "stem", 3, 2)
-    assert (term.direction.row, term.direction.column, term.direction.HasField("row")) == (0, 3, True)
+    assert (term.weight, term.direction.layer, term.direction.comparison, term.direction.power) == (
+        -0.5,
+        "stem",
+        3,
+        2,
+    )
+    assert (term.direction.row, term.direction.column, term.direction.HasField("row")) == (
+        0,
+        3,
+        True,
+    )
     assert (term.direction.vector.dtype, list(term.direction.vector.shape)) == (sent, [3])
-    np.testing.assert_array_equal(np.frombuffer(term.direction.vector.data, dtype), np.array([0.1, -2, 0], dtype))
+    np.testing.assert_array_equal(
+        np.frombuffer(term.direction.vector.data, dtype), np.array([0.1, -2, 0], dtype)
+    )
     assert repr(A - direction) == "layer3.2:7 - dot-cosine(stem@0,3)"
     plain = striate.Direction("stem", [1, 2]).message().terms[0].direction
     assert {field.name for field, _ in plain.ListFields()} == {"layer", "vector", "comparison"}
@@ -121,15 +142,37 @@ def test_directions(dtype: Any, sent: int) -> None:
 def test_likenesses(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png(4, 5, 9))
     pixels = np.full((3, 4, 5), 0.5, np.float32)
-    for image in (tmp_path / "a.png", png(4, 5, 9), Image.new("RGB", (5, 4)), pixels, np.zeros((4, 5, 3), np.uint8)):
+    for image in (
+        tmp_path / "a.png",
+        png(4, 5, 9),
+        Image.new("RGB", (5, 4)),
+        pixels,
+        np.zeros((4, 5, 3), np.uint8),
+    ):
         likeness = striate.Like(image, "stem").message().terms[0].likeness
-        assert (likeness.layer, likeness.kind, likeness.HasField("power")) == ("stem", pb.LIKENESS_KIND_INVERSION, False)
+        assert (likeness.layer, likeness.kind, likeness.HasField("power")) == (
+            "stem",
+            pb.LIKENESS_KIND_INVERSION,
+            False,
+        )
         assert len(likeness.image.encoded) == 1 or likeness.image.tensor.shape[0] == 1
     assert likeness.image.tensor.data == bytes(60)
-    power = striate.Like(tmp_path / "a.png", "stem", kind="caricature", power=0).message().terms[0].likeness
-    assert (power.image.encoded[0], power.kind, power.HasField("power")) == (png(4, 5, 9), pb.LIKENESS_KIND_CARICATURE, True)
+    power = (
+        striate.Like(tmp_path / "a.png", "stem", kind="caricature", power=0)
+        .message()
+        .terms[0]
+        .likeness
+    )
+    assert (power.image.encoded[0], power.kind, power.HasField("power")) == (
+        png(4, 5, 9),
+        pb.LIKENESS_KIND_CARICATURE,
+        True,
+    )
     style = striate.Like(pixels, "stem", kind="style")
-    assert (style.message().terms[0].likeness.kind, repr(style)) == (pb.LIKENESS_KIND_STYLE, "style(stem)")
+    assert (style.message().terms[0].likeness.kind, repr(style)) == (
+        pb.LIKENESS_KIND_STYLE,
+        "style(stem)",
+    )
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,33 @@ import pytest
 from google.rpc import error_details_pb2  # type: ignore[import-untyped, unused-ignore]
 
 import striate
-from tests.client.fakes_server import CLASSES, DATASET_SIZE, DIGEST, LONG, Fake, failed, finished, png, reason, running
+from tests.client.fakes_server import (
+    CLASSES,
+    DATASET_SIZE,
+    DIGEST,
+    LONG,
+    Fake,
+    failed,
+    finished,
+    png,
+    reason,
+    running,
+)
 
 
 def test_models_are_described(service: striate.Service) -> None:
     (info,) = service.models()
-    assert (info.name, info.state, info.weights, info.digest) == ("tiny", "serving", "random", DIGEST)
+    assert (info.name, info.state, info.weights, info.digest) == (
+        "tiny",
+        "serving",
+        "random",
+        DIGEST,
+    )
     assert (info.input_size, info.channels, info.mean, info.std) == ((4, 5), 3, (0.5,), (0.25,))
-    assert [model.state for model in service.models(include_available=True)] == ["serving", "available"]
+    assert [model.state for model in service.models(include_available=True)] == [
+        "serving",
+        "available",
+    ]
 
 
 def test_a_handle_knows_its_model(service: striate.Service) -> None:
@@ -23,7 +42,9 @@ def test_a_handle_knows_its_model(service: striate.Service) -> None:
     assert (net.name, net.input_size, net.classes) == ("tiny", (4, 5), CLASSES)
     stem, head = net.layers
     assert (stem.name, stem.kernel, stem.output_shape) == ("stem", (3, 3), (5, 4, 5))
-    assert stem.receptive_field == striate.ReceptiveField(size=(3, 3), jump=(1, 1), offset=(-1, -1), is_global=False)
+    assert stem.receptive_field == striate.ReceptiveField(
+        size=(3, 3), jump=(1, 1), offset=(-1, -1), is_global=False
+    )
     assert (head.kernel, head.receptive_field, head.multiply_adds) == ((), None, 160)
     with pytest.raises(striate.ModelNotFound, match="nearest: tiny"):
         service.model("tinny")
@@ -37,14 +58,26 @@ def test_load_and_unload(fake: Fake, service: striate.Service) -> None:
 
 def test_datasets(service: striate.Service) -> None:
     info, gone = service.datasets()
-    assert (info.name, info.size, info.labelled, info.classes) == ("digits", DATASET_SIZE, True, ("cat", "dog"))
+    assert (info.name, info.size, info.labelled, info.classes) == (
+        "digits",
+        DATASET_SIZE,
+        True,
+        ("cat", "dog"),
+    )
     assert (info.class_indices, info.indexed_layers) == ((), ())
-    assert (info.error, gone.name, gone.size, gone.error) == ("", "gone", 0, "'/gone' is not a folder")
+    assert (info.error, gone.name, gone.size, gone.error) == (
+        "",
+        "gone",
+        0,
+        "'/gone' is not a folder",
+    )
     info, _ = service.datasets("tiny")
     assert (info.class_indices, info.indexed_layers) == ((0, -1), ("stem",))
 
 
-def test_samples_come_in_several_calls_and_stop_at_the_end(fake: Fake, service: striate.Service) -> None:
+def test_samples_come_in_several_calls_and_stop_at_the_end(
+    fake: Fake, service: striate.Service
+) -> None:
     fake.samples_a_message = 3
     samples = service.samples("digits", 10, 2000)
     assert [sample.id for sample in samples] == list(range(10, DATASET_SIZE))
@@ -63,20 +96,30 @@ def test_samples_can_be_passed_on(service: striate.Service, net: striate.Model) 
 def test_health(service: striate.Service) -> None:
     assert service.health() == "SERVING"
     assert service.health("tiny") == "SERVING"
-    assert service.health("x" * 200) == "NOT_SERVING"  # a name whose length takes two bytes on the wire
+    assert (
+        service.health("x" * 200) == "NOT_SERVING"
+    )  # a name whose length takes two bytes on the wire
     assert service.health("nobody") == "SERVICE_UNKNOWN"
 
 
 def test_an_operation_is_waited_for(fake: Fake, service: striate.Service) -> None:
-    operation = service.build_index("tiny", dataset="digits", layers=["stem", "head"], k=4, limit=100)
+    operation = service.build_index(
+        "tiny", dataset="digits", layers=["stem", "head"], k=4, limit=100
+    )
     (request,) = fake.requests("BuildExemplarIndex")
     assert (list(request.layers), request.k, request.limit) == (["stem", "head"], 4, 100)
     assert not operation.done
-    fake.operation_script.extend([running("operations/1", 64), running("operations/1", 128), finished("operations/1")])
+    fake.operation_script.extend(
+        [running("operations/1", 64), running("operations/1", 128), finished("operations/1")]
+    )
     seen: list[striate.IndexProgress] = []
     report = operation.wait(on_progress=seen.append)
     assert [progress.images_done for progress in seen] == [64, 128, DATASET_SIZE]
-    assert (report.images, report.units, report.provenance.model_digest) == (DATASET_SIZE, 2, DIGEST)
+    assert (report.images, report.units, report.provenance.model_digest) == (
+        DATASET_SIZE,
+        2,
+        DIGEST,
+    )
     assert operation.done
     assert operation.result() == report
 
@@ -84,22 +127,37 @@ def test_an_operation_is_waited_for(fake: Fake, service: striate.Service) -> Non
 def test_a_failed_operation_raises_its_error(fake: Fake, service: striate.Service) -> None:
     operation = service.build_index("tiny", "digits", "stem")
     assert list(fake.requests("BuildExemplarIndex")[0].layers) == ["stem"]
-    violation = error_details_pb2.BadRequest(field_violations=[error_details_pb2.BadRequest.FieldViolation(field="f", description="d")])
-    fake.operation_script.append(failed(operation.name, grpc.StatusCode.NOT_FOUND, "no layer", reason("LAYER_NOT_FOUND"), violation))
+    violation = error_details_pb2.BadRequest(
+        field_violations=[error_details_pb2.BadRequest.FieldViolation(field="f", description="d")]
+    )
+    fake.operation_script.append(
+        failed(
+            operation.name,
+            grpc.StatusCode.NOT_FOUND,
+            "no layer",
+            reason("LAYER_NOT_FOUND"),
+            violation,
+        )
+    )
     with pytest.raises(striate.LayerNotFound, match="no layer") as caught:
         operation.wait()
     assert caught.value.fields == {"f": "d"}
     assert isinstance(operation.error, striate.LayerNotFound)
 
 
-def test_an_operation_can_be_cancelled_found_and_forgotten(fake: Fake, service: striate.Service) -> None:
+def test_an_operation_can_be_cancelled_found_and_forgotten(
+    fake: Fake, service: striate.Service
+) -> None:
     operation = service.build_index("tiny", "digits", ["stem"])
     operation.cancel()
     with pytest.raises(striate.Cancelled):
         service.operation(operation.name).wait()
     assert operation.refresh().done
     fake.operations["operations/2"] = running("operations/2", 3)
-    assert [found.name for found in service.operations()] == ["operations/1", "operations/2"]  # the fake shows one a page
+    assert [found.name for found in service.operations()] == [
+        "operations/1",
+        "operations/2",
+    ]  # the fake shows one a page
     operation.delete()
     assert [found.name for found in service.operations()] == ["operations/2"]
     with pytest.raises(striate.OperationNotFound):
@@ -111,7 +169,9 @@ def test_waiting_gives_up_but_the_work_goes_on(fake: Fake, service: striate.Serv
     with pytest.raises(striate.DeadlineExceeded, match="goes on"):
         operation.wait(timeout=0.3)
     assert not fake.requests("CancelOperation")
-    assert 1 <= len(fake.requests("WaitOperation")) < 20  # the fake answers at once: the client must not spin
+    assert (
+        1 <= len(fake.requests("WaitOperation")) < 20
+    )  # the fake answers at once: the client must not spin
 
 
 def test_a_connection_serves_many_threads(service: striate.Service, net: striate.Model) -> None:
@@ -137,7 +197,9 @@ def test_a_connection_serves_many_threads(service: striate.Service, net: striate
         (lambda service: service.build_index("tiny", "digits", ["stem"], limit=-1), "limit"),
     ],
 )
-def test_arguments_that_the_wire_cannot_carry_are_refused(service: striate.Service, call: object, field: str) -> None:
+def test_arguments_that_the_wire_cannot_carry_are_refused(
+    service: striate.Service, call: object, field: str
+) -> None:
     assert callable(call)
     with pytest.raises(striate.InvalidArgument) as caught:
         call(service)

@@ -25,46 +25,94 @@ Code = grpc.StatusCode
 @pytest.mark.parametrize("form", ["float32", "png"])
 def test_a_stream_says_what_a_batch_says(fake: Fake, net: striate.Model, form: Any) -> None:
     whole = net.attack(IMAGES, LABELS, striate.PGD(), seed=5, noise_control=True, format=form)
-    found = list(net.attack_stream(zip(IMAGES, LABELS, strict=True), striate.PGD(), seed=5, noise_control=True, format=form))
+    found = list(
+        net.attack_stream(
+            zip(IMAGES, LABELS, strict=True), striate.PGD(), seed=5, noise_control=True, format=form
+        )
+    )
     assert ids(found) == list(range(23))
     np.testing.assert_array_equal(np.stack([image.image for image in found]), whole.images)
     assert tuple(image.png for image in found if image.png) == whole.pngs
     rows = [image.row for image in found if image.row is not None]
-    for name, column in (("label", "labels"), ("prediction", "predictions"), ("succeeded", "succeeded"), ("norm", "norms")):
+    for name, column in (
+        ("label", "labels"),
+        ("prediction", "predictions"),
+        ("succeeded", "succeeded"),
+        ("norm", "norms"),
+    ):
         np.testing.assert_array_equal([getattr(row, name) for row in rows], getattr(whole, column))
     np.testing.assert_array_equal([row.noise_succeeded for row in rows], whole.noise_succeeded)
-    assert {row.target for row in rows} == {row.activation for row in rows} == {row.minimal_epsilon for row in rows} == {None}
+    assert (
+        {row.target for row in rows}
+        == {row.activation for row in rows}
+        == {row.minimal_epsilon for row in rows}
+        == {None}
+    )
 
 
 def test_settings_go_first_and_each_image_has_its_own(fake: Fake, net: striate.Model) -> None:
     seen: list[pb.AttackStreamRequest] = []
 
-    def converse(requests: Requests, context: grpc.ServicerContext) -> Iterator[pb.AttackStreamResponse]:
+    def converse(
+        requests: Requests, context: grpc.ServicerContext
+    ) -> Iterator[pb.AttackStreamResponse]:
         for request in requests:
             seen.append(request)
             if request.HasField("image"):
                 yield answer(seen[0].settings.attack, request.image)
 
     fake.converse = converse
-    items = [IMAGES[0], (IMAGES[1],), (IMAGES[2], "cat"), (IMAGES[3], np.int64(2), 3), (IMAGES[4], None, "cat", 0.5)]
-    options: dict[str, Any] = {"in_flight": 3, "first_id": 40, "targets": "Sports Car", "deterministic": True, "priority": "batch"}
+    items = [
+        IMAGES[0],
+        (IMAGES[1],),
+        (IMAGES[2], "cat"),
+        (IMAGES[3], np.int64(2), 3),
+        (IMAGES[4], None, "cat", 0.5),
+    ]
+    options: dict[str, Any] = {
+        "in_flight": 3,
+        "first_id": 40,
+        "targets": "Sports Car",
+        "deterministic": True,
+        "priority": "batch",
+    }
     list(net.attack_stream(items, striate.FGSM(0.1), **options, seed=2**64 - 1))
     settings: Any = seen[0].settings
-    assert (settings.in_flight, settings.attack.model, settings.attack.fgsm.epsilon) == (3, "tiny", np.float32(0.1))
-    assert (settings.attack.seed, settings.attack.deterministic, settings.attack.priority) == (2**64 - 1, True, 2)
+    assert (settings.in_flight, settings.attack.model, settings.attack.fgsm.epsilon) == (
+        3,
+        "tiny",
+        np.float32(0.1),
+    )
+    assert (settings.attack.seed, settings.attack.deterministic, settings.attack.priority) == (
+        2**64 - 1,
+        True,
+        2,
+    )
     assert not settings.attack.HasField("images")
     images = [request.image for request in seen[1:]]
     assert [image.id for image in images] == [40, 41, 42, 43, 44]
-    assert [image.image.tensor.data for image in images] == [pixels.tobytes() for pixels in IMAGES[:5]]
-    assert [image.label if image.HasField("label") else None for image in images] == [None, None, 0, 2, None]
+    assert [image.image.tensor.data for image in images] == [
+        pixels.tobytes() for pixels in IMAGES[:5]
+    ]
+    assert [image.label if image.HasField("label") else None for image in images] == [
+        None,
+        None,
+        0,
+        2,
+        None,
+    ]
     assert [image.target for image in images] == [1, 1, 1, 3, 0]
-    assert [image.epsilon if image.HasField("epsilon") else None for image in images] == [None] * 4 + [0.5]
+    assert [image.epsilon if image.HasField("epsilon") else None for image in images] == [
+        None
+    ] * 4 + [0.5]
 
 
 def test_unset_settings_stay_unset(fake: Fake, net: striate.Model) -> None:
     seen: list[Any] = []
 
-    def converse(requests: Requests, context: grpc.ServicerContext) -> Iterator[pb.AttackStreamResponse]:
+    def converse(
+        requests: Requests, context: grpc.ServicerContext
+    ) -> Iterator[pb.AttackStreamResponse]:
         seen.extend(requests)
         return iter(())
 
@@ -72,7 +120,11 @@ def test_unset_settings_stay_unset(fake: Fake, net: striate.Model) -> None:
     assert list(net.attack_stream([])) == []
     (first,) = seen
     assert first.settings.in_flight == 0
-    assert {field.name for field, _ in first.settings.attack.ListFields()} == {"model", "pgd", "format"}
+    assert {field.name for field, _ in first.settings.attack.ListFields()} == {
+        "model",
+        "pgd",
+        "format",
+    }
     assert first.settings.attack.format == pb.IMAGE_FORMAT_FLOAT32
 
 
@@ -88,7 +140,9 @@ def test_images_are_handed_out_in_order_or_as_they_come(fake: Fake, net: striate
 
 @pytest.mark.parametrize("ordered", [True, False])
 @pytest.mark.parametrize("in_flight", [1, 2, 5])
-def test_no_more_is_read_than_fits_the_window(fake: Fake, net: striate.Model, in_flight: int, ordered: bool) -> None:
+def test_no_more_is_read_than_fits_the_window(
+    fake: Fake, net: striate.Model, in_flight: int, ordered: bool
+) -> None:
     fake.converse = in_groups(min(2, in_flight), backwards)
     handed_out, ahead = 0, []
 
@@ -105,10 +159,14 @@ def test_no_more_is_read_than_fits_the_window(fake: Fake, net: striate.Model, in
 
 
 def test_reading_waits_for_answers(fake: Fake, net: striate.Model) -> None:
-    """A server that has said nothing yet is sent so many images, and each answer that is taken lets one more follow."""
+    """A server that has said nothing yet is sent so many images, and each answer that is taken lets
+    one more follow.
+    """
     arrived, go = threading.Semaphore(0), threading.Semaphore(0)
 
-    def converse(requests: Requests, context: grpc.ServicerContext) -> Iterator[pb.AttackStreamResponse]:
+    def converse(
+        requests: Requests, context: grpc.ServicerContext
+    ) -> Iterator[pb.AttackStreamResponse]:
         attack, waiting = next(requests).settings.attack, []
 
         def take() -> None:
@@ -142,11 +200,15 @@ def test_reading_waits_for_answers(fake: Fake, net: striate.Model) -> None:
     stream.close()
 
 
-def test_an_image_that_waits_for_an_earlier_one_keeps_its_room(fake: Fake, net: striate.Model) -> None:
+def test_an_image_that_waits_for_an_earlier_one_keeps_its_room(
+    fake: Fake, net: striate.Model
+) -> None:
     """Memory stays bounded while the first image takes for ever."""
     answered, go = threading.Semaphore(0), threading.Event()
 
-    def converse(requests: Requests, context: grpc.ServicerContext) -> Iterator[pb.AttackStreamResponse]:
+    def converse(
+        requests: Requests, context: grpc.ServicerContext
+    ) -> Iterator[pb.AttackStreamResponse]:
         attack, first = next(requests).settings.attack, next(requests).image
         for _ in range(3):
             yield answer(attack, next(requests).image)
@@ -158,7 +220,9 @@ def test_an_image_that_waits_for_an_earlier_one_keeps_its_room(fake: Fake, net: 
     fake.converse = converse
     read: list[int] = []
     found: list[int] = []
-    thread = threading.Thread(target=lambda: found.extend(ids(net.attack_stream(counted(read), in_flight=4))))
+    thread = threading.Thread(
+        target=lambda: found.extend(ids(net.attack_stream(counted(read), in_flight=4)))
+    )
     thread.start()
     for _ in range(3):
         assert answered.acquire(timeout=LONG)
@@ -190,9 +254,23 @@ def test_a_bad_image_is_one_bad_row(fake: Fake, net: striate.Model, tmp_path: Pa
     ]
     found = list(net.attack_stream(items, in_flight=2))
     assert ids(found) == list(range(12))
-    good, bad = [image for image in found if image.error is None], [image for image in found if image.error is not None]
+    good, bad = (
+        [image for image in found if image.error is None],
+        [image for image in found if image.error is not None],
+    )
     assert ids(good) == [0, 11]
-    expected = ("gone.png", "dgo", "target", "epsilon", "tuple of 5", "are 2", "divide by 255", "another device", "object", "bytes")
+    expected = (
+        "gone.png",
+        "dgo",
+        "target",
+        "epsilon",
+        "tuple of 5",
+        "are 2",
+        "divide by 255",
+        "another device",
+        "object",
+        "bytes",
+    )
     for image, words in zip(bad, expected, strict=True):
         assert words in str(image.error)
         assert isinstance(image.error, striate.InvalidArgument)
@@ -210,7 +288,9 @@ def test_bad_images_alone_do_not_stall_a_server_that_says_nothing(net: striate.M
 
 
 def test_the_servers_word_on_an_image_is_its_error(fake: Fake, net: striate.Model) -> None:
-    def converse(requests: Requests, context: grpc.ServicerContext) -> Iterator[pb.AttackStreamResponse]:
+    def converse(
+        requests: Requests, context: grpc.ServicerContext
+    ) -> Iterator[pb.AttackStreamResponse]:
         attack = next(requests).settings.attack
         for request in requests:
             if request.image.id != 1:
@@ -218,7 +298,12 @@ def test_the_servers_word_on_an_image_is_its_error(fake: Fake, net: striate.Mode
                 continue
             refused = pb.AttackStreamResponse(id=1)
             refused.error.code, refused.error.message = Code.INVALID_ARGUMENT.value[0], "no picture"
-            for detail in (reason("BAD_IMAGE"), error_details_pb2.BadRequest(field_violations=[{"field": "image", "description": "bad"}])):
+            for detail in (
+                reason("BAD_IMAGE"),
+                error_details_pb2.BadRequest(
+                    field_violations=[{"field": "image", "description": "bad"}]
+                ),
+            ):
                 packed = any_pb2.Any()
                 packed.Pack(detail)
                 refused.error.details.append(packed)
@@ -252,18 +337,24 @@ def test_an_iterable_that_is_none(net: striate.Model, tmp_path: Path) -> None:
         ({"attack": "pgd"}, "attack"),
     ],
 )
-def test_settings_out_of_range_are_refused_at_once(net: striate.Model, options: dict[str, Any], field: str) -> None:
+def test_settings_out_of_range_are_refused_at_once(
+    net: striate.Model, options: dict[str, Any], field: str
+) -> None:
     with pytest.raises(striate.InvalidArgument) as caught:
         net.attack_stream(IMAGES, **options)
     assert list(caught.value.fields) == [field]
 
 
 def test_warnings_are_told_once(fake: Fake, net: striate.Model) -> None:
-    def converse(requests: Requests, context: grpc.ServicerContext) -> Iterator[pb.AttackStreamResponse]:
+    def converse(
+        requests: Requests, context: grpc.ServicerContext
+    ) -> Iterator[pb.AttackStreamResponse]:
         attack = next(requests).settings.attack
         for request in requests:
             response = answer(attack, request.image)
-            response.attacked.warnings.extend(["gradients are zero"] + ["no freedom"] * (request.image.id == 2))
+            response.attacked.warnings.extend(
+                ["gradients are zero"] + ["no freedom"] * (request.image.id == 2)
+            )
             yield response
 
     fake.converse = converse

@@ -17,7 +17,15 @@ from striate._api.stream import Window
 from striate.v1 import attack_pb2 as pb
 from tests.client.fakes_robustness import answer
 from tests.client.fakes_server import LONG, Fake, adversarial, failure, reason
-from tests.client.fakes_stream import IMAGES, Requests, backwards, counted, ids, in_groups, until_it_fails
+from tests.client.fakes_stream import (
+    IMAGES,
+    Requests,
+    backwards,
+    counted,
+    ids,
+    in_groups,
+    until_it_fails,
+)
 
 Code = grpc.StatusCode
 
@@ -36,7 +44,9 @@ def test_what_the_iterable_raises_comes_behind_its_images(fake: Fake, net: stria
 
 
 @pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, asyncio.CancelledError])
-def test_what_is_no_exception_ends_a_stream_too(fake: Fake, net: striate.Model, kind: type[BaseException]) -> None:
+def test_what_is_no_exception_ends_a_stream_too(
+    fake: Fake, net: striate.Model, kind: type[BaseException]
+) -> None:
     fake.converse = in_groups(1, backwards)
     problem = kind()
 
@@ -55,7 +65,9 @@ def test_what_is_no_exception_ends_a_stream_too(fake: Fake, net: striate.Model, 
 def test_leaving_early_cancels_the_call(fake: Fake, net: striate.Model, close: str) -> None:
     ended = threading.Event()
 
-    def converse(requests: Requests, context: grpc.ServicerContext) -> Iterator[pb.AttackStreamResponse]:
+    def converse(
+        requests: Requests, context: grpc.ServicerContext
+    ) -> Iterator[pb.AttackStreamResponse]:
         context.add_callback(ended.set)
         attack = next(requests).settings.attack
         yield from (answer(attack, request.image) for request in requests)
@@ -81,9 +93,14 @@ def test_a_stream_that_is_never_begun_never_calls(fake: Fake, net: striate.Model
 
 @pytest.mark.parametrize(
     ("word", "code", "kind"),
-    [("MODEL_NOT_FOUND", Code.NOT_FOUND, striate.ModelNotFound), ("INVALID_FIELD", Code.INVALID_ARGUMENT, striate.InvalidArgument)],
+    [
+        ("MODEL_NOT_FOUND", Code.NOT_FOUND, striate.ModelNotFound),
+        ("INVALID_FIELD", Code.INVALID_ARGUMENT, striate.InvalidArgument),
+    ],
 )
-def test_a_call_that_fails_raises_its_error(fake: Fake, net: striate.Model, word: str, code: Code, kind: type[Exception]) -> None:
+def test_a_call_that_fails_raises_its_error(
+    fake: Fake, net: striate.Model, word: str, code: Code, kind: type[Exception]
+) -> None:
     fake.failures.append(failure(code, "it did not work", reason(word)))
     with pytest.raises(kind, match="did not work") as caught:
         next(net.attack_stream(IMAGES))
@@ -91,8 +108,12 @@ def test_a_call_that_fails_raises_its_error(fake: Fake, net: striate.Model, word
     assert caught.value.request_id == fake.calls[-1].metadata["x-request-id"]
 
 
-def test_a_call_that_fails_in_its_midst_gives_what_came_before(fake: Fake, net: striate.Model) -> None:
-    def converse(requests: Requests, context: grpc.ServicerContext) -> Iterator[pb.AttackStreamResponse]:
+def test_a_call_that_fails_in_its_midst_gives_what_came_before(
+    fake: Fake, net: striate.Model
+) -> None:
+    def converse(
+        requests: Requests, context: grpc.ServicerContext
+    ) -> Iterator[pb.AttackStreamResponse]:
         attack = next(requests).settings.attack
         for request in requests:
             if request.image.id == 3:
@@ -114,12 +135,18 @@ def test_a_call_that_fails_in_its_midst_gives_what_came_before(fake: Fake, net: 
         ([None], "image 0 without an outcome"),
     ],
 )
-def test_a_server_that_does_not_keep_count_is_noticed(fake: Fake, net: striate.Model, responses: list[int | None], words: str) -> None:
-    def converse(requests: Requests, context: grpc.ServicerContext) -> Iterator[pb.AttackStreamResponse]:
+def test_a_server_that_does_not_keep_count_is_noticed(
+    fake: Fake, net: striate.Model, responses: list[int | None], words: str
+) -> None:
+    def converse(
+        requests: Requests, context: grpc.ServicerContext
+    ) -> Iterator[pb.AttackStreamResponse]:
         attack = next(requests).settings.attack
         images = [request.image for request in requests]
         for identity in responses:
-            response = pb.AttackStreamResponse(id=0) if identity is None else answer(attack, images[0])
+            response = (
+                pb.AttackStreamResponse(id=0) if identity is None else answer(attack, images[0])
+            )
             response.id = identity or 0
             yield response
 
@@ -128,7 +155,9 @@ def test_a_server_that_does_not_keep_count_is_noticed(fake: Fake, net: striate.M
         list(net.attack_stream(IMAGES[:2]))
 
 
-def test_a_server_that_ends_a_stream_that_goes_on_is_noticed(fake: Fake, net: striate.Model) -> None:
+def test_a_server_that_ends_a_stream_that_goes_on_is_noticed(
+    fake: Fake, net: striate.Model
+) -> None:
     fake.converse = lambda requests, context: iter(())
     with pytest.raises(striate.Internal, match="ended the stream"):
         list(net.attack_stream(IMAGES[0] for _ in iter(int, 1)))
@@ -146,7 +175,9 @@ def test_ctrl_c_cancels_on_the_server(fake: Fake, net: striate.Model) -> None:
     main, ended = threading.main_thread().ident, threading.Event()
     assert main is not None
 
-    def converse(requests: Requests, context: grpc.ServicerContext) -> Iterator[pb.AttackStreamResponse]:
+    def converse(
+        requests: Requests, context: grpc.ServicerContext
+    ) -> Iterator[pb.AttackStreamResponse]:
         context.add_callback(ended.set)
         next(requests)
         signal.pthread_kill(main, signal.SIGINT)
@@ -195,14 +226,18 @@ def test_several_threads_stream_over_one_connection(fake: Fake, net: striate.Mod
     found: dict[int, list[float]] = {}
 
     def run(seed: int) -> None:
-        found[seed] = [float(image.image.sum()) for image in net.attack_stream(IMAGES, seed=seed, in_flight=5)]
+        found[seed] = [
+            float(image.image.sum()) for image in net.attack_stream(IMAGES, seed=seed, in_flight=5)
+        ]
 
     threads = [threading.Thread(target=run, args=(seed,)) for seed in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(LONG)
-    assert found == {seed: [float(adversarial(seed, row).sum()) for row in range(23)] for seed in range(4)}
+    assert found == {
+        seed: [float(adversarial(seed, row).sum()) for row in range(23)] for seed in range(4)
+    }
 
 
 def test_a_closed_window_lets_nobody_in() -> None:

@@ -12,7 +12,15 @@ import pytest
 import striate
 from striate import images
 from tests.client.fakes_robustness import UPLOADED
-from tests.client.fakes_server import CLASSES, LONG, Fake, block_until_cancelled, failure, png, reason
+from tests.client.fakes_server import (
+    CLASSES,
+    LONG,
+    Fake,
+    block_until_cancelled,
+    failure,
+    png,
+    reason,
+)
 
 Code = grpc.StatusCode
 LEVELS = np.random.default_rng(5).integers(0, 256, (21, 4, 5, 3), dtype=np.uint8)
@@ -25,7 +33,9 @@ def uploaded(fake: Fake) -> tuple[list[bytes], list[int]]:
     return files or pixels, [label for part in fake.uploaded for label in part.labels]
 
 
-def test_images_of_ones_own_are_uploaded_first(fake: Fake, service: striate.Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_of_ones_own_are_uploaded_first(
+    fake: Fake, service: striate.Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(images, "_BUDGET", 8 * 4 * 5 * 3)
     names: list[int | str] = ["cat", "sports car", 2] * 7
     service.audit(["tiny"], images=LEVELS, labels=names, gates={"clean": 0.5})
@@ -37,19 +47,31 @@ def test_images_of_ones_own_are_uploaded_first(fake: Fake, service: striate.Serv
     assert [seen.method for seen in fake.calls] == ["GetModel", "UploadDataset", "Audit"]
 
 
-def test_upload_reads_files_as_they_travel(fake: Fake, service: striate.Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_upload_reads_files_as_they_travel(
+    fake: Fake, service: striate.Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("striate._requests.upload._READ_AT_ONCE", 3)
     paths = [tmp_path / f"{row}.png" for row in range(8)]
     for row, path in enumerate(paths):
         path.write_bytes(png(4, 5, row))
-    assert service.upload((path for path in paths), (row % 2 for row in range(8)), classes=["even", "odd"]) == UPLOADED
+    assert (
+        service.upload(
+            (path for path in paths), (row % 2 for row in range(8)), classes=["even", "odd"]
+        )
+        == UPLOADED
+    )
     assert uploaded(fake) == ([path.read_bytes() for path in paths], [0, 1] * 4)
     assert [len(part.labels) for part in fake.uploaded] == [3, 3, 2]
     assert [list(part.classes) for part in fake.uploaded] == [["even", "odd"], [], []]
 
 
-@pytest.mark.parametrize(("labels", "sent"), [(5, [5] * 4), (np.array([3, 1, 0, 2]), [3, 1, 0, 2]), (np.int64(1), [1] * 4)])
-def test_labels_of_an_upload(fake: Fake, service: striate.Service, labels: Any, sent: list[int]) -> None:
+@pytest.mark.parametrize(
+    ("labels", "sent"),
+    [(5, [5] * 4), (np.array([3, 1, 0, 2]), [3, 1, 0, 2]), (np.int64(1), [1] * 4)],
+)
+def test_labels_of_an_upload(
+    fake: Fake, service: striate.Service, labels: Any, sent: list[int]
+) -> None:
     service.upload(LEVELS[:4], labels)
     assert uploaded(fake)[1] == sent
     assert list(fake.uploaded[0].classes) == []
@@ -69,12 +91,16 @@ def test_labels_of_an_upload(fake: Fake, service: striate.Service, labels: Any, 
         (5, 1, "is int"),
     ],
 )
-def test_uploads_that_make_no_sense(fake: Fake, service: striate.Service, given: Any, labels: Any, words: str) -> None:
+def test_uploads_that_make_no_sense(
+    fake: Fake, service: striate.Service, given: Any, labels: Any, words: str
+) -> None:
     with pytest.raises(striate.InvalidArgument, match=words):
         service.upload(given, labels)
 
 
-def test_what_an_iterable_raises_ends_the_upload(fake: Fake, service: striate.Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_an_iterable_raises_ends_the_upload(
+    fake: Fake, service: striate.Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The server must not take half a data set for a whole one."""
     monkeypatch.setattr("striate._requests.upload._READ_AT_ONCE", 2)
     cancelled, began = threading.Event(), threading.Event()
@@ -112,7 +138,9 @@ def test_a_missing_file_ends_the_upload(service: striate.Service, tmp_path: Path
         service.upload([tmp_path / "gone.png"], 1)
 
 
-def test_an_upload_raises_the_servers_errors_and_is_retried(fake: Fake, service: striate.Service) -> None:
+def test_an_upload_raises_the_servers_errors_and_is_retried(
+    fake: Fake, service: striate.Service
+) -> None:
     fake.failures.append(failure(Code.INVALID_ARGUMENT, "no", reason("BAD_IMAGE")))
     with pytest.raises(striate.BadImage):
         service.upload(LEVELS, 1)

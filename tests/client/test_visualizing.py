@@ -24,19 +24,29 @@ SETTINGS: dict[str, Any] = {
     "seed": 2**63,
     "size": 32,
     "transforms": [
-        view.Jitter(0.25), view.Rotate(90), view.Scale(0.5), view.Pad(0.125), view.Crop(0.5, 0), view.Noise(0.75), view.Mirror(),
+        view.Jitter(0.25),
+        view.Rotate(90),
+        view.Scale(0.5),
+        view.Pad(0.125),
+        view.Crop(0.5, 0),
+        view.Noise(0.75),
+        view.Mirror(),
     ],
     "parameterization": space.Maco("photos", images=7, transparency=0),
     "alpha": True,
     "regularizers": [
-        regularize.L1(1), regularize.L2(2), regularize.TotalVariation(3), regularize.Blur(0.0625, 5), regularize.Clip(0.5, 6),
+        regularize.L1(1),
+        regularize.L2(2),
+        regularize.TotalVariation(3),
+        regularize.Blur(0.0625, 5),
+        regularize.Clip(0.5, 6),
     ],
     "dataset": "digits",
     "seeds": 4,
     "retries": 0,
     "deterministic": True,
     "priority": "batch",
-}  # fmt: skip
+}
 SENT = pb.VisualizeRequest(
     model="tiny",
     steps=9,
@@ -44,39 +54,73 @@ SENT = pb.VisualizeRequest(
     seed=2**63,
     size=32,
     transforms=[
-        pb.Transform(jitter=0.25), pb.Transform(rotate=90), pb.Transform(scale=0.5), pb.Transform(pad=0.125),
-        pb.Transform(crop=pb.CropTransform(side=0.5, deviation=0)), pb.Transform(noise=0.75), pb.Transform(mirror=0.5),
+        pb.Transform(jitter=0.25),
+        pb.Transform(rotate=90),
+        pb.Transform(scale=0.5),
+        pb.Transform(pad=0.125),
+        pb.Transform(crop=pb.CropTransform(side=0.5, deviation=0)),
+        pb.Transform(noise=0.75),
+        pb.Transform(mirror=0.5),
     ],
-    parameterization=pb.Parameterization(maco=pb.Maco(dataset="photos", images=7, transparency=0), alpha=True),
+    parameterization=pb.Parameterization(
+        maco=pb.Maco(dataset="photos", images=7, transparency=0), alpha=True
+    ),
     regularizers=[
-        pb.Regularizer(l1=1), pb.Regularizer(l2=2), pb.Regularizer(total_variation=3),
-        pb.Regularizer(blur=pb.BlurRegularizer(sigma=0.0625, every=5)), pb.Regularizer(clip=pb.ClipRegularizer(share=0.5, every=6)),
+        pb.Regularizer(l1=1),
+        pb.Regularizer(l2=2),
+        pb.Regularizer(total_variation=3),
+        pb.Regularizer(blur=pb.BlurRegularizer(sigma=0.0625, every=5)),
+        pb.Regularizer(clip=pb.ClipRegularizer(share=0.5, every=6)),
     ],
     certification=pb.Certification(dataset="digits", seeds=4, retries=0),
     deterministic=True,
     priority=types_pb2.PRIORITY_BATCH,
-)  # fmt: skip
+)
 
 
 def test_every_setting_of_a_visualization_arrives(fake: Fake, net: striate.Model) -> None:
-    objectives: list[str | striate.Objective] = ["stem:0", striate.Unit("stem:1") - 2 * striate.Unit("head")]
+    objectives: list[str | striate.Objective] = [
+        "stem:0",
+        striate.Unit("stem:1") - 2 * striate.Unit("head"),
+    ]
     found = net.visualize(
-        objectives, variants=2, diversity=("stem", 0.5), start=PIXELS, preview_every=4, include_tensor=True, **SETTINGS
-    )  # fmt: skip
+        objectives,
+        variants=2,
+        diversity=("stem", 0.5),
+        start=PIXELS,
+        preview_every=4,
+        include_tensor=True,
+        **SETTINGS,
+    )
     expected = pb.VisualizeRequest()
     expected.CopyFrom(SENT)
     expected.composed.add().terms.add(unit="stem:0")
     expected.composed.add().terms.extend([pb.Term(unit="stem:1"), pb.Term(unit="head", weight=-2)])
     expected.variants, expected.preview_every, expected.include_tensor = 2, 4, True
     expected.diversity.CopyFrom(pb.Diversity(layer="stem", weight=0.5))
-    expected.start.tensor.CopyFrom(types_pb2.Tensor(dtype=types_pb2.DATA_TYPE_FLOAT32, shape=PIXELS.shape, data=PIXELS.tobytes()))
+    expected.start.tensor.CopyFrom(
+        types_pb2.Tensor(
+            dtype=types_pb2.DATA_TYPE_FLOAT32, shape=PIXELS.shape, data=PIXELS.tobytes()
+        )
+    )
     (request,) = fake.requests("Visualize")
     assert request == expected
-    assert {field.name for field in pb.VisualizeRequest.DESCRIPTOR.fields} - {field.name for field, _ in request.ListFields()} == {
-        "objectives", "without_transforms",
-    }, "nothing that the contract has is out of reach"  # fmt: skip
-    assert [(one.objective, one.variant) for one in found] == [("stem:0", 0), ("stem:0", 1), ("stem:1 + head", 0), ("stem:1 + head", 1)]
-    np.testing.assert_array_equal(np.stack([one.tensor for one in found]), np.arange(48).reshape(4, 3, 2, 2))  # type: ignore[misc]
+    assert {field.name for field in pb.VisualizeRequest.DESCRIPTOR.fields} - {
+        field.name for field, _ in request.ListFields()
+    } == {
+        "objectives",
+        "without_transforms",
+    }, "nothing that the contract has is out of reach"
+    assert [(one.objective, one.variant) for one in found] == [
+        ("stem:0", 0),
+        ("stem:0", 1),
+        ("stem:1 + head", 0),
+        ("stem:1 + head", 1),
+    ]
+    np.testing.assert_array_equal(
+        np.stack([one.tensor for one in found]),  # type: ignore[misc]
+        np.arange(48).reshape(4, 3, 2, 2),
+    )
 
 
 @pytest.mark.parametrize(
@@ -84,25 +128,50 @@ def test_every_setting_of_a_visualization_arrives(fake: Fake, net: striate.Model
     [
         ({"transforms": False}, "without_transforms", True),
         ({"transforms": []}, "without_transforms", True),
-        ({"parameterization": space.Fourier()}, "parameterization", pb.Parameterization(fourier=pb.Fourier())),
-        ({"parameterization": space.Fourier(0)}, "parameterization", pb.Parameterization(fourier=pb.Fourier(decay=0))),
-        ({"parameterization": space.Pixels()}, "parameterization", pb.Parameterization(pixels=pb.Pixels())),
-        ({"parameterization": space.Cppn(3, 4)}, "parameterization", pb.Parameterization(cppn=pb.Cppn(depth=3, width=4))),
+        (
+            {"parameterization": space.Fourier()},
+            "parameterization",
+            pb.Parameterization(fourier=pb.Fourier()),
+        ),
+        (
+            {"parameterization": space.Fourier(0)},
+            "parameterization",
+            pb.Parameterization(fourier=pb.Fourier(decay=0)),
+        ),
+        (
+            {"parameterization": space.Pixels()},
+            "parameterization",
+            pb.Parameterization(pixels=pb.Pixels()),
+        ),
+        (
+            {"parameterization": space.Cppn(3, 4)},
+            "parameterization",
+            pb.Parameterization(cppn=pb.Cppn(depth=3, width=4)),
+        ),
         ({"alpha": True}, "parameterization", pb.Parameterization(alpha=True)),
         ({"dataset": "digits"}, "certification", pb.Certification(dataset="digits")),
         ({"seeds": 2}, "certification", pb.Certification(seeds=2)),
         ({"diversity": "stem", "variants": 2}, "diversity", pb.Diversity(layer="stem")),
     ],
 )
-def test_settings_one_by_one(fake: Fake, net: striate.Model, settings: dict[str, Any], field: str, sent: Any) -> None:
+def test_settings_one_by_one(
+    fake: Fake, net: striate.Model, settings: dict[str, Any], field: str, sent: Any
+) -> None:
     net.visualize(["stem:0"], **settings)
     (request,) = fake.requests("Visualize")
     assert getattr(request, field) == sent
-    assert {one.name for one, _ in request.ListFields()} == {"model", "objectives", field} | ({"variants"} & settings.keys())
+    assert {one.name for one, _ in request.ListFields()} == {"model", "objectives", field} | (
+        {"variants"} & settings.keys()
+    )
 
 
 def test_a_kind_of_space_that_holds_nothing_is_still_named(fake: Fake, net: striate.Model) -> None:
-    net.visualize("stem:0", parameterization=space.Pixels(), regularizers=[regularize.Blur()], transforms=[view.Crop(), view.Jitter(0)])
+    net.visualize(
+        "stem:0",
+        parameterization=space.Pixels(),
+        regularizers=[regularize.Blur()],
+        transforms=[view.Crop(), view.Jitter(0)],
+    )
     (request,) = fake.requests("Visualize")
     assert request.parameterization.WhichOneof("kind") == "pixels"
     assert request.regularizers[0].WhichOneof("kind") == "blur"
@@ -117,10 +186,19 @@ def test_one_many_and_variants(fake: Fake, net: striate.Model, tmp_path: Path) -
     assert len(net.visualize(striate.interpolate("stem:0", "stem:1", 3))) == 3
     sent = fake.requests("Visualize")
     assert [(list(one.objectives), len(one.composed)) for one in sent] == [
-        (["stem:1"], 0), ([], 1), (["stem:1"], 0), (["stem:1"], 0), ([], 3),
-    ]  # fmt: skip
+        (["stem:1"], 0),
+        ([], 1),
+        (["stem:1"], 0),
+        (["stem:1"], 0),
+        ([], 3),
+    ]
     paths = net.visualize(["stem:1", "stem:0"], variants=2).save(tmp_path)
-    assert [path.name for path in paths] == ["stem-1.png", "stem-1-2.png", "stem-0.png", "stem-0-2.png"]
+    assert [path.name for path in paths] == [
+        "stem-1.png",
+        "stem-1-2.png",
+        "stem-0.png",
+        "stem-0-2.png",
+    ]
     assert [path.read_bytes() for path in paths] == [png(4, 5, place) for place in range(4)]
 
 
@@ -134,18 +212,43 @@ def test_long_names_are_cut_for_files(net: striate.Model, tmp_path: Path) -> Non
 def test_certificates(net: striate.Model) -> None:
     one, two = net.visualize(["stem:0", "stem:1"], dataset="digits")
     assert two.certificate == striate.Certificate(
-        activation=1, held_out=0.5, held_out_minimum=-1, dataset_maximum=2, ratio=0.5, held_out_ratio=0.25, percentile=0.5,
-        dataset="digits", images=DATASET_SIZE, rank=1, units=UNITS, relative_rank=None, seed_activations=(1, 2), attempts=3, seed=2**40,
+        activation=1,
+        held_out=0.5,
+        held_out_minimum=-1,
+        dataset_maximum=2,
+        ratio=0.5,
+        held_out_ratio=0.25,
+        percentile=0.5,
+        dataset="digits",
+        images=DATASET_SIZE,
+        rank=1,
+        units=UNITS,
+        relative_rank=None,
+        seed_activations=(1, 2),
+        attempts=3,
+        seed=2**40,
         learning_rate=0.25,
-    )  # fmt: skip
+    )
     assert one.certificate is not None
     assert one.certificate.ratio == 0, "0 is a value"
     html = one._repr_html_()
-    for words in ("0 times the data set", "0 held out", "above 50.00% of its images", f"rank 1 of {UNITS}", "other seeds 1 to 2"):
+    for words in (
+        "0 times the data set",
+        "0 held out",
+        "above 50.00% of its images",
+        f"rank 1 of {UNITS}",
+        "other seeds 1 to 2",
+    ):
         assert words in html
     assert net.visualize("stem:0").certificate is None
     bare = striate.Certificate.read(pb.Certificate(activation=3))
-    assert (bare.ratio, bare.percentile, bare.rank, bare.dataset, str(bare)) == (None, None, None, "", "")
+    assert (bare.ratio, bare.percentile, bare.rank, bare.dataset, str(bare)) == (
+        None,
+        None,
+        None,
+        "",
+        "",
+    )
 
 
 @pytest.mark.parametrize(
@@ -204,34 +307,68 @@ def test_an_unknown_setting_is_a_programming_error(net: striate.Model) -> None:
 def test_facets(fake: Fake, net: striate.Model, tmp_path: Path) -> None:
     found = net.facets("stem:1", exemplars=30, facets=2, by_layer="root", **SETTINGS)
     (request,) = fake.requests("FindFacets")
-    assert request == pb.FindFacetsRequest(settings=SENT, unit="stem:1", dataset="digits", exemplars=30, facets=2, by_layer="root")
-    assert (found.unit, found.by_layer, found.silhouette, found.provenance.model) == ("stem:1", "root", 0.5, "tiny")
-    assert [(one.share, one.ids, one.visualization.activation) for one in found] == [(0.75, (0, 1), 3), (0.25, (10, 11), 2)]
+    assert request == pb.FindFacetsRequest(
+        settings=SENT, unit="stem:1", dataset="digits", exemplars=30, facets=2, by_layer="root"
+    )
+    assert (found.unit, found.by_layer, found.silhouette, found.provenance.model) == (
+        "stem:1",
+        "root",
+        0.5,
+        "tiny",
+    )
+    assert [(one.share, one.ids, one.visualization.activation) for one in found] == [
+        (0.75, (0, 1), 3),
+        (0.25, (10, 11), 2),
+    ]
     assert found[1].crops[0].getpixel((0, 0)) == (1, 1, 1)
     names = [path.name for path in found.save(tmp_path)]
-    assert names == [f"facet-{place}{rest}.png" for place in (0, 1) for rest in ("", "-crop-0", "-crop-1")]
+    assert names == [
+        f"facet-{place}{rest}.png" for place in (0, 1) for rest in ("", "-crop-0", "-crop-1")
+    ]
     assert (tmp_path / "facet-1-crop-1.png").read_bytes() == png(3, 3, 50)
     assert found._repr_html_().count("<img") == 6
     net.facets("stem:1", dataset="digits")
     bare = fake.requests("FindFacets")[1]
     assert bare == pb.FindFacetsRequest(
-        settings=pb.VisualizeRequest(model="tiny", certification=pb.Certification(dataset="digits")), unit="stem:1", dataset="digits"
+        settings=pb.VisualizeRequest(
+            model="tiny", certification=pb.Certification(dataset="digits")
+        ),
+        unit="stem:1",
+        dataset="digits",
     )
 
 
 def test_dossier(fake: Fake, net: striate.Model, tmp_path: Path) -> None:
-    wanted: dict[str, Any] = {"pictures": 2, "exemplars": 3, "images": 10, "epsilon": 0.25, "attack_steps": 7, "facets": True}
+    wanted: dict[str, Any] = {
+        "pictures": 2,
+        "exemplars": 3,
+        "images": 10,
+        "epsilon": 0.25,
+        "attack_steps": 7,
+        "facets": True,
+    }
     found = net.dossier("stem:1", **wanted, **SETTINGS)
     (request,) = fake.requests("CompileDossier")
-    assert request == dossier_pb2.CompileDossierRequest(settings=SENT, unit="stem:1", dataset="digits", **wanted)
+    assert request == dossier_pb2.CompileDossierRequest(
+        settings=SENT, unit="stem:1", dataset="digits", **wanted
+    )
     assert [one.variant for one in found.visualizations] == [0, 1]
     assert [one.id for one in found.exemplars] == [0, 1, 2]
     assert (found.exemplars.unit, found.exemplars.images) == ("stem:1", DATASET_SIZE)
-    assert (found.statistics.maximum, found.statistics.images, found.statistics.counts) == (2, DATASET_SIZE, (DATASET_SIZE - 7, 7))
+    assert (found.statistics.maximum, found.statistics.images, found.statistics.counts) == (
+        2,
+        DATASET_SIZE,
+        (DATASET_SIZE - 7, 7),
+    )
     assert found.tuning is not None
     assert (found.tuning.orientation, found.tuning.wavelength) == (45, 4)
     (shift,), (flip,) = found.logit_shifts, found.flips
-    assert (shift.index, shift.label, shift.mean, shift.standard_error) == (1, CLASSES[1], 0.5, 0.125)
+    assert (shift.index, shift.label, shift.mean, shift.standard_error) == (
+        1,
+        CLASSES[1],
+        0.5,
+        0.125,
+    )
     assert (flip.unit, flip.share, flip.shift, flip.rank) == (1, 0.25, -2, 3)
     assert len(found.facets) == 2
     assert found.save(tmp_path / "new" / "page.html").read_text() == found.html == HTML

@@ -25,11 +25,26 @@ CASES: dict[str, tuple[Attack, Method]] = {
     "fgsm": (striate.FGSM(EPSILON), fgsm(EPSILON)),
     "pgd": (striate.PGD(EPSILON, steps=10), pgd(EPSILON, steps=10)),
     "l2": (striate.PGD(1.0, steps=10, norm="l2"), pgd(1.0, 2, steps=10)),
-    "l1": (striate.PGD(16.0, steps=10, norm="l1", restarts=2, loss="margin"), pgd(16.0, 1, steps=10, restarts=2, loss=MARGIN)),
-    "mi-fgsm": (striate.PGD(EPSILON, steps=5, decay=1.0, random_start=False), pgd(EPSILON, steps=5, decay=1.0, random_start=False)),
-    "apgd": (striate.APGD(EPSILON, steps=10, loss="dlr", restarts=2), recipes.apgd(EPSILON, steps=10, loss=DLR, restarts=2)),
-    "apgd-t": (striate.APGD(1.0, "l2", steps=5, target_classes=3), recipes.apgd_t(1.0, 2, steps=5, target_classes=3)),
-    "fab": (striate.FAB(EPSILON, steps=5, target_classes=3), recipes.fab(EPSILON, steps=5, target_classes=3)),
+    "l1": (
+        striate.PGD(16.0, steps=10, norm="l1", restarts=2, loss="margin"),
+        pgd(16.0, 1, steps=10, restarts=2, loss=MARGIN),
+    ),
+    "mi-fgsm": (
+        striate.PGD(EPSILON, steps=5, decay=1.0, random_start=False),
+        pgd(EPSILON, steps=5, decay=1.0, random_start=False),
+    ),
+    "apgd": (
+        striate.APGD(EPSILON, steps=10, loss="dlr", restarts=2),
+        recipes.apgd(EPSILON, steps=10, loss=DLR, restarts=2),
+    ),
+    "apgd-t": (
+        striate.APGD(1.0, "l2", steps=5, target_classes=3),
+        recipes.apgd_t(1.0, 2, steps=5, target_classes=3),
+    ),
+    "fab": (
+        striate.FAB(EPSILON, steps=5, target_classes=3),
+        recipes.fab(EPSILON, steps=5, target_classes=3),
+    ),
     "square": (striate.Square(EPSILON, queries=40), recipes.square(EPSILON, queries=40)),
 }
 
@@ -40,14 +55,21 @@ def same(found: striate.AttackResult, expected: Attacked, local: Network) -> Non
     assert found.clean_predictions.tolist() == expected.clean_prediction.tolist()
     assert np.allclose(found.norms, expected.norm.numpy(), rtol=1e-5)
     assert (found.gradients, found.queries) == (expected.gradients, expected.queries)
-    assert (local.logits(torch.from_numpy(found.images)).argmax(1).numpy() == found.predictions).all()
+    assert (
+        local.logits(torch.from_numpy(found.images)).argmax(1).numpy() == found.predictions
+    ).all()
 
 
 @pytest.mark.parametrize("name", list(CASES))
-def test_attacks_agree_with_the_library(name: str, net: striate.Model, local: Network, digits: Digits, pixels: torch.Tensor) -> None:
+def test_attacks_agree_with_the_library(
+    name: str, net: striate.Model, local: Network, digits: Digits, pixels: torch.Tensor
+) -> None:
     remote, method = CASES[name]
     found = net.attack(digits[0], digits[1], remote, seed=3, noise_control=True, deterministic=True)
-    expected = solve(attack(pixels, torch.tensor(digits[1]), method, seed=3, noise_control=True), Chunks(local, 8))
+    expected = solve(
+        attack(pixels, torch.tensor(digits[1]), method, seed=3, noise_control=True),
+        Chunks(local, 8),
+    )
     same(found, expected, local)
     assert found.norms.max() <= method.epsilon * (1 + 1e-5)
     assert expected.control is not None
@@ -55,19 +77,35 @@ def test_attacks_agree_with_the_library(name: str, net: striate.Model, local: Ne
     assert found.noise_succeeded.tolist() == expected.control.succeeded.tolist()
 
 
-def test_the_ensemble_leaves_no_image_that_one_of_its_attacks_fools(net: striate.Model, digits: Digits) -> None:
-    alone = net.attack(digits[0], digits[1], striate.APGD(EPSILON, steps=100), seed=3, deterministic=True)
+def test_the_ensemble_leaves_no_image_that_one_of_its_attacks_fools(
+    net: striate.Model, digits: Digits
+) -> None:
+    alone = net.attack(
+        digits[0], digits[1], striate.APGD(EPSILON, steps=100), seed=3, deterministic=True
+    )
     few = [row for row in range(len(digits[0])) if alone.succeeded[row]][:6]
     images, labels = [digits[0][row] for row in few], [digits[1][row] for row in few]
     assert net.attack(images, labels, striate.AutoAttack(EPSILON)).robust_accuracy == 0
 
 
-@pytest.mark.parametrize(("word", "choice"), [("random", random_class), ("least-likely", least_likely)])
+@pytest.mark.parametrize(
+    ("word", "choice"), [("random", random_class), ("least-likely", least_likely)]
+)
 def test_targets_are_chosen_where_they_are_not_given(
-    word: str, choice: Choice, net: striate.Model, local: Network, digits: Digits, pixels: torch.Tensor
+    word: str,
+    choice: Choice,
+    net: striate.Model,
+    local: Network,
+    digits: Digits,
+    pixels: torch.Tensor,
 ) -> None:
-    found = net.attack(digits[0], digits[1], CASES["pgd"][0], targets=word, seed=3, deterministic=True)
-    expected = solve(attack(pixels, torch.tensor(digits[1]), CASES["pgd"][1], targets=choice, seed=3), Chunks(local, 8))
+    found = net.attack(
+        digits[0], digits[1], CASES["pgd"][0], targets=word, seed=3, deterministic=True
+    )
+    expected = solve(
+        attack(pixels, torch.tensor(digits[1]), CASES["pgd"][1], targets=choice, seed=3),
+        Chunks(local, 8),
+    )
     same(found, expected, local)
     assert expected.target is not None
     assert found.targets is not None
@@ -75,28 +113,54 @@ def test_targets_are_chosen_where_they_are_not_given(
     assert (found.succeeded == (found.predictions == found.targets)).all()
 
 
-def test_a_unit_is_silenced(net: striate.Model, local: Network, digits: Digits, pixels: torch.Tensor) -> None:
-    found = net.attack(digits[0], attack=striate.PGD(0.25, steps=10), unit=striate.Silence("c3:5"), seed=3, deterministic=True)
+def test_a_unit_is_silenced(
+    net: striate.Model, local: Network, digits: Digits, pixels: torch.Tensor
+) -> None:
+    found = net.attack(
+        digits[0],
+        attack=striate.PGD(0.25, steps=10),
+        unit=striate.Silence("c3:5"),
+        seed=3,
+        deterministic=True,
+    )
     aim: Aim = (activation([LayerPath("c3", 5)] * len(pixels)), silence)
-    same(found, solve(attack(pixels, None, pgd(0.25, steps=10), unit=aim, seed=3), Chunks(local, 8)), local)
+    same(
+        found,
+        solve(attack(pixels, None, pgd(0.25, steps=10), unit=aim, seed=3), Chunks(local, 8)),
+        local,
+    )
     assert found.activations is not None
     assert found.clean_activations is not None
-    seen = local.activations(torch.from_numpy(found.images), ["c3"])["c3"][:, 5].mean((1, 2)).numpy()
+    seen = (
+        local.activations(torch.from_numpy(found.images), ["c3"])["c3"][:, 5].mean((1, 2)).numpy()
+    )
     assert np.allclose(found.activations, seen, atol=1e-4)
-    assert (found.succeeded == (found.activations <= found.clean_activations - 0.9 * np.abs(found.clean_activations))).all()
+    assert (
+        found.succeeded
+        == (found.activations <= found.clean_activations - 0.9 * np.abs(found.clean_activations))
+    ).all()
 
 
-def test_a_curve_and_every_minimal_epsilon(net: striate.Model, local: Network, digits: Digits, pixels: torch.Tensor) -> None:
+def test_a_curve_and_every_minimal_epsilon(
+    net: striate.Model, local: Network, digits: Digits, pixels: torch.Tensor
+) -> None:
     epsilons = [0.03125, 0.0625, 0.125, 0.25]
-    found = net.epsilon_curve(digits[0], digits[1], epsilons=epsilons, steps=5, bisections=2, seed=3, deterministic=True)
-    expected = solve(epsilon_curve(pixels, torch.tensor(digits[1]), epsilons, steps=5, bisections=2, seed=3), Chunks(local, 8))
+    found = net.epsilon_curve(
+        digits[0], digits[1], epsilons=epsilons, steps=5, bisections=2, seed=3, deterministic=True
+    )
+    expected = solve(
+        epsilon_curve(pixels, torch.tensor(digits[1]), epsilons, steps=5, bisections=2, seed=3),
+        Chunks(local, 8),
+    )
     least = [math.nan if value == math.inf else value for value in expected.minimal.tolist()]
     assert np.allclose(found.minimal_epsilons, least, equal_nan=True)
     assert np.allclose(found.robust_accuracy, expected.withstood.numpy() / len(pixels))
     assert (np.diff(found.robust_accuracy) <= 0).all()
 
 
-def test_what_others_accept_silently_is_refused(net: striate.Model, digits: Digits, pixels: torch.Tensor) -> None:
+def test_what_others_accept_silently_is_refused(
+    net: striate.Model, digits: Digits, pixels: torch.Tensor
+) -> None:
     images, labels = digits[0][:2], digits[1][:2]
     with pytest.raises(striate.InvalidArgument, match="epsilon"):
         striate.PGD(1.5)

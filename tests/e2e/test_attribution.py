@@ -7,7 +7,14 @@ import pytest
 import torch
 
 import striate
-from interp.attribution import Explain, check_source, integrated_gradients, occlusion, saliency, smooth_grad
+from interp.attribution import (
+    Explain,
+    check_source,
+    integrated_gradients,
+    occlusion,
+    saliency,
+    smooth_grad,
+)
 from interp.attribution.backward import deep_lift, grad_cam, lrp
 from interp.layer import LOGITS, LayerPath
 from interp.network.network import Network
@@ -21,10 +28,14 @@ ROWS = 3
 
 
 def close(found: Any, expected: torch.Tensor) -> None:
-    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-3, atol=1e-5 * float(expected.abs().max()))
+    np.testing.assert_allclose(
+        found, expected.numpy(), rtol=1e-3, atol=1e-5 * float(expected.abs().max())
+    )
 
 
-def test_gradients_agree_with_the_library(net: striate.Model, local: Network, digits: Digits, pixels: torch.Tensor) -> None:
+def test_gradients_agree_with_the_library(
+    net: striate.Model, local: Network, digits: Digits, pixels: torch.Tensor
+) -> None:
     x = pixels[:ROWS]
     classes = local.logits(x).argmax(1).tolist()
     objective = activation([LayerPath(LOGITS, c) for c in classes])
@@ -43,12 +54,16 @@ def test_gradients_agree_with_the_library(net: striate.Model, local: Network, di
     close(named.values, solve(saliency(x, activation([unit] * ROWS)), local).values)
     assert (named.objectives[0], named.labels[0], named.deltas) == ("c3:5@2,4", "", None)
     noisy = net.attribute(digits[0][:ROWS], "smooth-grad", classes, samples=6, noise=0.2, seed=3)
-    close(noisy.values, solve(smooth_grad(x, objective, generators(3, 0, ROWS), 6, 0.2), local).values)
+    close(
+        noisy.values, solve(smooth_grad(x, objective, generators(3, 0, ROWS), 6, 0.2), local).values
+    )
     covered = net.attribute(digits[0][:ROWS], "occlusion", classes, window=8, stride=8, baseline=0)
     close(covered.values, solve(occlusion(x, objective, 8, 8, 0.0), local).values)
 
 
-def test_hooks_agree_with_the_library(net: striate.Model, local: Network, digits: Digits, pixels: torch.Tensor) -> None:
+def test_hooks_agree_with_the_library(
+    net: striate.Model, local: Network, digits: Digits, pixels: torch.Tensor
+) -> None:
     path = LayerPath("f6", 10)
     layer = check_source(local, path, "")
     methods: list[tuple[AttributionName, Explain]] = [
@@ -77,13 +92,21 @@ def test_pictures(net: striate.Model, digits: Digits) -> None:
     redder = heat[..., 0] > heat[..., 2]
     assert strong.sum() > 3
     assert np.array_equal(redder[strong], shares[strong] > 0)
-    clear = np.asarray(net.attribute(digits[0][:1], "deep-lift", opacity=0).overlays[0].convert("L"))
-    assert np.array_equal(clear, np.asarray(net.attribute(digits[0][:1], "saliency", opacity=0).overlays[0].convert("L")))
+    clear = np.asarray(
+        net.attribute(digits[0][:1], "deep-lift", opacity=0).overlays[0].convert("L")
+    )
+    assert np.array_equal(
+        clear,
+        np.asarray(net.attribute(digits[0][:1], "saliency", opacity=0).overlays[0].convert("L")),
+    )
 
 
 def test_errors_name_what_is_wrong(net: striate.Model, digits: Digits) -> None:
     image = digits[0][:1]
-    with pytest.raises(striate.FailedPrecondition, match="guided backprop does not apply to LeNet5: it has no rectifiers"):
+    with pytest.raises(
+        striate.FailedPrecondition,
+        match="guided backprop does not apply to LeNet5: it has no rectifiers",
+    ):
         net.attribute(image, "guided-backprop")
     with pytest.raises(striate.LayerNotFound, match="c3"):
         net.attribute(image, unit="c33:1")

@@ -1,4 +1,6 @@
-"""An audit outlives its server, killed at random moments of it: the reports are those of an undisturbed audit, byte for byte."""
+"""An audit outlives its server, killed at random moments of it: the reports are those of an
+undisturbed audit, byte for byte.
+"""
 
 from pathlib import Path
 

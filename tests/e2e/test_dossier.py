@@ -20,18 +20,41 @@ IMAGES = 20
 @pytest.fixture(scope="module")
 def spread(service: striate.Service, net: striate.Model) -> torch.Tensor:
     """The images that dossiers are run on; and the index that they need is built."""
-    service.build_index(NAME, dataset="digits", layers=["c3", "f6"], k=6, limit=200).wait(timeout=120)
+    service.build_index(NAME, dataset="digits", layers=["c3", "f6"], k=6, limit=200).wait(
+        timeout=120
+    )
     size = next(dataset.size for dataset in service.datasets() if dataset.name == "digits")
-    samples = [service.samples("digits", first=place * size // IMAGES, count=1)[0] for place in range(IMAGES)]
+    samples = [
+        service.samples("digits", first=place * size // IMAGES, count=1)[0]
+        for place in range(IMAGES)
+    ]
     pixels = np.stack([np.asarray(sample.image.convert("L")) for sample in samples])
     return torch.from_numpy(pixels)[:, None].float() / 255
 
 
-def test_every_part_is_there_and_right(net: striate.Model, local: Network, spread: torch.Tensor) -> None:
-    found = net.dossier("c3:7", dataset="digits", steps=8, pictures=2, exemplars=4, images=IMAGES, epsilon=0.1, attack_steps=5, facets=True)
+def test_every_part_is_there_and_right(
+    net: striate.Model, local: Network, spread: torch.Tensor
+) -> None:
+    found = net.dossier(
+        "c3:7",
+        dataset="digits",
+        steps=8,
+        pictures=2,
+        exemplars=4,
+        images=IMAGES,
+        epsilon=0.1,
+        attack_steps=5,
+        facets=True,
+    )
     assert found.unit == "c3:7"
     assert len(found.visualizations) == 2
-    assert np.abs(np.asarray(found.visualizations[0].image, float) - np.asarray(found.visualizations[1].image, float)).max() > 10
+    assert (
+        np.abs(
+            np.asarray(found.visualizations[0].image, float)
+            - np.asarray(found.visualizations[1].image, float)
+        ).max()
+        > 10
+    )
     best = net.exemplars("c3:7", k=4, dataset="digits")
     assert [(e.id, e.activation) for e in found.exemplars] == [(e.id, e.activation) for e in best]
     assert found.statistics.maximum == pytest.approx(best[0].activation)
@@ -44,24 +67,32 @@ def test_every_part_is_there_and_right(net: striate.Model, local: Network, sprea
     assert sorted(shift.index for shift in found.logit_shifts) == list(range(10))
     for shift in found.logit_shifts:
         assert shift.mean == pytest.approx(expected[:, shift.index].mean().item(), abs=1e-4)
-        assert shift.standard_error == pytest.approx(expected[:, shift.index].std().item() / IMAGES**0.5, abs=1e-4)
+        assert shift.standard_error == pytest.approx(
+            expected[:, shift.index].std().item() / IMAGES**0.5, abs=1e-4
+        )
         assert shift.label == str(shift.index)
 
     flips = compare(*solve(under_attack(spread, "c3", 0.1, 5), local))
     assert len(found.flips) == 16
     assert [flip.rank for flip in found.flips] == list(range(1, 17))
     for flip in found.flips:
-        assert flip.share == pytest.approx(flips.share[flip.unit].item(), abs=0.051)  # an image may lie on the median itself
+        assert flip.share == pytest.approx(
+            flips.share[flip.unit].item(), abs=0.051
+        )  # an image may lie on the median itself
         assert flip.shift == pytest.approx(flips.shift[flip.unit].item(), abs=0.02)
 
 
 def test_page_needs_nothing_besides_itself(net: striate.Model, spread: torch.Tensor) -> None:
-    found = net.dossier("c3:7", dataset="digits", steps=4, exemplars=3, images=4, attack_steps=2, facets=True)
+    found = net.dossier(
+        "c3:7", dataset="digits", steps=4, exemplars=3, images=4, attack_steps=2, facets=True
+    )
     html = found.html
     assert not re.findall(r"""(?:src|href)=["'](?!data:|#)""", html)
     assert "<script" not in html
     assert "url(" not in html
-    pictures = [base64.b64decode(data) for data in re.findall(r'src="data:image/png;base64,([^"]+)"', html)]
+    pictures = [
+        base64.b64decode(data) for data in re.findall(r'src="data:image/png;base64,([^"]+)"', html)
+    ]
     assert all(data.startswith(b"\x89PNG") for data in pictures)
     assert len(pictures) == 1 + 2 * 3 + sum(1 + len(facet.crops) for facet in found.facets)
     assert found.visualizations[0].png in pictures

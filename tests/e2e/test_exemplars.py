@@ -1,4 +1,6 @@
-"""Indexes through a real server: every order, label and number against the library and numpy; and a build whose server is killed."""
+"""Indexes through a real server: every order, label and number against the library and numpy; and a
+build whose server is killed.
+"""
 
 import contextlib
 import io
@@ -27,11 +29,16 @@ LONG = 120.0  # seconds after which a test that hangs has failed
 SHARD = 64
 
 Maps = dict[str, np.ndarray]
-ORDERS: dict[str, Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]] = {  # maps (N, P) -> (N,) activations, and keys to sort by
+ORDERS: dict[
+    str, Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+] = {  # maps (N, P) -> (N,) activations, and keys to sort by
     "max": lambda maps: (maps.max(1), -maps.max(1)),
     "min": lambda maps: (maps.min(1), maps.min(1)),
     "mean": lambda maps: (maps.mean(1), -maps.mean(1)),
-    "magnitude": lambda maps: (np.take_along_axis(maps, np.abs(maps).argmax(1)[:, None], 1)[:, 0], -np.abs(maps).max(1)),
+    "magnitude": lambda maps: (
+        np.take_along_axis(maps, np.abs(maps).argmax(1)[:, None], 1)[:, 0],
+        -np.abs(maps).max(1),
+    ),
 }
 
 
@@ -40,22 +47,36 @@ def maps_of(local: Network, count: int) -> Maps:
     images, _ = all_digits()
     found = local.activations(images[:count].float() / 255, LAYERS)
     return {
-        layer: maps.double().flatten(2).numpy() if maps.ndim == 4 else maps.double()[:, :, None].numpy() for layer, maps in found.items()
+        layer: maps.double().flatten(2).numpy()
+        if maps.ndim == 4
+        else maps.double()[:, :, None].numpy()
+        for layer, maps in found.items()
     }
 
 
 @pytest.fixture(scope="module")
 def maps(service: striate.Service, local: Network) -> Maps:
     """The index is there, and this is what it is of."""
-    report = service.build_index(NAME, "digits", LAYERS, k=K, limit=COUNT, class_k=CLASS_K, shard_images=SHARD, quantiles=SHARES).wait(
-        timeout=LONG
-    )
+    report = service.build_index(
+        NAME,
+        "digits",
+        LAYERS,
+        k=K,
+        limit=COUNT,
+        class_k=CLASS_K,
+        shard_images=SHARD,
+        quantiles=SHARES,
+    ).wait(timeout=LONG)
     assert (report.images, report.units) == (COUNT, 26)
     return maps_of(local, COUNT)
 
 
-def assert_these(found: striate.Exemplars, maps: np.ndarray, order: str, k: int, among: np.ndarray) -> None:
-    """The best k images of those `among`, by brute force: what is close may change places, for floats depend on their batch."""
+def assert_these(
+    found: striate.Exemplars, maps: np.ndarray, order: str, k: int, among: np.ndarray
+) -> None:
+    """The best k images of those `among`, by brute force: what is close may change places, for
+    floats depend on their batch.
+    """
     values, keys = ORDERS[order](maps)
     wanted = among[np.argsort(keys[among], kind="stable")][:k]
     assert [e.activation for e in found] == pytest.approx(values[wanted].tolist(), abs=1e-5)
@@ -77,7 +98,9 @@ def test_every_order_is_brute_force(net: striate.Model, maps: Maps, layer: str, 
             if order == "mean" or layer == "output":
                 assert (row, column) == (0, 0)
             else:
-                assert maps[layer][exemplar.id, unit, 5 * row + column] == pytest.approx(exemplar.activation, abs=1e-5)
+                assert maps[layer][exemplar.id, unit, 5 * row + column] == pytest.approx(
+                    exemplar.activation, abs=1e-5
+                )
 
 
 def test_every_label_is_brute_force(net: striate.Model, maps: Maps) -> None:
@@ -95,8 +118,12 @@ def test_quantiles_are_brute_force(net: striate.Model, maps: Maps) -> None:
         found = net.exemplars(f"{layer}:4", dataset="digits", order="quantile")
         assert [e.quantile for e in found] == list(SHARES)
         maxima = maps[layer][:, 4].max(1)
-        assert [e.activation for e in found] == pytest.approx(np.sort(maxima)[[0, 20, 50, 100, 200]].tolist(), abs=1e-5)
-        assert [e.activation for e in found] == pytest.approx(maxima[[e.id for e in found]].tolist(), abs=1e-5)
+        assert [e.activation for e in found] == pytest.approx(
+            np.sort(maxima)[[0, 20, 50, 100, 200]].tolist(), abs=1e-5
+        )
+        assert [e.activation for e in found] == pytest.approx(
+            maxima[[e.id for e in found]].tolist(), abs=1e-5
+        )
     first = found[0]
     assert np.array_equal(np.asarray(first.image), all_digits()[0][first.id, 0].numpy())
     assert first.name == f"digit-{first.id:04d}"
@@ -106,20 +133,44 @@ def test_quantiles_are_brute_force(net: striate.Model, maps: Maps) -> None:
 def test_statistics_are_numpys(net: striate.Model, maps: Maps, layer: str) -> None:
     found = net.statistics(layer, dataset="digits")
     assert isinstance(found, striate.LayerStatistics)
-    assert [unit.unit for unit in found] == [f"{layer}:{unit}" for unit in range(maps[layer].shape[1])]
+    assert [unit.unit for unit in found] == [
+        f"{layer}:{unit}" for unit in range(maps[layer].shape[1])
+    ]
     for unit, values in zip(found, maps[layer].transpose(1, 0, 2), strict=True):
         maxima = values.max(1)
-        figures = (unit.minimum, unit.maximum, unit.maximum_mean, unit.mean, unit.variance, unit.active_share, unit.active_images)
-        wanted = (values.min(), maxima.max(), values.mean(1).max(), values.mean(), values.var(), (values > 0).mean(), (maxima > 0).mean())
+        figures = (
+            unit.minimum,
+            unit.maximum,
+            unit.maximum_mean,
+            unit.mean,
+            unit.variance,
+            unit.active_share,
+            unit.active_images,
+        )
+        wanted = (
+            values.min(),
+            maxima.max(),
+            values.mean(1).max(),
+            values.mean(),
+            values.var(),
+            (values > 0).mean(),
+            (maxima > 0).mean(),
+        )
         assert figures == pytest.approx(wanted, abs=1e-5)
         above = maxima.clip(0)
-        assert unit.sparsity == pytest.approx(1 - above.mean() ** 2 / (above**2).mean() if above.any() else 0, abs=1e-5)
+        assert unit.sparsity == pytest.approx(
+            1 - above.mean() ** 2 / (above**2).mean() if above.any() else 0, abs=1e-5
+        )
         counts, edges = unit.histogram
         assert (unit.images, counts.sum()) == (COUNT, COUNT)
         assert edges[[0, -1]] == pytest.approx([maxima.min(), maxima.max()], abs=1e-5)
-        assert np.abs(counts - np.histogram(maxima, edges)[0]).sum() <= 2 * 2  # at an edge, a last bit decides
+        assert (
+            np.abs(counts - np.histogram(maxima, edges)[0]).sum() <= 2 * 2
+        )  # at an edge, a last bit decides
         assert list(unit.quantiles) == list(SHARES)
-        assert list(unit.quantiles.values()) == pytest.approx(np.sort(maxima)[[0, 20, 50, 100, 200]].tolist(), abs=1e-5)
+        assert list(unit.quantiles.values()) == pytest.approx(
+            np.sort(maxima)[[0, 20, 50, 100, 200]].tolist(), abs=1e-5
+        )
     one = net.statistics(f"{layer}:2", dataset="digits")
     assert isinstance(one, striate.UnitStatistics)
     assert (one.unit, one.counts, one.mean) == (found[2].unit, found[2].counts, found[2].mean)
@@ -133,7 +184,10 @@ def write_shards(folder: Path) -> int:
             for index in range(number * 600, min(number * 600 + 600, len(images))):
                 buffer = io.BytesIO()
                 Image.fromarray(images[index, 0].numpy()).save(buffer, "PNG")
-                for suffix, data in (("cls", str(int(labels[index])).encode()), ("png", buffer.getvalue())):
+                for suffix, data in (
+                    ("cls", str(int(labels[index])).encode()),
+                    ("png", buffer.getvalue()),
+                ):
                     info = tarfile.TarInfo(f"{index:06}.{suffix}")
                     info.size = len(data)
                     tar.addfile(info, io.BytesIO(data))
@@ -154,12 +208,34 @@ def spoil(folder: Path, done: list[int]) -> None:
 
 @contextlib.contextmanager
 def serving(folder: Path) -> Iterator[tuple[subprocess.Popen[str], striate.Service]]:
-    command = [str(Path(sys.executable).with_name("striate-server")), "--port", "0", "--threads", "1", "--model", NAME]
-    command += ["--state-dir", str(folder / "state"), "--dataset", f"tars=webdataset:{folder}/*.tar"]
-    settings = {name: value for name, value in os.environ.items() if not name.startswith("STRIATE_")}
+    command = [
+        str(Path(sys.executable).with_name("striate-server")),
+        "--port",
+        "0",
+        "--threads",
+        "1",
+        "--model",
+        NAME,
+    ]
+    command += [
+        "--state-dir",
+        str(folder / "state"),
+        "--dataset",
+        f"tars=webdataset:{folder}/*.tar",
+    ]
+    settings = {
+        name: value for name, value in os.environ.items() if not name.startswith("STRIATE_")
+    }
     with (
         (folder / "log").open("a") as log,
-        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True, env=settings) as process,
+        subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env=settings,
+        ) as process,
     ):
         try:
             assert process.stdout is not None
@@ -176,17 +252,25 @@ def test_a_build_outlives_its_server(tmp_path: Path, local: Network) -> None:
     with serving(tmp_path) as (process, service):
         name = service.build_index(NAME, "tars", LAYERS, k=K, shard_images=SHARD).name
         limit = time.monotonic() + LONG
-        while len(list((tmp_path / "state").rglob("shard-*.safetensors"))) < 3 and time.monotonic() < limit:
+        while (
+            len(list((tmp_path / "state").rglob("shard-*.safetensors"))) < 3
+            and time.monotonic() < limit
+        ):
             time.sleep(0.002)
         process.kill()
         process.wait()
-    done = [int(path.stem.removeprefix("shard-")) for path in (tmp_path / "state").rglob("shard-*.safetensors")]
+    done = [
+        int(path.stem.removeprefix("shard-"))
+        for path in (tmp_path / "state").rglob("shard-*.safetensors")
+    ]
     assert 3 <= len(done) < -(-count // SHARD)
     spoil(tmp_path, done)
     with serving(tmp_path) as (_, service):
         operation = service.operation(name)
         assert operation.wait(timeout=LONG).images == count
-        assert operation.metadata.shards_done == operation.metadata.shards_total == -(-count // SHARD)
+        assert (
+            operation.metadata.shards_done == operation.metadata.shards_total == -(-count // SHARD)
+        )
         net, maps = service.model(NAME), maps_of(local, count)
         for order in ORDERS:
             found = net.exemplars("s4:7", k=K, dataset="tars", order=order, images=False)  # type: ignore[arg-type]

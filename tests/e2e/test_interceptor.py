@@ -1,4 +1,6 @@
-"""Service manners, each on a real server process of its own: signals, crashes, queues, cancellation, reflection, metrics."""
+"""Service manners, each on a real server process of its own: signals, crashes, queues,
+cancellation, reflection, metrics.
+"""
 
 import contextlib
 import io
@@ -27,11 +29,27 @@ NAME = "digits-lenet5"
 
 @contextlib.contextmanager
 def started(state: Path, *flags: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A server process with the digits network: (process, HOST:PORT). Killed at the end if it still runs."""
-    command = [str(Path(sys.executable).with_name("striate-server")), "--port", "0", "--threads", "1", "--model", NAME]
-    settings = {name: value for name, value in os.environ.items() if not name.startswith("STRIATE_")}
+    """A server process with the digits network: (process, HOST:PORT). Killed at the end if it still
+    runs.
+    """
+    command = [
+        str(Path(sys.executable).with_name("striate-server")),
+        "--port",
+        "0",
+        "--threads",
+        "1",
+        "--model",
+        NAME,
+    ]
+    settings = {
+        name: value for name, value in os.environ.items() if not name.startswith("STRIATE_")
+    }
     process = subprocess.Popen(
-        [*command, "--state-dir", str(state), *flags], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=settings
+        [*command, "--state-dir", str(state), *flags],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=settings,
     )
     try:
         assert process.stdout is not None
@@ -66,7 +84,10 @@ def eventually(condition: object, seconds: float = 30) -> None:
 
 
 def test_sigterm_lets_a_short_call_finish_and_exits_with_0(tmp_path: Path) -> None:
-    with started(tmp_path, "--drain-seconds", "30") as (process, target), ThreadPoolExecutor(1) as pool:
+    with (
+        started(tmp_path, "--drain-seconds", "30") as (process, target),
+        ThreadPoolExecutor(1) as pool,
+    ):
         with striate.connect(target, timeout=60) as service:
             net = service.model(NAME)
             seen: list[striate.Progress] = []
@@ -93,9 +114,14 @@ def test_an_index_build_survives_the_servers_death(tmp_path: Path) -> None:
 
 def test_a_cancelled_call_frees_the_device(tmp_path: Path) -> None:
     port = free_port()
-    with started(tmp_path, "--metrics-port", str(port)) as (_, target), grpc.insecure_channel(target) as channel:
+    with (
+        started(tmp_path, "--metrics-port", str(port)) as (_, target),
+        grpc.insecure_channel(target) as channel,
+    ):
         stub = interpret_pb2_grpc.InterpretServiceStub(channel)
-        call = stub.Visualize(visualize_pb2.VisualizeRequest(model=NAME, objectives=["c3:1"], steps=4096), timeout=120)
+        call = stub.Visualize(
+            visualize_pb2.VisualizeRequest(model=NAME, objectives=["c3:1"], steps=4096), timeout=120
+        )
         next(call)
         call.cancel()
         eventually(lambda: metric(port, 'striate_jobs_total{reason="cancelled"}') == 1)
@@ -108,13 +134,27 @@ def test_a_cancelled_call_frees_the_device(tmp_path: Path) -> None:
 
 def test_a_cancelled_stream_frees_the_device(tmp_path: Path) -> None:
     port = free_port()
-    pixels = types_pb2.Tensor(dtype=types_pb2.DATA_TYPE_FLOAT32, shape=[1, 1, 32, 32], data=bytes(4096))
-    images = [attack_pb2.AttackStreamImage(id=n, image=types_pb2.ImageBatch(tensor=pixels)) for n in range(9)]
-    endless = attack_pb2.AttackRequest(model=NAME, pgd=attack_pb2.Pgd(epsilon=0, steps=10_000))  # nothing is ever fooled
-    requests = [attack_pb2.AttackStreamRequest(settings=attack_pb2.AttackStreamSettings(attack=endless))]
+    pixels = types_pb2.Tensor(
+        dtype=types_pb2.DATA_TYPE_FLOAT32, shape=[1, 1, 32, 32], data=bytes(4096)
+    )
+    images = [
+        attack_pb2.AttackStreamImage(id=n, image=types_pb2.ImageBatch(tensor=pixels))
+        for n in range(9)
+    ]
+    endless = attack_pb2.AttackRequest(
+        model=NAME, pgd=attack_pb2.Pgd(epsilon=0, steps=10_000)
+    )  # nothing is ever fooled
+    requests = [
+        attack_pb2.AttackStreamRequest(settings=attack_pb2.AttackStreamSettings(attack=endless))
+    ]
     requests += [attack_pb2.AttackStreamRequest(image=image) for image in images]
-    with started(tmp_path, "--metrics-port", str(port)) as (_, target), grpc.insecure_channel(target) as channel:
-        call = robustness_pb2_grpc.RobustnessServiceStub(channel).AttackStream(iter(requests), timeout=120)
+    with (
+        started(tmp_path, "--metrics-port", str(port)) as (_, target),
+        grpc.insecure_channel(target) as channel,
+    ):
+        call = robustness_pb2_grpc.RobustnessServiceStub(channel).AttackStream(
+            iter(requests), timeout=120
+        )
         eventually(lambda: metric(port, "striate_tick_seconds_count") > 50)
         call.cancel()
         eventually(lambda: metric(port, 'striate_jobs_total{reason="cancelled"}') >= 1)
@@ -154,9 +194,15 @@ def test_reflection_and_health_are_there_for_tools(tmp_path: Path) -> None:
                 request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
                 response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
             )
-            answer = next(ask(iter([reflection_pb2.ServerReflectionRequest(list_services="*")]), timeout=20))
+            answer = next(
+                ask(iter([reflection_pb2.ServerReflectionRequest(list_services="*")]), timeout=20)
+            )
             names = {s.name for s in answer.list_services_response.service}
-            assert {"striate.v1.InterpretService", "google.longrunning.Operations", "grpc.health.v1.Health"} <= names
+            assert {
+                "striate.v1.InterpretService",
+                "google.longrunning.Operations",
+                "grpc.health.v1.Health",
+            } <= names
         with striate.connect(target) as service:
             assert service.health(NAME) == "SERVING"
             service.unload(NAME)
@@ -174,13 +220,21 @@ def test_bombs_and_foreign_files_are_refused(tmp_path: Path) -> None:
     Image.new("L", (8, 8)).save(gif, "GIF")
     with started(tmp_path) as (_, target), striate.connect(target, timeout=30) as service:
         net = service.model(NAME)
-        for data, words in ((bomb.getvalue(), "pixels"), (gif.getvalue(), "no readable PNG"), (b"\x80\x04N.", "no readable PNG")):
+        for data, words in (
+            (bomb.getvalue(), "pixels"),
+            (gif.getvalue(), "no readable PNG"),
+            (b"\x80\x04N.", "no readable PNG"),
+        ):
             with pytest.raises(striate.BadImage, match=words):
                 net.classify(data)
 
 
 def test_a_model_in_use_is_not_unloaded(tmp_path: Path) -> None:
-    with started(tmp_path) as (_, target), striate.connect(target, timeout=60) as service, ThreadPoolExecutor(1) as pool:
+    with (
+        started(tmp_path) as (_, target),
+        striate.connect(target, timeout=60) as service,
+        ThreadPoolExecutor(1) as pool,
+    ):
         net = service.model(NAME)
         seen: list[striate.Progress] = []
         running = pool.submit(net.visualize, "c3:1", steps=300, on_progress=seen.append)

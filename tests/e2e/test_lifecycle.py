@@ -1,4 +1,6 @@
-"""A real server process with models that hang, data sets that are gone, and images that are large."""
+"""A real server process with models that hang, data sets that are gone, and images that are
+large.
+"""
 
 import contextlib
 import os
@@ -68,20 +70,46 @@ std = [0.5, 0.5, 0.5]
 
 @dataclass
 class Place:
-    """A folder with the factories and settings, and the port of a file server that takes connections and never answers."""
+    """A folder with the factories and settings, and the port of a file server that takes
+    connections and never answers.
+    """
 
     folder: Path
     silent: socket.socket
 
     def start(self, *flags: str) -> subprocess.Popen[str]:
-        command = [str(Path(sys.executable).with_name("striate-server")), "--port", "0", "--threads", "1"]
-        command += ["--state-dir", str(self.folder / "state"), "--settings", str(self.folder / "settings.toml")]
-        settings = {name: value for name, value in os.environ.items() if not name.startswith("STRIATE_")}
+        command = [
+            str(Path(sys.executable).with_name("striate-server")),
+            "--port",
+            "0",
+            "--threads",
+            "1",
+        ]
+        command += [
+            "--state-dir",
+            str(self.folder / "state"),
+            "--settings",
+            str(self.folder / "settings.toml"),
+        ]
+        settings = {
+            name: value for name, value in os.environ.items() if not name.startswith("STRIATE_")
+        }
         port = self.silent.getsockname()[1]
         path = os.pathsep.join([str(self.folder), os.environ.get("PYTHONPATH", "")])
-        settings |= {"PYTHONPATH": path, "SILENT": f"http://127.0.0.1:{port}/net-01234567.pth", "no_proxy": "*"}
+        settings |= {
+            "PYTHONPATH": path,
+            "SILENT": f"http://127.0.0.1:{port}/net-01234567.pth",
+            "no_proxy": "*",
+        }
         with (self.folder / "stderr.log").open("w") as log:
-            return subprocess.Popen([*command, *flags], stdout=subprocess.PIPE, stderr=log, text=True, env=settings, cwd=self.folder)
+            return subprocess.Popen(
+                [*command, *flags],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env=settings,
+                cwd=self.folder,
+            )
 
     @contextlib.contextmanager
     def started(self, *flags: str) -> Iterator[subprocess.Popen[str]]:
@@ -112,7 +140,9 @@ def target_of(process: subprocess.Popen[str]) -> str:
 
 def place_in(folder: Path) -> Iterator[Place]:
     (folder / "striate_test_hangs.py").write_text(FACTORIES)
-    (folder / "settings.toml").write_text("".join(TABLE.format(name=name) for name in ("slow", "download", "impatient")))
+    (folder / "settings.toml").write_text(
+        "".join(TABLE.format(name=name) for name in ("slow", "download", "impatient"))
+    )
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
@@ -142,9 +172,17 @@ def service(settled: Place) -> Iterator[striate.Service]:
     with (settled.folder / "huge" / "0.png").open("wb") as file:
         file.write(b"\x89PNG\r\n\x1a\n")
         file.truncate(61 * MIB)
-    uris = ["gone=imagefolder:/gone", "far=torchvision:MNIST", f"photos=imagefolder:{photos}", f"huge=imagefolder:{settled.folder}/huge"]
+    uris = [
+        "gone=imagefolder:/gone",
+        "far=torchvision:MNIST",
+        f"photos=imagefolder:{photos}",
+        f"huge=imagefolder:{settled.folder}/huge",
+    ]
     flags = [word for uri in uris for word in ("--dataset", uri)]
-    with settled.started("--model", NAME, *flags) as process, striate.connect(target_of(process), timeout=LONG) as connected:
+    with (
+        settled.started("--model", NAME, *flags) as process,
+        striate.connect(target_of(process), timeout=LONG) as connected,
+    ):
         yield connected
 
 
@@ -180,7 +218,9 @@ def test_a_call_that_runs_is_waited_for_while_new_ones_are_refused(place: Place)
         grpc.insecure_channel(target := target_of(process)) as channel,
         striate.connect(target, timeout=2) as other,
     ):
-        running = model_pb2_grpc.ModelServiceStub(channel).LoadModel.future(model_pb2.LoadModelRequest(model="slow"), timeout=LONG)
+        running = model_pb2_grpc.ModelServiceStub(channel).LoadModel.future(
+            model_pb2.LoadModelRequest(model="slow"), timeout=LONG
+        )
         other.health(timeout=LONG)
         eventually((place.folder / "began").exists)
         process.send_signal(signal.SIGTERM)
@@ -216,7 +256,11 @@ def test_a_download_that_stalls_is_given_up(service: striate.Service) -> None:
 
 def test_one_bad_data_set_spoils_no_listing(service: striate.Service) -> None:
     found = {info.name: info for info in service.datasets(NAME)}
-    assert (found["digits"].size, found["digits"].error, len(found["digits"].class_indices)) == (1797, "", 10)
+    assert (found["digits"].size, found["digits"].error, len(found["digits"].class_indices)) == (
+        1797,
+        "",
+        10,
+    )
     assert (found["photos"].size, found["photos"].error) == (5, "")
     assert (found["gone"].size, found["gone"].uri) == (0, "imagefolder:/gone")
     assert "not a folder" in found["gone"].error
@@ -226,7 +270,9 @@ def test_one_bad_data_set_spoils_no_listing(service: striate.Service) -> None:
 
 def test_samples_that_exceed_one_message_come_in_several(service: striate.Service) -> None:
     samples = service.samples("photos", count=100)
-    assert [(s.id, len(s.encoded), s.encoded[8]) for s in samples] == [(number, 25 * MIB, number) for number in range(5)]
+    assert [(s.id, len(s.encoded), s.encoded[8]) for s in samples] == [
+        (number, 25 * MIB, number) for number in range(5)
+    ]
     with pytest.raises(striate.StriateError, match="image 0 of data set 'huge'"):
         service.samples("huge")
 
@@ -235,7 +281,9 @@ def test_a_short_index_does_not_replace_a_whole_one(service: striate.Service) ->
     net = service.model(NAME)
 
     def found(limit: int) -> striate.Exemplars:
-        assert service.build_index(NAME, dataset="digits", layers=["c3"], k=3, limit=limit).wait().images == (limit or 1797)
+        assert service.build_index(
+            NAME, dataset="digits", layers=["c3"], k=3, limit=limit
+        ).wait().images == (limit or 1797)
         return net.exemplars("c3:2", k=3, dataset="digits")
 
     short = found(50)

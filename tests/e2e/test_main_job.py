@@ -1,4 +1,6 @@
-"""The main job through a real server process: what the client is told agrees with the library computed here."""
+"""The main job through a real server process: what the client is told agrees with the library
+computed here.
+"""
 
 import io
 import json
@@ -72,8 +74,12 @@ def test_visualize_agrees_with_the_library_and_streams(net: striate.Model, local
     assert any(p.previews for p in seen)
 
 
-def test_exemplars_equal_brute_force(service: striate.Service, net: striate.Model, local: Network) -> None:
-    report = service.build_index(NAME, dataset="digits", layers=["c3", "f6"], k=5, limit=300).wait(timeout=120)
+def test_exemplars_equal_brute_force(
+    service: striate.Service, net: striate.Model, local: Network
+) -> None:
+    report = service.build_index(NAME, dataset="digits", layers=["c3", "f6"], k=5, limit=300).wait(
+        timeout=120
+    )
     assert report.images == 300
     samples = service.samples("digits", first=0, count=300)
     levels = np.stack([np.asarray(Image.open(io.BytesIO(s.encoded)).convert("L")) for s in samples])
@@ -83,7 +89,9 @@ def test_exemplars_equal_brute_force(service: striate.Service, net: striate.Mode
         best = maps[:, unit].flatten(1).amax(1)
         order = sorted(range(300), key=lambda i: (-best[i].item(), i))[:5]
         found = net.exemplars(f"c3:{unit}", k=5, dataset="digits")
-        assert [e.activation for e in found] == pytest.approx([best[i].item() for i in order], rel=1e-5)
+        assert [e.activation for e in found] == pytest.approx(
+            [best[i].item() for i in order], rel=1e-5
+        )
         assert [e.id for e in found] == order
         row, column = found[0].position
         assert maps[order[0], unit, row, column] == pytest.approx(found[0].activation, rel=1e-5)
@@ -96,7 +104,9 @@ def test_filters_are_exact(net: striate.Model, local: Network) -> None:
     assert np.array_equal(filters.weights, local.module.state_dict()["c1.weight"].numpy())
 
 
-def test_errors_name_what_is_wrong(service: striate.Service, net: striate.Model, digits: tuple[list[bytes], list[int]]) -> None:
+def test_errors_name_what_is_wrong(
+    service: striate.Service, net: striate.Model, digits: tuple[list[bytes], list[int]]
+) -> None:
     with pytest.raises(striate.ModelNotFound, match="digits-lenet5"):
         service.model("digits-lenet")
     with pytest.raises(striate.LayerNotFound, match="c3"):
@@ -124,6 +134,12 @@ def test_health_and_operations(service: striate.Service) -> None:
 
 
 def test_cli_speaks_json(server: Server) -> None:
-    command = [str(Path(sys.executable).with_name("striate")), "models", "--json", "--server", server.target]
+    command = [
+        str(Path(sys.executable).with_name("striate")),
+        "models",
+        "--json",
+        "--server",
+        server.target,
+    ]
     said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
     assert NAME in {model["name"] for model in json.loads(said)["models"]}

@@ -1,4 +1,6 @@
-"""Filters, tuning curves and activations through a real server process agree with the library computed here."""
+"""Filters, tuning curves and activations through a real server process agree with the library
+computed here.
+"""
 
 import numpy as np
 import pytest
@@ -18,7 +20,9 @@ def test_filters_are_analyzed(net: striate.Model, local: Network) -> None:
     analyses = analyze_filters(filter_weights(local, "c1"))
     found = net.filters(order="orientation", analyze=True, spectra=True)
     assert list(found.order) == in_order(analyses, "orientation")
-    assert [one.r_squared for one in found.analyses] == pytest.approx([one.gabor.r_squared for one in analyses], abs=1e-5)
+    assert [one.r_squared for one in found.analyses] == pytest.approx(
+        [one.gabor.r_squared for one in analyses], abs=1e-5
+    )
     assert found.spectra is not None
     assert found.spectra.size == found.image.size
     with pytest.raises(striate.InvalidArgument, match="6 input channels"):
@@ -27,10 +31,14 @@ def test_filters_are_analyzed(net: striate.Model, local: Network) -> None:
 
 def test_tuning_agrees_with_the_library(net: striate.Model, local: Network) -> None:
     info = next(one for one in describe(local) if one.name == "c1")
-    expected = solve(measure(local.shape, info, Gratings(usual_wavelengths(local.shape, 5), 6, 4)), local)
+    expected = solve(
+        measure(local.shape, info, Gratings(usual_wavelengths(local.shape, 5), 6, 4)), local
+    )
     found = net.tuning(orientations=6, phases=4)
     np.testing.assert_allclose(found.responses, expected.responses, rtol=1e-4, atol=1e-5)
-    assert [one.selectivity for one in found] == pytest.approx([expected.of(unit).selectivity for unit in range(6)], abs=1e-4)
+    assert [one.selectivity for one in found] == pytest.approx(
+        [expected.of(unit).selectivity for unit in range(6)], abs=1e-4
+    )
     with pytest.raises(striate.InvalidArgument, match="must be from 2 to 32"):
         net.tuning(wavelengths=[40])
 

@@ -1,4 +1,6 @@
-"""Pictures through real servers: composed and certified, a whole layer that outlives a killed server, facets."""
+"""Pictures through real servers: composed and certified, a whole layer that outlives a killed
+server, facets.
+"""
 
 import io
 import os
@@ -26,11 +28,26 @@ LARGE = [("grpc.max_receive_message_length", 64 * 2**20)]
 @contextmanager
 def served(folder: Path) -> Iterator[tuple[subprocess.Popen[str], grpc.Channel]]:
     """A server of one network whose state is in the folder, killed in the end."""
-    command = [str(Path(sys.executable).with_name("striate-server")), "--port", "0", "--threads", "1"]
+    command = [
+        str(Path(sys.executable).with_name("striate-server")),
+        "--port",
+        "0",
+        "--threads",
+        "1",
+    ]
     command += ["--model", NAME, "--state-dir", str(folder / "state")]
-    settings = {name: value for name, value in os.environ.items() if not name.startswith("STRIATE_")}
+    settings = {
+        name: value for name, value in os.environ.items() if not name.startswith("STRIATE_")
+    }
     with (folder / "log").open("a") as log:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True, env=settings)
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env=settings,
+        )
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
@@ -46,17 +63,25 @@ def served(folder: Path) -> Iterator[tuple[subprocess.Popen[str], grpc.Channel]]
 
 def index(channel: grpc.Channel, layer: str) -> None:
     stub = interpret_pb2_grpc.InterpretServiceStub(channel)
-    request = exemplars_pb2.BuildExemplarIndexRequest(model=NAME, dataset="digits", layers=[layer], k=8, limit=200)
+    request = exemplars_pb2.BuildExemplarIndexRequest(
+        model=NAME, dataset="digits", layers=[layer], k=8, limit=200
+    )
     started = stub.BuildExemplarIndex(request, timeout=WAIT)
-    waiting = operations_pb2.WaitOperationRequest(name=started.name, timeout=Duration(seconds=int(WAIT)))
+    waiting = operations_pb2.WaitOperationRequest(
+        name=started.name, timeout=Duration(seconds=int(WAIT))
+    )
     ended = operations_pb2_grpc.OperationsStub(channel).WaitOperation(waiting, timeout=WAIT)
     assert ended.done
     assert not ended.HasField("error"), ended.error
 
 
 def layer(stub: interpret_pb2_grpc.InterpretServiceStub) -> Iterator[pb.VisualizeLayerResponse]:
-    settings = pb.VisualizeRequest(model=NAME, steps=12, seed=4, certification=pb.Certification(retries=0))
-    return iter(stub.VisualizeLayer(pb.VisualizeLayerRequest(settings=settings, layer="c5"), timeout=WAIT))
+    settings = pb.VisualizeRequest(
+        model=NAME, steps=12, seed=4, certification=pb.Certification(retries=0)
+    )
+    return iter(
+        stub.VisualizeLayer(pb.VisualizeLayerRequest(settings=settings, layer="c5"), timeout=WAIT)
+    )
 
 
 def test_pictures_are_composed_certified_kept_and_sorted_into_facets(tmp_path: Path) -> None:
@@ -64,7 +89,11 @@ def test_pictures_are_composed_certified_kept_and_sorted_into_facets(tmp_path: P
         stub = interpret_pb2_grpc.InterpretServiceStub(channel)
         index(channel, "c5")
         terms = [pb.Term(unit="c5:3"), pb.Term(unit="f6:10", weight=-1)]
-        request = pb.VisualizeRequest(model=NAME, steps=12, composed=[pb.Objective(terms=terms), pb.Objective(terms=terms[:1])])
+        request = pb.VisualizeRequest(
+            model=NAME,
+            steps=12,
+            composed=[pb.Objective(terms=terms), pb.Objective(terms=terms[:1])],
+        )
         *progress, last = stub.Visualize(request, timeout=WAIT)
         both, alone = last.result.visualizations
         assert all(len(event.progress.scores) == 2 for event in progress)
@@ -74,8 +103,13 @@ def test_pictures_are_composed_certified_kept_and_sorted_into_facets(tmp_path: P
         assert (found.dataset, found.images, found.units) == ("digits", 200, 120)
         assert found.ratio == pytest.approx(found.activation / found.dataset_maximum)
         assert found.activation == alone.activation
-        best = stub.FindExemplars(exemplars_pb2.FindExemplarsRequest(model=NAME, unit="c5:3", dataset="digits", k=1), timeout=WAIT)
-        assert found.dataset_maximum == pytest.approx(best.exemplars[0].activation)  # its map is 1 x 1: the mean is the maximum
+        best = stub.FindExemplars(
+            exemplars_pb2.FindExemplarsRequest(model=NAME, unit="c5:3", dataset="digits", k=1),
+            timeout=WAIT,
+        )
+        assert found.dataset_maximum == pytest.approx(
+            best.exemplars[0].activation
+        )  # its map is 1 x 1: the mean is the maximum
 
         stream, before = layer(stub), dict[int, bytes]()
         while len(before) < 20:
@@ -91,12 +125,23 @@ def test_pictures_are_composed_certified_kept_and_sorted_into_facets(tmp_path: P
         *units, last_event = layer(stub)
         after = {event.picture.unit: event.picture for event in units}
         assert sorted(after) == list(range(120))
-        assert all(after[unit].cached and after[unit].visualization.png == png for unit, png in before.items())
+        assert all(
+            after[unit].cached and after[unit].visualization.png == png
+            for unit, png in before.items()
+        )
         assert list(last_event.sheet.units) == list(range(120))
         sheet = np.asarray(Image.open(io.BytesIO(last_event.sheet.png)))
-        assert sheet.shape == (11 * last_event.sheet.tile, last_event.sheet.columns * last_event.sheet.tile)
+        assert sheet.shape == (
+            11 * last_event.sheet.tile,
+            last_event.sheet.columns * last_event.sheet.tile,
+        )
 
-        wanted = pb.FindFacetsRequest(settings=pb.VisualizeRequest(model=NAME, steps=6), unit="c5:3", dataset="digits", facets=2)
+        wanted = pb.FindFacetsRequest(
+            settings=pb.VisualizeRequest(model=NAME, steps=6),
+            unit="c5:3",
+            dataset="digits",
+            facets=2,
+        )
         facets = stub.FindFacets(wanted, timeout=WAIT)
         assert sum(facet.share for facet in facets.facets) == pytest.approx(1)
         assert len({facet.visualization.png for facet in facets.facets}) == 2

@@ -1,4 +1,6 @@
-"""AttackStream against a real server: each image as if it were alone, bad ones by themselves, and never more than there is room for."""
+"""AttackStream against a real server: each image as if it were alone, bad ones by themselves, and
+never more than there is room for.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,9 +39,14 @@ def stub(server: Server) -> Iterator[robustness_pb2_grpc.RobustnessServiceStub]:
 def pixels(server: Server) -> torch.Tensor:
     with striate.connect(server.target, timeout=SECONDS) as service:
         return (
-            torch.from_numpy(np.stack([np.asarray(s.image.convert("L")) for s in service.samples("digits", first=40, count=40)])).float()[
-                :, None
-            ]
+            torch.from_numpy(
+                np.stack(
+                    [
+                        np.asarray(s.image.convert("L"))
+                        for s in service.samples("digits", first=40, count=40)
+                    ]
+                )
+            ).float()[:, None]
             / 255
         )
 
@@ -47,7 +54,9 @@ def pixels(server: Server) -> torch.Tensor:
 def settings(**more: Any) -> pb.AttackStreamRequest:
     in_flight = more.pop("in_flight", 0)
     attack_ = pb.AttackRequest(**{"model": NAME, "pgd": PGD, "seed": 3, **more})
-    return pb.AttackStreamRequest(settings=pb.AttackStreamSettings(attack=attack_, in_flight=in_flight))
+    return pb.AttackStreamRequest(
+        settings=pb.AttackStreamSettings(attack=attack_, in_flight=in_flight)
+    )
 
 
 def image(number: int, x: torch.Tensor, **more: Any) -> pb.AttackStreamRequest:
@@ -65,7 +74,9 @@ def answers(
     return found
 
 
-def test_each_image_is_answered_as_if_it_were_alone(stub: robustness_pb2_grpc.RobustnessServiceStub, pixels: torch.Tensor) -> None:
+def test_each_image_is_answered_as_if_it_were_alone(
+    stub: robustness_pb2_grpc.RobustnessServiceStub, pixels: torch.Tensor
+) -> None:
     network = Network(LeNet5(), (1, 32, 32), (0.5,), (0.5,))
     network.module.load_state_dict(load_file(WEIGHTS / f"{NAME}.safetensors"))
     labels = network.logits(pixels).argmax(1)
@@ -75,7 +86,12 @@ def test_each_image_is_answered_as_if_it_were_alone(stub: robustness_pb2_grpc.Ro
         9: {"label": int(labels[9]), "target": (int(labels[9]) + 1) % 10},
     }
     ids = [1000 - n for n in range(len(pixels))]
-    requests = iter([settings(deterministic=True), *(image(ids[n], x, **own.get(n, {})) for n, x in enumerate(pixels))])
+    requests = iter(
+        [
+            settings(deterministic=True),
+            *(image(ids[n], x, **own.get(n, {})) for n, x in enumerate(pixels)),
+        ]
+    )
     found = answers(stub, requests)
     assert sorted(found) == sorted(ids)
     for n, x in enumerate(pixels):
@@ -83,18 +99,27 @@ def test_each_image_is_answered_as_if_it_were_alone(stub: robustness_pb2_grpc.Ro
         label = torch.tensor([more["label"]]) if "label" in more else None
         target = torch.tensor([more["target"]]) if "target" in more else None
         method = pgd(float(more.get("epsilon", 0.125)), steps=8)
-        expected = solve(attack(x[None], label, method, targets=target, seed=3, first_row=ids[n]), Chunks(network, 8))
+        expected = solve(
+            attack(x[None], label, method, targets=target, seed=3, first_row=ids[n]),
+            Chunks(network, 8),
+        )
         assert found[ids[n]].WhichOneof("outcome") == "attacked", found[ids[n]].error
         row, answered = found[ids[n]].attacked.row, found[ids[n]].attacked
         assert row.label == more.get("label", int(labels[n])), n
         assert row.succeeded == bool(expected.succeeded)
         assert row.norm == pytest.approx(float(expected.norm), abs=1e-5)
-        assert np.allclose(wire.array(answered.image, "image")[0], expected.images[0].numpy(), atol=1e-4)
+        assert np.allclose(
+            wire.array(answered.image, "image")[0], expected.images[0].numpy(), atol=1e-4
+        )
 
 
-def test_a_bad_image_is_one_bad_row(stub: robustness_pb2_grpc.RobustnessServiceStub, pixels: torch.Tensor) -> None:
+def test_a_bad_image_is_one_bad_row(
+    stub: robustness_pb2_grpc.RobustnessServiceStub, pixels: torch.Tensor
+) -> None:
     bad = [
-        pb.AttackStreamRequest(image=pb.AttackStreamImage(id=100, image=types_pb2.ImageBatch(encoded=[b"no image"]))),
+        pb.AttackStreamRequest(
+            image=pb.AttackStreamImage(id=100, image=types_pb2.ImageBatch(encoded=[b"no image"]))
+        ),
         image(101, pixels[0] + 1),
         image(102, pixels[0], label=10),
         image(103, pixels[0], label=3, target=3),
@@ -103,8 +128,15 @@ def test_a_bad_image_is_one_bad_row(stub: robustness_pb2_grpc.RobustnessServiceS
         image(106, torch.cat([pixels[0], pixels[0]])),
     ]
     good = [image(n, x) for n, x in enumerate(pixels[:5])]
-    found = answers(stub, iter([settings(format=pb.IMAGE_FORMAT_PNG), bad[0], good[0], *bad[1:4], *good[1:], *bad[4:]]))
-    assert {n for n, answer in found.items() if answer.WhichOneof("outcome") == "error"} == set(range(100, 107))
+    found = answers(
+        stub,
+        iter(
+            [settings(format=pb.IMAGE_FORMAT_PNG), bad[0], good[0], *bad[1:4], *good[1:], *bad[4:]]
+        ),
+    )
+    assert {n for n, answer in found.items() if answer.WhichOneof("outcome") == "error"} == set(
+        range(100, 107)
+    )
     for n in range(100, 107):
         assert found[n].error.code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
         assert found[n].error.message
@@ -125,7 +157,9 @@ def test_a_bad_image_is_one_bad_row(stub: robustness_pb2_grpc.RobustnessServiceS
         (settings(in_flight=1025), "settings.in_flight"),
     ],
 )
-def test_wrong_settings_end_the_call(stub: robustness_pb2_grpc.RobustnessServiceStub, first: pb.AttackStreamRequest, text: str) -> None:
+def test_wrong_settings_end_the_call(
+    stub: robustness_pb2_grpc.RobustnessServiceStub, first: pb.AttackStreamRequest, text: str
+) -> None:
     with pytest.raises(grpc.RpcError) as refused:
         answers(stub, iter([first]))
     assert text in str(refused.value)

@@ -1,4 +1,6 @@
-"""The ascent itself, where attacks and visualizations meet: random views of rows that leave, and what a summit tells."""
+"""The ascent itself, where attacks and visualizations meet: random views of rows that leave, and
+what a summit tells.
+"""
 
 import math
 from dataclasses import replace
@@ -63,7 +65,11 @@ def test_the_start_logits_are_those_of_the_start() -> None:
     network, x = tricky(), images(3)
     ball = Ball(x, x.new_full((3, 1, 1, 1), 0.05))
     problem = Ascent(
-        ball, cross_entropy(torch.tensor([0, 1, 2])), sign(0.01), 3, done=lambda _, rows: torch.zeros_like(rows, dtype=torch.bool)
+        ball,
+        cross_entropy(torch.tensor([0, 1, 2])),
+        sign(0.01),
+        3,
+        done=lambda _, rows: torch.zeros_like(rows, dtype=torch.bool),
     )
     summit = solve(ascend(problem, generators(0, 0, 3)), network)
     assert summit.start_logits is not None

@@ -10,10 +10,14 @@ from interp.layer import LayerPath, UnknownLayer
 
 LAYERS = ("conv1", "layer1.0.conv1", "layer1.0", "layer1", "layer3.2", "inception4a.branch_1", "fc")
 
-parts = st.text(st.characters(exclude_characters=":@.", exclude_categories=("Z", "C")), min_size=1, max_size=6)
+parts = st.text(
+    st.characters(exclude_characters=":@.", exclude_categories=("Z", "C")), min_size=1, max_size=6
+)
 names = st.lists(parts, min_size=1, max_size=4).map(".".join)
 numbers = st.integers(0, 999_999_999)
-positions = st.tuples(st.tuples(numbers, numbers), st.just(False)) | st.tuples(st.none(), st.booleans())
+positions = st.tuples(st.tuples(numbers, numbers), st.just(False)) | st.tuples(
+    st.none(), st.booleans()
+)
 units = st.tuples(st.none()) | st.tuples(numbers, positions).map(lambda unit: (unit[0], *unit[1]))
 
 
@@ -42,7 +46,10 @@ def test_forms(text: str, path: LayerPath) -> None:
     assert LayerPath.parse(text, LAYERS) == path
 
 
-@pytest.mark.parametrize("text", ["", " ", ":7", "lay er1", "layer1:7 @3,4", "layer1:12345678901", "layer1:7@1,12345678901"])
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", ":7", "lay er1", "layer1:7 @3,4", "layer1:12345678901", "layer1:7@1,12345678901"],
+)
 def test_other_forms_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not of the form"):
         LayerPath.parse(text, LAYERS)
@@ -73,9 +80,15 @@ def test_other_ends_are_refused(end: str) -> None:
         LayerPath.parse("layer1" + end, LAYERS)
 
 
-@pytest.mark.parametrize(("shape", "position"), [((3, 7, 7), (3, 3)), ((3, 8, 5), (4, 2)), ((3, 1, 1), (0, 0))])
-def test_the_centre_is_found_where_the_shape_is_known(shape: tuple[int, ...], position: tuple[int, int]) -> None:
-    assert LayerPath.parse("layer3.2:1@center", LAYERS).resolved(shape) == LayerPath("layer3.2", 1, position)
+@pytest.mark.parametrize(
+    ("shape", "position"), [((3, 7, 7), (3, 3)), ((3, 8, 5), (4, 2)), ((3, 1, 1), (0, 0))]
+)
+def test_the_centre_is_found_where_the_shape_is_known(
+    shape: tuple[int, ...], position: tuple[int, int]
+) -> None:
+    assert LayerPath.parse("layer3.2:1@center", LAYERS).resolved(shape) == LayerPath(
+        "layer3.2", 1, position
+    )
     for other in (LayerPath("layer3.2", 1), LayerPath("layer3.2", 1, (0, 0)), LayerPath("fc")):
         assert other.resolved(shape) == other
 

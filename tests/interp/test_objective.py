@@ -23,7 +23,9 @@ def test_losses_are_those_of_scipy(seed: int) -> None:
     labels = torch.from_numpy(np.random.default_rng(seed).integers(0, 4, 6))
     likelihood = log_softmax(logits.numpy(), axis=1)[np.arange(6), labels.numpy()]
     np.testing.assert_allclose(cross_entropy(labels)({"logits": logits}), -likelihood, rtol=1e-12)
-    np.testing.assert_allclose(target_likelihood(labels)({"logits": logits}), likelihood, rtol=1e-12)
+    np.testing.assert_allclose(
+        target_likelihood(labels)({"logits": logits}), likelihood, rtol=1e-12
+    )
 
 
 @settings(deadline=None)
@@ -33,7 +35,9 @@ def test_the_margin_is_above_zero_exactly_for_what_is_missed(seed: int) -> None:
     labels = torch.from_numpy(np.random.default_rng(seed).integers(0, 4, 6))
     margins = margin(labels)({"logits": logits})
     for row, label in enumerate(labels.tolist()):
-        assert margins[row] == max(logits[row, c] for c in range(4) if c != label) - logits[row, label]
+        assert (
+            margins[row] == max(logits[row, c] for c in range(4) if c != label) - logits[row, label]
+        )
     assert ((margins > 0) == (logits.argmax(1) != labels)).all()
 
 
@@ -41,14 +45,32 @@ def test_activations_are_means_neurons_mean_squares_and_logits() -> None:
     maps, features, logits = drawn(4, 3, 2, 5), drawn(4, 7, seed=1), drawn(4, 6, seed=2)
     seen = {"conv": maps, "fc": features, "logits": logits}
     for texts, expected in [
-        (["conv:2", "conv:0", "conv:1", "conv:2"], [maps[r, u].mean() for r, u in enumerate([2, 0, 1, 2])]),
-        (["conv:2@1,4", "conv:0@0,0"] * 2, [maps[0, 2, 1, 4], maps[1, 0, 0, 0], maps[2, 2, 1, 4], maps[3, 0, 0, 0]]),
+        (
+            ["conv:2", "conv:0", "conv:1", "conv:2"],
+            [maps[r, u].mean() for r, u in enumerate([2, 0, 1, 2])],
+        ),
+        (
+            ["conv:2@1,4", "conv:0@0,0"] * 2,
+            [maps[0, 2, 1, 4], maps[1, 0, 0, 0], maps[2, 2, 1, 4], maps[3, 0, 0, 0]],
+        ),
         (["conv:2@center"] * 4, [maps[r, 2, 1, 2] for r in range(4)]),
-        (["conv:1@center", "conv:1", "conv:0@1,1", "fc:2"], [maps[0, 1, 1, 2], maps[1, 1].mean(), maps[2, 0, 1, 1], features[3, 2]]),
+        (
+            ["conv:1@center", "conv:1", "conv:0@1,1", "fc:2"],
+            [maps[0, 1, 1, 2], maps[1, 1].mean(), maps[2, 0, 1, 1], features[3, 2]],
+        ),
         (["conv"] * 4, [(maps[r] ** 2).mean() for r in range(4)]),
-        (["fc:6", "fc:0", "fc:6", "fc:3"], [features[0, 6], features[1, 0], features[2, 6], features[3, 3]]),
-        (["logits:5", "logits:0", "logits:1", "logits:2"], [logits[0, 5], logits[1, 0], logits[2, 1], logits[3, 2]]),
-        (["conv:1", "logits:4", "conv", "conv:1@1,2"], [maps[0, 1].mean(), logits[1, 4], (maps[2] ** 2).mean(), maps[3, 1, 1, 2]]),
+        (
+            ["fc:6", "fc:0", "fc:6", "fc:3"],
+            [features[0, 6], features[1, 0], features[2, 6], features[3, 3]],
+        ),
+        (
+            ["logits:5", "logits:0", "logits:1", "logits:2"],
+            [logits[0, 5], logits[1, 0], logits[2, 1], logits[3, 2]],
+        ),
+        (
+            ["conv:1", "logits:4", "conv", "conv:1@1,2"],
+            [maps[0, 1].mean(), logits[1, 4], (maps[2] ** 2).mean(), maps[3, 1, 1, 2]],
+        ),
     ]:
         objective = activation([LayerPath.parse(t, list(seen)) for t in texts])
         torch.testing.assert_close(objective(seen), torch.stack(expected), rtol=1e-12, atol=0)
@@ -57,7 +79,9 @@ def test_activations_are_means_neurons_mean_squares_and_logits() -> None:
 
 def test_mixed_objectives_pass_gradients_to_their_own_rows_only() -> None:
     maps, logits = drawn(2, 3, 2, 2).requires_grad_(), drawn(2, 4).requires_grad_()
-    score = activation([LayerPath("conv", 1), LayerPath("logits", 3)])({"conv": maps, "logits": logits})
+    score = activation([LayerPath("conv", 1), LayerPath("logits", 3)])(
+        {"conv": maps, "logits": logits}
+    )
     of_maps, of_logits = torch.autograd.grad(score.sum(), (maps, logits))
     expected_maps, expected_logits = torch.zeros(2, 3, 2, 2), torch.zeros(2, 4)
     expected_maps[0, 1], expected_logits[1, 3] = 0.25, 1
@@ -82,7 +106,12 @@ def test_composition_is_arithmetic() -> None:
 @pytest.mark.parametrize("index", [slice(1, 3), torch.tensor([3, 0, 0])])
 def test_a_choice_of_rows_gives_the_scores_of_those_rows(index: slice | torch.Tensor) -> None:
     seen = {"logits": drawn(4, 4), "conv": drawn(4, 2, 2, 2, seed=1)}
-    paths = [LayerPath("conv", 1), LayerPath("conv"), LayerPath("conv", 0, (1, 0)), LayerPath("logits", 2)]
+    paths = [
+        LayerPath("conv", 1),
+        LayerPath("conv"),
+        LayerPath("conv", 0, (1, 0)),
+        LayerPath("logits", 2),
+    ]
     objective = cross_entropy(torch.tensor([0, 1, 2, 3])) - 0.3 * activation(paths)
     chosen = objective.take(index)({name: a[index] for name, a in seen.items()})
     assert torch.equal(chosen, objective(seen)[index])
@@ -95,5 +124,7 @@ def test_kin_are_joined_and_others_are_not() -> None:
     assert not first.kin(margin(torch.tensor([0])))
     parts = [first({"logits": seen["logits"][:2]}), second({"logits": seen["logits"][2:]})]
     assert torch.equal(join([first, second])(seen), torch.cat(parts))
-    assert activation([LayerPath("a", 1), LayerPath("b")]).kin(activation([LayerPath("b"), LayerPath("a", 4), LayerPath("a", 5)]))
+    assert activation([LayerPath("a", 1), LayerPath("b")]).kin(
+        activation([LayerPath("b"), LayerPath("a", 4), LayerPath("a", 5)])
+    )
     assert not activation([LayerPath("a", 1)]).kin(activation([LayerPath("a", 1, (0, 0))]))

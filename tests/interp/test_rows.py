@@ -1,4 +1,6 @@
-"""Probes cut and joined, and passes of one shape: the same values as the network's own, and the same bytes in any company."""
+"""Probes cut and joined, and passes of one shape: the same values as the network's own, and the
+same bytes in any company.
+"""
 
 import math
 import random
@@ -23,7 +25,12 @@ from tests.interp.toys_networks import Counting, images, passing, tricky
 
 
 def values(answer: Answer) -> dict[str, Tensor]:
-    named = {"score": answer.score, "grad": answer.grad, "logits": answer.logits, **answer.activations}
+    named = {
+        "score": answer.score,
+        "grad": answer.grad,
+        "logits": answer.logits,
+        **answer.activations,
+    }
     return {name: value for name, value in named.items() if value is not None}
 
 
@@ -36,7 +43,12 @@ def same(one: Answer, other: Answer) -> None:
 def probes(rows: int, seed: int = 0) -> list[Probe]:
     """One probe of every kind, each of so many rows."""
     x, labels = images(rows, seed=seed), torch.arange(rows) % 5
-    mixed = activation([LayerPath("stem.0", row) if row % 2 else LayerPath("down", row, (1, 2)) for row in range(rows)])
+    mixed = activation(
+        [
+            LayerPath("stem.0", row) if row % 2 else LayerPath("down", row, (1, 2))
+            for row in range(rows)
+        ]
+    )
     return [
         Probe(x, cross_entropy(labels), logits=True),
         Probe(x, margin(labels), layers=("act",)),
@@ -55,7 +67,12 @@ def test_the_answers_to_a_probe_in_parts_are_its_answer(cuts: set[int], kind: in
     parts = [cut(probe, low, high) for low, high in pairwise(edges)]
     assert [len(p.images) for p in parts] == [high - low for low, high in pairwise(edges)]
     for part in parts:
-        assert (part.gradient, part.logits, part.layers, part.redirect) == (probe.gradient, probe.logits, probe.layers, probe.redirect)
+        assert (part.gradient, part.logits, part.layers, part.redirect) == (
+            probe.gradient,
+            probe.logits,
+            probe.layers,
+            probe.redirect,
+        )
     same(join(network.answer(parts)), network.answer([probe])[0])
 
 
@@ -95,7 +112,9 @@ def test_a_probe_that_may_not_be_split_stays_whole() -> None:
 
 
 class OddHead(nn.Module):
-    """A head of 257 features: where a row of it starts, relative to 16 bytes, depends on its place in the batch."""
+    """A head of 257 features: where a row of it starts, relative to 16 bytes, depends on its place
+    in the batch.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -115,17 +134,29 @@ def hosted(module: type[nn.Module] | CifarResNet, shape: tuple[int, int, int]) -
 
 def layouts(x: Tensor) -> Sequence[Tensor]:
     """The same images, stored in every way that procedures produce."""
-    return x, x.contiguous(memory_format=torch.channels_last), x.transpose(2, 3).contiguous().transpose(2, 3), x[:1].expand_as(x) * 0 + x
+    return (
+        x,
+        x.contiguous(memory_format=torch.channels_last),
+        x.transpose(2, 3).contiguous().transpose(2, 3),
+        x[:1].expand_as(x) * 0 + x,
+    )
 
 
 @pytest.mark.parametrize(
-    ("module", "shape"), [(OddHead, (3, 8, 8)), (LeNet5, (1, 32, 32)), (CifarResNet(8), (3, 16, 16))], ids=["odd", "lenet", "resnet"]
+    ("module", "shape"),
+    [(OddHead, (3, 8, 8)), (LeNet5, (1, 32, 32)), (CifarResNet(8), (3, 16, 16))],
+    ids=["odd", "lenet", "resnet"],
 )
-def test_company_does_not_change_a_bit(module: type[nn.Module] | CifarResNet, shape: tuple[int, int, int]) -> None:
+def test_company_does_not_change_a_bit(
+    module: type[nn.Module] | CifarResNet, shape: tuple[int, int, int]
+) -> None:
     network = hosted(module, shape)
     chunks, rng = Chunks(network, 4), random.Random(0)
     x, labels = images(24, shape[1], torch.float32, channels=shape[0]), torch.arange(24) % 10
-    groups = [list(range(low, high)) for low, high in [(0, 1), (1, 2), (2, 8), (8, 11), (11, 15), (15, 24)]]
+    groups = [
+        list(range(low, high))
+        for low, high in [(0, 1), (1, 2), (2, 8), (8, 11), (11, 15), (15, 24)]
+    ]
 
     def asked(group: list[int]) -> Probe:
         return Probe(rng.choice(layouts(x[group])), cross_entropy(labels[group]), logits=True)
@@ -133,7 +164,9 @@ def test_company_does_not_change_a_bit(module: type[nn.Module] | CifarResNet, sh
     alone = [chunks.answer([asked(group)])[0] for group in groups]
     for _ in range(30):
         order = rng.sample(range(len(groups)), rng.randint(1, len(groups)))
-        for number, answer in zip(order, chunks.answer([asked(groups[n]) for n in order]), strict=True):
+        for number, answer in zip(
+            order, chunks.answer([asked(groups[n]) for n in order]), strict=True
+        ):
             for name, value in values(alone[number]).items():
                 assert torch.equal(values(answer)[name], value)
 

@@ -1,4 +1,6 @@
-"""Randomness belongs to the row: the same whatever the company, and different for every (seed, row)."""
+"""Randomness belongs to the row: the same whatever the company, and different for every (seed,
+row).
+"""
 
 import torch
 from hypothesis import given, settings
@@ -7,7 +9,9 @@ from scipy import stats
 
 from interp.seeds import generators, normal, uniform
 
-seeds = st.one_of(st.integers(0, 2**64), st.sampled_from([0, 1, 2**31, 2**32 - 1, 2**32, 2**33, 2**63, 2**64 - 1]))
+seeds = st.one_of(
+    st.integers(0, 2**64), st.sampled_from([0, 1, 2**31, 2**32 - 1, 2**32, 2**33, 2**63, 2**64 - 1])
+)
 rows = st.one_of(st.integers(0, 10**6), st.sampled_from([0, 1, 2, 2**32]))
 like = torch.zeros((), dtype=torch.float64)
 

@@ -12,8 +12,12 @@ from interp.step import Step, adam, momentum, sign, sparse, unit
 
 def gradients(steps: int) -> list[Tensor]:
     rng = torch.Generator().manual_seed(0)
-    scale = torch.tensor([1e-6, 1.0, 1e6], dtype=torch.float64).view(3, 1, 1, 1)  # Adam hardly minds
-    return [scale * torch.randn(3, 2, 4, 4, generator=rng, dtype=torch.float64) for _ in range(steps)]
+    scale = torch.tensor([1e-6, 1.0, 1e6], dtype=torch.float64).view(
+        3, 1, 1, 1
+    )  # Adam hardly minds
+    return [
+        scale * torch.randn(3, 2, 4, 4, generator=rng, dtype=torch.float64) for _ in range(steps)
+    ]
 
 
 @pytest.mark.parametrize("rate", [0.05, 1.0])
@@ -52,9 +56,13 @@ def test_every_climb_has_an_adam_of_its_own() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_unit_steps_have_their_length_whatever_the_gradients(dtype: torch.dtype) -> None:
     direction = gradients(1)[0] / norm(gradients(1)[0], 2)
-    for power in (-37, -30, -22, -10, 0, 10, 30) if dtype is torch.float32 else (-300, -170, 0, 170, 300):
+    for power in (
+        (-37, -30, -22, -10, 0, 10, 30) if dtype is torch.float32 else (-300, -170, 0, 170, 300)
+    ):
         moved = unit(0.3)(direction)((direction * 10.0**power).to(dtype)).double()
-        torch.testing.assert_close(moved, 0.3 * direction, rtol=0, atol=1e-6 if dtype is torch.float32 else 1e-12)
+        torch.testing.assert_close(
+            moved, 0.3 * direction, rtol=0, atol=1e-6 if dtype is torch.float32 else 1e-12
+        )
     assert not unit(0.3)(direction)(torch.zeros_like(direction)).any()
 
 
@@ -62,12 +70,16 @@ def test_signs_and_rates_of_their_own_for_every_row() -> None:
     (grad,) = gradients(1)
     grad[0, 0] = 0
     rates = torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64).view(3, 1, 1, 1)
-    assert torch.equal(sign(0.5)(grad)(grad), torch.where(grad > 0, 0.5, torch.where(grad < 0, -0.5, 0.0)).double())
+    assert torch.equal(
+        sign(0.5)(grad)(grad), torch.where(grad > 0, 0.5, torch.where(grad < 0, -0.5, 0.0)).double()
+    )
     assert norm(sign(rates)(grad)(grad), math.inf).flatten().tolist() == [0.1, 0.2, 0.3]
     torch.testing.assert_close(norm(unit(rates)(grad)(grad), 2), rates)
 
 
-@pytest.mark.parametrize("rule", [sign(0.1), unit(0.1), sparse(0.1, 0.05), momentum(sign(0.1)), momentum(unit(0.1))])
+@pytest.mark.parametrize(
+    "rule", [sign(0.1), unit(0.1), sparse(0.1, 0.05), momentum(sign(0.1)), momentum(unit(0.1))]
+)
 def test_entries_without_a_number_stay_where_they_are_and_stop_no_other(rule: Step) -> None:
     (grad,) = gradients(1)
     gap, without = grad.clone(), grad.clone()

@@ -18,8 +18,12 @@ from tests.interp.toys_networks import images, plain, raw, tricky
 
 def gradients(steps: int) -> list[Tensor]:
     rng = torch.Generator().manual_seed(0)
-    scale = torch.tensor([1e-9, 1.0, 1e9], dtype=torch.float64).view(3, 1, 1, 1)  # what is normalized forgets it
-    return [scale * torch.randn(3, 2, 4, 4, generator=rng, dtype=torch.float64) for _ in range(steps)]
+    scale = torch.tensor([1e-9, 1.0, 1e9], dtype=torch.float64).view(
+        3, 1, 1, 1
+    )  # what is normalized forgets it
+    return [
+        scale * torch.randn(3, 2, 4, 4, generator=rng, dtype=torch.float64) for _ in range(steps)
+    ]
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.5, 1.0, 1.3])
@@ -30,9 +34,13 @@ def test_momentum_is_the_sum_of_the_paper(decay: float) -> None:
     for grad in gradients(6):
         flat = grad.numpy().reshape(3, 32)
         total = decay * total + flat / np.abs(flat).sum(1, keepdims=True)
-        np.testing.assert_allclose(by_sign(grad).numpy().reshape(3, 32), 0.1 * np.sign(total), rtol=1e-12)
+        np.testing.assert_allclose(
+            by_sign(grad).numpy().reshape(3, 32), 0.1 * np.sign(total), rtol=1e-12
+        )
         expected = 0.1 * total / np.sqrt((total**2).sum(1, keepdims=True))
-        np.testing.assert_allclose(by_length(grad).numpy().reshape(3, 32), expected, rtol=1e-9, atol=1e-15)
+        np.testing.assert_allclose(
+            by_length(grad).numpy().reshape(3, 32), expected, rtol=1e-9, atol=1e-15
+        )
 
 
 def test_mi_fgsm_is_that_of_a_plain_loop() -> None:
@@ -65,7 +73,12 @@ def test_momentum_minds_neither_tiny_nor_huge_nor_absent_gradients(dtype: torch.
     for power in (-37, -30, 0, 30, 37) if dtype is torch.float32 else (-300, -170, 0, 170, 300):
         move = momentum(unit(0.3))(base.to(dtype))
         moved = move((base / base.abs().max() * 10.0**power).to(dtype)).double()
-        torch.testing.assert_close(moved, 0.3 * base / norm(base, 2), rtol=0, atol=1e-6 if dtype is torch.float32 else 1e-12)
+        torch.testing.assert_close(
+            moved,
+            0.3 * base / norm(base, 2),
+            rtol=0,
+            atol=1e-6 if dtype is torch.float32 else 1e-12,
+        )
         again = move(torch.zeros_like(base, dtype=dtype)).double()
         torch.testing.assert_close(again, moved, rtol=0, atol=1e-6)  # coasting
     assert not momentum(sign(0.3))(base)(torch.zeros_like(base)).any()
@@ -89,19 +102,26 @@ def by_hand(grad: Tensor, alpha: float, share: float) -> Tensor:
 @pytest.mark.parametrize("share", [1e-9, 0.05, 0.2, 0.5, 1.0])
 def test_sparse_steps_are_those_of_a_plain_loop(share: float) -> None:
     (grad,) = gradients(1)
-    grad = torch.cat([grad, grad.sign(), grad * (grad.abs() > 1), torch.zeros_like(grad)])  # ties, few gradients, none
+    grad = torch.cat(
+        [grad, grad.sign(), grad * (grad.abs() > 1), torch.zeros_like(grad)]
+    )  # ties, few gradients, none
     moved = sparse(0.7, share)(grad)(grad)
     expected = torch.stack([by_hand(row, 0.7, share) for row in grad])
     torch.testing.assert_close(moved, expected, rtol=1e-12, atol=0)
     length = norm(moved, 1).flatten()
     some = grad.flatten(1).any(1)
-    torch.testing.assert_close(length[some], torch.full((int(some.sum()),), 0.7, dtype=torch.float64))
+    torch.testing.assert_close(
+        length[some], torch.full((int(some.sum()),), 0.7, dtype=torch.float64)
+    )
     assert not length[~some].any()
 
 
 def test_shares_and_lengths_of_their_own_for_every_row() -> None:
     (grad,) = gradients(1)
-    shares, lengths = (torch.tensor(v, dtype=torch.float64).view(3, 1, 1, 1) for v in ([1 / 32, 0.25, 1.0], [0.1, 0.2, 0.3]))
+    shares, lengths = (
+        torch.tensor(v, dtype=torch.float64).view(3, 1, 1, 1)
+        for v in ([1 / 32, 0.25, 1.0], [0.1, 0.2, 0.3])
+    )
     moved = sparse(lengths, shares)(grad)(grad)
     assert moved.flatten(1).count_nonzero(1).tolist() == [1, 8, 32]
     torch.testing.assert_close(norm(moved, 1), lengths)
@@ -113,4 +133,6 @@ def test_one_pixel_is_the_steepest_step_of_all() -> None:
     (grad,) = gradients(1)
     moved = sparse(0.5, 1e-9)(grad)(grad)
     gained = (moved * grad).flatten(1).sum(1)
-    torch.testing.assert_close(gained, 0.5 * norm(grad, math.inf).flatten())  # eps * ||g||_inf, the dual norm
+    torch.testing.assert_close(
+        gained, 0.5 * norm(grad, math.inf).flatten()
+    )  # eps * ||g||_inf, the dual norm

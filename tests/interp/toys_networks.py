@@ -1,4 +1,6 @@
-"""What the tests of the core share: small networks with the habits that make hooking hard, and drivers that count."""
+"""What the tests of the core share: small networks with the habits that make hooking hard, and
+drivers that count.
+"""
 
 import os
 from collections.abc import Generator, Sequence
@@ -23,11 +25,15 @@ MEAN, STD = (0.48, 0.45, 0.41), (0.23, 0.22, 0.24)
 
 
 class Tricky(nn.Module):
-    """Rectifiers in place after layers, a module called twice, a residual sum in place, rectifiers called as functions."""
+    """Rectifiers in place after layers, a module called twice, a residual sum in place, rectifiers
+    called as functions.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(inplace=True))
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(inplace=True)
+        )
         self.twice = nn.Conv2d(8, 8, 3, padding=1)
         self.act = nn.ReLU(inplace=True)
         self.down = nn.Conv2d(8, 12, 3, stride=2, padding=1)
@@ -44,23 +50,33 @@ class Tricky(nn.Module):
 
 
 def plain(net: Tricky, pixels: Tensor) -> dict[str, Tensor]:
-    """What every layer of `net` gives, computed without hooks and without a single operation in place."""
+    """What every layer of `net` gives, computed without hooks and without a single operation in
+    place.
+    """
     seen: dict[str, Tensor] = {}
-    mean, std = (torch.tensor(values, dtype=pixels.dtype).view(1, 3, 1, 1) for values in (MEAN, STD))
+    mean, std = (
+        torch.tensor(values, dtype=pixels.dtype).view(1, 3, 1, 1) for values in (MEAN, STD)
+    )
     x = (pixels - mean) / std
     seen["stem.0"] = F.conv2d(x, net.stem[0].weight, net.stem[0].bias, padding=1)  # type: ignore[arg-type]
     seen["stem.1"] = normalized(net.stem[1], seen["stem.0"])
     seen["stem.2"] = seen["stem"] = x = F.relu(seen["stem.1"])
     seen["act"] = F.relu(F.conv2d(x, net.twice.weight, net.twice.bias, padding=1))
     seen["twice"] = F.conv2d(seen["act"], net.twice.weight, net.twice.bias, padding=1)
-    seen["down"] = F.conv2d(F.relu(seen["twice"] + x), net.down.weight, net.down.bias, stride=2, padding=1)
+    seen["down"] = F.conv2d(
+        F.relu(seen["twice"] + x), net.down.weight, net.down.bias, stride=2, padding=1
+    )
     seen["norm"] = normalized(net.norm, seen["down"])
-    seen["head"] = seen["logits"] = F.linear(F.relu(seen["norm"]).mean((2, 3)), net.head.weight, net.head.bias)
+    seen["head"] = seen["logits"] = F.linear(
+        F.relu(seen["norm"]).mean((2, 3)), net.head.weight, net.head.bias
+    )
     return seen
 
 
 def normalized(norm: nn.Module, x: Tensor) -> Tensor:
-    mean, var, weight, bias = (getattr(norm, name) for name in ("running_mean", "running_var", "weight", "bias"))
+    mean, var, weight, bias = (
+        getattr(norm, name) for name in ("running_mean", "running_var", "weight", "bias")
+    )
     return F.batch_norm(x, mean, var, weight, bias)
 
 
@@ -83,9 +99,13 @@ def raw(network: Network) -> Tricky:
     return network.module
 
 
-def images(rows: int, size: int = 8, dtype: torch.dtype = torch.float64, seed: int = 0, channels: int = 3) -> Tensor:
+def images(
+    rows: int, size: int = 8, dtype: torch.dtype = torch.float64, seed: int = 0, channels: int = 3
+) -> Tensor:
     """Random images (rows, channels, size, size), uniform in [0, 1]."""
-    return torch.rand(rows, channels, size, size, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+    return torch.rand(
+        rows, channels, size, size, generator=torch.Generator().manual_seed(seed), dtype=dtype
+    )
 
 
 class Counting:
@@ -135,15 +155,21 @@ def cifar(rows: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor
     """CIFAR-10 test images (rows, 3, 32, 32) of all classes, and their labels."""
     table = parquet.read_table(data() / "cifar10" / "test.parquet", columns=["image", "label"])
     chosen = table.take(list(range(0, len(table), len(table) // rows))[:rows])
-    pixels = [np.asarray(Image.open(BytesIO(png.as_py())).convert("RGB")) for png in chosen["image"]]
+    pixels = [
+        np.asarray(Image.open(BytesIO(png.as_py())).convert("RGB")) for png in chosen["image"]
+    ]
     x = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).to(dtype) / 255
     return x, torch.tensor(chosen["label"].to_pylist())
 
 
 class Wired(nn.Module):
-    """The logits of a hosted network as one plain module of pixels, for other libraries to attack."""
+    """The logits of a hosted network as one plain module of pixels, for other libraries to
+    attack.
+    """
 
-    def __init__(self, network: Network, mean: Sequence[float] = MEAN, std: Sequence[float] = STD) -> None:
+    def __init__(
+        self, network: Network, mean: Sequence[float] = MEAN, std: Sequence[float] = STD
+    ) -> None:
         super().__init__()
         self.module = network.for_logits
         self.mean = torch.tensor(mean, dtype=network.dtype).view(1, -1, 1, 1)
@@ -159,4 +185,10 @@ def linear(weight: Tensor, bias: Tensor, shape: tuple[int, int, int]) -> Network
     with torch.no_grad():
         layer.weight.copy_(weight)
         layer.bias.copy_(bias)
-    return Network(nn.Sequential(nn.Flatten(), layer), shape, [0.0] * shape[0], [1.0] * shape[0], dtype=torch.float64)
+    return Network(
+        nn.Sequential(nn.Flatten(), layer),
+        shape,
+        [0.0] * shape[0],
+        [1.0] * shape[0],
+        dtype=torch.float64,
+    )

@@ -28,7 +28,12 @@ def refused(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load_settings([])
-    assert (settings.host, settings.port, settings.device, settings.deterministic_chunk) == ("127.0.0.1", 50051, "auto", 0)
+    assert (settings.host, settings.port, settings.device, settings.deterministic_chunk) == (
+        "127.0.0.1",
+        50051,
+        "auto",
+        0,
+    )
     assert set(settings.model) == {"digits-lenet5", "cifar10-plain", "cifar10-robust"}
     assert settings.dataset == {"digits": "digits", "photo-patches": "photo-patches"}
     assert settings.state_dir == tmp_path / "state" / "striate"
@@ -41,7 +46,10 @@ def test_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_fixed_names_of_flags(tmp_path: Path) -> None:
     file = tmp_path / "striate.toml"
     file.touch()
-    flags = "--host 0.0.0.0 --port 0 --model a --model b --weights-dir w --dataset x=imagefolder:/a,b=c --dataset y=digits --state-dir s"
+    flags = (
+        "--host 0.0.0.0 --port 0 --model a --model b --weights-dir w --dataset "
+        "x=imagefolder:/a,b=c --dataset y=digits --state-dir s"
+    )
     settings = load_settings([*flags.split(), "--settings", str(file)])
     assert (settings.host, settings.port, settings.model) == ("0.0.0.0", 0, ("a", "b"))
     assert (settings.weights_dir, settings.state_dir) == (Path("w"), Path("s"))
@@ -50,13 +58,22 @@ def test_the_fixed_names_of_flags(tmp_path: Path) -> None:
 
 def test_where_indexes_lie(tmp_path: Path) -> None:
     file = tmp_path / "striate.toml"
-    for written, wanted in (("", None), ('index_uri = "here"', str(tmp_path / "here")), ('index_uri = "s3://b/p"', "s3://b/p")):
+    for written, wanted in (
+        ("", None),
+        ('index_uri = "here"', str(tmp_path / "here")),
+        ('index_uri = "s3://b/p"', "s3://b/p"),
+    ):
         file.write_text(written)
         assert load_settings(["--settings", str(file)]).index_uri == wanted
-    assert load_settings(["--settings", str(file), "--index-uri", "memory://x"]).index_uri == "memory://x"
+    assert (
+        load_settings(["--settings", str(file), "--index-uri", "memory://x"]).index_uri
+        == "memory://x"
+    )
 
 
-def test_flags_go_before_the_environment_before_the_file_before_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flags_go_before_the_environment_before_the_file_before_defaults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "striate.toml"
     for in_file, in_environment, in_flags in itertools.product([False, True], repeat=3):
         file.write_text("port = 1\nqueue_size = 7" if in_file else "")
@@ -65,11 +82,15 @@ def test_flags_go_before_the_environment_before_the_file_before_defaults(tmp_pat
         else:
             monkeypatch.delenv("STRIATE_PORT", raising=False)
         settings = load_settings(["--settings", str(file), *(["--port", "3"] if in_flags else [])])
-        assert settings.port == (3 if in_flags else 2 if in_environment else 1 if in_file else 50051)
+        assert settings.port == (
+            3 if in_flags else 2 if in_environment else 1 if in_file else 50051
+        )
         assert settings.queue_size == (7 if in_file else 256)
 
 
-def test_lists_and_data_sets_from_every_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lists_and_data_sets_from_every_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "striate.toml"
     file.write_text('model = ["f"]\n[dataset]\na = "digits"\nb = "imagefolder:/b"')
     monkeypatch.setenv("STRIATE_SETTINGS", str(file))
@@ -105,7 +126,13 @@ def test_a_models_table(tmp_path: Path) -> None:
     settings = load_settings(["--settings", str(file)])
     mine, flowers = settings.models["mine"], settings.models["flowers"]
     assert settings.weights_dir == tmp_path / "weights"
-    assert (mine.factory, mine.size, mine.channels, mine.mean, mine.std) == ("my.networks:small", (32, 48), 1, (0.5,), (0.25,))
+    assert (mine.factory, mine.size, mine.channels, mine.mean, mine.std) == (
+        "my.networks:small",
+        (32, 48),
+        1,
+        (0.5,),
+        (0.25,),
+    )
     assert (mine.weights, mine.labels) == (tmp_path / "mine.safetensors", tmp_path / "names.txt")
     assert (flowers.weights, flowers.labels) == (Path("/absolute/flowers.pth"), ("rose", "tulip"))
     assert (flowers.size, flowers.interpolation, flowers.mean) == ((96, 96), "bicubic", None)
@@ -116,8 +143,14 @@ def test_a_models_table(tmp_path: Path) -> None:
     [
         (["--port", "65536"], "--port: Input should be less than or equal to 65535"),
         (["--port", "many"], "--port: Input should be a valid integer"),
-        (["--deterministic-chunk", "-1"], "--deterministic-chunk: Input should be greater than or equal to 0"),
-        (["--log-level", "loud"], "--log-level: Input should be 'debug', 'info', 'warning' or 'error' (is 'loud')"),
+        (
+            ["--deterministic-chunk", "-1"],
+            "--deterministic-chunk: Input should be greater than or equal to 0",
+        ),
+        (
+            ["--log-level", "loud"],
+            "--log-level: Input should be 'debug', 'info', 'warning' or 'error' (is 'loud')",
+        ),
         (["--device", "abacus"], "--device: "),
         (["--dataset", "nameless"], "--dataset: must be NAME=URI"),
         (["--dataset", "a/b=digits"], "--dataset: must be NAME=URI"),
@@ -127,7 +160,9 @@ def test_a_models_table(tmp_path: Path) -> None:
         (["--por", "1"], "--por"),
     ],
 )
-def test_wrong_flags_are_named(flags: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_flags_are_named(
+    flags: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert told in refused(flags, capsys)
 
 
@@ -150,15 +185,29 @@ def test_all_wrong_settings_are_told_with_their_source(
         ('factory = "a:b"\narchitecture = "resnet18"', "must have either factory or architecture"),
         ('factory = "a:b"\nmean = [0.5]', "a factory needs size, mean and std"),
         ('factory = "not a path"\nsize = 3', "factory: "),
-        ('architecture = "resnet18"\nsize = 0', "size.0: Input should be greater than or equal to 1"),
+        (
+            'architecture = "resnet18"\nsize = 0',
+            "size.0: Input should be greater than or equal to 1",
+        ),
         ('architecture = "resnet18"\nstd = [0, 1, 1]', "std.0: Input should be greater than 0"),
         ('architecture = "resnet18"\nchannels = 2', "channels: "),
-        ('architecture = "resnet18"\nchannels = 3\nmean = [0.5]', "mean must have one value for each of the 3 channels"),
-        ('factory = "a:b"\nsize = 8\nmean = [0.5, 0.5]\nstd = [1, 1]', "mean must have one value for each channel, 1 or 3"),
-        ('architecture = "resnet18"\nwieghts = "x"', "models.mine.wieghts: Extra inputs are not permitted"),
+        (
+            'architecture = "resnet18"\nchannels = 3\nmean = [0.5]',
+            "mean must have one value for each of the 3 channels",
+        ),
+        (
+            'factory = "a:b"\nsize = 8\nmean = [0.5, 0.5]\nstd = [1, 1]',
+            "mean must have one value for each channel, 1 or 3",
+        ),
+        (
+            'architecture = "resnet18"\nwieghts = "x"',
+            "models.mine.wieghts: Extra inputs are not permitted",
+        ),
     ],
 )
-def test_wrong_tables_are_named(table: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_tables_are_named(
+    table: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "striate.toml"
     file.write_text(f"[models.mine]\n{table}")
     error = refused(["--settings", str(file)], capsys)
@@ -166,7 +215,9 @@ def test_wrong_tables_are_named(table: str, told: str, tmp_path: Path, capsys: p
     assert told in error
 
 
-def test_a_file_that_is_no_toml_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_is_no_toml_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "striate.toml"
     for text in (b"port 1", b"\xff\xfe", b'settings = "other.toml"', b"models = 3"):
         file.write_bytes(text)

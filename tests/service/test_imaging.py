@@ -29,8 +29,12 @@ def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
     return buffer.getvalue()
 
 
-def preprocessing(channels: int, height: int, width: int, resize: int, interpolation: Interpolation = "bilinear") -> Preprocessing:
-    return Preprocessing(channels, height, width, resize, interpolation, (0.5,) * channels, (0.5,) * channels)
+def preprocessing(
+    channels: int, height: int, width: int, resize: int, interpolation: Interpolation = "bilinear"
+) -> Preprocessing:
+    return Preprocessing(
+        channels, height, width, resize, interpolation, (0.5,) * channels, (0.5,) * channels
+    )
 
 
 def test_decode_gives_the_pixels() -> None:
@@ -40,7 +44,9 @@ def test_decode_gives_the_pixels() -> None:
     jpeg = encoded(image, "JPEG")
     assert np.array_equal(pixels_of(decode(jpeg)), pixels_of(Image.open(io.BytesIO(jpeg))))
     assert decode(encoded(image.convert("L"))).mode == "L"
-    assert np.array_equal(pixels_of(decode(encoded(image.convert("1")))), pixels_of(image.convert("1").convert("L")))
+    assert np.array_equal(
+        pixels_of(decode(encoded(image.convert("1")))), pixels_of(image.convert("1").convert("L"))
+    )
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -58,7 +64,13 @@ def test_exif_orientation_is_applied(orientation: int, kind: str) -> None:
     }
     exif = Image.Exif()
     exif[0x0112] = orientation
-    options = {"lossless": True} if kind == "WEBP" else {"quality": 100, "subsampling": 0} if kind == "JPEG" else {}
+    options = (
+        {"lossless": True}
+        if kind == "WEBP"
+        else {"quality": 100, "subsampling": 0}
+        if kind == "JPEG"
+        else {}
+    )
     plain = np.asarray(Image.open(io.BytesIO(encoded(Image.fromarray(COLOUR), kind, **options))))
     data = encoded(Image.fromarray(COLOUR), kind, exif=exif, **options)
     assert np.array_equal(pixels_of(decode(data)), turned[orientation](plain))
@@ -75,16 +87,25 @@ def test_alpha_lies_over_white() -> None:
     gray.putalpha(Image.fromarray(alpha))
     over = decode(encoded(gray))
     assert over.mode == "L"
-    assert np.abs(np.asarray(over) - (COLOUR[..., 0] * weight[..., 0] + 255 * (1 - weight[..., 0]))).max() <= 1
+    assert (
+        np.abs(
+            np.asarray(over) - (COLOUR[..., 0] * weight[..., 0] + 255 * (1 - weight[..., 0]))
+        ).max()
+        <= 1
+    )
 
 
 def test_transparent_palette_entries_and_colours_are_white() -> None:
     palette = Image.new("P", (2, 1))
     palette.putpalette([10, 20, 30, 40, 50, 60])
     palette.putdata([0, 1])
-    assert np.asarray(decode(encoded(palette, transparency=0))).tolist() == [[[255] * 3, [40, 50, 60]]]
+    assert np.asarray(decode(encoded(palette, transparency=0))).tolist() == [
+        [[255] * 3, [40, 50, 60]]
+    ]
     rgb = Image.fromarray(np.array([[[1, 2, 3], [4, 5, 6]]], np.uint8))
-    assert np.asarray(decode(encoded(rgb, transparency=(1, 2, 3)))).tolist() == [[[255] * 3, [4, 5, 6]]]
+    assert np.asarray(decode(encoded(rgb, transparency=(1, 2, 3)))).tolist() == [
+        [[255] * 3, [4, 5, 6]]
+    ]
     gray = Image.fromarray(np.array([[7, 8]], np.uint8))
     assert np.asarray(decode(encoded(gray, transparency=8))).tolist() == [[7, 255]]
 
@@ -93,12 +114,20 @@ def deep_png(samples: np.ndarray, colour_type: int, extra: bytes = b"") -> bytes
     """A 16-bit PNG file of samples (H, W, C), written by hand."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
 
     height, width = samples.shape[:2]
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + extra + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + header
+        + extra
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
 
 
 def test_sixteen_bits_keep_the_high_byte() -> None:
@@ -142,15 +171,26 @@ def test_what_is_no_image_is_refused() -> None:
 @pytest.mark.parametrize("side", [8001, 12000, 60000])
 def test_a_bomb_is_refused_before_it_is_decoded(side: int, monkeypatch: pytest.MonkeyPatch) -> None:
     header = struct.pack(">IIBBBBB", side, 8000, 8, 2, 0, 0, 0)
-    chunk = struct.pack(">I", 13) + b"IHDR" + header + struct.pack(">I", zlib.crc32(b"IHDR" + header))
+    chunk = (
+        struct.pack(">I", 13) + b"IHDR" + header + struct.pack(">I", zlib.crc32(b"IHDR" + header))
+    )
     monkeypatch.setattr(Image.Image, "load", lambda _: pytest.fail("was decoded"))
     warns = pytest.warns(Image.DecompressionBombWarning) if side == 12000 else nullcontext()
     with warns, pytest.raises(BadImage, match="pixels; at most 64000000"):
-        decode(b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT")))
+        decode(
+            b"\x89PNG\r\n\x1a\n"
+            + chunk
+            + struct.pack(">I", 0)
+            + b"IDAT"
+            + struct.pack(">I", zlib.crc32(b"IDAT"))
+        )
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.sampled_from(["PNG", "JPEG", "WEBP"]), st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255)), min_size=1, max_size=6))
+@given(
+    st.sampled_from(["PNG", "JPEG", "WEBP"]),
+    st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255)), min_size=1, max_size=6),
+)
 def test_damaged_files_decode_or_are_bad_images(kind: str, damage: list[tuple[int, int]]) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -166,8 +206,13 @@ def test_damaged_files_decode_or_are_bad_images(kind: str, damage: list[tuple[in
 
 @pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic"])
 @pytest.mark.parametrize("size", [(5, 7), (224, 224), (301, 199), (97, 640), (256, 300), (33, 32)])
-@pytest.mark.parametrize(("resize", "crop"), [(256, (224, 224)), (232, (224, 224)), (32, (32, 32)), (20, (33, 26)), (41, (28, 40))])
-def test_preprocessing_equals_torchvision(interpolation: Interpolation, size: tuple[int, int], resize: int, crop: tuple[int, int]) -> None:
+@pytest.mark.parametrize(
+    ("resize", "crop"),
+    [(256, (224, 224)), (232, (224, 224)), (32, (32, 32)), (20, (33, 26)), (41, (28, 40))],
+)
+def test_preprocessing_equals_torchvision(
+    interpolation: Interpolation, size: tuple[int, int], resize: int, crop: tuple[int, int]
+) -> None:
     image = Image.fromarray(RNG.integers(0, 256, (*size, 3), np.uint8))
     mode = v2.InterpolationMode(interpolation)
     oracle = v2.Compose([v2.Resize(resize, mode, antialias=True), v2.CenterCrop(crop)])
@@ -178,12 +223,18 @@ def test_preprocessing_equals_torchvision(interpolation: Interpolation, size: tu
     assert np.array_equal(gray[0], np.asarray(oracle(image.convert("L"))))
 
 
-@pytest.mark.parametrize("size", [(60_000, 1), (1, 60_000), (64_000_000, 1), (1, 64_000_000), (3_000_000, 20)])
-def test_a_strip_is_refused_before_it_is_scaled_to_gigabytes(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "size", [(60_000, 1), (1, 60_000), (64_000_000, 1), (1, 64_000_000), (3_000_000, 20)]
+)
+def test_a_strip_is_refused_before_it_is_scaled_to_gigabytes(
+    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     network = preprocessing(3, 224, 224, 256)
     strip = Image.new("L", size)
     monkeypatch.setattr(Image.Image, "resize", lambda *_: pytest.fail("was resized"))
-    monkeypatch.setattr(Image.Image, "convert", lambda image, _: image)  # a strip in colour takes 200 MB
+    monkeypatch.setattr(
+        Image.Image, "convert", lambda image, _: image
+    )  # a strip in colour takes 200 MB
     with pytest.raises(BadImage, match=r"resized to 256 .*at most 64000000"):
         network.apply(strip)
 
@@ -199,21 +250,31 @@ def test_a_strip_among_arrays_and_files_is_refused() -> None:
 
 def test_a_long_strip_equals_torchvision_still() -> None:
     image = Image.fromarray(RNG.integers(0, 256, (2, 3000, 3), np.uint8))
-    oracle = v2.Compose([v2.Resize(32, v2.InterpolationMode.BILINEAR, antialias=True), v2.CenterCrop((32, 32))])
-    assert np.array_equal(preprocessing(3, 32, 32, 32).apply(image).transpose(1, 2, 0), np.asarray(oracle(image)))
+    oracle = v2.Compose(
+        [v2.Resize(32, v2.InterpolationMode.BILINEAR, antialias=True), v2.CenterCrop((32, 32))]
+    )
+    assert np.array_equal(
+        preprocessing(3, 32, 32, 32).apply(image).transpose(1, 2, 0), np.asarray(oracle(image))
+    )
 
 
 def test_gray_is_repeated_for_a_colour_network() -> None:
     gray = Image.fromarray(RNG.integers(0, 256, (8, 8), np.uint8))
-    assert np.array_equal(preprocessing(3, 8, 8, 8).apply(gray), np.repeat(np.asarray(gray)[None], 3, 0))
+    assert np.array_equal(
+        preprocessing(3, 8, 8, 8).apply(gray), np.repeat(np.asarray(gray)[None], 3, 0)
+    )
 
 
 def test_arrays_are_treated_like_files() -> None:
     colour = RNG.integers(0, 256, (2, 7, 9, 3), np.uint8)
     for network in (preprocessing(3, 6, 6, 6), preprocessing(1, 8, 5, 8)):
         for images in (colour, colour[..., :1], colour[:, ::-1]):
-            files = [encoded(Image.fromarray(i.squeeze() if i.shape[2] == 1 else i)) for i in images]
-            assert np.array_equal(network.from_array(images), np.stack([network.apply(decode(f)) for f in files]))
+            files = [
+                encoded(Image.fromarray(i.squeeze() if i.shape[2] == 1 else i)) for i in images
+            ]
+            assert np.array_equal(
+                network.from_array(images), np.stack([network.apply(decode(f)) for f in files])
+            )
     clear = np.concatenate([colour, np.zeros((2, 7, 9, 1), np.uint8)], 3)
     assert (preprocessing(3, 6, 6, 6).from_array(clear) == 255).all()
     for bad in ((2, 3, 4, 2), (0, 4, 4, 3), (4, 4, 3), (1, 0, 4, 3)):

@@ -11,7 +11,9 @@ from service.server import Server
 
 
 class Drained:
-    """Server parts that note the seconds that each was given, and whose two long waits end only when both have begun."""
+    """Server parts that note the seconds that each was given, and whose two long waits end only
+    when both have begun.
+    """
 
     def __init__(self) -> None:
         self.given: dict[str, float] = {}

@@ -1,4 +1,6 @@
-"""How much every pixel has to do with a class or a unit: the part of a model's handle that asks for attributions."""
+"""How much every pixel has to do with a class or a unit: the part of a model's handle that asks for
+attributions.
+"""
 
 from __future__ import annotations
 
@@ -78,15 +80,19 @@ class Attributing:
     ) -> Attributions:
         """How much every pixel of the images has to do with a class, or with a unit.
 
-        images: see `striate.images.as_batch`; target: the class to be explained, index or name, one for all or one an image, or None for
-        the network's own prediction; unit: "layer:unit", "layer:unit@row,column" or "layer:unit@center" instead of a class; steps:
-        of integrated gradients, 1 to 1000 (None: 50); samples, noise: copies that SmoothGrad takes, 1 to 1000 (25), and the standard
-        deviation of their noise (0.15); baseline: pixel value in [0, 1] where integrated gradients and DeepLift begin (0, black) and that
-        occlusion covers with (0.5); window, stride: of occlusion, in pixels (an eighth of the image, half the window); layer: of Grad-CAM
-        (the last one with rows and columns); seed: of SmoothGrad's noise; opacity: of the heat map over the image, 0 to 1; deterministic:
-        gradients do not depend on what else the server does; priority: None for interactive. A setting of another method, but for the
-        seed, is refused. Many images go in parts, with the same result. Raises LayerNotFound, InvalidArgument, BadImage, and
-        FailedPrecondition where a method cannot be right on this network.
+        images: see `striate.images.as_batch`; target: the class to be explained, index or name, one
+        for all or one an image, or None for the network's own prediction; unit: "layer:unit",
+        "layer:unit@row,column" or "layer:unit@center" instead of a class; steps: of integrated
+        gradients, 1 to 1000 (None: 50); samples, noise: copies that SmoothGrad takes, 1 to 1000
+        (25), and the standard deviation of their noise (0.15); baseline: pixel value in [0, 1]
+        where integrated gradients and DeepLift begin (0, black) and that occlusion covers with
+        (0.5); window, stride: of occlusion, in pixels (an eighth of the image, half the window);
+        layer: of Grad-CAM (the last one with rows and columns); seed: of SmoothGrad's noise;
+        opacity: of the heat map over the image, 0 to 1; deterministic: gradients do not depend on
+        what else the server does; priority: None for interactive. A setting of another method, but
+        for the seed, is refused. Many images go in parts, with the same result. Raises
+        LayerNotFound, InvalidArgument, BadImage, and FailedPrecondition where a method cannot be
+        right on this network.
         """
         if unit is not None and target is not None:
             raise invalid("unit", "must not be given with target")
@@ -110,19 +116,37 @@ class Attributing:
         batch = as_batch(images)
         classes = as_indices(target, len(batch), self.info.classes, "target")
         spans = self._attribution_spans(batch, deterministic)
-        parts, provenance = send(self._caller, self._interpret.Attribute, spans, partial(_request, common, batch, classes), timeout)
+        parts, provenance = send(
+            self._caller,
+            self._interpret.Attribute,
+            spans,
+            partial(_request, common, batch, classes),
+            timeout,
+        )
         check_count(sum(len(part.images) for part in parts), len(batch))
         return Attributions.read(parts, provenance, method)
 
     def _attribution_spans(self, batch: Batch, whole_groups: bool) -> list[range]:
-        """The rows of each request: at most 64, and as many as fit a message with their maps and pictures."""
+        """The rows of each request: at most 64, and as many as fit a message with their maps and
+        pictures.
+        """
         height, width = self.info.input_size
-        spans = batch.spans(int((4 * self.info.channels + _PNG_BYTES) * height * width), whole_groups)
-        return [range(low, min(low + _MOST, span.stop)) for span in spans for low in range(span.start, span.stop, _MOST)]
+        spans = batch.spans(
+            int((4 * self.info.channels + _PNG_BYTES) * height * width), whole_groups
+        )
+        return [
+            range(low, min(low + _MOST, span.stop))
+            for span in spans
+            for low in range(span.start, span.stop, _MOST)
+        ]
 
 
-def _request(common: pb.AttributeRequest, batch: Batch, classes: Sequence[int], rows: range) -> pb.AttributeRequest:
+def _request(
+    common: pb.AttributeRequest, batch: Batch, classes: Sequence[int], rows: range
+) -> pb.AttributeRequest:
     """The request for some rows of a batch."""
-    request = pb.AttributeRequest(images=batch.part(rows), classes=classes[rows.start : rows.stop], first_image=rows.start)
+    request = pb.AttributeRequest(
+        images=batch.part(rows), classes=classes[rows.start : rows.stop], first_image=rows.start
+    )
     request.MergeFrom(common)
     return request

@@ -55,19 +55,23 @@ class Auditing:
         skip_checks: bool = False,
         timeout: float | None = None,
     ) -> Operation:
-        """Starts to judge one network or to compare several; `.wait()` for the AuditReport. It goes on without the connection, and after
-        restarts of the server.
+        """Starts to judge one network or to compare several; `.wait()` for the AuditReport. It goes
+        on without the connection, and after restarts of the server.
 
-        models: names of 1 to 8 loaded models; dataset: name of a labelled data set of the server; images, labels: instead of one, the
-        caller's own, which are uploaded first (files or uint8; labels as indices or names of the first model's classes); threats: norm ->
-        rising radii, e.g. {"linf": [1/255, "8/255"]} (server's default Linf at 1, 2, 4 and 8/255); attacks: e.g. [striate.PGD(steps=100),
-        striate.APGD()], each run under every threat: their own epsilon and norm are left out (default PGD and APGD on the margin);
-        corruptions, augmentations: names, or "all" (default none); severities: of corruptions, 1 to 5 (all); limit: judge so many images
-        of a random order, 0 for all; seed: of that order and all else; confidence: of intervals and gates (0.95); gates: least
-        accuracies, e.g. {"clean": 0.8, "linf:8/255": 0.4, "MODEL@l2:0.5": 0.3}: the audit ends as soon as all are decided;
-        budget_gradients: end after so many image-gradients, 0 for no limit; float_images: attack with float32 pixels, not 8-bit ones;
-        shard_images: 8 to 1024, what a restart may have to do again (64); skip_checks: do not check the audit itself: it is then suspect.
-        Raises InvalidArgument, ModelNotFound, DatasetNotFound.
+        models: names of 1 to 8 loaded models; dataset: name of a labelled data set of the server;
+        images, labels: instead of one, the caller's own, which are uploaded first (files or uint8;
+        labels as indices or names of the first model's classes); threats: norm -> rising radii,
+        e.g. {"linf": [1/255, "8/255"]} (server's default Linf at 1, 2, 4 and 8/255); attacks: e.g.
+        [striate.PGD(steps=100), striate.APGD()], each run under every threat: their own epsilon and
+        norm are left out (default PGD and APGD on the margin); corruptions, augmentations: names,
+        or "all" (default none); severities: of corruptions, 1 to 5 (all); limit: judge so many
+        images of a random order, 0 for all; seed: of that order and all else; confidence: of
+        intervals and gates (0.95); gates: least accuracies, e.g. {"clean": 0.8, "linf:8/255": 0.4,
+        "MODEL@l2:0.5": 0.3}: the audit ends as soon as all are decided; budget_gradients: end after
+        so many image-gradients, 0 for no limit; float_images: attack with float32 pixels, not 8-bit
+        ones; shard_images: 8 to 1024, what a restart may have to do again (64); skip_checks: do not
+        check the audit itself: it is then suspect. Raises InvalidArgument, ModelNotFound,
+        DatasetNotFound.
         """
         names = audit_request.as_models(models)
         if (dataset is None) == (images is None):
@@ -92,32 +96,51 @@ class Auditing:
         deadline = self._caller.deadline(timeout)
         if images is not None:
             request.dataset = self._upload_for(names[0], images, labels, deadline.remaining())
-        return Operation(self._operations, self._caller.unary(self._robustness.Audit, request, deadline.remaining()))
+        return Operation(
+            self._operations,
+            self._caller.unary(self._robustness.Audit, request, deadline.remaining()),
+        )
 
-    def upload(self, images: Images, labels: Labels, classes: Sequence[str] | None = None, *, timeout: float | None = None) -> str:
-        """Keeps images and labels on the server as a data set for audits and exemplars, and returns its name; the same content has the
-        same name.
+    def upload(
+        self,
+        images: Images,
+        labels: Labels,
+        classes: Sequence[str] | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> str:
+        """Keeps images and labels on the server as a data set for audits and exemplars, and returns
+        its name; the same content has the same name.
 
-        images: files or uint8, see `striate.images.as_batch`; an iterable is read as it travels; labels: class index of each image, or a
-        name of `classes`, or one for all; classes: names of the classes by index, None for their numbers.
-        Raises InvalidArgument, BadImage, and what the iterables raise.
+        images: files or uint8, see `striate.images.as_batch`; an iterable is read as it travels;
+        labels: class index of each image, or a name of `classes`, or one for all; classes: names of
+        the classes by index, None for their numbers. Raises InvalidArgument, BadImage, and what the
+        iterables raise.
         """
         names = list(classes or ())
-        return self._caller.feed(self._robustness.UploadDataset, upload.parts(images, labels, names, names), timeout).dataset
+        return self._caller.feed(
+            self._robustness.UploadDataset, upload.parts(images, labels, names, names), timeout
+        ).dataset
 
     def audit_report(self, operation: str, *, timeout: float | None = None) -> AuditReport:
-        """The report of the audit of that name, also one of an earlier connection; waits for its end if need be.
+        """The report of the audit of that name, also one of an earlier connection; waits for its
+        end if need be.
 
-        Raises OperationNotFound, the audit's own error if it failed, and InvalidArgument if the operation is no audit.
+        Raises OperationNotFound, the audit's own error if it failed, and InvalidArgument if the
+        operation is no audit.
         """
         report: Any = self.operation(operation, timeout=timeout).wait(timeout=timeout)
         if not isinstance(report, AuditReport):
             raise invalid("operation", f"{operation!r} is no audit")
         return report
 
-    def _upload_for(self, model: str, images: Images, labels: Labels | None, timeout: float | None) -> str:
+    def _upload_for(
+        self, model: str, images: Images, labels: Labels | None, timeout: float | None
+    ) -> str:
         """Uploads images whose labels are classes of a model."""
         if labels is None:
             raise invalid("labels", "are required with images")
         classes = self.model(model, timeout=timeout).classes
-        return self._caller.feed(self._robustness.UploadDataset, upload.parts(images, labels, classes, classes), timeout).dataset
+        return self._caller.feed(
+            self._robustness.UploadDataset, upload.parts(images, labels, classes, classes), timeout
+        ).dataset

@@ -50,28 +50,45 @@ class Answering:
     ) -> Exemplars:
         """The k images of a data set on which a unit ("layer:unit") is most active, highest first.
 
-        k: 1 to 100, None for 9, and for all of quantiles; order: by the largest ("max"), smallest ("min", lowest first) or mean activation
-        over positions, by the largest magnitude, or "quantile" for the images at the index's quantiles of the maximum, in rising order;
-        label: only images of this class, index or name, of the data set, with "max" alone; images: False leaves out names, labels and
-        pictures, which makes the answer quick. Raises IndexNotFound if `Service.build_index` has not run for that layer, LayerNotFound,
-        DatasetNotFound, InvalidArgument.
+        k: 1 to 100, None for 9, and for all of quantiles; order: by the largest ("max"), smallest
+        ("min", lowest first) or mean activation over positions, by the largest magnitude, or
+        "quantile" for the images at the index's quantiles of the maximum, in rising order; label:
+        only images of this class, index or name, of the data set, with "max" alone; images: False
+        leaves out names, labels and pictures, which makes the answer quick. Raises IndexNotFound if
+        `Service.build_index` has not run for that layer, LayerNotFound, DatasetNotFound,
+        InvalidArgument.
         """
         at_least(1, k=k)
         deadline = self._caller.deadline(timeout)
         request = exemplars_pb2.FindExemplarsRequest(
-            model=self.info.name, unit=unit, dataset=dataset, k=k or 0, order=choice("order", order, _ORDERS), without_images=not images
+            model=self.info.name,
+            unit=unit,
+            dataset=dataset,
+            k=k or 0,
+            order=choice("order", order, _ORDERS),
+            without_images=not images,
         )
         if label is not None:
             request.label = self._label(label, dataset, deadline)
-        return Exemplars.read(self._caller.unary(self._interpret.FindExemplars, request, deadline.remaining()))
+        return Exemplars.read(
+            self._caller.unary(self._interpret.FindExemplars, request, deadline.remaining())
+        )
 
-    def statistics(self, unit: str, *, dataset: str, timeout: float | None = None) -> UnitStatistics | LayerStatistics:
-        """What a unit ("layer:unit") does over a data set, or for "layer" the list of what all its units do.
+    def statistics(
+        self, unit: str, *, dataset: str, timeout: float | None = None
+    ) -> UnitStatistics | LayerStatistics:
+        """What a unit ("layer:unit") does over a data set, or for "layer" the list of what all its
+        units do.
 
-        Raises IndexNotFound if `Service.build_index` has not run for that layer, LayerNotFound, DatasetNotFound.
+        Raises IndexNotFound if `Service.build_index` has not run for that layer, LayerNotFound,
+        DatasetNotFound.
         """
-        request = exemplars_pb2.GetUnitStatisticsRequest(model=self.info.name, unit=unit, dataset=dataset)
-        found = LayerStatistics.read(self._caller.unary(self._interpret.GetUnitStatistics, request, timeout))
+        request = exemplars_pb2.GetUnitStatisticsRequest(
+            model=self.info.name, unit=unit, dataset=dataset
+        )
+        found = LayerStatistics.read(
+            self._caller.unary(self._interpret.GetUnitStatistics, request, timeout)
+        )
         if ":" not in unit:
             return found
         check_count(len(found), 1)
@@ -81,11 +98,18 @@ class Answering:
         """The number of a label, for a name by the data set's own list of classes."""
         if not isinstance(label, str):
             return whole("label", label, 0, _MOST_LABEL)
-        listed = self._caller.unary(self._interpret.ListDatasets, interpret_pb2.ListDatasetsRequest(), deadline.remaining())
+        listed = self._caller.unary(
+            self._interpret.ListDatasets, interpret_pb2.ListDatasetsRequest(), deadline.remaining()
+        )
         known = {found.name: found for found in listed.datasets}
         if dataset not in known:
-            raise DatasetNotFound(f"no data set is called {dataset!r}; known: {', '.join(known) or 'none'}")
+            raise DatasetNotFound(
+                f"no data set is called {dataset!r}; known: {', '.join(known) or 'none'}"
+            )
         info = known[dataset]
         if info.error and not info.classes:
-            raise invalid("label", f"the class names of {dataset!r} are not known ({info.error}): use an index")
+            raise invalid(
+                "label",
+                f"the class names of {dataset!r} are not known ({info.error}): use an index",
+            )
         return as_indices(label, 1, info.classes, "label")[0]

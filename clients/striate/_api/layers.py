@@ -1,4 +1,6 @@
-"""What a layer is made of and answers: the part of a model's handle that asks for filters, tuning curves and activations."""
+"""What a layer is made of and answers: the part of a model's handle that asks for filters, tuning
+curves and activations.
+"""
 
 from __future__ import annotations
 
@@ -60,10 +62,11 @@ class Measuring:
     ) -> Filters:
         """The weights of a convolution (the first one by default), exact and as a picture.
 
-        scale: each "filter" in its own range, or one "global" range; zoom: pixels a weight, 1 to 32, 0 picks one; order: of the tiles, by
-        "channel", by "orientation" (Gabor functions first, then what none fits) or by "hue" (coloured ones first); analyze: also fit
-        Gabor functions and measure colours; spectra: also draw amplitude spectra. Orders other than by channel, and analyses, are
-        for filters of 1 or 3 input channels. Raises LayerNotFound, InvalidArgument.
+        scale: each "filter" in its own range, or one "global" range; zoom: pixels a weight, 1 to
+        32, 0 picks one; order: of the tiles, by "channel", by "orientation" (Gabor functions first,
+        then what none fits) or by "hue" (coloured ones first); analyze: also fit Gabor functions
+        and measure colours; spectra: also draw amplitude spectra. Orders other than by channel, and
+        analyses, are for filters of 1 or 3 input channels. Raises LayerNotFound, InvalidArgument.
         """
         from striate.results.filters import Filters
 
@@ -90,17 +93,22 @@ class Measuring:
         priority: PriorityName | None = None,
         timeout: float | None = None,
     ) -> Tuning:
-        """How the units of a layer with rows and columns (the first convolution by default) answer to gratings.
+        """How the units of a layer with rows and columns (the first convolution by default) answer
+        to gratings.
 
-        orientations: how many, 4 to 72 (server's default 18); wavelengths: pixels a period, up to 16, each at least 2 and at most the
-        image's shorter side (6 that suit the layer); phases: how many, 1 to 16 (8); contrast: Michelson's, above 0 to 1 (1); priority: None
-        for interactive. Raises LayerNotFound, InvalidArgument.
+        orientations: how many, 4 to 72 (server's default 18); wavelengths: pixels a period, up to
+        16, each at least 2 and at most the image's shorter side (6 that suit the layer); phases:
+        how many, 1 to 16 (8); contrast: Michelson's, above 0 to 1 (1); priority: None for
+        interactive. Raises LayerNotFound, InvalidArgument.
         """
         from striate.results.tuning import Tuning
 
         at_least(1, orientations=orientations, phases=phases)
         positive(contrast=contrast)
-        chosen = [number(f"wavelengths[{place}]", value) for place, value in enumerate(() if wavelengths is None else wavelengths)]
+        chosen = [
+            number(f"wavelengths[{place}]", value)
+            for place, value in enumerate(() if wavelengths is None else wavelengths)
+        ]
         if wavelengths is not None and not chosen:
             raise invalid("wavelengths", "must hold at least one")
         request = filters_pb2.MeasureTuningRequest(
@@ -126,9 +134,10 @@ class Measuring:
     ) -> Activations:
         """The feature maps of a layer, or of "logits", for one image, strongest units first.
 
-        image: as for `classify`, but one; k: units listed and drawn, 1 to 4096 (server's default 16); all_units: `maps` holds the whole
-        layer, in its own order; order: by the largest activation ("peak"), the "mean" or the largest "magnitude" over positions.
-        Raises LayerNotFound, InvalidArgument, BadImage.
+        image: as for `classify`, but one; k: units listed and drawn, 1 to 4096 (server's default
+        16); all_units: `maps` holds the whole layer, in its own order; order: by the largest
+        activation ("peak"), the "mean" or the largest "magnitude" over positions. Raises
+        LayerNotFound, InvalidArgument, BadImage.
         """
         from striate.results.activations import Activations
 
@@ -144,4 +153,6 @@ class Measuring:
             all_units=all_units,
             order=choice("order", order, _ACTIVATION_ORDERS),
         )
-        return Activations.read(self._caller.unary(self._interpret.GetActivations, request, timeout))
+        return Activations.read(
+            self._caller.unary(self._interpret.GetActivations, request, timeout)
+        )

@@ -17,14 +17,17 @@ from striate.results.audit import AuditProgress, AuditReport
 from striate.results.description import Provenance
 from striate.v1 import exemplars_pb2
 
-_LONGEST_WAIT = 1.0  # seconds that one call waits on the server: how often progress is told at least
+_LONGEST_WAIT = (
+    1.0  # seconds that one call waits on the server: how often progress is told at least
+)
 _SHORTEST_WAIT = 0.1  # seconds between calls when the server does not wait
 
 
 @dataclass(frozen=True)
 class IndexProgress:
-    """How far the building of an exemplar index is. shards_done, shards_total: parts of it on disk, and in all: a build that was stopped
-    goes on behind the last."""
+    """How far the building of an exemplar index is. shards_done, shards_total: parts of it on disk,
+    and in all: a build that was stopped goes on behind the last.
+    """
 
     model: str
     dataset: str
@@ -46,7 +49,15 @@ class IndexReport:
 
 def _index_progress(data: bytes, caller: Caller, name: str) -> IndexProgress:
     m = exemplars_pb2.BuildExemplarIndexMetadata.FromString(data)
-    return IndexProgress(m.model, m.dataset, tuple(m.layers), m.images_done, m.images_total, m.shards_done, m.shards_total)
+    return IndexProgress(
+        m.model,
+        m.dataset,
+        tuple(m.layers),
+        m.images_done,
+        m.images_total,
+        m.shards_done,
+        m.shards_total,
+    )
 
 
 def _index_report(data: bytes, caller: Caller, name: str) -> IndexReport:
@@ -54,7 +65,9 @@ def _index_report(data: bytes, caller: Caller, name: str) -> IndexReport:
     return IndexReport(m.images, m.units, Provenance.read(m.provenance))
 
 
-_Reader = Callable[[bytes, Caller, str], Any]  # (the packed message, the connection, the operation's name) -> the value
+_Reader = Callable[
+    [bytes, Caller, str], Any
+]  # (the packed message, the connection, the operation's name) -> the value
 _READERS: dict[str, _Reader] = {
     "striate.v1.BuildExemplarIndexMetadata": _index_progress,
     "striate.v1.BuildExemplarIndexResponse": _index_report,
@@ -71,7 +84,9 @@ class Operations:
         self._stub = operations_pb2.OperationsStub(caller.channel)
 
     def get(self, name: str, timeout: float | None) -> Any:
-        return self.caller.unary(self._stub.GetOperation, operations_pb2.GetOperationRequest(name=name), timeout)
+        return self.caller.unary(
+            self._stub.GetOperation, operations_pb2.GetOperationRequest(name=name), timeout
+        )
 
     def list(self, timeout: float | None) -> list[Any]:
         """All operations that the server remembers, through all pages."""
@@ -86,17 +101,27 @@ class Operations:
 
     def wait(self, name: str, seconds: float, timeout: float | None) -> Any:
         limit = duration_pb2.Duration(nanos=int(seconds * 1e9) % 10**9, seconds=int(seconds))
-        return self.caller.unary(self._stub.WaitOperation, operations_pb2.WaitOperationRequest(name=name, timeout=limit), timeout)
+        return self.caller.unary(
+            self._stub.WaitOperation,
+            operations_pb2.WaitOperationRequest(name=name, timeout=limit),
+            timeout,
+        )
 
     def cancel(self, name: str, timeout: float | None) -> None:
-        self.caller.unary(self._stub.CancelOperation, operations_pb2.CancelOperationRequest(name=name), timeout)
+        self.caller.unary(
+            self._stub.CancelOperation, operations_pb2.CancelOperationRequest(name=name), timeout
+        )
 
     def delete(self, name: str, timeout: float | None) -> None:
-        self.caller.unary(self._stub.DeleteOperation, operations_pb2.DeleteOperationRequest(name=name), timeout)
+        self.caller.unary(
+            self._stub.DeleteOperation, operations_pb2.DeleteOperationRequest(name=name), timeout
+        )
 
 
 class Operation:
-    """Work on the server that outlives the connection. `metadata` and `done` are as of the last look: `refresh` looks again."""
+    """Work on the server that outlives the connection. `metadata` and `done` are as of the last
+    look: `refresh` looks again.
+    """
 
     def __init__(self, operations: Operations, state: Any) -> None:
         self._operations = operations
@@ -130,12 +155,15 @@ class Operation:
         self._state = self._operations.get(self.name, timeout)
         return self
 
-    def wait(self, *, timeout: float | None = None, on_progress: Callable[[Any], object] | None = None) -> Any:
+    def wait(
+        self, *, timeout: float | None = None, on_progress: Callable[[Any], object] | None = None
+    ) -> Any:
         """Waits to the end and returns the result, an IndexReport or an AuditReport.
 
-        timeout: seconds, None for as long as it takes; on_progress: called with `metadata` about every second and at the end.
-        Raises DeadlineExceeded when the timeout passes (the work goes on: see `cancel`) and the operation's own error if it failed.
-        Ctrl-C ends the waiting, not the work.
+        timeout: seconds, None for as long as it takes; on_progress: called with `metadata` about
+        every second and at the end. Raises DeadlineExceeded when the timeout passes (the work goes
+        on: see `cancel`) and the operation's own error if it failed. Ctrl-C ends the waiting, not
+        the work.
         """
         deadline = Deadline(timeout)
         while not self.done:
@@ -145,14 +173,17 @@ class Operation:
                 if deadline.remaining() != 0:
                     raise  # the connection's default, too short for one look
             if not self.done and deadline.remaining() == 0:
-                raise DeadlineExceeded(f"{self.name} has not ended within {timeout:g} seconds; it goes on")
+                raise DeadlineExceeded(
+                    f"{self.name} has not ended within {timeout:g} seconds; it goes on"
+                )
             if on_progress is not None:
                 on_progress(self.metadata)
         return self.result()
 
     def result(self) -> Any:
-        """The result of an operation that is done, an IndexReport or an AuditReport. Waits for it if need be; raises its error if it
-        failed."""
+        """The result of an operation that is done, an IndexReport or an AuditReport. Waits for it
+        if need be; raises its error if it failed.
+        """
         if not self.done:
             return self.wait()
         if (error := self.error) is not None:
@@ -170,14 +201,18 @@ class Operation:
     def _look(self, deadline: Deadline) -> None:
         """One call that returns at the end of the work, or after about a second at most."""
         limit = self._operations.caller.timeout if (left := deadline.remaining()) is None else left
-        pause = _LONGEST_WAIT if limit is None else min(_LONGEST_WAIT, limit / 2)  # the reply comes before the call's own deadline
+        pause = (
+            _LONGEST_WAIT if limit is None else min(_LONGEST_WAIT, limit / 2)
+        )  # the reply comes before the call's own deadline
         began = time.monotonic()
         self._state = self._operations.wait(self.name, pause, limit)
         if not self.done:  # a server may answer a wait early
             time.sleep(max(0.0, min(_SHORTEST_WAIT, pause) - (time.monotonic() - began)))
 
     def _read(self, packed: any_pb2.Any) -> Any:
-        """The value in an Any of a type that the client knows; the Any itself for types of later servers."""
+        """The value in an Any of a type that the client knows; the Any itself for types of later
+        servers.
+        """
         reader = _READERS.get(packed.type_url.rpartition("/")[2])
         try:
             return reader(packed.value, self._operations.caller, self.name) if reader else packed

@@ -1,4 +1,6 @@
-"""Adversarial examples for images that come one by one: read as answers are taken, and handed out in order."""
+"""Adversarial examples for images that come one by one: read as answers are taken, and handed out
+in order.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +25,13 @@ if TYPE_CHECKING:
     from striate.images import One
 
     Own = Label | None
-    Items = Iterable[One | tuple[One, Own] | tuple[One, Own, Own] | tuple[One, Own, Own, float | None]]
+    Items = Iterable[
+        One | tuple[One, Own] | tuple[One, Own, Own] | tuple[One, Own, Own, float | None]
+    ]
 
-_Event = pb.AttackStreamResponse | StreamedImage | BaseException | None  # None: the server's end of the stream
+_Event = (
+    pb.AttackStreamResponse | StreamedImage | BaseException | None
+)  # None: the server's end of the stream
 
 
 def check_items(items: object) -> None:
@@ -65,7 +71,9 @@ class Window:
 
 @dataclass(frozen=True)
 class Packer:
-    """Turns what the caller gives into messages. first_id: number of the first image; target: class for images without their own."""
+    """Turns what the caller gives into messages. first_id: number of the first image; target: class
+    for images without their own.
+    """
 
     classes: tuple[str, ...]
     first_id: int
@@ -77,7 +85,8 @@ class Packer:
             return self._message(identity, item)
         except StriateError:
             raise
-        except Exception as error:  # files, decoders and arrays fail in many ways, and each is a fault of this one image
+        # files, decoders and arrays fail in many ways, and each is a fault of this one image
+        except Exception as error:
             raise BadImage(f"image {identity}: {error}", reason="BAD_IMAGE") from error
 
     def _message(self, identity: int, item: object) -> pb.AttackStreamImage:
@@ -87,7 +96,10 @@ class Packer:
             raise invalid("image", f"must be one image, are {len(batch)}")
         batch.spans(0)  # refuses one that no message holds
         message = pb.AttackStreamImage(id=identity, image=batch.part(range(1)))
-        for field, value in (("label", label), ("target", self.target if target is None else target)):
+        for field, value in (
+            ("label", label),
+            ("target", self.target if target is None else target),
+        ):
             if value is not None:
                 setattr(message, field, *as_indices(value, 1, self.classes, field))
         if epsilon is not None:
@@ -98,7 +110,10 @@ class Packer:
         """(image, label, target, epsilon), filled up with None."""
         given = item if isinstance(item, tuple) else (item,)
         if not 1 <= len(given) <= 4:
-            raise invalid("image", f"must be an image or (image, label, target, epsilon), is a tuple of {len(given)}")
+            raise invalid(
+                "image",
+                f"must be an image or (image, label, target, epsilon), is a tuple of {len(given)}",
+            )
         image, label, target, epsilon = (*given, None, None, None)[:4]
         return image, label, target, epsilon
 
@@ -106,8 +121,9 @@ class Packer:
 class Stream:
     """One AttackStream call.
 
-    Three threads share it: gRPC's, which reads the images; one that receives; and the caller's, which alone takes what the two others put
-    into `_events`, so that a bad image is handed out even while the server has nothing to say.
+    Three threads share it: gRPC's, which reads the images; one that receives; and the caller's,
+    which alone takes what the two others put into `_events`, so that a bad image is handed out even
+    while the server has nothing to say.
     """
 
     def __init__(
@@ -128,12 +144,16 @@ class Stream:
         self._read_all = False
         self._failure: BaseException | None = None  # of the caller's iterable
 
-    def run(self, items: Items, ordered: bool, timeout: float | None) -> Generator[StreamedImage, None, None]:
+    def run(
+        self, items: Items, ordered: bool, timeout: float | None
+    ) -> Generator[StreamedImage, None, None]:
         """Reads the items and hands out their outcomes; the call begins with the first `next`."""
         told: set[str] = set()
         with self._caller.conversation(self._method, self._requests(items), timeout) as answers:
             try:
-                threading.Thread(target=self._receive, args=(answers,), name="striate-stream", daemon=True).start()
+                threading.Thread(
+                    target=self._receive, args=(answers,), name="striate-stream", daemon=True
+                ).start()
                 for image in self._in_order() if ordered else self._outcomes():
                     self._window.leave()
                     warn((message for message in image.warnings if message not in told), depth=1)
@@ -187,12 +207,16 @@ class Stream:
             self._unanswered.discard(event.id)
             yield event if isinstance(event, StreamedImage) else StreamedImage.read(event)
         if not self._read_all or self._unanswered:
-            raise Internal(f"the server ended the stream with {len(self._unanswered)} images unanswered")
+            raise Internal(
+                f"the server ended the stream with {len(self._unanswered)} images unanswered"
+            )
         if self._failure is not None:
             raise self._failure
 
     def _in_order(self) -> Iterator[StreamedImage]:
-        """The same in the order of the images; those that wait for an earlier one keep their room in the window."""
+        """The same in the order of the images; those that wait for an earlier one keep their room
+        in the window.
+        """
         early: dict[int, StreamedImage] = {}
         following = self._packer.first_id
         for image in self._outcomes():

@@ -8,7 +8,17 @@ from typing import Annotated, Any
 import typer
 
 from striate._api.attributions import AttributionName
-from striate._cli.console import DEFAULT_SERVER, Json, ModelName, Pictures, Server, Timeout, fraction, image_files, session
+from striate._cli.console import (
+    DEFAULT_SERVER,
+    Json,
+    ModelName,
+    Pictures,
+    Server,
+    Timeout,
+    fraction,
+    image_files,
+    session,
+)
 from striate._cli.images import as_classes
 
 
@@ -19,28 +29,60 @@ def _number(text: str) -> Any:
 def attribute(
     model: ModelName,
     images: Pictures,
-    method: Annotated[AttributionName, typer.Option(help="How shares are found.")] = "integrated-gradients",
+    method: Annotated[
+        AttributionName, typer.Option(help="How shares are found.")
+    ] = "integrated-gradients",
     target: Annotated[
         list[str] | None,
-        typer.Option("--target", help="Class, index or name: one for all, or repeated, one an image. Default: the predicted one."),
+        typer.Option(
+            "--target",
+            help="Class, index or name: one for all, or repeated, one an image. Default: the "
+            "predicted one.",
+        ),
     ] = None,
-    unit: Annotated[str | None, typer.Option(metavar="LAYER:UNIT", help="Explain this unit instead of a class.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, max=1000, help="Of integrated gradients. Default: 50.")] = None,
-    samples: Annotated[int | None, typer.Option(min=1, max=1000, help="Noisy copies of SmoothGrad. Default: 25.")] = None,
-    noise: Annotated[float | None, _number("Their noise's standard deviation. Default: 0.15.")] = None,
-    baseline: Annotated[float | None, _number("Pixel value to begin at, or to cover with. Default: 0, for occlusion 1/2.")] = None,
-    window: Annotated[int | None, typer.Option(min=1, help="Side of occlusion's square. Default: an eighth of the image.")] = None,
-    stride: Annotated[int | None, typer.Option(min=1, help="Pixels between its places. Default: half the window.")] = None,
-    layer: Annotated[str | None, typer.Option(help="Of Grad-CAM. Default: the last one with rows and columns.")] = None,
+    unit: Annotated[
+        str | None, typer.Option(metavar="LAYER:UNIT", help="Explain this unit instead of a class.")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="Of integrated gradients. Default: 50.")
+    ] = None,
+    samples: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="Noisy copies of SmoothGrad. Default: 25.")
+    ] = None,
+    noise: Annotated[
+        float | None, _number("Their noise's standard deviation. Default: 0.15.")
+    ] = None,
+    baseline: Annotated[
+        float | None,
+        _number("Pixel value to begin at, or to cover with. Default: 0, for occlusion 1/2."),
+    ] = None,
+    window: Annotated[
+        int | None,
+        typer.Option(min=1, help="Side of occlusion's square. Default: an eighth of the image."),
+    ] = None,
+    stride: Annotated[
+        int | None, typer.Option(min=1, help="Pixels between its places. Default: half the window.")
+    ] = None,
+    layer: Annotated[
+        str | None, typer.Option(help="Of Grad-CAM. Default: the last one with rows and columns.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of SmoothGrad's noise.")] = 0,
     opacity: Annotated[float, _number("Of the heat map over the image, 0 to 1.")] = 0.6,
-    deterministic: Annotated[bool, typer.Option("--deterministic", help="The same gradients whatever else the server does.")] = False,
-    out: Annotated[Path, typer.Option(help="Folder for overlays, heat maps, attributions.npy and results.json.")] = Path("attributions"),
+    deterministic: Annotated[
+        bool,
+        typer.Option("--deterministic", help="The same gradients whatever else the server does."),
+    ] = False,
+    out: Annotated[
+        Path,
+        typer.Option(help="Folder for overlays, heat maps, attributions.npy and results.json."),
+    ] = Path("attributions"),
     server: Server = DEFAULT_SERVER,
     timeout: Timeout = None,
     as_json: Json = False,
 ) -> None:
-    """Draw which pixels a class or a unit hangs on. Without either, the network's own predictions are explained."""
+    """Draw which pixels a class or a unit hangs on. Without either, the network's own predictions
+    are explained.
+    """
     with session(server, timeout, as_json) as (service, screen):
         files, net = image_files(images), service.model(model)
         found = net.attribute(
@@ -60,9 +102,19 @@ def attribute(
             deterministic=deterministic,
         )
         folder = found.save(out)
-        screen.result(found.summary() | {"files": [str(file) for file in files], "out": str(folder)})
-        columns = [files, found.objectives, found.labels, [f"{score:.4g}" for score in found.scores]]
+        screen.result(
+            found.summary() | {"files": [str(file) for file in files], "out": str(folder)}
+        )
+        columns = [
+            files,
+            found.objectives,
+            found.labels,
+            [f"{score:.4g}" for score in found.scores],
+        ]
         if found.deltas is not None:
             columns.append([f"{delta:.2g}" for delta in found.deltas])
-        screen.table(("image", "objective", "class", "score", "misses by")[: len(columns)], zip(*columns, strict=True))
+        screen.table(
+            ("image", "objective", "class", "score", "misses by")[: len(columns)],
+            zip(*columns, strict=True),
+        )
         screen.line(f"{method}{f' of {found.layer}' if found.layer else ''} -> {folder}")

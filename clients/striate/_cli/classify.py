@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from striate._cli.console import DEFAULT_SERVER, Json, ModelName, Pictures, Server, Timeout, image_files, session
+from striate._cli.console import (
+    DEFAULT_SERVER,
+    Json,
+    ModelName,
+    Pictures,
+    Server,
+    Timeout,
+    image_files,
+    session,
+)
 
 
 def classify(
@@ -23,9 +32,18 @@ def classify(
         files = image_files(images)
         found = service.model(model).classify(list(files), k=k)
         rows = list(zip(files, found, strict=True))
-        screen.result({
-            "images": [{"file": str(file), "predictions": [asdict(p) for p in predictions]} for file, predictions in rows],
-            "provenance": asdict(found.provenance),
-        })  # fmt: skip
-        cells = ((file, p.label, p.index, f"{p.probability:.1%}") for file, predictions in rows for p in predictions)
+        screen.result(
+            {
+                "images": [
+                    {"file": str(file), "predictions": [asdict(p) for p in predictions]}
+                    for file, predictions in rows
+                ],
+                "provenance": asdict(found.provenance),
+            }
+        )
+        cells = (
+            (file, p.label, p.index, f"{p.probability:.1%}")
+            for file, predictions in rows
+            for p in predictions
+        )
         screen.table(("image", "class", "index", "probability"), cells)

@@ -1,4 +1,6 @@
-"""What the commands share: options, the connection, output for people or scripts, and exit codes."""
+"""What the commands share: options, the connection, output for people or scripts, and exit
+codes.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,15 @@ from striate.errors import (
 )
 from striate.service import Service, connect
 
-BAR_MISSED, USAGE, NOT_FOUND, UNREACHABLE, NOT_NOW, SERVER_FAILED, INTERRUPTED = 1, 2, 3, 4, 5, 6, 130
+BAR_MISSED, USAGE, NOT_FOUND, UNREACHABLE, NOT_NOW, SERVER_FAILED, INTERRUPTED = (
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+    130,
+)
 SUSPECT = 7  # of an audit that was asked to be valid
 
 _EXIT_CODES: tuple[tuple[type[StriateError], int], ...] = (  # the first that fits
@@ -54,15 +64,33 @@ _EXIT_CODES: tuple[tuple[type[StriateError], int], ...] = (  # the first that fi
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="Name of a model.")]
-Pictures = Annotated[list[Path], typer.Argument(metavar="IMAGES", help="PNG, JPEG or WebP files, or folders of them.")]
+Pictures = Annotated[
+    list[Path],
+    typer.Argument(metavar="IMAGES", help="PNG, JPEG or WebP files, or folders of them."),
+]
 DEFAULT_SERVER = "localhost:50051"
-Server = Annotated[str, typer.Option("--server", metavar="HOST:PORT", help="The server; STRIATE_SERVER says it for all commands.")]
-Timeout = Annotated[float | None, typer.Option("--timeout", metavar="SECONDS", min=0, help="Give up after so long. Default: never.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else to stdout.")]
+Server = Annotated[
+    str,
+    typer.Option(
+        "--server", metavar="HOST:PORT", help="The server; STRIATE_SERVER says it for all commands."
+    ),
+]
+Timeout = Annotated[
+    float | None,
+    typer.Option(
+        "--timeout", metavar="SECONDS", min=0, help="Give up after so long. Default: never."
+    ),
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object and nothing else to stdout.")
+]
 
 
 _HINTS: tuple[tuple[type[StriateError], str], ...] = (
-    (Unavailable, "Is striate-server running there? --server HOST:PORT or STRIATE_SERVER says where else."),
+    (
+        Unavailable,
+        "Is striate-server running there? --server HOST:PORT or STRIATE_SERVER says where else.",
+    ),
     (IndexNotFound, "To build it: striate index MODEL --dataset NAME --layer LAYER"),
 )
 
@@ -87,11 +115,15 @@ def _plain(value: Any) -> Any:
 
 
 class Screen:
-    """Where a command writes: results to stdout, as text or as one JSON object, progress and errors to stderr."""
+    """Where a command writes: results to stdout, as text or as one JSON object, progress and errors
+    to stderr.
+    """
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
-        self._out = rich.console.Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False)
+        self._out = rich.console.Console(
+            width=None if sys.stdout.isatty() else 200, highlight=False, markup=False
+        )
         self._err = rich.console.Console(stderr=True, highlight=False, markup=False)
 
     def result(self, values: dict[str, Any]) -> None:
@@ -136,10 +168,20 @@ class Screen:
 
     @contextmanager
     def bar(self, label: str, estimate: bool = True) -> Iterator[ProgressBar]:
-        """A progress bar on stderr, where that is a terminal; with the client's own estimate of the time left, if wanted."""
+        """A progress bar on stderr, where that is a terminal; with the client's own estimate of the
+        time left, if wanted.
+        """
         texts = TextColumn("{task.description}"), TextColumn("{task.fields[note]}")
-        columns = (texts[0], BarColumn(), MofNCompleteColumn(), *([TimeRemainingColumn()] if estimate else []), texts[1])
-        with Progress(*columns, console=self._err, disable=not self._err.is_terminal, transient=True) as progress:
+        columns = (
+            texts[0],
+            BarColumn(),
+            MofNCompleteColumn(),
+            *([TimeRemainingColumn()] if estimate else []),
+            texts[1],
+        )
+        with Progress(
+            *columns, console=self._err, disable=not self._err.is_terminal, transient=True
+        ) as progress:
             yield ProgressBar(progress, label)
 
 
@@ -201,10 +243,16 @@ def fraction(value: str | float) -> float:
 
 
 def image_files(paths: Sequence[Path]) -> list[Path]:
-    """The paths, with every folder replaced by the pictures in it in name order. Raises FileNotFoundError for a folder without any."""
+    """The paths, with every folder replaced by the pictures in it in name order. Raises
+    FileNotFoundError for a folder without any.
+    """
     files: list[Path] = []
     for path in paths:
-        found = sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURES) if path.is_dir() else [path]
+        found = (
+            sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURES)
+            if path.is_dir()
+            else [path]
+        )
         if not found:
             raise FileNotFoundError(f"no {', '.join(PICTURES)} in the folder {path}")
         files += found

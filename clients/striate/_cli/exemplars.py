@@ -23,22 +23,50 @@ def index(
     model: ModelName,
     dataset: Annotated[str, typer.Option(help="Name of a data set.")],
     layer: Annotated[list[str], typer.Option(help="A layer; repeat the option for more.")],
-    k: Annotated[int, typer.Option("-k", min=1, max=100, help="Exemplars kept a unit and order.")] = 9,
-    limit: Annotated[int, typer.Option(min=0, help="Read only the first so many images; 0 reads all.")] = 0,
-    class_k: Annotated[int | None, typer.Option(min=0, max=100, help="Exemplars kept a unit and class. Default: the server's.")] = None,
-    quantile: Annotated[
-        list[float] | None, typer.Option(parser=fraction, help="A share of the images, 0 to 1, kept by; repeatable. Default: nine.")
+    k: Annotated[
+        int, typer.Option("-k", min=1, max=100, help="Exemplars kept a unit and order.")
+    ] = 9,
+    limit: Annotated[
+        int, typer.Option(min=0, help="Read only the first so many images; 0 reads all.")
+    ] = 0,
+    class_k: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=100, help="Exemplars kept a unit and class. Default: the server's."
+        ),
     ] = None,
-    shard_images: Annotated[int | None, typer.Option(min=64, max=65536, help="Images between saves. Default: the server's.")] = None,
-    detach: Annotated[bool, typer.Option("--detach", help="Print the operation's name and do not wait for its end.")] = False,
+    quantile: Annotated[
+        list[float] | None,
+        typer.Option(
+            parser=fraction,
+            help="A share of the images, 0 to 1, kept by; repeatable. Default: nine.",
+        ),
+    ] = None,
+    shard_images: Annotated[
+        int | None,
+        typer.Option(min=64, max=65536, help="Images between saves. Default: the server's."),
+    ] = None,
+    detach: Annotated[
+        bool,
+        typer.Option("--detach", help="Print the operation's name and do not wait for its end."),
+    ] = False,
     server: Server = DEFAULT_SERVER,
     timeout: Timeout = None,
     as_json: Json = False,
 ) -> None:
-    """Build the index that `exemplars` and `statistics` look into. Ctrl-C cancels it on the server."""
+    """Build the index that `exemplars` and `statistics` look into. Ctrl-C cancels it on the
+    server.
+    """
     with session(server, timeout, as_json) as (service, screen):
         operation = service.build_index(
-            model, dataset, layer, k=k, limit=limit, class_k=class_k, shard_images=shard_images, quantiles=quantile
+            model,
+            dataset,
+            layer,
+            k=k,
+            limit=limit,
+            class_k=class_k,
+            shard_images=shard_images,
+            quantiles=quantile,
         )
         if detach:
             screen.result({"operation": operation.name})
@@ -56,19 +84,33 @@ def index(
                 operation.cancel(timeout=_CANCEL_TIMEOUT)
                 raise
         screen.result({"operation": operation.name, "report": asdict(report)})
-        screen.line(f"{report.units} units of {', '.join(layer)} indexed over {report.images} images")
+        screen.line(
+            f"{report.units} units of {', '.join(layer)} indexed over {report.images} images"
+        )
 
 
 def exemplars(
     model: ModelName,
     unit: Annotated[str, typer.Argument(metavar="UNIT", help="layer:unit")],
     dataset: DataSet,
-    k: Annotated[int | None, typer.Option("-k", min=1, help="Exemplars wanted. Default: 9, and all quantiles.")] = None,
+    k: Annotated[
+        int | None,
+        typer.Option("-k", min=1, help="Exemplars wanted. Default: 9, and all quantiles."),
+    ] = None,
     order: Annotated[OrderName, typer.Option(help="By what the images are the unit's.")] = "max",
-    quantiles: Annotated[bool, typer.Option("--quantiles", help="The same as --order quantile.")] = False,
-    label: Annotated[str | None, typer.Option(help="Only images of this class of the data set, index or name.")] = None,
-    images: Annotated[bool, typer.Option(help="Read the images too; without, there are no names and labels.")] = True,
-    out: Annotated[Path | None, typer.Option(help="Folder for the images, crops and a grid. Default: write none.")] = None,
+    quantiles: Annotated[
+        bool, typer.Option("--quantiles", help="The same as --order quantile.")
+    ] = False,
+    label: Annotated[
+        str | None, typer.Option(help="Only images of this class of the data set, index or name.")
+    ] = None,
+    images: Annotated[
+        bool, typer.Option(help="Read the images too; without, there are no names and labels.")
+    ] = True,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the images, crops and a grid. Default: write none."),
+    ] = None,
     server: Server = DEFAULT_SERVER,
     timeout: Timeout = None,
     as_json: Json = False,
@@ -79,19 +121,31 @@ def exemplars(
     by: OrderName = "quantile" if quantiles else order
     with session(server, timeout, as_json) as (service, screen):
         chosen = int(label) if label is not None and label.isdecimal() else label
-        found = service.model(model).exemplars(unit, k, dataset=dataset, order=by, label=chosen, images=images)
+        found = service.model(model).exemplars(
+            unit, k, dataset=dataset, order=by, label=chosen, images=images
+        )
         files = found.save(out) if out is not None else []
-        screen.result({
-            "unit": found.unit,
-            "order": by,
-            "images": found.images,
-            "exemplars": [{name: getattr(exemplar, name) for name in _FIELDS} for exemplar in found],
-            "files": [str(file) for file in files],
-            "provenance": asdict(found.provenance),
-        })  # fmt: skip
+        screen.result(
+            {
+                "unit": found.unit,
+                "order": by,
+                "images": found.images,
+                "exemplars": [
+                    {name: getattr(exemplar, name) for name in _FIELDS} for exemplar in found
+                ],
+                "files": [str(file) for file in files],
+                "provenance": asdict(found.provenance),
+            }
+        )
         screen.line(f"{found.unit}, by {by}: of {found.images} images")
-        shown = [name for name in _FIELDS if any(getattr(exemplar, name) not in (None, "") for exemplar in found)]
-        screen.table(shown, ([_cell(getattr(exemplar, name)) for name in shown] for exemplar in found))
+        shown = [
+            name
+            for name in _FIELDS
+            if any(getattr(exemplar, name) not in (None, "") for exemplar in found)
+        ]
+        screen.table(
+            shown, ([_cell(getattr(exemplar, name)) for name in shown] for exemplar in found)
+        )
 
 
 def _cell(value: object) -> object:
@@ -100,7 +154,9 @@ def _cell(value: object) -> object:
 
 def statistics(
     model: ModelName,
-    unit: Annotated[str, typer.Argument(metavar="UNIT", help="layer:unit, or layer for all its units")],
+    unit: Annotated[
+        str, typer.Argument(metavar="UNIT", help="layer:unit, or layer for all its units")
+    ],
     dataset: DataSet,
     server: Server = DEFAULT_SERVER,
     timeout: Timeout = None,
@@ -110,17 +166,34 @@ def statistics(
     with session(server, timeout, as_json) as (service, screen):
         found = service.model(model).statistics(unit, dataset=dataset)
         units = [found] if isinstance(found, UnitStatistics) else found
-        screen.result({
-            "images": units[0].images,
-            "units": [_numbers(unit) for unit in units],
-            "provenance": asdict(units[0].provenance),
-        })  # fmt: skip
+        screen.result(
+            {
+                "images": units[0].images,
+                "units": [_numbers(unit) for unit in units],
+                "provenance": asdict(units[0].provenance),
+            }
+        )
         screen.line(f"{unit}: of {units[0].images} images")
-        header = ("unit", "minimum", "maximum", "mean", "variance", "active share", "active images", "sparsity")
+        header = (
+            "unit",
+            "minimum",
+            "maximum",
+            "mean",
+            "variance",
+            "active share",
+            "active images",
+            "sparsity",
+        )
         screen.table(header, map(_statistics_row, units))
         if isinstance(found, UnitStatistics):
-            screen.line(f"\nmaxima of images, {found.span[0]:.4g} {_bars(found.counts)} {found.span[1]:.4g}\n")
-            screen.table(("share below", "maximum"), ((f"{share:.4g}", f"{value:.4g}") for share, value in found.quantiles.items()))
+            screen.line(
+                f"\nmaxima of images, {found.span[0]:.4g} {_bars(found.counts)} "
+                f"{found.span[1]:.4g}\n"
+            )
+            screen.table(
+                ("share below", "maximum"),
+                ((f"{share:.4g}", f"{value:.4g}") for share, value in found.quantiles.items()),
+            )
 
 
 def _bars(counts: tuple[int, ...]) -> str:
@@ -130,7 +203,9 @@ def _bars(counts: tuple[int, ...]) -> str:
 
 
 def _numbers(unit: UnitStatistics) -> dict[str, object]:
-    return {name: value for name, value in asdict(unit).items() if name not in ("images", "provenance")}
+    return {
+        name: value for name, value in asdict(unit).items() if name not in ("images", "provenance")
+    }
 
 
 def _statistics_row(u: UnitStatistics) -> tuple[object, ...]:

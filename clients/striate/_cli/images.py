@@ -11,12 +11,21 @@ import typer
 from striate._cli.console import image_files
 
 LabelOption = Annotated[
-    list[str] | None, typer.Option("--label", help="True class, index or name: one for all, or repeated, one an image.")
+    list[str] | None,
+    typer.Option(
+        "--label", help="True class, index or name: one for all, or repeated, one an image."
+    ),
 ]
-LabelsOption = Annotated[str | None, typer.Option("--labels", help="The same, separated by commas.")]
+LabelsOption = Annotated[
+    str | None, typer.Option("--labels", help="The same, separated by commas.")
+]
 TargetOption = Annotated[
     list[str] | None,
-    typer.Option("--target", help='Class to be taken for: one for all, or repeated, one an image; or "random" or "least-likely".'),
+    typer.Option(
+        "--target",
+        help="Class to be taken for: one for all, or repeated, one an image; or "
+        '"random" or "least-likely".',
+    ),
 ]
 
 
@@ -27,24 +36,36 @@ def words(label: list[str] | None, labels: str | None) -> list[str] | None:
     return labels.split(",") if labels else label
 
 
-def as_classes(given: Sequence[str] | None, classes: Sequence[str]) -> list[int | str] | int | str | None:
-    """Classes from the command line: a number is an index unless a class has that very name; a single one stands for all."""
+def as_classes(
+    given: Sequence[str] | None, classes: Sequence[str]
+) -> list[int | str] | int | str | None:
+    """Classes from the command line: a number is an index unless a class has that very name; a
+    single one stands for all.
+    """
     if not given:
         return None
-    read = [int(word) if word.strip().isdigit() and word.strip() not in classes else word.strip() for word in given]
+    read = [
+        int(word) if word.strip().isdigit() and word.strip() not in classes else word.strip()
+        for word in given
+    ]
     return read[0] if len(read) == 1 else read
 
 
 def class_folders(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
-    """The pictures in the subfolders of some folders, and for each the name of its subfolder, which is its class.
+    """The pictures in the subfolders of some folders, and for each the name of its subfolder, which
+    is its class.
 
     Raises FileNotFoundError for a path without subfolders, or a subfolder without pictures.
     """
     files, labels = list[Path](), list[str]()
     for path in paths:
-        folders = sorted(inner for inner in path.iterdir() if inner.is_dir()) if path.is_dir() else []
+        folders = (
+            sorted(inner for inner in path.iterdir() if inner.is_dir()) if path.is_dir() else []
+        )
         if not folders:
-            raise FileNotFoundError(f"{path} holds no folders named by classes, so give --label or --labels")
+            raise FileNotFoundError(
+                f"{path} holds no folders named by classes, so give --label or --labels"
+            )
         for folder in folders:
             found = image_files([folder])
             files += found

@@ -1,8 +1,8 @@
 """The command line `striate`.
 
-Exit codes: 0 well; 1 a bar that was asked for was missed; 2 wrong usage or argument; 3 something of that name not found; 4 server
-unreachable; 5 not now (deadline, cancelled, queue full, model in use); 6 the server failed; 7 an audit that `--require-valid` asked for
-is suspect; 130 Ctrl-C.
+Exit codes: 0 well; 1 a bar that was asked for was missed; 2 wrong usage or argument; 3 something of
+that name not found; 4 server unreachable; 5 not now (deadline, cancelled, queue full, model in
+use); 6 the server failed; 7 an audit that `--require-valid` asked for is suspect; 130 Ctrl-C.
 """
 
 from __future__ import annotations
@@ -70,7 +70,12 @@ def _options(
     server: Server = "",
     timeout: Timeout = None,
     as_json: Json = False,
-    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the client's version.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the client's version."
+        ),
+    ] = False,
 ) -> None:
     """Options before the command are the defaults of those behind it."""
     defaults = {"server": server or default_server(), "timeout": timeout, "as_json": as_json}

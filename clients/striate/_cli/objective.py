@@ -1,4 +1,6 @@
-"""Objectives as the command line spells them: those of Objective.parse, and besides what files hold."""
+"""Objectives as the command line spells them: those of Objective.parse, and besides what files
+hold.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +9,39 @@ from typing import TYPE_CHECKING, Any
 
 from striate._requests import expression
 from striate.errors import invalid
-from striate.objective import ComparisonName, Direction, KindName, Like, Objective, Sum, Term, Unit, interpolate
+from striate.objective import (
+    ComparisonName,
+    Direction,
+    KindName,
+    Like,
+    Objective,
+    Sum,
+    Term,
+    Unit,
+    interpolate,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-HELP = "direction(LAYER,FILE.npy), also cosine(...) and dot-cosine(...), or inversion(LAYER,IMAGE), caricature(...), style(...)"
-_DIRECTIONS: dict[str, ComparisonName] = {"direction": "dot", "dot": "dot", "cosine": "cosine", "dot-cosine": "dot-cosine"}
-_LIKENESSES: dict[str, KindName] = {"inversion": "inversion", "caricature": "caricature", "style": "style"}
+HELP = (
+    "direction(LAYER,FILE.npy), also cosine(...) and dot-cosine(...), or "
+    "inversion(LAYER,IMAGE), caricature(...), style(...)"
+)
+_DIRECTIONS: dict[str, ComparisonName] = {
+    "direction": "dot",
+    "dot": "dot",
+    "cosine": "cosine",
+    "dot-cosine": "dot-cosine",
+}
+_LIKENESSES: dict[str, KindName] = {
+    "inversion": "inversion",
+    "caricature": "caricature",
+    "style": "style",
+}
 _CALL = re.compile(
-    rf"(?P<kind>{'|'.join((*_DIRECTIONS, *_LIKENESSES))})\(\s*(?P<layer>[^\s:@,()]+)(@(?P<row>\d+),(?P<column>\d+))?"
+    rf"(?P<kind>{'|'.join((*_DIRECTIONS, *_LIKENESSES))})\(\s*"
+    r"(?P<layer>[^\s:@,()]+)(@(?P<row>\d+),(?P<column>\d+))?"
     r"\s*,\s*(?P<file>.*?)(\s*,\s*power=(?P<power>[^,]+?))?\s*\)"
 )
 
@@ -43,7 +68,11 @@ def _term(text: str) -> Term:
         return Unit(text)
     match = _CALL.fullmatch(text)
     if match is None:
-        raise invalid("objectives", f"{text!r} must be of the form {HELP}; with LAYER@ROW,COLUMN for one place, power=2 last")
+        raise invalid(
+            "objectives",
+            f"{text!r} must be of the form {HELP}; with LAYER@ROW,COLUMN for one place, "
+            f"power=2 last",
+        )
     kind, layer, file = match.group("kind", "layer", "file")
     place = (int(match["row"]), int(match["column"])) if match["row"] else None
     power = _number(match["power"]) if match["power"] else None

@@ -11,7 +11,16 @@ import typer
 
 from striate._cli import objective as cli_objective
 from striate._cli import picture_options as own
-from striate._cli.console import DEFAULT_SERVER, PICTURES, Json, ModelName, Screen, Server, Timeout, session
+from striate._cli.console import (
+    DEFAULT_SERVER,
+    PICTURES,
+    Json,
+    ModelName,
+    Screen,
+    Server,
+    Timeout,
+    session,
+)
 from striate._requests.expression import whole_layer
 from striate.model import Model
 from striate.objective import Objective
@@ -24,18 +33,40 @@ Objectives = Annotated[
     list[str],
     typer.Argument(
         metavar="OBJECTIVE",
-        help="layer:unit, layer:unit@row,column, layer:unit@center, layer, logits:class, or a sum like "
-        f'"layer:7 - 0.5*layer:8", also of {cli_objective.HELP}; alone, "layer:*" or layer:0-31 for a whole layer. '
+        help="layer:unit, layer:unit@row,column, layer:unit@center, layer, logits:class, or a "
+        "sum like "
+        f'"layer:7 - 0.5*layer:8", also of {cli_objective.HELP}; alone, "layer:*" or '
+        f"layer:0-31 for a whole layer. "
         'What begins with a minus goes behind a space, " -layer:7", or behind --.',
     ),
 ]
 UnitName = Annotated[str, typer.Argument(metavar="UNIT", help="layer:unit")]
-Indexed = Annotated[str, typer.Option(metavar="NAME", help="A data set with an index of the layer.")]
+Indexed = Annotated[
+    str, typer.Option(metavar="NAME", help="A data set with an index of the layer.")
+]
 Reader = Callable[[], dict[str, Any]]
-Between = Annotated[int | None, typer.Option(min=2, max=64, help="So many pictures, in even steps from one objective to another.")]
-Start = Annotated[list[Path] | None, typer.Option(metavar="PATH", help="Begin at this image; repeatable, one an objective.")]
+Between = Annotated[
+    int | None,
+    typer.Option(
+        min=2, max=64, help="So many pictures, in even steps from one objective to another."
+    ),
+]
+Start = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="PATH", help="Begin at this image; repeatable, one an objective."),
+]
 
-_COLUMNS = ("objective", "activation", "ratio", "held out", "percentile", "rank", "other seeds", "", "file")
+_COLUMNS = (
+    "objective",
+    "activation",
+    "ratio",
+    "held out",
+    "percentile",
+    "rank",
+    "other seeds",
+    "",
+    "file",
+)
 
 
 @own.with_picture_settings
@@ -48,7 +79,12 @@ def visualize(
     diversity: own.Diversity = None,
     dataset: own.CertifiedBy = None,
     start: Start = None,
-    out: Annotated[Path, typer.Option(help="Folder; or a file for one picture, or for the sheet alone of a whole layer.")] = Path(),
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Folder; or a file for one picture, or for the sheet alone of a whole layer."
+        ),
+    ] = Path(),
     server: Server = DEFAULT_SERVER,
     timeout: Timeout = None,
     as_json: Json = False,
@@ -61,37 +97,65 @@ def visualize(
         if whole is None:
             composed = cli_objective.read(objectives, between)
             if len(composed) * (variants or 1) > 1 and out.suffix.lower() in PICTURES:
-                raise typer.BadParameter("must be a folder for several pictures", param_hint="--out")
-            batch = {"variants": variants, "diversity": own.read_diversity(diversity), "start": start}
+                raise typer.BadParameter(
+                    "must be a folder for several pictures", param_hint="--out"
+                )
+            batch = {
+                "variants": variants,
+                "diversity": own.read_diversity(diversity),
+                "start": start,
+            }
             _visualize_batch(net, screen, composed, out, chosen | batch)
             return
-        for option, value in {"between": between, "variants": variants, "diversity": diversity, "start": start}.items():
+        for option, value in {
+            "between": between,
+            "variants": variants,
+            "diversity": diversity,
+            "start": start,
+        }.items():
             if value is not None:
                 raise typer.BadParameter("goes not with a whole layer", param_hint=f"--{option}")
-        with net.visualize_layer(whole[0], units=whole[1], **chosen) as pictures, screen.bar(f"visualize {model}") as bar:
+        with (
+            net.visualize_layer(whole[0], units=whole[1], **chosen) as pictures,
+            screen.bar(f"visualize {model}") as bar,
+        ):
             alone = out.suffix.lower() in PICTURES
             files = _save_layer(pictures, None if alone else out, bar.update)
             sheet = pictures.save_sheet(out if alone else out / "sheet.png")
         _show_layer(screen, pictures, files, sheet)
 
 
-def _visualize_batch(net: Model, screen: Screen, objectives: list[str | Objective], out: Path, settings: dict[str, Any]) -> None:
+def _visualize_batch(
+    net: Model,
+    screen: Screen,
+    objectives: list[str | Objective],
+    out: Path,
+    settings: dict[str, Any],
+) -> None:
     with screen.bar(f"visualize {net.name}") as bar:
 
         def show(progress: Progress) -> None:
-            bar.update(progress.step, progress.steps, f"score {sum(progress.scores) / max(1, len(progress.scores)):.3g}")
+            bar.update(
+                progress.step,
+                progress.steps,
+                f"score {sum(progress.scores) / max(1, len(progress.scores)):.3g}",
+            )
 
         found: Visualizations = net.visualize(objectives, on_progress=show, **settings)
     paths = [found[0].save(out)] if len(found) == 1 and out.suffix != "" else found.save(out)
     rows = list(zip(found, paths, strict=True))
-    screen.result({
-        "visualizations": [_visualization(item) | {"file": str(path)} for item, path in rows],
-        "provenance": asdict(found.provenance),
-    })  # fmt: skip
+    screen.result(
+        {
+            "visualizations": [_visualization(item) | {"file": str(path)} for item, path in rows],
+            "provenance": asdict(found.provenance),
+        }
+    )
     screen.table(_COLUMNS, (_cells(item, path) for item, path in rows))
 
 
-def _save_layer(pictures: LayerPictures, folder: Path | None, update: Callable[[int, int, str], object]) -> list[Path | None]:
+def _save_layer(
+    pictures: LayerPictures, folder: Path | None, update: Callable[[int, int, str], object]
+) -> list[Path | None]:
     files = []
     for done, picture in enumerate(pictures, 1):
         files.append(None if folder is None else save_unit(picture, folder))
@@ -99,26 +163,37 @@ def _save_layer(pictures: LayerPictures, folder: Path | None, update: Callable[[
     return files
 
 
-def _show_layer(screen: Screen, pictures: LayerPictures, files: list[Path | None], sheet: Path) -> None:
+def _show_layer(
+    screen: Screen, pictures: LayerPictures, files: list[Path | None], sheet: Path
+) -> None:
     rows = sorted(zip(pictures, files, strict=True), key=lambda row: row[0].unit)
-    screen.result({
-        "layer": pictures.layer,
-        "units": [
-            {"unit": one.unit, "cached": one.cached} | _visualization(one.visualization) | {"file": None if path is None else str(path)}
-            for one, path in rows
-        ],
-        "sheet": str(sheet),
-        "columns": pictures.columns,
-        "tile": pictures.tile,
-        "provenance": None if pictures.provenance is None else asdict(pictures.provenance),
-    })  # fmt: skip
+    screen.result(
+        {
+            "layer": pictures.layer,
+            "units": [
+                {"unit": one.unit, "cached": one.cached}
+                | _visualization(one.visualization)
+                | {"file": None if path is None else str(path)}
+                for one, path in rows
+            ],
+            "sheet": str(sheet),
+            "columns": pictures.columns,
+            "tile": pictures.tile,
+            "provenance": None if pictures.provenance is None else asdict(pictures.provenance),
+        }
+    )
     screen.table(_COLUMNS, (_cells(one.visualization, path) for one, path in rows))
     screen.line(f"all of {pictures.layer} -> {sheet}")
 
 
 def _visualization(item: Visualization) -> dict[str, object]:
     certificate = None if item.certificate is None else asdict(item.certificate)
-    values = {"objective": item.objective, "variant": item.variant, "activation": item.activation, "dead": item.dead}
+    values = {
+        "objective": item.objective,
+        "variant": item.variant,
+        "activation": item.activation,
+        "dead": item.dead,
+    }
     return values | {"certificate": certificate}
 
 
@@ -146,11 +221,22 @@ def facets(
     dataset: Indexed,
     settings: Reader,
     exemplars: Annotated[
-        int | None, typer.Option(min=2, max=100, help="So many of the strongest are clustered. Default: all kept.")
+        int | None,
+        typer.Option(
+            min=2, max=100, help="So many of the strongest are clustered. Default: all kept."
+        ),
     ] = None,
-    count: Annotated[int | None, typer.Option("--facets", min=1, max=8, help="Default: as many as separate best.")] = None,
-    by_layer: Annotated[str | None, typer.Option(help="Layer whose activations are clustered. Default: the one before.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for pictures and crops. Default: write none.")] = None,
+    count: Annotated[
+        int | None,
+        typer.Option("--facets", min=1, max=8, help="Default: as many as separate best."),
+    ] = None,
+    by_layer: Annotated[
+        str | None,
+        typer.Option(help="Layer whose activations are clustered. Default: the one before."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for pictures and crops. Default: write none.")
+    ] = None,
     server: Server = DEFAULT_SERVER,
     timeout: Timeout = None,
     as_json: Json = False,
@@ -158,19 +244,29 @@ def facets(
     """Find the different things that one unit sees."""
     with session(server, timeout, as_json) as (service, screen):
         found = service.model(model).facets(
-            unit, dataset=dataset, exemplars=exemplars, facets=count, by_layer=by_layer, **settings(),
-        )  # fmt: skip
+            unit,
+            dataset=dataset,
+            exemplars=exemplars,
+            facets=count,
+            by_layer=by_layer,
+            **settings(),
+        )
         files = [] if out is None else found.save(out)
-        screen.result({
-            "unit": found.unit,
-            "by_layer": found.by_layer,
-            "silhouette": found.silhouette,
-            "facets": [_facet(one) for one in found],
-            "files": [str(file) for file in files],
-            "provenance": asdict(found.provenance),
-        })  # fmt: skip
+        screen.result(
+            {
+                "unit": found.unit,
+                "by_layer": found.by_layer,
+                "silhouette": found.silhouette,
+                "facets": [_facet(one) for one in found],
+                "files": [str(file) for file in files],
+                "provenance": asdict(found.provenance),
+            }
+        )
         screen.line(f"{found.unit} by {found.by_layer}, silhouette {found.silhouette:.2f}")
-        rows = ((f"{one.share:.0%}", f"{one.visualization.activation:.4g}", " ".join(map(str, one.ids))) for one in found)
+        rows = (
+            (f"{one.share:.0%}", f"{one.visualization.activation:.4g}", " ".join(map(str, one.ids)))
+            for one in found
+        )
         screen.table(("share", "activation", "exemplars"), rows)
 
 
@@ -180,12 +276,24 @@ def dossier(
     unit: UnitName,
     dataset: Indexed,
     settings: Reader,
-    pictures: Annotated[int | None, typer.Option(min=1, max=4, help="From different seeds. Default: 1.")] = None,
+    pictures: Annotated[
+        int | None, typer.Option(min=1, max=4, help="From different seeds. Default: 1.")
+    ] = None,
     exemplars: Annotated[int | None, typer.Option(min=1, max=36, help="Default: 9.")] = None,
-    images: Annotated[int | None, typer.Option(min=1, max=512, help="That ablation and PGD are run on. Default: 64.")] = None,
-    epsilon: Annotated[float | None, typer.Option(parser=own.fraction, metavar="NUMBER", help="Of PGD in Linf. Default: 8/255.")] = None,
-    attack_steps: Annotated[int | None, typer.Option(min=1, max=1000, help="Of PGD. Default: 10.")] = None,
-    with_facets: Annotated[bool, typer.Option("--facets", help="Also find the unit's facets.")] = False,
+    images: Annotated[
+        int | None,
+        typer.Option(min=1, max=512, help="That ablation and PGD are run on. Default: 64."),
+    ] = None,
+    epsilon: Annotated[
+        float | None,
+        typer.Option(parser=own.fraction, metavar="NUMBER", help="Of PGD in Linf. Default: 8/255."),
+    ] = None,
+    attack_steps: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="Of PGD. Default: 10.")
+    ] = None,
+    with_facets: Annotated[
+        bool, typer.Option("--facets", help="Also find the unit's facets.")
+    ] = False,
     out: Annotated[Path, typer.Option(help="The page.")] = Path("dossier.html"),
     server: Server = DEFAULT_SERVER,
     timeout: Timeout = None,
@@ -194,20 +302,32 @@ def dossier(
     """Write one page about one unit."""
     with session(server, timeout, as_json) as (service, screen):
         found = service.model(model).dossier(
-            unit, dataset=dataset, pictures=pictures, exemplars=exemplars, images=images, epsilon=epsilon, attack_steps=attack_steps,
-            facets=with_facets, **settings(),
-        )  # fmt: skip
+            unit,
+            dataset=dataset,
+            pictures=pictures,
+            exemplars=exemplars,
+            images=images,
+            epsilon=epsilon,
+            attack_steps=attack_steps,
+            facets=with_facets,
+            **settings(),
+        )
         path = found.save(out)
-        screen.result({
-            "unit": found.unit,
-            "visualizations": [_visualization(one) for one in found.visualizations],
-            "exemplars": [{"id": one.id, "name": one.name, "activation": one.activation} for one in found.exemplars],
-            "statistics": asdict(found.statistics),
-            "tuning": None if found.tuning is None else asdict(found.tuning),
-            "logit_shifts": [asdict(shift) for shift in found.logit_shifts],
-            "flips": [asdict(flip) for flip in found.flips],
-            "facets": [_facet(one) for one in found.facets],
-            "file": str(path),
-            "provenance": asdict(found.provenance),
-        })  # fmt: skip
+        screen.result(
+            {
+                "unit": found.unit,
+                "visualizations": [_visualization(one) for one in found.visualizations],
+                "exemplars": [
+                    {"id": one.id, "name": one.name, "activation": one.activation}
+                    for one in found.exemplars
+                ],
+                "statistics": asdict(found.statistics),
+                "tuning": None if found.tuning is None else asdict(found.tuning),
+                "logit_shifts": [asdict(shift) for shift in found.logit_shifts],
+                "flips": [asdict(flip) for flip in found.flips],
+                "facets": [_facet(one) for one in found.facets],
+                "file": str(path),
+                "provenance": asdict(found.provenance),
+            }
+        )
         screen.line(f"{found.unit} -> {path}")

@@ -8,7 +8,15 @@ from typing import Annotated, Any
 import typer
 
 from striate._api.operation import IndexProgress, Operation
-from striate._cli.console import BAR_MISSED, DEFAULT_SERVER, Json, ModelName, Server, Timeout, session
+from striate._cli.console import (
+    BAR_MISSED,
+    DEFAULT_SERVER,
+    Json,
+    ModelName,
+    Server,
+    Timeout,
+    session,
+)
 from striate.results.audit import AuditProgress
 from striate.results.description import DatasetInfo, Layer, ModelInfo
 
@@ -20,7 +28,9 @@ def _size(info: ModelInfo) -> str:
 
 
 def models(
-    available: Annotated[bool, typer.Option("--available", help="Also those that can be loaded by name.")] = False,
+    available: Annotated[
+        bool, typer.Option("--available", help="Also those that can be loaded by name.")
+    ] = False,
     server: Server = DEFAULT_SERVER,
     timeout: Timeout = None,
     as_json: Json = False,
@@ -29,29 +39,69 @@ def models(
     with session(server, timeout, as_json) as (service, screen):
         found = service.models(include_available=available)
         screen.result({"models": [asdict(info) for info in found]})
-        rows = ((m.name, m.state, m.architecture, m.weights, _size(m), len(m.classes) or "", m.parameters or "") for m in found)
-        screen.table(("model", "state", "architecture", "weights", "input", "classes", "parameters"), rows)
+        rows = (
+            (
+                m.name,
+                m.state,
+                m.architecture,
+                m.weights,
+                _size(m),
+                len(m.classes) or "",
+                m.parameters or "",
+            )
+            for m in found
+        )
+        screen.table(
+            ("model", "state", "architecture", "weights", "input", "classes", "parameters"), rows
+        )
 
 
-def layers(model: ModelName, server: Server = DEFAULT_SERVER, timeout: Timeout = None, as_json: Json = False) -> None:
+def layers(
+    model: ModelName,
+    server: Server = DEFAULT_SERVER,
+    timeout: Timeout = None,
+    as_json: Json = False,
+) -> None:
     """List a model's layers in the order of the forward pass."""
     with session(server, timeout, as_json) as (service, screen):
         found = service.model(model).layers
         screen.result({"model": model, "layers": [asdict(layer) for layer in found]})
-        header = ("layer", "type", "kernel", "stride", "output", "parameters", "multiply-adds", "receptive field")
+        header = (
+            "layer",
+            "type",
+            "kernel",
+            "stride",
+            "output",
+            "parameters",
+            "multiply-adds",
+            "receptive field",
+        )
         screen.table(header, (_layer_row(layer) for layer in found))
 
 
 def _layer_row(layer: Layer) -> tuple[object, ...]:
     field = layer.receptive_field
-    seen = "" if field is None else "whole image" if field.is_global else "x".join(map(str, field.size))
-    extents = ("x".join(map(str, values)) for values in (layer.kernel, layer.stride, layer.output_shape))
+    seen = (
+        ""
+        if field is None
+        else "whole image"
+        if field.is_global
+        else "x".join(map(str, field.size))
+    )
+    extents = (
+        "x".join(map(str, values)) for values in (layer.kernel, layer.stride, layer.output_shape)
+    )
     return (layer.name, layer.type, *extents, layer.parameters, layer.multiply_adds, seen)
 
 
 def load(
     model: ModelName,
-    weights: Annotated[str, typer.Option(help='"random" or a member of torchvision\'s Weights enum. Default: the published ones.')] = "",
+    weights: Annotated[
+        str,
+        typer.Option(
+            help='"random" or a member of torchvision\'s Weights enum. Default: the published ones.'
+        ),
+    ] = "",
     server: Server = DEFAULT_SERVER,
     timeout: Timeout = None,
     as_json: Json = False,
@@ -60,10 +110,18 @@ def load(
     with session(server, timeout, as_json) as (service, screen):
         info = service.load(model, weights).info
         screen.result({"model": asdict(info)})
-        screen.line(f"{info.name}: {info.state}, weights {info.weights}, {info.parameters} parameters, sha256 {info.digest}")
+        screen.line(
+            f"{info.name}: {info.state}, weights {info.weights}, {info.parameters} "
+            f"parameters, sha256 {info.digest}"
+        )
 
 
-def unload(model: ModelName, server: Server = DEFAULT_SERVER, timeout: Timeout = None, as_json: Json = False) -> None:
+def unload(
+    model: ModelName,
+    server: Server = DEFAULT_SERVER,
+    timeout: Timeout = None,
+    as_json: Json = False,
+) -> None:
     """Unload a model."""
     with session(server, timeout, as_json) as (service, screen):
         freed = service.unload(model)
@@ -72,7 +130,10 @@ def unload(model: ModelName, server: Server = DEFAULT_SERVER, timeout: Timeout =
 
 
 def datasets(
-    model: Annotated[str | None, typer.Option(help="Also show how the labels map to this model's classes, and its indexes.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Also show how the labels map to this model's classes, and its indexes."),
+    ] = None,
     server: Server = DEFAULT_SERVER,
     timeout: Timeout = None,
     as_json: Json = False,
@@ -81,18 +142,31 @@ def datasets(
     with session(server, timeout, as_json) as (service, screen):
         found = service.datasets(model)
         screen.result({"datasets": [asdict(dataset) for dataset in found]})
-        screen.table(("data set", "from", "images", "labels", "classes mapped", "indexed layers", "error"), map(_dataset_row, found))
+        screen.table(
+            ("data set", "from", "images", "labels", "classes mapped", "indexed layers", "error"),
+            map(_dataset_row, found),
+        )
 
 
 def _dataset_row(d: DatasetInfo) -> tuple[object, ...]:
     if d.error:
         return (d.name, d.uri, "", "", "", "", d.error)
     mapped = sum(i >= 0 for i in d.class_indices) or ""
-    return (d.name, d.uri, d.size, "yes" if d.labelled else "no", mapped, ", ".join(d.indexed_layers), "")
+    return (
+        d.name,
+        d.uri,
+        d.size,
+        "yes" if d.labelled else "no",
+        mapped,
+        ", ".join(d.indexed_layers),
+        "",
+    )
 
 
 def operations(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One operation. Default: all.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="One operation. Default: all.")
+    ] = None,
     cancel: Annotated[bool, typer.Option("--cancel", help="Cancel the named operation.")] = False,
     server: Server = DEFAULT_SERVER,
     timeout: Timeout = None,
@@ -115,7 +189,10 @@ def _progress(operation: Operation) -> str:
         case IndexProgress() as p:
             return f"index {p.model} on {p.dataset}: {p.images_done} of {p.images_total} images"
         case AuditProgress() as p:
-            return f"audit {', '.join(p.models)} on {p.dataset}: {p.images_done} of {p.images_total} images, {p.stage}"
+            return (
+                f"audit {', '.join(p.models)} on {p.dataset}: {p.images_done} of "
+                f"{p.images_total} images, {p.stage}"
+            )
     return ""
 
 
@@ -125,7 +202,9 @@ def _operation(operation: Operation) -> dict[str, Any]:
     return {
         "name": operation.name,
         "done": operation.done,
-        "progress": asdict(progress) if isinstance(progress, IndexProgress | AuditProgress) else None,
+        "progress": asdict(progress)
+        if isinstance(progress, IndexProgress | AuditProgress)
+        else None,
         "error": None if error is None else f"{error.code.name}: {error}",
     }
 

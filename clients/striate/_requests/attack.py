@@ -22,7 +22,10 @@ PRIORITIES: dict[str | None, types_pb2.Priority.ValueType] = {
     "interactive": types_pb2.PRIORITY_INTERACTIVE,
     "batch": types_pb2.PRIORITY_BATCH,
 }
-_FORMATS: dict[str, pb.ImageFormat.ValueType] = {"float32": pb.IMAGE_FORMAT_FLOAT32, "png": pb.IMAGE_FORMAT_PNG}
+_FORMATS: dict[str, pb.ImageFormat.ValueType] = {
+    "float32": pb.IMAGE_FORMAT_FLOAT32,
+    "png": pb.IMAGE_FORMAT_PNG,
+}
 SEEDS = 2**64 - 1  # the largest seed
 
 
@@ -80,10 +83,14 @@ class Rows:
         steps: Iterable[int] | None = None,
         seeds: Iterable[int] | None = None,
     ) -> Rows:
-        """Checks the lists of `count` images. Raises InvalidArgument, naming the list and the row."""
+        """Checks the lists of `count` images. Raises InvalidArgument, naming the list and
+        the row.
+        """
         return Rows(
             labels=as_indices(labels, count, classes, "labels"),
-            targets=[] if target_choice(targets, classes) else as_indices(targets, count, classes, "targets"),
+            targets=[]
+            if target_choice(targets, classes)
+            else as_indices(targets, count, classes, "targets"),
             epsilons=_each("epsilons", epsilons, count, number),
             step_sizes=_each("step_sizes", step_sizes, count, number),
             steps=_each("steps", steps, count, lambda field, value: whole(field, value, 1, 10_000)),
@@ -93,13 +100,17 @@ class Rows:
     def part(self, rows: range) -> pb.AttackRequest:
         """The entries of some consecutive rows, as the part of a request."""
         cut = {one.name: getattr(self, one.name)[rows.start : rows.stop] for one in fields(self)}
-        request = pb.AttackRequest(labels=cut.pop("labels"), targets=cut.pop("targets"), first_row=rows.start)
+        request = pb.AttackRequest(
+            labels=cut.pop("labels"), targets=cut.pop("targets"), first_row=rows.start
+        )
         if any(cut.values()):
             request.row_settings.CopyFrom(pb.RowSettings(**cut))
         return request
 
 
-def _each(field: str, values: Iterable[Any] | None, count: int, check: Callable[[str, Any], Any]) -> list[Any]:
+def _each(
+    field: str, values: Iterable[Any] | None, count: int, check: Callable[[str, Any], Any]
+) -> list[Any]:
     if values is None:
         return []
     if isinstance(values, str) or not isinstance(values, Iterable):

@@ -46,14 +46,25 @@ def build(
         models=models,
         dataset=dataset,
         limit=whole("limit", limit, 0, _BIG),
-        threats=[_threat(norm, radii) for norm, radii in _pairs("threats", threats, "norm -> radii")],
-        attacks=[audit_attack(attack, f"attacks[{place}]") for place, attack in enumerate(_each("attacks", attacks or ()))],
+        threats=[
+            _threat(norm, radii) for norm, radii in _pairs("threats", threats, "norm -> radii")
+        ],
+        attacks=[
+            audit_attack(attack, f"attacks[{place}]")
+            for place, attack in enumerate(_each("attacks", attacks or ()))
+        ],
         corruptions=_names("corruptions", corruptions),
-        severities=[whole(f"severities[{place}]", severity, 1, 5) for place, severity in enumerate(_each("severities", severities))],
+        severities=[
+            whole(f"severities[{place}]", severity, 1, 5)
+            for place, severity in enumerate(_each("severities", severities))
+        ],
         augmentations=_names("augmentations", augmentations),
         seed=whole("seed", seed, 0, SEEDS),
         confidence=confidence or 0.0,
-        gates=[_gate(condition, bar, models) for condition, bar in _pairs("gates", gates, "condition -> least accuracy")],
+        gates=[
+            _gate(condition, bar, models)
+            for condition, bar in _pairs("gates", gates, "condition -> least accuracy")
+        ],
         budget_gradients=whole("budget_gradients", budget_gradients, 0, _BIG),
         float_images=float_images,
         shard_images=0 if shard_images is None else whole("shard_images", shard_images, 8, 1024),
@@ -72,7 +83,9 @@ def as_models(models: str | Sequence[str]) -> list[str]:
 def _threat(norm: str, radii: Iterable[float | str] | float | str) -> pb.ThreatModel:
     field = f"threats[{norm!r}]"
     code = choice("threats", norm, NORMS)
-    given: Iterable[Any] = [radii] if isinstance(radii, str) or not isinstance(radii, Iterable) else radii
+    given: Iterable[Any] = (
+        [radii] if isinstance(radii, str) or not isinstance(radii, Iterable) else radii
+    )
     values = [fraction(field, value) if isinstance(value, str) else value for value in given]
     epsilons = rising(field, values, norm, _MOST_EPSILONS)
     if epsilons[0] == 0:

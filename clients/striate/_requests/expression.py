@@ -8,12 +8,16 @@ from collections.abc import Iterable
 
 from striate.errors import InvalidArgument, invalid
 
-_SIGN = re.compile(r"(?:^|\s)\s*([+-])\s*")  # hyphens inside a layer's name are no signs: a sign has space before it
+_SIGN = re.compile(
+    r"(?:^|\s)\s*([+-])\s*"
+)  # hyphens inside a layer's name are no signs: a sign has space before it
 _WHOLE_LAYER = re.compile(r"(?P<layer>[^:@\s*]+):(?:\*|(?P<first>\d+)-(?P<last>\d+))")
 
 
 def read(text: str) -> list[tuple[float, str]]:
-    """Weights and units of a sum. Raises InvalidArgument, saying which part is wrong and how to write it."""
+    """Weights and units of a sum. Raises InvalidArgument, saying which part is wrong and how to
+    write it.
+    """
     if not text.strip():
         raise invalid("objectives", 'must not be empty; write "layer:unit"')
     first, *rest = _SIGN.split(text.strip())
@@ -34,7 +38,8 @@ def write(terms: Iterable[tuple[float, str]]) -> str:
 
 
 def whole_layer(text: object) -> tuple[str, range | None] | None:
-    """Layer and units that "layer:*" (None for all) or "layer:16-31" names, or None for any other text.
+    """Layer and units that "layer:*" (None for all) or "layer:16-31" names, or None for any other
+    text.
 
     Raises InvalidArgument for units that fall.
     """
@@ -55,15 +60,22 @@ def _term(sign: str, part: str, text: str) -> tuple[float, str]:
         factor, name = "1", part
     name = name.strip()
     if whole_layer(part):
-        raise invalid("objectives", f"{part!r} is a whole layer, which goes with no other objective")
+        raise invalid(
+            "objectives", f"{part!r} is a whole layer, which goes with no other objective"
+        )
     if not name:
         raise _wrong(text, f"there is no unit behind {(sign + ' ' + part).strip()!r}")
     if re.search(r"\s", name) and not name.endswith(")"):  # "style(layer, file)" may have some
-        raise _wrong(text, f'{name!r} has a space in it; write "a:1 + b:2" with a space before the sign')
+        raise _wrong(
+            text, f'{name!r} has a space in it; write "a:1 + b:2" with a space before the sign'
+        )
     try:
         weight = float(factor)
     except ValueError:
-        raise _wrong(text, f'{factor.strip()!r} is no number; write "0.5*layer:unit", with a space before + and -') from None
+        raise _wrong(
+            text,
+            f'{factor.strip()!r} is no number; write "0.5*layer:unit", with a space before + and -',
+        ) from None
     if not math.isfinite(weight) or weight == 0:
         raise _wrong(text, f"the weight {factor.strip()} must be finite and not 0")
     return -weight if sign == "-" else weight, name

@@ -34,15 +34,24 @@ def image_batch(field: str, images: Images, counts: Sequence[int]) -> types_pb2.
 
 
 def vector(field: str, values: ArrayLike) -> types_pb2.Tensor:
-    """The message of a vector (n,): float64 stays so, all else becomes float32. Raises InvalidArgument, naming `field`."""
+    """The message of a vector (n,): float64 stays so, all else becomes float32. Raises
+    InvalidArgument, naming `field`.
+    """
     import numpy as np
 
     try:
         array = np.asarray(values)
-        array = array.astype("<f8" if array.dtype == np.float64 else "<f4", casting="same_kind" if array.dtype.kind == "f" else "unsafe")
+        array = array.astype(
+            "<f8" if array.dtype == np.float64 else "<f4",
+            casting="same_kind" if array.dtype.kind == "f" else "unsafe",
+        )
     except (TypeError, ValueError):
         raise invalid(field, f"must be a vector of numbers, is {type(values).__name__}") from None
     if array.ndim != 1 or not np.isfinite(array).all() or not array.any():
-        raise invalid(field, f"must be one finite vector, not all zero; has the shape {array.shape}")
-    dtype = types_pb2.DATA_TYPE_FLOAT64 if array.dtype.itemsize == 8 else types_pb2.DATA_TYPE_FLOAT32
+        raise invalid(
+            field, f"must be one finite vector, not all zero; has the shape {array.shape}"
+        )
+    dtype = (
+        types_pb2.DATA_TYPE_FLOAT64 if array.dtype.itemsize == 8 else types_pb2.DATA_TYPE_FLOAT32
+    )
     return types_pb2.Tensor(dtype=dtype, shape=array.shape, data=array.tobytes())

@@ -66,7 +66,9 @@ class Settings:
 
 
 def add_objectives(request: pb.VisualizeRequest, objectives: Sequence[Objective | str]) -> None:
-    """Writes the objectives into the request, as plain strings where each is a single unit. Raises InvalidArgument."""
+    """Writes the objectives into the request, as plain strings where each is a single unit. Raises
+    InvalidArgument.
+    """
     at_least(1, objectives=len(objectives))
     read = [as_objective(one) for one in objectives]
     if all(isinstance(one, Unit) for one in read):
@@ -85,6 +87,8 @@ def diversity_message(diversity: str | tuple[str, float], variants: int) -> pb.D
 
 
 def add_start(request: pb.VisualizeRequest, start: Images | None, objectives: int) -> None:
-    """Writes the images that pictures begin at into the request. Raises InvalidArgument, OSError."""
+    """Writes the images that pictures begin at into the request. Raises InvalidArgument,
+    OSError.
+    """
     if start is not None:
         request.start.CopyFrom(image_batch("start", start, sorted({1, objectives})))

@@ -33,20 +33,29 @@ def send(
     request: Callable[[range], Request],
     timeout: float | None,
 ) -> tuple[list[Response], Provenance]:
-    """Sends the request for each span of rows, one after another under one deadline and one request id, which gets ".0", ".1", ...
-    behind it if the spans are several.
+    """Sends the request for each span of rows, one after another under one deadline and one request
+    id, which gets ".0", ".1", ... behind it if the spans are several.
 
-    Returns the responses in order and what they have in common. Raises FailedPrecondition if the model changed in between.
+    Returns the responses in order and what they have in common. Raises FailedPrecondition if the
+    model changed in between.
     """
     deadline, identity = caller.deadline(timeout), new_request_id()
-    names = [identity] if len(spans) == 1 else [f"{identity}.{number}" for number in range(len(spans))]
-    parts = [caller.unary(method, request(rows), deadline.remaining(), name) for rows, name in zip(spans, names, strict=True)]
+    names = (
+        [identity] if len(spans) == 1 else [f"{identity}.{number}" for number in range(len(spans))]
+    )
+    parts = [
+        caller.unary(method, request(rows), deadline.remaining(), name)
+        for rows, name in zip(spans, names, strict=True)
+    ]
     return parts, _joined([Provenance.read(part.provenance) for part in parts], identity)
 
 
 def _joined(parts: list[Provenance], identity: str) -> Provenance:
     if len({part.model_digest for part in parts}) > 1:
-        raise FailedPrecondition("the model was loaded anew while the request was sent in parts: ask again", request_id=identity)
+        raise FailedPrecondition(
+            "the model was loaded anew while the request was sent in parts: ask again",
+            request_id=identity,
+        )
     return parts[0] if len(parts) == 1 else replace(parts[0], request_id=identity)
 
 

@@ -1,4 +1,6 @@
-"""One connection: its channel, and calls on it that carry deadlines, cancel on Ctrl-C and raise typed errors."""
+"""One connection: its channel, and calls on it that carry deadlines, cancel on Ctrl-C and raise
+typed errors.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,14 @@ Response = TypeVar("Response")
 MESSAGE_LIMIT = 64 * 2**20  # bytes, either way; the server's limit too
 VERSION_KEY = "x-striate-version"  # trailing metadata in which the server names its version
 
-_BACKOFF: dict[str, Any] = {"maxAttempts": 5, "initialBackoff": "0.1s", "maxBackoff": "2s", "backoffMultiplier": 2}
-# Starting an operation twice is not the same as starting it once: it is repeated only when the server said that it had not begun.
+_BACKOFF: dict[str, Any] = {
+    "maxAttempts": 5,
+    "initialBackoff": "0.1s",
+    "maxBackoff": "2s",
+    "backoffMultiplier": 2,
+}
+# Starting an operation twice is not the same as starting it once: it is repeated only when the
+# server said that it had not begun.
 _OPERATIONS = [
     {"service": "striate.v1.InterpretService", "method": "BuildExemplarIndex"},
     {"service": "striate.v1.RobustnessService", "method": "Audit"},
@@ -32,8 +40,17 @@ _OPERATIONS = [
 _CONVERSATIONS = [{"service": "striate.v1.RobustnessService", "method": "AttackStream"}]
 _SERVICE_CONFIG = {
     "methodConfig": [
-        {"name": [{}], "retryPolicy": {**_BACKOFF, "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"]}},
-        {"name": _OPERATIONS, "retryPolicy": {**_BACKOFF, "retryableStatusCodes": ["RESOURCE_EXHAUSTED"]}},
+        {
+            "name": [{}],
+            "retryPolicy": {
+                **_BACKOFF,
+                "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
+            },
+        },
+        {
+            "name": _OPERATIONS,
+            "retryPolicy": {**_BACKOFF, "retryableStatusCodes": ["RESOURCE_EXHAUSTED"]},
+        },
         {"name": _CONVERSATIONS},
     ]
 }
@@ -42,7 +59,8 @@ _CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.max_receive_message_length", MESSAGE_LIMIT),
     ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
     ("grpc.enable_retries", 1),
-    # A call is retried only while its request fits this buffer; the default of 256 KiB would leave out most batches.
+    # A call is retried only while its request fits this buffer; the default of 256 KiB would leave
+    # out most batches.
     ("grpc.per_rpc_retry_buffer_size", 2 * MESSAGE_LIMIT),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 5000),
@@ -63,8 +81,8 @@ class Deadline:
 class Caller:
     """A channel to one server. Safe to share among threads, but not among processes.
 
-    target: "host:port"; timeout: seconds of every call that names none, None for no limit; credentials: for TLS, None for plain text;
-    metadata: sent with every call.
+    target: "host:port"; timeout: seconds of every call that names none, None for no limit;
+    credentials: for TLS, None for plain text; metadata: sent with every call.
     """
 
     def __init__(
@@ -93,7 +111,9 @@ class Caller:
         self.channel.close()
 
     def deadline(self, timeout: float | None) -> Deadline:
-        """The deadline of a request that takes several calls; None stands for the connection's default."""
+        """The deadline of a request that takes several calls; None stands for the connection's
+        default.
+        """
         return Deadline(self.timeout if timeout is None else timeout)
 
     def unary(
@@ -103,7 +123,9 @@ class Caller:
         timeout: float | None = None,
         request_id: str = "",
     ) -> Response:
-        """One request, one response. Raises a StriateError; on Ctrl-C the server stops working on it."""
+        """One request, one response. Raises a StriateError; on Ctrl-C the server stops working on
+        it.
+        """
         identity, options = self._options(timeout, request_id)
         call = None
         try:
@@ -125,7 +147,9 @@ class Caller:
         request: Request,
         timeout: float | None = None,
     ) -> Generator[Response, None, None]:
-        """One request, many responses. Raises a StriateError; closing the generator or Ctrl-C cancels the call on the server."""
+        """One request, many responses. Raises a StriateError; closing the generator or Ctrl-C
+        cancels the call on the server.
+        """
         identity, options = self._options(timeout, "")
         call = None
         try:
@@ -147,7 +171,8 @@ class Caller:
     ) -> Response:
         """Many requests, made one by one in a thread of gRPC, and one response.
 
-        Raises a StriateError, or what the iterable raised: the server then never learns of an end, only that the call was cancelled.
+        Raises a StriateError, or what the iterable raised: the server then never learns of an end,
+        only that the call was cancelled.
         """
         identity, options = self._options(timeout, "")
         feeder = _Feeder(requests)
@@ -160,7 +185,11 @@ class Caller:
         except (grpc.RpcError, grpc.FutureCancelledError) as error:
             if feeder.failure is not None:
                 raise feeder.failure from None
-            raise from_rpc(error, identity) if isinstance(error, grpc.RpcError) else Cancelled("the call was cancelled") from None
+            raise (
+                from_rpc(error, identity)
+                if isinstance(error, grpc.RpcError)
+                else Cancelled("the call was cancelled")
+            ) from None
         finally:
             feeder.end()
         return response
@@ -172,10 +201,12 @@ class Caller:
         requests: Iterator[Request],
         timeout: float | None,
     ) -> Iterator[Iterator[Response]]:
-        """Many requests, which gRPC takes in a thread of its own and which must not raise, and many responses, to be read in any thread;
-        reading them raises a StriateError. Leaving the block cancels the call on the server.
+        """Many requests, which gRPC takes in a thread of its own and which must not raise, and many
+        responses, to be read in any thread; reading them raises a StriateError. Leaving the block
+        cancels the call on the server.
 
-        timeout: seconds for the whole of it, None for no limit, whatever the connection's default says about single calls.
+        timeout: seconds for the whole of it, None for no limit, whatever the connection's default
+        says about single calls.
         """
         identity, options = self._options(timeout, "")
         call = None
@@ -198,10 +229,16 @@ class Caller:
         if self._closed:
             raise FailedPrecondition(f"the connection to {self.target} is closed")
         if os.getpid() != self._process:  # gRPC would hang: its threads are not in a forked process
-            raise FailedPrecondition(f"the connection to {self.target} belongs to process {self._process}: open one in every process")
+            raise FailedPrecondition(
+                f"the connection to {self.target} belongs to process {self._process}: open "
+                f"one in every process"
+            )
         identity = request_id or new_request_id()
         seconds = self.timeout if timeout is None else timeout
-        return identity, {"timeout": seconds, "metadata": (("x-request-id", identity), *self._metadata)}
+        return identity, {
+            "timeout": seconds,
+            "metadata": (("x-request-id", identity), *self._metadata),
+        }
 
     def _note_version(self, call: Any) -> None:
         """Remembers the version that the server names at the end of its calls."""
@@ -210,7 +247,9 @@ class Caller:
 
 
 class _Feeder(Iterator[Request]):
-    """Requests as gRPC takes them. It would log an exception of theirs and lose it: here it is kept, and the call cancelled."""
+    """Requests as gRPC takes them. It would log an exception of theirs and lose it: here it is
+    kept, and the call cancelled.
+    """
 
     def __init__(self, requests: Iterable[Request]) -> None:
         self.failure: BaseException | None = None

@@ -13,11 +13,13 @@ from types import FrameType
 def held() -> Iterator[None]:
     """Within the block Ctrl-C waits; it takes effect when the block has ended.
 
-    gRPC starts a call in Python code: an interrupt in its midst would leave the call running on the server, and nobody could cancel it.
+    gRPC starts a call in Python code: an interrupt in its midst would leave the call running on the
+    server, and nobody could cancel it.
     """
     before = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or before is None:
-        yield  # interrupts reach the main thread alone; None is a handler that Python could not put back
+        # interrupts reach the main thread alone; None is a handler that Python could not put back
+        yield
         return
     caught = threading.Event()
 

@@ -14,6 +14,8 @@ def distinct(messages: Iterable[str]) -> tuple[str, ...]:
 
 
 def warn(messages: Iterable[str], depth: int) -> None:
-    """Issues each message as a StriateWarning at the place `depth` calls above the function that calls this one."""
+    """Issues each message as a StriateWarning at the place `depth` calls above the function that
+    calls this one.
+    """
     for message in messages:
         warnings.warn(message, StriateWarning, stacklevel=depth + 2)

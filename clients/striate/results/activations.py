@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class UnitActivation:
-    """One unit. value: by which it was ordered; position: (row, column) in the map of its largest activation, or magnitude if that is
-    the order, (0, 0) in linear layers; label: the class's name, for "logits", else ""."""
+    """One unit. value: by which it was ordered; position: (row, column) in the map of its largest
+    activation, or magnitude if that is the order, (0, 0) in linear layers; label: the class's name,
+    for "logits", else "".
+    """
 
     unit: int
     value: float
@@ -30,13 +32,16 @@ class UnitActivation:
 
     @staticmethod
     def read(message: filters_pb2.UnitActivation) -> UnitActivation:
-        return UnitActivation(message.unit, message.value, (message.row, message.column), message.label)
+        return UnitActivation(
+            message.unit, message.value, (message.row, message.column), message.label
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class Activations:
-    """units: strongest first; maps: (units, rows, columns) or (units,), of `units` in their order, or of the whole layer if that was
-    asked for."""
+    """units: strongest first; maps: (units, rows, columns) or (units,), of `units` in their order,
+    or of the whole layer if that was asked for.
+    """
 
     layer: str
     units: list[UnitActivation] = field(repr=False)
@@ -56,11 +61,15 @@ class Activations:
 
     @cached_property
     def image(self) -> Image:
-        """The maps of `units` as a grid of heat maps (PIL), each in its own range: zero nearly black, above it warm, below it cool."""
+        """The maps of `units` as a grid of heat maps (PIL), each in its own range: zero nearly
+        black, above it warm, below it cool.
+        """
         return pictures.decode(self.png)
 
     def save(self, path: str | Path) -> Path:
-        """Writes the maps if the path ends in ".npy", else the picture in the format of the ending."""
+        """Writes the maps if the path ends in ".npy", else the picture in the format of the
+        ending.
+        """
         return save(self.maps, self.png, path)
 
     def _repr_png_(self) -> bytes:

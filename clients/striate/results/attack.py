@@ -23,7 +23,16 @@ if TYPE_CHECKING:
 
 _SHOWN = 64  # images in the notebook's picture
 _COLUMNS = (
-    *("labels", "targets", "clean_predictions", "predictions", "succeeded", "norms", "no_freedom", "minimal_epsilons"),
+    *(
+        "labels",
+        "targets",
+        "clean_predictions",
+        "predictions",
+        "succeeded",
+        "norms",
+        "no_freedom",
+        "minimal_epsilons",
+    ),
     *("clean_activations", "activations", "noise_predictions", "noise_succeeded", "noise_norms"),
 )
 
@@ -32,15 +41,19 @@ _COLUMNS = (
 class AttackResult:
     """Adversarial examples, one row an image.
 
-    images: (N, C, H, W) float32 in [0, 1]; pngs: the PNG files in png format, else empty; labels: the labels attacked; targets: the
-    classes that the images should be taken for, None without; clean_predictions, predictions: the network's on the clean and on the
-    returned images; succeeded: untargeted, prediction differs from label, an image that was wrong before included; targeted, prediction
-    is the target; a unit, its activation is past the level; norms: size of the perturbation in the attack's norm and pixel units;
-    no_freedom: the ball holds no 8-bit image but the clean one; clean_activations, activations: of the unit attacked, on the clean and on
-    the returned images, else None; minimal_epsilons: of an EpsilonSearch, the least radius at which an image was found that fools, 0 if
-    the clean one does, NaN if none does; None of other attacks. With the noise control, noise_predictions, noise_succeeded and
-    noise_norms say the same of random noise of equal norm; else they are None. gradients: image-gradients computed; queries: images
-    asked about without a gradient; warnings: why the verdicts might not be what they seem; classes: the network's class names.
+    images: (N, C, H, W) float32 in [0, 1]; pngs: the PNG files in png format, else empty; labels:
+    the labels attacked; targets: the classes that the images should be taken for, None without;
+    clean_predictions, predictions: the network's on the clean and on the returned images;
+    succeeded: untargeted, prediction differs from label, an image that was wrong before included;
+    targeted, prediction is the target; a unit, its activation is past the level; norms: size of the
+    perturbation in the attack's norm and pixel units; no_freedom: the ball holds no 8-bit image but
+    the clean one; clean_activations, activations: of the unit attacked, on the clean and on the
+    returned images, else None; minimal_epsilons: of an EpsilonSearch, the least radius at which an
+    image was found that fools, 0 if the clean one does, NaN if none does; None of other attacks.
+    With the noise control, noise_predictions, noise_succeeded and noise_norms say the same of
+    random noise of equal norm; else they are None. gradients: image-gradients computed; queries:
+    images asked about without a gradient; warnings: why the verdicts might not be what they seem;
+    classes: the network's class names.
     """
 
     attack: Attack
@@ -66,7 +79,12 @@ class AttackResult:
     classes: tuple[str, ...] = field(repr=False)
 
     @staticmethod
-    def read(parts: Sequence[pb.AttackResponse], provenance: Provenance, attack: Attack, classes: tuple[str, ...]) -> AttackResult:
+    def read(
+        parts: Sequence[pb.AttackResponse],
+        provenance: Provenance,
+        attack: Attack,
+        classes: tuple[str, ...],
+    ) -> AttackResult:
         """Joins the responses to the parts of one request."""
         import numpy as np
 
@@ -110,7 +128,9 @@ class AttackResult:
 
     @property
     def noise_robust_accuracy(self) -> float | None:
-        """Share of the images on which random noise did not succeed, 0 to 1; None without the noise control."""
+        """Share of the images on which random noise did not succeed, 0 to 1; None without the noise
+        control.
+        """
         return None if self.noise_succeeded is None else float((~self.noise_succeeded).mean())
 
     @property
@@ -129,14 +149,19 @@ class AttackResult:
             "gradients": self.gradients,
             "queries": self.queries,
             "warnings": list(self.warnings),
-            **{name: None if (column := getattr(self, name)) is None else _plain(column.tolist()) for name in _COLUMNS},
+            **{
+                name: None if (column := getattr(self, name)) is None else _plain(column.tolist())
+                for name in _COLUMNS
+            },
             "provenance": asdict(self.provenance),
         }
 
     def save(self, folder: str | Path) -> Path:
-        """Writes results.json, images.npy (the exact pixels) and one PNG an image into the folder, and returns the folder.
+        """Writes results.json, images.npy (the exact pixels) and one PNG an image into the folder,
+        and returns the folder.
 
-        In png format the PNG files are the server's, whose success was measured; in float32 format they are rounded to 8 bits for the eye.
+        In png format the PNG files are the server's, whose success was measured; in float32 format
+        they are rounded to 8 bits for the eye.
         """
         import numpy as np
 
@@ -146,15 +171,24 @@ class AttackResult:
         for row, pixels in enumerate(self.images):
             png = self.pngs[row] if self.pngs else pictures.encode_png(pictures.from_floats(pixels))
             (folder / f"{row:05}.png").write_bytes(png)
-        note = "as measured" if self.pngs else "rounded to 8 bits for the eye; images.npy has the pixels that were measured"
-        (folder / "results.json").write_text(json.dumps({**self.summary(), "png_files": note}, indent=2) + "\n")
+        note = (
+            "as measured"
+            if self.pngs
+            else "rounded to 8 bits for the eye; images.npy has the pixels that were measured"
+        )
+        (folder / "results.json").write_text(
+            json.dumps({**self.summary(), "png_files": note}, indent=2) + "\n"
+        )
         return folder
 
     def _repr_png_(self) -> bytes:
         return pictures.encode_png(self.image)
 
     def _repr_html_(self) -> str:
-        caption = f"{self.attack}: {self.succeeded.sum()} of {len(self)} succeeded, robust accuracy {self.robust_accuracy:.1%}"
+        caption = (
+            f"{self.attack}: {self.succeeded.sum()} of {len(self)} succeeded, robust accuracy "
+            f"{self.robust_accuracy:.1%}"
+        )
         return pictures.figure(self._repr_png_(), caption)
 
 
@@ -166,13 +200,20 @@ def _optional(rows: Sequence[pb.AttackRow], name: Any, dtype: Any) -> Any:
     """A column that the rows may lack, then None."""
     import numpy as np
 
-    return np.array([getattr(row, name) for row in rows], dtype) if all(row.HasField(name) for row in rows) else None
+    return (
+        np.array([getattr(row, name) for row in rows], dtype)
+        if all(row.HasField(name) for row in rows)
+        else None
+    )
 
 
 def _minimal(rows: Sequence[pb.AttackRow]) -> NDArray[np.float32]:
     import numpy as np
 
-    return np.array([row.minimal_epsilon if row.HasField("minimal_epsilon") else math.nan for row in rows], np.float32)
+    return np.array(
+        [row.minimal_epsilon if row.HasField("minimal_epsilon") else math.nan for row in rows],
+        np.float32,
+    )
 
 
 def _pixels(part: pb.AttackResponse) -> NDArray[np.float32]:

@@ -26,11 +26,12 @@ _SHOWN = 64  # images in the notebook's picture
 class Attributions:
     """How much every pixel has to do with a score, one row an image.
 
-    values: (N, C, H, W) float32, (N, 1, H, W) for Grad-CAM: every pixel's share in the score, in the score's units; of saliency,
-    SmoothGrad, guided backprop and guided Grad-CAM a slope, in the score's units per unit of pixel value; objectives: what was explained,
-    "logits:class" or the unit; labels: the class names, "" for units; scores: the logit or activation that was explained; deltas: where
-    the method promises that the values add up, by how much they miss, else None; layer: that of Grad-CAM, else ""; overlay_pngs,
-    heat_map_pngs: the server's pictures.
+    values: (N, C, H, W) float32, (N, 1, H, W) for Grad-CAM: every pixel's share in the score, in
+    the score's units; of saliency, SmoothGrad, guided backprop and guided Grad-CAM a slope, in the
+    score's units per unit of pixel value; objectives: what was explained, "logits:class" or the
+    unit; labels: the class names, "" for units; scores: the logit or activation that was explained;
+    deltas: where the method promises that the values add up, by how much they miss, else None;
+    layer: that of Grad-CAM, else ""; overlay_pngs, heat_map_pngs: the server's pictures.
     """
 
     method: str
@@ -45,7 +46,9 @@ class Attributions:
     heat_map_pngs: tuple[bytes, ...] = field(repr=False)
 
     @staticmethod
-    def read(parts: Sequence[pb.AttributeResponse], provenance: Provenance, method: str) -> Attributions:
+    def read(
+        parts: Sequence[pb.AttributeResponse], provenance: Provenance, method: str
+    ) -> Attributions:
         """Joins the responses to the parts of one request."""
         import numpy as np
 
@@ -69,7 +72,9 @@ class Attributions:
 
     @cached_property
     def overlays(self) -> list[Image]:
-        """The images under their heat maps (PIL): red raises the score, blue lowers it; without a sign, dark to bright."""
+        """The images under their heat maps (PIL): red raises the score, blue lowers it; without a
+        sign, dark to bright.
+        """
         return [pictures.decode(png) for png in self.overlay_pngs]
 
     @cached_property
@@ -90,12 +95,17 @@ class Attributions:
             "method": self.method,
             "layer": self.layer,
             "shape": list(self.values.shape),
-            "images": [{"objective": o, "label": label, "score": score, "delta": delta} for o, label, score, delta in rows],
+            "images": [
+                {"objective": o, "label": label, "score": score, "delta": delta}
+                for o, label, score, delta in rows
+            ],
             "provenance": asdict(self.provenance),
         }
 
     def save(self, folder: str | Path) -> Path:
-        """Writes attributions.npy (the exact values), results.json, and an overlay and a heat map an image into the folder; returns it."""
+        """Writes attributions.npy (the exact values), results.json, and an overlay and a heat map
+        an image into the folder; returns it.
+        """
         import numpy as np
 
         folder = Path(folder)
@@ -111,5 +121,10 @@ class Attributions:
         return pictures.encode_png(self.image)
 
     def _repr_html_(self) -> str:
-        shown = zip(self.overlay_pngs[:_SHOWN], self.objectives, self.labels, self.scores, strict=False)
-        return "".join(pictures.figure(png, f"{label or name}: {score:.4g}") for png, name, label, score in shown)
+        shown = zip(
+            self.overlay_pngs[:_SHOWN], self.objectives, self.labels, self.scores, strict=False
+        )
+        return "".join(
+            pictures.figure(png, f"{label or name}: {score:.4g}")
+            for png, name, label, score in shown
+        )

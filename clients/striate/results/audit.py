@@ -20,19 +20,28 @@ from striate.v1 import attack_pb2, audit_pb2, robustness_pb2_grpc
 VerdictName = Literal["valid", "suspect"]
 GateVerdictName = Literal["pass", "fail", "open"]
 
-_VERDICTS: dict[int, VerdictName] = {audit_pb2.AUDIT_VERDICT_VALID: "valid", audit_pb2.AUDIT_VERDICT_SUSPECT: "suspect"}
+_VERDICTS: dict[int, VerdictName] = {
+    audit_pb2.AUDIT_VERDICT_VALID: "valid",
+    audit_pb2.AUDIT_VERDICT_SUSPECT: "suspect",
+}
 _GATES: dict[int, GateVerdictName] = {
     audit_pb2.GATE_VERDICT_PASS: "pass",
     audit_pb2.GATE_VERDICT_FAIL: "fail",
     audit_pb2.GATE_VERDICT_OPEN: "open",
 }
-_NORMS = {attack_pb2.NORM_UNSPECIFIED: "linf", attack_pb2.NORM_LINF: "linf", attack_pb2.NORM_L2: "l2", attack_pb2.NORM_L1: "l1"}
+_NORMS = {
+    attack_pb2.NORM_UNSPECIFIED: "linf",
+    attack_pb2.NORM_LINF: "linf",
+    attack_pb2.NORM_L2: "l2",
+    attack_pb2.NORM_L1: "l1",
+}
 
 
 @dataclass(frozen=True)
 class AuditProgress:
-    """How far an audit is. gradients: image-gradients so far; seconds_left: estimate, None before there is one; stage: what is being
-    done, e.g. "shard 3 of 8"."""
+    """How far an audit is. gradients: image-gradients so far; seconds_left: estimate, None before
+    there is one; stage: what is being done, e.g. "shard 3 of 8".
+    """
 
     models: tuple[str, ...]
     dataset: str
@@ -46,16 +55,19 @@ class AuditProgress:
     def read(data: bytes, caller: Caller, operation: str) -> AuditProgress:
         m = audit_pb2.AuditMetadata.FromString(data)
         left = m.seconds_left if m.HasField("seconds_left") else None
-        return AuditProgress(tuple(m.models), m.dataset, m.images_done, m.images_total, m.gradients, left, m.stage)
+        return AuditProgress(
+            tuple(m.models), m.dataset, m.images_done, m.images_total, m.gradients, left, m.stage
+        )
 
 
 @dataclass(frozen=True)
 class Gate:
     """What became of the least accuracy that was asked for.
 
-    model: whose; condition: "clean" or e.g. "linf:8/255"; bar: the least accuracy, 0 to 1; verdict: "pass" or "fail" at the audit's
-    confidence, or "open" if the images do not decide it; decided_after: images after which it was decided, or all; images, robust: how
-    many the audit judged in all, and how many of them withstood.
+    model: whose; condition: "clean" or e.g. "linf:8/255"; bar: the least accuracy, 0 to 1; verdict:
+    "pass" or "fail" at the audit's confidence, or "open" if the images do not decide it;
+    decided_after: images after which it was decided, or all; images, robust: how many the audit
+    judged in all, and how many of them withstood.
     """
 
     model: str
@@ -81,16 +93,25 @@ class Gate:
         gate = message.gate
         condition = condition_name(_NORMS[gate.norm] if gate.epsilon else "", gate.epsilon)
         bar = float(f"{gate.bar:.7g}")  # it travels as float32
-        return Gate(gate.model, condition, bar, _word(_GATES, message.verdict), message.images, images, message.robust)
+        return Gate(
+            gate.model,
+            condition,
+            bar,
+            _word(_GATES, message.verdict),
+            message.images,
+            images,
+            message.robust,
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class AuditReport:
     """How robust networks are, and whether that can be believed.
 
-    verdict: "valid" if every check of the audit on itself passed, else "suspect": the figures may flatter a network; gates: the least
-    accuracies asked for and what became of them; report: the whole report as plain values; provenance: one a model; operation: name of
-    the audit, by which `service.audit_report` finds it again.
+    verdict: "valid" if every check of the audit on itself passed, else "suspect": the figures may
+    flatter a network; gates: the least accuracies asked for and what became of them; report: the
+    whole report as plain values; provenance: one a model; operation: name of the audit, by which
+    `service.audit_report` finds it again.
     """
 
     operation: str
@@ -123,7 +144,9 @@ class AuditReport:
 
     @property
     def passed(self) -> bool:
-        """Did no gate fail? Gates that the images do not decide have not failed: see Gate.missed."""
+        """Did no gate fail? Gates that the images do not decide have not failed: see
+        Gate.missed.
+        """
         return all(gate.verdict != "fail" for gate in self.gates)
 
     def to_json(self, path: str | Path) -> Path:
@@ -131,7 +154,9 @@ class AuditReport:
         return _write(path, iter([self.json_text.encode()]))
 
     def to_html(self, path: str | Path, *, timeout: float | None = None) -> Path:
-        """Writes one self-contained page: curves, tables, a gallery, the checks and all settings."""
+        """Writes one self-contained page: curves, tables, a gallery, the checks and all
+        settings.
+        """
         return self._fetch(audit_pb2.REPORT_FORMAT_HTML, path, timeout)
 
     def to_junit(self, path: str | Path, *, timeout: float | None = None) -> Path:
@@ -143,22 +168,38 @@ class AuditReport:
         return self._fetch(audit_pb2.REPORT_FORMAT_PARQUET, path, timeout)
 
     def to_examples(self, path: str | Path, *, timeout: float | None = None) -> Path:
-        """Writes the adversarial images as a table (parquet): one PNG file a row, with the image, network, threat, epsilon and attack."""
+        """Writes the adversarial images as a table (parquet): one PNG file a row, with the image,
+        network, threat, epsilon and attack.
+        """
         return self._fetch(audit_pb2.REPORT_FORMAT_EXAMPLES, path, timeout)
 
     def summary(self) -> str:
         """The verdict, the accuracies, the gates and what failed, as text."""
-        return audit_table.as_text(self.report, self.verdict, [gate_row(gate) for gate in self.gates])
+        return audit_table.as_text(
+            self.report, self.verdict, [gate_row(gate) for gate in self.gates]
+        )
 
     def __str__(self) -> str:
         return self.summary()
 
     def _repr_html_(self) -> str:
-        gates = pictures.table(audit_table.GATE_HEADER, [gate_row(gate) for gate in self.gates]) if self.gates else ""
-        return f"<p>{self.verdict}</p>" + pictures.table(audit_table.header(self.report), audit_table.rows(self.report)) + gates
+        gates = (
+            pictures.table(audit_table.GATE_HEADER, [gate_row(gate) for gate in self.gates])
+            if self.gates
+            else ""
+        )
+        return (
+            f"<p>{self.verdict}</p>"
+            + pictures.table(audit_table.header(self.report), audit_table.rows(self.report))
+            + gates
+        )
 
-    def _fetch(self, form: audit_pb2.ReportFormat.ValueType, path: str | Path, timeout: float | None) -> Path:
-        """Writes a file that the server makes, in parts. Raises a StriateError, e.g. OperationNotFound if the audit was forgotten."""
+    def _fetch(
+        self, form: audit_pb2.ReportFormat.ValueType, path: str | Path, timeout: float | None
+    ) -> Path:
+        """Writes a file that the server makes, in parts. Raises a StriateError, e.g.
+        OperationNotFound if the audit was forgotten.
+        """
         stub = robustness_pb2_grpc.RobustnessServiceStub(self._caller.channel)
         request = audit_pb2.ReadAuditReportRequest(operation=self.operation, format=form)
         with closing(self._caller.stream(stub.ReadAuditReport, request, timeout)) as parts:
@@ -168,7 +209,15 @@ class AuditReport:
 def gate_row(gate: Gate) -> tuple[str, ...]:
     """A gate as a row of a table."""
     after = "" if gate.verdict == "open" else f"after {gate.decided_after}"
-    return (gate.model, gate.condition, f"{gate.bar:.1%}", f"{gate.robust} of {gate.images}", f"{gate.share:.1%}", gate.verdict, after)
+    return (
+        gate.model,
+        gate.condition,
+        f"{gate.bar:.1%}",
+        f"{gate.robust} of {gate.images}",
+        f"{gate.share:.1%}",
+        gate.verdict,
+        after,
+    )
 
 
 def _word(words: dict[int, Any], value: int) -> Any:

@@ -11,19 +11,36 @@ GATE_HEADER = ("network", "gate", "bar", "withstood", "share", "verdict", "decid
 
 
 def header(report: Mapping[str, Any]) -> tuple[str, ...]:
-    """The names of the columns: what noise of equal norm leaves, what each attack leaves, and all of them together."""
-    return ("network", "condition", "noise", *_attacks(report), "accuracy", f"{100 * report['settings']['confidence']:g}% interval")
+    """The names of the columns: what noise of equal norm leaves, what each attack leaves, and all
+    of them together.
+    """
+    return (
+        "network",
+        "condition",
+        "noise",
+        *_attacks(report),
+        "accuracy",
+        f"{100 * report['settings']['confidence']:g}% interval",
+    )
 
 
 def rows(report: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """The accuracies of every network: clean, under each threat, and by the mean over corruptions and augmentations."""
+    """The accuracies of every network: clean, under each threat, and by the mean over corruptions
+    and augmentations.
+    """
     return [row for network in report["networks"] for row in _network(network, _attacks(report))]
 
 
 def failures(report: Mapping[str, Any]) -> list[str]:
     """The audit's checks of itself that failed, one line each."""
-    checks = [(network["name"], check) for network in report["networks"] for check in network["checks"]]
-    return [f"{name}: {check['name']}: {check['evidence']}" for name, check in checks if check["status"] == "failed"]
+    checks = [
+        (network["name"], check) for network in report["networks"] for check in network["checks"]
+    ]
+    return [
+        f"{name}: {check['name']}: {check['evidence']}"
+        for name, check in checks
+        if check["status"] == "failed"
+    ]
 
 
 def as_text(report: Mapping[str, Any], verdict: str, gates: Sequence[Sequence[str]]) -> str:
@@ -47,10 +64,20 @@ def _network(network: Mapping[str, Any], labels: Sequence[str]) -> Iterable[tupl
     for threat in network["threats"]:
         for place, epsilon in enumerate(threat["epsilons"]):
             each = [_share(attack["robust"][place]) for attack in threat["attacks"]]
-            yield (name, condition_name(threat["norm"], epsilon), _share(threat["noise"][place]), *each, *_rate(threat["worst"][place]))
+            yield (
+                name,
+                condition_name(threat["norm"], epsilon),
+                _share(threat["noise"][place]),
+                *each,
+                *_rate(threat["worst"][place]),
+            )
     for group in ("corruptions", "augmentations"):
         if network[group]:
-            known = [item["accuracy"]["value"] for item in network[group] if item["accuracy"]["value"] is not None]
+            known = [
+                item["accuracy"]["value"]
+                for item in network[group]
+                if item["accuracy"]["value"] is not None
+            ]
             mean = f"{sum(known) / len(known):.1%}" if known else ""
             yield (name, f"{group}, mean of {len(network[group])}", "", *blank, mean, "")
 
@@ -61,9 +88,15 @@ def _share(rate: Mapping[str, Any]) -> str:
 
 def _rate(rate: Mapping[str, Any]) -> tuple[str, str]:
     """Accuracy and interval."""
-    return (_share(rate), "" if rate["value"] is None else f"{100 * rate['low']:.1f} to {rate['high']:.1%}")
+    return (
+        _share(rate),
+        "" if rate["value"] is None else f"{100 * rate['low']:.1f} to {rate['high']:.1%}",
+    )
 
 
 def _columns(table: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in table
+    ]

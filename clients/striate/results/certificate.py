@@ -12,12 +12,14 @@ from striate.v1 import visualize_pb2
 class Certificate:
     """What does not apply, or what no index of the layer knows, is None.
 
-    activation: the objective on the picture itself; held_out, held_out_minimum: its mean and lowest value under a fixed set of random
-    views that no optimization draws; dataset_maximum: the largest value of the same on any of the `images` images of `dataset`; ratio,
-    held_out_ratio: activation and held_out over that, where it is above 0; percentile: share of those images on which the objective is
-    lower, 0 to 1; rank: place of the unit among the layer's `units` on this picture, 1 for the most active; relative_rank: the same by
-    activation over each unit's own maximum; seed_activations: of the further seeds that were asked for; attempts: optimizations run for
-    this picture; seed, learning_rate: of the one that is returned.
+    activation: the objective on the picture itself; held_out, held_out_minimum: its mean and lowest
+    value under a fixed set of random views that no optimization draws; dataset_maximum: the largest
+    value of the same on any of the `images` images of `dataset`; ratio, held_out_ratio: activation
+    and held_out over that, where it is above 0; percentile: share of those images on which the
+    objective is lower, 0 to 1; rank: place of the unit among the layer's `units` on this picture, 1
+    for the most active; relative_rank: the same by activation over each unit's own maximum;
+    seed_activations: of the further seeds that were asked for; attempts: optimizations run for this
+    picture; seed, learning_rate: of the one that is returned.
     """
 
     activation: float
@@ -39,17 +41,27 @@ class Certificate:
 
     @staticmethod
     def read(message: visualize_pb2.Certificate) -> Certificate:
-        values: dict[str, Any] = {one.name: getattr(message, one.name) for one in fields(Certificate)}
+        values: dict[str, Any] = {
+            one.name: getattr(message, one.name) for one in fields(Certificate)
+        }
         values |= {name: None for name in _OPTIONAL if not message.HasField(name)}  # type: ignore[arg-type]
         return Certificate(**values | {"seed_activations": tuple(message.seed_activations)})
 
     @property
     def spread(self) -> str:
-        """The lowest and the highest activation of the further seeds, e.g. "2.8 to 3.1"; empty without any."""
-        return f"{min(self.seed_activations):.4g} to {max(self.seed_activations):.4g}" if self.seed_activations else ""
+        """The lowest and the highest activation of the further seeds, e.g. "2.8 to 3.1"; empty
+        without any.
+        """
+        return (
+            f"{min(self.seed_activations):.4g} to {max(self.seed_activations):.4g}"
+            if self.seed_activations
+            else ""
+        )
 
     def __str__(self) -> str:
-        """E.g. "3.02 times the data set's maximum, 2.1 held out, above 100.00% of its images, rank 1 of 64"."""
+        """E.g. "3.02 times the data set's maximum, 2.1 held out, above 100.00% of its images, rank
+        1 of 64".
+        """
         parts = [
             "" if self.ratio is None else f"{self.ratio:.3g} times the data set's maximum",
             "" if self.held_out_ratio is None else f"{self.held_out_ratio:.3g} held out",

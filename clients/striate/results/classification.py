@@ -1,4 +1,6 @@
-"""What calls return: numpy arrays and PIL images with the way to save them and what a notebook shows."""
+"""What calls return: numpy arrays and PIL images with the way to save them and what a notebook
+shows.
+"""
 
 from __future__ import annotations
 
@@ -19,28 +21,43 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _LONGEST_NAME = 120  # characters; a composed objective can be longer than file systems allow
-_DTYPES = {types_pb2.DATA_TYPE_UINT8: "|u1", types_pb2.DATA_TYPE_FLOAT32: "<f4", types_pb2.DATA_TYPE_FLOAT64: "<f8"}
+_DTYPES = {
+    types_pb2.DATA_TYPE_UINT8: "|u1",
+    types_pb2.DATA_TYPE_FLOAT32: "<f4",
+    types_pb2.DATA_TYPE_FLOAT64: "<f8",
+}
 
 
 def read_float32(tensor: types_pb2.Tensor) -> NDArray[np.float32]:
-    """The array in a Tensor message, as float32 and writable. Raises Internal if its bytes do not match its shape."""
+    """The array in a Tensor message, as float32 and writable. Raises Internal if its bytes do not
+    match its shape.
+    """
     import numpy as np
 
     try:
-        return np.frombuffer(tensor.data, dtype=_DTYPES[tensor.dtype]).reshape(tuple(tensor.shape)).astype(np.float32)
+        return (
+            np.frombuffer(tensor.data, dtype=_DTYPES[tensor.dtype])
+            .reshape(tuple(tensor.shape))
+            .astype(np.float32)
+        )
     except (KeyError, ValueError) as error:
-        raise Internal(f"the server sent a tensor that does not fit its description: {error}") from None
+        raise Internal(
+            f"the server sent a tensor that does not fit its description: {error}"
+        ) from None
 
 
 def file_name(text: str) -> str:
-    """A name for a file from "layer3.2:7@3,4" or the like: other characters than letters, digits, dot and hyphen become "-",
-    a sign in front becomes "minus-"."""
+    """A name for a file from "layer3.2:7@3,4" or the like: other characters than letters, digits,
+    dot and hyphen become "-", a sign in front becomes "minus-".
+    """
     sign = "minus-" if text.startswith("-") else ""
     return sign + re.sub(r"[^\w.-]+", "-", text)[:_LONGEST_NAME].strip("-.") or "result"
 
 
 def file_names(texts: Iterable[str]) -> list[str]:
-    """The same for several, all different: those that come again get "-2", "-3", ... behind them."""
+    """The same for several, all different: those that come again get "-2", "-3", ... behind
+    them.
+    """
     names: dict[str, None] = {}
     for text in texts:
         base = file_name(text)
@@ -66,7 +83,11 @@ class Classifications(list[list[Prediction]]):
         self.provenance = provenance
 
     def _repr_html_(self) -> str:
-        cells = [(row, p.label, p.index, f"{p.probability:.1%}") for row, predictions in enumerate(self) for p in predictions]
+        cells = [
+            (row, p.label, p.index, f"{p.probability:.1%}")
+            for row, predictions in enumerate(self)
+            for p in predictions
+        ]
         return pictures.table(("image", "label", "index", "probability"), cells)
 
 

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a result came from. model_digest: SHA-256 of weights and preprocessing; request_id: as in the server's log."""
+    """Where a result came from. model_digest: SHA-256 of weights and preprocessing; request_id: as
+    in the server's log.
+    """
 
     model: str
     model_digest: str
@@ -24,14 +26,18 @@ class Provenance:
 
     @staticmethod
     def read(message: types_pb2.Provenance) -> Provenance:
-        return Provenance(message.model, message.model_digest, message.service_version, message.request_id)
+        return Provenance(
+            message.model, message.model_digest, message.service_version, message.request_id
+        )
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """A hosted network. state: "available" (known by name), "loading" or "serving"; input_size: (height, width) in pixels;
-    channels: 1 or 3; mean, std: per channel, in pixel units of [0, 1]; resize: pixels of the short side before the centre crop;
-    classes: names in the order of the logits; memory_bytes: of parameters and buffers. Much is empty while "available"."""
+    """A hosted network. state: "available" (known by name), "loading" or "serving"; input_size:
+    (height, width) in pixels; channels: 1 or 3; mean, std: per channel, in pixel units of [0, 1];
+    resize: pixels of the short side before the centre crop; classes: names in the order of the
+    logits; memory_bytes: of parameters and buffers. Much is empty while "available".
+    """
 
     name: str
     state: str
@@ -70,9 +76,11 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """The input pixels of a unit: position (i, j) covers rows offset[0] + i * jump[0] to that + size[0] - 1, likewise columns.
+    """The input pixels of a unit: position (i, j) covers rows offset[0] + i * jump[0] to that +
+    size[0] - 1, likewise columns.
 
-    size, jump, offset: (rows, columns) in pixels, offset negative inside the padding; is_global: it depends on the whole image.
+    size, jump, offset: (rows, columns) in pixels, offset negative inside the padding; is_global: it
+    depends on the whole image.
     """
 
     size: tuple[int, int]
@@ -83,8 +91,10 @@ class ReceptiveField:
 
 @dataclass(frozen=True)
 class Layer:
-    """One module of a network. output_shape: (channels, rows, columns) or (features,); kernel, stride, padding, dilation: (rows, columns)
-    or empty; parameters, multiply_adds: of this module and all inside it, the latter for one image."""
+    """One module of a network. output_shape: (channels, rows, columns) or (features,); kernel,
+    stride, padding, dilation: (rows, columns) or empty; parameters, multiply_adds: of this module
+    and all inside it, the latter for one image.
+    """
 
     name: str
     type: str
@@ -110,7 +120,12 @@ class Layer:
             output_shape=tuple(message.output_shape),
             parameters=message.parameters,
             multiply_adds=message.multiply_adds,
-            receptive_field=ReceptiveField((rf.height, rf.width), (rf.jump_y, rf.jump_x), (rf.offset_y, rf.offset_x), rf.is_global)
+            receptive_field=ReceptiveField(
+                (rf.height, rf.width),
+                (rf.jump_y, rf.jump_x),
+                (rf.offset_y, rf.offset_x),
+                rf.is_global,
+            )
             if message.HasField("receptive_field")
             else None,
         )
@@ -118,9 +133,11 @@ class Layer:
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """A data set of the server. size: images; classes: names by label; class_indices: per label the index of the model's class of that
-    name, or -1, if a model was named; indexed_layers: layers with an exemplar index of that model; error: why nothing of this is known
-    (it cannot be read, or would first have to be downloaded), else empty."""
+    """A data set of the server. size: images; classes: names by label; class_indices: per label the
+    index of the model's class of that name, or -1, if a model was named; indexed_layers: layers
+    with an exemplar index of that model; error: why nothing of this is known (it cannot be read, or
+    would first have to be downloaded), else empty.
+    """
 
     name: str
     uri: str
@@ -147,7 +164,9 @@ class DatasetInfo:
 
 @dataclass(frozen=True)
 class Sample:
-    """One image of a data set. id: position in it, from 0; encoded: the image file; label: the data set's own, None without."""
+    """One image of a data set. id: position in it, from 0; encoded: the image file; label: the data
+    set's own, None without.
+    """
 
     id: int
     name: str
@@ -164,4 +183,9 @@ class Sample:
 
     @staticmethod
     def read(message: interpret_pb2.Sample) -> Sample:
-        return Sample(message.id, message.name, message.label if message.HasField("label") else None, message.image)
+        return Sample(
+            message.id,
+            message.name,
+            message.label if message.HasField("label") else None,
+            message.image,
+        )

@@ -17,8 +17,9 @@ from striate.v1 import dossier_pb2
 
 @dataclass(frozen=True)
 class LogitShift:
-    """How a class's logit depends on the unit. mean: over the images, of the logit with the unit minus that with its activations set to
-    zero; standard_error: of that mean."""
+    """How a class's logit depends on the unit. mean: over the images, of the logit with the unit
+    minus that with its activations set to zero; standard_error: of that mean.
+    """
 
     index: int
     label: str
@@ -32,9 +33,11 @@ class LogitShift:
 
 @dataclass(frozen=True)
 class UnitFlip:
-    """How an attack on the class changes a unit. share: of the images on which PGD takes the unit's largest activation across its median
-    over the clean images; shift: mean change of its largest activation, in standard deviations over the clean images; rank: place among
-    the layer's units by share, from 1."""
+    """How an attack on the class changes a unit. share: of the images on which PGD takes the unit's
+    largest activation across its median over the clean images; shift: mean change of its largest
+    activation, in standard deviations over the clean images; rank: place among the layer's units by
+    share, from 1.
+    """
 
     unit: int
     share: float
@@ -50,9 +53,10 @@ class UnitFlip:
 class Dossier:
     """What is known of one unit.
 
-    html: one self-contained page; unit: in full, with the layer's dotted name; statistics: over the data set; tuning: None for layers
-    without rows and columns; logit_shifts: every class, largest fall first; flips: at most 16 units of the layer, those first that PGD
-    flips most often, and this one; facets: empty unless asked for.
+    html: one self-contained page; unit: in full, with the layer's dotted name; statistics: over the
+    data set; tuning: None for layers without rows and columns; logit_shifts: every class, largest
+    fall first; flips: at most 16 units of the layer, those first that PGD flips most often, and
+    this one; facets: empty unless asked for.
     """
 
     html: str = field(repr=False)
@@ -73,8 +77,12 @@ class Dossier:
         return Dossier(
             html=message.html.decode(),
             unit=message.unit,
-            visualizations=Visualizations((Visualization.read(one, provenance) for one in message.visualizations), provenance),
-            exemplars=Exemplars(map(Exemplar.read, message.exemplars), message.unit, images, provenance),
+            visualizations=Visualizations(
+                (Visualization.read(one, provenance) for one in message.visualizations), provenance
+            ),
+            exemplars=Exemplars(
+                map(Exemplar.read, message.exemplars), message.unit, images, provenance
+            ),
             statistics=UnitStatistics.read(message.statistics, images, provenance),
             tuning=UnitTuning.read(message.tuning) if message.HasField("tuning") else None,
             logit_shifts=tuple(map(LogitShift.read, message.logit_shifts)),
@@ -91,4 +99,7 @@ class Dossier:
         return path
 
     def _repr_html_(self) -> str:
-        return f'<iframe srcdoc="{escape(self.html)}" style="width:100%;height:40em;border:0" title="{escape(self.unit)}"></iframe>'
+        return (
+            f'<iframe srcdoc="{escape(self.html)}" style="width:100%;height:40em;border:0" '
+            f'title="{escape(self.unit)}"></iframe>'
+        )

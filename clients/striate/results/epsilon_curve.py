@@ -25,9 +25,10 @@ _WIDTH, _HEIGHT, _MARGIN = 320, 200, 24  # of the notebook's picture, in its own
 class EpsilonCurve:
     """The accuracy of a network under attack, radius by radius.
 
-    epsilons: (E,) rising, in pixel units of [0, 1]; robust_accuracy: (E,) share of all images that withstand each, 0 to 1, falling;
-    minimal_epsilons: (N,) the least radius at which an image was found that fools, 0 if the clean one does, NaN if none does; images:
-    (N, C, H, W) the images found, in [0, 1]; attack: everything else that an attack returns.
+    epsilons: (E,) rising, in pixel units of [0, 1]; robust_accuracy: (E,) share of all images that
+    withstand each, 0 to 1, falling; minimal_epsilons: (N,) the least radius at which an image was
+    found that fools, 0 if the clean one does, NaN if none does; images: (N, C, H, W) the images
+    found, in [0, 1]; attack: everything else that an attack returns.
     """
 
     epsilons: NDArray[np.float64]
@@ -35,20 +36,30 @@ class EpsilonCurve:
     attack: AttackResult = field(repr=False)
 
     @staticmethod
-    def read(parts: Sequence[pb.AttackResponse], result: AttackResult, search: EpsilonSearch) -> EpsilonCurve:
-        """Joins the curves of the parts of one request. Raises Internal if the server's do not fit."""
+    def read(
+        parts: Sequence[pb.AttackResponse], result: AttackResult, search: EpsilonSearch
+    ) -> EpsilonCurve:
+        """Joins the curves of the parts of one request. Raises Internal if the server's do
+        not fit.
+        """
         import numpy as np
 
         if any(len(part.curve) != len(search.epsilons) for part in parts):
             raise Internal(f"the server sent no curve over {len(search.epsilons)} epsilons")
-        counts = np.array([[(point.robust, point.images) for point in part.curve] for part in parts], np.float64).sum(axis=0)  # (E, 2)
+        counts = np.array(
+            [[(point.robust, point.images) for point in part.curve] for part in parts], np.float64
+        ).sum(axis=0)  # (E, 2)
         if not (counts[:, 1] == len(result)).all():
             raise Internal(f"the server's curve is not over the {len(result)} images")
-        return EpsilonCurve(np.array(search.epsilons, np.float64), counts[:, 0] / counts[:, 1], result)
+        return EpsilonCurve(
+            np.array(search.epsilons, np.float64), counts[:, 0] / counts[:, 1], result
+        )
 
     @property
     def minimal_epsilons(self) -> NDArray[np.float32]:
-        """(N,) the least radius at which an image was found that fools, 0 if the clean one does, NaN if none does."""
+        """(N,) the least radius at which an image was found that fools, 0 if the clean one does,
+        NaN if none does.
+        """
         assert self.attack.minimal_epsilons is not None  # as of every EpsilonSearch
         return self.attack.minimal_epsilons
 
@@ -64,13 +75,20 @@ class EpsilonCurve:
 
     def summary(self) -> dict[str, Any]:
         """The curve, and rates, settings and rows as plain values for JSON; no pixels."""
-        return {"epsilons": self.epsilons.tolist(), "curve": self.robust_accuracy.tolist(), **self.attack.summary()}
+        return {
+            "epsilons": self.epsilons.tolist(),
+            "curve": self.robust_accuracy.tolist(),
+            **self.attack.summary(),
+        }
 
     def __len__(self) -> int:
         return len(self.epsilons)
 
     def _repr_html_(self) -> str:
-        rows = [(radius(epsilon), f"{share:.1%}") for epsilon, share in zip(self.epsilons, self.robust_accuracy, strict=True)]
+        rows = [
+            (radius(epsilon), f"{share:.1%}")
+            for epsilon, share in zip(self.epsilons, self.robust_accuracy, strict=True)
+        ]
         return self._drawing() + pictures.table(("epsilon", "robust accuracy"), rows)
 
     def _drawing(self) -> str:
@@ -78,13 +96,21 @@ class EpsilonCurve:
         xs, ys = [0.0, *self.epsilons], [self.attack.clean_accuracy, *self.robust_accuracy]
         across, down = _WIDTH - 2 * _MARGIN, _HEIGHT - 2 * _MARGIN
         scale = across / (xs[-1] or 1)
-        line = " ".join(f"{_MARGIN + x * scale:.1f},{_MARGIN + (1 - y) * down:.1f}" for x, y in zip(xs, ys, strict=True))
-        frame = f'<rect x="{_MARGIN}" y="{_MARGIN}" width="{across}" height="{down}" fill="none" stroke="#bbb"/>'
+        line = " ".join(
+            f"{_MARGIN + x * scale:.1f},{_MARGIN + (1 - y) * down:.1f}"
+            for x, y in zip(xs, ys, strict=True)
+        )
+        frame = (
+            f'<rect x="{_MARGIN}" y="{_MARGIN}" width="{across}" height="{down}" '
+            'fill="none" stroke="#bbb"/>'
+        )
         words = (
             f'<text x="{_MARGIN}" y="16">robust accuracy, 0 to 100%</text>'
-            f'<text x="{_WIDTH - _MARGIN}" y="{_HEIGHT - 8}" text-anchor="end">epsilon, 0 to {radius(xs[-1])}</text>'
+            f'<text x="{_WIDTH - _MARGIN}" y="{_HEIGHT - 8}" text-anchor="end">epsilon, 0 to '
+            f"{radius(xs[-1])}</text>"
         )
         return (
-            f'<svg width="{_WIDTH}" height="{_HEIGHT}" font-family="sans-serif" font-size="12">{frame}'
+            f'<svg width="{_WIDTH}" height="{_HEIGHT}" font-family="sans-serif" '
+            f'font-size="12">{frame}'
             f'<polyline points="{line}" fill="none" stroke="#06c" stroke-width="2"/>{words}</svg>'
         )

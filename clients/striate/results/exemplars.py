@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 class Exemplar:
     """One image for a unit.
 
-    id, name: the image's position and name in the data set; activation: the unit's on it by the order asked for, the largest, the smallest,
-    the mean or that of the largest magnitude; position: where, (row, column) in the layer's map, (0, 0) for means and linear layers; box:
-    the receptive field there as PIL counts boxes, (left, upper, right, lower) in pixels of `image`, all of it for means; label,
-    label_name: the data set's, None and "" without; quantile: the share of the other images whose maximum is below, where quantiles were
-    asked for. Asked for without images, name, label and pictures are left out.
+    id, name: the image's position and name in the data set; activation: the unit's on it by the
+    order asked for, the largest, the smallest, the mean or that of the largest magnitude; position:
+    where, (row, column) in the layer's map, (0, 0) for means and linear layers; box: the receptive
+    field there as PIL counts boxes, (left, upper, right, lower) in pixels of `image`, all of it for
+    means; label, label_name: the data set's, None and "" without; quantile: the share of the other
+    images whose maximum is below, where quantiles were asked for. Asked for without images, name,
+    label and pictures are left out.
     """
 
     id: int
@@ -91,10 +93,13 @@ def _given(png: bytes) -> bytes:
 class Exemplars(list[Exemplar]):
     """The exemplars of one unit, in the order that was asked for.
 
-    unit: in full, with the layer's dotted name; images: how many images of the data set they are the best of.
+    unit: in full, with the layer's dotted name; images: how many images of the data set they are
+    the best of.
     """
 
-    def __init__(self, items: Iterable[Exemplar], unit: str, images: int, provenance: Provenance) -> None:
+    def __init__(
+        self, items: Iterable[Exemplar], unit: str, images: int, provenance: Provenance
+    ) -> None:
         super().__init__(items)
         self.unit = unit
         self.images = images
@@ -102,7 +107,12 @@ class Exemplars(list[Exemplar]):
 
     @staticmethod
     def read(message: exemplars_pb2.FindExemplarsResponse) -> Exemplars:
-        return Exemplars(map(Exemplar.read, message.exemplars), message.unit, message.images, Provenance.read(message.provenance))
+        return Exemplars(
+            map(Exemplar.read, message.exemplars),
+            message.unit,
+            message.images,
+            Provenance.read(message.provenance),
+        )
 
     @property
     def image(self) -> Image:
@@ -115,11 +125,17 @@ class Exemplars(list[Exemplar]):
         paths = [pictures.write(pictures.encode_png(self.image), folder / "grid.png")]
         for rank, exemplar in enumerate(self):
             paths.append(exemplar.save(folder / f"{rank:02}-{exemplar.id}.png"))
-            paths.append(pictures.write(exemplar.crop_png, folder / f"{rank:02}-{exemplar.id}-crop.png"))
+            paths.append(
+                pictures.write(exemplar.crop_png, folder / f"{rank:02}-{exemplar.id}-crop.png")
+            )
         return paths
 
     def _repr_png_(self) -> bytes | None:
-        return pictures.encode_png(self.image) if all(exemplar.crop_png for exemplar in self) else None
+        return (
+            pictures.encode_png(self.image) if all(exemplar.crop_png for exemplar in self) else None
+        )
 
     def _repr_html_(self) -> str:
-        return f"<p>{html.escape(self.unit)}</p>" + "".join(exemplar._repr_html_() for exemplar in self)
+        return f"<p>{html.escape(self.unit)}</p>" + "".join(
+            exemplar._repr_html_() for exemplar in self
+        )

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Facet:
-    """One of the things that a unit sees. share: of the exemplars that are of it, 0 to 1; ids: theirs in the data set, strongest first;
-    visualization: begun at their mean; crop_pngs: the receptive-field crops of up to 4 of them, strongest first."""
+    """One of the things that a unit sees. share: of the exemplars that are of it, 0 to 1; ids:
+    theirs in the data set, strongest first; visualization: begun at their mean; crop_pngs: the
+    receptive-field crops of up to 4 of them, strongest first.
+    """
 
     share: float
     ids: tuple[int, ...]
@@ -30,7 +32,12 @@ class Facet:
 
     @staticmethod
     def read(message: visualize_pb2.Facet, provenance: Provenance) -> Facet:
-        return Facet(message.share, tuple(message.ids), Visualization.read(message.visualization, provenance), tuple(message.crops))
+        return Facet(
+            message.share,
+            tuple(message.ids),
+            Visualization.read(message.visualization, provenance),
+            tuple(message.crops),
+        )
 
     @cached_property
     def crops(self) -> tuple[Image, ...]:
@@ -42,14 +49,25 @@ class Facet:
 
     def _repr_html_(self) -> str:
         crops = "".join(pictures.figure(png, "crop") for png in self.crop_pngs)
-        return f"<div><p>{self.share:.0%} of the exemplars</p>{self.visualization._repr_html_()}{crops}</div>"
+        return (
+            f"<div><p>{self.share:.0%} of the "
+            f"exemplars</p>{self.visualization._repr_html_()}{crops}</div>"
+        )
 
 
 class Facets(list[Facet]):
-    """The facets of a unit, largest first. by_layer: whose activations were clustered; silhouette: mean of the clustering, -1 to 1, 0 for
-    one facet."""
+    """The facets of a unit, largest first. by_layer: whose activations were clustered; silhouette:
+    mean of the clustering, -1 to 1, 0 for one facet.
+    """
 
-    def __init__(self, items: Iterable[Facet], unit: str, by_layer: str, silhouette: float, provenance: Provenance) -> None:
+    def __init__(
+        self,
+        items: Iterable[Facet],
+        unit: str,
+        by_layer: str,
+        silhouette: float,
+        provenance: Provenance,
+    ) -> None:
         super().__init__(items)
         self.unit = unit
         self.by_layer = by_layer
@@ -63,14 +81,22 @@ class Facets(list[Facet]):
         return Facets(items, unit, message.by_layer, message.silhouette, provenance)
 
     def save(self, folder: str | Path) -> list[Path]:
-        """Writes, for each facet in order, its picture and crops into the folder: facet-0.png, facet-0-crop-0.png, ..."""
+        """Writes, for each facet in order, its picture and crops into the folder: facet-0.png,
+        facet-0-crop-0.png, ...
+        """
         paths: list[Path] = []
         for place, facet in enumerate(self):
             paths.append(facet.visualization.save(Path(folder) / f"facet-{place}.png"))
             crops = enumerate(facet.crop_pngs)
-            paths += [pictures.write(png, Path(folder) / f"facet-{place}-crop-{number}.png") for number, png in crops]
+            paths += [
+                pictures.write(png, Path(folder) / f"facet-{place}-crop-{number}.png")
+                for number, png in crops
+            ]
         return paths
 
     def _repr_html_(self) -> str:
-        head = f"<p>{html.escape(self.unit)} by {html.escape(self.by_layer)}, silhouette {self.silhouette:.2f}</p>"
+        head = (
+            f"<p>{html.escape(self.unit)} by {html.escape(self.by_layer)}, silhouette "
+            f"{self.silhouette:.2f}</p>"
+        )
         return head + "".join(facet._repr_html_() for facet in self)

@@ -20,15 +20,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FilterAnalysis:
-    """What one filter looks like: the Gabor function nearest to its strongest component of one colour, its colours, its spectrum. Pixels
-    are those of the layer's input, which is the image for a first layer.
+    """What one filter looks like: the Gabor function nearest to its strongest component of one
+    colour, its colours, its spectrum. Pixels are those of the layer's input, which is the image for
+    a first layer.
 
-    orientation: of the bars in degrees, 0 to below 180, 0 for horizontal ones, 90 for vertical ones, rising counter-clockwise;
-    wavelength: pixels a period; phase: of the cosine at the centre in degrees, 0 or -180 for a bar, 90 or -90 for an edge; sigma:
-    standard deviations of the envelope in pixels, (across, along) the bars; center: (row, column) of the envelope in pixels; r_squared:
-    share of the variance that the fit explains; color_share: of the energy that is colour, 0 to 1; opponency: 0 to 1, 1 for exactly
-    opposite colours; hue: of the strongest colour in degrees, 0 red, 120 green, 240 blue; peak_orientation, peak_wavelength: where
-    the amplitude spectrum is highest, both 0 at frequency zero. A filter that was not fitted has wavelength 0.
+    orientation: of the bars in degrees, 0 to below 180, 0 for horizontal ones, 90 for vertical
+    ones, rising counter-clockwise; wavelength: pixels a period; phase: of the cosine at the centre
+    in degrees, 0 or -180 for a bar, 90 or -90 for an edge; sigma: standard deviations of the
+    envelope in pixels, (across, along) the bars; center: (row, column) of the envelope in pixels;
+    r_squared: share of the variance that the fit explains; color_share: of the energy that is
+    colour, 0 to 1; opponency: 0 to 1, 1 for exactly opposite colours; hue: of the strongest colour
+    in degrees, 0 red, 120 green, 240 blue; peak_orientation, peak_wavelength: where the amplitude
+    spectrum is highest, both 0 at frequency zero. A filter that was not fitted has wavelength 0.
     """
 
     orientation: float
@@ -62,10 +65,12 @@ class FilterAnalysis:
 
 @dataclass(frozen=True, eq=False)
 class Filters:
-    """A convolution's weights (out channels, in channels / groups, rows, columns), exactly as stored, and their picture.
+    """A convolution's weights (out channels, in channels / groups, rows, columns), exactly as
+    stored, and their picture.
 
-    normalization: how weights became pixels, in words; order: the channels in the order of the picture's tiles; analyses: one a
-    filter in channel order, or none if they were not asked for; spectra_png: empty if not asked for.
+    normalization: how weights became pixels, in words; order: the channels in the order of the
+    picture's tiles; analyses: one a filter in channel order, or none if they were not asked for;
+    spectra_png: empty if not asked for.
     """
 
     layer: str
@@ -97,11 +102,15 @@ class Filters:
 
     @cached_property
     def spectra(self) -> Image | None:
-        """The grid of their amplitude spectra (PIL), frequency zero in the middle of each; None if not asked for."""
+        """The grid of their amplitude spectra (PIL), frequency zero in the middle of each; None if
+        not asked for.
+        """
         return pictures.decode(self.spectra_png) if self.spectra_png else None
 
     def save(self, path: str | Path) -> Path:
-        """Writes the weights if the path ends in ".npy", else the picture in the format of the ending."""
+        """Writes the weights if the path ends in ".npy", else the picture in the format of the
+        ending.
+        """
         return save(self.weights, self.png, path)
 
     def _repr_png_(self) -> bytes:
@@ -109,4 +118,8 @@ class Filters:
 
     def _repr_html_(self) -> str:
         shown = pictures.figure(self.png, f"{self.layer}: {self.normalization}")
-        return shown + pictures.figure(self.spectra_png, f"{self.layer}: amplitude spectra") if self.spectra_png else shown
+        return (
+            shown + pictures.figure(self.spectra_png, f"{self.layer}: amplitude spectra")
+            if self.spectra_png
+            else shown
+        )

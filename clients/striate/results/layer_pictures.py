@@ -30,14 +30,18 @@ class UnitPicture(NamedTuple):
 class LayerPictures:
     """The pictures of a layer's units.
 
-    Going through it yields a UnitPicture as each unit finishes, and again those that came before; the work begins with the first.
-    `close()`, the end of a `with` block and Ctrl-C while waiting stop it on the server, which keeps what is finished: asking again goes on
-    from there. While iterating it raises what the call does, e.g. LayerNotFound.
+    Going through it yields a UnitPicture as each unit finishes, and again those that came before;
+    the work begins with the first. `close()`, the end of a `with` block and Ctrl-C while waiting
+    stop it on the server, which keeps what is finished: asking again goes on from there. While
+    iterating it raises what the call does, e.g. LayerNotFound.
 
-    layer: as asked for; found: the units so far, in order of their coming; total: units in all, 0 before the first.
+    layer: as asked for; found: the units so far, in order of their coming; total: units in all, 0
+    before the first.
     """
 
-    def __init__(self, layer: str, events: Generator[pb.VisualizeLayerResponse, None, None], sheet: bool) -> None:
+    def __init__(
+        self, layer: str, events: Generator[pb.VisualizeLayerResponse, None, None], sheet: bool
+    ) -> None:
         self.layer = layer
         self.found: list[UnitPicture] = []
         self.total = 0
@@ -60,8 +64,9 @@ class LayerPictures:
 
     @property
     def sheet(self) -> Image:
-        """All units as tiles of one picture (PIL), in rows of `columns`, after waiting for the last. Raises InvalidArgument if it was
-        not asked for."""
+        """All units as tiles of one picture (PIL), in rows of `columns`, after waiting for the
+        last. Raises InvalidArgument if it was not asked for.
+        """
         return pictures.decode(self.sheet_png)
 
     @property
@@ -85,7 +90,9 @@ class LayerPictures:
         return tuple(self._contact_sheet().units)
 
     def save(self, folder: str | Path) -> list[Path]:
-        """Writes a PNG for each unit as it finishes, then sheet.png if there is one, into the folder."""
+        """Writes a PNG for each unit as it finishes, then sheet.png if there is one, into the
+        folder.
+        """
         paths = [save_unit(picture, folder) for picture in self]
         return [*paths, self.save_sheet(Path(folder) / "sheet.png")] if self._wants_sheet else paths
 
@@ -101,7 +108,12 @@ class LayerPictures:
     def __enter__(self) -> LayerPictures:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
     def __repr__(self) -> str:
@@ -121,8 +133,9 @@ class LayerPictures:
         return self._sheet
 
     def _advance(self) -> bool:
-        """Takes messages up to the next unit; False at the end. Raises Internal if the server ends before its time, and Cancelled if the
-        caller has closed it."""
+        """Takes messages up to the next unit; False at the end. Raises Internal if the server ends
+        before its time, and Cancelled if the caller has closed it.
+        """
         if self._finished:
             return False
         for event in self._events:
@@ -135,17 +148,26 @@ class LayerPictures:
                 self.found.append(self._read(event.picture))
                 return True
         if self._closed:
-            raise Cancelled(f"the pictures of {self.layer} were closed at {len(self.found)} of {self.total or '?'} units: ask again")
+            raise Cancelled(
+                f"the pictures of {self.layer} were closed at {len(self.found)} of "
+                f"{self.total or '?'} units: ask again"
+            )
         if len(self.found) != self.total or (self._wants_sheet and self._sheet is None):
-            raise Internal(f"the server ended {self.layer} after {len(self.found)} of {self.total} units")
+            raise Internal(
+                f"the server ended {self.layer} after {len(self.found)} of {self.total} units"
+            )
         self._finished = True
         return False
 
     def _read(self, message: pb.UnitPicture) -> UnitPicture:
         provenance = self.provenance or Provenance("", "", "", "")
-        return UnitPicture(message.unit, Visualization.read(message.visualization, provenance), message.cached)
+        return UnitPicture(
+            message.unit, Visualization.read(message.visualization, provenance), message.cached
+        )
 
 
 def save_unit(picture: UnitPicture, folder: str | Path) -> Path:
     """Writes one unit's picture, named by its objective, into the folder."""
-    return picture.visualization.save(Path(folder) / f"{file_name(picture.visualization.objective)}.png")
+    return picture.visualization.save(
+        Path(folder) / f"{file_name(picture.visualization.objective)}.png"
+    )

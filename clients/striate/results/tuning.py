@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 class UnitTuning:
     """What one unit prefers.
 
-    orientation: of the bars in degrees, 0 to below 180, 0 for horizontal ones, 90 for vertical ones, rising counter-clockwise;
-    wavelength: pixels a period; selectivity: for orientation, 1 - circular variance, 0 to 1; response: its highest activation; baseline:
-    its activation on mid-gray.
+    orientation: of the bars in degrees, 0 to below 180, 0 for horizontal ones, 90 for vertical
+    ones, rising counter-clockwise; wavelength: pixels a period; selectivity: for orientation, 1 -
+    circular variance, 0 to 1; response: its highest activation; baseline: its activation on
+    mid-gray.
     """
 
     orientation: float
@@ -36,14 +37,22 @@ class UnitTuning:
 
     @staticmethod
     def read(message: filters_pb2.UnitTuning) -> UnitTuning:
-        return UnitTuning(message.orientation, message.wavelength, message.selectivity, message.response, message.baseline)
+        return UnitTuning(
+            message.orientation,
+            message.wavelength,
+            message.selectivity,
+            message.response,
+            message.baseline,
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class Tuning:
-    """The tuning curves of a layer; tuning[unit] is what a unit prefers, and its length the number of units.
+    """The tuning curves of a layer; tuning[unit] is what a unit prefers, and its length the number
+    of units.
 
-    orientations: degrees; wavelengths: pixels; responses: activations (units, wavelengths, orientations), the highest over the phases.
+    orientations: degrees; wavelengths: pixels; responses: activations (units, wavelengths,
+    orientations), the highest over the phases.
     """
 
     layer: str
@@ -77,15 +86,21 @@ class Tuning:
 
     @cached_property
     def image(self) -> Image:
-        """The polar curves of the first 64 units (PIL): the preferred wavelength bold, a line for orientation and selectivity."""
+        """The polar curves of the first 64 units (PIL): the preferred wavelength bold, a line for
+        orientation and selectivity.
+        """
         return pictures.decode(self.png)
 
     def save(self, path: str | Path) -> Path:
-        """Writes the responses if the path ends in ".npy", else the picture in the format of the ending."""
+        """Writes the responses if the path ends in ".npy", else the picture in the format of the
+        ending.
+        """
         return save(self.responses, self.png, path)
 
     def _repr_png_(self) -> bytes:
         return self.png
 
     def _repr_html_(self) -> str:
-        return pictures.figure(self.png, f"{self.layer}: unit, preferred wavelength, orientation selectivity")
+        return pictures.figure(
+            self.png, f"{self.layer}: unit, preferred wavelength, orientation selectivity"
+        )

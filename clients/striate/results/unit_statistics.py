@@ -24,10 +24,12 @@ _SHOWN = ("minimum", "maximum", "mean", "variance", "active_share", "active_imag
 class UnitStatistics:
     """One unit over `images` images of a data set. Moments are over all images and positions.
 
-    unit: in full, with the layer's dotted name; maximum_mean: the highest mean over positions of any image; active_share: share of images
-    and positions at which the unit is above 0; active_images: share of images on which it is above 0 anywhere; sparsity: of its maxima
-    over images, 1 - (mean)^2 / mean square, 0 for equally active everywhere to 1 (Vinje & Gallant 2000), negative maxima taken as 0;
-    quantiles: share of the images -> the maximum that has that share of the others' below it.
+    unit: in full, with the layer's dotted name; maximum_mean: the highest mean over positions of
+    any image; active_share: share of images and positions at which the unit is above 0;
+    active_images: share of images on which it is above 0 anywhere; sparsity: of its maxima over
+    images, 1 - (mean)^2 / mean square, 0 for equally active everywhere to 1 (Vinje & Gallant 2000),
+    negative maxima taken as 0; quantiles: share of the images -> the maximum that has that share of
+    the others' below it.
     """
 
     unit: str
@@ -42,11 +44,15 @@ class UnitStatistics:
     sparsity: float
     quantiles: dict[float, float]
     counts: tuple[int, ...] = field(repr=False)  # of the histogram's bins
-    span: tuple[float, float] = field(repr=False)  # from the low edge of its first bin to the high edge of its last
+    span: tuple[float, float] = field(
+        repr=False
+    )  # from the low edge of its first bin to the high edge of its last
     provenance: Provenance = field(repr=False)
 
     @staticmethod
-    def read(message: exemplars_pb2.UnitStatistics, images: int, provenance: Provenance) -> UnitStatistics:
+    def read(
+        message: exemplars_pb2.UnitStatistics, images: int, provenance: Provenance
+    ) -> UnitStatistics:
         return UnitStatistics(
             unit=message.unit,
             images=images,
@@ -58,7 +64,9 @@ class UnitStatistics:
             active_share=message.active_share,
             active_images=message.active_images,
             sparsity=message.sparsity,
-            quantiles=dict(zip(map(share, message.quantiles), message.quantile_values, strict=False)),
+            quantiles=dict(
+                zip(map(share, message.quantiles), message.quantile_values, strict=False)
+            ),
             counts=tuple(message.histogram),
             span=(message.histogram_low, message.histogram_high),
             provenance=provenance,
@@ -66,7 +74,9 @@ class UnitStatistics:
 
     @cached_property
     def histogram(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Of each image's maximum, as numpy.histogram gives it: images a bin (bins,) and edges (bins + 1,), the last bin closed."""
+        """Of each image's maximum, as numpy.histogram gives it: images a bin (bins,) and edges
+        (bins + 1,), the last bin closed.
+        """
         import numpy as np
 
         return np.array(self.counts, np.int64), np.linspace(*self.span, len(self.counts) + 1)
@@ -74,13 +84,19 @@ class UnitStatistics:
     def _repr_html_(self) -> str:
         rows = [(name.replace("_", " "), f"{getattr(self, name):.4g}") for name in _SHOWN]
         head = f"<p>{html.escape(self.unit)}, the maxima of {self.images} images</p>"
-        return head + histogram_svg(self.counts, self.span) + pictures.table(("statistic", "value"), rows)
+        return (
+            head
+            + histogram_svg(self.counts, self.span)
+            + pictures.table(("statistic", "value"), rows)
+        )
 
 
 class LayerStatistics(list[UnitStatistics]):
     """The statistics of all units of a layer, in order. images: how many they are over."""
 
-    def __init__(self, items: Iterable[UnitStatistics], images: int, provenance: Provenance) -> None:
+    def __init__(
+        self, items: Iterable[UnitStatistics], images: int, provenance: Provenance
+    ) -> None:
         super().__init__(items)
         self.images = images
         self.provenance = provenance
@@ -102,15 +118,21 @@ def share(value: float) -> float:
 
 
 def histogram_svg(counts: tuple[int, ...], span: tuple[float, float]) -> str:
-    """A drawn histogram, as SVG within HTML: bars as high as their counts, the span's ends below."""
+    """A drawn histogram, as SVG within HTML: bars as high as their counts, the span's ends
+    below.
+    """
     step, top = _WIDTH / max(1, len(counts)), max(counts, default=0) or 1
     bars = "".join(
-        f'<rect x="{place * step:.2f}" y="{_HEIGHT * (1 - count / top):.2f}" width="{step:.2f}" height="{_HEIGHT * count / top:.2f}">'
+        f'<rect x="{place * step:.2f}" y="{_HEIGHT * (1 - count / top):.2f}" '
+        f'width="{step:.2f}" height="{_HEIGHT * count / top:.2f}">'
         f"<title>{count}</title></rect>"
         for place, count in enumerate(counts)
         if count
     )
     ends = ((0, "start", span[0]), (_WIDTH, "end", span[1]))
-    texts = "".join(f'<text x="{x}" y="{_HEIGHT + 14}" text-anchor="{anchor}">{value:.4g}</text>' for x, anchor, value in ends)
+    texts = "".join(
+        f'<text x="{x}" y="{_HEIGHT + 14}" text-anchor="{anchor}">{value:.4g}</text>'
+        for x, anchor, value in ends
+    )
     size = f'width="{_WIDTH}" height="{_HEIGHT + 18}" viewBox="0 0 {_WIDTH} {_HEIGHT + 18}"'
     return f'<svg {size} fill="currentColor" font-size="12" role="img">{bars}{texts}</svg>'

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Progress:
-    """A step of a running visualization. scores: the objective under that step's random transforms, one an objective;
-    previews: the running pictures (PIL), on the steps that preview_every names."""
+    """A step of a running visualization. scores: the objective under that step's random transforms,
+    one an objective; previews: the running pictures (PIL), on the steps that preview_every names.
+    """
 
     step: int
     steps: int
@@ -38,10 +39,13 @@ class Progress:
 
 @dataclass(frozen=True)
 class Visualization:
-    """The picture that maximizes an objective. objective: in full; activation: the objective on the picture, without transforms;
-    dead: the unit gave no gradient, or in a whole layer no finite values (activation is NaN then), so the picture is not evidence of
-    anything; png: the picture's file; variant: which of its objective's pictures it is, from 0; certificate: what it is worth, None from
-    a server that does not say; tensor: the pixels (C, H, W) float32 in [0, 1] where asked for, else None."""
+    """The picture that maximizes an objective. objective: in full; activation: the objective on the
+    picture, without transforms; dead: the unit gave no gradient, or in a whole layer no finite
+    values (activation is NaN then), so the picture is not evidence of anything; png: the picture's
+    file; variant: which of its objective's pictures it is, from 0; certificate: what it is worth,
+    None from a server that does not say; tensor: the pixels (C, H, W) float32 in [0, 1] where asked
+    for, else None.
+    """
 
     objective: str
     activation: float
@@ -53,9 +57,22 @@ class Visualization:
     tensor: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
 
     @staticmethod
-    def read(message: visualize_pb2.Visualization, provenance: Provenance, tensor: NDArray[np.float32] | None = None) -> Visualization:
-        certificate = Certificate.read(message.certificate) if message.HasField("certificate") else None
-        known = (message.objective, message.activation, message.dead, provenance, message.png, message.variant)
+    def read(
+        message: visualize_pb2.Visualization,
+        provenance: Provenance,
+        tensor: NDArray[np.float32] | None = None,
+    ) -> Visualization:
+        certificate = (
+            Certificate.read(message.certificate) if message.HasField("certificate") else None
+        )
+        known = (
+            message.objective,
+            message.activation,
+            message.dead,
+            provenance,
+            message.png,
+            message.variant,
+        )
         return Visualization(*known, certificate, tensor)
 
     @cached_property
@@ -73,11 +90,16 @@ class Visualization:
     def _repr_html_(self) -> str:
         worth = "" if self.certificate is None else str(self.certificate)
         value = "dead" if self.dead else f"{self.activation:.4g}"
-        return pictures.figure(self.png, f"{self.objective}: {value}" + (f" ({worth})" if worth and not self.dead else ""))
+        return pictures.figure(
+            self.png,
+            f"{self.objective}: {value}" + (f" ({worth})" if worth and not self.dead else ""),
+        )
 
 
 class Visualizations(list[Visualization]):
-    """Several visualizations that were optimized as one batch: variant j of objective i at place i * variants + j."""
+    """Several visualizations that were optimized as one batch: variant j of objective i at place i
+    * variants + j.
+    """
 
     def __init__(self, items: Iterable[Visualization], provenance: Provenance) -> None:
         super().__init__(items)
@@ -87,17 +109,29 @@ class Visualizations(list[Visualization]):
     def read(message: visualize_pb2.VisualizeResult) -> Visualizations:
         """Raises Internal if the tensor does not fit."""
         provenance = Provenance.read(message.provenance)
-        tensors = read_float32(message.tensor) if message.HasField("tensor") else [None] * len(message.visualizations)
-        items = [Visualization.read(one, provenance, tensor) for one, tensor in zip(message.visualizations, tensors, strict=True)]
+        tensors = (
+            read_float32(message.tensor)
+            if message.HasField("tensor")
+            else [None] * len(message.visualizations)
+        )
+        items = [
+            Visualization.read(one, provenance, tensor)
+            for one, tensor in zip(message.visualizations, tensors, strict=True)
+        ]
         return Visualizations(items, provenance)
 
     def names(self) -> list[str]:
-        """A file name for each, without ending: its objective, with a number behind it where it comes again."""
+        """A file name for each, without ending: its objective, with a number behind it where it
+        comes again.
+        """
         return file_names(item.objective for item in self)
 
     def save(self, folder: str | Path) -> list[Path]:
         """Writes every picture as PNG into the folder, named by its objective."""
-        return [item.save(Path(folder) / f"{name}.png") for item, name in zip(self, self.names(), strict=True)]
+        return [
+            item.save(Path(folder) / f"{name}.png")
+            for item, name in zip(self, self.names(), strict=True)
+        ]
 
     def _repr_html_(self) -> str:
         return "".join(item._repr_html_() for item in self)

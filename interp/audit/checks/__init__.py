@@ -34,30 +34,45 @@ def certify(
     steps: int = 10,
     classes_needed: int = 4,
 ) -> Procedure[list[Check]]:
-    """Checks of an evaluation's soundness on one network and a few hundred images (Carlini et al. 2019; Athalye et al. 2018).
+    """Checks of an evaluation's soundness on one network and a few hundred images (Carlini et al.
+    2019; Athalye et al. 2018).
 
-    A network for which what is tested holds fails each test with a probability of at most `interp.audit.checks.check.LEVEL`, one in a
-    thousand, where images are independent draws: that is the rate of false alarms of one check, and their sum bounds that of
-    all. Most are far below it, as sound networks rarely come near what is tolerated.
+    A network for which what is tested holds fails each test with a probability of at most
+    `interp.audit.checks.check.LEVEL`, one in a thousand, where images are independent draws: that
+    is the rate of false alarms of one check, and their sum bounds that of all. Most are far below
+    it, as sound networks rarely come near what is tolerated.
 
     Args:
-        x: images (B, C, H, W) in [0, 1], B at least 1. All are used by the checks that need no gradient, which takes about ten
-            passes; a wrong normalization that costs 14 points of accuracy is found on 256, one that costs 30 on 64.
+        x: images (B, C, H, W) in [0, 1], B at least 1. All are used by the checks that need no
+            gradient, which takes about ten passes; a wrong normalization that costs 14 points of
+            accuracy is found on 256, one that costs 30 on 64.
         labels: (B,) true classes.
-        threats: (p, radii) each; the largest radius matters, and a threat without one above 0 is left out. One a norm.
+        threats: (p, radii) each; the largest radius matters, and a threat without one above 0 is
+            left out. One a norm.
         mean, std: per channel, what the network normalizes with.
         attacked: how many of the images that are classified correctly are attacked, at most.
         steps: of the attack that is checked, see `interp.audit.checks.strength.white_box`.
-        classes_needed: what the audit's attacks need: 4 for the targeted DLR loss, 3 for DLR, otherwise 2.
+        classes_needed: what the audit's attacks need: 4 for the targeted DLR loss, 3 for DLR,
+            otherwise 2.
     """
     logits = yield from look(x)
-    checks = [clean_accuracy(logits, labels), enough_classes(logits, classes_needed), logits_not_probabilities(logits)]
+    checks = [
+        clean_accuracy(logits, labels),
+        enough_classes(logits, classes_needed),
+        logits_not_probabilities(logits),
+    ]
     random = yield from deterministic(x, logits)
     checks.append(random)
     if random.status == "passed":
         checks.append((yield from independent(x, logits)))
     else:
-        checks.append(skipped("company", "Images get other logits in every pass, whatever their company.", random.source))
+        checks.append(
+            skipped(
+                "company",
+                "Images get other logits in every pass, whatever their company.",
+                random.source,
+            )
+        )
     checks.append((yield from normalization(x, labels, logits, mean, std)))
     row = (logits.argmax(1) == labels).nonzero(as_tuple=True)[0][:attacked].to(x.device)
     if len(row):
@@ -70,7 +85,9 @@ def certify(
         if largest <= 0:
             continue
         if len(row):
-            checks += yield from strength(Arena(x[row], labels[row], row, p, steps, seed), largest, number * RUNS)
+            checks += yield from strength(
+                Arena(x[row], labels[row], row, p, steps, seed), largest, number * RUNS
+            )
         else:
             checks += not_attacked(p)
     return checks

@@ -43,12 +43,16 @@ def skipped(name: str, reason: str, source: str) -> Check:
 
 
 def excess(count: int, trials: int, share: float = TOLERATED) -> float:
-    """How probable `count` or more of `trials` images are where each is so with a probability of at most `share`."""
+    """How probable `count` or more of `trials` images are where each is so with a probability of at
+    most `share`.
+    """
     return float(stats.binom.sf(count - 1, trials, share))
 
 
 def dominates(only_first: int, only_second: int) -> float:
-    """How probable so many more for the first are where the second is at least as likely to be the one, of those that differ."""
+    """How probable so many more for the first are where the second is at least as likely to be the
+    one, of those that differ.
+    """
     return float(stats.binom.sf(only_first - 1, only_first + only_second, 0.5))
 
 
@@ -71,11 +75,18 @@ def gap(
     tolerated: float = TOLERATED,
     others: str = "the white-box attack does not",
 ) -> Check:
-    """A check that `finder` fools hardly any image that the white-box attack (or who else `others` names) does not.
+    """A check that `finder` fools hardly any image that the white-box attack (or who else `others`
+    names) does not.
 
-    It fails where the images that it does fool are more than can be explained if each is one with a probability of `tolerated`,
-    by an exact binomial test at `LEVEL`: a network that stays within what is tolerated fails with at most that probability.
+    It fails where the images that it does fool are more than can be explained if each is one with a
+    probability of `tolerated`, by an exact binomial test at `LEVEL`: a network that stays within
+    what is tolerated fails with at most that probability.
     """
     p = excess(new, trials, tolerated)
-    evidence = f"{finder} fools {new} of {trials} images that {others}; {tolerated:.0%} are tolerated ({probability(p)})."
-    return check(name, p <= LEVEL, evidence, source, new=new, trials=trials, tolerated=tolerated, p_value=p)
+    evidence = (
+        f"{finder} fools {new} of {trials} images that {others}; {tolerated:.0%} are tolerated "
+        f"({probability(p)})."
+    )
+    return check(
+        name, p <= LEVEL, evidence, source, new=new, trials=trials, tolerated=tolerated, p_value=p
+    )

@@ -1,4 +1,6 @@
-"""Checks of what a network puts out, without an attack: is it deterministic, is it given what it was trained on, has it logits?"""
+"""Checks of what a network puts out, without an attack: is it deterministic, is it given what it
+was trained on, has it logits?
+"""
 
 from collections.abc import Sequence
 
@@ -13,7 +15,10 @@ from interp.probe import Probe, Procedure
 ALONE = 4  # images that are also shown alone
 PASSES = 3  # over the same images
 COMPANY = 64  # images of a probe
-RELATIVE, ROUNDING = 1e-3, 1e-5  # differences that rounding explains, of the spread of logits and of the largest
+RELATIVE, ROUNDING = (
+    1e-3,
+    1e-5,
+)  # differences that rounding explains, of the spread of logits and of the largest
 FLAGS = "AutoAttack's flags (Croce & Hein 2020)"
 
 Statistics = tuple[Sequence[float], Sequence[float]]  # mean, std
@@ -57,43 +62,75 @@ def differ(first: Tensor, second: Tensor, allowed: float) -> Tensor:
 def clean_accuracy(logits: Tensor, labels: Tensor) -> Check:
     """Is the network better than chance, that is one in `classes`, on images as they are?
 
-    Exact binomial test at `LEVEL`: the check passes a network that only guesses with at most that probability. It fails sound
-    ones whose accuracy is near chance, or which were shown too few images to tell.
+    Exact binomial test at `LEVEL`: the check passes a network that only guesses with at most that
+    probability. It fails sound ones whose accuracy is near chance, or which were shown too few
+    images to tell.
     """
     right, trials, classes = count(logits.argmax(1) == labels), len(labels), logits.shape[1]
     p = float(stats.binom.sf(right - 1, trials, 1 / classes))
-    evidence = f"{right} of {trials} clean images are classified correctly; guessing among {classes} classes does so with {probability(p)}."
-    return check("clean-accuracy", p > LEVEL, evidence, "Carlini et al. 2019, section 4.2", right=right, trials=trials, p_value=p)
+    evidence = (
+        f"{right} of {trials} clean images are classified correctly; guessing among {classes} "
+        f"classes does so with {probability(p)}."
+    )
+    return check(
+        "clean-accuracy",
+        p > LEVEL,
+        evidence,
+        "Carlini et al. 2019, section 4.2",
+        right=right,
+        trials=trials,
+        p_value=p,
+    )
 
 
 def enough_classes(logits: Tensor, needed: int) -> Check:
     """Has the network as many classes as the losses of the attacks need? No false alarms."""
     classes = logits.shape[1]
     evidence = f"The network has {classes} classes; the losses of the attacks need {needed}."
-    return check("classes", classes < needed, evidence, f"{FLAGS}; needs of the losses in sections 4 and 5", classes=classes, needed=needed)
+    return check(
+        "classes",
+        classes < needed,
+        evidence,
+        f"{FLAGS}; needs of the losses in sections 4 and 5",
+        classes=classes,
+        needed=needed,
+    )
 
 
 def logits_not_probabilities(logits: Tensor) -> Check:
-    """Are the outputs logits? It fails where every output of every image lies in [0, 1], as after a softmax or a sigmoid.
+    """Are the outputs logits? It fails where every output of every image lies in [0, 1], as after a
+    softmax or a sigmoid.
 
-    Logits have no reason to: with either sign equally likely, all K of one image are positive with probability 2^-K.
+    Logits have no reason to: with either sign equally likely, all K of one image are positive with
+    probability 2^-K.
     """
     low, high = float(logits.min()), float(logits.max())
     sums = logits.sum(1)
     evidence = (
-        f"The outputs lie between {low:.3g} and {high:.3g}, and the sums of an image's between {float(sums.min()):.3g} and "
+        f"The outputs lie between {low:.3g} and {high:.3g}, and the sums of an image's between "
+        f"{float(sums.min()):.3g} and "
         f"{float(sums.max()):.3g}; those of a softmax lie between 0 and 1 and sum to 1."
     )
-    return check("softmax-output", low >= 0 and high <= 1 + ROUNDING, evidence, FLAGS, low=low, high=high)
+    return check(
+        "softmax-output", low >= 0 and high <= 1 + ROUNDING, evidence, FLAGS, low=low, high=high
+    )
 
 
 def deterministic(images: Tensor, logits: Tensor) -> Procedure[Check]:
-    """Does the same image get the same logits again? No false alarms as long as rounding differs by less than `tolerance`."""
-    allowed, changed = tolerance(logits), torch.zeros(len(images), dtype=torch.bool, device=images.device)
+    """Does the same image get the same logits again? No false alarms as long as rounding differs by
+    less than `tolerance`.
+    """
+    allowed, changed = (
+        tolerance(logits),
+        torch.zeros(len(images), dtype=torch.bool, device=images.device),
+    )
     for _ in range(PASSES - 1):
         again = yield from look(images)
         changed |= differ(again, logits, allowed).to(changed)
-    evidence = f"{count(changed)} of {len(images)} images get other logits in {PASSES} passes over the same batch."
+    evidence = (
+        f"{count(changed)} of {len(images)} images get other logits in {PASSES} passes over "
+        f"the same batch."
+    )
     return check(
         "randomness",
         bool(changed.any()),
@@ -105,7 +142,8 @@ def deterministic(images: Tensor, logits: Tensor) -> Procedure[Check]:
 
 
 def independent(images: Tensor, logits: Tensor) -> Procedure[Check]:
-    """Does an image get the same logits alone as among the others? Not where batch norm is left in train mode.
+    """Does an image get the same logits alone as among the others? Not where batch norm is left in
+    train mode.
 
     No false alarms as long as rounding differs by less than `tolerance`.
     """
@@ -113,7 +151,10 @@ def independent(images: Tensor, logits: Tensor) -> Procedure[Check]:
     for row in range(shown):
         alone = yield from look(images[row : row + 1])
         changed += count(differ(alone, logits[row : row + 1], tolerance(logits)))
-    evidence = f"{changed} of {shown} images get other logits alone than among {min(COMPANY, len(images))}."
+    evidence = (
+        f"{changed} of {shown} images get other logits alone than among "
+        f"{min(COMPANY, len(images))}."
+    )
     return check(
         "company",
         changed > 0,
@@ -124,19 +165,26 @@ def independent(images: Tensor, logits: Tensor) -> Procedure[Check]:
     )
 
 
-def normalization(images: Tensor, labels: Tensor, logits: Tensor, mean: Sequence[float], std: Sequence[float]) -> Procedure[Check]:
-    """Is the network more accurate when it is given the same images as another common normalization would give them?
+def normalization(
+    images: Tensor, labels: Tensor, logits: Tensor, mean: Sequence[float], std: Sequence[float]
+) -> Procedure[Check]:
+    """Is the network more accurate when it is given the same images as another common normalization
+    would give them?
 
-    One that subtracts m' and divides by s' is imitated by the images m + s (x - m') / s', which may leave [0, 1]; for colour
-    images the order of the channels is turned round too. It fails where McNemar's exact test has a p-value of at most `LEVEL`
-    for one of them: each alternative that is no better makes a false alarm with a probability of at most half of `LEVEL`.
+    One that subtracts m' and divides by s' is imitated by the images m + s (x - m') / s', which may
+    leave [0, 1]; for colour images the order of the channels is turned round too. It fails where
+    McNemar's exact test has a p-value of at most `LEVEL` for one of them: each alternative that is
+    no better makes a false alarm with a probability of at most half of `LEVEL`.
     """
     name, source = "normalization", "McNemar 1947, against other common normalizations"
     channels = images.shape[1]
     if channels not in (1, 3):
         return skipped(name, f"There are no common normalizations of {channels} channels.", source)
     right, best = logits.argmax(1) == labels, ("", 1.0, 0, 0)
-    alternatives = [(label, _as_seen(images, other, (mean, std))) for label, other in (COLOUR if channels == 3 else GRAY).items()]
+    alternatives = [
+        (label, _as_seen(images, other, (mean, std)))
+        for label, other in (COLOUR if channels == 3 else GRAY).items()
+    ]
     alternatives += [("channels in reverse", images.flip(1))] if channels == 3 else []
     for label, seen in alternatives:
         other = (yield from look(seen)).argmax(1) == labels
@@ -144,13 +192,24 @@ def normalization(images: Tensor, labels: Tensor, logits: Tensor, mean: Sequence
         if test.only_second > test.only_first and test.p_value < best[1]:
             best = label, test.p_value, test.only_first, test.only_second
     label, p, only_own, only_other = best
-    numbers = {"only_own": only_own, "only_other": only_other, "p_value": p, "alternatives": len(alternatives)}
+    numbers = {
+        "only_own": only_own,
+        "only_other": only_other,
+        "p_value": p,
+        "alternatives": len(alternatives),
+    }
     if not label:
         return check(
-            name, False, f"None of {len(alternatives)} other ways to normalize is more accurate on {len(labels)} images.", source, **numbers
+            name,
+            False,
+            f"None of {len(alternatives)} other ways to normalize is more accurate on "
+            f"{len(labels)} images.",
+            source,
+            **numbers,
         )
     evidence = (
-        f"Given the images by another normalization ({label}) the network gets {only_other} images right that it gets wrong, "
+        f"Given the images by another normalization ({label}) the network gets {only_other} "
+        f"images right that it gets wrong, "
         f"and the reverse for {only_own} ({probability(p)}, {len(alternatives)} alternatives)."
     )
     return check(name, p <= LEVEL, evidence, source, **numbers)
@@ -158,5 +217,8 @@ def normalization(images: Tensor, labels: Tensor, logits: Tensor, mean: Sequence
 
 def _as_seen(images: Tensor, other: Statistics, own: Statistics) -> Tensor:
     """What pixels the network's own normalization turns into what the other makes of `images`."""
-    m2, s2, m1, s1 = (torch.tensor(list(values), dtype=images.dtype, device=images.device).view(1, -1, 1, 1) for values in (*other, *own))
+    m2, s2, m1, s1 = (
+        torch.tensor(list(values), dtype=images.dtype, device=images.device).view(1, -1, 1, 1)
+        for values in (*other, *own)
+    )
     return m1 + s1 * (images - m2) / s2

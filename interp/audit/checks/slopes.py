@@ -9,7 +9,11 @@ from interp.objective import Objective
 from interp.probe import Probe, Procedure
 
 PREDICTED = 0.02  # how far a step is to move the margin, of the spread of an image's logits
-LONGEST = 0.05 / 255  # of a step: few of the levels of an 8-bit image come as near to a threshold that the network may round at
+LONGEST = (
+    0.05 / 255
+    # of a step: few of the levels of an 8-bit image come as near to a threshold that the network
+    # may round at
+)
 AGREE = 2.0  # the largest factor between what the gradient says and what happens
 ZERO, SLOPE = "zero-gradients", "gradients-predict-loss"
 ZERO_SOURCE = "Carlini et al. 2019, section 4.3; AutoAttack's flags (Croce & Hein 2020)"
@@ -17,12 +21,14 @@ SLOPE_SOURCE = "Athalye et al. 2018, section 3.1"
 
 
 def slopes(x: Tensor, labels: Tensor) -> Procedure[list[Check]]:
-    """Both checks of gradients on images x (B, C, H, W), B at least 1, that are classified correctly.
+    """Both checks of gradients on images x (B, C, H, W), B at least 1, that are classified
+    correctly.
 
-    `zero-gradients`: the gradient of the cross-entropy is exactly zero. `gradients-predict-loss`: a short step up the signs of
-    the margin's gradient, and one down, change the margin by something else than the gradient says, by more than a factor of
-    `AGREE` and more than rounding does. Each fails where that happens to more images than can be explained if a share
-    `TOLERATED` of them may be so, by an exact binomial test at `LEVEL`, which is the rate of false alarms at most.
+    `zero-gradients`: the gradient of the cross-entropy is exactly zero. `gradients-predict-loss`: a
+    short step up the signs of the margin's gradient, and one down, change the margin by something
+    else than the gradient says, by more than a factor of `AGREE` and more than rounding does. Each
+    fails where that happens to more images than can be explained if a share `TOLERATED` of them may
+    be so, by an exact binomial test at `LEVEL`, which is the rate of false alarms at most.
     """
     answer = yield Probe(x, cross_entropy(labels))
     assert answer.grad is not None
@@ -54,7 +60,11 @@ def _amiss(x: Tensor, objective: Objective, grad: Tensor, logits: Tensor) -> Pro
 def _zero(zero: Tensor, saturated: Tensor) -> Check:
     found, trials = count(zero), len(zero)
     p = excess(found, trials)
-    why = f" (that of the margin is not for {count(saturated)}: the cross-entropy is saturated)" if saturated.any() else ""
+    why = (
+        f" (that of the margin is not for {count(saturated)}: the cross-entropy is saturated)"
+        if saturated.any()
+        else ""
+    )
     evidence = (
         f"The gradient of the cross-entropy is exactly zero for {found} of {trials} images{why}; "
         f"{TOLERATED:.0%} are tolerated ({probability(p)})."
@@ -67,7 +77,8 @@ def _wrong(amiss: Tensor, trials: int) -> Check:
     found = count(amiss)
     p = excess(found, trials)
     evidence = (
-        f"For {found} of {trials} images with a gradient a short step along it changes the margin by over {AGREE:g} times, "
+        f"For {found} of {trials} images with a gradient a short step along it changes the "
+        f"margin by over {AGREE:g} times, "
         f"or under 1/{AGREE:g} of, what it says; {TOLERATED:.0%} are tolerated ({probability(p)})."
     )
     return check(SLOPE, p <= LEVEL, evidence, SLOPE_SOURCE, amiss=found, trials=trials, p_value=p)

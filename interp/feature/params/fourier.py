@@ -1,4 +1,6 @@
-"""Where a picture lives while it is optimized: the Fourier space of lucid, with decorrelated colour, or the pixels."""
+"""Where a picture lives while it is optimized: the Fourier space of lucid, with decorrelated
+colour, or the pixels.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +13,11 @@ from torch import Tensor
 from interp.feature.params.colour import correlation, decorrelated, mixed
 from interp.seeds import Generators, normal
 
-EDGE = 1 / 1024  # black and white are encoded so far within the open interval that the sigmoid reaches: a quarter of an 8-bit level
+EDGE = (
+    1 / 1024
+    # black and white are encoded so far within the open interval that the sigmoid reaches: a
+    # quarter of an 8-bit level
+)
 _CONTRAST = 4  # lucid's divisor
 
 
@@ -43,19 +49,23 @@ MakeSpace = Callable[[tuple[int, int, int], Tensor], PictureSpace]  # (shape, li
 
 
 def opened(images: Tensor) -> Tensor:
-    """What the sigmoid makes images of; black and white are first brought to `EDGE` within (0, 1)."""
+    """What the sigmoid makes images of; black and white are first brought to `EDGE` within
+    (0, 1).
+    """
     return images.clamp(EDGE, 1 - EDGE).logit()
 
 
 @dataclass(frozen=True)
 class Fourier:
-    """Pictures as spectra z (B, C, H, W // 2 + 1, 2), scaled so that each frequency moves as fast as it is strong in photographs.
+    """Pictures as spectra z (B, C, H, W // 2 + 1, 2), scaled so that each frequency moves as fast
+    as it is strong in photographs.
 
     Args:
         shape: (C, H, W) of the picture, C 1 or 3.
         like: tensor whose dtype and device z takes.
         deviation: standard deviation of the start's coefficients, before the scale.
-        decay: the power of its frequency that the scale of a coefficient falls with: 1 in photographs, 0 for none.
+        decay: the power of its frequency that the scale of a coefficient falls with: 1 in
+            photographs, 0 for none.
     """
 
     shape: tuple[int, int, int]
@@ -71,10 +81,14 @@ class Fourier:
 
     @cached_property
     def _scale(self) -> Tensor:
-        """Amplitude of each frequency, (H, W // 2 + 1, 1): inverse to the frequency, as in natural images."""
+        """Amplitude of each frequency, (H, W // 2 + 1, 1): inverse to the frequency, as in natural
+        images.
+        """
         _, height, width = self.shape
         frequency = torch.hypot(torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)[None])
-        amplitude = (height * width) ** 0.5 / frequency.clamp_min(1 / max(height, width)) ** self.decay
+        amplitude = (height * width) ** 0.5 / frequency.clamp_min(
+            1 / max(height, width)
+        ) ** self.decay
         scale: Tensor = amplitude[..., None].to(self.like)
         return scale
 
@@ -83,13 +97,17 @@ class Fourier:
         return correlation(self.like)
 
     def start(self, rows: Generators) -> Tensor:
-        """Normal coefficients: soft clouds of colour, on which fewer units are shut than on gray."""
+        """Normal coefficients: soft clouds of colour, on which fewer units are shut than on
+        gray.
+        """
         return normal(rows, self.z_shape, self.like) * self.deviation
 
     def image(self, z: Tensor) -> Tensor:
         """(B, C, H, W) in (0, 1): inverse Fourier transform, decorrelated colour, sigmoid."""
         channels, height, width = self.shape
-        picture: Tensor = torch.fft.irfft2(torch.view_as_complex(z * self._scale), s=(height, width)) / _CONTRAST
+        picture: Tensor = (
+            torch.fft.irfft2(torch.view_as_complex(z * self._scale), s=(height, width)) / _CONTRAST
+        )
         if channels == 3:
             picture = mixed(picture, self._colour)
         return picture.sigmoid()
@@ -99,14 +117,17 @@ class Fourier:
         return z
 
     def encode(self, images: Tensor) -> Tensor:
-        """The spectra of images (B, C, H, W) in [0, 1]: `image` gives these back, but for black and white (`opened`)."""
+        """The spectra of images (B, C, H, W) in [0, 1]: `image` gives these back, but for black and
+        white (`opened`).
+        """
         spectrum = torch.fft.rfft2(decorrelated(opened(images.to(self.like))) * _CONTRAST)
         return torch.view_as_real(spectrum) / self._scale
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """Pictures as their pixels z (B, C, H, W) before a sigmoid: the plainest space, in which high frequencies win (Olah et al. 2017).
+    """Pictures as their pixels z (B, C, H, W) before a sigmoid: the plainest space, in which high
+    frequencies win (Olah et al. 2017).
 
     Args:
         shape: (C, H, W) of the picture.

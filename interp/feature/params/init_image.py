@@ -10,7 +10,8 @@ from interp.seeds import Generators
 
 @dataclass(frozen=True, eq=False)
 class Begun:
-    """A space whose start is an image of the row's own, with a little of the noise that the space itself begins with.
+    """A space whose start is an image of the row's own, with a little of the noise that the space
+    itself begins with.
 
     Args:
         space: one that can encode images.
@@ -18,7 +19,8 @@ class Begun:
         noise: how much of that noise, so that seeds differ.
 
     Raises (at the start):
-        ValueError: the space cannot begin at an image, or the images have another height, width or number.
+        ValueError: the space cannot begin at an image, or the images have another height, width or
+        number.
     """
 
     space: PictureSpace
@@ -40,7 +42,10 @@ class Begun:
         if len(self.images) not in (1, len(rows)):
             raise ValueError(f"{len(self.images)} images to begin at, for {len(rows)} pictures")
         if tuple(self.images.shape[2:]) != self.shape[1:]:
-            raise ValueError(f"cannot begin at images {tuple(self.images.shape[1:])}: the pictures are {self.shape}")
+            raise ValueError(
+                f"cannot begin at images {tuple(self.images.shape[1:])}: the pictures are "
+                f"{self.shape}"
+            )
         return self.space.encode(self.images) + self.noise * self.space.start(rows)
 
     def image(self, z: Tensor) -> Tensor:

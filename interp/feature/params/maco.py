@@ -13,11 +13,13 @@ from interp.seeds import Generators, uniform
 
 @dataclass(frozen=True)
 class Maco:
-    """Pictures as phases z (B, C, H, W // 2 + 1) in radians (Fel et al. 2023, "Unlocking feature visualization", section 3).
+    """Pictures as phases z (B, C, H, W // 2 + 1) in radians (Fel et al. 2023, "Unlocking feature
+    visualization", section 3).
 
-    Before colour and sigmoid every picture has the given magnitudes times one constant, by which its standard deviation is 1
-    and, as the authors do it, its mean 0. They also standardize the phases of each picture, which keeps phases normal with a
-    deviation of 1 and so lets all frequencies meet in a bright corner; here phases are uniform at the start and free.
+    Before colour and sigmoid every picture has the given magnitudes times one constant, by which
+    its standard deviation is 1 and, as the authors do it, its mean 0. They also standardize the
+    phases of each picture, which keeps phases normal with a deviation of 1 and so lets all
+    frequencies meet in a bright corner; here phases are uniform at the start and free.
 
     Args:
         shape: (C, H, W) of the picture, C 1 or 3.
@@ -34,7 +36,10 @@ class Maco:
 
     def __post_init__(self) -> None:
         if tuple(self.magnitude.shape) != self.z_shape:
-            raise ValueError(f"magnitudes {tuple(self.magnitude.shape)} for pictures {self.shape}, which have {self.z_shape}")
+            raise ValueError(
+                f"magnitudes {tuple(self.magnitude.shape)} for pictures {self.shape}, "
+                f"which have {self.z_shape}"
+            )
 
     @property
     def z_shape(self) -> tuple[int, ...]:
@@ -44,13 +49,19 @@ class Maco:
 
     @cached_property
     def amplitude(self) -> Tensor:
-        """The magnitudes (C, H, W // 2 + 1) that every picture has before colour and sigmoid: mean 0, standard deviation 1."""
+        """The magnitudes (C, H, W // 2 + 1) that every picture has before colour and sigmoid: mean
+        0, standard deviation 1.
+        """
         channels, height, width = self.shape
         wanted = self.magnitude.double().clone()
         wanted[:, 0, 0] = 0
-        twice = torch.full((width // 2 + 1,), 2.0, dtype=torch.float64)  # most columns stand for their mirror images, too
+        twice = torch.full(
+            (width // 2 + 1,), 2.0, dtype=torch.float64
+        )  # most columns stand for their mirror images, too
         twice[[0, -1] if width % 2 == 0 else [0]] = 1
-        variance = (wanted.square() * twice.to(wanted.device)).sum() / (channels * (height * width) ** 2)  # Parseval
+        variance = (wanted.square() * twice.to(wanted.device)).sum() / (
+            channels * (height * width) ** 2
+        )  # Parseval
         scaled: Tensor = (wanted / variance.sqrt()).to(self.like)
         return scaled
 
@@ -61,7 +72,9 @@ class Maco:
         return (-torch.arange(height, device=self.like.device)) % height
 
     def _phases(self, z: Tensor) -> Tensor:
-        """Phases of a real picture: in the columns that are their own mirror images, opposite frequencies have opposite phases."""
+        """Phases of a real picture: in the columns that are their own mirror images, opposite
+        frequencies have opposite phases.
+        """
         own = [z[..., :1] - z[..., self._mirrored, :1]]
         if self.shape[2] % 2 == 0:
             own.append(z[..., -1:] - z[..., self._mirrored, -1:])

@@ -10,7 +10,8 @@ from interp.feature.params.colour import decorrelated
 
 @dataclass
 class Spectrum:
-    """Adds up the magnitude spectra of images in decorrelated colour (Fel et al. 2023, section 3), in float64.
+    """Adds up the magnitude spectra of images in decorrelated colour (Fel et al. 2023, section 3),
+    in float64.
 
     Args:
         shape: (C, H, W) of the images, C 1 or 3.
@@ -35,7 +36,9 @@ class Spectrum:
             ValueError: they have another shape.
         """
         if tuple(images.shape[1:]) != self.shape:
-            raise ValueError(f"images {tuple(images.shape[1:])} in a spectrum of images {self.shape}")
+            raise ValueError(
+                f"images {tuple(images.shape[1:])} in a spectrum of images {self.shape}"
+            )
         self.total += torch.fft.rfft2(decorrelated(images.double())).abs().sum(0).cpu()
         self.images += len(images)
 
@@ -48,7 +51,9 @@ class Spectrum:
 
     @property
     def magnitude(self) -> Tensor:
-        """The mean, (C, H, W // 2 + 1) float64, as `Maco` takes it. Raises ValueError before the first image."""
+        """The mean, (C, H, W // 2 + 1) float64, as `Maco` takes it. Raises ValueError before the
+        first image.
+        """
         if not self.images:
             raise ValueError("a spectrum of no images")
         return self.total / self.images

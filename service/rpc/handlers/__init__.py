@@ -1,4 +1,6 @@
-"""The methods of striate.v1: each reads its request through `wire`, has the engine compute, and writes the answer."""
+"""The methods of striate.v1: each reads its request through `wire`, has the engine compute, and
+writes the answer.
+"""
 
 from service.rpc.context import House
 from service.rpc.handlers.interpret import InterpretHandlers

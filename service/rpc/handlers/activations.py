@@ -14,14 +14,19 @@ from service.rpc.interceptor import Context
 from service.rpc.wire import filters as wire_filters
 from striate.v1 import filters_pb2 as pb
 
-_ORDERS: dict[int, Order] = {pb.ACTIVATION_ORDER_MEAN: "mean", pb.ACTIVATION_ORDER_MAGNITUDE: "magnitude"}
+_ORDERS: dict[int, Order] = {
+    pb.ACTIVATION_ORDER_MEAN: "mean",
+    pb.ACTIVATION_ORDER_MAGNITUDE: "magnitude",
+}
 _DRAWN = 3  # bytes of a value in a picture that cannot be packed
 
 
 class ActivationHandlers(Interpreter):
     """GetActivations."""
 
-    async def GetActivations(self, request: pb.GetActivationsRequest, context: Context) -> pb.GetActivationsResponse:
+    async def GetActivations(
+        self, request: pb.GetActivationsRequest, context: Context
+    ) -> pb.GetActivationsResponse:
         """One forward pass, shared with whatever else runs; the maps are drawn in the pool."""
         with self._house.model(request.model) as model:
             wire.known("order", request.order, pb.ActivationOrder.DESCRIPTOR)
@@ -30,10 +35,15 @@ class ActivationHandlers(Interpreter):
             k = min(wire.within("k", request.k, 1, 4096, default=16), shape[0])
             returned = shape[0] if request.all_units else k
             if prod(shape[1:]) * (4 * returned + _DRAWN * k) > wire.MOST_BYTES:
-                raise InvalidField("all_units" if request.all_units else "k", f"layer {layer} has maps too large for one answer")
+                raise InvalidField(
+                    "all_units" if request.all_units else "k",
+                    f"layer {layer} has maps too large for one answer",
+                )
             image = await self._image(request, model)
             procedure = strongest(image, layer, k, _ORDERS.get(request.order, "peak"))
-            found = await self._house.solve(context, model, procedure, image.nbytes + 4 * prod(shape), wire.priority(0))
+            found = await self._house.solve(
+                context, model, procedure, image.nbytes + 4 * prod(shape), wire.priority(0)
+            )
             response = await self._house.aside(_response, found, request.all_units)
             response.layer = layer
             response.units.extend(wire_filters.unit_activations(found.units, layer, model.classes))
@@ -46,11 +56,14 @@ class ActivationHandlers(Interpreter):
             wire.within("images (their number)", wire.count(request.image), 1, 1)
             return await self._house.images(request.image, model.preprocessing)
         except (InvalidField, wire.InvalidImage) as error:
-            raise type(error)(error.field.replace("images", "image", 1), error.description) from error
+            raise type(error)(
+                error.field.replace("images", "image", 1), error.description
+            ) from error
 
 
 def _response(found: Activations, all_units: bool) -> pb.GetActivationsResponse:
     maps = found.of_units
     return pb.GetActivationsResponse(
-        activations=wire.tensor(found.maps if all_units else maps), png=png(draw_activations(maps).transpose(2, 0, 1))
+        activations=wire.tensor(found.maps if all_units else maps),
+        png=png(draw_activations(maps).transpose(2, 0, 1)),
     )

@@ -24,7 +24,9 @@ Seeds = list[tuple[int, int]]
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """What an attack or an EpsilonSearch found; of the latter also each row's minimal epsilon, and how many withstood each epsilon."""
+    """What an attack or an EpsilonSearch found; of the latter also each row's minimal epsilon, and
+    how many withstood each epsilon.
+    """
 
     attacked: Attacked
     minimal: list[float]
@@ -41,13 +43,25 @@ class AttackHandlers:
         """One procedure for the whole batch; rows that are fooled leave it."""
         with self._house.model(request.model) as model:
             count = wire.count(request.images)
-            wire.within("images (their number)", count, 1, max(1, wire.MOST_BYTES // wire.image_bytes(1, model)))
+            wire.within(
+                "images (their number)",
+                count,
+                1,
+                max(1, wire.MOST_BYTES // wire.image_bytes(1, model)),
+            )
             labels = wire_attack.classes(request.labels, "labels", count, model)
             targets = wire_attack.classes(request.targets, "targets", count, model)
             prepared = prepare(request, model, count, labels, targets)
             x = await self._house.images(request.images, model.preprocessing)
             priority = wire.priority(request.priority)
-            found = await self._house.solve(context, model, prepared(x), x.nbytes * wire.STATE_COPIES, priority, request.deterministic)
+            found = await self._house.solve(
+                context,
+                model,
+                prepared(x),
+                x.nbytes * wire.STATE_COPIES,
+                priority,
+                request.deterministic,
+            )
             if request.format != pb.IMAGE_FORMAT_PNG and x.nbytes < LIGHT:
                 return _response(request, model, found)
             return await self._house.aside(_response, request, model, found)
@@ -60,13 +74,18 @@ class Prepared:
         self._device, self._curve, self._settings = device, curve, settings
 
     def __call__(self, x: Tensor) -> Procedure[Found]:
-        """The procedure between host and device: copies are made when the engine runs it, not before."""
+        """The procedure between host and device: copies are made when the engine runs it, not
+        before.
+        """
         settings: dict[str, Any] = {
-            name: value.to(self._device) if isinstance(value, Tensor) else value for name, value in self._settings.items()
+            name: value.to(self._device) if isinstance(value, Tensor) else value
+            for name, value in self._settings.items()
         }
         labels = settings.pop("labels")
         if self._curve is None:
-            found = yield from attack(x.to(self._device), labels, settings.pop("method"), **settings)
+            found = yield from attack(
+                x.to(self._device), labels, settings.pop("method"), **settings
+            )
             return Found(found.cpu(), [], [])
         curve = yield from epsilon_curve(x.to(self._device), labels, **self._curve, **settings)
         return Found(curve.attacked.cpu(), curve.minimal.tolist(), curve.withstood.tolist())
@@ -80,7 +99,8 @@ def prepare(
     targets: Tensor | None,
     seeds: Seeds | None = None,
 ) -> Prepared:
-    """Check everything but the images. `seeds`: what the rows draw from, where it is not what the request says.
+    """Check everything but the images. `seeds`: what the rows draw from, where it is not what the
+    request says.
 
     Raises:
         InvalidField, UnknownLayer: a setting is out of range or does not go with the others.
@@ -100,7 +120,9 @@ def prepare(
     }
     if request.WhichOneof("method") == "epsilon_search":
         return Prepared(model.network.device, wire_attack.curve(request, model), **settings)
-    return Prepared(model.network.device, None, method=wire_attack.method(request, model, count), **settings)
+    return Prepared(
+        model.network.device, None, method=wire_attack.method(request, model, count), **settings
+    )
 
 
 def _response(request: pb.AttackRequest, model: HostedModel, found: Found) -> pb.AttackResponse:

@@ -1,4 +1,6 @@
-"""AttackStream: as many images in flight as the device wants, each answered as it is found, a bad one by an error of its own."""
+"""AttackStream: as many images in flight as the device wants, each answered as it is found, a bad
+one by an error of its own.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -25,7 +27,9 @@ from striate.v1 import types_pb2
 log = structlog.get_logger("striate")
 
 MOST_IN_FLIGHT = 1024
-PASSES = 2  # so many passes' worth of images are in flight by default: one is answered while the next one is read
+# so many passes' worth of images are in flight by default: one is answered while the next one is
+# read
+PASSES = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +58,16 @@ class StreamHandlers:
         settings = await _settings(requests)
         with self._house.model(settings.attack.model) as model:
             wire.priority(settings.attack.priority)
-            prepare(settings.attack, model, 1, None, None)  # what is wrong with the settings is wrong with the whole call
-            most = wire.within("settings.in_flight", settings.in_flight, 1, MOST_IN_FLIGHT, default=PASSES * self._house.engine.tick_rows)
+            prepare(
+                settings.attack, model, 1, None, None
+            )  # what is wrong with the settings is wrong with the whole call
+            most = wire.within(
+                "settings.in_flight",
+                settings.in_flight,
+                1,
+                MOST_IN_FLIGHT,
+                default=PASSES * self._house.engine.tick_rows,
+            )
             flow = Flow(self._house, model, settings.attack, context, most)
             work = asyncio.create_task(flow.run(requests))
             try:
@@ -75,19 +87,34 @@ async def _settings(requests: AsyncIterator[pb.AttackStreamRequest]) -> pb.Attac
     for name in ("images", "row_settings"):
         if attack.HasField(name):
             raise InvalidField(f"settings.attack.{name}", "cannot be given with a stream")
-    for name, given in (("labels", attack.labels), ("targets", attack.targets), ("first_row", attack.first_row)):
+    for name, given in (
+        ("labels", attack.labels),
+        ("targets", attack.targets),
+        ("first_row", attack.first_row),
+    ):
         if given:
-            raise InvalidField(f"settings.attack.{name}", "cannot be given with a stream: each image has its own")
+            raise InvalidField(
+                f"settings.attack.{name}", "cannot be given with a stream: each image has its own"
+            )
     return first.settings
 
 
 class Flow:
     """The images of one call on their way: read, decoded, gathered into jobs, answered."""
 
-    def __init__(self, house: House, model: HostedModel, request: pb.AttackRequest, context: Context, most: int) -> None:
+    def __init__(
+        self,
+        house: House,
+        model: HostedModel,
+        request: pb.AttackRequest,
+        context: Context,
+        most: int,
+    ) -> None:
         self._house, self._model, self._request, self._context = house, model, request, context
         self.room = asyncio.Semaphore(most)  # for images that are not answered yet
-        self.answers: asyncio.Queue[pb.AttackStreamResponse | None] = asyncio.Queue()  # None: there are no more
+        self.answers: asyncio.Queue[pb.AttackStreamResponse | None] = (
+            asyncio.Queue()
+        )  # None: there are no more
         self._ready: asyncio.Queue[Image | None] = asyncio.Queue()
         self._job_rows = max(1, min(most, house.engine.tick_rows) // 2)
 
@@ -130,8 +157,14 @@ class Flow:
     def _check(self, message: pb.AttackStreamImage) -> None:
         for name in ("label", "target"):
             if message.HasField(name):
-                wire.within(f"image.{name}", getattr(message, name), 0, self._model.network.classes - 1)
-        if message.HasField("target") and message.HasField("label") and message.target == message.label:
+                wire.within(
+                    f"image.{name}", getattr(message, name), 0, self._model.network.classes - 1
+                )
+        if (
+            message.HasField("target")
+            and message.HasField("label")
+            and message.target == message.label
+        ):
             raise InvalidField("image.target", "is the image's own label")
         if message.HasField("epsilon"):
             method = self._request.WhichOneof("method")
@@ -148,12 +181,16 @@ class Flow:
             while len(images) < self._job_rows and not self._ready.empty():
                 images.append(self._ready.get_nowait())
             more = images[-1] is not None
-            rows = sorted((image for image in images if image is not None), key=lambda image: image.kind)
+            rows = sorted(
+                (image for image in images if image is not None), key=lambda image: image.kind
+            )
             for _, alike in groupby(rows, key=lambda image: image.kind):
                 group.create_task(self._attack(list(alike)))
 
     async def _attack(self, images: list[Image]) -> None:
-        """Answer images with one job; one that fails is tried again image by image, so that only the one at fault fails."""
+        """Answer images with one job; one that fails is tried again image by image, so that only
+        the one at fault fails.
+        """
         try:
             found = await self._solve(images)
         except Draining:
@@ -176,7 +213,14 @@ class Flow:
         memory = x.nbytes * wire.STATE_COPIES
         while True:
             try:
-                return await self._house.solve(self._context, self._model, prepared(x), memory, priority, self._request.deterministic)
+                return await self._house.solve(
+                    self._context,
+                    self._model,
+                    prepared(x),
+                    memory,
+                    priority,
+                    self._request.deterministic,
+                )
             except QueueFull as full:
                 await asyncio.sleep(full.retry_after)
 
@@ -190,7 +234,9 @@ class Flow:
         targets = torch.tensor([m.target for m in messages]) if targeted else None
         if any(m.HasField("epsilon") for m in messages):
             common = getattr(request, str(request.WhichOneof("method"))).epsilon
-            request.row_settings.epsilons.extend(m.epsilon if m.HasField("epsilon") else common for m in messages)
+            request.row_settings.epsilons.extend(
+                m.epsilon if m.HasField("epsilon") else common for m in messages
+            )
         if targeted:
             request.targets.extend(m.target for m in messages)
         return prepare(request, self._model, len(images), labels, targets, seeds)
@@ -203,7 +249,9 @@ class Flow:
         for number, (image, row, file) in enumerate(zip(images, rows, files, strict=True)):
             attacked = pb.AttackedImage(row=row, png=file, warnings=found.attacked.warnings)
             if not as_png:
-                attacked.image.CopyFrom(wire.tensor(found.attacked.images[number : number + 1].numpy()))
+                attacked.image.CopyFrom(
+                    wire.tensor(found.attacked.images[number : number + 1].numpy())
+                )
             answers.append(pb.AttackStreamResponse(id=image.message.id, attacked=attacked))
         return answers
 
@@ -211,4 +259,6 @@ class Flow:
         if row_of(error).code is grpc.StatusCode.INTERNAL:
             log.error("image of a stream", ids=ids, request_id=request_id.get(), exc_info=error)
         for number in ids:
-            self.answers.put_nowait(pb.AttackStreamResponse(id=number, error=status_of(error, request_id.get())))
+            self.answers.put_nowait(
+                pb.AttackStreamResponse(id=number, error=status_of(error, request_id.get()))
+            )

@@ -34,14 +34,20 @@ from striate.v1 import attribution_pb2 as pb
 T = TypeVar("T")
 
 MOST_IMAGES = 64
-_PASS_COPIES = 4 * attribution.ROWS  # images' worth of memory that a probe's rows and their gradients take
+_PASS_COPIES = (
+    4 * attribution.ROWS
+)  # images' worth of memory that a probe's rows and their gradients take
 _UNSIGNED = (pb.ATTRIBUTION_METHOD_SALIENCY, pb.ATTRIBUTION_METHOD_GRAD_CAM)
 _CAMS = (pb.ATTRIBUTION_METHOD_GRAD_CAM, pb.ATTRIBUTION_METHOD_GUIDED_GRAD_CAM)
 _OWN: dict[str, tuple[int, ...]] = {  # settings of some methods alone
     "steps": (pb.ATTRIBUTION_METHOD_INTEGRATED_GRADIENTS,),
     "samples": (pb.ATTRIBUTION_METHOD_SMOOTH_GRAD,),
     "noise": (pb.ATTRIBUTION_METHOD_SMOOTH_GRAD,),
-    "baseline": (pb.ATTRIBUTION_METHOD_INTEGRATED_GRADIENTS, pb.ATTRIBUTION_METHOD_DEEP_LIFT, pb.ATTRIBUTION_METHOD_OCCLUSION),
+    "baseline": (
+        pb.ATTRIBUTION_METHOD_INTEGRATED_GRADIENTS,
+        pb.ATTRIBUTION_METHOD_DEEP_LIFT,
+        pb.ATTRIBUTION_METHOD_OCCLUSION,
+    ),
     "window": (pb.ATTRIBUTION_METHOD_OCCLUSION,),
     "stride": (pb.ATTRIBUTION_METHOD_OCCLUSION,),
     "layer": _CAMS,
@@ -71,8 +77,14 @@ class Settings:
         """Raises InvalidField, also for a setting that the method does not have."""
         _own(request)
         side = min(model.network.shape[1:])
-        window = wire.within("window", request.window, 1, max(model.network.shape[1:]), default=max(1, side // 8))
-        given = wire.within("baseline", request.baseline, 0.0, 1.0) if request.HasField("baseline") else None
+        window = wire.within(
+            "window", request.window, 1, max(model.network.shape[1:]), default=max(1, side // 8)
+        )
+        given = (
+            wire.within("baseline", request.baseline, 0.0, 1.0)
+            if request.HasField("baseline")
+            else None
+        )
         return Settings(
             steps=wire.within("steps", request.steps, 1, 1000, default=50),
             samples=wire.within("samples", request.samples, 1, 1000, default=25),
@@ -83,7 +95,9 @@ class Settings:
             stride=wire.within("stride", request.stride, 1, window, default=max(1, window // 2)),
             seed=request.seed,
             first=request.first_image,
-            opacity=wire.within("overlay_opacity", request.overlay_opacity, 0.0, 1.0) if request.HasField("overlay_opacity") else 0.6,
+            opacity=wire.within("overlay_opacity", request.overlay_opacity, 0.0, 1.0)
+            if request.HasField("overlay_opacity")
+            else 0.6,
         )
 
     def ask(self, method: int) -> Ask | None:
@@ -91,23 +105,35 @@ class Settings:
         asks: dict[int, Ask] = {
             pb.ATTRIBUTION_METHOD_SALIENCY: attribution.saliency,
             pb.ATTRIBUTION_METHOD_INPUT_X_GRADIENT: attribution.input_x_gradient,
-            pb.ATTRIBUTION_METHOD_INTEGRATED_GRADIENTS: lambda x, o: attribution.integrated_gradients(x, o, self.steps, self.path_baseline),
+            pb.ATTRIBUTION_METHOD_INTEGRATED_GRADIENTS: lambda x, o: (
+                attribution.integrated_gradients(x, o, self.steps, self.path_baseline)
+            ),
             pb.ATTRIBUTION_METHOD_SMOOTH_GRAD: lambda x, o: attribution.smooth_grad(
                 x, o, generators(self.seed, self.first, len(x)), self.samples, self.noise
             ),
-            pb.ATTRIBUTION_METHOD_OCCLUSION: lambda x, o: attribution.occlusion(x, o, self.window, self.stride, self.cover),
+            pb.ATTRIBUTION_METHOD_OCCLUSION: lambda x, o: attribution.occlusion(
+                x, o, self.window, self.stride, self.cover
+            ),
         }
         return asks.get(method)
 
     def hook(self, method: int, layer: str) -> Hook:
-        """The method as what makes a private copy; `layer` is that of Grad-CAM. Not for the event loop: captum takes seconds to load."""
+        """The method as what makes a private copy; `layer` is that of Grad-CAM. Not for the event
+        loop: captum takes seconds to load.
+        """
         from interp.attribution import backward
 
         hooks: dict[int, Hook] = {
             pb.ATTRIBUTION_METHOD_GUIDED_BACKPROP: backward.guided_backprop,
-            pb.ATTRIBUTION_METHOD_DEEP_LIFT: lambda network, path: backward.deep_lift(network, path, self.path_baseline),
-            pb.ATTRIBUTION_METHOD_GRAD_CAM: lambda network, path: backward.grad_cam(network, path, layer),
-            pb.ATTRIBUTION_METHOD_GUIDED_GRAD_CAM: lambda network, path: backward.guided_grad_cam(network, path, layer),
+            pb.ATTRIBUTION_METHOD_DEEP_LIFT: lambda network, path: backward.deep_lift(
+                network, path, self.path_baseline
+            ),
+            pb.ATTRIBUTION_METHOD_GRAD_CAM: lambda network, path: backward.grad_cam(
+                network, path, layer
+            ),
+            pb.ATTRIBUTION_METHOD_GUIDED_GRAD_CAM: lambda network, path: backward.guided_grad_cam(
+                network, path, layer
+            ),
             pb.ATTRIBUTION_METHOD_LRP: backward.lrp,
         }
         return hooks[method]
@@ -116,12 +142,20 @@ class Settings:
 class AttributionHandlers(Interpreter):
     """Attribute."""
 
-    def __init__(self, house: House, index: IndexStore, operations: Operations, state: Path) -> None:
+    def __init__(
+        self, house: House, index: IndexStore, operations: Operations, state: Path
+    ) -> None:
         super().__init__(house, index, operations, state)
-        self._turn = asyncio.Lock()  # however many ask for hooks, one image's pass lies between two ticks
+        self._turn = (
+            asyncio.Lock()
+        )  # however many ask for hooks, one image's pass lies between two ticks
 
-    async def Attribute(self, request: pb.AttributeRequest, context: Context) -> pb.AttributeResponse:
-        """Methods that ask for gradients alone share the engine's passes; the others have the device to themselves, an image at a time."""
+    async def Attribute(
+        self, request: pb.AttributeRequest, context: Context
+    ) -> pb.AttributeResponse:
+        """Methods that ask for gradients alone share the engine's passes; the others have the
+        device to themselves, an image at a time.
+        """
         with self._house.model(request.model) as model:
             count = _count(request, model)
             path, classes = _explained(request, model, count)
@@ -130,17 +164,25 @@ class AttributionHandlers(Interpreter):
             ask, layer = settings.ask(request.method), ""
             memory = 4 * x.nbytes + wire.image_bytes(_PASS_COPIES, model)
             procedure = _ask(x, model.network, path, classes, ask)
-            found, paths = await self._house.solve(context, model, procedure, memory, priority, request.deterministic)
+            found, paths = await self._house.solve(
+                context, model, procedure, memory, priority, request.deterministic
+            )
             if ask is None:
                 layer = await self._cam_layer(request, model, paths[0])
-                found = await self._hooked(x, model, paths, await self._house.aside(settings.hook, request.method, layer))
+                found = await self._hooked(
+                    x, model, paths, await self._house.aside(settings.hook, request.method, layer)
+                )
             if not all(torch.isfinite(t).all() for t in (found.values, found.score)):
                 raise NotFinite("the network gave values that are infinite or not numbers")
-            response = await self._house.aside(_response, found, paths, x, model, request.method in _UNSIGNED, settings.opacity)
+            response = await self._house.aside(
+                _response, found, paths, x, model, request.method in _UNSIGNED, settings.opacity
+            )
             response.layer = layer
             return response
 
-    async def _cam_layer(self, request: pb.AttributeRequest, model: HostedModel, path: LayerPath) -> str:
+    async def _cam_layer(
+        self, request: pb.AttributeRequest, model: HostedModel, path: LayerPath
+    ) -> str:
         """Grad-CAM's layer; "" for other methods."""
         if request.method not in _CAMS:
             return ""
@@ -148,11 +190,15 @@ class AttributionHandlers(Interpreter):
         if wanted.unit is not None:
             raise InvalidField("layer", "must name a layer, not a unit")
         try:
-            return await self._on_device(lambda: attribution.check_source(model.network, path, wanted.layer))
+            return await self._on_device(
+                lambda: attribution.check_source(model.network, path, wanted.layer)
+            )
         except ValueError as error:
             raise InvalidField("layer", str(error)) from error
 
-    async def _hooked(self, x: Tensor, model: HostedModel, paths: Sequence[LayerPath], hook: Hook) -> Attributed:
+    async def _hooked(
+        self, x: Tensor, model: HostedModel, paths: Sequence[LayerPath], hook: Hook
+    ) -> Attributed:
         explain = await self._on_device(lambda: hook(model.network, paths[0]))
 
         def one(row: int) -> Attributed:
@@ -161,7 +207,9 @@ class AttributionHandlers(Interpreter):
         rows = [await self._on_device(lambda row=row: one(row)) for row in range(len(x))]  # type: ignore[misc]
         deltas = [row.delta for row in rows if row.delta is not None]
         return Attributed(
-            torch.cat([row.values for row in rows]), torch.cat([row.score for row in rows]), torch.cat(deltas) if deltas else None
+            torch.cat([row.values for row in rows]),
+            torch.cat([row.score for row in rows]),
+            torch.cat(deltas) if deltas else None,
         )
 
     async def _on_device(self, call: Callable[[], T]) -> T:
@@ -169,7 +217,9 @@ class AttributionHandlers(Interpreter):
             async with self._turn:
                 return await self._house.on_device(call)
         except torch.OutOfMemoryError as error:
-            raise OutOfMemory("one image's pass with hooks does not fit into the device's memory") from error
+            raise OutOfMemory(
+                "one image's pass with hooks does not fit into the device's memory"
+            ) from error
 
 
 def _count(request: pb.AttributeRequest, model: HostedModel) -> int:
@@ -178,28 +228,40 @@ def _count(request: pb.AttributeRequest, model: HostedModel) -> int:
     if request.method == pb.ATTRIBUTION_METHOD_UNSPECIFIED:
         raise InvalidField("method", "is required")
     channels, height, width = model.network.shape
-    bytes_an_image = (4 * channels + 2 * 3.1) * height * width  # float32, and two PNGs that cannot be packed
+    bytes_an_image = (
+        (4 * channels + 2 * 3.1) * height * width
+    )  # float32, and two PNGs that cannot be packed
     most = min(MOST_IMAGES, max(1, math.floor(wire.MOST_BYTES / bytes_an_image)))
     return wire.within("images (their number)", wire.count(request.images), 1, most)
 
 
 def _own(request: pb.AttributeRequest) -> None:
-    """InvalidField for a setting of another method: it would change nothing, and its sender believes that it does."""
+    """InvalidField for a setting of another method: it would change nothing, and its sender
+    believes that it does.
+    """
     for field, _ in request.ListFields():
         owners = _OWN.get(field.name, (request.method,))
         if request.method not in owners:
-            names = (pb.AttributionMethod.DESCRIPTOR.values_by_number[owner].name for owner in owners)
+            names = (
+                pb.AttributionMethod.DESCRIPTOR.values_by_number[owner].name for owner in owners
+            )
             raise InvalidField(field.name, f"is a setting of {' and '.join(names)} alone")
 
 
-def _explained(request: pb.AttributeRequest, model: HostedModel, count: int) -> tuple[LayerPath | None, list[int]]:
+def _explained(
+    request: pb.AttributeRequest, model: HostedModel, count: int
+) -> tuple[LayerPath | None, list[int]]:
     """The unit, or the classes of the images: none for their predictions."""
     if request.unit and request.classes:
         raise InvalidField("unit", "cannot be given with classes")
     if request.unit:
         path = wire.path(request.unit, "unit", model)
         if path.unit is None:
-            raise InvalidField("unit", "must be of the form layer:unit, layer:unit@row,column, layer:unit@center or logits:class")
+            raise InvalidField(
+                "unit",
+                "must be of the form layer:unit, layer:unit@row,column, layer:unit@center "
+                "or logits:class",
+            )
         return wire.check_path(path, "unit", model.network.output_shapes[path.layer]), []
     classes = list(request.classes) * (count if len(request.classes) == 1 else 1)
     wire_attack.classes(classes, "classes", count, model)
@@ -223,15 +285,26 @@ def _ask(
 
 
 def _on_host(found: Attributed) -> Attributed:
-    return Attributed(found.values.float().cpu(), found.score.float().cpu(), None if found.delta is None else found.delta.float().cpu())
+    return Attributed(
+        found.values.float().cpu(),
+        found.score.float().cpu(),
+        None if found.delta is None else found.delta.float().cpu(),
+    )
 
 
 def _response(
-    found: Attributed, paths: Sequence[LayerPath], x: Tensor, model: HostedModel, unsigned: bool, opacity: float
+    found: Attributed,
+    paths: Sequence[LayerPath],
+    x: Tensor,
+    model: HostedModel,
+    unsigned: bool,
+    opacity: float,
 ) -> pb.AttributeResponse:
     """Draws the pictures: for the pool."""
     values = np.ascontiguousarray(found.values.numpy())
-    response = pb.AttributeResponse(attributions=wire.tensor(values), provenance=wire.provenance(model))
+    response = pb.AttributeResponse(
+        attributions=wire.tensor(values), provenance=wire.provenance(model)
+    )
     for row, path in enumerate(paths):
         heat = heat_map(values[row], signed=not unsigned)
         response.images.add(

@@ -45,7 +45,9 @@ class AuditHandlers:
     """Audit, ReadAuditReport, UploadDataset."""
 
     def __init__(self, house: House, operations: Operations, state: Path, chunk: int) -> None:
-        """Journals and reports are kept below the server's folder `state`; `chunk` is the engine's images of a deterministic pass."""
+        """Journals and reports are kept below the server's folder `state`; `chunk` is the engine's
+        images of a deterministic pass.
+        """
         self._house, self._operations, self._chunk = house, operations, chunk
         self._audits = state / "audits"
         operations.register(AUDIT, self._audit, self._forget)
@@ -53,10 +55,14 @@ class AuditHandlers:
     async def Audit(self, request: pb.AuditRequest, context: Context) -> Operation:
         """Checks the request, and answers as soon as the operation is on disk."""
         images = await in_daemon_thread(self._check, request)
-        metadata = pb.AuditMetadata(models=request.models, dataset=request.dataset, images_total=images, stage="waiting")
+        metadata = pb.AuditMetadata(
+            models=request.models, dataset=request.dataset, images_total=images, stage="waiting"
+        )
         return await self._operations.start(AUDIT, request, metadata)
 
-    async def ReadAuditReport(self, request: pb.ReadAuditReportRequest, context: Context) -> AsyncIterator[pb.ReadAuditReportResponse]:
+    async def ReadAuditReport(
+        self, request: pb.ReadAuditReportRequest, context: Context
+    ) -> AsyncIterator[pb.ReadAuditReportResponse]:
         """The file in parts, read as fast as the caller takes them."""
         path = await self._report(request)
         file = await self._house.aside(path.open, "rb")
@@ -66,7 +72,9 @@ class AuditHandlers:
         finally:
             file.close()
 
-    async def UploadDataset(self, requests: AsyncIterator[pb.UploadDatasetRequest], context: Context) -> pb.UploadDatasetResponse:
+    async def UploadDataset(
+        self, requests: AsyncIterator[pb.UploadDatasetRequest], context: Context
+    ) -> pb.UploadDatasetResponse:
         """Appends every part to a file that gets its name when all of them have come."""
         upload: Upload | None = None
         classes: tuple[str, ...] = ()
@@ -92,14 +100,21 @@ class AuditHandlers:
 
     @contextmanager
     def _assigned(self, request: pb.AuditRequest) -> Iterator[Assignment]:
-        """What a request asks for; its models cannot be unloaded meanwhile. Opening its data set may download it, and hang."""
+        """What a request asks for; its models cannot be unloaded meanwhile. Opening its data set
+        may download it, and hang.
+        """
         with ExitStack() as models:
-            lent = [models.enter_context(self._house.model(name)) for name in wire_audit.model_names(request)]
+            lent = [
+                models.enter_context(self._house.model(name))
+                for name in wire_audit.model_names(request)
+            ]
             dataset = self._house.datasets.get(wire.required("dataset", request.dataset))
             yield wire_audit.assignment(request, lent, dataset, self._chunk)
 
     def _audit(self, packed: Any, context: OperationContext) -> pb.AuditResponse:
-        """Runs the operation, in a thread of its own; after a restart it goes on where it stopped."""
+        """Runs the operation, in a thread of its own; after a restart it goes on where it
+        stopped.
+        """
         request = pb.AuditRequest()
         packed.Unpack(request)
         journal = Journal(self._folder(context.name))
@@ -116,10 +131,14 @@ class AuditHandlers:
 
     def _submit(self, model: HostedModel, procedure: Procedure[T], rows: int) -> "Future[T]":
         memory = wire.image_bytes(rows, model, wire.STATE_COPIES)
-        return self._house.engine.submit(model, procedure, memory=memory, priority=Priority.BATCH, deterministic=True)
+        return self._house.engine.submit(
+            model, procedure, memory=memory, priority=Priority.BATCH, deterministic=True
+        )
 
     async def _report(self, request: pb.ReadAuditReportRequest) -> Path:
-        """The file of a report. Raises UnknownOperation, OperationRunning, NoReport, InvalidField."""
+        """The file of a report. Raises UnknownOperation, OperationRunning, NoReport,
+        InvalidField.
+        """
         operation = await self._operations.get(wire.required("operation", request.operation))
         if request.format not in _FILES:
             raise InvalidField("format", "must be one of ReportFormat")
@@ -129,7 +148,10 @@ class AuditHandlers:
             raise OperationRunning(f"{operation.name!r} has not ended: there is no report yet")
         path = self._folder(operation.name) / _FILES[request.format]
         if operation.HasField("error") or not await self._house.aside(path.exists):
-            raise NoReport(f"{operation.name!r} has no report: {operation.error.message or 'its files are gone'}")
+            raise NoReport(
+                f"{operation.name!r} has no report: "
+                f"{operation.error.message or 'its files are gone'}"
+            )
         return path
 
     def _folder(self, operation: str) -> Path:

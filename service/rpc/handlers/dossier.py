@@ -39,8 +39,12 @@ Missing = list[tuple[str, str]]  # what is not on the page, and why
 class DossierHandlers(VisualizeHandlers, FacetHandlers, ExemplarHandlers, TuningHandlers):
     """CompileDossier, which asks the other methods for their parts."""
 
-    async def CompileDossier(self, request: pb.CompileDossierRequest, context: Context) -> pb.CompileDossierResponse:
-        """Checks all settings first, then makes part by part; one that cannot be made is left out, and the page says so."""
+    async def CompileDossier(
+        self, request: pb.CompileDossierRequest, context: Context
+    ) -> pb.CompileDossierResponse:
+        """Checks all settings first, then makes part by part; one that cannot be made is left out,
+        and the page says so.
+        """
         with self._house.model(wire.required("settings.model", request.settings.model)) as model:
             wire_visualize.manner_alone(request.settings, "settings.")
             path = wire_exemplars.unit(request.unit, model)
@@ -49,32 +53,62 @@ class DossierHandlers(VisualizeHandlers, FacetHandlers, ExemplarHandlers, Tuning
             count = wire.within("images", request.images, 1, 512, default=64)
             epsilon = wire.within("epsilon", request.epsilon, 1e-6, 1.0, default=EPSILON)
             steps = wire.within("attack_steps", request.attack_steps, 1, 1000, default=10)
-            response, missing = pb.CompileDossierResponse(unit=str(path), provenance=wire.provenance(model)), Missing()
+            response, missing = (
+                pb.CompileDossierResponse(unit=str(path), provenance=wire.provenance(model)),
+                Missing(),
+            )
             dataset = await self._opened(wire.required("dataset", request.dataset))
             await self._indexed(request, response, exemplars, context)
-            response.visualizations.extend(await self._pictures(request, model, path, pictures, context))
+            response.visualizations.extend(
+                await self._pictures(request, model, path, pictures, context)
+            )
             await self._tuned(response, model, path, missing, context)
             if request.facets:
                 await self._faceted(request, response, missing, context)
             x = await self._house.aside(_spread, dataset, count, model)
             response.logit_shifts.extend(await self._shifts(x, model, path))
             response.flips.extend(await self._flips(x, model, path, epsilon, steps, context))
-            settings = {"epsilon": epsilon, "attack_steps": steps, "images": len(x), "dataset": request.dataset}
+            settings = {
+                "epsilon": epsilon,
+                "attack_steps": steps,
+                "images": len(x),
+                "dataset": request.dataset,
+            }
             response.html = await self._house.aside(_page, response, model, path, settings, missing)
             if response.ByteSize() > wire.MOST_BYTES:
-                raise InvalidField("exemplars", "the page is more than one answer can hold; ask for fewer or for smaller pictures")
+                raise InvalidField(
+                    "exemplars",
+                    "the page is more than one answer can hold; ask for fewer or for "
+                    "smaller pictures",
+                )
             return response
 
-    async def _indexed(self, request: pb.CompileDossierRequest, response: pb.CompileDossierResponse, k: int, context: Context) -> None:
+    async def _indexed(
+        self,
+        request: pb.CompileDossierRequest,
+        response: pb.CompileDossierResponse,
+        k: int,
+        context: Context,
+    ) -> None:
         """What the index of the data set knows. Raises IndexMissing."""
         model, unit, dataset = request.settings.model, request.unit, request.dataset
-        found = await self.FindExemplars(exemplars_pb2.FindExemplarsRequest(model=model, unit=unit, dataset=dataset, k=k), context)
+        found = await self.FindExemplars(
+            exemplars_pb2.FindExemplarsRequest(model=model, unit=unit, dataset=dataset, k=k),
+            context,
+        )
         response.exemplars.extend(found.exemplars)
-        known = await self.GetUnitStatistics(exemplars_pb2.GetUnitStatisticsRequest(model=model, unit=unit, dataset=dataset), context)
+        known = await self.GetUnitStatistics(
+            exemplars_pb2.GetUnitStatisticsRequest(model=model, unit=unit, dataset=dataset), context
+        )
         response.statistics.CopyFrom(known.units[0])
 
     async def _pictures(
-        self, request: pb.CompileDossierRequest, model: HostedModel, path: LayerPath, pictures: int, context: Context
+        self,
+        request: pb.CompileDossierRequest,
+        model: HostedModel,
+        path: LayerPath,
+        pictures: int,
+        context: Context,
     ) -> Sequence[visualize_pb2.Visualization]:
         wanted = visualize_pb2.VisualizeRequest()
         wanted.CopyFrom(request.settings)
@@ -93,18 +127,31 @@ class DossierHandlers(VisualizeHandlers, FacetHandlers, ExemplarHandlers, Tuning
         raise AssertionError("a visualization ends with its result")
 
     async def _tuned(
-        self, response: pb.CompileDossierResponse, model: HostedModel, path: LayerPath, missing: Missing, context: Context
+        self,
+        response: pb.CompileDossierResponse,
+        model: HostedModel,
+        path: LayerPath,
+        missing: Missing,
+        context: Context,
     ) -> None:
         if len(model.network.output_shapes[path.layer]) != 3:
             missing.append(("Tuning to gratings", f"{path.layer} has no rows and columns"))
             return
-        found = await self.MeasureTuning(filters_pb2.MeasureTuningRequest(model=model.name, layer=path.layer), context)
+        found = await self.MeasureTuning(
+            filters_pb2.MeasureTuningRequest(model=model.name, layer=path.layer), context
+        )
         response.tuning.CopyFrom(found.units[path.unit or 0])
 
     async def _faceted(
-        self, request: pb.CompileDossierRequest, response: pb.CompileDossierResponse, missing: Missing, context: Context
+        self,
+        request: pb.CompileDossierRequest,
+        response: pb.CompileDossierResponse,
+        missing: Missing,
+        context: Context,
     ) -> None:
-        wanted = visualize_pb2.FindFacetsRequest(settings=request.settings, unit=request.unit, dataset=request.dataset)
+        wanted = visualize_pb2.FindFacetsRequest(
+            settings=request.settings, unit=request.unit, dataset=request.dataset
+        )
         try:
             response.facets.extend((await self.FindFacets(wanted, context)).facets)
         except InvalidField as error:
@@ -117,45 +164,91 @@ class DossierHandlers(VisualizeHandlers, FacetHandlers, ExemplarHandlers, Tuning
         for low in range(0, len(x), rows):
             part = x[low : low + rows]
             try:
-                parts.append(await self._house.on_device(lambda part=part: falls(network, part, path.layer, unit).cpu()))  # type: ignore[misc]
+                parts.append(
+                    await self._house.on_device(
+                        lambda part=part: falls(network, part, path.layer, unit).cpu()  # type: ignore[misc]
+                    )
+                )
             except torch.OutOfMemoryError as error:
-                raise OutOfMemory(f"a pass of {len(part)} images does not fit into the device's memory") from error
+                raise OutOfMemory(
+                    f"a pass of {len(part)} images does not fit into the device's memory"
+                ) from error
         found = summary(torch.cat(parts))
         means, errors = found.mean.tolist(), found.standard_error.tolist()
         order = sorted(range(len(means)), key=lambda index: (-means[index], index))
-        return [pb.LogitShift(index=i, label=model.classes[i], mean=means[i], standard_error=errors[i]) for i in order]
+        return [
+            pb.LogitShift(index=i, label=model.classes[i], mean=means[i], standard_error=errors[i])
+            for i in order
+        ]
 
     async def _flips(
-        self, x: Tensor, model: HostedModel, path: LayerPath, epsilon: float, steps: int, context: Context
+        self,
+        x: Tensor,
+        model: HostedModel,
+        path: LayerPath,
+        epsilon: float,
+        steps: int,
+        context: Context,
     ) -> list[pb.UnitFlip]:
         memory = x.nbytes + wire.image_bytes(ROWS, model, wire.STATE_COPIES)
         procedure = _attacked(x, model.network, path.layer, epsilon, steps)
         found = await self._house.solve(context, model, procedure, memory, wire.priority(0))
         ranks = {unit: rank for rank, unit in enumerate(found.order, start=1)}
-        shown = [*found.order[:MOST_FLIPS], *([path.unit or 0] if ranks[path.unit or 0] > MOST_FLIPS else [])]
-        return [pb.UnitFlip(unit=u, share=found.share[u].item(), shift=found.shift[u].item(), rank=ranks[u]) for u in shown]
+        shown = [
+            *found.order[:MOST_FLIPS],
+            *([path.unit or 0] if ranks[path.unit or 0] > MOST_FLIPS else []),
+        ]
+        return [
+            pb.UnitFlip(
+                unit=u, share=found.share[u].item(), shift=found.shift[u].item(), rank=ranks[u]
+            )
+            for u in shown
+        ]
 
 
-def _attacked(x: Tensor, network: Network, layer: str, epsilon: float, steps: int) -> Procedure[Flips]:
-    clean, attacked = yield from under_attack(x.to(network.device, network.dtype), layer, epsilon, steps)
+def _attacked(
+    x: Tensor, network: Network, layer: str, epsilon: float, steps: int
+) -> Procedure[Flips]:
+    clean, attacked = yield from under_attack(
+        x.to(network.device, network.dtype), layer, epsilon, steps
+    )
     return compare(clean.cpu(), attacked.cpu())
 
 
 def _apart(path: LayerPath, network: Network) -> str:
-    """The layer in which several pictures of a unit are to differ: its own, or the last before it that has rows and columns."""
+    """The layer in which several pictures of a unit are to differ: its own, or the last before it
+    that has rows and columns.
+    """
     shapes = network.output_shapes
-    before = network.layers if path.layer == LOGITS else network.layers[: network.layers.index(path.layer) + 1]
+    before = (
+        network.layers
+        if path.layer == LOGITS
+        else network.layers[: network.layers.index(path.layer) + 1]
+    )
     return next((name for name in reversed(before) if len(shapes[name]) == 3), path.layer)
 
 
 def _spread(dataset: Dataset, count: int, model: HostedModel) -> Tensor:
-    """(N, C, H, W) float32: so many images of a data set, evenly spread, or all. Reads and decodes."""
+    """(N, C, H, W) float32: so many images of a data set, evenly spread, or all. Reads and
+    decodes.
+    """
     count = min(count, len(dataset))
-    pixels = np.stack([image(dataset, place * len(dataset) // count, model.preprocessing) for place in range(count)])
+    pixels = np.stack(
+        [
+            image(dataset, place * len(dataset) // count, model.preprocessing)
+            for place in range(count)
+        ]
+    )
     return torch.from_numpy(pixels).float() / 255
 
 
-def _page(response: pb.CompileDossierResponse, model: HostedModel, path: LayerPath, settings: dict[str, Any], missing: Missing) -> bytes:
+def _page(
+    response: pb.CompileDossierResponse,
+    model: HostedModel,
+    path: LayerPath,
+    settings: dict[str, Any],
+    missing: Missing,
+) -> bytes:
     """Draws the page: for the pool."""
     info = next((layer for layer in model.layers if layer.name == path.layer), None)
     shape = model.network.output_shapes[path.layer]
@@ -168,7 +261,10 @@ def _page(response: pb.CompileDossierResponse, model: HostedModel, path: LayerPa
         "provenance": _plain(response.provenance),
         "visualizations": [_visualization(one) for one in response.visualizations],
         "exemplars": [_exemplar(one, len(shape) == 3) for one in response.exemplars],
-        "facets": [{"png": one.visualization.png, "share": one.share, "crops": list(one.crops)} for one in response.facets],
+        "facets": [
+            {"png": one.visualization.png, "share": one.share, "crops": list(one.crops)}
+            for one in response.facets
+        ],
         "statistics": _plain(response.statistics) | {"images": sum(response.statistics.histogram)},
         "tuning": _plain(response.tuning) if response.HasField("tuning") else None,
         "shifts": [_plain(one) for one in response.logit_shifts],
@@ -188,16 +284,24 @@ def _visualization(message: visualize_pb2.Visualization) -> dict[str, Any]:
         "held_out": made.held_out,
         "units": made.units,
         "dataset": made.dataset,
-        **{name: getattr(made, name) if made.HasField(name) else None for name in ("ratio", "rank")},
+        **{
+            name: getattr(made, name) if made.HasField(name) else None for name in ("ratio", "rank")
+        },
     }
 
 
 def _exemplar(message: exemplars_pb2.Exemplar, placed: bool) -> dict[str, Any]:
-    fields = {name: getattr(message, name) for name in ("image_png", "crop_png", "activation", "name", "label_name")}
+    fields = {
+        name: getattr(message, name)
+        for name in ("image_png", "crop_png", "activation", "name", "label_name")
+    }
     return {**fields, "where": f"row {message.row}, column {message.column}" if placed else ""}
 
 
 def _plain(message: Message) -> dict[str, Any]:
     """The fields of a message without messages inside, unset ones too."""
     values = {field.name: getattr(message, field.name) for field in message.DESCRIPTOR.fields}
-    return {name: value if isinstance(value, str | int | float) else list(value) for name, value in values.items()}
+    return {
+        name: value if isinstance(value, str | int | float) else list(value)
+        for name, value in values.items()
+    }

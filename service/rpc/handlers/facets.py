@@ -37,7 +37,9 @@ MOST_CROPS = 4  # shown a facet
 
 @dataclass(frozen=True, eq=False)
 class Exemplars:
-    """What a unit is most active on, strongest first: images (N, C, H, W) in [0, 1], and the boxes of the unit's receptive field."""
+    """What a unit is most active on, strongest first: images (N, C, H, W) in [0, 1], and the boxes
+    of the unit's receptive field.
+    """
 
     ids: Sequence[int]
     images: Tensor
@@ -59,15 +61,23 @@ class Asked:
 class FacetHandlers(PictureHandlers):
     """FindFacets."""
 
-    async def FindFacets(self, request: pb.FindFacetsRequest, context: Context) -> pb.FindFacetsResponse:
-        """Reads the exemplars in the pool, clusters them there, and makes all pictures in one batch."""
+    async def FindFacets(
+        self, request: pb.FindFacetsRequest, context: Context
+    ) -> pb.FindFacetsResponse:
+        """Reads the exemplars in the pool, clusters them there, and makes all pictures in one
+        batch.
+        """
         with self._house.model(request.settings.model) as model:
             asked, memory = await self._asked(request, model)
             by_layer = await self._by_layer(request.by_layer, asked, context)
             clustering = await self._clustering(asked, by_layer, context)
             seen = asked.exemplars
             start = await self._house.aside(
-                facet_work.beginnings, seen.images, seen.boxes, clustering.labels.tolist(), asked.recipe.shape[1:]
+                facet_work.beginnings,
+                seen.images,
+                seen.boxes,
+                clustering.labels.tolist(),
+                asked.recipe.shape[1:],
             )
             yardsticks = await self._yardsticks(asked.recipe, model, [asked.path])
             count = clustering.number
@@ -78,11 +88,16 @@ class FacetHandlers(PictureHandlers):
                 rows=[(asked.recipe.seed, facet) for facet in range(count)],
                 bars=[yardsticks.bar(asked.path)] * count,
             )
-            found = await self._house.solve(context, model, procedure, memory, asked.urgency, deterministic=True)
+            found = await self._house.solve(
+                context, model, procedure, memory, asked.urgency, deterministic=True
+            )
             drawn = await self._house.aside(pictures.drawn, found)
             facets = await self._house.aside(_facets, asked, clustering, drawn, yardsticks)
             return pb.FindFacetsResponse(
-                facets=facets, by_layer=by_layer, silhouette=clustering.silhouette, provenance=wire.provenance(model)
+                facets=facets,
+                by_layer=by_layer,
+                silhouette=clustering.silhouette,
+                provenance=wire.provenance(model),
             )
 
     async def _asked(self, request: pb.FindFacetsRequest, model: HostedModel) -> tuple[Asked, int]:
@@ -95,21 +110,41 @@ class FacetHandlers(PictureHandlers):
         where = await self._where(settings, field, model, {path.layer})
         recipe = wire_visualize.recipe(settings, field, where.preprocessing.shape)
         if recipe.space[0] not in ("fourier", "pixels"):
-            raise InvalidField(f"{field}parameterization", f"{recipe.space[0]} cannot begin at an image, as facets do")
-        memory = self._bound(f"{field}size", MOST_FACETS, wire_visualize.held_bytes(settings, recipe, MOST_FACETS, where))
-        dataset = await in_daemon_thread(self._house.datasets.get, wire.required("dataset", request.dataset))
-        hits = await self._house.aside(self._hits, request, Subject.of(model.name, model.digest, dataset), path, k)
+            raise InvalidField(
+                f"{field}parameterization",
+                f"{recipe.space[0]} cannot begin at an image, as facets do",
+            )
+        memory = self._bound(
+            f"{field}size",
+            MOST_FACETS,
+            wire_visualize.held_bytes(settings, recipe, MOST_FACETS, where),
+        )
+        dataset = await in_daemon_thread(
+            self._house.datasets.get, wire.required("dataset", request.dataset)
+        )
+        hits = await self._house.aside(
+            self._hits, request, Subject.of(model.name, model.digest, dataset), path, k
+        )
         exemplars = await self._house.aside(_read, hits, dataset, path, model)
         recipe = replace(recipe, indexed=recipe.indexed or request.dataset)
         return Asked(model, path, recipe, exemplars, facets, urgency), memory
 
-    def _hits(self, request: pb.FindFacetsRequest, subject: Subject, path: LayerPath, k: int) -> list[Hit]:
+    def _hits(
+        self, request: pb.FindFacetsRequest, subject: Subject, path: LayerPath, k: int
+    ) -> list[Hit]:
         assert path.unit is not None
         hits = self._index.find(subject, path.layer, path.unit, k).hits
         if len(hits) < max(2, request.exemplars):
-            raise InvalidField("exemplars", f"the index keeps {len(hits)} images of a unit: ask for fewer, or build it with a larger k")
+            raise InvalidField(
+                "exemplars",
+                f"the index keeps {len(hits)} images of a unit: ask for fewer, or build it "
+                f"with a larger k",
+            )
         if len(hits) < request.facets:
-            raise InvalidField("facets", f"is {request.facets}, must be at most the number of exemplars, {len(hits)}")
+            raise InvalidField(
+                "facets",
+                f"is {request.facets}, must be at most the number of exemplars, {len(hits)}",
+            )
         return hits
 
     async def _by_layer(self, text: str, asked: Asked, context: Context) -> str:
@@ -121,16 +156,26 @@ class FacetHandlers(PictureHandlers):
             return layer
         names = facet_work.candidates(asked.path.layer, network.layers, network.output_shapes)
         procedure = facet_work.other(asked.exemplars.images[:1], asked.path.layer, names)
-        found = await self._house.solve(context, asked.model, procedure, 0, asked.urgency) if names else None
+        found = (
+            await self._house.solve(context, asked.model, procedure, 0, asked.urgency)
+            if names
+            else None
+        )
         if found is None:
-            raise InvalidField("by_layer", f"is required: no other layer comes before {asked.path.layer}")
+            raise InvalidField(
+                "by_layer", f"is required: no other layer comes before {asked.path.layer}"
+            )
         return found
 
     async def _clustering(self, asked: Asked, by_layer: str, context: Context) -> Clustering:
         seen = asked.exemplars
-        field = next((info.receptive_field for info in asked.model.layers if info.name == by_layer), None)
+        field = next(
+            (info.receptive_field for info in asked.model.layers if info.name == by_layer), None
+        )
         procedure = facet_work.features(seen.images, seen.boxes, by_layer, field)
-        points = await self._house.solve(context, asked.model, procedure, seen.images.nbytes, asked.urgency, deterministic=True)
+        points = await self._house.solve(
+            context, asked.model, procedure, seen.images.nbytes, asked.urgency, deterministic=True
+        )
         try:
             return await self._house.aside(cluster, points, asked.facets)
         except ValueError as error:
@@ -143,7 +188,9 @@ def _read(hits: Sequence[Hit], dataset: Dataset, path: LayerPath, model: HostedM
     return Exemplars([hit.id for hit in hits], torch.from_numpy(images).float() / 255, boxes)
 
 
-def _facets(asked: Asked, clustering: Clustering, drawn: Sequence[Picture], yardsticks: Yardsticks) -> list[pb.Facet]:
+def _facets(
+    asked: Asked, clustering: Clustering, drawn: Sequence[Picture], yardsticks: Yardsticks
+) -> list[pb.Facet]:
     seen, facets = asked.exemplars, []
     crops = list(facet_work.cropped(seen.images, seen.boxes))
     for facet, picture in enumerate(drawn):

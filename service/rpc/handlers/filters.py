@@ -6,7 +6,13 @@ from torch import Tensor
 
 from interp.filters.analysis import Order, analyze_filters, in_order
 from interp.filters.spectra import render_spectra
-from interp.filters.weights import NORMALIZATION, Scale, filter_weights, first_convolution, render_filters
+from interp.filters.weights import (
+    NORMALIZATION,
+    Scale,
+    filter_weights,
+    first_convolution,
+    render_filters,
+)
 from interp.layer import dotted
 from service.imaging import png
 from service.models.zoo import HostedModel
@@ -24,7 +30,9 @@ _ORDERS: dict[int, Order] = {pb.FILTER_ORDER_ORIENTATION: "orientation", pb.FILT
 class FilterHandlers(Interpreter):
     """RenderFilters."""
 
-    async def RenderFilters(self, request: pb.RenderFiltersRequest, context: Context) -> pb.RenderFiltersResponse:
+    async def RenderFilters(
+        self, request: pb.RenderFiltersRequest, context: Context
+    ) -> pb.RenderFiltersResponse:
         """Weights are read between two ticks, and analyzed and drawn in the pool."""
         wire.known("scale", request.scale, pb.FilterScale.DESCRIPTOR)
         wire.known("order", request.order, pb.FilterOrder.DESCRIPTOR)
@@ -35,7 +43,11 @@ class FilterHandlers(Interpreter):
                 weights = await self._house.on_device(lambda: filter_weights(model.network, layer))
             except ValueError as error:
                 raise InvalidField("layer", str(error)) from error
-            spacing = _spacing(request, layer, len(weights[0]), model) if request.analyze or request.order in _ORDERS else 1
+            spacing = (
+                _spacing(request, layer, len(weights[0]), model)
+                if request.analyze or request.order in _ORDERS
+                else 1
+            )
             response = await self._house.aside(_drawn, request, weights, spacing)
             response.layer = layer
             response.provenance.CopyFrom(wire.provenance(model))
@@ -43,25 +55,41 @@ class FilterHandlers(Interpreter):
 
 
 def _convolution(text: str, model: HostedModel) -> str:
-    return dotted(wire.short("layer", text), model.network.layers) if text else first_convolution(model.network)
+    return (
+        dotted(wire.short("layer", text), model.network.layers)
+        if text
+        else first_convolution(model.network)
+    )
 
 
-def _spacing(request: pb.RenderFiltersRequest, layer: str, channels: int, model: HostedModel) -> int:
-    """Pixels between the weights of a layer that is to be analyzed. Raises InvalidField for one that cannot be."""
+def _spacing(
+    request: pb.RenderFiltersRequest, layer: str, channels: int, model: HostedModel
+) -> int:
+    """Pixels between the weights of a layer that is to be analyzed. Raises InvalidField for one
+    that cannot be.
+    """
     field = "analyze" if request.analyze else "order"
     if channels not in (1, 3):
         raise InvalidField(field, f"layer {layer} has {channels} input channels, must have 1 or 3")
     down, across = next(info.dilation for info in model.layers if info.name == layer) or (1, 1)
     if down != across:
-        raise InvalidField(field, f"layer {layer} is dilated by {down} down and by {across} across, must be alike")
+        raise InvalidField(
+            field, f"layer {layer} is dilated by {down} down and by {across} across, must be alike"
+        )
     return down
 
 
-def _drawn(request: pb.RenderFiltersRequest, weights: Tensor, spacing: int) -> pb.RenderFiltersResponse:
-    """All but the layer's name and where it came from. Raises InvalidField for weights that cannot be drawn."""
+def _drawn(
+    request: pb.RenderFiltersRequest, weights: Tensor, spacing: int
+) -> pb.RenderFiltersResponse:
+    """All but the layer's name and where it came from. Raises InvalidField for weights that cannot
+    be drawn.
+    """
     scale, order = _SCALES.get(request.scale, "filter"), _ORDERS.get(request.order, "channel")
     try:
-        analyses = analyze_filters(weights, spacing) if request.analyze or order != "channel" else []
+        analyses = (
+            analyze_filters(weights, spacing) if request.analyze or order != "channel" else []
+        )
         places = in_order(analyses, order) if order != "channel" else list(range(len(weights)))
         shown = weights[places]
         picture = render_filters(shown, scale, request.zoom)

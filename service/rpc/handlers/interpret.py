@@ -37,22 +37,36 @@ class InterpretHandlers(
     """All methods of InterpretService."""
 
     async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
-        """Forward passes, shared with whatever else runs; a part of the images is decoded at a time."""
+        """Forward passes, shared with whatever else runs; a part of the images is decoded at a
+        time.
+        """
         with self._house.model(request.model) as model:
             k = min(request.k or 5, model.network.classes)
             if wire.count(request.images) * k > MOST_PREDICTIONS:
-                raise InvalidField("k", f"{k} classes of each image are more than one answer can hold; ask for fewer")
+                raise InvalidField(
+                    "k",
+                    f"{k} classes of each image are more than one answer can hold; ask for fewer",
+                )
             response = pb.ClassifyResponse(provenance=wire.provenance(model))
             for part in wire.parts(request.images, PART):
                 x = await self._house.images(part, model.preprocessing, len(response.images))
-                top = await self._house.solve(context, model, _top(x, k), x.nbytes, wire.priority(0))
-                response.images.extend(await self._house.aside(_classifications, top, model.classes))
+                top = await self._house.solve(
+                    context, model, _top(x, k), x.nbytes, wire.priority(0)
+                )
+                response.images.extend(
+                    await self._house.aside(_classifications, top, model.classes)
+                )
             return response
 
 
 def _classifications(top: tuple[Tensor, Tensor], classes: Sequence[str]) -> list[pb.Classification]:
     return [
-        pb.Classification(predictions=[pb.Prediction(index=i, label=classes[i], probability=p) for p, i in zip(row, indices, strict=True)])
+        pb.Classification(
+            predictions=[
+                pb.Prediction(index=i, label=classes[i], probability=p)
+                for p, i in zip(row, indices, strict=True)
+            ]
+        )
         for row, indices in zip(top[0].tolist(), top[1].tolist(), strict=True)
     ]
 

@@ -16,35 +16,55 @@ OnChange = Callable[[str], Awaitable[None]]  # (name)
 
 
 class ModelHandlers(model_pb2_grpc.ModelServiceServicer):
-    """ListModels, GetModel, LoadModel, UnloadModel; `on_change` is told of models that may have begun or ceased to serve."""
+    """ListModels, GetModel, LoadModel, UnloadModel; `on_change` is told of models that may have
+    begun or ceased to serve.
+    """
 
     def __init__(self, house: House, on_change: OnChange) -> None:
         self._house, self._on_change = house, on_change
         self._changes: set[asyncio.Task[Any]] = set()  # the loop itself holds its tasks but weakly
 
-    async def ListModels(self, request: model_pb2.ListModelsRequest, context: Context) -> model_pb2.ListModelsResponse:
-        """Loaded models with their details; those that are loading or available by name and state."""
+    async def ListModels(
+        self, request: model_pb2.ListModelsRequest, context: Context
+    ) -> model_pb2.ListModelsResponse:
+        """Loaded models with their details; those that are loading or available by name and
+        state.
+        """
         zoo = self._house.zoo
         models = {model.name: wire.model_info(model) for model in zoo.loaded()}
         for name in zoo.loading():
-            models.setdefault(name, model_pb2.ModelInfo(name=name, state=model_pb2.MODEL_STATE_LOADING))
+            models.setdefault(
+                name, model_pb2.ModelInfo(name=name, state=model_pb2.MODEL_STATE_LOADING)
+            )
         if request.include_available:
             for name in zoo.available():
-                models.setdefault(name, model_pb2.ModelInfo(name=name, state=model_pb2.MODEL_STATE_AVAILABLE))
+                models.setdefault(
+                    name, model_pb2.ModelInfo(name=name, state=model_pb2.MODEL_STATE_AVAILABLE)
+                )
         return model_pb2.ListModelsResponse(models=[models[name] for name in sorted(models)])
 
-    async def GetModel(self, request: model_pb2.GetModelRequest, context: Context) -> model_pb2.GetModelResponse:
+    async def GetModel(
+        self, request: model_pb2.GetModelRequest, context: Context
+    ) -> model_pb2.GetModelResponse:
         """The model and its layers."""
         with self._house.model(request.model) as model:
             layers = [wire.layer(info) for info in model.layers]
             return model_pb2.GetModelResponse(model=wire.model_info(model), layers=layers)
 
-    async def LoadModel(self, request: model_pb2.LoadModelRequest, context: Context) -> model_pb2.LoadModelResponse:
-        """Loads in a thread: reading, hashing and warming up take seconds, and a download may hang."""
-        model = await self._to_the_end(self._load(wire.required("model", request.model), request.weights))
+    async def LoadModel(
+        self, request: model_pb2.LoadModelRequest, context: Context
+    ) -> model_pb2.LoadModelResponse:
+        """Loads in a thread: reading, hashing and warming up take seconds, and a download
+        may hang.
+        """
+        model = await self._to_the_end(
+            self._load(wire.required("model", request.model), request.weights)
+        )
         return model_pb2.LoadModelResponse(model=wire.model_info(model))
 
-    async def UnloadModel(self, request: model_pb2.UnloadModelRequest, context: Context) -> model_pb2.UnloadModelResponse:
+    async def UnloadModel(
+        self, request: model_pb2.UnloadModelRequest, context: Context
+    ) -> model_pb2.UnloadModelResponse:
         """Refused while jobs use the model."""
         freed = await self._to_the_end(self._unload(wire.required("model", request.model)))
         return model_pb2.UnloadModelResponse(freed_bytes=freed)
@@ -60,7 +80,9 @@ class ModelHandlers(model_pb2_grpc.ModelServiceServicer):
         return freed
 
     async def _to_the_end(self, change: Coroutine[Any, Any, T]) -> T:
-        """Await a change that goes on when the call is cancelled: its thread does, and `on_change` has to hear of it."""
+        """Await a change that goes on when the call is cancelled: its thread does, and `on_change`
+        has to hear of it.
+        """
         task = asyncio.create_task(change)
         self._changes.add(task)
         task.add_done_callback(self._ended)

@@ -31,7 +31,9 @@ from service.visualization.spectra import SpectrumStore
 from striate.v1 import visualize_pb2 as pb
 
 _WITH_UNITS = (1, 3)  # dimensions of one image's output, of layers that have units
-_PLAIN = 2**31  # bytes that as many and as large pictures as one answer can hold take while they are made
+_PLAIN = (
+    2**31
+)  # bytes that as many and as large pictures as one answer can hold take while they are made
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,11 +64,20 @@ class Yardsticks:
 class PictureHandlers(Interpreter):
     """What Visualize, VisualizeLayer and FindFacets have in common."""
 
-    def __init__(self, house: House, index: IndexStore, operations: Operations, state: Path) -> None:
+    def __init__(
+        self, house: House, index: IndexStore, operations: Operations, state: Path
+    ) -> None:
         super().__init__(house, index, operations, state)
         self._spectra = SpectrumStore(state / "spectra")
 
-    async def _where(self, request: pb.VisualizeRequest, field: str, model: HostedModel, layers: set[str], chunks: bool = True) -> Where:
+    async def _where(
+        self,
+        request: pb.VisualizeRequest,
+        field: str,
+        model: HostedModel,
+        layers: set[str],
+        chunks: bool = True,
+    ) -> Where:
         """The shapes of some layers at the size that a request asks for.
 
         Args:
@@ -77,14 +88,19 @@ class PictureHandlers(Interpreter):
             return Where(model, model.network.output_shapes, seen)
         engine, rows = self._house.engine, self._house.engine.chunk if chunks else 1
         if self._pass_bytes(model, seen.shape, rows) > engine.memory // 2:
-            what = f"a {'deterministic ' if chunks else ''}pass of {rows} pictures of {seen.height} x {seen.width} pixels"
+            what = (
+                f"a {'deterministic ' if chunks else ''}pass of {rows} pictures of "
+                f"{seen.height} x {seen.width} pixels"
+            )
             raise InvalidField(f"{field}size", f"{what} takes more memory than there is")
         return Where(model, await self._shapes_at(model, layers, seen.shape, f"{field}size"), seen)
 
     def _pass_bytes(self, model: HostedModel, shape: tuple[int, int, int], rows: int = 1) -> int:
         return rows * model.bytes_per_row * math.prod(shape) // math.prod(model.network.shape)
 
-    async def _shapes_at(self, model: HostedModel, layers: set[str], shape: tuple[int, int, int], field: str) -> dict[str, tuple[int, ...]]:
+    async def _shapes_at(
+        self, model: HostedModel, layers: set[str], shape: tuple[int, int, int], field: str
+    ) -> dict[str, tuple[int, ...]]:
         def look() -> dict[str, tuple[int, ...]]:
             found = model.network.activations(torch.full((1, *shape), 0.5), sorted(layers))
             return {name: tuple(a.shape[1:]) for name, a in found.items()}
@@ -92,53 +108,82 @@ class PictureHandlers(Interpreter):
         try:
             return await self._house.on_device(look)
         except torch.OutOfMemoryError as error:
-            raise OutOfMemory(f"one picture of {shape[1]} x {shape[2]} does not fit into the device's memory") from error
+            raise OutOfMemory(
+                f"one picture of {shape[1]} x {shape[2]} does not fit into the device's memory"
+            ) from error
         except Draining:
             raise
         except RuntimeError as error:
-            raise InvalidField(field, f"this network cannot take {shape[1]} x {shape[2]}: {error}") from error
+            raise InvalidField(
+                field, f"this network cannot take {shape[1]} x {shape[2]}: {error}"
+            ) from error
 
     def _bound(self, field: str, pictures: int, held: int) -> int:
-        """The bytes that so many pictures hold; InvalidField if that is more than jobs may have, and than plain pictures ever take."""
+        """The bytes that so many pictures hold; InvalidField if that is more than jobs may have,
+        and than plain pictures ever take.
+        """
         if held > max(self._house.engine.memory, _PLAIN):
-            raise InvalidField(field, f"making {pictures} such pictures takes {held / 2**20:.0f} MiB, more memory than there is")
+            raise InvalidField(
+                field,
+                f"making {pictures} such pictures takes {held / 2**20:.0f} MiB, more "
+                f"memory than there is",
+            )
         return held
 
     async def _spectral(self, recipe: Recipe, where: Where) -> Spectral:
-        """The spectrum of a recipe's data set, which a thread of its own computes unless it is kept."""
+        """The spectrum of a recipe's data set, which a thread of its own computes unless it is
+        kept.
+        """
         if not recipe.dataset:
             return Spectral()
         stop = threading.Event()
         images = int(recipe.space[1][0])
         dataset = await in_daemon_thread(self._house.datasets.get, recipe.dataset)
         try:
-            magnitude = await in_daemon_thread(self._spectra.magnitude, dataset, where.preprocessing, images, stop.is_set)
+            magnitude = await in_daemon_thread(
+                self._spectra.magnitude, dataset, where.preprocessing, images, stop.is_set
+            )
         except CancelledError as error:
             raise asyncio.CancelledError from error
         finally:
             stop.set()
         return Spectral(magnitude, spectra.identity(dataset, where.preprocessing, images))
 
-    async def _yardsticks(self, recipe: Recipe, model: HostedModel, paths: Iterable[LayerPath | None]) -> Yardsticks:
-        """The indexes of the units' layers over the data set that a recipe names, or over the largest there is of each."""
+    async def _yardsticks(
+        self, recipe: Recipe, model: HostedModel, paths: Iterable[LayerPath | None]
+    ) -> Yardsticks:
+        """The indexes of the units' layers over the data set that a recipe names, or over the
+        largest there is of each.
+        """
         layers = {path.layer for path in paths if path is not None and path.unit is not None}
         subject = await self._subject(recipe.indexed, model) if recipe.indexed else None
 
         def find() -> Yardsticks:
-            found = {layer: Yardstick.find(self._index, model.name, model.digest, layer, subject) for layer in layers}
+            found = {
+                layer: Yardstick.find(self._index, model.name, model.digest, layer, subject)
+                for layer in layers
+            }
             return Yardsticks({layer: one for layer, one in found.items() if one is not None})
 
         return await self._house.aside(find)
 
     async def _subject(self, name: str, model: HostedModel) -> Subject:
-        """What an index of that data set is about; opening the data set may download it, and hang."""
-        return Subject.of(model.name, model.digest, await in_daemon_thread(self._house.datasets.get, name))
+        """What an index of that data set is about; opening the data set may download it,
+        and hang.
+        """
+        return Subject.of(
+            model.name, model.digest, await in_daemon_thread(self._house.datasets.get, name)
+        )
 
 
 def units_of(shape: Sequence[int], field: str) -> int:
-    """The number of units of a layer whose output for one image has this shape; InvalidField if it has none."""
+    """The number of units of a layer whose output for one image has this shape; InvalidField if it
+    has none.
+    """
     if len(shape) not in _WITH_UNITS:
-        raise InvalidField(field, "must name a layer whose output is (units,) or (units, rows, columns)")
+        raise InvalidField(
+            field, "must name a layer whose output is (units,) or (units, rows, columns)"
+        )
     return shape[0]
 
 

@@ -10,7 +10,9 @@ from service.rpc.handlers.audit import AuditHandlers
 from striate.v1 import robustness_pb2_grpc
 
 
-class RobustnessHandlers(AttackHandlers, StreamHandlers, AuditHandlers, robustness_pb2_grpc.RobustnessServiceServicer):
+class RobustnessHandlers(
+    AttackHandlers, StreamHandlers, AuditHandlers, robustness_pb2_grpc.RobustnessServiceServicer
+):
     """Attack, AttackStream, Audit, ReadAuditReport, UploadDataset."""
 
     def __init__(self, house: House, operations: Operations, state: Path, chunk: int) -> None:

@@ -18,14 +18,18 @@ from striate.v1 import filters_pb2 as pb
 class TuningHandlers(Interpreter):
     """MeasureTuning."""
 
-    async def MeasureTuning(self, request: pb.MeasureTuningRequest, context: Context) -> pb.MeasureTuningResponse:
+    async def MeasureTuning(
+        self, request: pb.MeasureTuningRequest, context: Context
+    ) -> pb.MeasureTuningResponse:
         """Forward passes, shared with whatever else runs; the curves are drawn in the pool."""
         with self._house.model(request.model) as model:
             layer = wire_filters.map_layer(request.layer, model)
             gratings = wire_filters.gratings(request, layer, model)
             procedure = measure(model.network.shape, layer, gratings)
             memory = _memory(gratings, layer, model)
-            tuning = await self._house.solve(context, model, procedure, memory, wire.priority(request.priority))
+            tuning = await self._house.solve(
+                context, model, procedure, memory, wire.priority(request.priority)
+            )
             response = await self._house.aside(_response, tuning)
             response.layer = layer.name
             response.provenance.CopyFrom(wire.provenance(model))

@@ -31,12 +31,16 @@ Event = tuple[int, list[float], list[NDArray[np.uint8]]]  # step, scores, previe
 class VisualizeHandlers(PictureHandlers):
     """Visualize."""
 
-    async def Visualize(self, request: pb.VisualizeRequest, context: Context) -> AsyncIterator[pb.VisualizeResponse]:
+    async def Visualize(
+        self, request: pb.VisualizeRequest, context: Context
+    ) -> AsyncIterator[pb.VisualizeResponse]:
         """Streams while the engine climbs; a reader who leaves takes the job along."""
         with self._house.model(request.model) as model:
             count = wire_visualize.number(request)
             urgency = wire.priority(request.priority)
-            where = await self._where(request, "", model, named(request, "", model), request.deterministic)
+            where = await self._where(
+                request, "", model, named(request, "", model), request.deterministic
+            )
             recipe = wire_visualize.recipe(request, "", where.preprocessing.shape)
             memory = self._bounded(request, recipe, where, count * recipe.variants)
             wanted = await self._house.aside(wire_visualize.wanted, request, recipe, where)
@@ -52,35 +56,67 @@ class VisualizeHandlers(PictureHandlers):
                 magnitude=spectral.magnitude,
             )
             news = News(request.preview_every)
-            job = asyncio.ensure_future(self._house.solve(context, model, procedure, memory, urgency, request.deterministic, news.tell))
+            job = asyncio.ensure_future(
+                self._house.solve(
+                    context, model, procedure, memory, urgency, request.deterministic, news.tell
+                )
+            )
             try:
                 async for step, scores, previews in news.until(job):
                     pngs = await self._house.aside(_pngs, previews)
-                    yield pb.VisualizeResponse(progress=pb.VisualizeProgress(step=step, steps=recipe.steps, scores=scores, previews=pngs))
-                result = await self._house.aside(_result, job.result(), wanted, yardsticks, request.include_tensor)
+                    yield pb.VisualizeResponse(
+                        progress=pb.VisualizeProgress(
+                            step=step, steps=recipe.steps, scores=scores, previews=pngs
+                        )
+                    )
+                result = await self._house.aside(
+                    _result, job.result(), wanted, yardsticks, request.include_tensor
+                )
                 result.provenance.CopyFrom(wire.provenance(model))
                 yield pb.VisualizeResponse(result=result)
             finally:
                 job.cancel()
 
-    def _bounded(self, request: pb.VisualizeRequest, recipe: Recipe, where: Where, count: int) -> int:
-        """Bytes that the request holds while it is answered; InvalidField if that, its passes or its answer would be too large."""
+    def _bounded(
+        self, request: pb.VisualizeRequest, recipe: Recipe, where: Where, count: int
+    ) -> int:
+        """Bytes that the request holds while it is answered; InvalidField if that, its passes or
+        its answer would be too large.
+        """
         _, height, width = recipe.shape
-        bytes_a_value = 5.5 if request.include_tensor else 1.5  # float32, and a PNG that cannot be packed
+        bytes_a_value = (
+            5.5 if request.include_tensor else 1.5
+        )  # float32, and a PNG that cannot be packed
         if bytes_a_value * count * recipe.channels * height * width > wire.MOST_BYTES:
-            raise InvalidField("size", f"{count} pictures of {height} x {width} are more than one answer can hold")
-        memory = self._bound("size", count, wire_visualize.held_bytes(request, recipe, count, where))
+            raise InvalidField(
+                "size", f"{count} pictures of {height} x {width} are more than one answer can hold"
+            )
+        memory = self._bound(
+            "size", count, wire_visualize.held_bytes(request, recipe, count, where)
+        )
         half = self._house.engine.memory // 2
-        if request.HasField("diversity") and self._pass_bytes(where.model, recipe.shape, count) > half:
-            raise InvalidField("diversity", f"{count} pictures, which have to share a pass, take more memory than there is")
+        if (
+            request.HasField("diversity")
+            and self._pass_bytes(where.model, recipe.shape, count) > half
+        ):
+            raise InvalidField(
+                "diversity",
+                f"{count} pictures, which have to share a pass, take more memory than there is",
+            )
         if wire_visualize.gram_bytes(request, recipe, count, where) > max(half, _GRAMS):
             field = "diversity.layer" if request.HasField("diversity") else "composed"
-            raise InvalidField(field, "names a layer of so many units that their Gram matrices take more memory than there is")
+            raise InvalidField(
+                field,
+                "names a layer of so many units that their Gram matrices take more memory "
+                "than there is",
+            )
         return memory
 
 
 class News:
-    """Carries a job's progress from the engine's thread to the call's coroutine; it rather drops news than keeps a job waiting."""
+    """Carries a job's progress from the engine's thread to the call's coroutine; it rather drops
+    news than keeps a job waiting.
+    """
 
     def __init__(self, preview_every: int) -> None:
         self._every = preview_every
@@ -90,9 +126,11 @@ class News:
         self._told = 0
 
     def tell(self, progress: Progress, scores: Tensor) -> None:
-        """Called by the engine; pictures are copied off the device only for previews that were asked for and can be sent.
+        """Called by the engine; pictures are copied off the device only for previews that were
+        asked for and can be sent.
 
-        Only the first optimization is told of: later ones, of a few rows or of further seeds, begin at step 1 again.
+        Only the first optimization is told of: later ones, of a few rows or of further seeds, begin
+        at step 1 again.
         """
         if progress.step <= self._told:
             return
@@ -125,11 +163,18 @@ def _pngs(images: Sequence[NDArray[np.uint8]]) -> list[bytes]:
     return [pictures.encoded(image) for image in images]
 
 
-def _result(found: Pictures, wanted: Wanted, yardsticks: Yardsticks, include_tensor: bool) -> pb.VisualizeResult:
+def _result(
+    found: Pictures, wanted: Wanted, yardsticks: Yardsticks, include_tensor: bool
+) -> pb.VisualizeResult:
     rows = enumerate(zip(wanted.of_row, pictures.drawn(found), strict=True))
     result = pb.VisualizeResult(
         visualizations=[
-            wire_certificate.visualization(str(goal), drawn, yardsticks.standing(goal.unit, drawn), row % wanted.recipe.variants)
+            wire_certificate.visualization(
+                str(goal),
+                drawn,
+                yardsticks.standing(goal.unit, drawn),
+                row % wanted.recipe.variants,
+            )
             for row, (goal, drawn) in rows
         ]
     )

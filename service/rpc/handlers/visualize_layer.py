@@ -52,41 +52,68 @@ class Series:
         return LayerPath(self.layer, unit)
 
     def bars(self, units: range) -> list[float]:
-        """What each of these units is to reach, NaN where that is unknown or nothing is tried again anyway."""
-        return [self.yardsticks.bar(self.path(unit)) if self.recipe.retries else math.nan for unit in units]
+        """What each of these units is to reach, NaN where that is unknown or nothing is tried again
+        anyway.
+        """
+        return [
+            self.yardsticks.bar(self.path(unit)) if self.recipe.retries else math.nan
+            for unit in units
+        ]
 
     def message(self, shown: Shown) -> pb.UnitPicture:
         """A unit's picture; its standing is that beside today's indexes. Reads files."""
         path = self.path(shown.unit)
-        drawn = wire_certificate.visualization(str(path), shown.picture, self.yardsticks.standing(path, shown.picture))
+        drawn = wire_certificate.visualization(
+            str(path), shown.picture, self.yardsticks.standing(path, shown.picture)
+        )
         return pb.UnitPicture(unit=shown.unit, visualization=drawn, cached=shown.cached)
 
 
 class LayerHandlers(PictureHandlers):
     """VisualizeLayer."""
 
-    def __init__(self, house: House, index: IndexStore, operations: Operations, state: Path) -> None:
+    def __init__(
+        self, house: House, index: IndexStore, operations: Operations, state: Path
+    ) -> None:
         super().__init__(house, index, operations, state)
-        self._gallery = Gallery(PictureCache(state / "pictures", house.picture_cache_bytes), house.aside)
+        self._gallery = Gallery(
+            PictureCache(state / "pictures", house.picture_cache_bytes), house.aside
+        )
 
-    async def VisualizeLayer(self, request: pb.VisualizeLayerRequest, context: Context) -> AsyncIterator[pb.VisualizeLayerResponse]:
-        """Streams units as they finish; a reader who leaves takes along what nobody else waits for."""
+    async def VisualizeLayer(
+        self, request: pb.VisualizeLayerRequest, context: Context
+    ) -> AsyncIterator[pb.VisualizeLayerResponse]:
+        """Streams units as they finish; a reader who leaves takes along what nobody else
+        waits for.
+        """
         with self._house.model(request.settings.model) as model:
             series = await self._series(request, model)
             blocks = await self._house.aside(self._blocks, series)
-            sheet = await self._house.aside(_sheet, series) if request.sheet or not request.HasField("sheet") else None
+            sheet = (
+                await self._house.aside(_sheet, series)
+                if request.sheet or not request.HasField("sheet")
+                else None
+            )
             provenance, total, done = wire.provenance(model), len(series.units), 0
             async with aclosing(self._gallery.show(blocks, partial(self._make, series))) as gallery:
                 async for shown in gallery:
                     done += 1
                     if sheet is not None:
-                        await self._house.aside(sheet.place, shown.unit - series.units.start, shown.picture.png)
+                        await self._house.aside(
+                            sheet.place, shown.unit - series.units.start, shown.picture.png
+                        )
                     picture = await self._house.aside(series.message, shown)
-                    yield pb.VisualizeLayerResponse(picture=picture, units_done=done, units_total=total, provenance=provenance)
+                    yield pb.VisualizeLayerResponse(
+                        picture=picture, units_done=done, units_total=total, provenance=provenance
+                    )
             if sheet is not None:
                 png = await self._house.aside(sheet.png)
-                last = pb.ContactSheet(png=png, columns=sheet.columns, tile=sheet.tile, units=series.units)
-                yield pb.VisualizeLayerResponse(sheet=last, units_done=done, units_total=total, provenance=provenance)
+                last = pb.ContactSheet(
+                    png=png, columns=sheet.columns, tile=sheet.tile, units=series.units
+                )
+                yield pb.VisualizeLayerResponse(
+                    sheet=last, units_done=done, units_total=total, provenance=provenance
+                )
 
     async def _series(self, request: pb.VisualizeLayerRequest, model: HostedModel) -> Series:
         settings, field = request.settings, "settings."
@@ -97,18 +124,33 @@ class LayerHandlers(PictureHandlers):
         recipe = wire_visualize.recipe(settings, field, where.preprocessing.shape)
         in_layer = units_of(where.shapes[layer], "layer")
         first = wire.within("first_unit", request.first_unit, 0, in_layer - 1)
-        count = wire.within("unit_count", request.unit_count, 1, in_layer - first, default=in_layer - first)
+        count = wire.within(
+            "unit_count", request.unit_count, 1, in_layer - first, default=in_layer - first
+        )
         size = min(self._house.engine.chunk, in_layer)
-        memory = self._bound(f"{field}size", size, wire_visualize.held_bytes(settings, recipe, size, where))
+        memory = self._bound(
+            f"{field}size", size, wire_visualize.held_bytes(settings, recipe, size, where)
+        )
         yardsticks = await self._yardsticks(recipe, model, [LayerPath(layer, 0)])
         spectral = await self._spectral(recipe, where)
-        return Series(model, layer, range(first, first + count), in_layer, recipe, spectral, yardsticks, urgency, memory)
+        return Series(
+            model,
+            layer,
+            range(first, first + count),
+            in_layer,
+            recipe,
+            spectral,
+            yardsticks,
+            urgency,
+            memory,
+        )
 
     def _blocks(self, series: Series) -> list[Block]:
-        """The series in blocks of one deterministic pass, which begin at the same units whichever are asked for.
+        """The series in blocks of one deterministic pass, which begin at the same units whichever
+        are asked for.
 
-        All that a picture hangs on is in its key, also what its neighbours are to reach: which of them are tried again decides
-        what a second pass is made of.
+        All that a picture hangs on is in its key, also what its neighbours are to reach: which of
+        them are tried again decides what a second pass is made of.
         """
         chunk, blocks = self._house.engine.chunk, []
         default = repr(Settings.transform)
@@ -134,12 +176,20 @@ class LayerHandlers(PictureHandlers):
         if device.type == "cuda":
             return [VERSION, torch.__version__, torch.cuda.get_device_name(device)]
         threads = self._house.engine.threads or torch.get_num_threads()
-        return [VERSION, torch.__version__, device.type, torch.backends.cpu.get_cpu_capability(), threads]
+        return [
+            VERSION,
+            torch.__version__,
+            device.type,
+            torch.backends.cpu.get_cpu_capability(),
+            threads,
+        ]
 
     async def _make(self, series: Series, units: range) -> dict[int, Picture]:
-        """The pictures of a block's units, whoever waits for them: it has no deadline of a caller's.
+        """The pictures of a block's units, whoever waits for them: it has no deadline of a
+        caller's.
 
-        Of a block that has values which are not finite, every unit is made alone, to find those that are to blame.
+        Of a block that has values which are not finite, every unit is made alone, to find those
+        that are to blame.
         """
         try:
             return await self._together(series, units)
@@ -163,11 +213,17 @@ class LayerHandlers(PictureHandlers):
         return dict(zip(units, drawn, strict=True))
 
     async def _patiently(self, series: Series, procedure: Procedure[Pictures]) -> Pictures:
-        """What the engine makes of a procedure, however long its queue is: a whole layer gives way to those who cannot wait."""
+        """What the engine makes of a procedure, however long its queue is: a whole layer gives way
+        to those who cannot wait.
+        """
         while True:
             try:
                 future = self._house.engine.submit(
-                    series.model, procedure, memory=series.memory, priority=series.urgency, deterministic=True
+                    series.model,
+                    procedure,
+                    memory=series.memory,
+                    priority=series.urgency,
+                    deterministic=True,
                 )
             except QueueFull as full:
                 await asyncio.sleep(min(full.retry_after, _LONGEST_PAUSE))

@@ -1,4 +1,6 @@
-"""Between messages and values: the one place where requests are checked, so that everything behind it can trust them."""
+"""Between messages and values: the one place where requests are checked, so that everything behind
+it can trust them.
+"""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -23,7 +25,8 @@ T = TypeVar("T", int, float)
 
 MOST_IMAGES = 4096
 MOST_NAME = 200  # characters of a name
-STATE_COPIES = 12  # images' worth of memory that an ascent keeps a row: z, its momenta, the best, views and gradients
+# images' worth of memory that an ascent keeps a row: z, its momenta, the best, views and gradients
+STATE_COPIES = 12
 MOST_BYTES = 60 * 2**20  # of pixels in one message of at most 64 MiB
 
 _DTYPES: dict[int, type[np.generic]] = {
@@ -34,7 +37,9 @@ _DTYPES: dict[int, type[np.generic]] = {
 
 
 def within(field: str, value: T, low: T, high: T, default: T | None = None) -> T:
-    """The value, or the default where it is zero; InvalidField if it is outside low to high (or not a number)."""
+    """The value, or the default where it is zero; InvalidField if it is outside low to high (or not
+    a number).
+    """
     if default is not None and value == 0:
         return default
     if not low <= value <= high:
@@ -68,7 +73,9 @@ def image_bytes(count: int, model: HostedModel, copies: int = 1) -> int:
 def known(field: str, value: int, kind: EnumDescriptor) -> None:
     """InvalidField for a number that the enumeration does not have."""
     if value not in kind.values_by_number:
-        raise InvalidField(field, f"is {value}, must be one of {', '.join(one.name for one in kind.values[1:])}")
+        raise InvalidField(
+            field, f"is {value}, must be one of {', '.join(one.name for one in kind.values[1:])}"
+        )
 
 
 def priority(value: int) -> Priority:
@@ -79,7 +86,12 @@ def priority(value: int) -> Priority:
 
 def provenance(model: HostedModel) -> types_pb2.Provenance:
     """Where a result of `model` came from."""
-    return types_pb2.Provenance(model=model.name, model_digest=model.digest, service_version=VERSION, request_id=request_id.get())
+    return types_pb2.Provenance(
+        model=model.name,
+        model_digest=model.digest,
+        service_version=VERSION,
+        request_id=request_id.get(),
+    )
 
 
 def tensor(array: NDArray[np.generic]) -> types_pb2.Tensor:
@@ -93,16 +105,26 @@ def array(message: types_pb2.Tensor, field: str) -> NDArray[np.generic]:
     """The array of a message; InvalidField if its parts do not fit together."""
     kind = _DTYPES.get(message.dtype)
     if kind is None:
-        raise InvalidField(f"{field}.dtype", "must be DATA_TYPE_UINT8, DATA_TYPE_FLOAT32 or DATA_TYPE_FLOAT64")
+        raise InvalidField(
+            f"{field}.dtype", "must be DATA_TYPE_UINT8, DATA_TYPE_FLOAT32 or DATA_TYPE_FLOAT64"
+        )
     if len(message.shape) > 8:
-        raise InvalidField(f"{field}.shape", f"has {len(message.shape)} extents, must have at most 8")
+        raise InvalidField(
+            f"{field}.shape", f"has {len(message.shape)} extents, must have at most 8"
+        )
     if 0 in message.shape:
-        raise InvalidField(f"{field}.shape", f"is {tuple(message.shape)}, every extent must be at least 1")
+        raise InvalidField(
+            f"{field}.shape", f"is {tuple(message.shape)}, every extent must be at least 1"
+        )
     expected = math.prod(message.shape) * np.dtype(kind).itemsize
     if len(message.data) != expected:
         shape = tuple(message.shape)
-        raise InvalidField(f"{field}.data", f"has {len(message.data)} bytes where shape {shape} takes {expected}")
-    return np.frombuffer(message.data, np.dtype(kind).newbyteorder("<")).reshape(tuple(message.shape))
+        raise InvalidField(
+            f"{field}.data", f"has {len(message.data)} bytes where shape {shape} takes {expected}"
+        )
+    return np.frombuffer(message.data, np.dtype(kind).newbyteorder("<")).reshape(
+        tuple(message.shape)
+    )
 
 
 def count(batch: types_pb2.ImageBatch) -> int:
@@ -116,7 +138,9 @@ def count(batch: types_pb2.ImageBatch) -> int:
 
 
 def parts(batch: types_pb2.ImageBatch, size: int) -> Iterator[types_pb2.ImageBatch]:
-    """The batch in parts of at most `size` images, so that only a part at a time need be decoded."""
+    """The batch in parts of at most `size` images, so that only a part at a time need be
+    decoded.
+    """
     if not batch.encoded:
         yield batch  # decoded already
         return
@@ -125,7 +149,8 @@ def parts(batch: types_pb2.ImageBatch, size: int) -> Iterator[types_pb2.ImageBat
 
 
 def images(batch: types_pb2.ImageBatch, preprocessing: Preprocessing, first: int = 0) -> Tensor:
-    """The batch as the network takes it, (N, C, H, W) float32 in [0, 1]. Decodes: not for the event loop.
+    """The batch as the network takes it, (N, C, H, W) float32 in [0, 1]. Decodes: not for the event
+    loop.
 
     Args:
         first: number of the first image in the whole request, for error messages.
@@ -136,11 +161,19 @@ def images(batch: types_pb2.ImageBatch, preprocessing: Preprocessing, first: int
     """
     count(batch)
     if batch.encoded:
-        levels = np.stack([_decoded(number, data, preprocessing) for number, data in enumerate(batch.encoded, start=first)])
+        levels = np.stack(
+            [
+                _decoded(number, data, preprocessing)
+                for number, data in enumerate(batch.encoded, start=first)
+            ]
+        )
         return torch.from_numpy(levels).float() / 255
     pixels = array(batch.tensor, "images.tensor")
     if pixels.ndim != 4:
-        raise InvalidField("images.tensor.shape", "must have four extents: (N, H, W, C) uint8 or (N, C, H, W) float32")
+        raise InvalidField(
+            "images.tensor.shape",
+            "must have four extents: (N, H, W, C) uint8 or (N, C, H, W) float32",
+        )
     if pixels.dtype == np.uint8:
         return torch.from_numpy(preprocessing.from_array(pixels)).float() / 255
     return _from_float(pixels, preprocessing)
@@ -166,11 +199,17 @@ def _from_float(pixels: NDArray[np.generic], preprocessing: Preprocessing) -> Te
         raise InvalidField("images.tensor.dtype", "must be DATA_TYPE_UINT8 or DATA_TYPE_FLOAT32")
     shape = (preprocessing.channels, preprocessing.height, preprocessing.width)
     if pixels.shape[1:] != shape:
-        raise InvalidField("images.tensor.shape", f"is {pixels.shape}, must be (N, {', '.join(map(str, shape))})")
-    values = torch.from_numpy(pixels.astype(np.float32))  # a copy: the message's own memory is read-only
+        raise InvalidField(
+            "images.tensor.shape", f"is {pixels.shape}, must be (N, {', '.join(map(str, shape))})"
+        )
+    values = torch.from_numpy(
+        pixels.astype(np.float32)
+    )  # a copy: the message's own memory is read-only
     low, high = values.aminmax()
     if not (low >= 0 and high <= 1):
-        raise InvalidField("images.tensor.data", f"holds values from {low:g} to {high:g}, must be from 0 to 1")
+        raise InvalidField(
+            "images.tensor.data", f"holds values from {low:g} to {high:g}, must be from 0 to 1"
+        )
     return values
 
 
@@ -189,8 +228,9 @@ def path(text: str, field: str, model: HostedModel) -> LayerPath:
 
 
 def check_path(path: LayerPath, field: str, shape: Sequence[int]) -> LayerPath:
-    """The path with its position in numbers, if `shape` (units, rows, columns) or (units,) has that unit and position; else
-    InvalidField."""
+    """The path with its position in numbers, if `shape` (units, rows, columns) or (units,) has that
+    unit and position; else InvalidField.
+    """
     if path.unit is not None:
         within(f"{field} (unit of {path.layer})", path.unit, 0, shape[0] - 1)
     if (path.central or path.position is not None) and len(shape) != 3:

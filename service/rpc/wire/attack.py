@@ -1,4 +1,6 @@
-"""Between the messages of attacks and their values: settings, goals, labels and verdicts, checked like everything in `wire`."""
+"""Between the messages of attacks and their values: settings, goals, labels and verdicts, checked
+like everything in `wire`.
+"""
 
 import math
 from collections.abc import Sequence
@@ -40,7 +42,9 @@ def _one_each(values: Sequence[object], field: str, count: int) -> None:
 
 
 def method(request: pb.AttackRequest, model: HostedModel, count: int = 1) -> Method:
-    """The attack of a request on `count` images, with every default filled in and every row's own settings."""
+    """The attack of a request on `count` images, with every default filled in and every row's own
+    settings.
+    """
     field = request.WhichOneof("method")
     if field is None or field == "epsilon_search":
         raise InvalidField("method", f"is required: {wire_methods.METHODS}")
@@ -48,13 +52,18 @@ def method(request: pb.AttackRequest, model: HostedModel, count: int = 1) -> Met
     p, rows = wire_methods.norm(message.norm, f"{field}.norm"), request.row_settings
     if rows.epsilons:
         _one_each(rows.epsilons, "row_settings.epsilons", count)
-        values = [wire_methods.radius(e, p, f"row_settings.epsilons[{i}]", model) for i, e in enumerate(rows.epsilons)]
+        values = [
+            wire_methods.radius(e, p, f"row_settings.epsilons[{i}]", model)
+            for i, e in enumerate(rows.epsilons)
+        ]
         epsilon: float | Tensor = torch.tensor(values, dtype=torch.float64)
     elif message.HasField("epsilon"):
         epsilon = wire_methods.radius(message.epsilon, p, f"{field}.epsilon", model)
     else:
         raise InvalidField(f"{field}.epsilon", "is required")
-    return wire_methods.build(message, field, model, _targeted(request), _own(request, model, count))(epsilon, p)
+    return wire_methods.build(
+        message, field, model, _targeted(request), _own(request, model, count)
+    )(epsilon, p)
 
 
 def _own(request: pb.AttackRequest, model: HostedModel, count: int) -> dict[str, Tensor]:
@@ -69,15 +78,21 @@ def _own(request: pb.AttackRequest, model: HostedModel, count: int) -> dict[str,
             raise InvalidField(field, "is a setting of pgd alone")
         _one_each(values, field, count)
         for number, value in enumerate(values):
-            wire.within(f"{field}[{number}]", value, *((0.0, most) if name == "step" else (1, 10_000)))
-        found[name] = torch.tensor(list(values), dtype=torch.float64 if name == "step" else torch.long)
+            wire.within(
+                f"{field}[{number}]", value, *((0.0, most) if name == "step" else (1, 10_000))
+            )
+        found[name] = torch.tensor(
+            list(values), dtype=torch.float64 if name == "step" else torch.long
+        )
     return found
 
 
 def choice(request: pb.AttackRequest) -> Choice | None:
     """How targets are chosen, or None if they are not."""
     if request.target_choice not in _CHOICES:
-        raise InvalidField("target_choice", "must be TARGET_CHOICE_RANDOM or TARGET_CHOICE_LEAST_LIKELY")
+        raise InvalidField(
+            "target_choice", "must be TARGET_CHOICE_RANDOM or TARGET_CHOICE_LEAST_LIKELY"
+        )
     if request.target_choice != pb.TARGET_CHOICE_UNSPECIFIED and request.targets:
         raise InvalidField("target_choice", "cannot be given with targets")
     return _CHOICES[request.target_choice]
@@ -90,16 +105,27 @@ def unit(request: pb.AttackRequest, model: HostedModel, count: int) -> Aim | Non
     wanted, method = request.unit, request.WhichOneof("method")
     if request.targets or request.target_choice != pb.TARGET_CHOICE_UNSPECIFIED:
         raise InvalidField("unit", "cannot be given with targets")
-    if method not in ("fgsm", "pgd", "apgd", "square", "epsilon_search") or (method == "apgd" and request.apgd.target_classes):
-        raise InvalidField("unit", "can be attacked by fgsm, pgd, apgd without target classes, square or epsilon_search")
+    if method not in ("fgsm", "pgd", "apgd", "square", "epsilon_search") or (
+        method == "apgd" and request.apgd.target_classes
+    ):
+        raise InvalidField(
+            "unit",
+            "can be attacked by fgsm, pgd, apgd without target classes, square or epsilon_search",
+        )
     path = wire.path(wanted.unit, "unit.unit", model)
     if path.unit is None:
-        raise InvalidField("unit.unit", "must be of the form layer:unit, layer:unit@row,column, layer:unit@center or logits:class")
+        raise InvalidField(
+            "unit.unit",
+            "must be of the form layer:unit, layer:unit@row,column, layer:unit@center or "
+            "logits:class",
+        )
     path = wire.check_path(path, "unit.unit", model.network.output_shapes[path.layer])
     if wanted.HasField("level") and not math.isfinite(wanted.level):
         raise InvalidField("unit.level", f"is {wanted.level}, must be a finite number")
     level = wanted.level if wanted.HasField("level") else None
-    return activation([path] * count, model.network.device), partial(drive if wanted.drive else silence, level=level)
+    return activation([path] * count, model.network.device), partial(
+        drive if wanted.drive else silence, level=level
+    )
 
 
 def seeds(request: pb.AttackRequest, count: int) -> list[tuple[int, int]] | None:
@@ -132,7 +158,9 @@ def _targeted(request: pb.AttackRequest) -> bool:
 
 
 def attack_rows(found: Attacked, minimal: Sequence[float] = ()) -> list[pb.AttackRow]:
-    """The verdicts, one message an image; `minimal`: the images' minimal epsilons, infinite where there is none."""
+    """The verdicts, one message an image; `minimal`: the images' minimal epsilons, infinite where
+    there is none.
+    """
     columns: dict[str, Tensor | None] = {
         "label": found.label,
         "clean_prediction": found.clean_prediction,
@@ -149,7 +177,10 @@ def attack_rows(found: Attacked, minimal: Sequence[float] = ()) -> list[pb.Attac
         columns["noise_succeeded"] = found.control.succeeded
         columns["noise_norm"] = found.control.norm
     known = {name: column.tolist() for name, column in columns.items() if column is not None}
-    rows = [pb.AttackRow(**dict(zip(known, values, strict=True))) for values in zip(*known.values(), strict=True)]
+    rows = [
+        pb.AttackRow(**dict(zip(known, values, strict=True)))
+        for values in zip(*known.values(), strict=True)
+    ]
     for row, epsilon in zip(rows, minimal, strict=False):
         if epsilon < math.inf:
             row.minimal_epsilon = epsilon

@@ -1,4 +1,6 @@
-"""Between the messages of attacks and the attacks themselves: norms, radii, losses and every method's settings."""
+"""Between the messages of attacks and the attacks themselves: norms, radii, losses and every
+method's settings.
+"""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -21,8 +23,17 @@ from striate.v1 import audit_pb2
 Kind = pb.Fgsm | pb.Pgd | pb.Apgd | pb.Fab | pb.Square | pb.AutoAttack
 Build = Callable[[float | Tensor, float], Method]  # (epsilon, p) -> the attack
 
-_NORMS: dict[int, float] = {pb.NORM_UNSPECIFIED: math.inf, pb.NORM_LINF: math.inf, pb.NORM_L2: 2.0, pb.NORM_L1: 1.0}
-_LOSSES: dict[int, Loss] = {pb.LOSS_CROSS_ENTROPY: CROSS_ENTROPY, pb.LOSS_MARGIN: MARGIN, pb.LOSS_DLR: DLR}
+_NORMS: dict[int, float] = {
+    pb.NORM_UNSPECIFIED: math.inf,
+    pb.NORM_LINF: math.inf,
+    pb.NORM_L2: 2.0,
+    pb.NORM_L1: 1.0,
+}
+_LOSSES: dict[int, Loss] = {
+    pb.LOSS_CROSS_ENTROPY: CROSS_ENTROPY,
+    pb.LOSS_MARGIN: MARGIN,
+    pb.LOSS_DLR: DLR,
+}
 METHODS = "fgsm, pgd, apgd, fab, square, auto_attack or epsilon_search"
 _LABELS = {
     "fgsm": "FGSM",
@@ -48,7 +59,9 @@ def radius(value: float, p: float, field: str, model: HostedModel) -> float:
     return wire.within(field, value, 0.0, 1.0 if p == math.inf else pixels ** (1 / p))
 
 
-def rising(values: Sequence[float], field: str, p: float, model: HostedModel, most: int) -> list[float]:
+def rising(
+    values: Sequence[float], field: str, p: float, model: HostedModel, most: int
+) -> list[float]:
     """Radii in rising order, at least one and at most `most`."""
     if not 1 <= len(values) <= most:
         raise InvalidField(field, f"there are {len(values)}, must be from 1 to {most}")
@@ -65,7 +78,10 @@ def entry(message: audit_pb2.AuditAttack, field: str, model: HostedModel) -> Ent
         raise InvalidField(field, f"is required: {METHODS.replace(' or epsilon_search', '')}")
     one: Kind = getattr(message, kind)
     if one.HasField("epsilon") or one.norm != pb.NORM_UNSPECIFIED:
-        raise InvalidField(f"{field}.{kind}", "must not have an epsilon or a norm: they are those of the threat models")
+        raise InvalidField(
+            f"{field}.{kind}",
+            "must not have an epsilon or a norm: they are those of the threat models",
+        )
     made = build(one, f"{field}.{kind}", model, False, {})
     settings = dict(made(1.0, math.inf).settings)  # epsilon 1 stands for any
     if isinstance(one, pb.Pgd) and not one.HasField("step"):
@@ -77,7 +93,10 @@ def entry(message: audit_pb2.AuditAttack, field: str, model: HostedModel) -> Ent
 def _label(name: str, settings: Mapping[str, Any]) -> str:
     """What tells an attack from others in a table: "PGD-40", "PGD-40 margin x5"."""
     words = [_LABELS[name]]
-    if (count := settings.get("steps", settings.get("queries"))) and name not in ("fgsm", "autoattack"):
+    if (count := settings.get("steps", settings.get("queries"))) and name not in (
+        "fgsm",
+        "autoattack",
+    ):
         words[0] += f"-{count}"
     if settings.get("decay") is not None:
         words.append(f"decay {settings['decay']:g}")
@@ -90,17 +109,26 @@ def _label(name: str, settings: Mapping[str, Any]) -> str:
     return " ".join(words)
 
 
-def build(message: Kind, field: str, model: HostedModel, targeted: bool, own: dict[str, Tensor]) -> Build:
+def build(
+    message: Kind, field: str, model: HostedModel, targeted: bool, own: dict[str, Tensor]
+) -> Build:
     match message:
         case pb.Fgsm():
             wire.known(f"{field}.keep", message.keep, pb.Keep.DESCRIPTOR)
-            return partial(fgsm, keep_best=message.keep == pb.KEEP_BEST, loss=loss(message, field, model, targeted))
+            return partial(
+                fgsm,
+                keep_best=message.keep == pb.KEEP_BEST,
+                loss=loss(message, field, model, targeted),
+            )
         case pb.Pgd():
             return _pgd(message, field, model, targeted, own)
         case pb.Apgd() if message.target_classes:
             most = wire.within(f"{field}.target_classes", message.target_classes, 0, 1000)
             return partial(
-                recipes.apgd_t, steps=steps(message.steps, field, 100), target_classes=most, restarts=_restarts(message.restarts, field)
+                recipes.apgd_t,
+                steps=steps(message.steps, field, 100),
+                target_classes=most,
+                restarts=_restarts(message.restarts, field),
             )
         case pb.Apgd():
             return partial(
@@ -110,23 +138,39 @@ def build(message: Kind, field: str, model: HostedModel, targeted: bool, own: di
                 restarts=_restarts(message.restarts, field),
             )
         case pb.Fab():
-            most = wire.within(f"{field}.target_classes", message.target_classes, 1, 1000, default=9)
+            most = wire.within(
+                f"{field}.target_classes", message.target_classes, 1, 1000, default=9
+            )
             return partial(recipes.fab, steps=steps(message.steps, field, 100), target_classes=most)
         case pb.Square():
             queries = wire.within(f"{field}.queries", message.queries, 1, 100_000, default=5000)
             climbed = loss(message, field, model, targeted, MARGIN)
-            return partial(recipes.square, queries=queries, loss=climbed, restarts=_restarts(message.restarts, field))
+            return partial(
+                recipes.square,
+                queries=queries,
+                loss=climbed,
+                restarts=_restarts(message.restarts, field),
+            )
         case pb.AutoAttack():
             return recipes.auto_attack
 
 
-def _pgd(message: pb.Pgd, field: str, model: HostedModel, targeted: bool, own: dict[str, Tensor]) -> Build:
+def _pgd(
+    message: pb.Pgd, field: str, model: HostedModel, targeted: bool, own: dict[str, Tensor]
+) -> Build:
     wire.known(f"{field}.keep", message.keep, pb.Keep.DESCRIPTOR)
-    step = wire.within(f"{field}.step", message.step, 0.0, float(math.prod(model.network.shape))) if message.HasField("step") else None
+    step = (
+        wire.within(f"{field}.step", message.step, 0.0, float(math.prod(model.network.shape)))
+        if message.HasField("step")
+        else None
+    )
     random_start = message.random_start if message.HasField("random_start") else True
     restarts = _restarts(message.restarts, field)
     if restarts > 1 and not random_start:
-        raise InvalidField(f"{field}.restarts", f"is {restarts}, must be 1 without a random start: all attempts would be alike")
+        raise InvalidField(
+            f"{field}.restarts",
+            f"is {restarts}, must be 1 without a random start: all attempts would be alike",
+        )
     return partial(
         pgd,
         step=own.get("step", step),
@@ -135,7 +179,9 @@ def _pgd(message: pb.Pgd, field: str, model: HostedModel, targeted: bool, own: d
         keep_best=message.keep != pb.KEEP_LAST,
         stop_when_fooled=message.stop_when_fooled if message.HasField("stop_when_fooled") else True,
         restarts=restarts,
-        decay=wire.within(f"{field}.decay", message.decay, 0.0, 10.0) if message.HasField("decay") else None,
+        decay=wire.within(f"{field}.decay", message.decay, 0.0, 10.0)
+        if message.HasField("decay")
+        else None,
         loss=loss(message, field, model, targeted),
     )
 
@@ -166,4 +212,8 @@ def loss(
 
 def _enough(model: HostedModel, least: int, field: str) -> None:
     if model.network.classes < least:
-        raise InvalidField(field, f"needs a network of at least {least} classes; {model.name!r} has {model.network.classes}")
+        raise InvalidField(
+            field,
+            f"needs a network of at least {least} classes; {model.name!r} has "
+            f"{model.network.classes}",
+        )

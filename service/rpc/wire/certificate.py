@@ -5,7 +5,9 @@ from service.visualization.comparison import Standing
 from striate.v1 import visualize_pb2 as pb
 
 
-def visualization(objective: str, picture: Picture, standing: Standing | None, variant: int = 0) -> pb.Visualization:
+def visualization(
+    objective: str, picture: Picture, standing: Standing | None, variant: int = 0
+) -> pb.Visualization:
     """A picture with its certificate."""
     return pb.Visualization(
         objective=objective,

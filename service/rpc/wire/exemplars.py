@@ -36,7 +36,9 @@ def order(request: pb.FindExemplarsRequest) -> Order:
 
 def count(request: pb.FindExemplarsRequest) -> int:
     """How many exemplars a request wants: by default 9, and all there are of quantiles."""
-    return wire.within("k", request.k, 1, MOST, default=MOST_QUANTILES if order(request) == "quantile" else 9)
+    return wire.within(
+        "k", request.k, 1, MOST, default=MOST_QUANTILES if order(request) == "quantile" else 9
+    )
 
 
 def label(request: pb.FindExemplarsRequest, dataset: Dataset) -> int | None:
@@ -53,16 +55,23 @@ def label(request: pb.FindExemplarsRequest, dataset: Dataset) -> int | None:
 def quantiles(values: Sequence[float]) -> tuple[float, ...]:
     """The shares that a request wants of an index, in rising order."""
     if len(values) > MOST_QUANTILES:
-        raise InvalidField("quantiles", f"there are {len(values)}, must be at most {MOST_QUANTILES}")
+        raise InvalidField(
+            "quantiles", f"there are {len(values)}, must be at most {MOST_QUANTILES}"
+        )
     # The message's 32-bit 0.1 is a little more than 0.1, which could pick the next image.
-    exact = {round(wire.within(f"quantiles[{i}]", value, 0.0, 1.0), 7) for i, value in enumerate(values)}
+    exact = {
+        round(wire.within(f"quantiles[{i}]", value, 0.0, 1.0), 7) for i, value in enumerate(values)
+    }
     return tuple(sorted(exact)) or QUANTILES
 
 
 def check_class_k(plan: Plan) -> None:
     """Refuse a plan that would keep more images by label than fit into memory."""
     if plan.labels and (plan.class_k or 0) > plan.most_class_k:
-        most = f"at most {plan.most_class_k} for the {plan.labels} classes of the data set and layers of so many units"
+        most = (
+            f"at most {plan.most_class_k} for the {plan.labels} classes of the data set and "
+            f"layers of so many units"
+        )
         raise InvalidField("class_k", f"is {plan.class_k}, must be {most}")
 
 
@@ -79,7 +88,11 @@ def units(text: str, model: HostedModel) -> LayerPath:
     path = wire.path(text, "unit", model)
     if path.central or path.position is not None:
         raise InvalidField("unit", "must be of the form layer:unit or layer, without a position")
-    return path if path.unit is None else wire.check_path(path, "unit", model.network.output_shapes[path.layer])
+    return (
+        path
+        if path.unit is None
+        else wire.check_path(path, "unit", model.network.output_shapes[path.layer])
+    )
 
 
 def exemplar(hit: Hit, area: Box) -> pb.Exemplar:
@@ -99,7 +112,8 @@ def exemplar(hit: Hit, area: Box) -> pb.Exemplar:
 
 
 def draw(message: pb.Exemplar, dataset: Dataset, preprocessing: Preprocessing) -> None:
-    """Read the image of an exemplar and fill in its name, label and pictures. Decodes and encodes: not for the event loop.
+    """Read the image of an exemplar and fill in its name, label and pictures. Decodes and encodes:
+    not for the event loop.
 
     Raises:
         DatasetError: the image cannot be read.
@@ -109,16 +123,25 @@ def draw(message: pb.Exemplar, dataset: Dataset, preprocessing: Preprocessing) -
     message.name = sample.name
     if sample.label is not None:
         message.label = sample.label
-        message.label_name = dataset.classes[sample.label] if sample.label < len(dataset.classes) else ""
+        message.label_name = (
+            dataset.classes[sample.label] if sample.label < len(dataset.classes) else ""
+        )
     image = preprocessing.apply(decode(sample.image))  # (C, H, W) uint8
-    top, left, height, width = message.crop_top, message.crop_left, message.crop_height, message.crop_width
+    top, left, height, width = (
+        message.crop_top,
+        message.crop_left,
+        message.crop_height,
+        message.crop_width,
+    )
     crop = image[:, top : top + height, left : left + width]
     message.image_png = png(image)
     message.crop_png = message.image_png if crop.shape == image.shape else png(crop)
 
 
 def box(hit: Hit, path: LayerPath, by: Order, model: HostedModel) -> Box:
-    """The receptive field of a hit in the network's input; all of it where that is global, and for means."""
+    """The receptive field of a hit in the network's input; all of it where that is global, and for
+    means.
+    """
     field = next((info.receptive_field for info in model.layers if info.name == path.layer), None)
     extent = model.preprocessing.height, model.preprocessing.width
     if by == "mean" or field is None or field.is_global:
@@ -127,7 +150,11 @@ def box(hit: Hit, path: LayerPath, by: Order, model: HostedModel) -> Box:
 
 
 def _crop(position: tuple[int, int], field: ReceptiveField, extent: tuple[int, int]) -> Box:
-    offset, jump, size = (field.offset_y, field.offset_x), (field.jump_y, field.jump_x), (field.height, field.width)
+    offset, jump, size = (
+        (field.offset_y, field.offset_x),
+        (field.jump_y, field.jump_x),
+        (field.height, field.width),
+    )
     return crop_rectangle(position, offset, jump, size, extent)
 
 

@@ -20,7 +20,9 @@ MOST_WAVELENGTHS = 16
 
 
 def angle(degrees: float, period: float) -> float:
-    """An angle from 0 to below a period, also after it is rounded to float32, as messages carry it."""
+    """An angle from 0 to below a period, also after it is rounded to float32, as messages
+    carry it.
+    """
     return float(np.float32(degrees) % np.float32(period))
 
 
@@ -66,7 +68,9 @@ def map_layer(text: str, model: HostedModel) -> LayerInfo:
 
 
 def whole_layer(text: str, model: HostedModel) -> str:
-    """The name of a layer, or "logits", whose output is (units,) or (units, rows, columns). Raises InvalidField, UnknownLayer."""
+    """The name of a layer, or "logits", whose output is (units,) or (units, rows, columns). Raises
+    InvalidField, UnknownLayer.
+    """
     path = wire.path(text, "layer", model)
     if path.unit is not None:
         raise InvalidField("layer", f"is the unit {path}, must be a whole layer")
@@ -81,11 +85,20 @@ def gratings(request: pb.MeasureTuningRequest, layer: LayerInfo, model: HostedMo
     """The gratings of a request. Raises InvalidField."""
     side = min(model.network.shape[1:])
     if len(request.wavelengths) > MOST_WAVELENGTHS:
-        raise InvalidField("wavelengths", f"there are {len(request.wavelengths)}, must be at most {MOST_WAVELENGTHS}")
-    chosen = tuple(wire.within(f"wavelengths[{i}]", value, 2.0, float(side)) for i, value in enumerate(request.wavelengths))
+        raise InvalidField(
+            "wavelengths",
+            f"there are {len(request.wavelengths)}, must be at most {MOST_WAVELENGTHS}",
+        )
+    chosen = tuple(
+        wire.within(f"wavelengths[{i}]", value, 2.0, float(side))
+        for i, value in enumerate(request.wavelengths)
+    )
     field = layer.receptive_field
     return Gratings(
-        wavelengths=chosen or usual_wavelengths(model.network.shape, max(field.height, field.width) if field else side),
+        wavelengths=chosen
+        or usual_wavelengths(
+            model.network.shape, max(field.height, field.width) if field else side
+        ),
         orientations=wire.within("orientations", request.orientations, 4, 72, default=18),
         phases=wire.within("phases", request.phases, 1, 16, default=8),
         contrast=wire.within("contrast", request.contrast, 0.0, 1.0, default=1.0),
@@ -106,11 +119,17 @@ def unit_tunings(tuning: Tuning) -> list[pb.UnitTuning]:
     ]
 
 
-def unit_activations(units: Iterable[UnitActivation], layer: str, classes: Sequence[str]) -> list[pb.UnitActivation]:
+def unit_activations(
+    units: Iterable[UnitActivation], layer: str, classes: Sequence[str]
+) -> list[pb.UnitActivation]:
     """Units as messages, with class names if the layer is the logits."""
     return [
         pb.UnitActivation(
-            unit=one.unit, value=one.value, row=one.row, column=one.column, label=classes[one.unit] if layer == LOGITS else ""
+            unit=one.unit,
+            value=one.value,
+            row=one.row,
+            column=one.column,
+            label=classes[one.unit] if layer == LOGITS else "",
         )
         for one in units
     ]

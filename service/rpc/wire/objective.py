@@ -35,7 +35,9 @@ Shapes = Mapping[str, Sequence[int]]  # layer -> output shape of one picture
 
 @dataclass(frozen=True, eq=False)
 class Where:
-    """What objectives are checked against: a model, its layers' shapes for such pictures, and how it takes images of their size."""
+    """What objectives are checked against: a model, its layers' shapes for such pictures, and how
+    it takes images of their size.
+    """
 
     model: HostedModel
     shapes: Shapes
@@ -47,41 +49,61 @@ class Where:
         if path.unit is not None:
             raise InvalidField(field, "must name a layer, without a unit")
         if len(self.shapes[path.layer]) not in (1, 3):
-            raise InvalidField(field, "must name a layer whose output is (units,) or (units, rows, columns)")
+            raise InvalidField(
+                field, "must name a layer whose output is (units,) or (units, rows, columns)"
+            )
         return path
 
 
 def named(request: pb.VisualizeRequest, field: str, model: HostedModel) -> set[str]:
-    """Dotted names of all layers that objectives and diversity name; raises for unknown ones. Numbers are checked by `goals`."""
+    """Dotted names of all layers that objectives and diversity name; raises for unknown ones.
+    Numbers are checked by `goals`.
+    """
     texts = [(text, f"{field}objectives[{i}]") for i, text in enumerate(request.objectives)]
     for i, objective in enumerate(request.composed):
         for j, term in enumerate(objective.terms):
             kind, at = term.WhichOneof("kind"), f"{field}composed[{i}].terms[{j}]"
             if kind is not None:
-                texts.append((term.unit, f"{at}.unit") if kind == "unit" else (getattr(term, kind).layer, f"{at}.{kind}.layer"))
+                texts.append(
+                    (term.unit, f"{at}.unit")
+                    if kind == "unit"
+                    else (getattr(term, kind).layer, f"{at}.{kind}.layer")
+                )
     if request.HasField("diversity"):
         texts.append((request.diversity.layer, f"{field}diversity.layer"))
     return {wire.path(text, at, model).layer for text, at in texts}
 
 
 def goals(request: pb.VisualizeRequest, field: str, where: Where) -> list[Goal]:
-    """What the pictures are to raise, in order; decodes the images of likenesses: not for the event loop.
+    """What the pictures are to raise, in order; decodes the images of likenesses: not for the event
+    loop.
 
     Raises:
         InvalidField, UnknownLayer, BadImage: the field is named in full.
     """
-    plain = [Goal((Term(_unit(text, f"{field}objectives[{i}]", where)),)) for i, text in enumerate(request.objectives)]
-    return plain or [_goal(message, f"{field}composed[{i}]", where) for i, message in enumerate(request.composed)]
+    plain = [
+        Goal((Term(_unit(text, f"{field}objectives[{i}]", where)),))
+        for i, text in enumerate(request.objectives)
+    ]
+    return plain or [
+        _goal(message, f"{field}composed[{i}]", where) for i, message in enumerate(request.composed)
+    ]
 
 
 def _goal(message: pb.Objective, field: str, where: Where) -> Goal:
     if not 1 <= len(message.terms) <= MOST_TERMS:
-        raise InvalidField(f"{field}.terms", f"there are {len(message.terms)}, must be from 1 to {MOST_TERMS}")
-    return Goal(tuple(_term(term, f"{field}.terms[{i}]", where) for i, term in enumerate(message.terms)))
+        raise InvalidField(
+            f"{field}.terms", f"there are {len(message.terms)}, must be from 1 to {MOST_TERMS}"
+        )
+    return Goal(
+        tuple(_term(term, f"{field}.terms[{i}]", where) for i, term in enumerate(message.terms))
+    )
 
 
 def _term(message: pb.Term, field: str, where: Where) -> Term:
-    weight = wire_recipe.weight(f"{field}.weight", message.weight) if message.HasField("weight") else 1.0
+    weight = (
+        wire_recipe.weight(f"{field}.weight", message.weight) if message.HasField("weight") else 1.0
+    )
     match message.WhichOneof("kind"):
         case "unit":
             return Term(_unit(message.unit, f"{field}.unit", where), weight)
@@ -111,12 +133,20 @@ def _towards(message: pb.Direction, field: str, where: Where) -> Towards:
     if message.HasField("row"):
         position = message.row, message.column
         wire.check_path(LayerPath(path.layer, 0, position), field, shape)
-    return Towards(path.layer, _vector(message.vector, f"{field}.vector", shape[0]), comparison, power, position)
+    return Towards(
+        path.layer,
+        _vector(message.vector, f"{field}.vector", shape[0]),
+        comparison,
+        power,
+        position,
+    )
 
 
 def _vector(message: types_pb2.Tensor, field: str, units: int) -> Tensor:
     if tuple(message.shape) != (units,):
-        raise InvalidField(f"{field}.shape", f"is {tuple(message.shape)}, must be ({units},): one number a unit")
+        raise InvalidField(
+            f"{field}.shape", f"is {tuple(message.shape)}, must be ({units},): one number a unit"
+        )
     values = wire.array(message, field)
     if values.dtype == np.uint8:
         raise InvalidField(f"{field}.dtype", "must be DATA_TYPE_FLOAT32 or DATA_TYPE_FLOAT64")
@@ -126,29 +156,47 @@ def _vector(message: types_pb2.Tensor, field: str, units: int) -> Tensor:
     largest = np.abs(wide).max()
     if not largest > 0:
         raise InvalidField(f"{field}.data", "is zero everywhere")
-    # Only where it points counts, and the length of what is very long or short is not known in 32 bits.
+    # Only where it points counts, and the length of what is very long or short is not known in 32
+    # bits.
     return torch.from_numpy((wide / largest).astype(np.float32))
 
 
 def _alike(message: pb.Likeness, field: str, where: Where) -> Alike:
     path = where.layer(message.layer, f"{field}.layer")
     if message.kind not in KINDS:
-        raise InvalidField(f"{field}.kind", f"must be one of {', '.join(map(pb.LikenessKind.Name, KINDS))}")
+        raise InvalidField(
+            f"{field}.kind", f"must be one of {', '.join(map(pb.LikenessKind.Name, KINDS))}"
+        )
     kind = KINDS[message.kind]
     if message.HasField("power") and kind != "caricature":
         raise InvalidField(f"{field}.power", "goes with LIKENESS_KIND_CARICATURE alone")
     if kind == "style" and path.layer == LOGITS:
-        raise InvalidField(f"{field}.layer", "must name a layer inside the network: logits have no style")
-    power = wire.within(f"{field}.power", message.power, 0.0, 16.0) if message.HasField("power") else 1.0
-    return Alike(path.layer, images(message.image, f"{field}.image", (1,), where.preprocessing), kind, power)
+        raise InvalidField(
+            f"{field}.layer", "must name a layer inside the network: logits have no style"
+        )
+    power = (
+        wire.within(f"{field}.power", message.power, 0.0, 16.0)
+        if message.HasField("power")
+        else 1.0
+    )
+    return Alike(
+        path.layer, images(message.image, f"{field}.image", (1,), where.preprocessing), kind, power
+    )
 
 
-def images(batch: types_pb2.ImageBatch, field: str, counts: Sequence[int], preprocessing: Preprocessing) -> Tensor:
-    """`wire.images` of a field that must hold one of so many images; what is wrong is told under that field's name."""
+def images(
+    batch: types_pb2.ImageBatch, field: str, counts: Sequence[int], preprocessing: Preprocessing
+) -> Tensor:
+    """`wire.images` of a field that must hold one of so many images; what is wrong is told under
+    that field's name.
+    """
     try:
         number = wire.count(batch)
         if number not in counts:
-            raise InvalidField("images", f"there are {number}, must be {' or '.join(map(str, sorted(set(counts))))}")
+            raise InvalidField(
+                "images",
+                f"there are {number}, must be {' or '.join(map(str, sorted(set(counts))))}",
+            )
         return wire.images(batch, preprocessing)
     except InvalidField as error:
         raise InvalidField(field + error.field.removeprefix("images"), error.description) from error

@@ -1,4 +1,6 @@
-"""From a VisualizeRequest to how its pictures are made: space, regularizers, random views, certification."""
+"""From a VisualizeRequest to how its pictures are made: space, regularizers, random views,
+certification.
+"""
 
 import math
 from collections.abc import Sequence
@@ -15,7 +17,14 @@ MOST_VIEWS = 16
 MOST_WEIGHT = 1e6  # of a term: beyond, float32 has no digits left for anything else
 MOST_EVERY = 4096
 MOST_SIGMA = 0.10000000149011612  # 0.1 in 32 bits, as it travels
-_SIMPLE_VIEWS = {"jitter": 0.5, "rotate": 180.0, "scale": 0.9, "pad": 0.5, "noise": 1.0, "mirror": 1.0}  # largest amounts
+_SIMPLE_VIEWS = {
+    "jitter": 0.5,
+    "rotate": 180.0,
+    "scale": 0.9,
+    "pad": 0.5,
+    "noise": 1.0,
+    "mirror": 1.0,
+}  # largest amounts
 
 
 def space(message: pb.Parameterization, field: str) -> tuple[Part, str]:
@@ -25,10 +34,16 @@ def space(message: pb.Parameterization, field: str) -> tuple[Part, str]:
     match kind:
         case "cppn":
             depth = wire.within(f"{field}.depth", message.cppn.depth, 1, 16, default=8)
-            return (kind, (depth, wire.within(f"{field}.width", message.cppn.width, 1, 64, default=24))), ""
+            return (
+                kind,
+                (depth, wire.within(f"{field}.width", message.cppn.width, 1, 64, default=24)),
+            ), ""
         case "maco":
             if message.alpha:
-                raise InvalidField(f"{field.rpartition('.')[0]}.alpha", "does not go with maco, which has a transparency of its own")
+                raise InvalidField(
+                    f"{field.rpartition('.')[0]}.alpha",
+                    "does not go with maco, which has a transparency of its own",
+                )
             images = wire.within(f"{field}.images", message.maco.images, 1, 100_000, default=1000)
             cut = _optional(message.maco, "transparency", field, 0.0, 100.0, default=90.0)
             return (kind, (images, cut)), wire.required(f"{field}.dataset", message.maco.dataset)
@@ -49,7 +64,9 @@ def _regularizer(message: pb.Regularizer, field: str) -> Part:
         case None:
             raise InvalidField(field, "is empty: it must be l1, l2, total_variation, blur or clip")
         case "blur":
-            sigma = wire.within(f"{field}.blur.sigma", message.blur.sigma, 0.0, MOST_SIGMA, default=0.005)
+            sigma = wire.within(
+                f"{field}.blur.sigma", message.blur.sigma, 0.0, MOST_SIGMA, default=0.005
+            )
             return kind, (sigma, _every(message.blur.every, f"{field}.blur"))
         case "clip":
             share = above(f"{field}.clip.share", message.clip.share, 1.0, default=0.1)
@@ -63,8 +80,12 @@ def _every(value: int, field: str) -> int:
     return wire.within(f"{field}.every", value, 1, MOST_EVERY, default=4)
 
 
-def views(messages: Sequence[pb.Transform], without: bool, field: str, flag: str) -> tuple[Part, ...] | None:
-    """The random views, in order; None: the default ones. `without` (the request's field `flag`): none at all."""
+def views(
+    messages: Sequence[pb.Transform], without: bool, field: str, flag: str
+) -> tuple[Part, ...] | None:
+    """The random views, in order; None: the default ones. `without` (the request's field `flag`):
+    none at all.
+    """
     if without:
         if messages:
             raise InvalidField(field, f"must be empty with {flag}")
@@ -79,7 +100,10 @@ def _view(message: pb.Transform, field: str) -> Part:
         raise InvalidField(field, f"is empty: it must be {', '.join(_SIMPLE_VIEWS)} or crop")
     if kind == "crop":
         side = above(f"{field}.crop.side", message.crop.side, 1.0, default=0.25)
-        return kind, (side, _optional(message.crop, "deviation", f"{field}.crop", 0.0, 1.0, default=0.1))
+        return kind, (
+            side,
+            _optional(message.crop, "deviation", f"{field}.crop", 0.0, 1.0, default=0.1),
+        )
     return kind, (wire.within(f"{field}.{kind}", getattr(message, kind), 0.0, _SIMPLE_VIEWS[kind]),)
 
 
@@ -107,9 +131,15 @@ def above(field: str, value: float, high: float, default: float | None = None) -
     return value
 
 
-def _optional(message: Message, name: str, field: str, low: float, high: float, default: float) -> float:
+def _optional(
+    message: Message, name: str, field: str, low: float, high: float, default: float
+) -> float:
     """A number that has presence: 0 means 0."""
-    return wire.within(f"{field}.{name}", getattr(message, name), low, high) if message.HasField(name) else default
+    return (
+        wire.within(f"{field}.{name}", getattr(message, name), low, high)
+        if message.HasField(name)
+        else default
+    )
 
 
 def _at_most(messages: Sequence[Message], field: str, most: int) -> None:

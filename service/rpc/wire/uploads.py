@@ -19,16 +19,22 @@ _SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 def classes(message: pb.UploadDatasetRequest) -> tuple[str, ...]:
     """The class names of an upload's first message."""
     if len(message.classes) > MOST_CLASSES:
-        raise InvalidField("classes", f"there are {len(message.classes)}, must be at most {MOST_CLASSES}")
+        raise InvalidField(
+            "classes", f"there are {len(message.classes)}, must be at most {MOST_CLASSES}"
+        )
     for number, name in enumerate(message.classes):
         wire.required(f"classes[{number}]", name)
     return tuple(message.classes)
 
 
-def rows(message: pb.UploadDatasetRequest, first: int, names: Sequence[str]) -> Iterator[tuple[bytes, int]]:
-    """Encoded images and labels of a part whose first image is number `first` of the upload. Encodes: not for the event loop.
+def rows(
+    message: pb.UploadDatasetRequest, first: int, names: Sequence[str]
+) -> Iterator[tuple[bytes, int]]:
+    """Encoded images and labels of a part whose first image is number `first` of the upload.
+    Encodes: not for the event loop.
 
-    Encoded images are not decoded, but a file that is none of the formats is refused. Raises InvalidField, InvalidImage.
+    Encoded images are not decoded, but a file that is none of the formats is refused. Raises
+    InvalidField, InvalidImage.
     """
     batch = message.images
     count = wire.count(batch)
@@ -37,16 +43,25 @@ def rows(message: pb.UploadDatasetRequest, first: int, names: Sequence[str]) -> 
     most = len(names) or MOST_CLASSES
     for number, label in enumerate(message.labels):
         wire.within(f"labels[{number}]", label, 0, most - 1)
-    images = map(_checked, batch.encoded, range(first, first + count)) if batch.encoded else _encoded(batch)
+    images = (
+        map(_checked, batch.encoded, range(first, first + count))
+        if batch.encoded
+        else _encoded(batch)
+    )
     return zip(images, message.labels, strict=True)
 
 
 def _checked(data: bytes, number: int) -> bytes:
     """An image file that looks like one."""
     if len(data) > MAX_BYTES:
-        raise wire.InvalidImage(f"images.encoded[{number}]", f"the image file has {len(data)} bytes; at most {MAX_BYTES} are allowed")
+        raise wire.InvalidImage(
+            f"images.encoded[{number}]",
+            f"the image file has {len(data)} bytes; at most {MAX_BYTES} are allowed",
+        )
     if not (data.startswith(_SIGNATURES) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP")):
-        raise wire.InvalidImage(f"images.encoded[{number}]", "the image is no readable PNG, JPEG or WebP file")
+        raise wire.InvalidImage(
+            f"images.encoded[{number}]", "the image is no readable PNG, JPEG or WebP file"
+        )
     return data
 
 
@@ -56,5 +71,14 @@ def _encoded(batch: types_pb2.ImageBatch) -> Iterator[bytes]:
     if levels.dtype != np.uint8:
         raise InvalidField("images.tensor.dtype", "must be DATA_TYPE_UINT8")
     if levels.ndim != 4 or levels.shape[3] not in (1, 3, 4):
-        raise InvalidField("images.tensor.shape", f"is {levels.shape}, must be (N, H, W, C) with C 1, 3 or 4")
-    return (png(Image.fromarray(np.ascontiguousarray(image.squeeze(2) if image.shape[2] == 1 else image))) for image in levels)
+        raise InvalidField(
+            "images.tensor.shape", f"is {levels.shape}, must be (N, H, W, C) with C 1, 3 or 4"
+        )
+    return (
+        png(
+            Image.fromarray(
+                np.ascontiguousarray(image.squeeze(2) if image.shape[2] == 1 else image)
+            )
+        )
+        for image in levels
+    )

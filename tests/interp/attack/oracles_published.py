@@ -1,7 +1,8 @@
-"""The corruptions as Hendrycks & Dietterich 2019 define them, image by image, in NumPy, SciPy and Pillow.
+"""The corruptions as Hendrycks & Dietterich 2019 define them, image by image, in NumPy, SciPy and
+Pillow.
 
-Each takes an image (C, H, W) in [0, 1], the generator of its row and the parameters, and draws from it in the stated order:
-uniform and normal numbers in float32.
+Each takes an image (C, H, W) in [0, 1], the generator of its row and the parameters, and draws from
+it in the stated order: uniform and normal numbers in float32.
 """
 
 import colorsys
@@ -61,7 +62,9 @@ def pixelate(x: Array, g: Rng, c: float) -> Array:
     for plane in x:
         image = Image.fromarray(plane.astype(np.float32))  # mode F: Pillow rounds nothing
         small = image.resize((int(width * c), int(height * c)), Image.Resampling.BOX)
-        planes.append(np.asarray(small.resize((width, height), Image.Resampling.BOX), dtype=np.float64))
+        planes.append(
+            np.asarray(small.resize((width, height), Image.Resampling.BOX), dtype=np.float64)
+        )
     return np.stack(planes)
 
 
@@ -81,7 +84,9 @@ def disk(radius: float, alias: float) -> Array:
     aliased /= aliased.sum()
     weights = np.array([math.exp(-((i - taps // 2) ** 2) / (2 * alias**2)) for i in range(taps)])
     weights /= weights.sum()
-    return ndimage.correlate1d(ndimage.correlate1d(aliased, weights, 0, mode="mirror"), weights, 1, mode="mirror")
+    return ndimage.correlate1d(
+        ndimage.correlate1d(aliased, weights, 0, mode="mirror"), weights, 1, mode="mirror"
+    )
 
 
 def defocus_blur(x: Array, g: Rng, radius: float, alias: float) -> Array:
@@ -89,7 +94,9 @@ def defocus_blur(x: Array, g: Rng, radius: float, alias: float) -> Array:
 
 
 def _blurred(x: Array, sigma: float) -> Array:
-    return np.stack([ndimage.gaussian_filter(plane, sigma, mode="nearest", truncate=4) for plane in x])
+    return np.stack(
+        [ndimage.gaussian_filter(plane, sigma, mode="nearest", truncate=4) for plane in x]
+    )
 
 
 def glass_blur(x: Array, g: Rng, sigma: float, reach: float, iterations: float) -> Array:
@@ -111,7 +118,9 @@ def smear(x: Array, degrees: float, radius: float, sigma: float) -> Array:
     height, width = x.shape[1:]
     out = np.zeros_like(x)
     for i, weight in enumerate(weights):
-        down, right = (math.ceil(i * turn(math.radians(degrees)) - 0.5) for turn in (math.sin, math.cos))
+        down, right = (
+            math.ceil(i * turn(math.radians(degrees)) - 0.5) for turn in (math.sin, math.cos)
+        )
         lines = np.clip(np.arange(height) + down, 0, height - 1)
         columns = np.clip(np.arange(width) + right, 0, width - 1)
         out += weight / sum(weights) * x[:, lines][:, :, columns]
@@ -132,10 +141,22 @@ def clipped_zoom(plane: Array, factor: float) -> Array:
 
 def zoom_blur(x: Array, g: Rng, end: float, step: float) -> Array:
     factors = np.arange(1, end, step)
-    return np.stack([(plane + sum(clipped_zoom(plane, f) for f in factors)) / (len(factors) + 1) for plane in x])
+    return np.stack(
+        [(plane + sum(clipped_zoom(plane, f) for f in factors)) / (len(factors) + 1) for plane in x]
+    )
 
 
-def snow(x: Array, g: Rng, mean: float, deviation: float, size: float, threshold: float, radius: float, sigma: float, keep: float) -> Array:
+def snow(
+    x: Array,
+    g: Rng,
+    mean: float,
+    deviation: float,
+    size: float,
+    threshold: float,
+    radius: float,
+    sigma: float,
+    keep: float,
+) -> Array:
     layer = clipped_zoom(mean + deviation * normal(g, x.shape[1:]), size)
     layer[layer < threshold] = 0
     layer = smear(np.clip(layer, 0, 1)[None], -90 + 45 * float(uniform(g)), radius, sigma)[0]
@@ -145,7 +166,9 @@ def snow(x: Array, g: Rng, mean: float, deviation: float, size: float, threshold
 
 
 def plasma(g: Rng, side: int, decay: float) -> Array:
-    """Point by point; at each level first the middles of the squares, then those of their upper, then of their left edges."""
+    """Point by point; at each level first the middles of the squares, then those of their upper,
+    then of their left edges.
+    """
     height = np.zeros((side, side))
     step, rough = side, 100.0
     while step >= 2:
@@ -174,7 +197,9 @@ def elastic_transform(x: Array, g: Rng, strength: float, smoothness: float, skew
     height, width = x.shape[1:]
     side, third = min(height, width), min(height, width) // 3
     middle = np.array([width // 2, height // 2])
-    points = np.array([middle + third, [middle[0] + third, middle[1] - third], middle - third], dtype=np.float64)
+    points = np.array(
+        [middle + third, [middle[0] + third, middle[1] - third], middle - third], dtype=np.float64
+    )
     moved = points + skew * side * uniform(g, (3, 2))
     forth = np.linalg.solve(np.c_[points, np.ones(3)], moved).T  # (2, 3)
     back = np.linalg.inv(np.vstack([forth, [0, 0, 1]]))
@@ -182,7 +207,16 @@ def elastic_transform(x: Array, g: Rng, strength: float, smoothness: float, skew
     left, top, _ = np.tensordot(back, np.stack([columns, lines, np.ones_like(lines)]), 1)
     skewed = [ndimage.map_coordinates(plane, [top, left], order=1, mode="mirror") for plane in x]
     right, down = (
-        strength * side * ndimage.gaussian_filter(uniform(g, (height, width)), smoothness * side, mode="reflect", truncate=3)
+        strength
+        * side
+        * ndimage.gaussian_filter(
+            uniform(g, (height, width)), smoothness * side, mode="reflect", truncate=3
+        )
         for _ in range(2)
     )
-    return np.stack([ndimage.map_coordinates(plane, [lines + down, columns + right], order=1, mode="reflect") for plane in skewed])
+    return np.stack(
+        [
+            ndimage.map_coordinates(plane, [lines + down, columns + right], order=1, mode="reflect")
+            for plane in skewed
+        ]
+    )

@@ -1,4 +1,6 @@
-"""What becomes of each row of APGD: no company matters, the best is kept, the ball is never left."""
+"""What becomes of each row of APGD: no company matters, the best is kept, the ball is never
+left.
+"""
 
 import math
 
@@ -20,12 +22,16 @@ norms = pytest.mark.parametrize("p", [math.inf, 2.0, 1.0])
 EPSILON = {math.inf: 0.03, 2.0: 0.3, 1.0: 4.0}
 
 
-def ball(x: Tensor, eps: float | Tensor, p: float, *, random_start: bool = False, eight_bit: bool = False) -> Ball:
+def ball(
+    x: Tensor, eps: float | Tensor, p: float, *, random_start: bool = False, eight_bit: bool = False
+) -> Ball:
     radii = eps.view(-1, 1, 1, 1) if isinstance(eps, Tensor) else x.new_full((len(x), 1, 1, 1), eps)
     return Ball(x, radii, p, random_start, eight_bit)
 
 
-def climb(network: Oracle, b: Ball, loss: Objective, steps: int, done: Done | None = None, seed: int = 0) -> Summit:
+def climb(
+    network: Oracle, b: Ball, loss: Objective, steps: int, done: Done | None = None, seed: int = 0
+) -> Summit:
     return solve(apgd(b, loss, steps, generators(seed, 0, len(b.x)), done), network)
 
 
@@ -37,17 +43,26 @@ def missed(labels: Tensor) -> Done:
 @pytest.mark.parametrize("random_start", [False, True])
 def test_rows_do_not_depend_on_their_company(p: float, random_start: bool) -> None:
     network, x = tricky(), images(12)
-    labels = network.logits(x).argsort(1)[torch.arange(12), [4] * 10 + [3] * 2]  # the last two are wrong from the start
+    labels = network.logits(x).argsort(1)[
+        torch.arange(12), [4] * 10 + [3] * 2
+    ]  # the last two are wrong from the start
     eps = EPSILON[p] * torch.linspace(0.2, 3, 12, dtype=torch.float64)
     b, counting = ball(x, eps, p, random_start=random_start), Counting(network)
-    whole = solve(apgd(b, cross_entropy(labels), 15, generators(5, 0, 12), missed(labels)), counting)
+    whole = solve(
+        apgd(b, cross_entropy(labels), 15, generators(5, 0, 12), missed(labels)), counting
+    )
     alone = []
     for row in range(12):
         one, label = torch.tensor([row]), labels[row : row + 1]
-        single = solve(apgd(b.take(one), cross_entropy(label), 15, generators(5, row, 1), missed(label)), network)
+        single = solve(
+            apgd(b.take(one), cross_entropy(label), 15, generators(5, row, 1), missed(label)),
+            network,
+        )
         torch.testing.assert_close(single.images[0], whole.images[row], rtol=0, atol=1e-10)
         alone.append(single.gradients)
-    assert counting.gradients == [n for step in range(15) if (n := sum(count > step for count in alone))]
+    assert counting.gradients == [
+        n for step in range(15) if (n := sum(count > step for count in alone))
+    ]
     assert whole.gradients == sum(alone)
     assert len(set(alone)) >= 3
     assert 15 in alone
@@ -63,14 +78,18 @@ def test_the_first_that_fools_is_kept_and_else_the_highest_loss(p: float) -> Non
     network, x = tricky(), images(10)
     labels = network.logits(x).argmax(1)
     b, counting = ball(x, EPSILON[p], p), Counting(network)
-    found = solve(apgd(b, cross_entropy(labels), 12, generators(0, 0, 10), missed(labels)), counting)
+    found = solve(
+        apgd(b, cross_entropy(labels), 12, generators(0, 0, 10), missed(labels)), counting
+    )
     seen: dict[int, list[tuple[bool, float, Tensor]]] = {row: [] for row in range(10)}
     walking = list(range(10))
     for probe in counting.probes:
         logits = network.logits(probe.images)
         assert probe.objective is not None
         scores = probe.objective({"logits": logits})
-        for row, predicted, score, image in zip(walking, logits.argmax(1).tolist(), scores.tolist(), probe.images, strict=True):
+        for row, predicted, score, image in zip(
+            walking, logits.argmax(1).tolist(), scores.tolist(), probe.images, strict=True
+        ):
             seen[row].append((predicted != labels[row], score, image))
         walking = [row for row in walking if not seen[row][-1][0]]
     assert 0 < len(walking) < 10
@@ -87,7 +106,9 @@ def test_what_fools_is_kept_even_with_little_loss(p: float) -> None:
     procedure = apgd(ball(x, 0.1, p), cross_entropy(label), 9, generators(0, 0, 1), missed(label))
     probe, grad, highest = next(procedure), torch.ones_like(x), x
     for score in (3.0, 4.0):
-        probe = procedure.send(Answer(torch.tensor([score]).double(), grad, torch.tensor([[1.0, 0.0]])))
+        probe = procedure.send(
+            Answer(torch.tensor([score]).double(), grad, torch.tensor([[1.0, 0.0]]))
+        )
         highest, grad = probe.images if score == 3.0 else highest, -grad
     with pytest.raises(StopIteration) as end:
         procedure.send(Answer(torch.tensor([1.0]).double(), grad, torch.tensor([[0.0, 1.0]])))
@@ -108,7 +129,9 @@ def test_every_probe_is_in_the_ball_and_in_the_box(p: float, dtype: torch.dtype)
         counting = Counting(network)
         found = climb(counting, b, cross_entropy(torch.zeros(6, dtype=torch.long)), 12)
         slack = 3e-7 if dtype is torch.float32 else 1e-12
-        allowed = eps.double() * (1 + slack) + (1e-6 if eight_bit else slack / 4 if p == math.inf else 0)  # levels; sums of floats
+        allowed = eps.double() * (1 + slack) + (
+            1e-6 if eight_bit else slack / 4 if p == math.inf else 0
+        )  # levels; sums of floats
         for z in (*(probe.images for probe in counting.probes), found.images):
             assert z.dtype is dtype
             assert ((z >= 0) & (z <= 1)).all()
@@ -116,7 +139,9 @@ def test_every_probe_is_in_the_ball_and_in_the_box(p: float, dtype: torch.dtype)
             if eight_bit:
                 assert torch.equal((z * 255).round() / 255, z)
         assert torch.equal(found.images[0], centre[0])
-        assert (norm(found.images - centre, p).flatten()[1:] > 0.2 * eps[1:]).sum() >= 3  # it does use them
+        assert (
+            norm(found.images - centre, p).flatten()[1:] > 0.2 * eps[1:]
+        ).sum() >= 3  # it does use them
 
 
 def test_without_gradients_rows_stay_and_say_so() -> None:
@@ -126,7 +151,9 @@ def test_without_gradients_rows_stay_and_say_so() -> None:
         found = climb(flat, ball(x, 0.1, p), cross_entropy(torch.tensor([0, 0])), 7)
         assert torch.equal(found.images, x)
         assert not found.moved.any()
-    assert torch.equal(climb(flat, ball(x, 0.1, 2), cross_entropy(torch.tensor([0, 0])), 0).images, x)
+    assert torch.equal(
+        climb(flat, ball(x, 0.1, 2), cross_entropy(torch.tensor([0, 0])), 0).images, x
+    )
 
 
 @norms
@@ -135,7 +162,12 @@ def test_losses_are_functions(p: float) -> None:
     logits = network.logits(x)
     order = logits.argsort(1, descending=True)
     labels, targets = order[:, 0], order[:, 1]
-    for loss in (cross_entropy(labels), dlr(labels), target_likelihood(targets), dlr_targeted(labels, targets)):
+    for loss in (
+        cross_entropy(labels),
+        dlr(labels),
+        target_likelihood(targets),
+        dlr_targeted(labels, targets),
+    ):
         found = climb(network, ball(x, EPSILON[p], p), loss, 10)
         assert (loss({"logits": network.logits(found.images)}) > loss({"logits": logits})).all()
 
@@ -145,7 +177,9 @@ def test_progress_and_preview_follow_the_walk() -> None:
     counting = Counting(network)
     climb(counting, ball(x, 0.03, math.inf), cross_entropy(labels), 9, missed(labels))
     asked = [probe for probe in counting.probes if probe.differentiates]
-    assert [probe.progress.step for probe in asked if probe.progress] == list(range(1, len(asked) + 1))
+    assert [probe.progress.step for probe in asked if probe.progress] == list(
+        range(1, len(asked) + 1)
+    )
     last = asked[-1].progress
     assert last is not None
     assert last.steps == 9

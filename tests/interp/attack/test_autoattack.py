@@ -1,4 +1,6 @@
-"""The ensemble: its parts take the survivors of those before, and its verdicts on linear networks are those of linear programming."""
+"""The ensemble: its parts take the survivors of those before, and its verdicts on linear networks
+are those of linear programming.
+"""
 
 import math
 
@@ -7,7 +9,13 @@ import torch
 from torch import Tensor
 
 from interp.ascent import Summit
-from interp.attack.autoattack import apgd_search, apgd_targeted, auto_attack, fab_search, square_search
+from interp.attack.autoattack import (
+    apgd_search,
+    apgd_targeted,
+    auto_attack,
+    fab_search,
+    square_search,
+)
 from interp.attack.ball import Ball, norm
 from interp.attack.goal import DLR, Goal, Targeted, Untargeted, drive
 from interp.attack.search import Search
@@ -42,11 +50,15 @@ class Pixels:
     def answer(self, probes: list[Probe]) -> list[Answer]:
         (probe,) = probes
         logits = probe.images.flatten(1)[:, :4]
-        return [Answer(probe.objective({"logits": logits}) if probe.objective else None, None, logits)]
+        return [
+            Answer(probe.objective({"logits": logits}) if probe.objective else None, None, logits)
+        ]
 
 
 def test_each_rival_is_tried_on_the_rows_that_are_not_there_yet() -> None:
-    x = torch.tensor([[0.9, 0.3, 0.2, 0.1], [0.9, 0.1, 0.2, 0.3], [0.9, 0.3, 0.1, 0.2]], dtype=torch.float64).view(3, 1, 2, 2)
+    x = torch.tensor(
+        [[0.9, 0.3, 0.2, 0.1], [0.9, 0.1, 0.2, 0.3], [0.9, 0.3, 0.1, 0.2]], dtype=torch.float64
+    ).view(3, 1, 2, 2)
     tried: list[list[tuple[int, int]]] = []
     won = [{0: False, 1: True, 2: False}, {0: True, 2: False}, {2: False}]  # by duel, then row
 
@@ -60,7 +72,12 @@ def test_each_rival_is_tried_on_the_rows_that_are_not_there_yet() -> None:
         return Summit(z, torch.ones(len(z), dtype=torch.bool), None, len(z), 2 * len(z))
         yield
 
-    found = run(each_rival(duel, 9), Pixels(), ball(x, torch.ones(3), math.inf), Untargeted(torch.zeros(3, dtype=torch.long)))
+    found = run(
+        each_rival(duel, 9),
+        Pixels(),
+        ball(x, torch.ones(3), math.inf),
+        Untargeted(torch.zeros(3, dtype=torch.long)),
+    )
     assert tried == [[(0, 1), (1, 3), (2, 1)], [(0, 2), (2, 3)], [(2, 2)]]
     assert (found.images != x).flatten(1).sum(1).tolist() == [1, 1, 0]
     assert (found.gradients, found.queries) == (6, 12)
@@ -72,7 +89,9 @@ def test_the_ensembles_verdicts_are_exact_on_linear_networks(p: float, count: in
     network, x, labels, exact = classes(count)
     bound = torch.tensor(exact[which(p)], dtype=torch.float64)
     factor = torch.tensor([0.97, 1.03] * 3, dtype=torch.float64)
-    found = run(auto_attack(p, 20, queries=40), network, ball(x, bound * factor, p), Untargeted(labels))
+    found = run(
+        auto_attack(p, 20, queries=40), network, ball(x, bound * factor, p), Untargeted(labels)
+    )
     assert ((network.logits(found.images).argmax(1) != labels) == (factor > 1)).all()
 
 
@@ -88,7 +107,12 @@ def test_apgd_t_needs_no_four_classes(count: int) -> None:
 
 @norms
 @pytest.mark.parametrize(
-    ("search", "steps", "least"), [(apgd_targeted(60), 60, 6), (fab_search(60), 60, 5), (auto_attack(math.inf, 20, queries=30), 60, 6)]
+    ("search", "steps", "least"),
+    [
+        (apgd_targeted(60), 60, 6),
+        (fab_search(60), 60, 5),
+        (auto_attack(math.inf, 20, queries=30), 60, 6),
+    ],
 )
 def test_a_targeted_goal_has_one_rival(p: float, search: Search, steps: int, least: int) -> None:
     network, x, labels, _ = classes(5)
@@ -97,7 +121,9 @@ def test_a_targeted_goal_has_one_rival(p: float, search: Search, steps: int, lea
     found = run(search, counting, ball(x, torch.full((6,), 100.0), p), Targeted(labels, targets))
     reached = network.logits(found.images).argmax(1) == targets
     assert reached.sum() >= least
-    out_of_reach = run(search, network, ball(x, torch.full((6,), 1e-4), p), Targeted(labels, targets))
+    out_of_reach = run(
+        search, network, ball(x, torch.full((6,), 1e-4), p), Targeted(labels, targets)
+    )
     assert out_of_reach.gradients == 6 * steps
     assert found.gradients == sum(counting.gradients)
 
@@ -112,14 +138,18 @@ def test_a_unit_has_no_rivals() -> None:
     clean = network.activations(x, ["down"])["down"][:, 3].mean((1, 2))
     for search in (apgd_search(5), square_search(20)):
         found = run(search, network, b, goal)
-        assert (network.activations(found.images, ["down"])["down"][:, 3].mean((1, 2)) > clean).all()
+        assert (
+            network.activations(found.images, ["down"])["down"][:, 3].mean((1, 2)) > clean
+        ).all()
 
 
 @norms
 def test_every_part_takes_the_survivors_and_counts_what_it_asks(p: float) -> None:
     network, x = tricky(), images(12)
     labels = network.logits(x).argmax(1)
-    eps = {math.inf: 0.04, 2.0: 0.5, 1.0: 4.0}[p] * torch.linspace(0.05, 1.5, 12, dtype=torch.float64)
+    eps = {math.inf: 0.04, 2.0: 0.5, 1.0: 4.0}[p] * torch.linspace(
+        0.05, 1.5, 12, dtype=torch.float64
+    )
     b = ball(x, eps, p)
     counting = Counting(network)
     found = run(auto_attack(p, 6, 3, 20), counting, b, Untargeted(labels))
@@ -142,7 +172,12 @@ def test_every_part_takes_the_survivors_and_counts_what_it_asks(p: float) -> Non
 @norms
 def test_square_is_not_kept_up_where_it_leads_nowhere(p: float) -> None:
     network, x = tricky(), images(4)
-    found = run(auto_attack(p, 2, 1, 1250), network, ball(x, torch.full((4,), 1e-6), p), Untargeted(network.logits(x).argmax(1)))
+    found = run(
+        auto_attack(p, 2, 1, 1250),
+        network,
+        ball(x, torch.full((4,), 1e-6), p),
+        Untargeted(network.logits(x).argmax(1)),
+    )
     assert found.queries == 4 * 1000  # the first look at which rows may go
 
 
@@ -150,7 +185,9 @@ def test_square_is_not_kept_up_where_it_leads_nowhere(p: float) -> None:
 def test_company_does_not_matter(p: float) -> None:
     network, x = tricky(), images(6)
     labels = network.logits(x).argmax(1)
-    eps = {math.inf: 0.02, 2.0: 0.25, 1.0: 2.0}[p] * torch.linspace(0.05, 1.5, 6, dtype=torch.float64)
+    eps = {math.inf: 0.02, 2.0: 0.25, 1.0: 2.0}[p] * torch.linspace(
+        0.05, 1.5, 6, dtype=torch.float64
+    )
     search = auto_attack(p, 5, 2, 15)
     everyone = run(search, network, ball(x, eps, p), Untargeted(labels))
     for row in (0, 2, 5):
@@ -164,7 +201,9 @@ def test_eight_bit_results_lie_on_the_lattice_inside_the_ball(p: float) -> None:
     network, x = tricky(), (images(6) * 255).round() / 255
     labels = network.logits(x).argmax(1)
     eps = {math.inf: 4, 2.0: 50, 1.0: 400}[p] / 255 * torch.ones(6, dtype=torch.float64)
-    found = run(auto_attack(p, 8, 2, 15), network, ball(x, eps, p, eight_bit=True), Untargeted(labels))
+    found = run(
+        auto_attack(p, 8, 2, 15), network, ball(x, eps, p, eight_bit=True), Untargeted(labels)
+    )
     torch.testing.assert_close(found.images * 255, (found.images * 255).round(), rtol=0, atol=1e-9)
     assert (norm(found.images - x, p).flatten() * 255 <= eps * 255 + 1e-3).all()
 

@@ -20,7 +20,9 @@ def ball(x: Tensor, eps: float) -> Ball:
 
 
 def levels(image: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
-    rounded: np.ndarray[tuple[int, ...], np.dtype[np.int64]] = np.rint(image.double().numpy() * 255).astype(np.int64)
+    rounded: np.ndarray[tuple[int, ...], np.dtype[np.int64]] = np.rint(
+        image.double().numpy() * 255
+    ).astype(np.int64)
     assert torch.equal(torch.from_numpy(rounded).to(image.dtype) / 255, image)
     assert rounded.min() >= 0
     assert rounded.max() <= 255
@@ -35,24 +37,38 @@ def eight_bit_images(rng: torch.Generator, rows: int, size: int, dtype: torch.dt
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("eps", [Fraction(k) / 255 for k in ("0", "0.5", "1", "7", "33.3", "255", "3060")])
+@pytest.mark.parametrize(
+    "eps", [Fraction(k) / 255 for k in ("0", "0.5", "1", "7", "33.3", "255", "3060")]
+)
 @settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 10**6))
-def test_eight_bit_images_are_inside_in_integer_arithmetic(eps: Fraction, dtype: torch.dtype, seed: int) -> None:
+def test_eight_bit_images_are_inside_in_integer_arithmetic(
+    eps: Fraction, dtype: torch.dtype, seed: int
+) -> None:
     rng = torch.Generator().manual_seed(seed)
     x = eight_bit_images(rng, 3, 12, dtype)
     b = ball(x, float(eps))
     steps = torch.randn(x.shape, generator=rng).to(dtype)
     start, noise = b.start(generators(seed, 0, 3)), b.noise(generators(seed, 0, 3))
     spike = torch.where(torch.rand(x.shape, generator=rng) < 0.02, 9.0, 0.0).to(dtype) * steps
-    for z in (b.project(x + steps), b.project(x + float(eps) / 144 * steps.sign()), b.project(x + spike), start, noise):
+    for z in (
+        b.project(x + steps),
+        b.project(x + float(eps) / 144 * steps.sign()),
+        b.project(x + spike),
+        start,
+        noise,
+    ):
         change = levels(b.image(z)) - levels(x)
         assert np.abs(change).sum((1, 2, 3)).max() <= math.floor(eps * 255)
         asked = (z.double() - x.double()).numpy() * 255
         assert np.abs(change - asked).max() <= 1 + 1e-4
-        nearest = np.floor(np.abs(asked) + 0.5 - 1e-4).sum((1, 2, 3))  # a tie in float32 may be none here
+        nearest = np.floor(np.abs(asked) + 0.5 - 1e-4).sum(
+            (1, 2, 3)
+        )  # a tie in float32 may be none here
         used = np.abs(change).sum((1, 2, 3))
-        assert (used >= np.minimum(nearest, math.floor(eps * 255)) - 1e-9).all()  # no more is taken back than must be
+        assert (
+            used >= np.minimum(nearest, math.floor(eps * 255)) - 1e-9
+        ).all()  # no more is taken back than must be
 
 
 @settings(max_examples=40, deadline=None)

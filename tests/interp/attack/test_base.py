@@ -1,4 +1,6 @@
-"""FGSM and PGD against captum, against a plain loop, and against the best attack of a linear network, which is known exactly."""
+"""FGSM and PGD against captum, against a plain loop, and against the best attack of a linear
+network, which is known exactly.
+"""
 
 import math
 from collections.abc import Callable
@@ -15,12 +17,23 @@ from interp.attack.goal import MARGIN
 from interp.network.architectures import CifarResNet
 from interp.network.network import Network
 from interp.probe import solve
-from tests.interp.toys_networks import Wired, cifar, images, linear, plain, raw, trained_resnet, tricky
+from tests.interp.toys_networks import (
+    Wired,
+    cifar,
+    images,
+    linear,
+    plain,
+    raw,
+    trained_resnet,
+    tricky,
+)
 
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def run(network: Network, x: Tensor, labels: Tensor | None, method: Method, **options: Any) -> Attacked:
+def run(
+    network: Network, x: Tensor, labels: Tensor | None, method: Method, **options: Any
+) -> Attacked:
     return solve(attack(x, labels, method, **options), network)
 
 
@@ -35,10 +48,19 @@ def random_resnet() -> Network:
         return Network(CifarResNet(8), (3, 32, 32), *IMAGENET)
 
 
-def by_captum(kind: Any, model: Wired, x: Tensor, classes: Tensor, targeted: bool, **options: Any) -> Tensor:
-    peer = kind(model, loss_func=lambda logits, y: F.cross_entropy(logits, y, reduction="none"), lower_bound=0, upper_bound=1)
+def by_captum(
+    kind: Any, model: Wired, x: Tensor, classes: Tensor, targeted: bool, **options: Any
+) -> Tensor:
+    peer = kind(
+        model,
+        loss_func=lambda logits, y: F.cross_entropy(logits, y, reduction="none"),
+        lower_bound=0,
+        upper_bound=1,
+    )
     (peer.fgsm if kind is PGD else peer).zero_thresh = 0
-    perturbed: Tensor = peer.perturb(x.clone(), target=classes, targeted=targeted, **options).detach()
+    perturbed: Tensor = peer.perturb(
+        x.clone(), target=classes, targeted=targeted, **options
+    ).detach()
     return perturbed
 
 
@@ -55,19 +77,30 @@ def test_linf_attacks_are_those_of_captum(build: Callable[[], Network], targeted
     options = {"targets": targets} if targeted else {}
     for eps in (2 / 255, 8 / 255):
         ours = run(network, x, labels, fgsm(eps), **options)
-        torch.testing.assert_close(ours.images, by_captum(FGSM, model, x, classes, targeted, epsilon=eps), rtol=0, atol=1e-6)
+        torch.testing.assert_close(
+            ours.images,
+            by_captum(FGSM, model, x, classes, targeted, epsilon=eps),
+            rtol=0,
+            atol=1e-6,
+        )
         ours = run(network, x, labels, steady(eps, step=eps / 4, steps=7), **options)
-        theirs = by_captum(PGD, model, x, classes, targeted, radius=eps, step_size=eps / 4, step_num=7)
+        theirs = by_captum(
+            PGD, model, x, classes, targeted, radius=eps, step_size=eps / 4, step_num=7
+        )
         torch.testing.assert_close(ours.images, theirs, rtol=0, atol=1e-6)
         assert ours.gradients == 7 * len(x)
         prediction = model(theirs).argmax(1)
         assert torch.equal(ours.prediction, prediction)
-        assert torch.equal(ours.succeeded, prediction == targets if targeted else prediction != labels)
+        assert torch.equal(
+            ours.succeeded, prediction == targets if targeted else prediction != labels
+        )
         assert torch.equal(ours.clean_prediction, model(x).argmax(1))
         torch.testing.assert_close(ours.norm, (theirs - x).abs().amax((1, 2, 3)), rtol=0, atol=1e-6)
 
 
-def own_l2(loss: Callable[[Tensor], Tensor], x: Tensor, eps: float, step: float, steps: int) -> Tensor:
+def own_l2(
+    loss: Callable[[Tensor], Tensor], x: Tensor, eps: float, step: float, steps: int
+) -> Tensor:
     """Projected gradient ascent in L2, row by row, written out."""
     rows = []
     for centre in x:
@@ -121,15 +154,20 @@ def test_tiny_gradients_move_as_far_as_large_ones() -> None:
     weight = torch.randn(2, 12, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     x = torch.full((1, 3, 2, 2), 0.5, dtype=torch.float64)
     for scale in (1e-300, 1e-170, 1e-30, 1.0):
-        found = run(linear(scale * weight, torch.zeros(2), (3, 2, 2)), x, torch.tensor([0]), fgsm(0.1, 2))
+        found = run(
+            linear(scale * weight, torch.zeros(2), (3, 2, 2)), x, torch.tensor([0]), fgsm(0.1, 2)
+        )
         assert found.norm.item() == pytest.approx(0.1, rel=1e-9)
 
 
-# A linear network with two classes: the most that a perturbation can gain is eps * ||w||_q, 1/p + 1/q = 1.
+# A linear network with two classes: the most that a perturbation can gain is eps * ||w||_q, 1/p +
+# 1/q = 1.
 
 
 def linear_pair() -> tuple[Network, Tensor, Tensor, Tensor]:
-    """A network, images amid the box, the margins of class 0 on them, and the weights that lower these."""
+    """A network, images amid the box, the margins of class 0 on them, and the weights that lower
+    these.
+    """
     rng = torch.Generator().manual_seed(1)
     weight = torch.randn(2, 48, generator=rng, dtype=torch.float64)
     x = 0.4 + 0.2 * torch.rand(5, 3, 4, 4, generator=rng, dtype=torch.float64)
@@ -141,26 +179,43 @@ def linear_pair() -> tuple[Network, Tensor, Tensor, Tensor]:
 
 @pytest.mark.parametrize("targeted", [False, True])
 @pytest.mark.parametrize(("p", "q"), [(math.inf, 1), (2, 2)])
-def test_the_gain_on_a_linear_network_is_the_best_possible(p: float, q: float, targeted: bool) -> None:
+def test_the_gain_on_a_linear_network_is_the_best_possible(
+    p: float, q: float, targeted: bool
+) -> None:
     network, x, margins, w = linear_pair()
     options = {"targets": torch.ones(5, dtype=torch.long)} if targeted else {}
     best = 0.02 * w.norm(q).item()
     assert margins.min() > best  # or rows would leave before they are at the end
-    for method in (fgsm(0.02, p), pgd(0.02, p), pgd(0.02, p, random_start=False), steady(0.02, p, step=0.001, steps=40)):
+    for method in (
+        fgsm(0.02, p),
+        pgd(0.02, p),
+        pgd(0.02, p, random_start=False),
+        steady(0.02, p, step=0.001, steps=40),
+    ):
         found = run(network, x, torch.zeros(5, dtype=torch.long), method, **options)
         gained = (found.images - x).flatten(1) @ w
         assert (gained <= best * (1 + 1e-9)).all()
-        nearly = 0.95 if p == 2 and not method.starts_at_x else 1 - 1e-9  # only there the way to the best point has no end
+        nearly = (
+            0.95 if p == 2 and not method.starts_at_x else 1 - 1e-9
+        )  # only there the way to the best point has no end
         assert (gained >= best * nearly).all()
-        torch.testing.assert_close(found.norm, torch.full((5,), 0.02, dtype=torch.float64), rtol=1e-9, atol=0)
+        torch.testing.assert_close(
+            found.norm, torch.full((5,), 0.02, dtype=torch.float64), rtol=1e-9, atol=0
+        )
 
 
 @pytest.mark.parametrize(("p", "q"), [(math.inf, 1), (2, 2)])
-def test_a_linear_network_is_fooled_exactly_from_its_critical_epsilon_on(p: float, q: float) -> None:
+def test_a_linear_network_is_fooled_exactly_from_its_critical_epsilon_on(
+    p: float, q: float
+) -> None:
     network, x, _, w = linear_pair()
     bias = x[0].flatten() @ w + 0.01 * w.norm(q)  # the first image is fooled from epsilon 0.01 on
-    network = linear(torch.stack([torch.zeros_like(w), w]), torch.stack([bias, bias.new_zeros(())]), (3, 4, 4))
-    methods = [(fgsm(eps, p), pgd(eps, p, random_start=p == math.inf)) for eps in (0.00999, 0.01001)]
+    network = linear(
+        torch.stack([torch.zeros_like(w), w]), torch.stack([bias, bias.new_zeros(())]), (3, 4, 4)
+    )
+    methods = [
+        (fgsm(eps, p), pgd(eps, p, random_start=p == math.inf)) for eps in (0.00999, 0.01001)
+    ]
     for pair in zip(*methods, strict=True):
         below, above = (run(network, x[:1], torch.tensor([0]), method) for method in pair)
         assert below.clean_prediction.item() == above.clean_prediction.item() == 0

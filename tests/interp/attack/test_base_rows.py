@@ -1,4 +1,6 @@
-"""What becomes of each row of an attack: who leaves when, which iterate is kept, and that no row depends on another."""
+"""What becomes of each row of an attack: who leaves when, which iterate is kept, and that no row
+depends on another.
+"""
 
 import io
 import math
@@ -20,7 +22,9 @@ norms = pytest.mark.parametrize("p", [math.inf, 2.0])
 EPSILON = {math.inf: 0.03, 2.0: 0.3}
 
 
-def run(network: Network | Counting, x: Tensor, labels: Tensor | None, method: Method, **options: Any) -> Attacked:
+def run(
+    network: Network | Counting, x: Tensor, labels: Tensor | None, method: Method, **options: Any
+) -> Attacked:
     return solve(attack(x, labels, method, **options), network)
 
 
@@ -29,13 +33,24 @@ def same(a: Tensor, b: Tensor) -> None:
 
 
 def rows_that_differ(p: float) -> tuple[Network, Tensor, Tensor, list[int]]:
-    """A network, images and labels of which some fall at once, some later and some never; and the gradients each takes alone."""
+    """A network, images and labels of which some fall at once, some later and some never; and the
+    gradients each takes alone.
+    """
     network, x = tricky(), images(12)
-    labels = network.logits(x).argsort(1)[torch.arange(12), [4] * 10 + [3] * 2]  # the last two are wrong from the start
+    labels = network.logits(x).argsort(1)[
+        torch.arange(12), [4] * 10 + [3] * 2
+    ]  # the last two are wrong from the start
     alone = []
     for row in range(12):
         counting = Counting(network)
-        run(counting, x[row : row + 1], labels[row : row + 1], pgd(EPSILON[p], p, steps=12), seed=5, first_row=row)
+        run(
+            counting,
+            x[row : row + 1],
+            labels[row : row + 1],
+            pgd(EPSILON[p], p, steps=12),
+            seed=5,
+            first_row=row,
+        )
         alone.append(sum(counting.gradients))
     return network, x, labels, alone
 
@@ -47,13 +62,24 @@ def test_rows_leave_when_they_are_fooled_and_the_others_do_not_notice(p: float) 
     assert len(set(alone)) >= 4  # or there would be little to see
     counting = Counting(network)
     whole = run(counting, x, labels, pgd(EPSILON[p], p, steps=12), seed=5)
-    assert counting.gradients == [n for step in range(12) if (n := sum(count > step for count in alone))]
+    assert counting.gradients == [
+        n for step in range(12) if (n := sum(count > step for count in alone))
+    ]
     assert whole.gradients == sum(alone)
     kept = run(network, x, labels, pgd(EPSILON[p], p, steps=12, stop_when_fooled=False), seed=5)
     assert kept.gradients == 10 * 12
-    same(whole.images, kept.images)  # the best is the first that fools, whether or not a row leaves with it
+    same(
+        whole.images, kept.images
+    )  # the best is the first that fools, whether or not a row leaves with it
     for row in range(12):
-        single = run(network, x[row : row + 1], labels[row : row + 1], pgd(EPSILON[p], p, steps=12), seed=5, first_row=row)
+        single = run(
+            network,
+            x[row : row + 1],
+            labels[row : row + 1],
+            pgd(EPSILON[p], p, steps=12),
+            seed=5,
+            first_row=row,
+        )
         same(single.images[0], whole.images[row])
         assert single.succeeded[0] == whole.succeeded[row]
 
@@ -63,24 +89,48 @@ def test_rows_leave_when_they_are_fooled_and_the_others_do_not_notice(p: float) 
 def test_a_batch_in_parts_gives_what_it_gives_whole(p: float, labels_given: bool) -> None:
     network, x = tricky(), images(16)
     labels = torch.arange(16) % 5 if labels_given else None
-    for method in (pgd(EPSILON[p], p, steps=6), fgsm(EPSILON[p], p), pgd(EPSILON[p], p, steps=3, keep_best=False)):
+    for method in (
+        pgd(EPSILON[p], p, steps=6),
+        fgsm(EPSILON[p], p),
+        pgd(EPSILON[p], p, steps=3, keep_best=False),
+    ):
         whole = run(network, x, labels, method, seed=7, first_row=100, noise_control=True)
         halves = []
         for half in (slice(0, 8), slice(8, 16)):
             theirs = None if labels is None else labels[half]
-            halves.append(run(network, x[half], theirs, method, seed=7, first_row=100 + half.start, noise_control=True))
+            halves.append(
+                run(
+                    network,
+                    x[half],
+                    theirs,
+                    method,
+                    seed=7,
+                    first_row=100 + half.start,
+                    noise_control=True,
+                )
+            )
         assert whole.control is not None
         for name in ("images", "label", "clean_prediction", "prediction", "succeeded", "norm"):
-            same(getattr(whole, name).double(), torch.cat([getattr(h, name) for h in halves]).double())
+            same(
+                getattr(whole, name).double(),
+                torch.cat([getattr(h, name) for h in halves]).double(),
+            )
         for name in ("prediction", "succeeded", "norm"):
-            same(getattr(whole.control, name).double(), torch.cat([getattr(h.control, name) for h in halves]).double())
+            same(
+                getattr(whole.control, name).double(),
+                torch.cat([getattr(h.control, name) for h in halves]).double(),
+            )
         assert whole.gradients == sum(h.gradients for h in halves)
 
 
 def test_seeds_change_random_starts_and_rows_have_their_own() -> None:
     network, x = tricky(), images(1).expand(2, -1, -1, -1)
-    method = pgd(0.03, steps=1, step=0.0, keep_best=False, stop_when_fooled=False)  # the random start itself
-    first, again, other = (run(network, x, torch.tensor([0, 0]), method, seed=seed).images for seed in (1, 1, 2))
+    method = pgd(
+        0.03, steps=1, step=0.0, keep_best=False, stop_when_fooled=False
+    )  # the random start itself
+    first, again, other = (
+        run(network, x, torch.tensor([0, 0]), method, seed=seed).images for seed in (1, 1, 2)
+    )
     assert torch.equal(first, again)
     assert not torch.isclose(first, other).any(1).all()
     assert not torch.equal(first[0], first[1])
@@ -92,7 +142,9 @@ LABEL, TARGET = 0, 2
 
 
 class Script:
-    """Answers with a class and a score, probe by probe and row by row, and with gradients of one."""
+    """Answers with a class and a score, probe by probe and row by row, and with gradients
+    of one.
+    """
 
     def __init__(self, script: list[list[tuple[int, float]]]) -> None:
         self.script, self.seen = iter(script), list[Tensor]()
@@ -103,16 +155,35 @@ class Script:
         rows = next(self.script)
         assert len(rows) == len(probe.images)
         logits = torch.eye(3, dtype=torch.float64)[[predicted for predicted, _ in rows]]
-        return [Answer(torch.tensor([score for _, score in rows]).double(), torch.ones_like(probe.images), logits)]
+        return [
+            Answer(
+                torch.tensor([score for _, score in rows]).double(),
+                torch.ones_like(probe.images),
+                logits,
+            )
+        ]
 
 
-def scripted(columns: list[list[tuple[int, float]]], wanted: list[int], *, targeted: bool = False, **options: Any) -> Attacked:
-    """Attack with one script a row, over iterates 0, 1, 2, 3; checks that row i returns its iterate wanted[i]."""
+def scripted(
+    columns: list[list[tuple[int, float]]],
+    wanted: list[int],
+    *,
+    targeted: bool = False,
+    **options: Any,
+) -> Attacked:
+    """Attack with one script a row, over iterates 0, 1, 2, 3; checks that row i returns its iterate
+    wanted[i].
+    """
     rows = len(columns)
     x = torch.full((rows, 1, 2, 2), 0.5, dtype=torch.float64)
     script = Script([list(step) for step in zip(*columns, strict=True)] + [[(LABEL, 0.0)] * rows])
     method = pgd(0.4, step=0.1, steps=3, random_start=False, stop_when_fooled=False, **options)
-    procedure = attack(x, torch.full((rows,), LABEL), method, targets=torch.full((rows,), TARGET) if targeted else None)
+    procedure = attack(
+        x,
+        torch.full((rows,), LABEL),
+        method,
+        targets=torch.full((rows,), TARGET) if targeted else None,
+    )
     found = solve(procedure, script)
     expected = torch.stack([script.seen[iterate][row] for row, iterate in enumerate(wanted)])
     assert torch.equal(found.images, expected)
@@ -123,10 +194,25 @@ def scripted(columns: list[list[tuple[int, float]]], wanted: list[int], *, targe
 def test_the_best_is_the_first_that_fools_else_the_one_with_the_highest_loss() -> None:
     hit, miss = 1, LABEL
     columns = {
-        1: [(miss, 0.1), (hit, 0.2), (miss, 0.9), (hit, 0.8)],  # first that fools, though others have more loss
+        1: [
+            (miss, 0.1),
+            (hit, 0.2),
+            (miss, 0.9),
+            (hit, 0.8),
+        ],  # first that fools, though others have more loss
         2: [(miss, 0.1), (miss, 0.2), (miss, 0.9), (miss, 0.8)],  # never fools: highest loss
-        3: [(miss, 0.5), (miss, 0.9), (miss, 0.1), (hit, 0.2)],  # fools at the very end, with little loss
-        0: [(hit, 0.1), (miss, 0.9), (hit, 0.9), (miss, 0.9)],  # wrong from the start: not perturbed
+        3: [
+            (miss, 0.5),
+            (miss, 0.9),
+            (miss, 0.1),
+            (hit, 0.2),
+        ],  # fools at the very end, with little loss
+        0: [
+            (hit, 0.1),
+            (miss, 0.9),
+            (hit, 0.9),
+            (miss, 0.9),
+        ],  # wrong from the start: not perturbed
     }
     found = scripted(list(columns.values()), list(columns), keep_best=True)
     assert found.clean_prediction.tolist() == [miss, miss, miss, hit]
@@ -135,7 +221,12 @@ def test_the_best_is_the_first_that_fools_else_the_one_with_the_highest_loss() -
 
 def test_a_targeted_attack_arrives_at_its_target_only() -> None:
     columns = {
-        2: [(LABEL, 0.1), (1, 0.9), (TARGET, 0.2), (TARGET, 0.8)],  # another wrong class is no success
+        2: [
+            (LABEL, 0.1),
+            (1, 0.9),
+            (TARGET, 0.2),
+            (TARGET, 0.8),
+        ],  # another wrong class is no success
         3: [(1, 0.1), (1, 0.2), (1, 0.3), (1, 0.4)],
         0: [(TARGET, 0.1), (LABEL, 0.9), (LABEL, 0.9), (LABEL, 0.9)],
     }
@@ -143,7 +234,8 @@ def test_a_targeted_attack_arrives_at_its_target_only() -> None:
 
 
 def test_the_last_is_the_last_whatever_it_is() -> None:
-    # Without keep_best nobody looks at the last iterate before the verdict; its line is the verdict's own.
+    # Without keep_best nobody looks at the last iterate before the verdict; its line is the
+    # verdict's own.
     columns = [[(1, 0.9), (1, 0.8), (1, 0.7)], [(LABEL, 0.1), (1, 0.2), (LABEL, 0.3)]]
     scripted(columns, [3, 3], keep_best=False)
 
@@ -179,7 +271,11 @@ def test_images_that_are_wrong_already_are_returned_as_they_are(random_start: bo
 @norms
 def test_an_epsilon_of_zero_changes_nothing(p: float) -> None:
     network, x = tricky(), images(5)
-    for method in (fgsm(0, p), pgd(0, p, steps=3), pgd(0, p, steps=2, random_start=False, keep_best=False)):
+    for method in (
+        fgsm(0, p),
+        pgd(0, p, steps=3),
+        pgd(0, p, steps=2, random_start=False, keep_best=False),
+    ):
         for eight_bit in (False, True):
             found = run(network, x, None, method, eight_bit=eight_bit, noise_control=True)
             assert torch.equal(found.images, (x * 255).round() / 255 if eight_bit else x)
@@ -203,7 +299,10 @@ def test_eight_bit_results_are_judged_on_the_bytes_that_leave(p: float, targeted
         decoded = torch.stack([through_png(image) for image in levels])
         assert torch.equal(decoded, found.images)
         assert torch.equal(network.logits(decoded).argmax(1), found.prediction)
-        assert torch.equal(found.succeeded, found.prediction == options["targets"] if targeted else found.prediction != labels)
+        assert torch.equal(
+            found.succeeded,
+            found.prediction == options["targets"] if targeted else found.prediction != labels,
+        )
         centre = (x * 255).round() / 255
         torch.testing.assert_close(found.norm, norm(decoded - centre, p).flatten())
         assert (found.norm <= method.epsilon * (1 + 1e-6)).all()
@@ -229,7 +328,9 @@ def test_the_noise_control_is_noise_of_the_same_norm(p: float) -> None:
     assert torch.equal(found.control.succeeded, found.control.prediction != found.label)
     start = next(p.images for p in counting.probes if p.differentiates)
     a, b = (noise - x).flatten(), (start - x).flatten()
-    assert abs(float(a @ b / a.norm() / b.norm())) < 4 / len(a) ** 0.5  # not the noise of the random start
+    assert (
+        abs(float(a @ b / a.norm() / b.norm())) < 4 / len(a) ** 0.5
+    )  # not the noise of the random start
     again = run(network, x, None, fgsm(EPSILON[p], p), seed=9, noise_control=True)
     assert again.control is not None
     assert torch.equal(again.control.prediction, found.control.prediction)  # whatever the method

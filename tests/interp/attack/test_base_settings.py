@@ -22,7 +22,9 @@ LARGEST = {math.inf: 0.06, 2.0: 0.6, 1.0: 8.0}
 ROWS = 12
 
 
-def run(network: Oracle, x: Tensor, labels: Tensor | None, method: Method, **options: Any) -> Attacked:
+def run(
+    network: Oracle, x: Tensor, labels: Tensor | None, method: Method, **options: Any
+) -> Attacked:
     return solve(attack(x, labels, method, **options), network)
 
 
@@ -54,22 +56,41 @@ def own_settings(p: float) -> tuple[Tensor, Tensor, Tensor, list[tuple[int, int]
     ],
     ids=str,
 )
-def test_every_row_fares_as_it_would_alone_with_its_settings(p: float, targeted: bool, options: dict[str, Any]) -> None:
+def test_every_row_fares_as_it_would_alone_with_its_settings(
+    p: float, targeted: bool, options: dict[str, Any]
+) -> None:
     network, x = tricky(), images(ROWS)
     ranking = network.logits(x).argsort(1)
     labels, targets = ranking[:, 4], ranking[:, 3] if targeted else None
     epsilon, step, steps, seeds = own_settings(p)
-    whole = run(network, x, labels, pgd(epsilon, p, step, steps, **options), targets=targets, seeds=seeds, noise_control=True)
+    whole = run(
+        network,
+        x,
+        labels,
+        pgd(epsilon, p, step, steps, **options),
+        targets=targets,
+        seeds=seeds,
+        noise_control=True,
+    )
     gradients = 0
     for row in range(ROWS):
         one = slice(row, row + 1)
         method = pgd(float(epsilon[row]), p, float(step[row]), int(steps[row]), **options)
         aim = None if targets is None else targets[one]
-        alone = run(network, x[one], labels[one], method, targets=aim, seeds=seeds[one], noise_control=True)
+        alone = run(
+            network, x[one], labels[one], method, targets=aim, seeds=seeds[one], noise_control=True
+        )
         torch.testing.assert_close(alone.images[0], whole.images[row], rtol=0, atol=1e-9)
         for name in ("prediction", "succeeded", "norm"):
-            torch.testing.assert_close(getattr(alone, name)[0], getattr(whole, name)[row], rtol=0, atol=1e-9)
-            torch.testing.assert_close(getattr(alone.control, name)[0], getattr(whole.control, name)[row], rtol=0, atol=1e-9)
+            torch.testing.assert_close(
+                getattr(alone, name)[0], getattr(whole, name)[row], rtol=0, atol=1e-9
+            )
+            torch.testing.assert_close(
+                getattr(alone.control, name)[0],
+                getattr(whole.control, name)[row],
+                rtol=0,
+                atol=1e-9,
+            )
         assert alone.norm[0] <= epsilon[row] * (1 + 1e-9)
         gradients += alone.gradients
     assert whole.gradients == gradients
@@ -95,7 +116,14 @@ def test_no_row_takes_more_steps_than_its_own() -> None:
 def test_pairs_of_seed_and_row_are_those_of_a_batch() -> None:
     network, x = tricky(), images(4)
     by_number = run(network, x, None, pgd(0.03, steps=3), seed=8, first_row=20, noise_control=True)
-    by_pair = run(network, x, None, pgd(0.03, steps=3), seeds=[(8, 20), (8, 21), (8, 22), (8, 23)], noise_control=True)
+    by_pair = run(
+        network,
+        x,
+        None,
+        pgd(0.03, steps=3),
+        seeds=[(8, 20), (8, 21), (8, 22), (8, 23)],
+        noise_control=True,
+    )
     assert torch.equal(by_number.images, by_pair.images)
     assert by_number.control is not None
     assert by_pair.control is not None
@@ -106,7 +134,9 @@ def test_pairs_of_seed_and_row_are_those_of_a_batch() -> None:
 
 
 def best_gain(w: Tensor, x: Tensor, eps: float) -> float:
-    """The most that w @ delta can be, ||delta||_1 <= eps and x + delta in [0, 1]: delta = up - down."""
+    """The most that w @ delta can be, ||delta||_1 <= eps and x + delta in [0, 1]: delta = up -
+    down.
+    """
     flat, n = x.flatten().numpy(), x.numel()
     cost = np.concatenate([-w.numpy(), w.numpy()])
     bounds = [(0, 1 - v) for v in flat] + [(0, v) for v in flat]
@@ -127,7 +157,12 @@ def test_one_pixel_takes_the_whole_budget_where_it_has_room(seed: int) -> None:
     w = torch.randn(6, generator=rng, dtype=torch.float64)  # of so few pixels one moves
     x = 0.4 + 0.2 * torch.rand(1, 1, 2, 3, generator=rng, dtype=torch.float64)
     for random_start in (False, True):
-        found = run(towards(w, (1, 2, 3)), x, torch.tensor([0]), pgd(0.3, 1, random_start=random_start, steps=60))
+        found = run(
+            towards(w, (1, 2, 3)),
+            x,
+            torch.tensor([0]),
+            pgd(0.3, 1, random_start=random_start, steps=60),
+        )
         gained = float((found.images - x).flatten() @ w)
         assert gained == pytest.approx(best_gain(w, x, 0.3), rel=1e-9)
         assert found.norm.item() == pytest.approx(0.3, rel=1e-9)
@@ -142,7 +177,12 @@ def test_the_box_stops_pixels_and_the_rest_of_the_budget_goes_to_others(seed: in
     room = torch.where(w > 0, 1 - x.flatten(), x.flatten())
     budget = float(room[four].sum())
     for share in (0.3, 0.7, 1.0):
-        found = run(towards(w, (1, 8, 10)), x, torch.tensor([0]), pgd(share * budget, 1, budget / 9, 80, random_start=False))
+        found = run(
+            towards(w, (1, 8, 10)),
+            x,
+            torch.tensor([0]),
+            pgd(share * budget, 1, budget / 9, 80, random_start=False),
+        )
         gained, best = float((found.images - x).flatten() @ w), best_gain(w, x, share * budget)
         assert gained <= best * (1 + 1e-9)
         assert found.norm.item() == pytest.approx(share * budget, rel=1e-9)
@@ -151,7 +191,9 @@ def test_the_box_stops_pixels_and_the_rest_of_the_budget_goes_to_others(seed: in
 
 
 def test_of_equal_losses_the_last_is_kept() -> None:
-    """Far from any other class the cross-entropy is 0 to the last digit; its gradient still points somewhere."""
+    """Far from any other class the cross-entropy is 0 to the last digit; its gradient still points
+    somewhere.
+    """
     w, x = torch.ones(12, dtype=torch.float64), torch.full((1, 3, 2, 2), 0.5, dtype=torch.float64)
     network = linear(torch.stack([torch.zeros_like(w), w]), torch.tensor([100.0, 0.0]), (3, 2, 2))
     found = run(network, x, torch.tensor([0]), pgd(0.1, steps=5, random_start=False))
@@ -166,26 +208,39 @@ def test_of_equal_losses_the_last_is_kept() -> None:
 def test_momentum_is_mi_fgsm(p: float, loss: Loss) -> None:
     network, x, label, eps = tricky(), images(3), 1, LARGEST[p]
     options: dict[str, Any] = {"random_start": False, "keep_best": False, "stop_when_fooled": False}
-    found = run(network, x, torch.full((3,), label), pgd(eps, p, eps / 4, 7, decay=0.8, loss=loss, **options))
+    found = run(
+        network,
+        x,
+        torch.full((3,), label),
+        pgd(eps, p, eps / 4, 7, decay=0.8, loss=loss, **options),
+    )
     for row in range(3):
         z, g = x[row : row + 1].clone(), torch.zeros(1, 3, 8, 8, dtype=torch.float64)
         for _ in range(7):
             point = z.clone().requires_grad_()
             logits = plain(raw(network), point)["logits"][0]
             others = torch.cat([logits[:label], logits[label + 1 :]])
-            value = others.max() - logits[label] if loss is MARGIN else -logits.log_softmax(0)[label]
+            value = (
+                others.max() - logits[label] if loss is MARGIN else -logits.log_softmax(0)[label]
+            )
             (grad,) = torch.autograd.grad(value, point)
             g = 0.8 * g + grad / grad.abs().sum()
             if p == 2:
                 delta = z + eps / 4 * g / g.square().sum().sqrt() - x[row]
-                z = (x[row] + delta * min(1.0, eps / float(delta.square().sum().sqrt()))).clamp(0, 1)
+                z = (x[row] + delta * min(1.0, eps / float(delta.square().sum().sqrt()))).clamp(
+                    0, 1
+                )
             else:
                 z = (z + eps / 4 * g.sign()).clamp(x[row] - eps, x[row] + eps).clamp(0, 1)
         torch.testing.assert_close(found.images[row : row + 1], z, rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize(("classes", "targets", "needed"), [(2, None, 3), (3, torch.tensor([1]), 4)])
-def test_too_few_classes_for_dlr_are_said(classes: int, targets: Tensor | None, needed: int) -> None:
+@pytest.mark.parametrize(
+    ("classes", "targets", "needed"), [(2, None, 3), (3, torch.tensor([1]), 4)]
+)
+def test_too_few_classes_for_dlr_are_said(
+    classes: int, targets: Tensor | None, needed: int
+) -> None:
     rng = torch.Generator().manual_seed(0)
     network = linear(torch.randn(classes, 12, generator=rng), torch.zeros(classes), (3, 2, 2))
     with pytest.raises(ValueError, match=f"at least {needed} classes; this one has {classes}"):
@@ -220,17 +275,35 @@ def test_the_least_likely_class_is_the_lowest_logit_but_for_the_label() -> None:
 @pytest.mark.parametrize("start", [False, True])
 def test_chosen_targets_are_attacked_like_given_ones(choice: Choice, start: bool) -> None:
     network, x, labels = tricky(), images(8), torch.arange(8) % 5
-    found = run(network, x, labels, pgd(0.05, steps=6, random_start=start), targets=choice, seed=4, first_row=9)
+    found = run(
+        network,
+        x,
+        labels,
+        pgd(0.05, steps=6, random_start=start),
+        targets=choice,
+        seed=4,
+        first_row=9,
+    )
     assert found.target is not None
     assert not (found.target == labels).any()
-    given = run(network, x, labels, pgd(0.05, steps=6, random_start=start), targets=found.target, seed=4, first_row=9)
+    given = run(
+        network,
+        x,
+        labels,
+        pgd(0.05, steps=6, random_start=start),
+        targets=found.target,
+        seed=4,
+        first_row=9,
+    )
     assert torch.equal(found.images, given.images)
     assert torch.equal(found.succeeded, found.prediction == found.target)
     if choice is least_likely:
         assert torch.equal(found.target, least_likely(network.logits(x), labels, []))
     for row in range(8):  # a row's target is its own, whoever is with it
         one = slice(row, row + 1)
-        alone = run(network, x[one], labels[one], fgsm(0.01), targets=choice, seed=4, first_row=9 + row)
+        alone = run(
+            network, x[one], labels[one], fgsm(0.01), targets=choice, seed=4, first_row=9 + row
+        )
         assert alone.target is not None
         assert alone.target[0] == found.target[row]
 
@@ -260,7 +333,12 @@ def test_a_softmax_in_the_network_is_warned_of() -> None:
     for method in (fgsm(0.1), pgd(0.1, steps=2), pgd(0, steps=1)):
         (warning,) = run(ending(lambda z: z.softmax(1)), images(3, 2), None, method).warnings
         assert "probabilities" in warning
-        for sound in (lambda z: z, lambda z: z.log_softmax(1), lambda z: z.sigmoid(), lambda z: z.softmax(1) - 0.25):
+        for sound in (
+            lambda z: z,
+            lambda z: z.log_softmax(1),
+            lambda z: z.sigmoid(),
+            lambda z: z.softmax(1) - 0.25,
+        ):
             assert run(ending(sound), images(3, 2), None, method).warnings == ()
 
 
@@ -270,7 +348,9 @@ def test_gradients_of_zero_are_warned_of_and_counted() -> None:
     assert "zero for 5 of 5 images" in warning
     x = images(8, 2)
     size = ending(lambda z: z).logits(x).amax(1)
-    dark = ending(lambda z: torch.where(z.amax(1, keepdim=True) > size.sort()[0][4:6].mean(), z.detach(), z))  # of three images
+    dark = ending(
+        lambda z: torch.where(z.amax(1, keepdim=True) > size.sort()[0][4:6].mean(), z.detach(), z)
+    )  # of three images
     (warning,) = run(dark, x, None, fgsm(1e-6)).warnings
     assert "zero for 3 of 8 images" in warning
     labels = dark.logits(x).argmin(1)  # all are wrong already: none is attacked
@@ -287,4 +367,6 @@ def test_an_epsilon_under_one_level_is_warned_of(p: float) -> None:
     assert found.fixed.tolist() == [True, True, False, False]
     assert not found.norm[:2].any()
     assert run(network, x, None, pgd(epsilon, p, steps=2)).warnings == ()
-    assert run(network, x, None, pgd(0, p, steps=2), eight_bit=True).warnings == ()  # nobody expects anything of that
+    assert (
+        run(network, x, None, pgd(0, p, steps=2), eight_bit=True).warnings == ()
+    )  # nobody expects anything of that

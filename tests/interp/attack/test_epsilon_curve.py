@@ -1,4 +1,6 @@
-"""The curve of accuracy over epsilon: known exactly on linear networks, never above PGD at every epsilon, and cheaper."""
+"""The curve of accuracy over epsilon: known exactly on linear networks, never above PGD at every
+epsilon, and cheaper.
+"""
 
 import math
 from functools import partial
@@ -19,10 +21,20 @@ from interp.probe import Answer, Oracle, Probe, solve
 from tests.interp.toys_networks import Counting, cifar, images, linear, trained_resnet, tricky
 
 norms = pytest.mark.parametrize("p", [math.inf, 2.0, 1.0])
-GRIDS = {p: [unit * k for k in (1, 2, 3, 5, 8, 12)] for p, unit in ((math.inf, 0.005), (2.0, 0.05), (1.0, 0.7))}
+GRIDS = {
+    p: [unit * k for k in (1, 2, 3, 5, 8, 12)]
+    for p, unit in ((math.inf, 0.005), (2.0, 0.05), (1.0, 0.7))
+}
 
 
-def run(network: Oracle, x: Tensor, labels: Tensor | None, epsilons: list[float], p: float = math.inf, **options: Any) -> Curve:
+def run(
+    network: Oracle,
+    x: Tensor,
+    labels: Tensor | None,
+    epsilons: list[float],
+    p: float = math.inf,
+    **options: Any,
+) -> Curve:
     return solve(epsilon_curve(x, labels, epsilons, p, **options), network)
 
 
@@ -39,7 +51,9 @@ def consistent(curve: Curve, network: Network, x: Tensor, p: float) -> None:
     assert (minimal[there] <= curve.epsilons[-1]).all()
     assert not size[minimal == 0].any()
     withstood = curve.withstood.tolist()
-    assert withstood == [sum(m > e for m in minimal.tolist()) for e in minimal.new_tensor(curve.epsilons).tolist()]
+    assert withstood == [
+        sum(m > e for m in minimal.tolist()) for e in minimal.new_tensor(curve.epsilons).tolist()
+    ]
     assert withstood == sorted(withstood, reverse=True)
 
 
@@ -47,7 +61,9 @@ def consistent(curve: Curve, network: Network, x: Tensor, p: float) -> None:
 
 
 def linear_pair() -> tuple[Network, Tensor, Tensor, Tensor]:
-    """A network, images amid the box, their margins, and the weights that lower these; the last image is wrong already."""
+    """A network, images amid the box, their margins, and the weights that lower these; the last
+    image is wrong already.
+    """
     rng = torch.Generator().manual_seed(1)
     w = torch.randn(48, generator=rng, dtype=torch.float64)
     x = 0.4 + 0.2 * torch.rand(20, 3, 4, 4, generator=rng, dtype=torch.float64)
@@ -55,7 +71,16 @@ def linear_pair() -> tuple[Network, Tensor, Tensor, Tensor]:
     order = against.argsort()
     x, against = x[order], against[order]
     bias = against[-2:].mean()
-    return linear(torch.stack([torch.zeros_like(w), w]), torch.stack([bias, bias.new_zeros(())]), (3, 4, 4)), x, bias - against, w
+    return (
+        linear(
+            torch.stack([torch.zeros_like(w), w]),
+            torch.stack([bias, bias.new_zeros(())]),
+            (3, 4, 4),
+        ),
+        x,
+        bias - against,
+        w,
+    )
 
 
 @pytest.mark.parametrize(("p", "q"), [(math.inf, 1), (2.0, 2)])
@@ -76,7 +101,9 @@ def test_the_curve_of_a_linear_network_is_the_true_one(p: float, q: float, steps
     assert torch.equal(fine.withstood, curve.withstood)
     reached = fine.minimal.isfinite()
     assert (fine.minimal[reached] >= least[reached] * (1 - 1e-9)).all()
-    assert (fine.minimal[reached] <= least[reached] + (epsilons[1] - epsilons[0]) / 2**12 + 1e-9).all()
+    assert (
+        fine.minimal[reached] <= least[reached] + (epsilons[1] - epsilons[0]) / 2**12 + 1e-9
+    ).all()
     assert fine.attacked.gradients > curve.attacked.gradients
 
 
@@ -102,14 +129,20 @@ def test_an_image_nearer_than_epsilon_counts_by_its_own_norm() -> None:
     epsilon = 4 * float(least[0])
     curve = run(network, x[:1], torch.tensor([0]), [epsilon], steps=10)
     walked = [0.25 * epsilon * step for step in range(11)]  # 2.5 epsilon in all
-    assert curve.minimal.item() == pytest.approx(min(size for size in walked if size > least[0]), rel=1e-9)
+    assert curve.minimal.item() == pytest.approx(
+        min(size for size in walked if size > least[0]), rel=1e-9
+    )
 
 
 # Any network
 
 
 @norms
-@pytest.mark.parametrize("options", [{}, {"random_start": True}, {"loss": MARGIN}, {"steps": 4}, {"bisections": 2}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"random_start": True}, {"loss": MARGIN}, {"steps": 4}, {"bisections": 2}],
+    ids=str,
+)
 def test_the_curve_is_no_higher_than_that_of_pgd(p: float, options: dict[str, Any]) -> None:
     network, x = tricky(), images(24)
     labels = network.logits(x).argmax(1)
@@ -121,7 +154,10 @@ def test_the_curve_is_no_higher_than_that_of_pgd(p: float, options: dict[str, An
     same = {name: value for name, value in options.items() if name != "bisections"}
     cost, alone_withstood = 0, list[int]()
     for epsilon, withstood in zip(GRIDS[p], curve.withstood.tolist(), strict=True):
-        alone = solve(attack(x, labels, pgd(epsilon, p, **{"steps": 10, "random_start": False, **same})), network)
+        alone = solve(
+            attack(x, labels, pgd(epsilon, p, **{"steps": 10, "random_start": False, **same})),
+            network,
+        )
         alone_withstood.append(int((~alone.succeeded).sum()))
         assert withstood <= alone_withstood[-1] + 1  # which is a matter of luck
         cost += alone.gradients
@@ -138,12 +174,18 @@ def test_only_those_that_withstood_are_asked_about_again(p: float) -> None:
     counting = Counting(network)
     curve = run(counting, x, None, GRIDS[p], p)
     first = [16, *curve.withstood.tolist()[:-1]]
-    sizes = [len(probe.images) for probe in counting.probes if probe.differentiates and probe.progress and probe.progress.step == 1]
+    sizes = [
+        len(probe.images)
+        for probe in counting.probes
+        if probe.differentiates and probe.progress and probe.progress.step == 1
+    ]
     assert sizes == [n for n in first if n]
 
 
 @norms
-@pytest.mark.parametrize("options", [{}, {"random_start": True, "bisections": 3, "noise_control": True}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"random_start": True, "bisections": 3, "noise_control": True}], ids=str
+)
 def test_company_does_not_matter(p: float, options: dict[str, Any]) -> None:
     network, x = tricky(), images(14)
     whole = run(network, x, None, GRIDS[p], p, seed=5, **options)
@@ -151,17 +193,23 @@ def test_company_does_not_matter(p: float, options: dict[str, Any]) -> None:
     gradients = 0
     for row in range(14):
         alone = run(network, x[row : row + 1], None, GRIDS[p], p, seed=5, first_row=row, **options)
-        torch.testing.assert_close(alone.attacked.images[0], whole.attacked.images[row], rtol=0, atol=1e-9)
+        torch.testing.assert_close(
+            alone.attacked.images[0], whole.attacked.images[row], rtol=0, atol=1e-9
+        )
         torch.testing.assert_close(alone.minimal[0], whole.minimal[row], rtol=0, atol=1e-9)
         gradients += alone.attacked.gradients
         if whole.attacked.control is not None:
             assert alone.attacked.control is not None
-            torch.testing.assert_close(alone.attacked.control.norm[0], whole.attacked.control.norm[row], rtol=0, atol=1e-9)
+            torch.testing.assert_close(
+                alone.attacked.control.norm[0], whole.attacked.control.norm[row], rtol=0, atol=1e-9
+            )
     assert whole.attacked.gradients == gradients
 
 
 class Far:
-    """A network that any image moves a little, whose goal comes nearer by a given number of logits a look."""
+    """A network that any image moves a little, whose goal comes nearer by a given number of logits
+    a look.
+    """
 
     def __init__(self, gains: list[list[float]], away: float) -> None:
         self.gains, self.away, self.looks, self.left = gains, away, 0, [list(range(len(gains)))]
@@ -169,7 +217,11 @@ class Far:
     def answer(self, probes: list[Probe]) -> list[Answer]:
         (probe,) = probes
         gone = [sum(gains[: self.looks]) for gains in self.gains]
-        rows = [gone[i] for i in range(len(probe.images))] if len(probe.images) == len(self.gains) else [gone[0]]
+        rows = (
+            [gone[i] for i in range(len(probe.images))]
+            if len(probe.images) == len(self.gains)
+            else [gone[0]]
+        )
         logits = torch.tensor([[self.away - g, 0.0] for g in rows], dtype=torch.float64)
         if probe.gradient:
             self.looks += 1
@@ -183,10 +235,15 @@ class Far:
         ([0.8] * 10, 10),  # at thrice that pace it might still come
         ([0.0] * 10, 5),  # stuck
         ([0.01] * 10, 5),  # hopeless
-        ([1.9, 1.9, 1.9, 1.9, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0], 8),  # near, then stuck for as long as its pace is measured
+        (
+            [1.9, 1.9, 1.9, 1.9, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
+            8,
+        ),  # near, then stuck for as long as its pace is measured
     ],
 )
-def test_rows_are_given_up_when_thrice_their_pace_does_not_bring_them_there(gains: list[float], looks: int) -> None:
+def test_rows_are_given_up_when_thrice_their_pace_does_not_bring_them_there(
+    gains: list[float], looks: int
+) -> None:
     counting = Counting(Far([gains], 10.0))
     x = torch.full((1, 1, 2, 2), 0.5, dtype=torch.float64)
     curve = run(counting, x, torch.tensor([0]), [0.1])
@@ -203,7 +260,9 @@ def test_curves_of_a_unit(aim: Any) -> None:
     clean = network.activations(x, ["twice"])["twice"][:, 5].mean((1, 2))
     level = float(clean.sort()[0][2:4].mean())
     grid = [0.01 * k for k in range(1, 9)]
-    curve = run(network, x, None, grid, unit=(activation(paths), partial(aim, level=level)), bisections=3)
+    curve = run(
+        network, x, None, grid, unit=(activation(paths), partial(aim, level=level)), bisections=3
+    )
     now = network.activations(curve.attacked.images, ["twice"])["twice"][:, 5].mean((1, 2))
     there = now > level if aim is drive else now <= level
     assert torch.equal(there, curve.minimal.isfinite())
@@ -216,7 +275,9 @@ def test_curves_of_a_unit(aim: Any) -> None:
 def test_curves_towards_a_target() -> None:
     network, x = tricky(), images(8)
     grid = [0.04 * k for k in range(1, 8)]
-    curve = run(network, x, None, grid, targets=lambda logits, labels, rows: logits.argsort(1)[:, -2])
+    curve = run(
+        network, x, None, grid, targets=lambda logits, labels, rows: logits.argsort(1)[:, -2]
+    )
     assert curve.attacked.target is not None
     assert torch.equal(curve.attacked.prediction == curve.attacked.target, curve.minimal.isfinite())
     untargeted = run(network, x, None, grid)
@@ -227,7 +288,13 @@ def test_curves_towards_a_target() -> None:
 @norms
 def test_minimal_epsilons_of_8_bit_images_are_those_of_levels(p: float) -> None:
     network, x = tricky(torch.float32), images(10, dtype=torch.float32)
-    levels = [0.5, 0.9, 1, 2, 3.5, 6] if p == math.inf else [0.5, 0.9, 5, 9, 14, 22] if p == 2 else [0.5, 0.9, 250, 500, 999]
+    levels = (
+        [0.5, 0.9, 1, 2, 3.5, 6]
+        if p == math.inf
+        else [0.5, 0.9, 5, 9, 14, 22]
+        if p == 2
+        else [0.5, 0.9, 250, 500, 999]
+    )
     curve = run(network, x, None, [v / 255 for v in levels], p, eight_bit=True, bisections=4)
     centre = (x * 255).round()
     consistent(curve, network, centre / 255, p)
@@ -265,7 +332,9 @@ def test_the_control_is_noise_as_large_as_each_minimal_epsilon() -> None:
     network, x = tricky(), 0.1 + 0.8 * images(14)
     curve = run(network, x, None, [0.01, 0.03], bisections=3, noise_control=True)
     assert curve.attacked.control is not None
-    expected = torch.where(curve.minimal.isfinite(), curve.minimal, torch.full_like(curve.minimal, 0.03))
+    expected = torch.where(
+        curve.minimal.isfinite(), curve.minimal, torch.full_like(curve.minimal, 0.03)
+    )
     assert curve.minimal.isinf().any()
     assert curve.minimal.isfinite().any()
     torch.testing.assert_close(curve.attacked.control.norm, expected)

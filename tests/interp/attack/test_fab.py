@@ -1,4 +1,6 @@
-"""FAB against the least perturbations of linear networks, found by linear and quadratic programming, and row by row."""
+"""FAB against the least perturbations of linear networks, found by linear and quadratic
+programming, and row by row.
+"""
 
 import math
 
@@ -24,7 +26,9 @@ norms = pytest.mark.parametrize("p", [math.inf, 2.0, 1.0])
 
 
 def least(t: Tensor, w: Tensor, rise: float, p: float) -> float:
-    """The least p-norm of a move d with w . d >= rise, t + d in [0, 1]; infinite if there is none."""
+    """The least p-norm of a move d with w . d >= rise, t + d in [0, 1]; infinite if there
+    is none.
+    """
     n, bounds = len(t), [(-float(v), 1 - float(v)) for v in t]
     if p == 2:  # each entry moves as its weight does, until it is at the edge
 
@@ -37,9 +41,13 @@ def least(t: Tensor, w: Tensor, rise: float, p: float) -> float:
         return float(((t + pull * w).clamp(0, 1) - t).norm())
     extra = 1 if p == math.inf else n  # the bound of all moves, or one for each
     spread = np.ones((n, 1)) if p == math.inf else np.eye(n)
-    below = np.block([[np.eye(n), -spread], [-np.eye(n), -spread], [-w.numpy()[None], np.zeros((1, extra))]])
+    below = np.block(
+        [[np.eye(n), -spread], [-np.eye(n), -spread], [-w.numpy()[None], np.zeros((1, extra))]]
+    )
     cost = np.r_[np.zeros(n), np.ones(extra)]
-    found = optimize.linprog(cost, below, np.r_[np.zeros(2 * n), -rise], bounds=bounds + [(0, None)] * extra)
+    found = optimize.linprog(
+        cost, below, np.r_[np.zeros(2 * n), -rise], bounds=bounds + [(0, None)] * extra
+    )
     return math.inf if found.fun is None else float(found.fun)
 
 
@@ -50,11 +58,16 @@ def least(t: Tensor, w: Tensor, rise: float, p: float) -> float:
 @pytest.mark.parametrize("seed", range(4))
 def test_the_move_to_a_plane_is_the_least_of_all(p: float, seed: int) -> None:
     rng = torch.Generator().manual_seed(seed)
-    t = (1.6 * torch.rand(2, 8, 10, generator=rng, dtype=torch.float64) - 0.3).clamp(0, 1)  # two points a plane, some at the edge
+    t = (1.6 * torch.rand(2, 8, 10, generator=rng, dtype=torch.float64) - 0.3).clamp(
+        0, 1
+    )  # two points a plane, some at the edge
     w = torch.randn(8, 10, generator=rng, dtype=torch.float64)
     w[:, :2] = 0.0
     w[0] = w[0].sign()  # ties
-    rise = torch.randn(2, 8, 1, generator=rng, dtype=torch.float64) * torch.tensor([1e-3, 0.3, 1.0, 1.0, 2.0, 2.0, 1.0, 0.0])[:, None]
+    rise = (
+        torch.randn(2, 8, 1, generator=rng, dtype=torch.float64)
+        * torch.tensor([1e-3, 0.3, 1.0, 1.0, 2.0, 2.0, 1.0, 0.0])[:, None]
+    )
     rise[:, 6] = torch.tensor([[30.0], [-30.0]])  # beyond the box
     move = to_plane(t, w, rise, p)
     assert (t + move >= -1e-12).all()
@@ -78,14 +91,20 @@ def test_the_move_to_a_plane_is_the_least_of_all(p: float, seed: int) -> None:
 @norms
 def test_without_a_gradient_there_is_no_move(p: float) -> None:
     t = images(3).flatten(1)
-    assert not to_plane(t, torch.zeros_like(t), torch.tensor([[1.0], [0.0], [-1.0]]).double(), p).any()
+    assert not to_plane(
+        t, torch.zeros_like(t), torch.tensor([[1.0], [0.0], [-1.0]]).double(), p
+    ).any()
 
 
 # Linear networks
 
 
-def classes(count: int, rows: int = 6, seed: int = 0) -> tuple[Network, Tensor, Tensor, list[list[float]]]:
-    """A linear network, images of which some pixels are at the edge, their labels, and per norm the least perturbation of each row."""
+def classes(
+    count: int, rows: int = 6, seed: int = 0
+) -> tuple[Network, Tensor, Tensor, list[list[float]]]:
+    """A linear network, images of which some pixels are at the edge, their labels, and per norm the
+    least perturbation of each row.
+    """
     rng = torch.Generator().manual_seed(seed)
     weight = torch.randn(count, 12, generator=rng, dtype=torch.float64)
     x = (1.4 * torch.rand(rows, 3, 2, 2, generator=rng, dtype=torch.float64) - 0.2).clamp(0, 1)
@@ -97,7 +116,10 @@ def classes(count: int, rows: int = 6, seed: int = 0) -> tuple[Network, Tensor, 
         of_row = []
         for row, label in enumerate(labels.tolist()):
             others = [c for c in range(count) if c != label]
-            gaps = [(weight[c] - weight[label], float(logits[row, label] - logits[row, c])) for c in others]
+            gaps = [
+                (weight[c] - weight[label], float(logits[row, label] - logits[row, c]))
+                for c in others
+            ]
             of_row.append(min(least(x[row].flatten(), w, gap, p) for w, gap in gaps))
         exact.append(of_row)
     return network, x, labels, exact
@@ -123,7 +145,9 @@ def test_the_least_perturbation_is_found(p: float, count: int) -> None:
 
 
 @norms
-def test_a_row_that_is_wrong_already_is_at_no_distance_and_one_that_cannot_be_moved_at_an_infinite(p: float) -> None:
+def test_a_row_that_is_wrong_already_is_at_no_distance_and_one_that_cannot_be_moved_at_an_infinite(
+    p: float,
+) -> None:
     network, x, labels, _ = classes(2)
     wrong = labels.clone()
     wrong[0] = 1 - wrong[0]
@@ -136,13 +160,23 @@ def test_a_row_that_is_wrong_already_is_at_no_distance_and_one_that_cannot_be_mo
     assert torch.equal(found.images, x)
 
 
-def at_epsilon(network: Oracle, x: Tensor, labels: Tensor, eps: Tensor, p: float, steps: int = 40, eight_bit: bool = False) -> Summit:
+def at_epsilon(
+    network: Oracle,
+    x: Tensor,
+    labels: Tensor,
+    eps: Tensor,
+    p: float,
+    steps: int = 40,
+    eight_bit: bool = False,
+) -> Summit:
     ball = Ball(x, eps.view(-1, 1, 1, 1).to(x), p, eight_bit=eight_bit)
     return solve(fab_search(steps)(ball, Untargeted(labels), generators(0, 0, len(x))), network)
 
 
 @norms
-def test_the_verdict_at_an_epsilon_is_right_on_both_sides_of_the_least_perturbation(p: float) -> None:
+def test_the_verdict_at_an_epsilon_is_right_on_both_sides_of_the_least_perturbation(
+    p: float,
+) -> None:
     network, x, labels, exact = classes(5)
     bound = torch.tensor(exact[which(p)], dtype=torch.float64)
     for factor, fooled in ((0.99, False), (1.02, True)):
@@ -162,7 +196,9 @@ def test_rows_leave_with_the_first_point_in_their_own_ball(p: float) -> None:
     found = at_epsilon(counting, x, labels, eps, p, steps=10)
     assert found.gradients == sum(counting.gradients)
     assert counting.gradients[0] == 6
-    assert counting.gradients[-1] == 2  # one row in two balls' worth of room is there after a few steps
+    assert (
+        counting.gradients[-1] == 2
+    )  # one row in two balls' worth of room is there after a few steps
     assert found.gradients < 6 * 10 / 2
     assert ((network.logits(found.images).argmax(1) != labels) == (eps > bound)).all()
 
@@ -203,7 +239,10 @@ def test_company_does_not_matter(p: float) -> None:
 def test_eight_bit_images_lie_on_the_lattice_inside_the_ball_and_fool(p: float) -> None:
     network, x = tricky(), (images(8) * 255).round() / 255
     labels = network.logits(x).argmax(1)
-    eps = 1.5 * solve(fab_minimal(x, Untargeted(labels), p, 12), network).distance + {math.inf: 1, 2.0: 8, 1.0: 96}[p] / 255
+    eps = (
+        1.5 * solve(fab_minimal(x, Untargeted(labels), p, 12), network).distance
+        + {math.inf: 1, 2.0: 8, 1.0: 96}[p] / 255
+    )
     found = at_epsilon(network, x, labels, eps, p, 20, eight_bit=True)
     levels = found.images * 255
     torch.testing.assert_close(levels, levels.round(), rtol=0, atol=1e-9)

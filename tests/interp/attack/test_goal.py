@@ -1,4 +1,6 @@
-"""Goals of units: silenced, driven, dead, by every attack, against a plain forward pass; and what each goal counts as reached."""
+"""Goals of units: silenced, driven, dead, by every attack, against a plain forward pass; and what
+each goal counts as reached.
+"""
 
 import math
 from functools import partial
@@ -11,7 +13,17 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from interp.attack.base import attack, fgsm, pgd
-from interp.attack.goal import CROSS_ENTROPY, DLR, MARGIN, Goal, Targeted, UnitGoal, Untargeted, drive, silence
+from interp.attack.goal import (
+    CROSS_ENTROPY,
+    DLR,
+    MARGIN,
+    Goal,
+    Targeted,
+    UnitGoal,
+    Untargeted,
+    drive,
+    silence,
+)
 from interp.layer import LayerPath
 from interp.network.architectures import CifarTwin
 from interp.network.network import Network
@@ -39,7 +51,9 @@ def by_hand(network: Network, x: Tensor, text: str) -> Tensor:
 
 
 def wanted(clean: Tensor, aim: str, level: float | None) -> Tensor:
-    """The level to pass, from the words of the contract; of what is negative, the side that is further on."""
+    """The level to pass, from the words of the contract; of what is negative, the side that is
+    further on.
+    """
     if level is not None:
         return torch.full_like(clean, level)
     if aim == "drive":
@@ -56,7 +70,16 @@ def test_units_are_silenced_and_driven(p: float, aim: str, text: str) -> None:
     for level in (None, float(clean.sort()[0][2:4].mean())):
         counting = Counting(network)
         method = pgd(EPSILON[p], p, steps=25, random_start=False)
-        found = solve(attack(x, None, method, unit=(objective, partial(AIMS[aim], level=level)), noise_control=True), counting)
+        found = solve(
+            attack(
+                x,
+                None,
+                method,
+                unit=(objective, partial(AIMS[aim], level=level)),
+                noise_control=True,
+            ),
+            counting,
+        )
         assert found.clean_activation is not None
         assert found.activation is not None
         torch.testing.assert_close(found.clean_activation, clean, rtol=1e-9, atol=1e-12)
@@ -79,10 +102,22 @@ def test_units_are_silenced_and_driven(p: float, aim: str, text: str) -> None:
 def test_every_row_may_attack_a_unit_of_its_own() -> None:
     network, x = tricky(), images(len(UNITS))
     objective = activation([LayerPath.parse(text, network.layers) for text in UNITS])
-    together = solve(attack(x, None, pgd(0.1, steps=15), unit=(objective, silence), seed=3), network)
+    together = solve(
+        attack(x, None, pgd(0.1, steps=15), unit=(objective, silence), seed=3), network
+    )
     for row, text in enumerate(UNITS):
         one = x[row : row + 1]
-        alone = solve(attack(one, None, pgd(0.1, steps=15), unit=(unit_of(network, text, 1), silence), seed=3, first_row=row), network)
+        alone = solve(
+            attack(
+                one,
+                None,
+                pgd(0.1, steps=15),
+                unit=(unit_of(network, text, 1), silence),
+                seed=3,
+                first_row=row,
+            ),
+            network,
+        )
         torch.testing.assert_close(alone.images[0], together.images[row], rtol=0, atol=1e-9)
         assert alone.succeeded[0] == together.succeeded[row]
 
@@ -120,7 +155,9 @@ def plain_cifar(dtype: torch.dtype = torch.float32) -> Network:
     """cifar10-plain, whose first layers are read by a plain loop below."""
     module = CifarTwin()
     module.load_state_dict(load_file(WEIGHTS / "cifar10-plain.safetensors"))
-    return Network(module, (3, 32, 32), (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616), dtype=dtype)
+    return Network(
+        module, (3, 32, 32), (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616), dtype=dtype
+    )
 
 
 @pytest.mark.parametrize("eight_bit", [False, True])
@@ -128,7 +165,10 @@ def plain_cifar(dtype: torch.dtype = torch.float32) -> Network:
 def test_units_of_a_trained_network(aim: str, eight_bit: bool) -> None:
     network, (x, labels) = plain_cifar(), cifar(6)
     module = network.module
-    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)))
+    mean, std = (
+        torch.tensor(v).view(1, 3, 1, 1)
+        for v in ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
+    )
 
     def layer1(pixels: Tensor) -> Tensor:
         part = module.pool(module.relu(module.bn1(module.conv1((pixels - mean) / std))))  # type: ignore[operator]
@@ -164,8 +204,14 @@ def test_goals_are_reached_by_their_own_measure() -> None:
     goals: list[tuple[Goal, list[bool]]] = [
         (Untargeted(zeros), [False, True, True]),
         (Targeted(zeros, zeros + 2), [False, False, True]),
-        (UnitGoal(nothing, 1.0, one), [False, False, True]),  # activations of 0.5, 1 and 1.5: above 1
-        (UnitGoal(nothing, -1.0, -one), [False, True, True]),  # the score is minus the activation, -0.5, -1 and -1.5: at most -1
+        (
+            UnitGoal(nothing, 1.0, one),
+            [False, False, True],
+        ),  # activations of 0.5, 1 and 1.5: above 1
+        (
+            UnitGoal(nothing, -1.0, -one),
+            [False, True, True],
+        ),  # the score is minus the activation, -0.5, -1 and -1.5: at most -1
     ]
     for goal, there in goals:
         assert goal.reached(seen).tolist() == there
@@ -174,11 +220,17 @@ def test_goals_are_reached_by_their_own_measure() -> None:
 @pytest.mark.parametrize("loss", [CROSS_ENTROPY, MARGIN, DLR], ids=lambda loss: loss.name)
 def test_choices_of_rows_keep_what_is_theirs(loss: Any) -> None:
     logits = torch.randn(6, 5, generator=torch.Generator().manual_seed(0))
-    labels, targets, chosen = torch.arange(6) % 5, (torch.arange(6) + 2) % 5, torch.tensor([4, 1, 5])
+    labels, targets, chosen = (
+        torch.arange(6) % 5,
+        (torch.arange(6) + 2) % 5,
+        torch.tensor([4, 1, 5]),
+    )
     goals: list[Goal] = [Untargeted(labels), Targeted(labels, targets)]
     for goal in goals:
         whole = goal.objective(loss)({"logits": logits})
         part = goal.take(chosen).objective(loss)({"logits": logits[chosen]})
         assert torch.equal(whole[chosen], part)
         there = goal.reached(Answer(whole, None, logits))
-        assert torch.equal(there[chosen], goal.take(chosen).reached(Answer(part, None, logits[chosen])))
+        assert torch.equal(
+            there[chosen], goal.take(chosen).reached(Answer(part, None, logits[chosen]))
+        )

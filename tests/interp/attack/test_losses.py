@@ -27,9 +27,15 @@ def expected_targeted(row: list[float], label: int, target: int) -> float:
 def drawn(seed: int, classes: int, ties: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Logits, few of which differ if `ties`, labels, and targets that are not the labels."""
     rng = np.random.default_rng(seed)
-    logits = rng.integers(0, 3, (12, classes)).astype(float) if ties else rng.normal(0, 5, (12, classes))
+    logits = (
+        rng.integers(0, 3, (12, classes)).astype(float) if ties else rng.normal(0, 5, (12, classes))
+    )
     labels = rng.integers(0, classes, 12)
-    return torch.from_numpy(logits), torch.from_numpy(labels), torch.from_numpy((labels + rng.integers(1, classes, 12)) % classes)
+    return (
+        torch.from_numpy(logits),
+        torch.from_numpy(labels),
+        torch.from_numpy((labels + rng.integers(1, classes, 12)) % classes),
+    )
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -41,12 +47,17 @@ def test_losses_are_those_of_the_paper(ties: bool, seed: int, classes: int) -> N
     seen = {"logits": logits}
     expected = [expected_dlr(row, y) for row, y in zip(rows, labels.tolist(), strict=True)]
     np.testing.assert_allclose(dlr(labels)(seen), expected, rtol=1e-12)
-    expected = [expected_targeted(row, y, t) for row, y, t in zip(rows, labels.tolist(), targets.tolist(), strict=True)]
+    expected = [
+        expected_targeted(row, y, t)
+        for row, y, t in zip(rows, labels.tolist(), targets.tolist(), strict=True)
+    ]
     np.testing.assert_allclose(dlr_targeted(labels, targets)(seen), expected, rtol=1e-12)
 
 
 def test_numbers_worked_out_by_hand() -> None:
-    logits = torch.tensor([[5.0, 3.0, 1.0, 0.0], [5.0, 3.0, 1.0, 0.0], [2.0, 2.0, 2.0, 2.0], [4.0, 4.0, 2.0, 0.0]])
+    logits = torch.tensor(
+        [[5.0, 3.0, 1.0, 0.0], [5.0, 3.0, 1.0, 0.0], [2.0, 2.0, 2.0, 2.0], [4.0, 4.0, 2.0, 0.0]]
+    )
     seen = {"logits": logits}
     assert dlr(torch.tensor([0, 2, 1, 0]))(seen).tolist() == [-0.5, 1.0, 0.0, 0.0]
     found = dlr_targeted(torch.tensor([0, 1, 1, 0]), torch.tensor([1, 0, 2, 3]))(seen)
@@ -71,7 +82,10 @@ def test_above_zero_is_what_is_missed() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_ties_give_finite_scores_and_gradients(dtype: torch.dtype) -> None:
-    logits = torch.tensor([[1.0, 1.0, 1.0, 1.0, 1.0], [1.0, 1.0, 1.0, 0.0, 0.0], [2.0, 1.0, 1.0, 1.0, 1.0]], dtype=dtype).requires_grad_()
+    logits = torch.tensor(
+        [[1.0, 1.0, 1.0, 1.0, 1.0], [1.0, 1.0, 1.0, 0.0, 0.0], [2.0, 1.0, 1.0, 1.0, 1.0]],
+        dtype=dtype,
+    ).requires_grad_()
     labels, targets = torch.tensor([0, 3, 0]), torch.tensor([1, 0, 2])
     for loss in (dlr(labels), dlr_targeted(labels, targets)):
         score = loss({"logits": logits})
@@ -83,15 +97,22 @@ def test_ties_give_finite_scores_and_gradients(dtype: torch.dtype) -> None:
 def test_gradients_are_those_of_finite_differences() -> None:
     logits, labels, targets = drawn(5, 7, ties=False)
     for loss in (dlr(labels), dlr_targeted(labels, targets)):
-        assert torch.autograd.gradcheck(lambda v, loss=loss: loss({"logits": v}), logits.clone().requires_grad_())
+        assert torch.autograd.gradcheck(
+            lambda v, loss=loss: loss({"logits": v}), logits.clone().requires_grad_()
+        )
 
 
-@pytest.mark.parametrize(("loss", "least"), [(dlr(torch.tensor([0])), 3), (dlr_targeted(torch.tensor([0]), torch.tensor([1])), 4)])
+@pytest.mark.parametrize(
+    ("loss", "least"),
+    [(dlr(torch.tensor([0])), 3), (dlr_targeted(torch.tensor([0]), torch.tensor([1])), 4)],
+)
 def test_too_few_classes_are_refused(loss: Objective, least: int) -> None:
     loss({"logits": torch.randn(1, least)})
     with pytest.raises(ValueError, match=f"at least {least} classes; this one has {least - 1}"):
         loss({"logits": torch.randn(1, least - 1)})
-    small = linear(torch.randn(least - 1, 12, dtype=torch.float64), torch.zeros(least - 1), (3, 2, 2))
+    small = linear(
+        torch.randn(least - 1, 12, dtype=torch.float64), torch.zeros(least - 1), (3, 2, 2)
+    )
     with pytest.raises(ValueError, match="classes"):
         small.answer([Probe(images(1, size=2), loss)])
 
@@ -108,6 +129,10 @@ def test_rows_are_taken_joined_and_answered_as_their_own() -> None:
     assert not dlr(labels).kin(margin(labels))
     assert not dlr(labels).kin(dlr_targeted(labels, targets))
     network, x = tricky(), images(4)
-    answers = network.answer([Probe(x[:1], dlr(torch.tensor([0]))), Probe(x[1:], dlr(torch.tensor([1, 2, 3])))])
+    answers = network.answer(
+        [Probe(x[:1], dlr(torch.tensor([0]))), Probe(x[1:], dlr(torch.tensor([1, 2, 3])))]
+    )
     found = torch.cat([a.score for a in answers if a.score is not None])
-    torch.testing.assert_close(found, dlr(torch.arange(4))({"logits": network.logits(x)}), rtol=1e-12, atol=0)
+    torch.testing.assert_close(
+        found, dlr(torch.arange(4))({"logits": network.logits(x)}), rtol=1e-12, atol=0
+    )

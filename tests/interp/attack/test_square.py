@@ -1,4 +1,6 @@
-"""Square against the schedule of the paper, exhaustive search on linear networks, and what each proposal may change."""
+"""Square against the schedule of the paper, exhaustive search on linear networks, and what each
+proposal may change.
+"""
 
 import math
 
@@ -34,7 +36,18 @@ def hunt(network: Oracle, b: Ball, goal: Goal, queries: int, seed: int = 0) -> S
 
 
 def test_the_share_of_pixels_is_halved_when_the_paper_says() -> None:
-    table = [(10, 1), (50, 2), (200, 4), (500, 8), (1000, 16), (2000, 32), (4000, 64), (6000, 128), (8000, 256), (9999, 512)]
+    table = [
+        (10, 1),
+        (50, 2),
+        (200, 4),
+        (500, 8),
+        (1000, 16),
+        (2000, 32),
+        (4000, 64),
+        (6000, 128),
+        (8000, 256),
+        (9999, 512),
+    ]
     before = -1
     for last, divisor in table:
         for proposal in (before + 1, last):
@@ -58,9 +71,13 @@ def test_sides_of_squares() -> None:
 def test_a_bump_is_a_hill_above_its_negative(length: int) -> None:
     def hill(height: int, width: int) -> Tensor:
         rings = torch.zeros(height, width, dtype=torch.float64)
-        for k in range(max(height, width) // 2 + 1):  # squares ever larger about the middle, ever lower
+        for k in range(
+            max(height, width) // 2 + 1
+        ):  # squares ever larger about the middle, ever lower
             top, left = height // 2 - k, width // 2 - k
-            rings[max(top, 0) : top + 2 * k + 1, max(left, 0) : left + 2 * k + 1] += 1 / (k + 1) ** 2
+            rings[max(top, 0) : top + 2 * k + 1, max(left, 0) : left + 2 * k + 1] += (
+                1 / (k + 1) ** 2
+            )
         return rings / max(float(rings.norm()), 1e-12)
 
     expected = torch.cat([hill(length // 2, length), -hill(length - length // 2, length)])
@@ -71,7 +88,9 @@ def test_a_bump_is_a_hill_above_its_negative(length: int) -> None:
 
 
 class Unimpressed:
-    """An oracle for which nothing beats the first image it saw, or everything beats what was before."""
+    """An oracle for which nothing beats the first image it saw, or everything beats what was
+    before.
+    """
 
     def __init__(self, rising: bool) -> None:
         self.seen: list[Tensor] = []
@@ -81,7 +100,9 @@ class Unimpressed:
         (probe,) = probes
         assert not probe.differentiates
         self.seen.append(probe.images)
-        score = torch.full((len(probe.images),), float(len(self.seen) if self.rising else -len(self.seen))).double()
+        score = torch.full(
+            (len(probe.images),), float(len(self.seen) if self.rising else -len(self.seen))
+        ).double()
         return [Answer(score, None, torch.tensor([[1.0, 0.0]]).expand(len(probe.images), 2))]
 
 
@@ -95,7 +116,12 @@ def test_a_proposal_for_linf_puts_one_square_of_each_channel_on_an_edge_of_the_b
     hunt(oracle, ball(x, eps, math.inf), nothing_wrong(3), queries)
     low, high = (x - eps).clamp(0, 1), (x + eps).clamp(0, 1)
     first = oracle.seen[0]
-    torch.testing.assert_close(torch.minimum((first - low).abs(), (first - high).abs()), torch.zeros_like(x), rtol=0, atol=1e-12)
+    torch.testing.assert_close(
+        torch.minimum((first - low).abs(), (first - high).abs()),
+        torch.zeros_like(x),
+        rtol=0,
+        atol=1e-12,
+    )
     up = ((first - high).abs() < 1e-12) & (high - low > 1e-6)
     assert (up == up[:, :, :1]).all()  # stripes
     places, corners = set(), set()
@@ -107,7 +133,9 @@ def test_a_proposal_for_linf_puts_one_square_of_each_channel_on_an_edge_of_the_b
                 rows, columns = (changed.any(d).nonzero().flatten() for d in (1, 0))
                 assert rows[-1] - rows[0] < length
                 assert columns[-1] - columns[0] < length
-                assert (z[row] - torch.where(z[row] > first[row], high[row], low[row])).abs()[:, changed].min(0)[0].max() < 1e-12
+                assert (z[row] - torch.where(z[row] > first[row], high[row], low[row])).abs()[
+                    :, changed
+                ].min(0)[0].max() < 1e-12
                 places.add((row, int(rows[0]), int(columns[0])))
                 corners |= {(int(rows[-1]), int(columns[-1]))}
     assert len(places) > 150  # rows have squares of their own, all over the image
@@ -115,7 +143,9 @@ def test_a_proposal_for_linf_puts_one_square_of_each_channel_on_an_edge_of_the_b
 
 
 def test_a_proposal_for_l2_moves_the_norm_into_a_window_and_loses_none() -> None:
-    x = torch.full((3, 3, 12, 12), 0.5, dtype=torch.float64)  # so far from the edges that nothing is cut
+    x = torch.full(
+        (3, 3, 12, 12), 0.5, dtype=torch.float64
+    )  # so far from the edges that nothing is cut
     eps = torch.tensor([0.02, 0.1, 0.4], dtype=torch.float64)
     oracle = Unimpressed(rising=True)
     hunt(oracle, ball(x, eps, 2.0), nothing_wrong(3), 200)
@@ -153,7 +183,11 @@ def pair(bias: float) -> tuple[Oracle, Tensor, Tensor]:
     rng = torch.Generator().manual_seed(0)
     weight = torch.randn(2, 27, generator=rng, dtype=torch.float64)
     x = torch.rand(4, 3, 3, 3, generator=rng, dtype=torch.float64)
-    return linear(weight, torch.tensor([bias, 0.0], dtype=torch.float64), (3, 3, 3)), x, weight[1] - weight[0]
+    return (
+        linear(weight, torch.tensor([bias, 0.0], dtype=torch.float64), (3, 3, 3)),
+        x,
+        weight[1] - weight[0],
+    )
 
 
 def test_on_a_linear_network_the_best_corner_of_the_ball_is_found() -> None:
@@ -180,8 +214,15 @@ def test_rows_leave_at_once_and_every_query_is_counted(p: float) -> None:
     assert 2 <= fooled.sum() <= 10
     assert sizes[0] == 12
     assert sizes[-1] >= 12 - fooled.sum()
-    for earlier, later, probe in zip(sizes, sizes[1:], counting.probes, strict=False):  # a row leaves with the first point that fools
-        assert earlier - later == (network.logits(probe.images).argmax(1) != torch.as_tensor(probe.objective.rows[0])).sum()  # type: ignore[union-attr]
+    for earlier, later, probe in zip(
+        sizes, sizes[1:], counting.probes, strict=False
+    ):  # a row leaves with the first point that fools
+        assert (
+            earlier - later
+            == (
+                network.logits(probe.images).argmax(1) != torch.as_tensor(probe.objective.rows[0])  # type: ignore[union-attr]
+            ).sum()
+        )
 
 
 @norms
@@ -201,8 +242,12 @@ def test_company_does_not_matter(p: float) -> None:
     everyone = hunt(network, ball(x, eps, p), Untargeted(labels), 200, seed=5)
     for row in (0, 4, 7):
         one = slice(row, row + 1)
-        search = square_search(200)(ball(x[one], eps[one], p), Untargeted(labels[one]), generators(5, row, 1))
-        torch.testing.assert_close(solve(search, network).images[0], everyone.images[row], rtol=0, atol=1e-12)
+        search = square_search(200)(
+            ball(x[one], eps[one], p), Untargeted(labels[one]), generators(5, row, 1)
+        )
+        torch.testing.assert_close(
+            solve(search, network).images[0], everyone.images[row], rtol=0, atol=1e-12
+        )
 
 
 @norms

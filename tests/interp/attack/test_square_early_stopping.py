@@ -1,4 +1,6 @@
-"""Which rows Square gives up: by a script of distances against the rule's own words, and without a change of verdicts."""
+"""Which rows Square gives up: by a script of distances against the rule's own words, and without a
+change of verdicts.
+"""
 
 import math
 from dataclasses import replace
@@ -21,7 +23,9 @@ from tests.interp.toys_networks import images, tricky
 
 
 class Scripted:
-    """An oracle that has rows come nearer to another class as a table says, (rows, queries); a row is known by its label."""
+    """An oracle that has rows come nearer to another class as a table says, (rows, queries); a row
+    is known by its label.
+    """
 
     def __init__(self, distance: Tensor) -> None:
         self.distance, self.asked = distance, [0] * len(distance)
@@ -56,8 +60,12 @@ def test_rows_that_are_too_slow_by_far_are_given_up(queries: int) -> None:
     rng = np.random.default_rng(0)
     rows = 24
     descent = rng.exponential(size=(rows, queries)) * (rng.random((rows, queries)) < 0.05)
-    descent *= np.linspace(1, rng.random(rows), queries).T ** 3  # slower towards the end, each by another factor
-    distance = np.linspace(0.9, 6, rows)[:, None] - 3 * descent.cumsum(1) / descent.sum(1, keepdims=True)
+    descent *= (
+        np.linspace(1, rng.random(rows), queries).T ** 3
+    )  # slower towards the end, each by another factor
+    distance = np.linspace(0.9, 6, rows)[:, None] - 3 * descent.cumsum(1) / descent.sum(
+        1, keepdims=True
+    )
     distance += rng.exponential(0.1, size=(rows, queries))  # most proposals lead away again
     oracle = Scripted(torch.from_numpy(distance))
     b, goal = ball(images(rows), 0.05, math.inf), Untargeted(torch.arange(rows))
@@ -73,7 +81,12 @@ def test_rows_that_are_too_slow_by_far_are_given_up(queries: int) -> None:
 
 def test_by_itself_no_row_is_given_up() -> None:
     oracle = Scripted(torch.ones(2, 700, dtype=torch.float64))
-    solve(square(ball(images(2), 0.05, math.inf), Untargeted(torch.arange(2)), 700, generators(0, 0, 2)), oracle)
+    solve(
+        square(
+            ball(images(2), 0.05, math.inf), Untargeted(torch.arange(2)), 700, generators(0, 0, 2)
+        ),
+        oracle,
+    )
     assert oracle.asked == [700, 700]
 
 
@@ -82,7 +95,10 @@ def test_giving_up_spares_queries_and_changes_no_verdict(p: float) -> None:
     network, x = tricky(), images(6)
     labels = network.logits(x).argmax(1)
     b = ball(x, EPSILON[p] * torch.linspace(0.05, 1.5, 6, dtype=torch.float64), p)
-    runs = [solve(square_search(1250, give_up=g)(b, Untargeted(labels), generators(0, 0, 6)), network) for g in (False, True)]
+    runs = [
+        solve(square_search(1250, give_up=g)(b, Untargeted(labels), generators(0, 0, 6)), network)
+        for g in (False, True)
+    ]
     fooled = [network.logits(run.images).argmax(1) != labels for run in runs]
     assert 1 <= fooled[0].sum() <= 5
     assert torch.equal(*fooled)
@@ -97,7 +113,10 @@ def test_the_distance_to_a_units_level_is_in_its_activation() -> None:
     clean = network.activations(x, ["down"])["down"][:, 3].mean((1, 2))
     level = torch.tensor([1e9, 1e9, 0.0, 0.0], dtype=torch.float64) + clean + 1e-6
     goal = replace(drive(unit, clean), level=level)
-    found = solve(square_search(1250, give_up=True)(ball(x, 0.05, math.inf), goal, generators(0, 0, 4)), network)
+    found = solve(
+        square_search(1250, give_up=True)(ball(x, 0.05, math.inf), goal, generators(0, 0, 4)),
+        network,
+    )
     reached = network.activations(found.images, ["down"])["down"][:, 3].mean((1, 2)) > level
     assert reached.tolist() == [False, False, True, True]
     assert found.queries < 2 * 1250

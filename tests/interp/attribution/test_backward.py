@@ -1,4 +1,6 @@
-"""Attributions with hooks: against captum where its hooks are right, and against the definitions where they would not be."""
+"""Attributions with hooks: against captum where its hooks are right, and against the definitions
+where they would not be.
+"""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -23,7 +25,9 @@ CLASS = LayerPath(LOGITS, 2)
 
 
 class Plain(nn.Module):
-    """A network as captum likes it: modules alone, nothing in place, windows apart, and never two bends one after the other."""
+    """A network as captum likes it: modules alone, nothing in place, windows apart, and never two
+    bends one after the other.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,7 +52,9 @@ class Normalized(nn.Module):
 
 
 def hosted(module: nn.Module, size: int = 8, channels: int = 3) -> Network:
-    return Network(module, (channels, size, size), MEAN[:channels], STD[:channels], dtype=torch.float64)
+    return Network(
+        module, (channels, size, size), MEAN[:channels], STD[:channels], dtype=torch.float64
+    )
 
 
 def seeded(make: Callable[[], nn.Module]) -> nn.Module:
@@ -70,7 +76,9 @@ class Rectifying(TorchFunctionMode):
         super().__init__()
         self.rectify = rectify
 
-    def __torch_function__(self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+    def __torch_function__(
+        self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
         if func in (F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_):
             return self.rectify(args[0].clone())
         return func(*args, **(kwargs or {}))
@@ -103,7 +111,9 @@ class _Rescaled(torch.autograd.Function):
 
 
 def by_definition(function: Any, network: Network, path: LayerPath, x: Tensor) -> Tensor:
-    """The gradient of a unit's score for the first of images x with respect to all of them, with rectifiers of another backward pass."""
+    """The gradient of a unit's score for the first of images x with respect to all of them, with
+    rectifiers of another backward pass.
+    """
     z = x.clone().requires_grad_()
     with Rectifying(function.apply):
         (grad,) = torch.autograd.grad(Unit(network, path)(z)[:1].sum(), z)
@@ -111,25 +121,39 @@ def by_definition(function: Any, network: Network, path: LayerPath, x: Tensor) -
 
 
 NETWORKS: dict[str, tuple[Callable[[], Network], list[LayerPath]]] = {
-    "tricky": (tricky, [CLASS, LayerPath("down", 7), LayerPath("stem", 2, (1, 6)), LayerPath("twice", 3)]),
+    "tricky": (
+        tricky,
+        [CLASS, LayerPath("down", 7), LayerPath("stem", 2, (1, 6)), LayerPath("twice", 3)],
+    ),
     "residual": (
         lambda: hosted(seeded(lambda: CifarResNet(8)), 16),
         [CLASS, LayerPath("layer2.0", 14), LayerPath("layer1.0.conv2", 4, (3, 2))],
     ),
 }
-CASES = [pytest.param(make, path, id=f"{name} {path}") for name, (make, paths) in NETWORKS.items() for path in paths]
+CASES = [
+    pytest.param(make, path, id=f"{name} {path}")
+    for name, (make, paths) in NETWORKS.items()
+    for path in paths
+]
 
 
 @pytest.mark.parametrize(("make", "path"), CASES)
-def test_functional_rectifiers_sums_and_reused_modules(make: Callable[[], Network], path: LayerPath) -> None:
+def test_functional_rectifiers_sums_and_reused_modules(
+    make: Callable[[], Network], path: LayerPath
+) -> None:
     network = make()
     x = images(2, size=network.shape[1])
-    guided, lifted, relevant = guided_backprop(network, path), deep_lift(network, path, 0.3), lrp(network, path)
+    guided, lifted, relevant = (
+        guided_backprop(network, path),
+        deep_lift(network, path, 0.3),
+        lrp(network, path),
+    )
     for row in (x[:1], x[1:]):
         agree(guided(row, path).values, by_definition(_Guided, make(), path, row))
         z, start = row.clone().requires_grad_(), torch.full_like(row, 0.3)
         both = torch.cat([row, start])
-        # The score is of the first row, and the second has no gradient of its own: what it gets is its part in the differences.
+        # The score is of the first row, and the second has no gradient of its own: what it gets is
+        # its part in the differences.
         found = lifted(row, path)
         agree(found.values, by_definition(_Rescaled, make(), path, both)[:1] * (row - start))
         assert found.delta is not None
@@ -138,7 +162,9 @@ def test_functional_rectifiers_sums_and_reused_modules(make: Callable[[], Networ
         (grad,) = torch.autograd.grad(Unit(make(), path)(z).sum(), z)
         std, mean = (torch.tensor(values, dtype=z.dtype).view(1, 3, 1, 1) for values in (STD, MEAN))
         expected = grad * std * (row - mean) / std
-        assert (relevant(row, path).values - expected).abs().max() < 1e-4 * expected.abs().max(), "or a dead unit"
+        assert (relevant(row, path).values - expected).abs().max() < 1e-4 * expected.abs().max(), (
+            "or a dead unit"
+        )
         agree(relevant(row, path).score, Unit(make(), path)(row))
 
 
@@ -147,9 +173,17 @@ def test_equal_to_captum_on_a_plain_network() -> None:
     network, pixels = hosted(seeded(Plain)), Normalized(module)
     x = images(2)
     for row in (x[:1], x[1:]):
-        agree(guided_backprop(network, CLASS)(row, CLASS).values, GuidedBackprop(pixels).attribute(row, target=2))
-        agree(deep_lift(network, CLASS, 0.4)(row, CLASS).values, DeepLift(pixels).attribute(row, torch.full_like(row, 0.4), target=2))
-        normalized = (row - torch.tensor(MEAN, dtype=row.dtype).view(1, 3, 1, 1)) / torch.tensor(STD, dtype=row.dtype).view(1, 3, 1, 1)
+        agree(
+            guided_backprop(network, CLASS)(row, CLASS).values,
+            GuidedBackprop(pixels).attribute(row, target=2),
+        )
+        agree(
+            deep_lift(network, CLASS, 0.4)(row, CLASS).values,
+            DeepLift(pixels).attribute(row, torch.full_like(row, 0.4), target=2),
+        )
+        normalized = (row - torch.tensor(MEAN, dtype=row.dtype).view(1, 3, 1, 1)) / torch.tensor(
+            STD, dtype=row.dtype
+        ).view(1, 3, 1, 1)
         expected, delta = LRP(module).attribute(normalized, target=2, return_convergence_delta=True)
         found = lrp(network, CLASS)(row, CLASS)
         agree(found.values, expected)
@@ -210,7 +244,10 @@ def test_layers_of_grad_cam() -> None:
 
 def test_linear_network() -> None:
     weight = torch.linspace(-1, 1, 2 * 108, dtype=torch.float64).view(2, 108).sin()
-    network, path = linear(weight, torch.zeros(2, dtype=torch.float64), (3, 6, 6)), LayerPath(LOGITS, 1)
+    network, path = (
+        linear(weight, torch.zeros(2, dtype=torch.float64), (3, 6, 6)),
+        LayerPath(LOGITS, 1),
+    )
     x = images(1, size=6)
     w = weight[1].view(3, 6, 6)
     agree(deep_lift(network, path, 0.3)(x, path).values, w * (x - 0.3))
@@ -223,7 +260,9 @@ def test_linear_network() -> None:
     ("kernel", "stride", "padding", "dilation", "ceil_mode"),
     [(3, 2, 1, 1, False), (3, 1, 1, 1, True), (3, 2, 0, 1, True), (2, 2, 0, 2, False)],
 )
-def test_pools_with_windows_apart_are_the_same_function(kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> None:
+def test_pools_with_windows_apart_are_the_same_function(
+    kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool
+) -> None:
     pool = nn.MaxPool2d(kernel, stride, padding, dilation, ceil_mode=ceil_mode)
     x = images(2, size=9, channels=4) - 0.5
     assert torch.equal(ApartPool(pool)(x), pool(x))
@@ -260,7 +299,11 @@ class Deciding(Squeezed):
     [
         (Squeezed, deep_lift, "DeepLift does not apply to Squeezed: it cannot treat mul"),
         (Squeezed, lrp, "LRP does not apply to Squeezed: it cannot treat Sigmoid, mul"),
-        (Clipped, guided_backprop, "guided backprop does not apply to Clipped: it cannot treat clamp"),
+        (
+            Clipped,
+            guided_backprop,
+            "guided backprop does not apply to Clipped: it cannot treat clamp",
+        ),
         (Clipped, lrp, "it cannot treat clamp"),
         (Deciding, deep_lift, "DeepLift does not apply to Deciding, which cannot be traced"),
     ],
@@ -272,20 +315,33 @@ def test_what_cannot_be_right_is_refused(kind: type[nn.Module], method: Any, rea
 
 def test_grad_cam_needs_no_trace_and_products_can_be_guided() -> None:
     network, x = hosted(seeded(Deciding)), images(1)
-    assert grad_cam(network, CLASS, check_source(network, CLASS, ""))(x, CLASS).values.shape == (1, 1, 8, 8)
+    assert grad_cam(network, CLASS, check_source(network, CLASS, ""))(x, CLASS).values.shape == (
+        1,
+        1,
+        8,
+        8,
+    )
     product = hosted(seeded(Squeezed))
-    agree(guided_backprop(product, CLASS)(x, CLASS).values, by_definition(_Guided, hosted(seeded(Squeezed)), CLASS, x))
+    agree(
+        guided_backprop(product, CLASS)(x, CLASS).values,
+        by_definition(_Guided, hosted(seeded(Squeezed)), CLASS, x),
+    )
 
 
 def test_the_network_is_left_alone() -> None:
     network, x = tricky(), images(2)
-    before, parts = network.logits(x), {name: dict(vars(part)) for name, part in network.module.named_modules()}
+    before, parts = (
+        network.logits(x),
+        {name: dict(vars(part)) for name, part in network.module.named_modules()},
+    )
     for method in (guided_backprop, deep_lift, lrp):
         method(network, CLASS)(x[:1], CLASS)
     grad_cam(network, CLASS, "down")(x[:1], CLASS)
     assert torch.equal(network.logits(x), before)
     assert not any(part._forward_hooks or part._backward_hooks for part in network.module.modules())
-    assert all(vars(part).keys() == parts[name].keys() for name, part in network.module.named_modules())
+    assert all(
+        vars(part).keys() == parts[name].keys() for name, part in network.module.named_modules()
+    )
 
 
 def test_tanh_passes_relevance_through() -> None:
@@ -295,7 +351,9 @@ def test_tanh_passes_relevance_through() -> None:
     with Bending():
         z = network.normalized(x).requires_grad_()
         seen: list[Tensor] = []
-        handle = dict(network.module.named_modules())["c3"].register_forward_hook(lambda _, __, output: seen.append(output))
+        handle = dict(network.module.named_modules())["c3"].register_forward_hook(
+            lambda _, __, output: seen.append(output)
+        )
         network.module(z)
         handle.remove()
         (slope,) = torch.autograd.grad(seen[0][:, 3].mean(), z)
@@ -306,7 +364,9 @@ def test_tanh_passes_relevance_through() -> None:
 class Bending(TorchFunctionMode):
     """tanh(x) as x times the constant tanh(x) / x: relevance passes such a step in proportion."""
 
-    def __torch_function__(self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+    def __torch_function__(
+        self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
         if func is torch.tanh:
             return args[0] * (torch.Tensor.tanh(args[0].detach()) / args[0].detach())
         return func(*args, **(kwargs or {}))

@@ -1,4 +1,6 @@
-"""Attributions that only ask: against captum on the same function, and against a linear network, whose shares are known."""
+"""Attributions that only ask: against captum on the same function, and against a linear network,
+whose shares are known.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +11,14 @@ import torch
 from captum.attr import InputXGradient, IntegratedGradients, Occlusion, Saliency
 from torch import Tensor, nn
 
-from interp.attribution import Attributed, input_x_gradient, integrated_gradients, occlusion, saliency, smooth_grad
+from interp.attribution import (
+    Attributed,
+    input_x_gradient,
+    integrated_gradients,
+    occlusion,
+    saliency,
+    smooth_grad,
+)
 from interp.attribution.gradients import ROWS
 from interp.attribution.occlusion import places
 from interp.layer import LOGITS, LayerPath
@@ -34,18 +43,26 @@ class Unit(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         seen: dict[str, Tensor] = {}
         part = dict(self.wired.module.named_modules()).get(self.path.layer, self.wired.module)
-        handle = part.register_forward_hook(lambda _, __, output: seen.update({self.path.layer: output.clone()}))
+        handle = part.register_forward_hook(
+            lambda _, __, output: seen.update({self.path.layer: output.clone()})
+        )
         try:
             self.wired(x)
         finally:
             handle.remove()
         unit = seen[self.path.layer][:, self.path.unit]
-        return unit[:, self.path.position[0], self.path.position[1]] if self.path.position else unit.reshape(len(x), -1).mean(1)
+        return (
+            unit[:, self.path.position[0], self.path.position[1]]
+            if self.path.position
+            else unit.reshape(len(x), -1).mean(1)
+        )
 
 
 def agree(found: Tensor, expected: Tensor) -> None:
     assert found.shape == expected.shape
-    assert torch.allclose(found, expected.detach().to(found), rtol=1e-6, atol=1e-9), (found - expected).abs().max()
+    assert torch.allclose(found, expected.detach().to(found), rtol=1e-6, atol=1e-9), (
+        (found - expected).abs().max()
+    )
 
 
 @pytest.mark.parametrize("path", PATHS, ids=str)
@@ -60,17 +77,24 @@ def test_equal_to_captum(path: LayerPath) -> None:
     pairs: list[tuple[Method, Tensor]] = [
         (saliency, Saliency(unit).attribute(x)),
         (input_x_gradient, InputXGradient(unit).attribute(x)),
-        (lambda x, o: integrated_gradients(x, o, 13, 0.25), IntegratedGradients(unit).attribute(x, 0.25, n_steps=13)),
+        (
+            lambda x, o: integrated_gradients(x, o, 13, 0.25),
+            IntegratedGradients(unit).attribute(x, 0.25, n_steps=13),
+        ),
         (
             lambda x, o: occlusion(x, o, window=3, stride=2, baseline=0.5),
-            Occlusion(unit).attribute(x, sliding_window_shapes=(3, 3, 3), strides=(3, 2, 2), baselines=0.5),
+            Occlusion(unit).attribute(
+                x, sliding_window_shapes=(3, 3, 3), strides=(3, 2, 2), baselines=0.5
+            ),
         ),
     ]
     for method, expected in pairs:
         assert expected.abs().max() > 1e-6
         agree(found(method).values, expected)
     agree(found(saliency).score, unit(x))
-    delta = IntegratedGradients(unit).attribute(x, 0.25, n_steps=13, return_convergence_delta=True)[1]
+    delta = IntegratedGradients(unit).attribute(x, 0.25, n_steps=13, return_convergence_delta=True)[
+        1
+    ]
     (exact,) = (found(pairs[2][0]).delta,)
     assert exact is not None
     agree(exact, delta)
@@ -78,7 +102,10 @@ def test_equal_to_captum(path: LayerPath) -> None:
 
 def test_more_steps_are_more_complete() -> None:
     network, objective = tricky(), activation([LayerPath(LOGITS, 1)] * 4)
-    misses = [solve(integrated_gradients(images(4), objective, steps), network).delta for steps in (1, 300)]
+    misses = [
+        solve(integrated_gradients(images(4), objective, steps), network).delta
+        for steps in (1, 300)
+    ]
     assert misses[0] is not None
     assert misses[1] is not None
     assert misses[1].abs().max() < 1e-3 < misses[0].abs().max()
@@ -90,7 +117,9 @@ BIAS = torch.tensor([0.5, -2.0], dtype=torch.float64)
 
 def of_linear(method: Method, x: Tensor) -> Attributed:
     """What a method finds for class 1 of a linear network on images (B, 3, 6, 6)."""
-    return solve(method(x, activation([LayerPath(LOGITS, 1)] * len(x))), linear(WEIGHT, BIAS, (3, 6, 6)))
+    return solve(
+        method(x, activation([LayerPath(LOGITS, 1)] * len(x))), linear(WEIGHT, BIAS, (3, 6, 6))
+    )
 
 
 def test_linear_network() -> None:
@@ -101,7 +130,10 @@ def test_linear_network() -> None:
     agree(path.values, w * (x - 0.3))
     assert path.delta is not None
     assert path.delta.abs().max() < 1e-9
-    agree(of_linear(lambda x, o: smooth_grad(x, o, generators(0, 0, 2), 5, 0.2), x).values, w.expand_as(x))
+    agree(
+        of_linear(lambda x, o: smooth_grad(x, o, generators(0, 0, 2), 5, 0.2), x).values,
+        w.expand_as(x),
+    )
     agree(of_linear(saliency, x).score, x.flatten(1) @ WEIGHT[1] + BIAS[1])
 
 
@@ -121,15 +153,26 @@ def test_occlusion_by_brute_force() -> None:
 
 def test_squares_of_occlusion_are_not_held_together() -> None:
     squares = places(10**6, 10**6, 1, 1)
-    assert [next(squares), next(squares)] == [(slice(0, 1), slice(0, 1)), (slice(0, 1), slice(1, 2))]
+    assert [next(squares), next(squares)] == [
+        (slice(0, 1), slice(0, 1)),
+        (slice(0, 1), slice(1, 2)),
+    ]
 
 
 def test_smooth_grad_is_the_mean_over_its_own_noise() -> None:
     network, x, samples = tricky(), images(2), ROWS + 6
     path = LayerPath("down", 4)
-    found = solve(smooth_grad(x, activation([path] * 2), generators(7, 20, 2), samples, 0.3), network).values
+    found = solve(
+        smooth_grad(x, activation([path] * 2), generators(7, 20, 2), samples, 0.3), network
+    ).values
     for row in range(2):
-        noise = np.stack([generators(7, 20 + row, 1)[0].standard_normal((samples, *x.shape[1:]), dtype=np.float32)])[0]
+        noise = np.stack(
+            [
+                generators(7, 20 + row, 1)[0].standard_normal(
+                    (samples, *x.shape[1:]), dtype=np.float32
+                )
+            ]
+        )[0]
         noisy = (x[row] + 0.3 * torch.from_numpy(noise)).requires_grad_()
         (grads,) = torch.autograd.grad(Unit(network, path)(noisy).sum(), noisy)
         agree(found[row], grads.mean(0))

@@ -7,7 +7,11 @@ from interp.attribution.picture import heat_map, overlay
 
 def test_signs_and_scale() -> None:
     values = np.zeros((2, 20, 20))
-    values[:, 0, :10], values[0, 1, :10], values[1, 1, :10] = 0.5, -2, 1  # sums 1 and -1: more than 1% of the pixels each
+    values[:, 0, :10], values[0, 1, :10], values[1, 1, :10] = (
+        0.5,
+        -2,
+        1,
+    )  # sums 1 and -1: more than 1% of the pixels each
     values[0, 5, 5] = 1e6  # one extreme pixel of 400 must not pale the rest
     heat = heat_map(values, signed=True)
     assert np.array_equal(heat[:, 10, 10], [1, 1, 1])

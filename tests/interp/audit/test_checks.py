@@ -1,4 +1,6 @@
-"""The audit's checks of itself: each finds what it is for, none finds fault with a sound network."""
+"""The audit's checks of itself: each finds what it is for, none finds fault with a sound
+network.
+"""
 
 import math
 from collections.abc import Sequence
@@ -38,7 +40,11 @@ def some_digits(first: int, rows: int) -> tuple[Tensor, Tensor]:
 
 
 def certified(
-    network: Network, x: Tensor, labels: Tensor, threats: Sequence[tuple[float, Sequence[float]]] = (), **options: Any
+    network: Network,
+    x: Tensor,
+    labels: Tensor,
+    threats: Sequence[tuple[float, Sequence[float]]] = (),
+    **options: Any,
 ) -> dict[str, Check]:
     mean, std = network._mean.flatten().tolist(), network._std.flatten().tolist()
     checks = solve(certify(x, labels, threats, mean=mean, std=std, **options), network)
@@ -84,7 +90,9 @@ def test_nothing_is_wrong_with_sound_networks_of_colour_images(name: str) -> Non
     assert not failures(certified(sound.network(), *cifar(16), LINF, attacked=8))
 
 
-def test_an_attack_that_has_no_gradient_is_shown_up_by_one_that_needs_none_and_by_huge_radii() -> None:
+def test_an_attack_that_has_no_gradient_is_shown_up_by_one_that_needs_none_and_by_huge_radii() -> (
+    None
+):
     broken, _ = ZOO["gradient cut off"]
     data()
     found = failures(certified(broken(embedded("cifar10-plain")), *cifar(16), LINF))
@@ -106,7 +114,9 @@ def test_images_leave_the_box_for_other_normalizations_alone_and_cost_what_they_
     network, (x, labels) = embedded("digits-lenet5").network(), some_digits(0, 16)
     counting = Counting(network)
     solve(certify(x, labels, LINF, mean=[0.5], std=[0.5]), counting)
-    outside = [probe for probe in counting.probes if probe.images.min() < 0 or probe.images.max() > 1]
+    outside = [
+        probe for probe in counting.probes if probe.images.min() < 0 or probe.images.max() > 1
+    ]
     assert 0 < len(outside) <= len(GRAY)
     assert not any(probe.gradient for probe in outside)
     assert sum(counting.gradients) <= 130 * len(x)
@@ -122,8 +132,14 @@ def test_with_nothing_to_attack_the_attacks_are_skipped() -> None:
     sound = certified(network, x, labels, LINF)
     assert list(sound) == list(checks)
     skipped = {name for name, check in checks.items() if check.status == "skipped"}
-    assert skipped == {"zero-gradients", "gradients-predict-loss", *(name for name in sound if name.endswith("-linf"))}
-    assert not any(name.endswith("-linf") for name in certified(network, x, labels, [(math.inf, (0.0,))]))
+    assert skipped == {
+        "zero-gradients",
+        "gradients-predict-loss",
+        *(name for name in sound if name.endswith("-linf")),
+    }
+    assert not any(
+        name.endswith("-linf") for name in certified(network, x, labels, [(math.inf, (0.0,))])
+    )
 
 
 def test_guesses_are_no_classification() -> None:
@@ -134,7 +150,10 @@ def test_guesses_are_no_classification() -> None:
     assert certified(network, x, guessed)["clean-accuracy"].status == "failed"
 
 
-@pytest.mark.parametrize(("classes", "needed", "status"), [(2, 4, "failed"), (3, 4, "failed"), (4, 4, "passed"), (2, 2, "passed")])
+@pytest.mark.parametrize(
+    ("classes", "needed", "status"),
+    [(2, 4, "failed"), (3, 4, "failed"), (4, 4, "passed"), (2, 2, "passed")],
+)
 def test_classes_are_counted(classes: int, needed: int, status: str) -> None:
     assert enough_classes(torch.zeros(3, classes), needed).status == status
 
@@ -142,11 +161,17 @@ def test_classes_are_counted(classes: int, needed: int, status: str) -> None:
 # The statistics.
 
 
-@pytest.mark.parametrize(("trials", "share"), [(1, 0.02), (12, 0.02), (64, 0.02), (64, 0.05), (200, 0.1)])
+@pytest.mark.parametrize(
+    ("trials", "share"), [(1, 0.02), (12, 0.02), (64, 0.02), (64, 0.05), (200, 0.1)]
+)
 def test_the_tail_is_that_of_counting_and_keeps_its_level(trials: int, share: float) -> None:
-    chance = [math.comb(trials, k) * share**k * (1 - share) ** (trials - k) for k in range(trials + 1)]
+    chance = [
+        math.comb(trials, k) * share**k * (1 - share) ** (trials - k) for k in range(trials + 1)
+    ]
     tails = [excess(k, trials, share) for k in range(trials + 1)]
-    np.testing.assert_allclose(tails, [sum(chance[k:]) for k in range(trials + 1)], rtol=1e-9, atol=1e-15)
+    np.testing.assert_allclose(
+        tails, [sum(chance[k:]) for k in range(trials + 1)], rtol=1e-9, atol=1e-15
+    )
     statuses = [gap("name", "finder", k, trials, "source", share).status for k in range(trials + 1)]
     assert sum(c for c, status in zip(chance, statuses, strict=True) if status == "failed") <= LEVEL
     assert statuses == sorted(statuses, reverse=True)  # from passed to failed, and not back
@@ -166,12 +191,19 @@ def test_a_split_is_judged_by_all_splits_as_uneven(first: int, second: int) -> N
 def test_the_gradient_of_a_linear_network_predicts_exactly_but_at_the_wall() -> None:
     x, generator = images(20, 4), torch.Generator().manual_seed(0)
     x[:10, :, :2] = torch.where(x[:10, :, :2] < 0.5, 0.0, 1.0).to(x)  # no room on one side
-    network = linear(torch.randn(5, 48, generator=generator, dtype=torch.float64), torch.zeros(5, dtype=torch.float64), (3, 4, 4))
+    network = linear(
+        torch.randn(5, 48, generator=generator, dtype=torch.float64),
+        torch.zeros(5, dtype=torch.float64),
+        (3, 4, 4),
+    )
     labels = network.logits(x).argmax(1)
     assert [check.status for check in solve(slopes(x, labels), network)] == ["passed", "passed"]
 
 
-@pytest.mark.parametrize(("factor", "status"), [(1.0, "passed"), (1.9, "passed"), (2.1, "failed"), (0.45, "failed"), (0.55, "passed")])
+@pytest.mark.parametrize(
+    ("factor", "status"),
+    [(1.0, "passed"), (1.9, "passed"), (2.1, "failed"), (0.45, "failed"), (0.55, "passed")],
+)
 def test_a_gradient_may_be_off_by_a_factor_of_two(factor: float, status: str) -> None:
     x, _ = some_digits(0, 16)
 
@@ -179,7 +211,9 @@ def test_a_gradient_may_be_off_by_a_factor_of_two(factor: float, status: str) ->
         def __init__(self) -> None:
             super().__init__()
             self.layer = nn.Linear(1024, 10)
-            self.layer.weight.data = torch.randn(10, 1024, generator=torch.Generator().manual_seed(0))
+            self.layer.weight.data = torch.randn(
+                10, 1024, generator=torch.Generator().manual_seed(0)
+            )
 
         def forward(self, x: Tensor) -> Tensor:
             flat = x.flatten(1)
@@ -200,20 +234,35 @@ def test_other_normalizations_are_imitated(name: str) -> None:
     mean, std = (torch.tensor(list(values)).view(1, 3, 1, 1) for values in COLOUR[name])
     network = embedded("cifar10-plain").network()
     counting, own = Counting(network), network.logits(x)
-    solve(normalization(x, labels, own, *(values.flatten().tolist() for values in (network._mean, network._std))), counting)
+    solve(
+        normalization(
+            x, labels, own, *(values.flatten().tolist() for values in (network._mean, network._std))
+        ),
+        counting,
+    )
     expected = network.module((x - mean) / std)
     answers = [network.logits(probe.images) for probe in counting.probes]
-    assert any(torch.allclose(answer, expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max())) for answer in answers)
+    assert any(
+        torch.allclose(answer, expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max()))
+        for answer in answers
+    )
 
 
 def test_networks_of_other_channels_have_no_common_normalization() -> None:
     x = images(6, 4, channels=2)
-    network = linear(torch.randn(5, 32, dtype=torch.float64), torch.zeros(5, dtype=torch.float64), (2, 4, 4))
-    check = solve(normalization(x, torch.zeros(6, dtype=torch.long), network.logits(x), [0, 0], [1, 1]), network)
+    network = linear(
+        torch.randn(5, 32, dtype=torch.float64), torch.zeros(5, dtype=torch.float64), (2, 4, 4)
+    )
+    check = solve(
+        normalization(x, torch.zeros(6, dtype=torch.long), network.logits(x), [0, 0], [1, 1]),
+        network,
+    )
     assert check.status == "skipped"
 
 
 def test_slightly_other_statistics_are_no_fault() -> None:
     sound = embedded("cifar10-plain")
     x, labels = (data(), cifar(96))[1]
-    assert "normalization" not in failures(certified(Network(sound.build(), sound.shape, *IMAGENET), x, labels))
+    assert "normalization" not in failures(
+        certified(Network(sound.build(), sound.shape, *IMAGENET), x, labels)
+    )

@@ -33,14 +33,31 @@ def test_a_plan_refuses_what_would_be_ambiguous() -> None:
         Plan((THREATS[0], THREATS[0]))
     with refused():
         Plan((), corruptions=("fog", "fog"))
-    names = ["linf:1/255 noise", "linf:1/255 FGSM", "linf minimal_epsilon", "fog 1", "fog 4", "rotation"]
-    assert [*cells(Plan((Threat(math.inf, (1 / 255,)),), (FGSM,), ("fog",), (1, 4), ("rotation",)))] == names
+    names = [
+        "linf:1/255 noise",
+        "linf:1/255 FGSM",
+        "linf minimal_epsilon",
+        "fog 1",
+        "fog 4",
+        "rotation",
+    ]
+    assert [
+        *cells(Plan((Threat(math.inf, (1 / 255,)),), (FGSM,), ("fog",), (1, 4), ("rotation",)))
+    ] == names
 
 
 def test_conditions_have_the_names_that_people_write() -> None:
-    known = {"linf:8/255": 8 / 255, "linf:0.5/255": 0.5 / 255, "linf:0.03": 0.03, "linf:1": 1.0, "linf:0.2": 51 / 255}
+    known = {
+        "linf:8/255": 8 / 255,
+        "linf:0.5/255": 0.5 / 255,
+        "linf:0.03": 0.03,
+        "linf:1": 1.0,
+        "linf:0.2": 51 / 255,
+    }
     for name, epsilon in known.items():
-        assert condition(math.inf, epsilon) == condition(math.inf, float(np.float32(epsilon))) == name
+        assert (
+            condition(math.inf, epsilon) == condition(math.inf, float(np.float32(epsilon))) == name
+        )
         assert parse(name)[0] == math.inf
         assert parse(name)[1] == pytest.approx(epsilon)
     assert [condition(2, 0.5), condition(1, 12.0), condition(1, 1234.5), condition(2, 0.12345)] == [
@@ -50,7 +67,18 @@ def test_conditions_have_the_names_that_people_write() -> None:
         "l2:0.12345",
     ]
     assert parse("l2:16/32") == (2, 0.5)
-    for name in ("clean", "linf", "linf:", "linf:x", "l3:0.5", "linf:0", "l2:-1", "l2:1/0", "l2:nan", "l2:inf"):
+    for name in (
+        "clean",
+        "linf",
+        "linf:",
+        "linf:x",
+        "l3:0.5",
+        "linf:0",
+        "l2:-1",
+        "l2:1/0",
+        "l2:nan",
+        "l2:inf",
+    ):
         with pytest.raises(ValueError, match="is no norm"):
             parse(name)
 

@@ -11,7 +11,18 @@ from interp.audit.plan import MAGNITUDES, cells
 from interp.audit.report import Subject
 from interp.audit.statistics import anytime
 from interp.audit.table import rows
-from tests.interp.audit.toys_tally import L2, LINF, NAMES, PLAN, Check, case, is_right, tally, told, withstands
+from tests.interp.audit.toys_tally import (
+    L2,
+    LINF,
+    NAMES,
+    PLAN,
+    Check,
+    case,
+    is_right,
+    tally,
+    told,
+    withstands,
+)
 
 
 def test_a_report_says_what_was_asked_for() -> None:
@@ -29,7 +40,10 @@ def test_a_report_says_what_was_asked_for() -> None:
         "eight_bit": True,
         "confidence": 0.9,
         "interval": "clopper-pearson",
-        "attacks": [{"name": "fgsm", "label": "FGSM", "loss": "margin"}, {"name": "fgsm", "label": "two"}],
+        "attacks": [
+            {"name": "fgsm", "label": "FGSM", "loss": "margin"},
+            {"name": "fgsm", "label": "two"},
+        ],
         "threats": [{"norm": "linf", "epsilons": list(LINF)}, {"norm": "l2", "epsilons": list(L2)}],
         "corruptions": ["fog", "snow"],
         "severities": [2, 5],
@@ -45,15 +59,24 @@ def test_a_network_is_suspect_for_a_failed_check_and_without_any() -> None:
         ([Check(), Check(status="failed", evidence="3 of 5", source="there")], "suspect"),
         ([], "suspect"),
     ):
-        subjects = [Subject("x", "1", [Check()]), Subject("y", "2", checks), Subject("z", "3", [Check()])]
+        subjects = [
+            Subject("x", "1", [Check()]),
+            Subject("y", "2", checks),
+            Subject("z", "3", [Check()]),
+        ]
         found = told(tally(one), subjects=subjects)
         assert [network["verdict"] for network in found["networks"]] == ["valid", verdict, "valid"]
         assert found["verdict"] == verdict
         assert found["networks"][1]["checks"] == [check._asdict() for check in checks]
 
 
-@pytest.mark.parametrize(("gates", "options"), [(True, {}), (False, {"stopped": "budget"}), (False, {"settings": {"budget_gradients": 9}})])
-def test_an_audit_that_may_end_early_has_intervals_that_hold_at_all_times(gates: bool, options: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("gates", "options"),
+    [(True, {}), (False, {"stopped": "budget"}), (False, {"settings": {"budget_gradients": 9}})],
+)
+def test_an_audit_that_may_end_early_has_intervals_that_hold_at_all_times(
+    gates: bool, options: dict[str, Any]
+) -> None:
     one = case(2, 50, gates=gates)
     found = told(tally(one), **options)
     assert found["settings"]["interval"] == "anytime"
@@ -67,15 +90,42 @@ def test_an_audit_that_may_end_early_has_intervals_that_hold_at_all_times(gates:
 def test_the_table_has_a_row_an_image() -> None:
     one = case(11, 25)
     judged, labels = one.judged[1], one.labels
-    table = rows(judged, PLAN, network="net1", ids=np.arange(50, 75), names=[f"n{i}" for i in range(25)], labels=labels)
-    assert [*table] == ["id", "name", "label", "network", "clean_prediction", "clean_correct", *cells(PLAN)]
+    table = rows(
+        judged,
+        PLAN,
+        network="net1",
+        ids=np.arange(50, 75),
+        names=[f"n{i}" for i in range(25)],
+        labels=labels,
+    )
+    assert [*table] == [
+        "id",
+        "name",
+        "label",
+        "network",
+        "clean_prediction",
+        "clean_correct",
+        *cells(PLAN),
+    ]
     assert all(len(column) == 25 for column in table.values())
     for i, y in enumerate(labels.tolist()):
         row = {name: column[i] for name, column in table.items()}
-        assert (row["id"], row["name"], row["label"], row["network"]) == (50 + i, f"n{i}", y, "net1")
-        assert (row["clean_prediction"], row["clean_correct"]) == (judged.clean[i], is_right(judged, y, i))
+        assert (row["id"], row["name"], row["label"], row["network"]) == (
+            50 + i,
+            f"n{i}",
+            y,
+            "net1",
+        )
+        assert (row["clean_prediction"], row["clean_correct"]) == (
+            judged.clean[i],
+            is_right(judged, y, i),
+        )
         for t, (norm, epsilons) in enumerate((("linf", LINF), ("l2", L2))):
-            conditions = [name.split()[0] for name in table if name.startswith(f"{norm}:") and name.endswith("noise")]
+            conditions = [
+                name.split()[0]
+                for name in table
+                if name.startswith(f"{norm}:") and name.endswith("noise")
+            ]
             assert [parse(name)[1] for name in conditions] == pytest.approx(list(epsilons))
             for e, name in enumerate(conditions):
                 assert row[f"{name} noise"] == judged.noise[t][e][i]
@@ -83,6 +133,10 @@ def test_the_table_has_a_row_an_image() -> None:
                     assert row[f"{name} {label}"] == withstands(judged, y, i, t, e, [a])
             fallen = [x for e, x in enumerate(epsilons) if not withstands(judged, y, i, t, e)]
             minimal = row[f"{norm} minimal_epsilon"]
-            assert minimal == (0 if not is_right(judged, y, i) else fallen[0]) if fallen else math.isnan(minimal)
+            assert (
+                minimal == (0 if not is_right(judged, y, i) else fallen[0])
+                if fallen
+                else math.isnan(minimal)
+            )
         assert [row[f"{name} {s}"] for name, s in PLAN.corrupted] == judged.corrupted[:, i].tolist()
         assert row["rotation"] == judged.augmented[0, i]

@@ -17,7 +17,9 @@ def through_a_file(arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     return load(save(arrays))
 
 
-@pytest.mark.parametrize("plan", [WHOLE, Plan(()), Plan(THREATS), Plan(THREATS, (RANDOM,), eight_bit=False)])
+@pytest.mark.parametrize(
+    "plan", [WHOLE, Plan(()), Plan(THREATS), Plan(THREATS, (RANDOM,), eight_bit=False)]
+)
 def test_what_was_judged_survives_a_file(plan: Plan) -> None:
     network, x, labels = case(6)
     judged = run(network, x, labels, plan, first_row=3)
@@ -34,8 +36,12 @@ def test_the_foremost_examples_are_those_of_the_smallest_epsilons() -> None:
         row = np.sort(rng.choice(10, 6, replace=False)) + 10 * shard
         epsilon, prediction = rng.integers(0, 4, 6), rng.integers(0, 9, 6)
         pixels = rng.integers(0, 255, (6, 3, 2, 2), dtype=np.uint8)
-        parts.append(Examples(pixels, row, rng.integers(0, 2, 6), epsilon, prediction, rng.random(6)))
-    ranked = sorted((int(e), int(row)) for part in parts for e, row in zip(part.epsilon, part.row, strict=True))
+        parts.append(
+            Examples(pixels, row, rng.integers(0, 2, 6), epsilon, prediction, rng.random(6))
+        )
+    ranked = sorted(
+        (int(e), int(row)) for part in parts for e, row in zip(part.epsilon, part.row, strict=True)
+    )
     for count in (0, 3, 9, 100):
         found = foremost(parts, count)
         assert [*zip(found.epsilon.tolist(), found.row.tolist(), strict=True)] == ranked[:count]
@@ -46,4 +52,6 @@ def test_the_foremost_examples_are_those_of_the_smallest_epsilons() -> None:
         for place, row in enumerate(found.row.tolist()):
             home = parts[row // 10]
             for field in fields(Examples):
-                np.testing.assert_array_equal(getattr(found, field.name)[place], getattr(home, field.name)[home.row == row][0])
+                np.testing.assert_array_equal(
+                    getattr(found, field.name)[place], getattr(home, field.name)[home.row == row][0]
+                )

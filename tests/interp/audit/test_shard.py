@@ -1,4 +1,6 @@
-"""The audit of a shard against a linear network, whose robustness is known exactly, and against its parts done by hand."""
+"""The audit of a shard against a linear network, whose robustness is known exactly, and against its
+parts done by hand.
+"""
 
 import math
 from collections.abc import Callable
@@ -24,23 +26,30 @@ from interp.seeds import Generators
 from tests.interp.audit.toys_audit import FGSM, RANDOM, STEADY, THREATS, case, run
 from tests.interp.toys_networks import Counting, linear
 
-# A linear network with two classes and an image amid the box: fooled beyond margin / ||w||_q, 1/p + 1/q = 1, and not before.
+# A linear network with two classes and an image amid the box: fooled beyond margin / ||w||_q, 1/p +
+# 1/q = 1, and not before.
 
 NORMS = pytest.mark.parametrize(("p", "q"), [(math.inf, 1), (2, 2), (1, math.inf)])
 
 
 def linear_pair(rows: int = 24) -> tuple[Network, Tensor, NDArray[np.float64], Tensor]:
-    """A network, images, their margins (negative if they are taken for class 1, not 0), and the weights against class 0."""
+    """A network, images, their margins (negative if they are taken for class 1, not 0), and the
+    weights against class 0.
+    """
     rng = torch.Generator().manual_seed(2)
     w = torch.randn(48, generator=rng, dtype=torch.float64)
     largest = w.abs().argsort(descending=True)[:12]
-    w[largest] = 2 * w[largest].sign()  # so that in L1 all ways along the pixels that FGSM takes, which tie, are the best
+    w[largest] = (
+        2 * w[largest].sign()
+    )  # so that in L1 all ways along the pixels that FGSM takes, which tie, are the best
     w = w.where(w.abs() == 2, w.clamp(-1.5, 1.5))
     x = 0.4 + 0.2 * torch.rand(rows, 3, 4, 4, generator=rng, dtype=torch.float64)
     x = (x * 255).round() / 255
     against = x.flatten(1) @ w
     bias = against.sort().values[rows * 3 // 4] + 1e-3  # a quarter is wrong
-    network = linear(torch.stack([torch.zeros_like(w), w]), torch.stack([bias, bias.new_zeros(())]), (3, 4, 4))
+    network = linear(
+        torch.stack([torch.zeros_like(w), w]), torch.stack([bias, bias.new_zeros(())]), (3, 4, 4)
+    )
     return network, x, (bias - against).numpy(), w
 
 
@@ -64,12 +73,16 @@ def test_the_curve_of_a_linear_network_is_the_exact_one(p: float, q: float) -> N
         robust = [(fooled_at > level).tolist() for level in range(4)]
         assert robust == [(critical > epsilon).tolist() for epsilon in threat.epsilons]
     least = judged.least(0, labels.numpy())
-    assert least.tolist() == [-1 if c < 0 else sum(c > e for e in threat.epsilons) for c in critical]
+    assert least.tolist() == [
+        -1 if c < 0 else sum(c > e for e in threat.epsilons) for c in critical
+    ]
     examples = judged.examples[0]
     assert examples.images.dtype == np.float32
     assert examples.row.tolist() == [row for row in range(len(x)) if 0 <= least[row] < 4]
     assert (examples.attack == 0).all()  # both are best, the first is named
-    np.testing.assert_allclose(examples.norm, np.array(threat.epsilons)[examples.epsilon], rtol=1e-4)
+    np.testing.assert_allclose(
+        examples.norm, np.array(threat.epsilons)[examples.epsilon], rtol=1e-4
+    )
 
 
 def test_the_curve_of_8_bit_images_is_the_exact_one() -> None:
@@ -77,13 +90,17 @@ def test_the_curve_of_8_bit_images_is_the_exact_one() -> None:
     levels = (0.5, 1, 2, 5)
     threat = Threat(math.inf, tuple(level / 255 for level in levels))
     plan = Plan((threat,), (FGSM, STEADY))
-    judged = run(network, x + 1e-4, torch.zeros(len(x), dtype=torch.long), plan)  # the audit rounds the images first
+    judged = run(
+        network, x + 1e-4, torch.zeros(len(x), dtype=torch.long), plan
+    )  # the audit rounds the images first
     weight = w.abs().sum().item() / 255
     expected = [[m > math.floor(level) * weight for m in margins] for level in levels]
     assert len({sum(row) for row in expected}) >= 3
     for fooled_at in judged.fooled_at[0]:
         assert [(fooled_at > level).tolist() for level in range(4)] == expected
-    assert (judged.examples[0].norm * 255).round(9).tolist() == [math.floor(levels[e]) for e in judged.examples[0].epsilon]
+    assert (judged.examples[0].norm * 255).round(9).tolist() == [
+        math.floor(levels[e]) for e in judged.examples[0].epsilon
+    ]
 
 
 @NORMS
@@ -117,7 +134,9 @@ def test_what_is_wrong_as_it_is_costs_nothing() -> None:
     for number in range(2):
         assert (judged.fooled_at[number][:, wrong] == 0).all()
         assert not judged.noise[number][:, wrong].any()
-        np.testing.assert_array_equal(judged.fooled_at[number][0, ~wrong], lone.fooled_at[number][0])  # FGSM knows no chance
+        np.testing.assert_array_equal(
+            judged.fooled_at[number][0, ~wrong], lone.fooled_at[number][0]
+        )  # FGSM knows no chance
         assert not set(judged.examples[number].row) & set(np.flatnonzero(wrong))
     counting = Counting(network)
     run(counting, x, (network.logits(x).argmax(1) + 1) % 5, Plan(THREATS, (FGSM, RANDOM)))
@@ -138,7 +157,11 @@ def test_curves_fall_and_survivors_alone_go_on() -> None:
 @pytest.mark.parametrize("eight_bit", [True, False])
 def test_examples_are_in_the_ball_and_fool_the_network(eight_bit: bool) -> None:
     network, x, labels = case(20)
-    threats = (Threat(math.inf, (2 / 255, 4 / 255, 16 / 255)), Threat(2, (0.1, 0.3, 0.6)), Threat(1, (1.0, 3.0, 6.0)))
+    threats = (
+        Threat(math.inf, (2 / 255, 4 / 255, 16 / 255)),
+        Threat(2, (0.1, 0.3, 0.6)),
+        Threat(1, (1.0, 3.0, 6.0)),
+    )
     plan = Plan(threats, (RANDOM, FGSM), seed=1, eight_bit=eight_bit)
     judged = run(network, x, labels, plan, first_row=30)
     for number, (p, epsilons) in enumerate(threats):
@@ -176,7 +199,11 @@ def test_verdicts_are_those_of_the_images_that_are_kept() -> None:
     network = linear(torch.tensor([[0.0], [255.0]]), torch.tensor([100.4, 0.0]), (1, 1, 1))
     x, labels = torch.full((1, 1, 1, 1), 100 / 255, dtype=torch.float64), torch.tensor([0])
     for eight_bit, fooled in ((False, True), (True, False)):
-        plan = Plan((Threat(math.inf, (1 / 255,)),), (Entry("own", "own", {}, elsewhere(0.45 / 255)),), eight_bit=eight_bit)
+        plan = Plan(
+            (Threat(math.inf, (1 / 255,)),),
+            (Entry("own", "own", {}, elsewhere(0.45 / 255)),),
+            eight_bit=eight_bit,
+        )
         judged = run(network, x, labels, plan)
         assert judged.fooled_at[0][0, 0] == (0 if fooled else 1)
         assert (judged.gradients, judged.queries) == (3, 4)
@@ -200,7 +227,11 @@ def test_corruptions_and_augmentations_are_those_done_by_hand(eight_bit: bool) -
     counting = Counting(network)
     judged = run(counting, x, labels, plan, first_row=40)
     rows = list(range(40, 60))
-    made = [corrupt(name, x, severity, streams(9, f"{name} {severity}", rows)) for name in names for severity in severities]
+    made = [
+        corrupt(name, x, severity, streams(9, f"{name} {severity}", rows))
+        for name in names
+        for severity in severities
+    ]
     made += [augment(name, x, MAGNITUDES[name], streams(9, name, rows)) for name in AUGMENTATIONS]
     found = np.concatenate([judged.corrupted, judged.augmented])
     assert found.shape == (6 + len(AUGMENTATIONS), 20)

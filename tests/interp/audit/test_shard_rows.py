@@ -1,4 +1,6 @@
-"""No verdict of an audit depends on other rows, threats or attacks, and all randomness is drawn afresh."""
+"""No verdict of an audit depends on other rows, threats or attacks, and all randomness is drawn
+afresh.
+"""
 
 import math
 from dataclasses import fields
@@ -26,7 +28,15 @@ def merged(parts: list[Judged]) -> Judged:
         np.concatenate([part.augmented for part in parts], 1),
         sum(part.gradients for part in parts),
         sum(part.queries for part in parts),
-        [Examples(*(np.concatenate([getattr(p.examples[t], f.name) for p in parts]) for f in fields(Examples))) for t in range(count)],
+        [
+            Examples(
+                *(
+                    np.concatenate([getattr(p.examples[t], f.name) for p in parts])
+                    for f in fields(Examples)
+                )
+            )
+            for t in range(count)
+        ],
     )
 
 
@@ -36,7 +46,10 @@ def test_a_shard_in_parts_gives_what_it_gives_whole(monkeypatch: pytest.MonkeyPa
     assert len(np.unique(whole.fooled_at[0])) >= 3  # or there would be little to see
     assert 0 < whole.corrupted.mean() < 1
     equal(run(network, x, labels, WHOLE, first_row=100), whole)
-    parts = [run(network, x[part], labels[part], WHOLE, first_row=100 + part.start) for part in (slice(0, 5), slice(5, 16))]
+    parts = [
+        run(network, x[part], labels[part], WHOLE, first_row=100 + part.start)
+        for part in (slice(0, 5), slice(5, 16))
+    ]
     equal(merged(parts), whole)
     monkeypatch.setattr(audit, "AT_ONCE", 3)
     counting = Counting(network)
@@ -49,7 +62,12 @@ def test_neither_threats_nor_attacks_depend_on_each_other() -> None:
     whole = run(network, x, labels, WHOLE)
     for number, threat in enumerate(THREATS):
         for place, entry in enumerate(WHOLE.attacks):
-            alone = run(network, x, labels, Plan((threat,), (entry,), ("impulse_noise",), (4,), ("noise",), seed=5))
+            alone = run(
+                network,
+                x,
+                labels,
+                Plan((threat,), (entry,), ("impulse_noise",), (4,), ("noise",), seed=5),
+            )
             np.testing.assert_array_equal(alone.noise[0], whole.noise[number])
             np.testing.assert_array_equal(alone.fooled_at[0][0], whole.fooled_at[number][place])
             np.testing.assert_array_equal(alone.corrupted[0], whole.corrupted[3])
@@ -58,7 +76,12 @@ def test_neither_threats_nor_attacks_depend_on_each_other() -> None:
 
 def test_all_randomness_has_streams_of_its_own() -> None:
     uses = ("linf:1/255 noise", "linf:2/255 noise", "linf:1/255 PGD-3", "fog 3", "noise")
-    drawn = {(seed, use, row): streams(seed, use, [row])[0].random(500) for seed in (0, 2**64 - 1) for use in uses for row in (0, 1)}
+    drawn = {
+        (seed, use, row): streams(seed, use, [row])[0].random(500)
+        for seed in (0, 2**64 - 1)
+        for use in uses
+        for row in (0, 1)
+    }
     table: NDArray[np.float64] = np.asarray(np.corrcoef(np.stack([*drawn.values()])))
     assert np.abs(table - np.eye(len(table))).max() < 0.25
     together = streams(0, "fog 3", [1, 0])
@@ -70,8 +93,21 @@ def test_noise_and_random_starts_are_drawn_afresh_everywhere() -> None:
     labels[:] = network.logits(x).argmax(1)
     once = Entry("pgd", "once", {}, lambda epsilon, p: pgd(epsilon, p, steps=1))
     counting = Counting(network)
-    run(counting, x, labels, Plan((Threat(math.inf, (0.001, 0.002)),), (once, once._replace(label="again")), eight_bit=False))
-    starts = [probe.images for probe in counting.probes if probe.differentiates and len(probe.images) == len(x)]
+    run(
+        counting,
+        x,
+        labels,
+        Plan(
+            (Threat(math.inf, (0.001, 0.002)),),
+            (once, once._replace(label="again")),
+            eight_bit=False,
+        ),
+    )
+    starts = [
+        probe.images
+        for probe in counting.probes
+        if probe.differentiates and len(probe.images) == len(x)
+    ]
     noise = [probe.images for probe in counting.probes[1:3]]
     assert len(starts) >= 2
     moves = [(z - x).sign() for z in [*noise, *starts]]

@@ -1,4 +1,6 @@
-"""Intervals, McNemar's test and the gate against scipy, and against what they promise: counted out exactly, and simulated."""
+"""Intervals, McNemar's test and the gate against scipy, and against what they promise: counted out
+exactly, and simulated.
+"""
 
 import functools
 import math
@@ -12,15 +14,30 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from interp.audit.statistics import Decision, Gate, Interval, Verdict, anytime, by_class, clopper_pearson, mcnemar, wilson
+from interp.audit.statistics import (
+    Decision,
+    Gate,
+    Interval,
+    Verdict,
+    anytime,
+    by_class,
+    clopper_pearson,
+    mcnemar,
+    wilson,
+)
 
 Method = Callable[..., Interval]
 RATES = np.concatenate([np.linspace(0.001, 0.999, 97), [0.0, 1.0]])
 
 
 @pytest.mark.parametrize("method", ["exact", "wilson"])
-@given(counts=st.integers(1, 3000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), confidence=st.floats(0.5, 0.999))
-def test_intervals_are_those_of_scipy(method: Literal["exact", "wilson"], counts: tuple[int, int], confidence: float) -> None:
+@given(
+    counts=st.integers(1, 3000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))),
+    confidence=st.floats(0.5, 0.999),
+)
+def test_intervals_are_those_of_scipy(
+    method: Literal["exact", "wilson"], counts: tuple[int, int], confidence: float
+) -> None:
     low, high = (clopper_pearson if method == "exact" else wilson)(*counts, confidence)
     theirs = stats.binomtest(*counts).proportion_ci(confidence, method=method)
     assert (low, high) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
@@ -48,7 +65,9 @@ def test_clopper_pearson_in_closed_form() -> None:
 
 
 def coverage(interval: Interval, n: int, rates: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Probability that the interval of n trials holds each rate: the sum over all counts, without chance."""
+    """Probability that the interval of n trials holds each rate: the sum over all counts, without
+    chance.
+    """
     k = np.arange(n + 1)
     inside = (interval.low <= rates[:, None] + 1e-12) & (rates[:, None] <= interval.high + 1e-12)
     return np.asarray((stats.binom.pmf(k, n, rates[:, None]) * inside).sum(1))
@@ -57,7 +76,10 @@ def coverage(interval: Interval, n: int, rates: NDArray[np.float64]) -> NDArray[
 @pytest.mark.parametrize("confidence", [0.8, 0.95, 0.99])
 def test_the_exact_interval_covers_at_least_as_often_as_it_says(confidence: float) -> None:
     for n in (1, 2, 5, 10, 37, 100, 500):
-        assert coverage(clopper_pearson(np.arange(n + 1), n, confidence), n, RATES).min() >= confidence - 1e-9
+        assert (
+            coverage(clopper_pearson(np.arange(n + 1), n, confidence), n, RATES).min()
+            >= confidence - 1e-9
+        )
 
 
 @pytest.mark.parametrize("confidence", [0.8, 0.95, 0.99])
@@ -67,7 +89,10 @@ def test_the_score_interval_covers_about_as_often_as_it_says(confidence: float) 
         found = coverage(wilson(np.arange(n + 1), n, confidence), n, RATES[amid])
         assert found.mean() == pytest.approx(confidence, abs=0.015)
         assert found.min() > confidence - 0.08
-    exact, score = clopper_pearson(np.arange(101), 100, confidence), wilson(np.arange(101), 100, confidence)
+    exact, score = (
+        clopper_pearson(np.arange(101), 100, confidence),
+        wilson(np.arange(101), 100, confidence),
+    )
     assert (score.high - score.low).mean() < (exact.high - exact.low).mean()
 
 
@@ -93,9 +118,14 @@ def test_classes_are_counted_apart() -> None:
     assert by_class([], [], 3)[1].tolist() == [0, 0, 0]
 
 
-def pair(both: int, only_first: int, only_second: int, neither: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def pair(
+    both: int, only_first: int, only_second: int, neither: int
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     sizes = (both, only_first, only_second, neither)
-    first, second = np.repeat([1, 1, 0, 0], sizes).astype(bool), np.repeat([1, 0, 1, 0], sizes).astype(bool)
+    first, second = (
+        np.repeat([1, 1, 0, 0], sizes).astype(bool),
+        np.repeat([1, 0, 1, 0], sizes).astype(bool),
+    )
     order = np.random.default_rng(0).permutation(len(first))
     return first[order], second[order]
 
@@ -110,7 +140,9 @@ def test_mcnemar_is_the_sign_test_of_scipy(sizes: tuple[int, int, int, int]) -> 
     outcomes = np.arange(b + c + 1)
     chance, distance = stats.binom.pmf(outcomes, b + c, 0.5), np.abs(outcomes - (b + c) / 2)
     seen = distance[b]
-    assert mid == pytest.approx(chance[distance > seen].sum() + chance[distance == seen].sum() / 2 if b + c else 1)
+    assert mid == pytest.approx(
+        chance[distance > seen].sum() + chance[distance == seen].sum() / 2 if b + c else 1
+    )
     assert mcnemar(*pair(sizes[0], c, b, sizes[3])).p_value == pytest.approx(found.p_value)
 
 
@@ -120,18 +152,26 @@ def test_mcnemar_rejects_equal_networks_no_more_often_than_its_level() -> None:
         chance = stats.binom.pmf(np.arange(n + 1), n, 0.5)
         for level in (0.01, 0.05, 0.2):
             exact, mid = (
-                sum(c for c, s in zip(chance, splits, strict=True) if mcnemar(*s, mid_p=m).p_value <= level) for m in (False, True)
+                sum(
+                    c
+                    for c, s in zip(chance, splits, strict=True)
+                    if mcnemar(*s, mid_p=m).p_value <= level
+                )
+                for m in (False, True)
             )
             assert exact <= level
             assert exact <= mid <= 1.3 * level + 0.005
 
 
-# The gate: from its verdicts at every count, the exact probability of each, by passing on the paths that are still undecided.
+# The gate: from its verdicts at every count, the exact probability of each, by passing on the paths
+# that are still undecided.
 
 
 @functools.cache
 def answers(gate: Gate, horizon: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Whether the gate passes and fails what has k right of n, at [n, k]; what cannot be has no answer."""
+    """Whether the gate passes and fails what has k right of n, at [n, k]; what cannot be has no
+    answer.
+    """
     n, k = np.mgrid[: horizon + 1, : horizon + 1]
     passing, failing = gate.evidence(np.minimum(k, n), n)
     passes, fails = passing >= -math.log(gate.false_pass), failing >= -math.log(gate.false_fail)
@@ -140,11 +180,15 @@ def answers(gate: Gate, horizon: int) -> tuple[NDArray[np.bool_], NDArray[np.boo
 
 
 def verdicts(gate: Gate, p: float, horizon: int) -> tuple[float, float, float]:
-    """Probabilities of passing and of failing within `horizon` images of a network of accuracy p, and the expected images."""
+    """Probabilities of passing and of failing within `horizon` images of a network of accuracy p,
+    and the expected images.
+    """
     alive, passed, failed, asked = np.ones(1), 0.0, 0.0, 0.0
     for n in range(1, horizon + 1):
         asked += alive.sum()
-        alive = np.append(alive * (1 - p), 0) + np.append(0, alive * p)  # alive[k]: undecided, with k right
+        alive = np.append(alive * (1 - p), 0) + np.append(
+            0, alive * p
+        )  # alive[k]: undecided, with k right
         passes, fails = (answer[n, : n + 1] for answer in answers(gate, horizon))
         passed, failed = passed + alive[passes].sum(), failed + alive[fails].sum()
         alive = np.where(passes | fails, 0, alive)
@@ -153,7 +197,9 @@ def verdicts(gate: Gate, p: float, horizon: int) -> tuple[float, float, float]:
 
 @pytest.mark.parametrize("bar", [0.02, 0.4, 0.9])
 @pytest.mark.parametrize(("false_pass", "false_fail"), [(0.05, 0.05), (0.01, 0.2)])
-def test_a_gate_errs_no_more_often_than_it_says(bar: float, false_pass: float, false_fail: float) -> None:
+def test_a_gate_errs_no_more_often_than_it_says(
+    bar: float, false_pass: float, false_fail: float
+) -> None:
     gate = Gate(bar, false_pass, false_fail)
     for p in (bar - 1e-9, 0.9 * bar, 0.5 * bar):
         assert verdicts(gate, p, 700)[0] <= false_pass
@@ -173,8 +219,12 @@ def test_a_gate_errs_no_more_often_than_it_says_in_simulated_runs() -> None:
         wrong = sum(decision.verdict is verdict for decision in found)
         assert clopper_pearson(wrong, runs, 0.999).low <= error
     passed, failed, _ = verdicts(gate, bar, 700)
-    assert sum(decision.verdict is Verdict.PASS for decision in found) / runs == pytest.approx(passed, abs=0.02)
-    assert sum(decision.verdict is Verdict.FAIL for decision in found) / runs == pytest.approx(failed, abs=0.02)
+    assert sum(decision.verdict is Verdict.PASS for decision in found) / runs == pytest.approx(
+        passed, abs=0.02
+    )
+    assert sum(decision.verdict is Verdict.FAIL for decision in found) / runs == pytest.approx(
+        failed, abs=0.02
+    )
 
 
 def test_a_gate_answers_early_where_the_answer_is_clear() -> None:
@@ -190,7 +240,11 @@ def test_a_verdict_does_not_depend_on_how_often_one_asks(correct: list[bool], ev
     whole = gate.decide(correct)
     for upto in [*range(0, len(correct), every), len(correct)]:
         part = gate.decide(correct[:upto])
-        assert part == (whole if whole.trials <= upto and whole.verdict is not Verdict.OPEN else Decision(Verdict.OPEN, upto))
+        assert part == (
+            whole
+            if whole.trials <= upto and whole.verdict is not Verdict.OPEN
+            else Decision(Verdict.OPEN, upto)
+        )
 
 
 def test_evidence_is_a_mixture_of_likelihood_ratios() -> None:
@@ -214,7 +268,9 @@ def test_evidence_stays_finite_where_it_is_strong() -> None:
 
 @pytest.mark.parametrize("p", [0.05, 0.5, 0.93])
 def test_the_anytime_interval_holds_at_all_times_at_once(p: float) -> None:
-    """The exact probability that any interval up to the horizon misses p, by passing on the paths that none has missed yet."""
+    """The exact probability that any interval up to the horizon misses p, by passing on the paths
+    that none has missed yet.
+    """
     alive, horizon, confidence = np.ones(1), 600, 0.9
     for n in range(1, horizon + 1):
         alive = np.append(alive * (1 - p), 0) + np.append(0, alive * p)

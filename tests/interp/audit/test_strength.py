@@ -52,8 +52,19 @@ def called(run: int, method: Method) -> str:
 def scripted(script: Script) -> dict[str, Check]:
     """The checks where attacks do what the script says."""
     network = Network(nn.Sequential(nn.Flatten(), nn.Linear(16, 10)), (1, 4, 4), [0.0], [1.0])
-    arena = Scripted(torch.zeros(40, 1, 4, 4), torch.zeros(40, dtype=torch.long), torch.arange(40), math.inf, 10, 0, script)
-    return {check.name.removesuffix("-linf"): check for check in solve(strength(arena, 8 / 255, 0), network)}
+    arena = Scripted(
+        torch.zeros(40, 1, 4, 4),
+        torch.zeros(40, dtype=torch.long),
+        torch.arange(40),
+        math.inf,
+        10,
+        0,
+        script,
+    )
+    return {
+        check.name.removesuffix("-linf"): check
+        for check in solve(strength(arena, 8 / 255, 0), network)
+    }
 
 
 def failing(checks: dict[str, Check]) -> list[str]:
@@ -86,9 +97,15 @@ def as_it_should_be(attack: str, epsilon: float) -> Sequence[int]:
         ("noise", [0, 1, *range(20, 27)], "noise"),
     ],
 )
-def test_an_attack_that_is_too_strong_or_too_weak_fails_its_check_alone(attack: str, fools: Sequence[int], fails: str) -> None:
+def test_an_attack_that_is_too_strong_or_too_weak_fails_its_check_alone(
+    attack: str, fools: Sequence[int], fails: str
+) -> None:
     assert not failing(scripted(as_it_should_be))
-    found = failing(scripted(lambda called, epsilon: fools if called == attack else as_it_should_be(called, epsilon)))
+    found = failing(
+        scripted(
+            lambda called, epsilon: fools if called == attack else as_it_should_be(called, epsilon)
+        )
+    )
     assert found == ([fails] if fails else [])
 
 
@@ -112,13 +129,19 @@ def test_success_has_to_rise_with_the_radius() -> None:
         (100.0, [8, 16, 32, 64], "8/255"),  # beyond 127.5, images may be gray
     ],
 )
-def test_attacks_are_compared_where_about_half_the_images_are_fooled(robustness: float, tried: list[float], chosen: str) -> None:
+def test_attacks_are_compared_where_about_half_the_images_are_fooled(
+    robustness: float, tried: list[float], chosen: str
+) -> None:
     seen = []
 
     def script(attack: str, epsilon: float) -> Sequence[int]:
         if attack == "white-box":
             seen.append(epsilon * 255)
-        return [i for i in range(40) if epsilon * 255 >= (i + 1) * robustness] if attack != "huge" else range(40)
+        return (
+            [i for i in range(40) if epsilon * 255 >= (i + 1) * robustness]
+            if attack != "huge"
+            else range(40)
+        )
 
     checks = scripted(script)
     assert seen == pytest.approx(tried)

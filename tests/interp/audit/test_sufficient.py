@@ -21,14 +21,18 @@ def network(data_dir: object) -> Network:
     return trained_resnet()
 
 
-def plan(*attacks: Entry, epsilon: float = 1 / 255, p: float = math.inf, eight_bit: bool = False) -> Plan:
+def plan(
+    *attacks: Entry, epsilon: float = 1 / 255, p: float = math.inf, eight_bit: bool = False
+) -> Plan:
     return Plan((Threat(p, (epsilon,)),), attacks, (), (), (), 0, eight_bit)
 
 
 PGD = Entry("pgd", "PGD-20", {}, lambda epsilon, p: pgd(epsilon, p, steps=20))
 APGD = Entry("apgd", "APGD-20", {}, lambda epsilon, p: apgd(epsilon, p, steps=20))
 BLIND = Entry("square", "Square-5", {}, lambda epsilon, p: square(epsilon, p, queries=5))
-STILL = Entry("pgd", "PGD-1", {}, lambda epsilon, p: pgd(epsilon, p, step=0.0, steps=1, random_start=False))
+STILL = Entry(
+    "pgd", "PGD-1", {}, lambda epsilon, p: pgd(epsilon, p, step=0.0, steps=1, random_start=False)
+)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +47,9 @@ STILL = Entry("pgd", "PGD-1", {}, lambda epsilon, p: pgd(epsilon, p, step=0.0, s
         (plan(), ["skipped", "skipped"]),
     ],
 )
-def test_an_audit_is_as_strong_as_its_attacks(network: Network, made: Plan, status: list[str]) -> None:
+def test_an_audit_is_as_strong_as_its_attacks(
+    network: Network, made: Plan, status: list[str]
+) -> None:
     x, labels = cifar(56)
     checks = solve(sufficient(x, labels, made), network)
     name = {math.inf: "linf", 2: "l2"}[made.threats[0].p]
@@ -53,20 +59,27 @@ def test_an_audit_is_as_strong_as_its_attacks(network: Network, made: Plan, stat
 
 
 class OffLattice:
-    """A network of two classes that takes images for the other one as soon as a pixel is not of 8-bit levels."""
+    """A network of two classes that takes images for the other one as soon as a pixel is not of
+    8-bit levels.
+    """
 
     def __init__(self, network: Network) -> None:
         self.network = network
 
     def answer(self, probes: list[Probe]) -> list[Answer]:
-        return [self.turned(probe, answer) for probe, answer in zip(probes, self.network.answer(probes), strict=True)]
+        return [
+            self.turned(probe, answer)
+            for probe, answer in zip(probes, self.network.answer(probes), strict=True)
+        ]
 
     def turned(self, probe: Probe, answer: Answer) -> Answer:
         if answer.logits is None:
             return answer
         level = probe.images * 255
         off = ((level - level.round()).abs() > 1e-2).flatten(1).any(1)
-        return replace(answer, logits=torch.where(off[:, None], answer.logits.flip(1), answer.logits))
+        return replace(
+            answer, logits=torch.where(off[:, None], answer.logits.flip(1), answer.logits)
+        )
 
 
 @pytest.mark.parametrize("p", [math.inf, 1])
@@ -75,7 +88,22 @@ def test_nobody_else_may_use_images_that_the_audit_may_not(p: float) -> None:
     with torch.no_grad():
         linear.weight.copy_(torch.tensor([[0.1], [-0.1]]).expand(2, 48))
         linear.bias.zero_()
-    oracle = OffLattice(Network(nn.Sequential(nn.Flatten(), linear), (3, 4, 4), [0.0] * 3, [1.0] * 3, dtype=torch.float64))
-    x, labels = torch.full((40, 3, 4, 4), 100 / 255, dtype=torch.float64), torch.zeros(40, dtype=torch.long)
-    checks = solve(sufficient(x, labels, plan(APGD, epsilon=3.5 / 255, p=p, eight_bit=True)), oracle)
-    assert [check.status for check in checks] == ["passed", "passed"], [check.evidence for check in checks]
+    oracle = OffLattice(
+        Network(
+            nn.Sequential(nn.Flatten(), linear),
+            (3, 4, 4),
+            [0.0] * 3,
+            [1.0] * 3,
+            dtype=torch.float64,
+        )
+    )
+    x, labels = (
+        torch.full((40, 3, 4, 4), 100 / 255, dtype=torch.float64),
+        torch.zeros(40, dtype=torch.long),
+    )
+    checks = solve(
+        sufficient(x, labels, plan(APGD, epsilon=3.5 / 255, p=p, eight_bit=True)), oracle
+    )
+    assert [check.status for check in checks] == ["passed", "passed"], [
+        check.evidence for check in checks
+    ]

@@ -1,4 +1,6 @@
-"""What shards add up to: against counting out, image by image, and whatever their order and size."""
+"""What shards add up to: against counting out, image by image, and whatever their order and
+size.
+"""
 
 import json
 import math
@@ -14,7 +16,21 @@ from scipy import stats
 from interp.audit.plan import Plan
 from interp.audit.statistics import Gate, Verdict, anytime
 from interp.audit.tally import Gated, Tally
-from tests.interp.audit.toys_tally import BARE, CLASSES, L2, LINF, NAMES, PLAN, Case, case, is_right, part, tally, told, withstands
+from tests.interp.audit.toys_tally import (
+    BARE,
+    CLASSES,
+    L2,
+    LINF,
+    NAMES,
+    PLAN,
+    Case,
+    case,
+    is_right,
+    part,
+    tally,
+    told,
+    withstands,
+)
 
 # Counted out.
 
@@ -45,41 +61,75 @@ def test_every_count_is_that_of_counting_image_by_image(images: int) -> None:
             threat = network["threats"][t]
             assert (threat["norm"], threat["epsilons"]) == (norm, list(epsilons))
             for e in range(len(epsilons)):
-                assert threat["noise"][e] == exact(sum(bool(judged.noise[t][e][i]) for i, _ in pairs), images)
-                assert threat["worst"][e] == exact(sum(withstands(judged, y, i, t, e) for i, y in pairs), images)
+                assert threat["noise"][e] == exact(
+                    sum(bool(judged.noise[t][e][i]) for i, _ in pairs), images
+                )
+                assert threat["worst"][e] == exact(
+                    sum(withstands(judged, y, i, t, e) for i, y in pairs), images
+                )
                 for a in range(2):
-                    assert threat["attacks"][a]["robust"][e] == exact(sum(withstands(judged, y, i, t, e, [a]) for i, y in pairs), images)
-            curve = [network["clean"]["successes"], *(rate["successes"] for rate in threat["worst"])]
+                    assert threat["attacks"][a]["robust"][e] == exact(
+                        sum(withstands(judged, y, i, t, e, [a]) for i, y in pairs), images
+                    )
+            curve = [
+                network["clean"]["successes"],
+                *(rate["successes"] for rate in threat["worst"]),
+            ]
             assert curve == sorted(curve, reverse=True)
             minimal = sorted(
                 0.0
                 if not is_right(judged, y, i)
-                else next((x for e, x in enumerate(epsilons) if not withstands(judged, y, i, t, e)), math.inf)
+                else next(
+                    (x for e, x in enumerate(epsilons) if not withstands(judged, y, i, t, e)),
+                    math.inf,
+                )
                 for i, y in pairs
             )
             for quantile, epsilon in threat["minimal_epsilon"]["quantiles"]:
-                expected = minimal[math.ceil(round(100 * quantile) * images / 100) - 1] if images else math.inf
+                expected = (
+                    minimal[math.ceil(round(100 * quantile) * images / 100) - 1]
+                    if images
+                    else math.inf
+                )
                 assert (math.inf if epsilon is None else epsilon) == expected
-            assert threat["minimal_epsilon"]["median"] == dict(threat["minimal_epsilon"]["quantiles"])[0.5]
+            assert (
+                threat["minimal_epsilon"]["median"]
+                == dict(threat["minimal_epsilon"]["quantiles"])[0.5]
+            )
         for index, entry in enumerate(network["classes"]):
             of_class = [(i, y) for i, y in pairs if y == index]
             assert (entry["index"], entry["name"]) == (index, NAMES[index])
-            assert entry["clean"] == exact(sum(is_right(judged, y, i) for i, y in of_class), len(of_class))
+            assert entry["clean"] == exact(
+                sum(is_right(judged, y, i) for i, y in of_class), len(of_class)
+            )
             for t, (name, last) in enumerate((("linf:8/255", 2), ("l2:0.5", 1))):
                 hits = sum(withstands(judged, y, i, t, last) for i, y in of_class)
                 assert entry["worst"][t] == {"condition": name, "rate": exact(hits, len(of_class))}
         cells = [(cell["name"], cell["severity"]) for cell in network["corruptions"]]
         assert cells == [("fog", 2), ("fog", 5), ("snow", 2), ("snow", 5)]
         right = [sum(bool(x) for x in row) for row in judged.corrupted]
-        assert [cell["accuracy"] for cell in network["corruptions"]] == [exact(k, images) for k in right]
-        assert network["mean_corruption_accuracy"] == (pytest.approx(sum(right) / 4 / images) if images else None)
-        assert network["augmentations"] == [{"name": "rotation", "accuracy": exact(sum(bool(x) for x in judged.augmented[0]), images)}]
+        assert [cell["accuracy"] for cell in network["corruptions"]] == [
+            exact(k, images) for k in right
+        ]
+        assert network["mean_corruption_accuracy"] == (
+            pytest.approx(sum(right) / 4 / images) if images else None
+        )
+        assert network["augmentations"] == [
+            {
+                "name": "rotation",
+                "accuracy": exact(sum(bool(x) for x in judged.augmented[0]), images),
+            }
+        ]
 
 
 def test_networks_are_compared_in_pairs_by_the_sign_test() -> None:
     one = case(3, 90, networks=3)
     comparisons = told(tally(one))["comparisons"]
-    expected = [(f"net{a}", f"net{b}", at) for a, b in ((0, 1), (0, 2), (1, 2)) for at in ("clean", "linf:8/255", "l2:0.5", "corruptions")]
+    expected = [
+        (f"net{a}", f"net{b}", at)
+        for a, b in ((0, 1), (0, 2), (1, 2))
+        for at in ("clean", "linf:8/255", "l2:0.5", "corruptions")
+    ]
     assert [(c["first"], c["second"], c["condition"]) for c in comparisons] == expected
     for comparison in comparisons:
         first, second = (one.judged[int(comparison[key][-1])] for key in ("first", "second"))
@@ -88,14 +138,20 @@ def test_networks_are_compared_in_pairs_by_the_sign_test() -> None:
             match comparison["condition"]:
                 case "clean":
                     scores = [int(is_right(judged, y, i)) for judged in (first, second)]
-                case "corruptions":  # of an image's corrupted versions only whose are more often right
+                case (
+                    "corruptions"
+                ):  # of an image's corrupted versions only whose are more often right
                     scores = [int(judged.corrupted[:, i].sum()) for judged in (first, second)]
                 case at:
                     threat, level = ((0, 2), (1, 1))[at.startswith("l2")]
-                    scores = [int(withstands(judged, y, i, threat, level)) for judged in (first, second)]
+                    scores = [
+                        int(withstands(judged, y, i, threat, level)) for judged in (first, second)
+                    ]
             splits = [splits[0] + (scores[0] > scores[1]), splits[1] + (scores[1] > scores[0])]
         assert [comparison["only_first"], comparison["only_second"]] == splits
-        assert comparison["p_value"] == pytest.approx(stats.binomtest(splits[0], sum(splits)).pvalue if sum(splits) else 1.0)
+        assert comparison["p_value"] == pytest.approx(
+            stats.binomtest(splits[0], sum(splits)).pvalue if sum(splits) else 1.0
+        )
 
 
 def test_gates_are_decided_in_the_order_of_the_images() -> None:
@@ -105,7 +161,9 @@ def test_gates_are_decided_in_the_order_of_the_images() -> None:
         judged = one.judged[gated.network]
         place = {"linf:2/255": (0, 1), "l2:0.5": (1, 1)}.get(gated.condition)
         pairs = enumerate(one.labels.tolist())
-        right = [withstands(judged, y, i, *place) if place else is_right(judged, y, i) for i, y in pairs]
+        right = [
+            withstands(judged, y, i, *place) if place else is_right(judged, y, i) for i, y in pairs
+        ]
         decision = gated.gate.decide(right)
         low, high = anytime(sum(right), 300, 0.9)
         assert gate == {
@@ -115,10 +173,18 @@ def test_gates_are_decided_in_the_order_of_the_images() -> None:
             "confidence": 0.9,
             "verdict": decision.verdict.name.lower(),
             "decided_after": decision.trials,
-            "rate": {"successes": sum(right), "trials": 300, "value": sum(right) / 300, "low": float(low), "high": float(high)},
+            "rate": {
+                "successes": sum(right),
+                "trials": 300,
+                "value": sum(right) / 300,
+                "low": float(low),
+                "high": float(high),
+            },
         }
     assert {watch.decision.verdict for watch in total.watches} >= {Verdict.PASS, Verdict.FAIL}
-    assert total.decided == all(watch.decision.verdict is not Verdict.OPEN for watch in total.watches)
+    assert total.decided == all(
+        watch.decision.verdict is not Verdict.OPEN for watch in total.watches
+    )
 
 
 @settings(max_examples=40, deadline=None)
@@ -129,7 +195,9 @@ def test_gates_are_decided_in_the_order_of_the_images() -> None:
     mixed=st.randoms(use_true_random=False),
     plan=st.sampled_from([PLAN, BARE]),
 )
-def test_neither_order_nor_size_of_the_shards_matters(seed: int, images: int, cuts: list[int], mixed: random.Random, plan: Plan) -> None:
+def test_neither_order_nor_size_of_the_shards_matters(
+    seed: int, images: int, cuts: list[int], mixed: random.Random, plan: Plan
+) -> None:
     one = case(seed, images, plan=plan)
     cuts = sorted({min(cut, images) for cut in cuts} - {0, images})
     order = list(range(len(cuts) + 1))
@@ -145,7 +213,11 @@ def test_a_gate_waits_for_the_images_before() -> None:
     early = tally(one, [40, 80], [0, 2])
     assert early.images == 80
     for watch, alone in zip(
-        early.watches, tally(Case(one.plan, one.labels[:40], [part(j, slice(0, 40)) for j in one.judged], one.gates)).watches, strict=True
+        early.watches,
+        tally(
+            Case(one.plan, one.labels[:40], [part(j, slice(0, 40)) for j in one.judged], one.gates)
+        ).watches,
+        strict=True,
     ):
         assert watch.decision == alone.decision
         assert watch.trials == 40
@@ -156,7 +228,9 @@ def test_a_tally_does_not_grow() -> None:
     total = Tally(PLAN, CLASSES, 2, one.gates)
 
     def size() -> int:
-        return len(json.dumps([vars(sums) for sums in total.sums], default=lambda array: array.tolist()))
+        return len(
+            json.dumps([vars(sums) for sums in total.sums], default=lambda array: array.tolist())
+        )
 
     for number in range(200):
         total.add(one.judged, one.labels, 64 * number)

@@ -13,7 +13,9 @@ from interp.probe import Oracle, solve
 from tests.interp.toys_networks import images, tricky
 
 FGSM = Entry("fgsm", "FGSM", {}, fgsm)
-STEADY = Entry("pgd", "PGD-10", {"steps": 10}, lambda epsilon, p: pgd(epsilon, p, steps=10, random_start=False))
+STEADY = Entry(
+    "pgd", "PGD-10", {"steps": 10}, lambda epsilon, p: pgd(epsilon, p, steps=10, random_start=False)
+)
 RANDOM = Entry("pgd", "PGD-3", {"steps": 3}, lambda epsilon, p: pgd(epsilon, p, steps=3))
 THREATS = (Threat(math.inf, (1 / 255, 2 / 255, 4 / 255)), Threat(2, (0.05, 0.1, 0.2)))
 
@@ -22,7 +24,8 @@ def run(network: Oracle, x: Tensor, labels: Tensor, plan: Plan, first_row: int =
     return solve(judge(x, labels, plan, first_row), network)
 
 
-# A network of many habits, images of which some are wrong from the start, some fall early, some late and some never.
+# A network of many habits, images of which some are wrong from the start, some fall early, some
+# late and some never.
 
 
 def case(rows: int = 16) -> tuple[Network, Tensor, Tensor]:
@@ -32,7 +35,9 @@ def case(rows: int = 16) -> tuple[Network, Tensor, Tensor]:
     return network, x, labels
 
 
-WHOLE = Plan(THREATS, (FGSM, RANDOM), ("fog", "impulse_noise"), (1, 4), ("rotation", "noise"), seed=5)
+WHOLE = Plan(
+    THREATS, (FGSM, RANDOM), ("fog", "impulse_noise"), (1, 4), ("rotation", "noise"), seed=5
+)
 
 
 def equal(a: Judged, b: Judged) -> None:

@@ -41,7 +41,11 @@ def embedded(name: str) -> Sound:
         module.load_state_dict(load_file(EMBEDDED / f"{name}.safetensors"))
         return module
 
-    return Sound(build, (1, 32, 32), (0.5,), (0.5,)) if name == "digits-lenet5" else Sound(build, (3, 32, 32), *CIFAR)
+    return (
+        Sound(build, (1, 32, 32), (0.5,), (0.5,))
+        if name == "digits-lenet5"
+        else Sound(build, (3, 32, 32), *CIFAR)
+    )
 
 
 def cifar_resnet(depth: int, data: Path) -> Sound:
@@ -56,12 +60,19 @@ def cifar_resnet(depth: int, data: Path) -> Sound:
 
 
 class Around(nn.Module):
-    """A module with something done to its pixels in [0, 1], before it normalizes them itself, and to its logits."""
+    """A module with something done to its pixels in [0, 1], before it normalizes them itself, and
+    to its logits.
+    """
 
-    def __init__(self, sound: Sound, before: Function | None = None, after: Function | None = None) -> None:
+    def __init__(
+        self, sound: Sound, before: Function | None = None, after: Function | None = None
+    ) -> None:
         super().__init__()
         self.module, self.before, self.after = sound.build(), before, after
-        self.mean, self.std = (nn.Buffer(torch.tensor(list(values)).view(1, -1, 1, 1)) for values in (sound.mean, sound.std))
+        self.mean, self.std = (
+            nn.Buffer(torch.tensor(list(values)).view(1, -1, 1, 1))
+            for values in (sound.mean, sound.std)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.before(x) if self.before else x
@@ -111,7 +122,12 @@ def shifted(x: Tensor) -> Tensor:
     """Each image moved by up to 2 pixels each way."""
     moved = F.pad(x, (2, 2, 2, 2), mode="reflect")
     corners = torch.randint(0, 5, (len(x), 2)).tolist()
-    return torch.stack([m[:, i : i + x.shape[2], j : j + x.shape[3]] for m, (i, j) in zip(moved, corners, strict=True)])
+    return torch.stack(
+        [
+            m[:, i : i + x.shape[2], j : j + x.shape[3]]
+            for m, (i, j) in zip(moved, corners, strict=True)
+        ]
+    )
 
 
 class TrainingNorm(nn.BatchNorm2d):
@@ -134,12 +150,16 @@ Breaker = Callable[[Sound], Network]
 
 def around(before: Function | None = None, after: Function | None = None) -> Breaker:
     """Something done to pixels or logits."""
-    return lambda sound: Network(Around(sound, before, after), sound.shape, [0.0] * sound.shape[0], [1.0] * sound.shape[0])
+    return lambda sound: Network(
+        Around(sound, before, after), sound.shape, [0.0] * sound.shape[0], [1.0] * sound.shape[0]
+    )
 
 
 def normalized(mean: float, std: float) -> Breaker:
     """Hosted with a normalization that it was not trained with."""
-    return lambda sound: Network(sound.build(), sound.shape, [mean] * sound.shape[0], [std] * sound.shape[0])
+    return lambda sound: Network(
+        sound.build(), sound.shape, [mean] * sound.shape[0], [std] * sound.shape[0]
+    )
 
 
 def twice_normalized(sound: Sound) -> Network:
@@ -156,15 +176,33 @@ ZOO: Mapping[str, tuple[Breaker, str]] = {
     ),
     "gradient reversed": (around(with_gradient(lambda g: -g)), "gradients-predict-loss"),
     "gradient made tiny": (around(with_gradient(lambda g: 1e-12 * g)), "gradients-predict-loss"),
-    "gradient replaced by noise": (around(with_gradient(lambda g: torch.randn_like(g) * g.std())), "gradients-predict-loss"),
+    "gradient replaced by noise": (
+        around(with_gradient(lambda g: torch.randn_like(g) * g.std())),
+        "gradients-predict-loss",
+    ),
     "input of 8 levels": (around(levels(8)), "zero-gradients"),
-    "input of 8 levels, straight-through": (around(straight_through(levels(8))), "gradients-predict-loss"),
-    "black or white input, straight-through": (around(straight_through(threshold)), "gradients-predict-loss"),
+    "input of 8 levels, straight-through": (
+        around(straight_through(levels(8))),
+        "gradients-predict-loss",
+    ),
+    "black or white input, straight-through": (
+        around(straight_through(threshold)),
+        "gradients-predict-loss",
+    ),
     "softmax": (around(after=lambda z: z.softmax(1)), "softmax-output"),
-    "softmax at a low temperature": (around(after=lambda z: (100 * z).softmax(1)), "softmax-output"),
-    "softmax at a high temperature": (around(after=lambda z: (z / 20).softmax(1)), "softmax-output"),
+    "softmax at a low temperature": (
+        around(after=lambda z: (100 * z).softmax(1)),
+        "softmax-output",
+    ),
+    "softmax at a high temperature": (
+        around(after=lambda z: (z / 20).softmax(1)),
+        "softmax-output",
+    ),
     "logits times a million": (around(after=lambda z: 1e6 * z), "zero-gradients"),
-    "batch norm in train mode": (lambda sound: Network(in_train_mode(sound), sound.shape, sound.mean, sound.std), "company"),
+    "batch norm in train mode": (
+        lambda sound: Network(in_train_mode(sound), sound.shape, sound.mean, sound.std),
+        "company",
+    ),
     "random noise on the input": (around(noisy), "randomness"),
     "random shift of the input": (around(shifted), "randomness"),
     "dropout that stays on": (around(after=lambda z: F.dropout(z, 0.1)), "randomness"),
@@ -175,5 +213,10 @@ ZOO: Mapping[str, tuple[Breaker, str]] = {
     "channels in reverse": (around(lambda x: x.flip(1)), "normalization"),
 }
 
-# Those that gray images can show, of a network that has no batch norm and is rightly normalized with 0.5/0.5.
-GRAY_FAULTS = tuple(fault for fault in ZOO if fault not in {"batch norm in train mode", "channels in reverse", "normalized with 0.5/0.5"})
+# Those that gray images can show, of a network that has no batch norm and is rightly normalized
+# with 0.5/0.5.
+GRAY_FAULTS = tuple(
+    fault
+    for fault in ZOO
+    if fault not in {"batch norm in train mode", "channels in reverse", "normalized with 0.5/0.5"}
+)

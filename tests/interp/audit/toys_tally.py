@@ -41,7 +41,10 @@ def found(rng: np.random.Generator, labels: Ints, plan: Plan, skill: float) -> J
     clean = np.where(rng.random(count) < skill, labels, rng.integers(0, CLASSES, count))
     right = clean == labels
     grids = [len(threat.epsilons) for threat in plan.threats]
-    fooled_at = [(rng.integers(0, grid + 1, (len(plan.attacks), count)) * right).astype(np.int16) for grid in grids]
+    fooled_at = [
+        (rng.integers(0, grid + 1, (len(plan.attacks), count)) * right).astype(np.int16)
+        for grid in grids
+    ]
     empty = np.zeros(0, dtype=np.int64)
     return Judged(
         clean,
@@ -51,7 +54,12 @@ def found(rng: np.random.Generator, labels: Ints, plan: Plan, skill: float) -> J
         rng.random((len(plan.augmentations), count)) < skill,
         int(rng.integers(1000)),
         int(rng.integers(1000)),
-        [Examples(np.zeros((0, 1, 1, 1), dtype=np.uint8), empty, empty, empty, empty, np.zeros(0)) for _ in grids],
+        [
+            Examples(
+                np.zeros((0, 1, 1, 1), dtype=np.uint8), empty, empty, empty, empty, np.zeros(0)
+            )
+            for _ in grids
+        ],
     )
 
 
@@ -81,7 +89,9 @@ def case(seed: int, images: int, networks: int = 2, plan: Plan = PLAN, gates: bo
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, CLASSES - 1, images)  # of the last class there are none
     judged = [found(rng, labels, plan, skill) for skill in rng.random(networks)]
-    bars = [("clean", 0.5), ("linf:2/255", 0.3), ("l2:0.5", 0.1)] if plan.threats else [("clean", 0.5)]
+    bars = (
+        [("clean", 0.5), ("linf:2/255", 0.3), ("l2:0.5", 0.1)] if plan.threats else [("clean", 0.5)]
+    )
     gated = [Gated(n, name, Gate(bar, 0.1, 0.1)) for n in range(networks) for name, bar in bars]
     return Case(plan, labels, judged, gated if gates else [])
 
@@ -111,5 +121,9 @@ def is_right(judged: Judged, label: int, image: int) -> bool:
     return bool(judged.clean[image] == label)
 
 
-def withstands(judged: Judged, label: int, image: int, threat: int, level: int, attacks: Sequence[int] = (0, 1)) -> bool:
-    return is_right(judged, label, image) and all(int(judged.fooled_at[threat][a][image]) > level for a in attacks)
+def withstands(
+    judged: Judged, label: int, image: int, threat: int, level: int, attacks: Sequence[int] = (0, 1)
+) -> bool:
+    return is_right(judged, label, image) and all(
+        int(judged.fooled_at[threat][a][image]) > level for a in attacks
+    )

@@ -1,4 +1,6 @@
-"""Everyday changes against torchvision's functions, one image at a time, and what all of them must keep."""
+"""Everyday changes against torchvision's functions, one image at a time, and what all of them must
+keep.
+"""
 
 from collections.abc import Callable
 
@@ -8,7 +10,17 @@ import torchvision.transforms.functional as tv
 from scipy import ndimage, stats
 from torch import Tensor
 
-from interp.corruption.augmentation import AUGMENTATIONS, augment, cropped, displaced, lit, rotated, scaled, sheared, translated
+from interp.corruption.augmentation import (
+    AUGMENTATIONS,
+    augment,
+    cropped,
+    displaced,
+    lit,
+    rotated,
+    scaled,
+    sheared,
+    translated,
+)
 from interp.seeds import generators, normal, uniform
 from tests.interp.toys_networks import images
 
@@ -46,13 +58,34 @@ def test_affine_changes_are_those_of_torchvision(size: tuple[int, int]) -> None:
     x = pictures(5, *size)
     plain = {"translate": [0, 0], "scale": 1.0, "shear": [0.0, 0.0], "interpolation": BILINEAR}
     degrees = [float(a) for a in AMOUNTS]
-    close(rotated(x, AMOUNTS), one_by_one(x, lambda image, row: tv.rotate(image, degrees[row], BILINEAR)))
-    close(sheared(x, AMOUNTS), one_by_one(x, lambda image, row: tv.affine(image, 0, **{**plain, "shear": [degrees[row], 0.0]})))
+    close(
+        rotated(x, AMOUNTS),
+        one_by_one(x, lambda image, row: tv.rotate(image, degrees[row], BILINEAR)),
+    )
+    close(
+        sheared(x, AMOUNTS),
+        one_by_one(
+            x, lambda image, row: tv.affine(image, 0, **{**plain, "shear": [degrees[row], 0.0]})
+        ),
+    )
     factors = torch.tensor([0.3, 0.8, 1.0, 1.25, 3.0], dtype=torch.float64)
-    close(scaled(x, factors), one_by_one(x, lambda image, row: tv.affine(image, 0, **{**plain, "scale": float(factors[row])})))
+    close(
+        scaled(x, factors),
+        one_by_one(
+            x, lambda image, row: tv.affine(image, 0, **{**plain, "scale": float(factors[row])})
+        ),
+    )
     moves = torch.tensor([[3, -2], [-1, 0], [0, 0], [0, 7], [-20, 4]], dtype=torch.float64)
     ours = translated(x, moves)
-    close(ours, one_by_one(x, lambda image, row: tv.affine(image, 0, **{**plain, "translate": moves[row].int().tolist()})))
+    close(
+        ours,
+        one_by_one(
+            x,
+            lambda image, row: tv.affine(
+                image, 0, **{**plain, "translate": moves[row].int().tolist()}
+            ),
+        ),
+    )
 
 
 def test_translations_by_parts_of_a_pixel_are_those_of_scipy() -> None:
@@ -62,7 +95,12 @@ def test_translations_by_parts_of_a_pixel_are_those_of_scipy() -> None:
         ndimage.shift(image, (0, float(down), float(right)), order=1, mode="grid-constant")
         for image, (right, down) in zip(x, moves, strict=True)
     ]
-    torch.testing.assert_close(translated(x, moves), torch.stack([torch.from_numpy(image) for image in theirs]), rtol=0, atol=1e-9)
+    torch.testing.assert_close(
+        translated(x, moves),
+        torch.stack([torch.from_numpy(image) for image in theirs]),
+        rtol=0,
+        atol=1e-9,
+    )
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -72,7 +110,16 @@ def test_crops_are_those_of_torchvision(size: tuple[int, int]) -> None:
     top, left = torch.tensor([0, 3, size[0] - height, 2]), torch.tensor([0, size[1] - width, 5, 4])
 
     def resized(image: Tensor, row: int) -> Tensor:
-        return tv.resized_crop(image, int(top[row]), int(left[row]), height, width, list(size), BILINEAR, antialias=False)  # type: ignore[no-any-return]
+        return tv.resized_crop(  # type: ignore[no-any-return]
+            image,
+            int(top[row]),
+            int(left[row]),
+            height,
+            width,
+            list(size),
+            BILINEAR,
+            antialias=False,
+        )
 
     close(cropped(x, top, left, height, width), one_by_one(x, resized), 1e-9)
 
@@ -83,19 +130,32 @@ def test_lighting_is_that_of_torchvision(channels: int) -> None:
     light, contrast = torch.tensor([0.0, 0.6, 1.0, 1.7]), torch.tensor([0.5, 1.8, 1.0, 0.0])
 
     def changed(image: Tensor, row: int) -> Tensor:
-        return tv.adjust_contrast(tv.adjust_brightness(image, float(light[row])), float(contrast[row]))  # type: ignore[no-any-return]
+        return tv.adjust_contrast(  # type: ignore[no-any-return]
+            tv.adjust_brightness(image, float(light[row])), float(contrast[row])
+        )
 
-    close(lit(x, light.double(), contrast.double()).clamp(0, 1), one_by_one(x, changed), 1e-4)  # its luma weights are rounded
+    close(
+        lit(x, light.double(), contrast.double()).clamp(0, 1), one_by_one(x, changed), 1e-4
+    )  # its luma weights are rounded
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_displacements_are_those_of_torchvision(size: tuple[int, int]) -> None:
     x = pictures(3, *size)
-    right, down = 3 * torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    relative = torch.stack([2 * right / size[1], 2 * down / size[0]], 3)  # it measures each side from -1 to 1
+    right, down = 3 * torch.randn(
+        2, 3, *size, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
+    relative = torch.stack(
+        [2 * right / size[1], 2 * down / size[0]], 3
+    )  # it measures each side from -1 to 1
     close(
         displaced(x, right, down),
-        one_by_one(x, lambda image, row: tv.elastic_transform(image, relative[row : row + 1], BILINEAR, fill=None)),
+        one_by_one(
+            x,
+            lambda image, row: tv.elastic_transform(
+                image, relative[row : row + 1], BILINEAR, fill=None
+            ),
+        ),
     )
 
 
@@ -141,11 +201,17 @@ def test_crops_reach_every_place() -> None:
 def test_elastic_displacements_are_smooth_and_as_large_as_asked_for() -> None:
     rows, side, magnitude = 20, 64, 0.02
     at = (torch.arange(side, dtype=torch.float64) - (side - 1) / 2) / 1000
-    picture = (0.5 + torch.stack([at.expand(side, side), at[:, None].expand(side, side)])).expand(rows, 2, side, side)
+    picture = (0.5 + torch.stack([at.expand(side, side), at[:, None].expand(side, side)])).expand(
+        rows, 2, side, side
+    )
     moved = []
     for channel in range(2):
-        found = augment("elastic", picture[:, channel : channel + 1], magnitude, generators(0, 0, rows))
-        inner = (found - picture[:, channel : channel + 1])[..., 8:-8, 8:-8]  # the black beyond the edges is out of reach
+        found = augment(
+            "elastic", picture[:, channel : channel + 1], magnitude, generators(0, 0, rows)
+        )
+        inner = (found - picture[:, channel : channel + 1])[
+            ..., 8:-8, 8:-8
+        ]  # the black beyond the edges is out of reach
         moved.append(inner * 1000)  # pixels
     field = torch.cat(moved, 1)
     length = field.square().sum(1).mean().sqrt() / side
@@ -183,14 +249,24 @@ def test_no_magnitude_is_no_change(name: str) -> None:
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_the_larger_the_magnitude_the_more_is_changed(name: str) -> None:
-    x = torch.from_numpy(ndimage.gaussian_filter(pictures(40, 32, 32).numpy(), (0, 0, 2, 2))).mul(4).sub(1.5).clamp(0, 1)
-    change = [(augment(name, x, TYPICAL[name] * share, generators(0, 0, 40)) - x).square().mean() for share in (0.2, 0.5, 1)]
+    x = (
+        torch.from_numpy(ndimage.gaussian_filter(pictures(40, 32, 32).numpy(), (0, 0, 2, 2)))
+        .mul(4)
+        .sub(1.5)
+        .clamp(0, 1)
+    )
+    change = [
+        (augment(name, x, TYPICAL[name] * share, generators(0, 0, 40)) - x).square().mean()
+        for share in (0.2, 0.5, 1)
+    ]
     assert 0 < change[0] < change[1] < change[2]
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
 @pytest.mark.parametrize("shape", [(1, 1), (2, 5)])
-def test_the_largest_magnitude_on_the_smallest_images_stays_finite(name: str, shape: tuple[int, int]) -> None:
+def test_the_largest_magnitude_on_the_smallest_images_stays_finite(
+    name: str, shape: tuple[int, int]
+) -> None:
     found = augment(name, pictures(2, *shape), AUGMENTATIONS[name].most, generators(0, 0, 2))
     assert found.shape == (2, 3, *shape)
     assert 0 <= found.min() <= found.max() <= 1
@@ -201,12 +277,20 @@ def test_the_largest_magnitude_on_the_smallest_images_stays_finite(name: str, sh
     [
         ("rotate", (1, 3, 8, 8), 1, 1, "augmentation: 'rotate' is none of rotation, "),
         ("rotation", (1, 3, 8, 8), -1, 1, "magnitude: -1 is not from 0 to 180 "),
-        ("mirroring", (1, 3, 8, 8), 1.5, 1, r"magnitude: 1.5 is not from 0 to 1 \(mirroring: probability"),
+        (
+            "mirroring",
+            (1, 3, 8, 8),
+            1.5,
+            1,
+            r"magnitude: 1.5 is not from 0 to 1 \(mirroring: probability",
+        ),
         ("noise", (1, 3, 8, 8), float("nan"), 1, "magnitude: nan"),
         ("noise", (1, 2, 8, 8), 0.1, 1, "images: shape"),
         ("noise", (2, 3, 8, 8), 0.1, 3, "rows: 3 generators for 2 images"),
     ],
 )
-def test_what_cannot_be_changed_is_refused(name: str, shape: tuple[int, ...], magnitude: float, rows: int, message: str) -> None:
+def test_what_cannot_be_changed_is_refused(
+    name: str, shape: tuple[int, ...], magnitude: float, rows: int, message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         augment(name, torch.rand(shape), magnitude, generators(0, 0, rows))

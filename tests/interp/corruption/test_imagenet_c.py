@@ -1,4 +1,6 @@
-"""The corruptions against their published definitions, written out image by image, and what all of them must keep."""
+"""The corruptions against their published definitions, written out image by image, and what all of
+them must keep.
+"""
 
 import math
 
@@ -14,15 +16,26 @@ from interp.seeds import generators
 from tests.interp.attack import oracles_published as published
 
 DEFINED = [name for name in CORRUPTIONS if name != "frost"]
-DETERMINISTIC = {"defocus_blur", "zoom_blur", "brightness", "contrast", "pixelate", "jpeg_compression"}
+DETERMINISTIC = {
+    "defocus_blur",
+    "zoom_blur",
+    "brightness",
+    "contrast",
+    "pixelate",
+    "jpeg_compression",
+}
 
 
 def pictures(rows: int, height: int, width: int, channels: int = 3, seed: int = 0) -> Tensor:
-    """Pictures of 8-bit levels in which, as in photographs, the coarse is stronger than the fine."""
+    """Pictures of 8-bit levels in which, as in photographs, the coarse is stronger than the
+    fine.
+    """
     rng = np.random.default_rng(seed)
     x = np.zeros((rows, channels, height, width))
     for sigma in (0.5, 1, 2, 4, 8, 16):
-        octave = ndimage.gaussian_filter(rng.standard_normal(x.shape), (0, 0, sigma, sigma), mode="wrap")
+        octave = ndimage.gaussian_filter(
+            rng.standard_normal(x.shape), (0, 0, sigma, sigma), mode="wrap"
+        )
         x += octave / octave.std() * math.sqrt(sigma)
     x = 0.5 + 0.2 * x / x.std()
     return torch.from_numpy(np.rint(x.clip(0, 1) * 255) / 255)
@@ -31,11 +44,15 @@ def pictures(rows: int, height: int, width: int, channels: int = 3, seed: int = 
 def expected(name: str, x: Tensor, severity: int, first: int) -> Tensor:
     parameters = CORRUPTIONS[name].parameters(severity, min(x.shape[2:]))
     rows = zip(x.numpy(), generators(0, first, len(x)), strict=True)
-    return torch.from_numpy(np.stack([getattr(published, name)(image, g, *parameters).clip(0, 1) for image, g in rows]))
+    return torch.from_numpy(
+        np.stack([getattr(published, name)(image, g, *parameters).clip(0, 1) for image, g in rows])
+    )
 
 
 def close(name: str, ours: Tensor, theirs: Tensor) -> None:
-    tolerance = {"pixelate": 1e-6, "impulse_noise": 0, "shot_noise": 0}.get(name, 1e-9)  # Pillow counts in float32
+    tolerance = {"pixelate": 1e-6, "impulse_noise": 0, "shot_noise": 0}.get(
+        name, 1e-9
+    )  # Pillow counts in float32
     torch.testing.assert_close(ours, theirs, rtol=0, atol=tolerance)
 
 
@@ -46,14 +63,21 @@ def test_corruptions_are_those_published(name: str, severity: int) -> None:
     close(name, corrupt(name, x, severity, generators(0, 5, 2)), expected(name, x, severity, 5))
 
 
-@pytest.mark.parametrize(("height", "width", "channels", "severity"), [(40, 57, 3, 4), (61, 33, 1, 2), (9, 11, 3, 3)])
+@pytest.mark.parametrize(
+    ("height", "width", "channels", "severity"), [(40, 57, 3, 4), (61, 33, 1, 2), (9, 11, 3, 3)]
+)
 @pytest.mark.parametrize("name", DEFINED)
-def test_corruptions_are_those_published_at_other_shapes(name: str, height: int, width: int, channels: int, severity: int) -> None:
+def test_corruptions_are_those_published_at_other_shapes(
+    name: str, height: int, width: int, channels: int, severity: int
+) -> None:
     x = pictures(2, height, width, channels)
     close(name, corrupt(name, x, severity, generators(0, 1, 2)), expected(name, x, severity, 1))
 
 
-@pytest.mark.parametrize(("name", "severity"), [(name, 5) for name in DEFINED] + [("glass_blur", 3), ("elastic_transform", 2)])
+@pytest.mark.parametrize(
+    ("name", "severity"),
+    [(name, 5) for name in DEFINED] + [("glass_blur", 3), ("elastic_transform", 2)],
+)
 def test_corruptions_are_those_published_at_the_size_of_imagenet(name: str, severity: int) -> None:
     x = pictures(1, 224, 224)
     close(name, corrupt(name, x, severity, generators(0, 0, 1)), expected(name, x, severity, 0))
@@ -90,13 +114,23 @@ def test_parameters_are_those_published_and_between_them_in_between(name: str) -
     for severity, small, large in ((1, *PUBLISHED[name][::2]), (5, *PUBLISHED[name][1::2])):
         for side, values in ((32, small), (224, large)):
             unit = side if name == "elastic_transform" else 1
-            assert [unit * value for value in corruption.parameters(severity, side)] == pytest.approx(values, rel=1e-12)
+            assert [
+                unit * value for value in corruption.parameters(severity, side)
+            ] == pytest.approx(values, rel=1e-12)
         assert corruption.parameters(severity, 8) == corruption.parameters(severity, 32)
         assert corruption.parameters(severity, 299) == corruption.parameters(severity, 224)
-        low, high = np.array(corruption.parameters(severity, 32)), np.array(corruption.parameters(severity, 224))
+        low, high = (
+            np.array(corruption.parameters(severity, 32)),
+            np.array(corruption.parameters(severity, 224)),
+        )
         for side in (64, 128):
             share = math.log2(side / 32) / math.log2(7)
-            np.testing.assert_allclose(corruption.parameters(severity, side), low + share * (high - low), rtol=1e-12, atol=1e-15)
+            np.testing.assert_allclose(
+                corruption.parameters(severity, side),
+                low + share * (high - low),
+                rtol=1e-12,
+                atol=1e-15,
+            )
 
 
 def test_noises_are_distributed_as_named() -> None:
@@ -144,9 +178,14 @@ def test_rows_draw_their_own(name: str) -> None:
 @pytest.mark.parametrize("name", CORRUPTIONS)
 def test_single_precision_gives_the_same(name: str) -> None:
     x = pictures(2, 32, 32)
-    double, single = corrupt(name, x, 3, generators(0, 0, 2)), corrupt(name, x.float(), 3, generators(0, 0, 2))
+    double, single = (
+        corrupt(name, x, 3, generators(0, 0, 2)),
+        corrupt(name, x.float(), 3, generators(0, 0, 2)),
+    )
     assert single.dtype == torch.float32
-    assert ((single.double() - double).abs() > 1e-3).double().mean() < 0.002  # but for a threshold passed by rounding
+    assert (
+        (single.double() - double).abs() > 1e-3
+    ).double().mean() < 0.002  # but for a threshold passed by rounding
     assert corrupt(name, x[:0], 3, []).shape == (0, 3, 32, 32)
 
 
@@ -170,12 +209,20 @@ def test_black_and_white_images_stay_finite(name: str, level: float) -> None:
 @pytest.mark.parametrize("side", [32, 64, 224])
 @pytest.mark.parametrize("name", [n for n in CORRUPTIONS if n != "elastic_transform"])
 def test_the_more_severe_the_more_is_changed(name: str, side: int) -> None:
-    """Elastic transforms are not so by definition: the published parameters give up skew for finer displacements."""
+    """Elastic transforms are not so by definition: the published parameters give up skew for finer
+    displacements.
+    """
     x = pictures(8 if side < 224 else 1, side, side)
-    change = [(corrupt(name, x, severity, generators(0, 0, len(x))) - x).square().mean() for severity in range(1, SEVERITIES + 1)]
+    change = [
+        (corrupt(name, x, severity, generators(0, 0, len(x))) - x).square().mean()
+        for severity in range(1, SEVERITIES + 1)
+    ]
     assert change[0] > 0
     assert change[0] < change[-1]
-    if side != 64 and name not in {"glass_blur", "frost"}:  # of which one's blur, the other's share of the image, do not always rise
+    if side != 64 and name not in {
+        "glass_blur",
+        "frost",
+    }:  # of which one's blur, the other's share of the image, do not always rise
         assert change == sorted(change)
         assert len(set(change)) == SEVERITIES
 
@@ -184,11 +231,16 @@ def test_frost_is_the_image_and_ice() -> None:
     x, rows = pictures(3, 48, 40), 3
     pattern = ice(x, generators(0, 0, rows))
     keep, amount = CORRUPTIONS["frost"].parameters(4, 40)
-    torch.testing.assert_close(corrupt("frost", x, 4, generators(0, 0, rows)), (keep * x + amount * pattern).clamp(0, 1))
+    torch.testing.assert_close(
+        corrupt("frost", x, 4, generators(0, 0, rows)), (keep * x + amount * pattern).clamp(0, 1)
+    )
 
 
 def test_ice_is_bright_uneven_bluish_and_the_same_at_every_size() -> None:
-    large, small = ice(torch.zeros(20, 3, 128, 128), generators(0, 0, 20)), ice(torch.zeros(20, 3, 32, 32), generators(0, 0, 20))
+    large, small = (
+        ice(torch.zeros(20, 3, 128, 128), generators(0, 0, 20)),
+        ice(torch.zeros(20, 3, 32, 32), generators(0, 0, 20)),
+    )
     for pattern in (large, small):
         assert 0 <= pattern.min() <= pattern.max() <= 1
         assert 0.35 < pattern.mean() < 0.65
@@ -213,6 +265,8 @@ def test_ice_is_bright_uneven_bluish_and_the_same_at_every_size() -> None:
         ("fog", (2, 3, 8, 8), 1, 1, "rows: 1 generators for 2 images"),
     ],
 )
-def test_what_cannot_be_corrupted_is_refused(name: str, shape: tuple[int, ...], severity: int, rows: int, message: str) -> None:
+def test_what_cannot_be_corrupted_is_refused(
+    name: str, shape: tuple[int, ...], severity: int, rows: int, message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         corrupt(name, torch.rand(shape), severity, generators(0, 0, rows))

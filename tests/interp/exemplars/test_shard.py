@@ -1,4 +1,6 @@
-"""The statistics of a layer: reductions, merging and distributions, against numpy over everything."""
+"""The statistics of a layer: reductions, merging and distributions, against numpy over
+everything.
+"""
 
 import itertools
 from random import Random
@@ -10,7 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from interp.exemplars import BINS, LEVELS, MOST_IDS, ORDERS, Distribution, Peaks, Shard, TopK, peaks, percentile, sparsity
+from interp.exemplars import (
+    BINS,
+    LEVELS,
+    MOST_IDS,
+    ORDERS,
+    Distribution,
+    Peaks,
+    Shard,
+    TopK,
+    peaks,
+    percentile,
+    sparsity,
+)
 from interp.network.network import Network
 from interp.probe import solve
 
@@ -18,19 +32,32 @@ UNITS, LABELS, K, LABEL_K = 3, 3, 4, 2
 
 
 def maps(count: int, seed: int = 0, levels: int = 7) -> np.ndarray:
-    """(N, UNITS, 3, 4) float32 of few values, so that there are ties; unit 0 is negative everywhere."""
-    drawn = np.random.default_rng(seed).integers(-levels, levels + 1, (count, UNITS, 3, 4)).astype(np.float32) / 4
+    """(N, UNITS, 3, 4) float32 of few values, so that there are ties; unit 0 is negative
+    everywhere.
+    """
+    drawn = (
+        np.random.default_rng(seed)
+        .integers(-levels, levels + 1, (count, UNITS, 3, 4))
+        .astype(np.float32)
+        / 4
+    )
     drawn[:, 0] = -np.abs(drawn[:, 0]) - 0.5
     return drawn
 
 
-def brute_force(x: np.ndarray, ids: list[int], order: str, unit: int) -> list[tuple[int, float, int]]:
+def brute_force(
+    x: np.ndarray, ids: list[int], order: str, unit: int
+) -> list[tuple[int, float, int]]:
     """(id, activation, position) of all images by an order, best first, one at a time."""
     rows = []
     for row, image in zip(x[:, unit].reshape(len(x), 12), ids, strict=True):
-        score = {"max": row, "min": -row, "magnitude": np.abs(row), "mean": np.full(1, row.mean())}[order]
+        score = {"max": row, "min": -row, "magnitude": np.abs(row), "mean": np.full(1, row.mean())}[
+            order
+        ]
         at = int(score.argmax())
-        rows.append((-float(score[at]), image, float(score[at] if order == "mean" else row[at]), at))
+        rows.append(
+            (-float(score[at]), image, float(score[at] if order == "mean" else row[at]), at)
+        )
     return [(image, value, at) for _, image, value, at in sorted(rows)]
 
 
@@ -40,13 +67,19 @@ def found(shard: Shard, order: str, unit: int) -> list[tuple[int, float, int]]:
     if order == "min":
         return [(image, -value, at) for image, value, at in best]
     if order == "magnitude":
-        return [(image, value, at) if at >= 0 else (image, -value, ~at) for image, value, at in best]
+        return [
+            (image, value, at) if at >= 0 else (image, -value, ~at) for image, value, at in best
+        ]
     return best
 
 
 def layouts(x: np.ndarray) -> list[Tensor]:
     plain = torch.from_numpy(x)
-    return [plain, plain.to(memory_format=torch.channels_last), plain.transpose(2, 3).contiguous().transpose(2, 3)]
+    return [
+        plain,
+        plain.to(memory_format=torch.channels_last),
+        plain.transpose(2, 3).contiguous().transpose(2, 3),
+    ]
 
 
 @pytest.mark.parametrize("layout", range(3))
@@ -64,7 +97,9 @@ def test_peaks_equal_numpy(layout: int) -> None:
     size, at = got.magnitude
     np.testing.assert_array_equal(size, np.abs(flat).max(2))
     np.testing.assert_array_equal(torch.where(at < 0, ~at, at), np.abs(flat).argmax(2))
-    np.testing.assert_array_equal(at < 0, np.take_along_axis(flat, np.abs(flat).argmax(2)[..., None], 2)[..., 0] < 0)
+    np.testing.assert_array_equal(
+        at < 0, np.take_along_axis(flat, np.abs(flat).argmax(2)[..., None], 2)[..., 0] < 0
+    )
 
 
 def test_a_linear_layer_is_a_map_of_one_position() -> None:
@@ -80,11 +115,17 @@ def test_a_linear_layer_is_a_map_of_one_position() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_is_reduced_in_single(dtype: torch.dtype) -> None:
-    x = (torch.randn(2, 3, 70, 71, generator=torch.Generator().manual_seed(0)) * 300 + 500).to(dtype)
+    x = (torch.randn(2, 3, 70, 71, generator=torch.Generator().manual_seed(0)) * 300 + 500).to(
+        dtype
+    )
     got, flat = Peaks.of(x), x.double().flatten(2)
-    np.testing.assert_array_equal(got.active, (flat > 0).sum(2))  # of which neither type can count so many
+    np.testing.assert_array_equal(
+        got.active, (flat > 0).sum(2)
+    )  # of which neither type can count so many
     np.testing.assert_allclose(got.mean, flat.mean(2), rtol=1e-6)
-    np.testing.assert_allclose(got.spread, flat.var(2, correction=0) * 70 * 71, rtol=1e-5)  # nor hold the squares
+    np.testing.assert_allclose(
+        got.spread, flat.var(2, correction=0) * 70 * 71, rtol=1e-5
+    )  # nor hold the squares
 
 
 @pytest.mark.parametrize("scale", [1e25, 1e38])
@@ -97,7 +138,9 @@ def test_sums_that_32_bits_cannot_hold(scale: float) -> None:
 
 
 def shard(x: np.ndarray, ids: list[int], labels: list[int]) -> Shard:
-    return Shard.of(Peaks.of(torch.from_numpy(x)), torch.tensor(ids), K, torch.tensor(labels), LABELS, LABEL_K)
+    return Shard.of(
+        Peaks.of(torch.from_numpy(x)), torch.tensor(ids), K, torch.tensor(labels), LABELS, LABEL_K
+    )
 
 
 @settings(max_examples=20, deadline=None)
@@ -107,7 +150,9 @@ def shard(x: np.ndarray, ids: list[int], labels: list[int]) -> Shard:
     seed=st.integers(0, 9),
     random=st.randoms(use_true_random=False),
 )
-def test_any_tree_of_merges_equals_brute_force(count: int, cuts: list[int], seed: int, random: Random) -> None:
+def test_any_tree_of_merges_equals_brute_force(
+    count: int, cuts: list[int], seed: int, random: Random
+) -> None:
     x, ids = maps(count, seed), random.sample(range(1000), count)
     labels = [random.randrange(-1, LABELS) for _ in ids]
     bounds = sorted({0, count, *(cut for cut in cuts if cut < count)})
@@ -138,10 +183,17 @@ def test_any_tree_of_merges_equals_brute_force(count: int, cuts: list[int], seed
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from([1.0, 1e4]))
-def test_moments_merge_commutatively_to_the_bit_and_associatively_to_1e_12(seed: int, offset: float) -> None:
+def test_moments_merge_commutatively_to_the_bit_and_associatively_to_1e_12(
+    seed: int, offset: float
+) -> None:
     generator = torch.Generator().manual_seed(seed)
     a, b, c = (
-        Shard.of(Peaks.of(torch.randn(n, 2, 3, 3, generator=generator) + offset), torch.arange(n) + 100 * n, 1).moments for n in (3, 8, 5)
+        Shard.of(
+            Peaks.of(torch.randn(n, 2, 3, 3, generator=generator) + offset),
+            torch.arange(n) + 100 * n,
+            1,
+        ).moments
+        for n in (3, 8, 5)
     )
     assert a.merge(b).mean.equal(b.merge(a).mean)
     assert a.merge(b).squares.equal(b.merge(a).squares)
@@ -185,14 +237,19 @@ def test_the_procedure_reduces_one_forward_pass() -> None:
     module = nn.Sequential(nn.Conv2d(1, UNITS, 3), nn.Flatten(), nn.Linear(UNITS * 12, 2))
     network = Network(module, (1, 5, 6), mean=[0.0], std=[1.0])
     images = torch.rand(4, 1, 5, 6, generator=torch.Generator().manual_seed(0))
-    got, wanted = solve(peaks(images, ["0", "logits"]), network), network.activations(images, ["0", "logits"])
+    got, wanted = (
+        solve(peaks(images, ["0", "logits"]), network),
+        network.activations(images, ["0", "logits"]),
+    )
     np.testing.assert_array_equal(got["0"].maximum, wanted["0"].amax((2, 3)))
     np.testing.assert_array_equal(got["logits"].mean, wanted["logits"])
 
 
 @pytest.mark.parametrize("count", [1, 2, 40, LEVELS, 1000])
 def test_distributions_are_exact(count: int) -> None:
-    values = np.float32(0.25) * np.random.default_rng(count).integers(-9, 10, (2, count)).astype(np.float32)
+    values = np.float32(0.25) * np.random.default_rng(count).integers(-9, 10, (2, count)).astype(
+        np.float32
+    )
     got, shares = Distribution.of(values), [0.0, 0.01, 0.5, 0.75, 1.0]
     places, kept = got.quantiles(shares)
     for unit, row in enumerate(values):
@@ -202,11 +259,16 @@ def test_distributions_are_exact(count: int) -> None:
             assert (kept[unit, column], places[unit, column]) == ranked[below]
         histogram = got.histogram()[unit]
         assert (len(histogram), histogram.sum()) == (BINS, count)
-        grid, steps = got.grid()[unit], np.linspace(row.min(), row.max(), 8) if count > 1 else [row[0]]
+        grid, steps = (
+            got.grid()[unit],
+            np.linspace(row.min(), row.max(), 8) if count > 1 else [row[0]],
+        )
         assert len(grid) == LEVELS
         for value in [*row[:20], *steps, -99.0, 99.0]:
             share = float((row < np.float32(value)).mean())
-            assert percentile(grid, count, float(value)) == pytest.approx(share, abs=1e-9 if count <= LEVELS else 1 / 256)
+            assert percentile(grid, count, float(value)) == pytest.approx(
+                share, abs=1e-9 if count <= LEVELS else 1 / 256
+            )
 
 
 def test_a_histogram_is_numpys() -> None:

@@ -25,24 +25,45 @@ def found(top: TopK, unit: int) -> list[tuple[int, float]]:
 
 @st.composite
 def streams(draw: st.DrawFn) -> tuple[np.ndarray, list[int], int, list[int]]:
-    """Values (N, U) with many ties and negatives, ids in any order, k, and where the stream is cut into batches."""
+    """Values (N, U) with many ties and negatives, ids in any order, k, and where the stream is cut
+    into batches.
+    """
     count, units, k = draw(st.integers(1, 30)), draw(st.integers(1, 5)), draw(st.integers(1, 8))
-    cells = draw(st.lists(st.sampled_from([-2.0, -1.0, -0.5, 0.0, 0.25, 1.0]), min_size=count * units, max_size=count * units))
+    cells = draw(
+        st.lists(
+            st.sampled_from([-2.0, -1.0, -0.5, 0.0, 0.25, 1.0]),
+            min_size=count * units,
+            max_size=count * units,
+        )
+    )
     ids = draw(st.permutations(range(count)))
     cuts = draw(st.lists(st.integers(0, count), max_size=4))
     return np.array(cells, dtype=np.float32).reshape(count, units), list(ids), k, sorted(cuts)
 
 
-def parts(values: np.ndarray, ids: list[int], cuts: list[int]) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """The batches of a stream; a position is a known function of id and unit, so that it can be checked."""
+def parts(
+    values: np.ndarray, ids: list[int], cuts: list[int]
+) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """The batches of a stream; a position is a known function of id and unit, so that it can be
+    checked.
+    """
     positions = np.array(ids)[:, None] * 10 + np.arange(values.shape[1])
     spans = itertools.pairwise([0, *cuts, len(ids)])
-    return [(torch.tensor(values[a:b]), torch.tensor(positions[a:b]), torch.tensor(ids[a:b], dtype=torch.int64)) for a, b in spans]
+    return [
+        (
+            torch.tensor(values[a:b]),
+            torch.tensor(positions[a:b]),
+            torch.tensor(ids[a:b], dtype=torch.int64),
+        )
+        for a, b in spans
+    ]
 
 
 @settings(max_examples=150, deadline=None)
 @given(streams())
-def test_any_batch_split_equals_a_sort(stream: tuple[np.ndarray, list[int], int, list[int]]) -> None:
+def test_any_batch_split_equals_a_sort(
+    stream: tuple[np.ndarray, list[int], int, list[int]],
+) -> None:
     values, ids, k, cuts = stream
     top = TopK(values.shape[1], k)
     for part in parts(values, ids, cuts):
@@ -54,7 +75,9 @@ def test_any_batch_split_equals_a_sort(stream: tuple[np.ndarray, list[int], int,
 
 @settings(max_examples=100, deadline=None)
 @given(streams(), st.randoms(use_true_random=False))
-def test_any_merge_order_equals_a_sort(stream: tuple[np.ndarray, list[int], int, list[int]], random: Random) -> None:
+def test_any_merge_order_equals_a_sort(
+    stream: tuple[np.ndarray, list[int], int, list[int]], random: Random
+) -> None:
     values, ids, k, cuts = stream
     tops = []
     for part in parts(values, ids, cuts):
@@ -78,13 +101,19 @@ def test_merge_leaves_both_as_they_are() -> None:
 
 def test_minus_infinity_is_an_activation_like_any_other() -> None:
     top = TopK(1, 3)
-    top.update(torch.tensor([[-torch.inf], [-5.0]]), torch.zeros(2, 1, dtype=torch.int64), torch.tensor([0, 1]))
+    top.update(
+        torch.tensor([[-torch.inf], [-5.0]]),
+        torch.zeros(2, 1, dtype=torch.int64),
+        torch.tensor([0, 1]),
+    )
     assert found(top, 0) == [(1, -5.0), (0, -torch.inf)]
 
 
 def test_values_of_every_size_keep_their_order_and_come_back_to_the_bit() -> None:
     tiny, huge = torch.finfo(torch.float32).smallest_normal, torch.finfo(torch.float32).max
-    rising = torch.tensor([-torch.inf, -huge, -1.5, -tiny, -tiny / 4, 0.0, tiny / 4, tiny, 1e-3, 1.5, huge, torch.inf])
+    rising = torch.tensor(
+        [-torch.inf, -huge, -1.5, -tiny, -tiny / 4, 0.0, tiny / 4, tiny, 1e-3, 1.5, huge, torch.inf]
+    )
     order = torch.randperm(len(rising), generator=torch.Generator().manual_seed(0))
     top = TopK(1, len(rising))
     top.update(rising[order][:, None], order[:, None], order)
@@ -94,7 +123,9 @@ def test_values_of_every_size_keep_their_order_and_come_back_to_the_bit() -> Non
 
 def test_minus_zero_ties_with_zero() -> None:
     top = TopK(1, 2)
-    top.update(torch.tensor([[-0.0], [0.0]]), torch.zeros(2, 1, dtype=torch.int64), torch.tensor([0, 1]))
+    top.update(
+        torch.tensor([[-0.0], [0.0]]), torch.zeros(2, 1, dtype=torch.int64), torch.tensor([0, 1])
+    )
     assert top.ids[0].tolist() == [0, 1]
 
 
@@ -130,12 +161,22 @@ def test_restore_goes_on_where_it_was_saved() -> None:
     assert second.best(0) == whole.best(0) == [(3, 4.0, 3), (0, 3.0, 0), (2, 2.0, 2)]
 
 
-@given(position=st.integers(0, 6), offset=st.integers(-4, 2), jump=st.integers(1, 3), field=st.integers(1, 7), extent=st.integers(1, 12))
-def test_crop_is_the_field_inside_the_image(position: int, offset: int, jump: int, field: int, extent: int) -> None:
+@given(
+    position=st.integers(0, 6),
+    offset=st.integers(-4, 2),
+    jump=st.integers(1, 3),
+    field=st.integers(1, 7),
+    extent=st.integers(1, 12),
+)
+def test_crop_is_the_field_inside_the_image(
+    position: int, offset: int, jump: int, field: int, extent: int
+) -> None:
     other = (0, 0, 1, 1, 1)  # the other axis: one pixel
     arguments = zip((position, offset, jump, field, extent), other, strict=True)
     top, left, height, width = crop_rectangle(*arguments)
-    covered = sorted(set(range(offset + position * jump, offset + position * jump + field)) & set(range(extent)))
+    covered = sorted(
+        set(range(offset + position * jump, offset + position * jump + field)) & set(range(extent))
+    )
     assert (left, width) == (0, 1)
     if covered:
         assert (top, height) == (covered[0], len(covered))

@@ -1,4 +1,6 @@
-"""Certificates against numbers computed by hand, and tries again where a picture is not worth much."""
+"""Certificates against numbers computed by hand, and tries again where a picture is not
+worth much.
+"""
 
 import math
 from collections.abc import Sequence
@@ -27,7 +29,9 @@ QUICK = Settings((3, 8, 8), steps=8, rate=0.1)
 
 
 class Gated(nn.Module):
-    """Unit 0 is the mean of red where that is above a half, else 0, with no gradient whatever one does; unit 1 is the mean of green."""
+    """Unit 0 is the mean of red where that is above a half, else 0, with no gradient whatever one
+    does; unit 1 is the mean of green.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,12 +54,23 @@ def starts_open(seed: int) -> bool:
 
 def seed_of(*opens: bool) -> int:
     """The first seed whose tries begin open or shut as said."""
-    return next(seed for seed in range(1000) if [starts_open(another(seed, n)) for n in range(len(opens))] == list(opens))
+    return next(
+        seed
+        for seed in range(1000)
+        if [starts_open(another(seed, n)) for n in range(len(opens))] == list(opens)
+    )
 
 
-def draw(network: Network | Counting, units: Sequence[LayerPath], rows: Sequence[tuple[int, int]], **options: Any) -> Pictures:
+def draw(
+    network: Network | Counting,
+    units: Sequence[LayerPath],
+    rows: Sequence[tuple[int, int]],
+    **options: Any,
+) -> Pictures:
     settings: Settings = options.pop("settings", QUICK)
-    return solve(visualize(activation(units), rows, LIKE, settings, units=units, **options), network)
+    return solve(
+        visualize(activation(units), rows, LIKE, settings, units=units, **options), network
+    )
 
 
 def tried(activation: list[float], held: list[float], number: int) -> Tries:
@@ -71,14 +86,19 @@ def scores(network: Network, x: Tensor, objective: Objective) -> Tensor:
 
 
 def test_the_certificate_of_a_linear_network_is_computed_by_hand() -> None:
-    weight = torch.randn(5, 3 * 8 * 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    weight = torch.randn(
+        5, 3 * 8 * 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
     network = linear(weight, torch.arange(5.0), (3, 8, 8))
     found = draw(network, [LayerPath("logits", 3), LayerPath("logits", 0)], [(0, 0), (0, 1)])
     certificate = found.certificate
     for row, unit in enumerate((3, 0)):
         picture = found.images[row : row + 1]
         values = (weight @ picture.flatten() + torch.arange(5)).tolist()
-        views = [(weight[unit] @ held_out(picture, number).flatten()).item() + unit for number in range(16)]
+        views = [
+            (weight[unit] @ held_out(picture, number).flatten()).item() + unit
+            for number in range(16)
+        ]
         assert certificate.activation[row].item() == pytest.approx(values[unit], rel=1e-12)
         assert certificate.held_out[row].item() == pytest.approx(sum(views) / 16, rel=1e-12)
         assert certificate.held_out_minimum[row].item() == pytest.approx(min(views), rel=1e-12)
@@ -100,7 +120,9 @@ def test_however_views_share_probes_they_are_measured_one_by_one(rows: int) -> N
     objective = activation([LayerPath("down", row % 12) for row in range(rows)])
     counting = Counting(network)
     found = solve(measure(x, objective), counting)
-    views = torch.stack([scores(network, held_out(x, number), objective) for number in range(HELD_OUT_VIEWS)])
+    views = torch.stack(
+        [scores(network, held_out(x, number), objective) for number in range(HELD_OUT_VIEWS)]
+    )
     torch.testing.assert_close(found.activation, scores(network, x, objective), rtol=0, atol=1e-12)
     torch.testing.assert_close(found.held_out, views.mean(0), rtol=0, atol=1e-12)
     torch.testing.assert_close(found.held_out_minimum, views.amin(0), rtol=0, atol=1e-12)
@@ -112,10 +134,21 @@ def test_however_views_share_probes_they_are_measured_one_by_one(rows: int) -> N
 def test_a_place_in_the_layer_is_by_the_same_functional() -> None:
     network, x = tricky(), images(5)
     middle = LayerPath("stem", 3, central=True)
-    units = [LayerPath("down", 3), LayerPath("stem", 2, (1, 6)), LayerPath("logits", 4), middle, LayerPath("down")]
+    units = [
+        LayerPath("down", 3),
+        LayerPath("stem", 2, (1, 6)),
+        LayerPath("logits", 4),
+        middle,
+        LayerPath("down"),
+    ]
     maps = network.activations(x, ["down", "stem", "logits"])
     found = solve(of_layers(x, units), network)
-    expected = [maps["down"][0].mean((1, 2)), maps["stem"][1, :, 1, 6], maps["logits"][2], maps["stem"][3, :, 4, 4]]
+    expected = [
+        maps["down"][0].mean((1, 2)),
+        maps["stem"][1, :, 1, 6],
+        maps["logits"][2],
+        maps["stem"][3, :, 4, 4],
+    ]
     for values, wanted, unit in zip(found, expected, (3, 2, 4, 3), strict=False):
         assert values is not None
         torch.testing.assert_close(values, wanted, rtol=0, atol=1e-12)
@@ -134,7 +167,9 @@ def test_the_layer_of_a_central_neuron_is_measured_at_the_centre() -> None:
 
 def test_without_one_unit_the_rank_is_unknown() -> None:
     network = tricky()
-    found = solve(visualize(activation([LayerPath("down", 1)] * 2), [(0, 0), (0, 1)], LIKE, QUICK), network)
+    found = solve(
+        visualize(activation([LayerPath("down", 1)] * 2), [(0, 0), (0, 1)], LIKE, QUICK), network
+    )
     assert found.certificate.rank.tolist() == found.certificate.units.tolist() == [0, 0]
     assert found.certificate.layer_activations == [None, None]
 
@@ -154,7 +189,9 @@ def test_a_unit_that_is_dead_from_one_seed_is_found_from_the_next() -> None:
     assert found.certificate.seeds == [another(seed, 2), seed]
     assert found.certificate.rates.tolist() == [0.05, 0.1]
     anew = Settings((3, 8, 8), steps=30, rate=found.certificate.rates[0].item(), transform=identity)
-    again = draw(gated(), units[:1], [(found.certificate.seeds[0], 0)], settings=anew, trial=Trial(retries=0))
+    again = draw(
+        gated(), units[:1], [(found.certificate.seeds[0], 0)], settings=anew, trial=Trial(retries=0)
+    )
     torch.testing.assert_close(again.images[0], found.images[0], rtol=0, atol=1e-12)
 
 
@@ -162,11 +199,15 @@ def test_a_unit_that_is_dead_from_one_seed_is_found_from_the_next() -> None:
 def test_what_stays_below_the_bar_is_tried_exactly_as_often_as_was_said(retries: int) -> None:
     counting, units = Counting(tricky()), [LayerPath("down", unit) for unit in range(3)]
     bar = torch.tensor([math.nan, 1e9, -1e9], dtype=torch.float64)
-    found = draw(counting, units, [(5, row) for row in range(3)], trial=Trial(retries=retries, bar=bar))
+    found = draw(
+        counting, units, [(5, row) for row in range(3)], trial=Trial(retries=retries, bar=bar)
+    )
     assert found.certificate.attempts.tolist() == [1, 1 + retries, 1]
     told = [p.progress for p in counting.probes if isinstance(p.progress, Attempt)]
     assert [(t.number, t.step, t.rows) for t in told] == [
-        (attempt, step, (0, 1, 2) if attempt == 1 else (1,)) for attempt in range(1, retries + 2) for step in range(1, 9)
+        (attempt, step, (0, 1, 2) if attempt == 1 else (1,))
+        for attempt in range(1, retries + 2)
+        for step in range(1, 9)
     ]
     assert all(len(t.preview()) == len(t.rows) for t in told)
 
@@ -178,7 +219,15 @@ def test_of_all_tries_the_one_that_holds_out_best_is_returned() -> None:
     tries = []
     for number, factor in enumerate((1, 2, 0.5)):
         settings = Settings((3, 8, 8), steps=8, rate=0.1 * factor)
-        tries.append(draw(network, [unit], [(another(7, number), 0)], settings=settings, trial=Trial(retries=0)))
+        tries.append(
+            draw(
+                network,
+                [unit],
+                [(another(7, number), 0)],
+                settings=settings,
+                trial=Trial(retries=0),
+            )
+        )
     best = max(tries, key=lambda each: each.certificate.held_out.item())
     torch.testing.assert_close(found.images, best.images, rtol=0, atol=1e-12)
     assert found.certificate.seeds == best.certificate.seeds
@@ -196,8 +245,14 @@ def test_a_try_that_reaches_the_bar_goes_before_one_that_holds_out_better_below_
 
 
 def test_coupled_pictures_are_taken_from_one_try() -> None:
-    first, other = tried([1.0] * 6, [1.0, 5.0, 3.0, 3.0, 1.0, 1.0], 0), tried([1.0] * 6, [4.0, 1.0, 4.0, 1.0, 2.0, 9.0], 1)
-    groups, bar = torch.tensor([7, 7, 2, 2, 4, 4]), torch.tensor([math.nan, math.nan, 9.0, math.nan, math.nan, math.nan])
+    first, other = (
+        tried([1.0] * 6, [1.0, 5.0, 3.0, 3.0, 1.0, 1.0], 0),
+        tried([1.0] * 6, [4.0, 1.0, 4.0, 1.0, 2.0, 9.0], 1),
+    )
+    groups, bar = (
+        torch.tensor([7, 7, 2, 2, 4, 4]),
+        torch.tensor([math.nan, math.nan, 9.0, math.nan, math.nan, math.nan]),
+    )
     best = first.better(other, torch.arange(6), bar, groups)
     assert best.number.tolist() == [0, 0, 0, 0, 1, 1]
     assert best.held_out.tolist() == [1, 5, 3, 3, 2, 9]
@@ -209,7 +264,9 @@ def test_coupled_pictures_are_taken_from_one_try() -> None:
 def test_a_picture_that_cannot_be_measured_failed() -> None:
     first = tried([math.nan, math.inf, 1.0, math.nan], [math.nan, 1.0, math.nan, math.nan], 0)
     assert first.failed(None).all()
-    best = first.better(tried([1.0, 1.0, 1.0, math.nan], [-5.0, -5.0, -5.0, math.nan], 1), torch.arange(4), None)
+    best = first.better(
+        tried([1.0, 1.0, 1.0, math.nan], [-5.0, -5.0, -5.0, math.nan], 1), torch.arange(4), None
+    )
     assert best.number.tolist() == [1, 1, 1, 0]
     below = first.better(tried([1.0] * 4, [-5.0] * 4, 1), torch.arange(4), torch.full((4,), 2.0))
     assert below.number.tolist() == [1, 0, 1, 1]
@@ -227,7 +284,11 @@ def test_a_unit_that_was_brought_down_to_0_is_not_tried_again() -> None:
 
 
 def test_further_seeds_are_reported_and_change_nothing_else() -> None:
-    network, units, rows = tricky(), [LayerPath("down", 1), LayerPath("stem", 4)], [(3, 0), (2**64 - 1, 1)]
+    network, units, rows = (
+        tricky(),
+        [LayerPath("down", 1), LayerPath("stem", 4)],
+        [(3, 0), (2**64 - 1, 1)],
+    )
     plain, spread = (draw(network, units, rows, trial=Trial(seeds=seeds)) for seeds in (0, 2))
     assert torch.equal(plain.images, spread.images)
     assert spread.certificate.seed_activations.shape == (2, 2)
@@ -238,15 +299,34 @@ def test_further_seeds_are_reported_and_change_nothing_else() -> None:
 
 def test_pictures_and_certificates_do_not_depend_on_the_company() -> None:
     network, bar = tricky(), torch.tensor([1e9, math.nan, 0.0, 1e9], dtype=torch.float64)
-    units = [LayerPath("down", 3), LayerPath("stem", 1), LayerPath("logits", 2), LayerPath("down", 0, (1, 1))]
+    units = [
+        LayerPath("down", 3),
+        LayerPath("stem", 1),
+        LayerPath("logits", 2),
+        LayerPath("down", 0, (1, 1)),
+    ]
     rows = [(1, 9), (1, 4), (2, 4), (0, 0)]
     together = draw(network, units, rows, trial=Trial(seeds=1, retries=1, bar=bar))
     for row in range(4):
         part = slice(row, row + 1)
-        alone = draw(network, units[part], rows[part], trial=Trial(seeds=1, retries=1, bar=bar[part]))
+        alone = draw(
+            network, units[part], rows[part], trial=Trial(seeds=1, retries=1, bar=bar[part])
+        )
         torch.testing.assert_close(alone.images, together.images[part], rtol=0, atol=1e-9)
-        for name in ("activation", "held_out", "held_out_minimum", "rank", "units", "seed_activations", "attempts", "rates"):
-            of_one, of_all = getattr(alone.certificate, name), getattr(together.certificate, name)[part]
+        for name in (
+            "activation",
+            "held_out",
+            "held_out_minimum",
+            "rank",
+            "units",
+            "seed_activations",
+            "attempts",
+            "rates",
+        ):
+            of_one, of_all = (
+                getattr(alone.certificate, name),
+                getattr(together.certificate, name)[part],
+            )
             torch.testing.assert_close(of_one, of_all, rtol=0, atol=1e-9)
         assert alone.certificate.seeds == together.certificate.seeds[part]
 
@@ -255,12 +335,19 @@ def test_coupled_pictures_are_tried_again_with_their_group_and_never_split() -> 
     counting, groups = Counting(tricky()), torch.tensor([0, 1, 0, 1])
     objective = activation([LayerPath("down", 3)] * 4) + diversity("stem", groups)
     bar = torch.tensor([math.nan, math.nan, 1e9, math.nan], dtype=torch.float64)
-    found = solve(visualize(objective, [(0, row) for row in range(4)], LIKE, QUICK, Trial(retries=1, bar=bar)), counting)
+    found = solve(
+        visualize(
+            objective, [(0, row) for row in range(4)], LIKE, QUICK, Trial(retries=1, bar=bar)
+        ),
+        counting,
+    )
     assert found.certificate.attempts.tolist() == [2, 1, 2, 1]
     assert not any(p.splittable for p in counting.probes)
     assert {len(p.images) for p in counting.probes} == {4, 2}
     alone = objective.take(torch.tensor([0, 2]))
-    pair = solve(visualize(alone, [(0, 0), (0, 2)], LIKE, QUICK, Trial(retries=1, bar=bar[[0, 2]])), tricky())
+    pair = solve(
+        visualize(alone, [(0, 0), (0, 2)], LIKE, QUICK, Trial(retries=1, bar=bar[[0, 2]])), tricky()
+    )
     torch.testing.assert_close(pair.images, found.images[[0, 2]], rtol=0, atol=1e-9)
 
 
@@ -268,28 +355,51 @@ def test_what_is_climbed_beside_is_not_measured_and_cannot_hide_a_dead_unit() ->
     network, groups = gated(), torch.tensor([0, 0])
     units = [LayerPath("units", 0), LayerPath("units", 1)]
     seed, settings = seed_of(False), Settings((3, 8, 8), steps=1, rate=1e-4, transform=identity)
-    for beside in (diversity("units", groups), diversity_beside(activation(units), "units", groups)):
-        found = draw(network, units, [(seed, 0), (seed, 1)], settings=settings, beside=beside, trial=Trial(retries=0))
-        torch.testing.assert_close(found.activation, scores(network, found.images, activation(units)), rtol=0, atol=1e-12)
+    for beside in (
+        diversity("units", groups),
+        diversity_beside(activation(units), "units", groups),
+    ):
+        found = draw(
+            network,
+            units,
+            [(seed, 0), (seed, 1)],
+            settings=settings,
+            beside=beside,
+            trial=Trial(retries=0),
+        )
+        torch.testing.assert_close(
+            found.activation, scores(network, found.images, activation(units)), rtol=0, atol=1e-12
+        )
         assert found.dead.tolist() == [True, False]
 
 
 def test_pictures_with_alpha_are_measured_over_gray() -> None:
     network, unit = tricky(), LayerPath("down", 1)
-    settings = Settings((3, 8, 8), steps=8, transform=Backdrop(), space=lambda shape, like: Alpha(Fourier(shape, like)))
+    settings = Settings(
+        (3, 8, 8),
+        steps=8,
+        transform=Backdrop(),
+        space=lambda shape, like: Alpha(Fourier(shape, like)),
+    )
     found = draw(network, [unit], [(0, 0)], settings=settings)
     assert found.images.shape == (1, 4, 8, 8)
     colour, alpha = found.images[:, :3], found.images[:, 3:]
     laid = alpha * colour + (1 - alpha) * 0.5
     assert alpha.min() < 0.9
-    torch.testing.assert_close(found.activation, scores(network, laid, activation([unit])), rtol=0, atol=1e-12)
+    torch.testing.assert_close(
+        found.activation, scores(network, laid, activation([unit])), rtol=0, atol=1e-12
+    )
 
 
 def test_attention_becomes_an_alpha_channel_beside_the_picture_that_was_measured() -> None:
     network, unit = tricky(), LayerPath("down", 1, (1, 1))
-    plain = draw(network, [unit], [(0, 0)], settings=Settings((3, 8, 8), steps=8, transform=identity))
+    plain = draw(
+        network, [unit], [(0, 0)], settings=Settings((3, 8, 8), steps=8, transform=identity)
+    )
     for percentile in (100.0, 75.0):
-        settings = Settings((3, 8, 8), steps=8, transform=identity, trace=True, transparency=percentile)
+        settings = Settings(
+            (3, 8, 8), steps=8, transform=identity, trace=True, transparency=percentile
+        )
         found = draw(network, [unit], [(0, 0)], settings=settings)
         assert torch.equal(found.images[:, :3], plain.images)
         assert torch.equal(found.activation, plain.activation)
@@ -305,6 +415,14 @@ def test_pictures_begin_at_an_image() -> None:
     settings = Settings((3, 8, 8), steps=1, rate=1e-6, transform=identity, origin=photos)
     found = draw(network, [LayerPath("down", 1)] * 2, [(0, 0), (0, 1)], settings=settings)
     assert (found.images - photos).abs().mean() < 0.05
-    bar = torch.tensor([math.nan, 1e9], dtype=torch.float64)  # a try again begins at the row's own image
-    again = draw(network, [LayerPath("down", 1)] * 2, [(0, 0), (0, 1)], settings=settings, trial=Trial(bar=bar))
+    bar = torch.tensor(
+        [math.nan, 1e9], dtype=torch.float64
+    )  # a try again begins at the row's own image
+    again = draw(
+        network,
+        [LayerPath("down", 1)] * 2,
+        [(0, 0), (0, 1)],
+        settings=settings,
+        trial=Trial(bar=bar),
+    )
     assert (again.images - photos).abs().mean() < 0.05

@@ -8,7 +8,9 @@ from interp.feature.facets import LEAST_SILHOUETTE, MOST, cluster
 
 
 def planted(sizes: list[int], units: int = 48, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Features around one direction a facet, of lengths from 0.1 to 10, in a random order; and their facets."""
+    """Features around one direction a facet, of lengths from 0.1 to 10, in a random order; and
+    their facets.
+    """
     rng = np.random.default_rng(seed)
     truth = rng.permutation(np.repeat(np.arange(len(sizes)), sizes))
     centres = rng.exponential(size=(len(sizes), units))
@@ -55,7 +57,9 @@ def test_clustering_is_repeatable() -> None:
 def test_few_and_equal_exemplars() -> None:
     assert cluster(np.ones((1, 4))).labels.tolist() == [0]
     assert cluster(np.ones((2, 4))).number == 1
-    assert cluster(np.ones((6, 4)) * np.arange(1, 7)[:, None]).number == 1  # one direction, many lengths
+    assert (
+        cluster(np.ones((6, 4)) * np.arange(1, 7)[:, None]).number == 1
+    )  # one direction, many lengths
     assert cluster(np.zeros((3, 4))).number == 1
     two = cluster(np.eye(2).repeat(3, 0))
     assert two.labels.tolist() == [0, 0, 0, 1, 1, 1]

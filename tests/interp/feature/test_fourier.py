@@ -1,4 +1,6 @@
-"""The Fourier space of pictures: linear up to a sigmoid, with the spectrum and the colours of photographs."""
+"""The Fourier space of pictures: linear up to a sigmoid, with the spectrum and the colours of
+photographs.
+"""
 
 import numpy as np
 import pytest
@@ -10,7 +12,9 @@ from interp.seeds import generators
 
 LIKE = torch.zeros((), dtype=torch.float64)
 
-shapes = pytest.mark.parametrize("shape", [(3, 8, 8), (1, 32, 32), (3, 7, 9), (1, 5, 12), (3, 16, 11)])
+shapes = pytest.mark.parametrize(
+    "shape", [(3, 8, 8), (1, 32, 32), (3, 7, 9), (1, 5, 12), (3, 16, 11)]
+)
 
 
 def drawn(space: Fourier, rows: int, deviation: float = 1.0) -> Tensor:
@@ -34,11 +38,16 @@ def test_pictures_have_their_shape_and_lie_in_the_box(shape: tuple[int, int, int
 
 def test_nothing_is_gray() -> None:
     space = Fourier((3, 8, 8), LIKE)
-    assert torch.equal(space.image(torch.zeros_like(space.start(generators(0, 0, 1)))), torch.full((1, 3, 8, 8), 0.5, dtype=torch.float64))
+    assert torch.equal(
+        space.image(torch.zeros_like(space.start(generators(0, 0, 1)))),
+        torch.full((1, 3, 8, 8), 0.5, dtype=torch.float64),
+    )
 
 
 @shapes
-def test_pictures_are_linear_before_the_sigmoid_and_rows_are_apart(shape: tuple[int, int, int]) -> None:
+def test_pictures_are_linear_before_the_sigmoid_and_rows_are_apart(
+    shape: tuple[int, int, int],
+) -> None:
     space = Fourier(shape, LIKE)
     drawn_once = drawn(space, 4, 0.1)
     a, b = drawn_once[:2], drawn_once[2:]
@@ -52,7 +61,9 @@ def test_the_spectrum_falls_like_that_of_photographs() -> None:
     spectrum = np.fft.fft2(space.image(drawn(space, 200, 0.02)).logit().numpy())
     power = (np.abs(spectrum) ** 2).mean((0, 1))
     frequency = np.hypot(np.fft.fftfreq(32)[:, None], np.fft.fftfreq(32)[None])
-    ring = (frequency > 0) & (frequency < 0.45) & (np.arange(32) > 0) & (np.arange(32) < 16)  # columns 0 and 16 are real: half the power
+    ring = (
+        (frequency > 0) & (frequency < 0.45) & (np.arange(32) > 0) & (np.arange(32) < 16)
+    )  # columns 0 and 16 are real: half the power
     slope, _ = np.polyfit(np.log(frequency[ring]), np.log(power[ring]), 1)
     assert slope == pytest.approx(-2, abs=0.1)  # power ~ 1 / f^2 (Field 1987)
 
@@ -60,10 +71,14 @@ def test_the_spectrum_falls_like_that_of_photographs() -> None:
 def test_the_colours_are_correlated_like_those_of_photographs() -> None:
     space = Fourier((3, 16, 16), LIKE)
     colours = space.image(drawn(space, 300, 0.01)).logit().movedim(1, 0).flatten(1).numpy()
-    root = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])  # published with lucid
+    root = np.array(
+        [[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]]
+    )  # published with lucid
     covariance = root @ root.T
     scale = np.sqrt(np.diag(covariance))
-    np.testing.assert_allclose(np.corrcoef(colours), covariance / scale[:, None] / scale[None], atol=0.03)
+    np.testing.assert_allclose(
+        np.corrcoef(colours), covariance / scale[:, None] / scale[None], atol=0.03
+    )
 
 
 @shapes

@@ -29,14 +29,22 @@ def gram_by_hand(h: Tensor) -> list[list[float]]:
     """The Gram matrix of h (K, h, w), entry by entry."""
     units, positions = h.shape[0], h.shape[1] * h.shape[2]
     flat = h.reshape(units, positions).tolist()
-    return [[sum(flat[i][p] * flat[j][p] for p in range(positions)) / positions for j in range(units)] for i in range(units)]
+    return [
+        [sum(flat[i][p] * flat[j][p] for p in range(positions)) / positions for j in range(units)]
+        for i in range(units)
+    ]
 
 
 def test_gram_matrices_are_those_written_out() -> None:
     h = drawn(2, 3, 2, 4)
     expected = torch.tensor([gram_by_hand(row) for row in h], dtype=torch.float64)
     torch.testing.assert_close(gram(h), expected, rtol=1e-12, atol=1e-15)
-    torch.testing.assert_close(gram(h[:, :, 0, 0]), torch.einsum("bi,bj->bij", h[:, :, 0, 0], h[:, :, 0, 0]), rtol=1e-12, atol=0)
+    torch.testing.assert_close(
+        gram(h[:, :, 0, 0]),
+        torch.einsum("bi,bj->bij", h[:, :, 0, 0], h[:, :, 0, 0]),
+        rtol=1e-12,
+        atol=0,
+    )
 
 
 def test_likeness_is_that_of_the_definitions() -> None:
@@ -68,7 +76,9 @@ def test_the_image_itself_is_most_like_itself_and_a_caricature_goes_further() ->
 
 def test_style_does_not_mind_where_things_are_nor_how_large_the_image_was() -> None:
     t = drawn(1, 3, 4, 4)
-    shuffled = t.flatten(2)[:, :, torch.randperm(16, generator=torch.Generator().manual_seed(0))].view_as(t)
+    shuffled = t.flatten(2)[
+        :, :, torch.randperm(16, generator=torch.Generator().manual_seed(0))
+    ].view_as(t)
     twice = torch.cat([t, t], 2)
     assert style("a", t)({"a": shuffled}).item() == pytest.approx(0, abs=1e-20)
     assert style("a", twice)({"a": t}).item() == pytest.approx(0, abs=1e-20)
@@ -90,7 +100,12 @@ def test_targets_are_asked_of_the_network_and_climbing_comes_nearer(kind: Likene
     space = Fourier((3, 12, 12), photos)
     start = space.image(space.start(generators(0, 0, 2)))
     summit = solve(ascend(Ascent(space, objective, adam(0.1), 80), generators(0, 0, 2)), network)
-    before, after, own = (a.score for a in network.answer([Probe(x, objective, gradient=False) for x in (start, summit.images, photos)]))
+    before, after, own = (
+        a.score
+        for a in network.answer(
+            [Probe(x, objective, gradient=False) for x in (start, summit.images, photos)]
+        )
+    )
     assert before is not None
     assert after is not None
     assert own is not None
@@ -105,7 +120,10 @@ def test_inverting_a_linear_network_finds_the_activations() -> None:
     network = linear(drawn(5, 48), torch.zeros(5), (3, 4, 4))
     photo = 0.3 + 0.4 * images(1, 4)
     objective = solve(likeness(inversion, "1", photo), network)
-    summit = solve(ascend(Ascent(Fourier((3, 4, 4), photo), objective, adam(0.05), 300), generators(0, 0, 1)), network)
+    summit = solve(
+        ascend(Ascent(Fourier((3, 4, 4), photo), objective, adam(0.05), 300), generators(0, 0, 1)),
+        network,
+    )
     found, wanted = network.logits(summit.images), network.logits(photo)
     assert (found - wanted).norm() < 0.01 * wanted.norm()
 
@@ -121,7 +139,9 @@ def test_separate_requests_of_a_kind_are_kin() -> None:
     h = drawn(3, 2, 2, 2)
     first, second = caricature("a", h[:1]), caricature("a", h[1:], 4.0)
     assert first.kin(second)
-    torch.testing.assert_close(join([first, second])({"a": h}), torch.cat([first({"a": h[:1]}), second({"a": h[1:]})]))
+    torch.testing.assert_close(
+        join([first, second])({"a": h}), torch.cat([first({"a": h[:1]}), second({"a": h[1:]})])
+    )
     assert not first.kin(inversion("a", h[:1]))
 
 
@@ -134,7 +154,9 @@ def test_diversity_is_the_mean_cosine_within_each_group() -> None:
         others = [cosines[row][j] for j in range(5) if j != row and groups[j] == group]
         expected.append(-0.5 * sum(others) / len(others))
     found = diversity("a", torch.tensor(groups), 0.5)({"a": h})
-    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), rtol=1e-6, atol=0)
+    torch.testing.assert_close(
+        found, torch.tensor(expected, dtype=torch.float64), rtol=1e-6, atol=0
+    )
     assert diversity("a", torch.tensor([0, 1]))({"a": h[:2]}).tolist() == [0, 0]
 
 
@@ -142,7 +164,9 @@ def test_diversity_beside_an_objective_counts_in_its_units() -> None:
     h, groups = drawn(4, 3, 2, 2).requires_grad_(), torch.tensor([0, 0, 1, 1])
     objective = activation([LayerPath("a", unit) for unit in (0, 1, 2, 0)])
     found = diversity_beside(objective, "a", groups, 2.0)({"a": h})
-    torch.testing.assert_close(found, objective({"a": h}).abs() * diversity("a", groups, 2.0)({"a": h}), rtol=1e-12, atol=0)
+    torch.testing.assert_close(
+        found, objective({"a": h}).abs() * diversity("a", groups, 2.0)({"a": h}), rtol=1e-12, atol=0
+    )
     (of_first,) = torch.autograd.grad(found[0], h)
     assert of_first[0].any()
     assert not of_first[1:].any()  # the others are as they are
@@ -160,8 +184,16 @@ def test_diverse_pictures_differ_more() -> None:
     likes = []
     for weight in (0.0, 3.0):
         objective = wanted + diversity_beside(wanted, "down", groups, weight)
-        summit = solve(ascend(Ascent(Fourier((3, 12, 12), images(1)), objective, adam(0.1), 60), generators(0, 0, 2)), network)
-        (answer,) = network.answer([Probe(summit.images, diversity("down", groups), gradient=False, splittable=False)])
+        summit = solve(
+            ascend(
+                Ascent(Fourier((3, 12, 12), images(1)), objective, adam(0.1), 60),
+                generators(0, 0, 2),
+            ),
+            network,
+        )
+        (answer,) = network.answer(
+            [Probe(summit.images, diversity("down", groups), gradient=False, splittable=False)]
+        )
         assert answer.score is not None
         likes.append(-answer.score.mean().item())
     assert likes[0] > 0.9
@@ -177,7 +209,9 @@ def test_how_large_activations_are_does_not_matter(factor: float) -> None:
         (diversity("a", groups), diversity("a", groups)),
     ]:
         score = found({"a": small})
-        torch.testing.assert_close(score.detach().double(), expected({"a": h}), rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(
+            score.detach().double(), expected({"a": h}), rtol=1e-5, atol=1e-6
+        )
         (grad,) = torch.autograd.grad(score.sum(), small)
         wide = h.clone().requires_grad_()
         (exact,) = torch.autograd.grad(expected({"a": wide}).sum(), wide)

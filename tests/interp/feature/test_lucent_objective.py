@@ -63,10 +63,14 @@ OBJECTIVES: dict[str, Callable[[], Any]] = {
     "interpolate": lambda: lucent.channel_interpolate("block_1", 1, "down", 2),
     "alignment": lambda: lucent.alignment("down", decay_ratio=3),
     "diversity": lambda: lucent.diversity("block_1"),
-    "joint": lambda: lucent.channel("down", 1) + 2 * lucent.channel("block_1", 3) - lucent.neuron("down", 0) / 4,
+    "joint": lambda: (
+        lucent.channel("down", 1) + 2 * lucent.channel("block_1", 3) - lucent.neuron("down", 0) / 4
+    ),
     "diverse": lambda: lucent.channel("down", 1) - 3 * lucent.diversity("block_1") + 0.5,
     "negative": lambda: -lucent.channel("down", 1, batch=0),
-    "sum": lambda: lucent.Objective.sum([lucent.channel("down", unit, batch=unit) for unit in range(ROWS)]),
+    "sum": lambda: lucent.Objective.sum(
+        [lucent.channel("down", unit, batch=unit) for unit in range(ROWS)]
+    ),
     "function": lambda: lambda T: T("down").square().mean() + T("block_0")[:2].sum(),
 }
 
@@ -76,7 +80,9 @@ def lucents_own(network: Network, x: Tensor, objective: Any) -> tuple[Tensor, Te
     x = x.clone().requires_grad_()
     seen: dict[str, Tensor] = {}
     handles = [
-        module.register_forward_hook(lambda _, __, output, name=name: seen.__setitem__(name.replace(".", "_"), output))
+        module.register_forward_hook(
+            lambda _, __, output, name=name: seen.__setitem__(name.replace(".", "_"), output)
+        )
         for name, module in network.module.named_modules()
         if name
     ]
@@ -104,7 +110,10 @@ def test_score_and_gradient_are_those_of_lucent(network: Network, name: str) -> 
 
 def test_lucents_texts_mean_channels(network: Network) -> None:
     x = images(ROWS, 9, torch.float32)
-    texts, objects = (from_lucent(o, ROWS, network.output_shapes) for o in ("block_0:4", lucent.channel("block_0", 4)))
+    texts, objects = (
+        from_lucent(o, ROWS, network.output_shapes)
+        for o in ("block_0:4", lucent.channel("block_0", 4))
+    )
     first, second = network.answer([Probe(x, texts), Probe(x, objects)])
     assert first.score is not None
     assert first.grad is not None
@@ -128,7 +137,9 @@ def test_rows_left_out_count_as_zero_and_two_batches_stay_apart(network: Network
     x = images(ROWS, 9, torch.float32)
     adapted = from_lucent(lucent.channel("block_1", 2, batch=3), ROWS, network.output_shapes)
     value = network.activations(x, ["block.1"])["block.1"][:, 2].mean((1, 2))
-    (part, without) = network.answer([Probe(x[2:], adapted.take(slice(2, 4))), Probe(x[:2], adapted.take(slice(0, 2)))])
+    (part, without) = network.answer(
+        [Probe(x[2:], adapted.take(slice(2, 4))), Probe(x[:2], adapted.take(slice(0, 2)))]
+    )
     assert part.score is not None
     assert without.score is not None
     torch.testing.assert_close(part.score.sum(), value[3])

@@ -1,4 +1,6 @@
-"""The spaces of pictures: what each can draw, what it begins at, and that no row depends on another."""
+"""The spaces of pictures: what each can draw, what it begins at, and that no row depends on
+another.
+"""
 
 import math
 
@@ -23,7 +25,9 @@ SHAPES = [(3, 8, 8), (1, 9, 7), (3, 6, 11)]
 
 def rectangle(rows: int, shape: tuple[int, int, int], seed: int = 0) -> Tensor:
     """Random images (rows, *shape)."""
-    return images(rows, max(shape[1:]), channels=shape[0], seed=seed)[:, :, : shape[1], : shape[2]].contiguous()
+    return images(rows, max(shape[1:]), channels=shape[0], seed=seed)[
+        :, :, : shape[1], : shape[2]
+    ].contiguous()
 
 
 def magnitude(shape: tuple[int, int, int]) -> Tensor:
@@ -54,7 +58,9 @@ def moved(space: PictureSpace, rows: int, seed: int = 0) -> Tensor:
 
 @every_shape
 @every_space
-def test_pictures_lie_in_the_box_and_gradients_reach_z(name: str, shape: tuple[int, int, int]) -> None:
+def test_pictures_lie_in_the_box_and_gradients_reach_z(
+    name: str, shape: tuple[int, int, int]
+) -> None:
     space = SPACES[name](shape, LIKE)
     z = moved(space, 2)
     assert z.shape[1:] == space.z_shape
@@ -79,7 +85,9 @@ def test_seeds_repeat_and_rows_are_apart(name: str) -> None:
     precise = SPACES[name]((3, 8, 8), LIKE)
     z = moved(precise, 3)
     for row in range(3):
-        torch.testing.assert_close(precise.image(z[row : row + 1])[0], precise.image(z)[row], rtol=0, atol=1e-12)
+        torch.testing.assert_close(
+            precise.image(z[row : row + 1])[0], precise.image(z)[row], rtol=0, atol=1e-12
+        )
 
 
 @every_shape
@@ -102,12 +110,18 @@ def test_an_opaque_image_begins_half_transparent() -> None:
     torch.testing.assert_close(drawn[:, 3], torch.full_like(x[:, 0], 0.5))
 
 
-@pytest.mark.parametrize("space", [Fourier((3, 8, 8), LIKE), Pixels((3, 8, 8), LIKE, 0.02), Alpha(Fourier((3, 8, 8), LIKE))])
+@pytest.mark.parametrize(
+    "space",
+    [Fourier((3, 8, 8), LIKE), Pixels((3, 8, 8), LIKE, 0.02), Alpha(Fourier((3, 8, 8), LIKE))],
+)
 def test_a_climb_can_begin_at_images(space: PictureSpace) -> None:
     x = images(3) * 0.9 + 0.05
     begun = Begun(space, x)
     start = begun.start(generators(0, 0, 3))
-    assert torch.equal(start - space.encode(x), (space.encode(x) + begun.noise * space.start(generators(0, 0, 3))) - space.encode(x))
+    assert torch.equal(
+        start - space.encode(x),
+        (space.encode(x) + begun.noise * space.start(generators(0, 0, 3))) - space.encode(x),
+    )
     assert 0 < (begun.image(start)[:, :3] - x).abs().mean() < 0.05
     one = Begun(space, x[:1]).start(generators(0, 0, 3))
     torch.testing.assert_close(one[0], start[0])
@@ -132,7 +146,9 @@ def test_the_spectrum_falls_with_the_decay(decay: float) -> None:
     mean = (power**2).mean((0, 1))
     slope = math.log(mean[1:3, 8].mean() / mean[1:3, 4].mean()) / math.log(2)
     frequency = np.hypot(np.fft.fftfreq(32)[:, None], np.fft.rfftfreq(32)[None])
-    expected = math.log((frequency[1:3, 8] ** (-2 * decay)).mean() / (frequency[1:3, 4] ** (-2 * decay)).mean()) / math.log(2)
+    expected = math.log(
+        (frequency[1:3, 8] ** (-2 * decay)).mean() / (frequency[1:3, 4] ** (-2 * decay)).mean()
+    ) / math.log(2)
     assert slope == pytest.approx(expected, abs=0.25)
 
 
@@ -140,7 +156,9 @@ def test_the_spectrum_falls_with_the_decay(decay: float) -> None:
 
 
 def test_a_cppn_is_a_network_of_coordinates() -> None:
-    """Each pixel of each picture computed by itself, with matrices cut out of z one number after the other."""
+    """Each pixel of each picture computed by itself, with matrices cut out of z one number after
+    the other.
+    """
     depth, width, shape = 2, 3, (3, 4, 6)
     space = Cppn(shape, LIKE, depth, width)
     z = moved(space, 2)
@@ -156,7 +174,9 @@ def test_a_cppn_is_a_network_of_coordinates() -> None:
                 h = np.array([(-1 + 2 * i / 3) * 4 / 6, -1 + 2 * j / 5]) * math.sqrt(3)
                 for number, (weight, bias) in enumerate(layers):
                     if number:
-                        h = np.concatenate([np.arctan(h) / 0.67, (np.arctan(h) ** 2 - 0.45) / 0.396])
+                        h = np.concatenate(
+                            [np.arctan(h) / 0.67, (np.arctan(h) ** 2 - 0.45) / 0.396]
+                        )
                     h = weight @ h + bias
                 np.testing.assert_allclose(picture[row, :, i, j], 1 / (1 + np.exp(-h)), atol=1e-10)
 
@@ -165,27 +185,39 @@ def test_a_cppn_begins_gray_and_keeps_its_signal() -> None:
     space = Cppn((3, 16, 16), LIKE)
     z = space.start(generators(0, 0, 4))
     assert torch.equal(space.image(z), torch.full((4, 3, 16, 16), 0.5, dtype=torch.float64))
-    drawn = composite(torch.randn(1, 1, 200_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
-    torch.testing.assert_close(drawn.mean((0, 2)), torch.zeros(2, dtype=torch.float64), rtol=0, atol=0.02)
-    torch.testing.assert_close(drawn.std((0, 2)), torch.ones(2, dtype=torch.float64), rtol=0, atol=0.02)
+    drawn = composite(
+        torch.randn(1, 1, 200_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    )
+    torch.testing.assert_close(
+        drawn.mean((0, 2)), torch.zeros(2, dtype=torch.float64), rtol=0, atol=0.02
+    )
+    torch.testing.assert_close(
+        drawn.std((0, 2)), torch.ones(2, dtype=torch.float64), rtol=0, atol=0.02
+    )
 
 
 # MACO
 
 
 @every_shape
-def test_pictures_of_maco_have_exactly_the_magnitudes_of_the_data(shape: tuple[int, int, int]) -> None:
+def test_pictures_of_maco_have_exactly_the_magnitudes_of_the_data(
+    shape: tuple[int, int, int],
+) -> None:
     wanted = magnitude(shape)
     space = Maco(shape, LIKE, wanted)
     plane = space.image(moved(space, 3)).logit()
     if shape[0] == 3:
-        root = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])  # published with lucid
+        root = np.array(
+            [[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]]
+        )  # published with lucid
         root /= np.linalg.norm(root, axis=0).max()
         plane = torch.from_numpy(np.einsum("cr,brhw->bchw", np.linalg.inv(root), plane.numpy()))
     found = np.abs(np.fft.rfft2(plane.numpy()))
     wanted[:, 0, 0] = 0
     scale = found[0].max() / wanted.max().item()
-    np.testing.assert_allclose(found, np.broadcast_to(wanted.numpy() * scale, found.shape), atol=1e-9 * found.max())
+    np.testing.assert_allclose(
+        found, np.broadcast_to(wanted.numpy() * scale, found.shape), atol=1e-9 * found.max()
+    )
     np.testing.assert_allclose(plane.numpy().reshape(3, -1).std(1), 1, rtol=1e-6)
     np.testing.assert_allclose(plane.numpy().reshape(3, -1).mean(1), 0, atol=1e-9)
 
@@ -230,7 +262,9 @@ def test_a_backdrop_shows_where_a_picture_is_transparent() -> None:
     assert first[0].min() >= 0
     assert first[0].max() <= 1
     wide = rectangle(40, (4, 16, 16)) * 0
-    assert 0.1 < Backdrop()(wide, generators(0, 0, 40)).std() < 0.35  # as contrasts are in photographs
+    assert (
+        0.1 < Backdrop()(wide, generators(0, 0, 40)).std() < 0.35
+    )  # as contrasts are in photographs
     torch.testing.assert_close(Backdrop(0.0)(x, rows), over(x))
     alone = Backdrop()(x[1:], generators(0, 1, 1))
     torch.testing.assert_close(alone[0], Backdrop()(x, generators(0, 0, 2))[1])
@@ -239,5 +273,10 @@ def test_a_backdrop_shows_where_a_picture_is_transparent() -> None:
 def test_laying_over_is_a_weighted_mean() -> None:
     x = rectangle(2, (2, 4, 4))
     y = torch.full((2, 1, 4, 4), 0.3, dtype=torch.float64)
-    torch.testing.assert_close(over(x, y)[:, 0], x[:, 1] * x[:, 0] + (1 - x[:, 1]) * 0.3, rtol=0, atol=1e-12)
-    torch.testing.assert_close(opacity(2.0)(x, torch.tensor([3.0, 0.5]).to(x)), -2 * torch.stack([3 * x[0, 1].mean(), x[1, 1].mean() / 2]))
+    torch.testing.assert_close(
+        over(x, y)[:, 0], x[:, 1] * x[:, 0] + (1 - x[:, 1]) * 0.3, rtol=0, atol=1e-12
+    )
+    torch.testing.assert_close(
+        opacity(2.0)(x, torch.tensor([3.0, 0.5]).to(x)),
+        -2 * torch.stack([3 * x[0, 1].mean(), x[1, 1].mean() / 2]),
+    )

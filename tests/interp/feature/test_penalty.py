@@ -38,7 +38,11 @@ def by_hand(image: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> dict[st
     }
 
 
-PENALTIES: dict[str, Callable[[float], Penalty]] = {"l1": l1, "l2": l2, "total variation": total_variation}
+PENALTIES: dict[str, Callable[[float], Penalty]] = {
+    "l1": l1,
+    "l2": l2,
+    "total variation": total_variation,
+}
 NO_SIZE = torch.zeros(1)  # which these penalties do not look at
 
 
@@ -48,7 +52,9 @@ def test_penalties_are_sums_over_pixels(name: str) -> None:
     found = PENALTIES[name](2.5)(x, NO_SIZE)
     expected = [2.5 * by_hand(image)[name] for image in x.numpy()]
     np.testing.assert_allclose(found, expected, rtol=1e-12)
-    assert torch.autograd.gradcheck(lambda z: PENALTIES[name](2.5)(z, NO_SIZE), (x.clone().requires_grad_(),))
+    assert torch.autograd.gradcheck(
+        lambda z: PENALTIES[name](2.5)(z, NO_SIZE), (x.clone().requires_grad_(),)
+    )
     gray = torch.full_like(x, 0.5)
     assert not PENALTIES[name](1)(gray, NO_SIZE).any()
 
@@ -56,7 +62,8 @@ def test_penalties_are_sums_over_pixels(name: str) -> None:
 def test_penalties_add_up() -> None:
     x = images(2)
     torch.testing.assert_close(
-        together([l1(1), l2(3), total_variation(0.5)])(x, NO_SIZE), sum(p(x, NO_SIZE) for p in (l1(1), l2(3), total_variation(0.5)))
+        together([l1(1), l2(3), total_variation(0.5)])(x, NO_SIZE),
+        sum(p(x, NO_SIZE) for p in (l1(1), l2(3), total_variation(0.5))),
     )
 
 
@@ -73,7 +80,11 @@ def test_clipping_makes_the_pixels_gray_that_nearly_are() -> None:
     cut = clip(0.3, every=2)
     assert cut(x, 1) is x
     for image, clipped in zip(x, cut(x, 2), strict=True):
-        norms = sorted(((image[:, i, j] - 0.5).square().sum().item(), i, j) for i in range(10) for j in range(10))
+        norms = sorted(
+            ((image[:, i, j] - 0.5).square().sum().item(), i, j)
+            for i in range(10)
+            for j in range(10)
+        )
         expected = image.clone()
         for _, i, j in norms[:30]:
             expected[:, i, j] = 0.5
@@ -103,7 +114,14 @@ def test_transparency_is_left_alone(channels: int) -> None:
 
 def climb(steps: int = 30, **options: object) -> Ascent:
     paths = [LayerPath("down", row) for row in range(2)]
-    return Ascent(Fourier((3, 12, 12), LIKE), activation(paths), adam(0.05), steps, Jiggle(), **options)  # type: ignore[arg-type]
+    return Ascent(
+        Fourier((3, 12, 12), LIKE),
+        activation(paths),
+        adam(0.05),
+        steps,
+        Jiggle(),
+        **options,  # type: ignore[arg-type]
+    )
 
 
 def reached(problem: Ascent) -> Summit:
@@ -126,9 +144,14 @@ def test_the_climb_is_along_score_and_penalty() -> None:
     summit = solve(ascend(problem, generators(0, 0, 1)), network)
     z = space.start(generators(0, 0, 1)).requires_grad_()
     x = z.sigmoid()
-    mean, std = (torch.tensor(v, dtype=torch.float64).view(1, 3, 1, 1) for v in ((0.48, 0.45, 0.41), (0.23, 0.22, 0.24)))
+    mean, std = (
+        torch.tensor(v, dtype=torch.float64).view(1, 3, 1, 1)
+        for v in ((0.48, 0.45, 0.41), (0.23, 0.22, 0.24))
+    )
     found: list[Tensor] = []
-    handle = network.module.get_submodule("down").register_forward_hook(lambda _, __, output: found.append(output))
+    handle = network.module.get_submodule("down").register_forward_hook(
+        lambda _, __, output: found.append(output)
+    )
     network.module((x - mean) / std)
     handle.remove()
     total = found[0][0, 1].mean() - weight * (x - 0.5).square().mean()
@@ -170,7 +193,14 @@ def test_the_score_of_the_network_decides_what_is_kept() -> None:
     def downhill(z: Tensor) -> Callable[[Tensor], Tensor]:
         return lambda grad: 0.01 * grad.sign()
 
-    problem = Ascent(ball, cross_entropy(labels), downhill, 5, keep_best=True, penalty=lambda z, _: 1e6 * z.flatten(1).sum(1))
+    problem = Ascent(
+        ball,
+        cross_entropy(labels),
+        downhill,
+        5,
+        keep_best=True,
+        penalty=lambda z, _: 1e6 * z.flatten(1).sum(1),
+    )
     counting = Counting(network)
     summit = solve(ascend(problem, generators(0, 0, 4)), counting)
     loss = nn.CrossEntropyLoss(reduction="none")
@@ -196,7 +226,13 @@ def test_an_operator_sets_the_picture_from_which_the_climb_goes_on() -> None:
 
 def test_a_trace_adds_up_the_gradients_of_the_pictures() -> None:
     counting = Counting(tricky(size=12))
-    problem = Ascent(Fourier((3, 12, 12), LIKE), activation([LayerPath("down", 1), LayerPath("twice", 0)]), adam(0.05), 4, trace=True)
+    problem = Ascent(
+        Fourier((3, 12, 12), LIKE),
+        activation([LayerPath("down", 1), LayerPath("twice", 0)]),
+        adam(0.05),
+        4,
+        trace=True,
+    )
     summit = solve(ascend(problem, generators(0, 0, 2)), counting)
     answers = counting.oracle.answer(counting.probes)
     expected = sum(a.grad.abs().sum(1, keepdim=True) for a in answers if a.grad is not None)

@@ -63,15 +63,21 @@ def test_seeds_repeat_and_views_belong_to_their_rows(name: str) -> None:
     whole = view(x, generators(3, 0, 4))
     assert torch.equal(view(x, generators(3, 0, 4)), whole)
     for row in range(4):
-        torch.testing.assert_close(view(x[row : row + 1], generators(3, row, 1))[0], whole[row], rtol=0, atol=1e-12)
+        torch.testing.assert_close(
+            view(x[row : row + 1], generators(3, row, 1))[0], whole[row], rtol=0, atol=1e-12
+        )
     if name != "pad":
-        assert any(not torch.isclose(view(x, generators(seed, 0, 4)), whole).all() for seed in range(4, 8))
+        assert any(
+            not torch.isclose(view(x, generators(seed, 0, 4)), whole).all() for seed in range(4, 8)
+        )
 
 
 @every_view
 def test_gradients_pass(name: str) -> None:
     x = oblong(2)[:, :1, :5, :6].clone().requires_grad_()
-    assert torch.autograd.gradcheck(lambda z: VIEWS[name][0](z, generators(0, 0, 2)), (x,), fast_mode=True)
+    assert torch.autograd.gradcheck(
+        lambda z: VIEWS[name][0](z, generators(0, 0, 2)), (x,), fast_mode=True
+    )
 
 
 def test_jitter_shifts_by_whole_pixels() -> None:
@@ -83,7 +89,9 @@ def test_jitter_shifts_by_whole_pixels() -> None:
             (down, right)
             for down in range(-2, 3)
             for right in range(-3, 4)
-            if np.allclose(view, wide[row, :, 10 + down : 20 + down, 15 + right : 30 + right], atol=1e-9)
+            if np.allclose(
+                view, wide[row, :, 10 + down : 20 + down, 15 + right : 30 + right], atol=1e-9
+            )
         ]
         assert len(fits) == 1
         seen.add(fits[0])
@@ -94,11 +102,15 @@ def test_jitter_shifts_by_whole_pixels() -> None:
 @pytest.mark.parametrize(("sign", "times"), [(1.0, 1), (-1.0, 3)])
 def test_right_angles_are_index_computations(sign: float, times: int) -> None:
     x = images(2, 9)
-    quarter = torch.tensor([[0.0, -sign, 0.0], [sign, 0.0, 0.0], [0.0, 0.0, 1.0]], dtype=x.dtype).expand(2, -1, -1)
+    quarter = torch.tensor(
+        [[0.0, -sign, 0.0], [sign, 0.0, 0.0], [0.0, 0.0, 1.0]], dtype=x.dtype
+    ).expand(2, -1, -1)
     torch.testing.assert_close(moved(x, quarter), x.rot90(times, (2, 3)), rtol=0, atol=1e-12)
     one = Rotate(180).matrix(x, generators(0, 0, 2))
     halfway = Rotate(90).matrix(x, generators(0, 0, 2))
-    torch.testing.assert_close(halfway @ halfway, one, rtol=0, atol=1e-6)  # angles are in proportion to the limit
+    torch.testing.assert_close(
+        halfway @ halfway, one, rtol=0, atol=1e-6
+    )  # angles are in proportion to the limit
 
 
 def matrices(view: Movement, rows: int = 300) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
@@ -109,7 +121,9 @@ def test_turns_keep_lengths_and_reach_their_limit() -> None:
     found = matrices(Rotate(40))
     pixels = np.diag([15 / 2, 10 / 2, 1])  # from -1 to 1 to pixels
     turns = pixels @ found @ np.linalg.inv(pixels)
-    np.testing.assert_allclose(turns @ turns.transpose(0, 2, 1), np.broadcast_to(np.eye(3), turns.shape), atol=1e-9)
+    np.testing.assert_allclose(
+        turns @ turns.transpose(0, 2, 1), np.broadcast_to(np.eye(3), turns.shape), atol=1e-9
+    )
     angles = np.degrees(np.arctan2(turns[:, 1, 0], turns[:, 0, 0]))
     assert 36 < angles.max() <= 40
     assert -40 <= angles.min() < -36
@@ -133,8 +147,12 @@ def test_scales_and_crops_have_the_sizes_that_they_say() -> None:
 
 
 def test_a_crop_is_a_part_drawn_large() -> None:
-    """A crop of half the side about the middle, of a plane, which bilinear interpolation keeps exactly."""
-    y, x = torch.meshgrid(torch.arange(8, dtype=torch.float64), torch.arange(8, dtype=torch.float64), indexing="ij")
+    """A crop of half the side about the middle, of a plane, which bilinear interpolation keeps
+    exactly.
+    """
+    y, x = torch.meshgrid(
+        torch.arange(8, dtype=torch.float64), torch.arange(8, dtype=torch.float64), indexing="ij"
+    )
     plane = ((y + 10 * x) / 100)[None, None]
     matrix = torch.diag(torch.tensor([0.5, 0.5, 1.0], dtype=torch.float64))[None]
     expected = ((y - 3.5) / 2 + 3.5 + 10 * ((x - 3.5) / 2 + 3.5)) / 100
@@ -156,7 +174,9 @@ def test_mirrors_swap_left_and_right_as_often_as_they_say() -> None:
     kept = [row for row in range(ROWS) if torch.allclose(view[row], x[row], atol=1e-12)]
     assert sorted(flipped + kept) == list(range(ROWS))
     assert 0.1 < len(flipped) / ROWS < 0.45
-    torch.testing.assert_close(Mirror(1.0)(x, generators(0, 0, ROWS)), x.flip(3), rtol=0, atol=1e-12)
+    torch.testing.assert_close(
+        Mirror(1.0)(x, generators(0, 0, ROWS)), x.flip(3), rtol=0, atol=1e-12
+    )
 
 
 def test_noise_has_its_deviation_and_width() -> None:
@@ -169,12 +189,20 @@ def test_noise_has_its_deviation_and_width() -> None:
     assert even.std().item() == pytest.approx(0.4 / 12**0.5, rel=0.02)
     drawn = generators(0, 0, 20)
     both = normal(drawn, gray.shape[1:], LIKE) * 0.1 + uniform(drawn, gray.shape[1:], LIKE) * 0.2
-    torch.testing.assert_close(Noise(0.1, 0.4)(gray, generators(0, 0, 20)), 0.5 + both, rtol=0, atol=1e-12)
+    torch.testing.assert_close(
+        Noise(0.1, 0.4)(gray, generators(0, 0, 20)), 0.5 + both, rtol=0, atol=1e-12
+    )
 
 
 def test_movements_that_follow_each_other_are_one() -> None:
-    """Of a smooth picture, one after the other and at once agree where neither sees outside; where they do not, nothing is cut off."""
-    y, x = torch.meshgrid(torch.linspace(0, 1, 64, dtype=torch.float64), torch.linspace(0, 1, 64, dtype=torch.float64), indexing="ij")
+    """Of a smooth picture, one after the other and at once agree where neither sees outside; where
+    they do not, nothing is cut off.
+    """
+    y, x = torch.meshgrid(
+        torch.linspace(0, 1, 64, dtype=torch.float64),
+        torch.linspace(0, 1, 64, dtype=torch.float64),
+        indexing="ij",
+    )
     smooth = (0.5 + 0.3 * (3 * y).sin() * (2 * x).cos())[None, None].expand(8, -1, -1, -1)
     parts = (Rotate(10), Jitter(0.1), Scale(0.1), Mirror())
     at_once = Compose(parts)(smooth, generators(0, 0, 8))
@@ -197,7 +225,12 @@ def test_what_does_not_move_stands_between() -> None:
     x = oblong(3)
     rows = generators(1, 0, 3)
     expected = Jitter(0.1)(Noise(0.2)(Rotate(5)(x, rows), rows), rows)
-    torch.testing.assert_close(Compose((Rotate(5), Noise(0.2), Jitter(0.1)))(x, generators(1, 0, 3)), expected, rtol=0, atol=1e-12)
+    torch.testing.assert_close(
+        Compose((Rotate(5), Noise(0.2), Jitter(0.1)))(x, generators(1, 0, 3)),
+        expected,
+        rtol=0,
+        atol=1e-12,
+    )
 
 
 def test_held_out_views_are_fixed_different_and_nobodys() -> None:
@@ -205,7 +238,9 @@ def test_held_out_views_are_fixed_different_and_nobodys() -> None:
     views = [held_out(x, number) for number in range(HELD_OUT_VIEWS)]
     for number, view in enumerate(views):
         assert torch.equal(view, held_out(x, number))
-        torch.testing.assert_close(view[0], view[2], rtol=0, atol=1e-12)  # the same for every picture
+        torch.testing.assert_close(
+            view[0], view[2], rtol=0, atol=1e-12
+        )  # the same for every picture
         assert all(not torch.isclose(view, other).all() for other in views[:number])
     drawn = torch.cat([HELD_OUT(x, generators(seed, 0, 3)) for seed in range(30)])
     assert all((view[:1] - drawn).abs().amax((1, 2, 3)).min() > 1e-3 for view in views)

@@ -13,13 +13,21 @@ from interp.seeds import generators
 
 
 def coordinates(rows: int, height: int, width: int) -> Tensor:
-    """Pictures whose channels are, at each pixel, its row and its column from the centre, in thousandths of a pixel from 0.5."""
-    y, x = torch.meshgrid(*(torch.arange(n, dtype=torch.float64) - (n - 1) / 2 for n in (height, width)), indexing="ij")
+    """Pictures whose channels are, at each pixel, its row and its column from the centre, in
+    thousandths of a pixel from 0.5.
+    """
+    y, x = torch.meshgrid(
+        *(torch.arange(n, dtype=torch.float64) - (n - 1) / 2 for n in (height, width)),
+        indexing="ij",
+    )
     return (0.5 + torch.stack([y, x]) / 1000).expand(rows, 2, height, width)
 
 
-def mappings(jiggle: Jiggle, rows: int, height: int = 48, width: int = 48) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    """The affine map from view to picture of each row, (rows, 2, 3), rows and columns in pixels from the centre.
+def mappings(
+    jiggle: Jiggle, rows: int, height: int = 48, width: int = 48
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """The affine map from view to picture of each row, (rows, 2, 3), rows and columns in pixels
+    from the centre.
 
     Bilinear interpolation of a plane is exact, so that the middle of a view tells it to rounding.
     """
@@ -41,15 +49,26 @@ SQUARE = (48, 48)
 
 
 @pytest.mark.parametrize("size", [SQUARE, (40, 60)])
-@pytest.mark.parametrize("jiggle", [Jiggle(), Jiggle(0.1, 20, 0.2), Jiggle(0, 15, 0), Jiggle(0.1, 0, 0), Jiggle(0, 0, 0.1)])
-def test_views_are_turned_scaled_and_shifted_up_to_their_limits(jiggle: Jiggle, size: tuple[int, int]) -> None:
+@pytest.mark.parametrize(
+    "jiggle",
+    [Jiggle(), Jiggle(0.1, 20, 0.2), Jiggle(0, 15, 0), Jiggle(0.1, 0, 0), Jiggle(0, 0, 0.1)],
+)
+def test_views_are_turned_scaled_and_shifted_up_to_their_limits(
+    jiggle: Jiggle, size: tuple[int, int]
+) -> None:
     maps = mappings(jiggle, 200, *size)
     linear, shift = maps[:, :, :2], maps[:, :, 2] / size
     zoom = np.asarray(np.sqrt(np.abs(np.linalg.det(linear))))
     turn = np.degrees(np.arctan2(linear[:, 0, 1], linear[:, 0, 0]))
     rotation = linear / zoom.reshape(-1, 1, 1)
-    np.testing.assert_allclose(rotation @ rotation.transpose(0, 2, 1), np.stack([np.eye(2)] * 200), atol=1e-9)  # and nothing else
-    for seen, limit in [(turn, jiggle.turn), (1 / zoom - 1, jiggle.scale), *((s, jiggle.shift) for s in shift.T)]:
+    np.testing.assert_allclose(
+        rotation @ rotation.transpose(0, 2, 1), np.stack([np.eye(2)] * 200), atol=1e-9
+    )  # and nothing else
+    for seen, limit in [
+        (turn, jiggle.turn),
+        (1 / zoom - 1, jiggle.scale),
+        *((s, jiggle.shift) for s in shift.T),
+    ]:
         assert np.abs(seen).max() <= limit + 1e-6
         assert seen.max() >= 0.9 * limit  # to both sides
         assert seen.min() <= -0.9 * limit
@@ -68,16 +87,24 @@ def test_what_comes_in_is_gray() -> None:
 
 
 def test_no_movement_is_no_change() -> None:
-    picture = torch.rand(3, 3, 9, 11, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    torch.testing.assert_close(Jiggle(0, 0, 0)(picture, generators(0, 0, 3)), picture, rtol=0, atol=1e-9)
+    picture = torch.rand(
+        3, 3, 9, 11, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
+    torch.testing.assert_close(
+        Jiggle(0, 0, 0)(picture, generators(0, 0, 3)), picture, rtol=0, atol=1e-9
+    )
     assert identity(picture, generators(0, 0, 3)) is picture
 
 
 def test_a_view_belongs_to_the_row() -> None:
-    picture = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64).expand(4, -1, -1, -1)
+    picture = torch.rand(
+        1, 3, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    ).expand(4, -1, -1, -1)
     whole = Jiggle()(picture, generators(3, 0, 4))
     for row in range(4):
-        torch.testing.assert_close(Jiggle()(picture[:1], generators(3, row, 1))[0], whole[row], rtol=0, atol=1e-12)
+        torch.testing.assert_close(
+            Jiggle()(picture[:1], generators(3, row, 1))[0], whole[row], rtol=0, atol=1e-12
+        )
     assert not torch.isclose(whole[0], whole[1]).all()
     rows = generators(3, 0, 4)
     first, second = Jiggle()(picture, rows), Jiggle()(picture, rows)  # each view is a new one
@@ -85,5 +112,9 @@ def test_a_view_belongs_to_the_row() -> None:
 
 
 def test_gradients_pass_through_a_view() -> None:
-    picture = torch.rand(2, 1, 6, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64).requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: Jiggle()(x, generators(0, 0, 2)), (picture,), fast_mode=True)
+    picture = torch.rand(
+        2, 1, 6, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    ).requires_grad_()
+    assert torch.autograd.gradcheck(
+        lambda x: Jiggle()(x, generators(0, 0, 2)), (picture,), fast_mode=True
+    )

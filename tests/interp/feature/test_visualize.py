@@ -23,7 +23,13 @@ def paths(network: Network, texts: tuple[str, ...] | list[str]) -> list[LayerPat
     return [LayerPath.parse(text, network.layers) for text in texts]
 
 
-def draw(network: Network | Counting, units: list[LayerPath], size: int = 12, steps: int = 40, **options: object) -> Pictures:
+def draw(
+    network: Network | Counting,
+    units: list[LayerPath],
+    size: int = 12,
+    steps: int = 40,
+    **options: object,
+) -> Pictures:
     return solve(of_units(units, (3, size, size), LIKE, steps=steps, **options), network)  # type: ignore[arg-type]
 
 
@@ -63,7 +69,12 @@ def test_the_activation_is_that_of_the_picture_returned_without_transforms() -> 
     units = paths(network, UNITS)
     found = draw(network, units, steps=5)
     for row, path in enumerate(units):
-        torch.testing.assert_close(found.activation[row], scores(network, found.images[row : row + 1], path)[0], rtol=0, atol=1e-12)
+        torch.testing.assert_close(
+            found.activation[row],
+            scores(network, found.images[row : row + 1], path)[0],
+            rtol=0,
+            atol=1e-12,
+        )
 
 
 def test_the_same_seed_gives_the_same_picture_and_another_seed_another() -> None:
@@ -79,7 +90,11 @@ def test_the_same_seed_gives_the_same_picture_and_another_seed_another() -> None
 def test_the_unit_that_scores_are_in_does_not_matter(power: int) -> None:
     network, wanted = tricky(size=12), activation([LayerPath("down", 2), LayerPath("logits", 0)])
     plain, scaled = (
-        solve(visualize(factor * wanted, [(0, 0), (0, 1)], LIKE, Settings((3, 12, 12), steps=20)), network) for factor in (1.0, 2.0**power)
+        solve(
+            visualize(factor * wanted, [(0, 0), (0, 1)], LIKE, Settings((3, 12, 12), steps=20)),
+            network,
+        )
+        for factor in (1.0, 2.0**power)
     )
     torch.testing.assert_close(scaled.images, plain.images, rtol=0, atol=1e-6)
 
@@ -91,11 +106,17 @@ def test_a_picture_does_not_depend_on_the_others_of_its_request() -> None:
     for row, path in enumerate(units):
         separate = draw(network, [path] * (row + 1))  # row i draws from (seed, i)
         torch.testing.assert_close(separate.images[row], mixed.images[row], rtol=0, atol=1e-9)
-        torch.testing.assert_close(separate.activation[row], mixed.activation[row], rtol=0, atol=1e-9)
+        torch.testing.assert_close(
+            separate.activation[row], mixed.activation[row], rtol=0, atol=1e-9
+        )
 
 
-@pytest.mark.parametrize(("layer", "reach", "stride"), [("stem.0", 1, 1), ("twice", 3, 1), ("down", 4, 2)])
-def test_a_neuron_is_moved_by_its_receptive_field_alone(layer: str, reach: int, stride: int) -> None:
+@pytest.mark.parametrize(
+    ("layer", "reach", "stride"), [("stem.0", 1, 1), ("twice", 3, 1), ("down", 4, 2)]
+)
+def test_a_neuron_is_moved_by_its_receptive_field_alone(
+    layer: str, reach: int, stride: int
+) -> None:
     network = tricky(size=20)
     row, column = 5, 4
     objective = activation([LayerPath(layer, 1, (row, column))] * 8)
@@ -103,7 +124,10 @@ def test_a_neuron_is_moved_by_its_receptive_field_alone(layer: str, reach: int, 
     assert answer.grad is not None
     moved = answer.grad.abs().sum((0, 1)) > 0
     field = torch.zeros(20, 20, dtype=torch.bool)
-    field[max(0, stride * row - reach) : stride * row + reach + 1, max(0, stride * column - reach) : stride * column + reach + 1] = True
+    field[
+        max(0, stride * row - reach) : stride * row + reach + 1,
+        max(0, stride * column - reach) : stride * column + reach + 1,
+    ] = True
     assert torch.equal(moved, field)
 
 
@@ -111,7 +135,9 @@ def test_pictures_of_gray_networks_are_gray() -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = Network(LeNet5(), (1, 32, 32), [0.5], [0.5], dtype=torch.float64)
-    found = solve(of_units(paths(network, ["c1:2", "logits:3"]), network.shape, LIKE, steps=30), network)
+    found = solve(
+        of_units(paths(network, ["c1:2", "logits:3"]), network.shape, LIKE, steps=30), network
+    )
     assert found.images.shape == (2, 1, 32, 32)
     for row, path in enumerate(paths(network, ["c1:2", "logits:3"])):
         assert found.activation[row] > scores(network, images(100, 32, channels=1), path).max()
@@ -122,7 +148,11 @@ class Units(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv, self.relu, self.head = nn.Conv2d(3, 3, 3, padding=1), nn.ReLU(inplace=True), nn.Linear(3, 2)
+        self.conv, self.relu, self.head = (
+            nn.Conv2d(3, 3, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Linear(3, 2),
+        )
         nn.init.zeros_(self.conv.weight[2])
         with torch.no_grad():
             self.conv.bias.copy_(torch.tensor([0.1, -1.0, -1.0]))  # type: ignore[union-attr]
@@ -145,11 +175,22 @@ def test_only_what_no_picture_can_move_is_dead() -> None:
 @pytest.mark.parametrize("size", [12, 20])
 def test_progress_counts_the_steps_and_previews_are_the_running_pictures(size: int) -> None:
     counting = Counting(tricky(size=12))
-    found = draw(counting, [LayerPath("down", 1), LayerPath("stem", 2)], size=size, steps=6, transform=identity)
+    found = draw(
+        counting,
+        [LayerPath("down", 1), LayerPath("stem", 2)],
+        size=size,
+        steps=6,
+        transform=identity,
+    )
     told = [p.progress for p in counting.probes if p.progress is not None]
     assert all(isinstance(p, Progress) for p in told)
     assert [(p.step, p.steps) for p in told] == [(step, 6) for step in range(1, 7)]
     assert torch.equal(told[-1].preview(), found.images)
     assert found.images.shape == (2, 3, size, size)
-    assert [len(p.images) for p in counting.probes] == [2] * 6 + [16, 16, 2, 2]  # then the pictures with 16 views of each, and their layers
+    assert [len(p.images) for p in counting.probes] == [2] * 6 + [
+        16,
+        16,
+        2,
+        2,
+    ]  # then the pictures with 16 views of each, and their layers
     assert not any(p.differentiates for p in counting.probes[6:])

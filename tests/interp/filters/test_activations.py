@@ -1,4 +1,6 @@
-"""The strongest units of a layer, and their heat maps, against brute force and colours computed in another way."""
+"""The strongest units of a layer, and their heat maps, against brute force and colours computed in
+another way.
+"""
 
 import numpy as np
 import pytest
@@ -15,7 +17,9 @@ def by_hand(maps: np.ndarray, order: str) -> list[tuple[int, float, int, int]]:
     found = []
     for unit, plane in enumerate(maps):
         sought = abs(plane) if order == "magnitude" else plane
-        places = [(-sought[r, c], r, c) for r in range(plane.shape[0]) for c in range(plane.shape[1])]
+        places = [
+            (-sought[r, c], r, c) for r in range(plane.shape[0]) for c in range(plane.shape[1])
+        ]
         _, row, column = min(places)
         found.append((unit, float(plane.mean() if order == "mean" else sought.max()), row, column))
     return sorted(found, key=lambda one: (-one[1], one[0]))
@@ -26,7 +30,9 @@ def test_ranking_equals_brute_force(order: Order) -> None:
     maps = RNG.integers(-3, 4, (12, 3, 4)).astype(np.float32)  # many ties
     expected = by_hand(maps.astype(np.float64), order)
     found = rank(maps, 12, order)
-    assert [(one.unit, one.row, one.column) for one in found] == [(unit, row, column) for unit, _, row, column in expected]
+    assert [(one.unit, one.row, one.column) for one in found] == [
+        (unit, row, column) for unit, _, row, column in expected
+    ]
     assert [one.value for one in found] == pytest.approx([value for _, value, _, _ in expected])
     assert rank(maps, 5, order) == found[:5]
 
@@ -44,11 +50,15 @@ def test_maps_are_those_of_the_network() -> None:
 
 
 def lightness(rgb: np.ndarray) -> np.ndarray:
-    """CIE 1976 L* of sRGB levels, another measure of evenness than the one the colours are made by."""
+    """CIE 1976 L* of sRGB levels, another measure of evenness than the one the colours are
+    made by.
+    """
     share = rgb / 255
     linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
     luminance = linear @ np.array([0.2126, 0.7152, 0.0722])
-    return np.asarray(np.where(luminance > 0.008856, 116 * np.cbrt(luminance) - 16, 903.3 * luminance))
+    return np.asarray(
+        np.where(luminance > 0.008856, 116 * np.cbrt(luminance) - 16, 903.3 * luminance)
+    )
 
 
 def test_colours_are_even_and_tell_the_sign() -> None:
@@ -83,7 +93,11 @@ def test_each_map_has_its_own_range_and_zero_its_colour() -> None:
 
 
 def test_pictures_of_layers_of_every_size() -> None:
-    assert draw_activations(np.ones((16, 7, 7), np.float32)).shape == (4 * 64 + 1, 4 * 64 + 1, 3)  # 9 pixels a value
+    assert draw_activations(np.ones((16, 7, 7), np.float32)).shape == (
+        4 * 64 + 1,
+        4 * 64 + 1,
+        3,
+    )  # 9 pixels a value
     assert draw_activations(np.ones((3, 200, 100), np.float32)).shape == (201 + 1, 3 * 101 + 1, 3)
     assert draw_activations(np.ones((100, 112, 112), np.float32)).shape[1] == 10 * 113 + 1
     row = draw_activations(np.array([1.0, -0.5], np.float32))

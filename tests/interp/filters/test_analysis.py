@@ -35,15 +35,22 @@ def test_a_gray_edge_has_no_colour() -> None:
     assert colour_of(np.zeros((3, 2, 2))) == Colour()
 
 
-@pytest.mark.parametrize(("colour", "hue"), [(RED, 0), (GREEN, 120), (BLUE, 240), (RED + GREEN, 60), (BLUE + RED, 300), (-RED, 180)])
+@pytest.mark.parametrize(
+    ("colour", "hue"),
+    [(RED, 0), (GREEN, 120), (BLUE, 240), (RED + GREEN, 60), (BLUE + RED, 300), (-RED, 180)],
+)
 def test_one_colour_has_a_hue_and_no_opponent(colour: np.ndarray, hue: float) -> None:
     found = colour_of(painted(colour, np.abs(EDGE)))
     assert (found.opponency, found.hue) == pytest.approx((0, hue))
-    assert found.share == pytest.approx(1 - colour.sum() ** 2 / 3 / (colour**2).sum())  # less what lies along gray
+    assert found.share == pytest.approx(
+        1 - colour.sum() ** 2 / 3 / (colour**2).sum()
+    )  # less what lies along gray
 
 
 def test_share_is_of_the_energy() -> None:
-    mixed = painted(np.ones(3) / math.sqrt(3), EDGE) + 2 * painted((RED - BLUE) / math.sqrt(2), EDGE.T)
+    mixed = painted(np.ones(3) / math.sqrt(3), EDGE) + 2 * painted(
+        (RED - BLUE) / math.sqrt(2), EDGE.T
+    )
     assert colour_of(mixed).share == pytest.approx(4 / 5)
 
 
@@ -52,7 +59,9 @@ def test_red_beside_green_is_half_opponent() -> None:
     assert colour_of(beside).opponency == pytest.approx(-math.cos(math.radians(120)))
 
 
-def analysis(orientation: float, r_squared: float, share: float = 0.0, hue: float = 0.0) -> FilterAnalysis:
+def analysis(
+    orientation: float, r_squared: float, share: float = 0.0, hue: float = 0.0
+) -> FilterAnalysis:
     return FilterAnalysis(Gabor(orientation, r_squared=r_squared), Colour(share, 0, hue), 0, 0)
 
 
@@ -66,14 +75,23 @@ def test_orders() -> None:
         analysis(30, 0.7, 0.49, 5),
     ]
     assert in_order(filters, "channel") == [0, 1, 2, 3, 4, 5]
-    assert in_order(filters, "orientation") == [3, 5, 0, 2, 4, 1]  # then what does not fit, the best first
+    assert in_order(filters, "orientation") == [
+        3,
+        5,
+        0,
+        2,
+        4,
+        1,
+    ]  # then what does not fit, the best first
     assert in_order(filters, "hue") == [4, 2, 3, 5, 0, 1]  # hues 10 and 240, then gray ones
 
 
 def test_analysis_of_a_layer() -> None:
     rows = np.mgrid[:7, :7][0] - 3.0
     bars = np.exp(-(rows**2) / 6 - rows.T**2 / 6) * np.cos(2 * np.pi * rows / 4)
-    weights = torch.from_numpy(np.stack([painted(RED - GREEN, bars.T), painted(np.ones(3), bars)])).float()
+    weights = torch.from_numpy(
+        np.stack([painted(RED - GREEN, bars.T), painted(np.ones(3), bars)])
+    ).float()
     coloured, gray = analyze_filters(weights)
     assert (coloured.gabor.orientation, gray.gabor.wavelength) == pytest.approx((90, 4), abs=0.05)
     assert (coloured.colour.is_coloured, gray.colour.is_coloured) == (True, False)
@@ -91,12 +109,18 @@ def test_spectra_are_laid_out_like_filters() -> None:
     picture = render_spectra(weights, zoom=1)
     assert picture.shape == (*render_filters(weights, zoom=1).shape[:2], 1)
     bars, flat, empty = picture[1:9, 1:9, 0], picture[1:9, 10:18, 0], picture[10:18, 1:9, 0]
-    assert np.argwhere(bars == 255).tolist() == [[4, 2], [4, 6]]  # a quarter of a period a pixel, left and right of the middle
+    assert np.argwhere(bars == 255).tolist() == [
+        [4, 2],
+        [4, 6],
+    ]  # a quarter of a period a pixel, left and right of the middle
     assert np.argwhere(flat).tolist() == [[4, 4]]
     assert not empty.any()
     together = render_spectra(weights, "global", zoom=1)
     highest = 64 / math.sqrt(3)  # of the flat channel, as root mean square of three
     assert (together[5, 14, 0], together[5, 3, 0]) == (255, round(255 * (8 * 8 / 2) / highest))
-    assert render_spectra(torch.ones(2, 5, 3, 3), zoom=2).shape == render_filters(torch.ones(2, 5, 3, 3), zoom=2).shape
+    assert (
+        render_spectra(torch.ones(2, 5, 3, 3), zoom=2).shape
+        == render_filters(torch.ones(2, 5, 3, 3), zoom=2).shape
+    )
     with pytest.raises(ValueError, match="finite"):
         render_spectra(torch.full((1, 1, 2, 2), torch.inf))

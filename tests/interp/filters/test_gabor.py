@@ -15,16 +15,22 @@ Pair = tuple[float, float]
 Truth = tuple[float, float, float, Pair, Pair]
 
 
-def drawn(side: int, orientation: float, wavelength: float, phase: float, sigmas: Pair, centre: Pair) -> NDArray[np.float64]:
+def drawn(
+    side: int, orientation: float, wavelength: float, phase: float, sigmas: Pair, centre: Pair
+) -> NDArray[np.float64]:
     """A Gabor function of amplitude 1, pixel by pixel."""
     theta, picture = math.radians(orientation), np.zeros((side, side))
     for row in range(side):
         for column in range(side):
             right, up = column - centre[1], centre[0] - row
-            along = right * math.cos(theta) + up * math.sin(theta)  # the bars' own direction, counter-clockwise from the right
+            along = right * math.cos(theta) + up * math.sin(
+                theta
+            )  # the bars' own direction, counter-clockwise from the right
             across = right * math.sin(theta) - up * math.cos(theta)
             envelope = math.exp(-0.5 * ((across / sigmas[0]) ** 2 + (along / sigmas[1]) ** 2))
-            picture[row, column] = envelope * math.cos(2 * math.pi * across / wavelength + math.radians(phase))
+            picture[row, column] = envelope * math.cos(
+                2 * math.pi * across / wavelength + math.radians(phase)
+            )
     return picture
 
 
@@ -51,7 +57,9 @@ def test_exact_functions_are_recovered(side: int) -> None:
     ):
         assert fit.r_squared > 1 - 1e-6
         assert apart(fit.orientation, orientation, 180) < 0.1
-        assert (fit.wavelength, fit.across, fit.along) == pytest.approx((wavelength, *sigmas), rel=1e-2)
+        assert (fit.wavelength, fit.across, fit.along) == pytest.approx(
+            (wavelength, *sigmas), rel=1e-2
+        )
         assert (fit.row, fit.column, fit.amplitude) == pytest.approx((*centre, 3), rel=1e-2)
         assert apart(fit.phase, phase, 360) < 1
         assert 0 <= fit.orientation < 180
@@ -66,27 +74,49 @@ def test_noise_moves_a_fit_little_and_r_squared_tells_of_it() -> None:
         assert apart(fit.orientation, one[0], 180) < 6
         residual, total = ((seen - fit.draw(9, 9)) ** 2).sum(), ((seen - seen.mean()) ** 2).sum()
         assert fit.r_squared == pytest.approx(1 - residual / total, abs=1e-9)
-        assert residual <= ((seen - pattern) ** 2).sum() * (1 + 1e-3), "the fit is at least as near as the truth"
+        assert residual <= ((seen - pattern) ** 2).sum() * (1 + 1e-3), (
+            "the fit is at least as near as the truth"
+        )
 
 
 def test_words_of_the_contract() -> None:
     rows, columns = np.mgrid[:9, :9] - 4.0
     window = np.exp(-(rows**2 + columns**2) / 8)
-    horizontal_bar, vertical_edge = window * np.cos(2 * np.pi * rows / 5), window * np.sin(2 * np.pi * columns / 5)
-    rising = window * np.cos(2 * np.pi * (rows + columns) / 7)  # constant where one goes as far up as right
+    horizontal_bar, vertical_edge = (
+        window * np.cos(2 * np.pi * rows / 5),
+        window * np.sin(2 * np.pi * columns / 5),
+    )
+    rising = window * np.cos(
+        2 * np.pi * (rows + columns) / 7
+    )  # constant where one goes as far up as right
     bar, edge, diagonal, dark = fit_gabors([horizontal_bar, vertical_edge, rising, -horizontal_bar])
-    assert (apart(bar.orientation, 0, 180), edge.orientation, diagonal.orientation) == pytest.approx((0, 90, 45), abs=0.1)
+    assert (
+        apart(bar.orientation, 0, 180),
+        edge.orientation,
+        diagonal.orientation,
+    ) == pytest.approx((0, 90, 45), abs=0.1)
     assert (bar.phase, edge.phase) == pytest.approx((0, -90), abs=0.5)
     assert apart(dark.phase, 180, 360) < 0.5
     assert (bar.row, bar.column, bar.wavelength) == pytest.approx((4, 4, 5), abs=0.01)
 
 
 def test_the_phase_fits_the_orientation_that_is_told_in_float32() -> None:
-    """An edge that is light below is -90 degrees at an orientation of 0, and 90 at one just below 180: no rounding may mix the two."""
+    """An edge that is light below is -90 degrees at an orientation of 0, and 90 at one just below
+    180: no rounding may mix the two.
+    """
     rows, columns = np.mgrid[:7, :7] - 3.0
-    edge, rng = np.exp(-(rows**2 + columns**2) / 4) * np.sin(2 * np.pi * rows / 5), np.random.default_rng(0)
+    edge, rng = (
+        np.exp(-(rows**2 + columns**2) / 4) * np.sin(2 * np.pi * rows / 5),
+        np.random.default_rng(0),
+    )
     seen = set()
-    for fit in fit_gabors([edge + rng.normal(0, 10.0**-digits, edge.shape) for digits in range(5, 10) for _ in range(4)]):
+    for fit in fit_gabors(
+        [
+            edge + rng.normal(0, 10.0**-digits, edge.shape)
+            for digits in range(5, 10)
+            for _ in range(4)
+        ]
+    ):
         told = float(np.float32(fit.orientation))
         assert told < 180
         assert fit.phase == pytest.approx(-90 if told < 90 else 90, abs=0.5)
@@ -95,13 +125,18 @@ def test_the_phase_fits_the_orientation_that_is_told_in_float32() -> None:
 
 
 def test_noise_alone_is_no_worse_fitted_than_by_many_descents() -> None:
-    """The two starts against 10 random ones of another parameterization, on patterns without any Gabor function in them."""
+    """The two starts against 10 random ones of another parameterization, on patterns without any
+    Gabor function in them.
+    """
     rows, columns = np.mgrid[:7, :7].astype(float)
 
     def residual(z: NDArray[np.float64], pattern: NDArray[np.float64]) -> NDArray[np.float64]:
         a, b, fy, fx, y, x, s, t = z
         length = np.hypot(fy, fx)
-        u, v = ((rows - y) * fy + (columns - x) * fx) / length, ((columns - x) * fy - (rows - y) * fx) / length
+        u, v = (
+            ((rows - y) * fy + (columns - x) * fx) / length,
+            ((columns - x) * fy - (rows - y) * fx) / length,
+        )
         envelope = np.exp(-0.5 * (u * s) ** 2 - 0.5 * (v * t) ** 2)
         angle = 2 * np.pi * u * length
         return np.asarray(envelope * (a * np.cos(angle) + b * np.sin(angle)) - pattern).ravel()
@@ -112,7 +147,15 @@ def test_noise_alone_is_no_worse_fitted_than_by_many_descents() -> None:
     for _ in range(3):
         pattern = rng.normal(size=(7, 7))
         starts = rng.uniform(low, high, (10, 8)) * ([0.2] * 2 + [1] * 6)
-        best = min(least_squares(residual, start, bounds=(low, high), args=(pattern,), max_nfev=40).cost for start in starts) * 2
+        best = (
+            min(
+                least_squares(
+                    residual, start, bounds=(low, high), args=(pattern,), max_nfev=40
+                ).cost
+                for start in starts
+            )
+            * 2
+        )
         total = ((pattern - pattern.mean()) ** 2).sum()
         shares.append(fit_gabors([pattern])[0].r_squared - (1 - best / total))
     assert np.mean(shares) > -0.08
@@ -120,9 +163,15 @@ def test_noise_alone_is_no_worse_fitted_than_by_many_descents() -> None:
 
 def test_a_fit_is_repeatable_and_scales() -> None:
     pattern = np.random.default_rng(7).normal(size=(5, 7))
-    (one,), (again,), (large,) = fit_gabors([pattern]), fit_gabors([pattern]), fit_gabors([1e4 * pattern])
+    (one,), (again,), (large,) = (
+        fit_gabors([pattern]),
+        fit_gabors([pattern]),
+        fit_gabors([1e4 * pattern]),
+    )
     assert one == again
-    assert (large.amplitude, large.r_squared) == pytest.approx((1e4 * one.amplitude, one.r_squared), rel=1e-6)
+    assert (large.amplitude, large.r_squared) == pytest.approx(
+        (1e4 * one.amplitude, one.r_squared), rel=1e-6
+    )
 
 
 @pytest.mark.parametrize("pattern", [np.zeros((5, 5)), np.full((5, 5), -2.0), np.eye(2)])
@@ -142,7 +191,10 @@ def test_strongest_component() -> None:
     assert strongest_component(pattern[None])[1] == pytest.approx(pattern)
 
 
-@pytest.mark.parametrize(("orientation", "wavelength"), [(0.0, 4.0), (90.0, 8.0), (45.0, math.sqrt(32)), (135.0, math.sqrt(8))])
+@pytest.mark.parametrize(
+    ("orientation", "wavelength"),
+    [(0.0, 4.0), (90.0, 8.0), (45.0, math.sqrt(32)), (135.0, math.sqrt(8))],
+)
 def test_spectral_peak_of_a_wide_grating(orientation: float, wavelength: float) -> None:
     wave = drawn(32, orientation, wavelength, 20, (50.0, 50.0), (16.0, 16.0))
     found = spectral_peak(wave)

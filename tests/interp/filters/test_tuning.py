@@ -27,9 +27,18 @@ SHAPE = (3, 32, 32)
 class Filters(nn.Module):
     """One convolution, and a head that gives it logits."""
 
-    def __init__(self, weights: Tensor, padding: int = 0, stride: int = 1, bias: float = 0.0, dilation: int = 1) -> None:
+    def __init__(
+        self,
+        weights: Tensor,
+        padding: int = 0,
+        stride: int = 1,
+        bias: float = 0.0,
+        dilation: int = 1,
+    ) -> None:
         super().__init__()
-        self.first = nn.Conv2d(weights.shape[1], len(weights), weights.shape[2], stride, padding, dilation)
+        self.first = nn.Conv2d(
+            weights.shape[1], len(weights), weights.shape[2], stride, padding, dilation
+        )
         with torch.no_grad():
             self.first.weight.copy_(weights)
             self.first.bias.fill_(bias)  # type: ignore[union-attr]
@@ -40,7 +49,12 @@ class Filters(nn.Module):
 
 
 def hosted(weights: Tensor, **settings: float) -> Network:
-    return Network(Filters(weights, **settings), (weights.shape[1], 32, 32), [0.5] * weights.shape[1], [1.0] * weights.shape[1])  # type: ignore[arg-type]
+    return Network(
+        Filters(weights, **settings),  # type: ignore[arg-type]
+        (weights.shape[1], 32, 32),
+        [0.5] * weights.shape[1],
+        [1.0] * weights.shape[1],
+    )
 
 
 def measured(network: Network, layer: str, gratings: Gratings) -> Tuning:
@@ -49,9 +63,13 @@ def measured(network: Network, layer: str, gratings: Gratings) -> Tuning:
 
 
 def test_gratings_are_what_they_are_called() -> None:
-    horizontal, vertical, rising = (grating((1, 8, 12), angle, 4.0, contrast=0.5)[0] for angle in (0, 90, 45))
+    horizontal, vertical, rising = (
+        grating((1, 8, 12), angle, 4.0, contrast=0.5)[0] for angle in (0, 90, 45)
+    )
     assert np.ptp(horizontal, 1).max() == np.ptp(vertical, 0).max() == 0
-    assert rising[3, 5] == pytest.approx(rising[2, 6]) == pytest.approx(rising[1, 7])  # as far up as right: the same bar
+    assert (
+        rising[3, 5] == pytest.approx(rising[2, 6]) == pytest.approx(rising[1, 7])
+    )  # as far up as right: the same bar
     for picture in (horizontal, vertical):
         assert (picture.max() - picture.min()) / (picture.max() + picture.min()) <= 0.5
     fine = grating((3, 64, 64), 30, 16.0, 90, 0.5)
@@ -70,12 +88,16 @@ def test_every_combination_is_shown_once() -> None:
     assert (gray.images == 0.5).all()
     assert not any(probe.differentiates for probe in network.probes)
     expected = itertools.product((3.0, 7.5), np.arange(5) * 36.0, np.arange(3) * 120.0)
-    pictures = np.stack([grating(SHAPE, angle, wavelength, phase, 0.8) for wavelength, angle, phase in expected])
+    pictures = np.stack(
+        [grating(SHAPE, angle, wavelength, phase, 0.8) for wavelength, angle, phase in expected]
+    )
     np.testing.assert_array_equal(torch.cat([probe.images for probe in shown]).numpy(), pictures)
 
 
 def test_responses_of_a_linear_layer_are_its_frequency_response() -> None:
-    """A filter answers the best phase of a grating with half the contrast times its Fourier transform there."""
+    """A filter answers the best phase of a grating with half the contrast times its Fourier
+    transform there.
+    """
     weights = torch.randn(4, 1, 5, 5, generator=torch.Generator().manual_seed(1))
     gratings = Gratings((3.3, 6.0), orientations=6, phases=16, contrast=0.6)
     found = measured(hosted(weights, padding=2, bias=0.25), "first", gratings)
@@ -84,7 +106,9 @@ def test_responses_of_a_linear_layer_are_its_frequency_response() -> None:
         theta, wavelength = math.radians(30 * number), gratings.wavelengths[place]
         across = columns * math.sin(theta) + rows * math.cos(theta)
         transform = (weights[unit, 0].numpy() * np.exp(2j * np.pi * across / wavelength)).sum()
-        assert found.responses[unit, place, number] == pytest.approx(0.25 + 0.3 * abs(transform), rel=0.02)  # 16 phases: within 2 %
+        assert found.responses[unit, place, number] == pytest.approx(
+            0.25 + 0.3 * abs(transform), rel=0.02
+        )  # 16 phases: within 2 %
     assert found.baseline == pytest.approx([0.25] * 4, abs=1e-6)
 
 
@@ -94,29 +118,48 @@ def test_a_gabor_filter_prefers_its_own_orientation_and_wavelength(orientation: 
     theta = math.radians(orientation)
     across = columns * math.sin(theta) + rows * math.cos(theta)
     wave = np.exp(-(rows**2 + columns**2) / 18) * np.sin(2 * np.pi * across / 5)
-    found = measured(hosted(torch.from_numpy(wave)[None, None].float()), "first", Gratings((3.0, 5.0, 8.0), 12, 8)).of(0)
+    found = measured(
+        hosted(torch.from_numpy(wave)[None, None].float()),
+        "first",
+        Gratings((3.0, 5.0, 8.0), 12, 8),
+    ).of(0)
     assert abs((found.orientation - orientation + 90) % 180 - 90) < 1
     assert (found.wavelength, found.selectivity > 0.6) == (5, True)
 
 
 @pytest.mark.parametrize("side", [8, 9])
 def test_fit_spectrum_and_tuning_agree_on_a_dilated_filter_in_steps(side: int) -> None:
-    """A wave of 9 pixels, of which every second is a weight; for both an even and an odd number of weights."""
+    """A wave of 9 pixels, of which every second is a weight; for both an even and an odd number of
+    weights.
+    """
     rows, columns = 2 * (np.mgrid[:side, :side] - (side - 1) / 2)
     theta = math.radians(30)
     across = columns * math.sin(theta) + rows * math.cos(theta)
-    weights = torch.from_numpy(np.exp(-(rows**2 + columns**2) / 50) * np.sin(2 * np.pi * across / 9))[None, None].float()
+    weights = torch.from_numpy(
+        np.exp(-(rows**2 + columns**2) / 50) * np.sin(2 * np.pi * across / 9)
+    )[None, None].float()
     (told,) = analyze_filters(weights, 2)
-    assert (told.gabor.orientation, told.gabor.wavelength, told.gabor.across) == pytest.approx((30, 9, 5), rel=1e-3)
+    assert (told.gabor.orientation, told.gabor.wavelength, told.gabor.across) == pytest.approx(
+        (30, 9, 5), rel=1e-3
+    )
     assert (told.gabor.row, told.gabor.column) == pytest.approx((side - 1, side - 1), rel=1e-3)
     assert (told.peak_orientation, told.peak_wavelength) == pytest.approx((30, 9), rel=0.1)
-    found = measured(hosted(weights, dilation=2, stride=2), "first", Gratings((6.0, 9.0, 13.0), 12, 8)).of(0)
-    assert (found.orientation, found.wavelength) == pytest.approx((30, 9), abs=1)  # the wavelengths shown are further apart than that
+    found = measured(
+        hosted(weights, dilation=2, stride=2), "first", Gratings((6.0, 9.0, 13.0), 12, 8)
+    ).of(0)
+    assert (found.orientation, found.wavelength) == pytest.approx(
+        (30, 9), abs=1
+    )  # the wavelengths shown are further apart than that
 
 
 def curve(*values: float, baseline: float = 0.0) -> Tuning:
     responses = np.array(values, np.float32)[None, None]
-    return Tuning(np.arange(len(values)) * 180.0 / len(values), np.array([4.0]), responses, np.array([baseline], np.float32))
+    return Tuning(
+        np.arange(len(values)) * 180.0 / len(values),
+        np.array([4.0]),
+        responses,
+        np.array([baseline], np.float32),
+    )
 
 
 def test_vector_mean_and_selectivity() -> None:
@@ -127,8 +170,16 @@ def test_vector_mean_and_selectivity() -> None:
     assert (one.orientation, one.selectivity, one.response) == pytest.approx((0, 2 / 6, 3))
     above = curve(3, 1, 1, 0, baseline=1).of(0)
     assert (above.orientation, above.selectivity, above.baseline) == pytest.approx((0, 1, 1))
-    for flat in (curve(2, 2, 2, 2), curve(0, 0, 0, 0), curve(-3, -1, -3, -1, baseline=0), curve(5, 1, 5, 1)):
-        assert (flat.of(0).orientation, flat.of(0).selectivity) == (0, 0)  # the last is two orientations at once
+    for flat in (
+        curve(2, 2, 2, 2),
+        curve(0, 0, 0, 0),
+        curve(-3, -1, -3, -1, baseline=0),
+        curve(5, 1, 5, 1),
+    ):
+        assert (flat.of(0).orientation, flat.of(0).selectivity) == (
+            0,
+            0,
+        )  # the last is two orientations at once
 
 
 def test_positions_that_see_padding_are_left_out() -> None:
@@ -137,14 +188,22 @@ def test_positions_that_see_padding_are_left_out() -> None:
         network = hosted(torch.randn(1, 1, 5, 5), padding=padding, stride=stride)
         info = next(one for one in describe(network) if one.name == "first")
         extent = info.output_shape[1]
-        inside = [i for i in range(extent) if i * stride - padding >= 0 and i * stride - padding + 5 <= 32]
+        inside = [
+            i for i in range(extent) if i * stride - padding >= 0 and i * stride - padding + 5 <= 32
+        ]
         assert list(range(extent))[unpadded(info, network.shape)[0]] == inside
-    late = next(one for one in describe(network) if one.name == "late")  # its field is wider than the image
-    assert unpadded(late, network.shape) == tuple(slice(extent // 2, extent // 2 + 1) for extent in late.output_shape[1:])
+    late = next(
+        one for one in describe(network) if one.name == "late"
+    )  # its field is wider than the image
+    assert unpadded(late, network.shape) == tuple(
+        slice(extent // 2, extent // 2 + 1) for extent in late.output_shape[1:]
+    )
 
 
 def test_usual_wavelengths() -> None:
-    assert usual_wavelengths((3, 224, 224), 7) == pytest.approx(2.5 * (14 / 2.5) ** (np.arange(6) / 5))
+    assert usual_wavelengths((3, 224, 224), 7) == pytest.approx(
+        2.5 * (14 / 2.5) ** (np.arange(6) / 5)
+    )
     assert max(usual_wavelengths((3, 224, 200), 300)) == pytest.approx(200)
     assert max(usual_wavelengths((3, 224, 224), 1)) == pytest.approx(10)
 
@@ -156,7 +215,12 @@ def test_the_picture_points_where_the_unit_does() -> None:
     assert shown.shape == (148, 132, 3)
     assert len(dark) > 100
     assert np.corrcoef(-rows, columns)[0, 1] > 0.8
-    many = Tuning(np.array([0.0, 45.0, 90.0, 135.0]), np.array([4.0]), np.ones((70, 1, 4), np.float32), np.zeros(70, np.float32))
+    many = Tuning(
+        np.array([0.0, 45.0, 90.0, 135.0]),
+        np.array([4.0]),
+        np.ones((70, 1, 4), np.float32),
+        np.zeros(70, np.float32),
+    )
     assert draw_tuning(many).shape == (8 * 148, 8 * 132, 3)
     with pytest.raises(ValueError, match="64 units"):
         draw_tuning(many, range(65))
@@ -165,19 +229,23 @@ def test_the_picture_points_where_the_unit_does() -> None:
 def agreement(network: Network) -> tuple[float, int]:
     """Correlation of fitted and measured orientations over clean filters, and how many these are.
 
-    Fisher & Lee 1983, "A correlation coefficient for circular data", in doubled angles. Clean: well fitted, gray, off the rim, and
-    selective enough to have an orientation.
+    Fisher & Lee 1983, "A correlation coefficient for circular data", in doubled angles. Clean: well
+    fitted, gray, off the rim, and selective enough to have an orientation.
     """
     layer = first_convolution(network)
     weights = filter_weights(network, layer)
     info = next(one for one in describe(network) if one.name == layer)
-    tuning = measured(network, layer, Gratings(usual_wavelengths(network.shape, info.receptive_field.height)))  # type: ignore[union-attr]
+    tuning = measured(
+        network,
+        layer,
+        Gratings(usual_wavelengths(network.shape, info.receptive_field.height)),  # type: ignore[union-attr]
+    )
     fits, told = analyze_filters(weights), [tuning.of(unit) for unit in range(len(weights))]
     clean = [
         unit
         for unit, fit in enumerate(fits)
         if fit.gabor.r_squared >= 0.8 and fit.colour.share < 0.3 and told[unit].selectivity >= 0.3
-    ]  # fmt: skip
+    ]
     fitted = _sines([fits[unit].gabor.orientation for unit in clean])
     seen = _sines([told[unit].orientation for unit in clean])
     return float((fitted * seen).sum() / np.sqrt((fitted**2).sum() * (seen**2).sum())), len(clean)
@@ -200,7 +268,9 @@ def test_fitted_and_measured_orientations_agree_on_the_embedded_network() -> Non
     ("name", "layer", "stride", "padding", "std"),
     [("squeezenet1_1", "features.0", 2, 0, 0.225), ("bvlc_googlenet", "conv1", 2, 3, 1 / 255)],
 )
-def test_fitted_and_measured_orientations_agree_on_published_networks(name: str, layer: str, stride: int, padding: int, std: float) -> None:
+def test_fitted_and_measured_orientations_agree_on_published_networks(
+    name: str, layer: str, stride: int, padding: int, std: float
+) -> None:
     weights = load_file(data() / "weights" / f"{name}.safetensors")[f"{layer}.weight"]
     module = Filters(weights, stride=stride, padding=padding)
     correlation, clean = agreement(Network(module, (3, 64, 64), (0.48, 0.456, 0.407), (std,) * 3))

@@ -39,7 +39,9 @@ def test_first_convolution_is_the_first_that_runs() -> None:
 
 
 def test_a_network_without_convolution() -> None:
-    network = Network(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), (1, 2, 2), mean=[0.0], std=[1.0])
+    network = Network(
+        nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), (1, 2, 2), mean=[0.0], std=[1.0]
+    )
     with pytest.raises(ValueError, match="no convolution"):
         first_convolution(network)
 
@@ -64,7 +66,15 @@ def test_gray_filters_each_in_its_own_range() -> None:
 
 def test_gray_filters_in_one_range() -> None:
     picture = render_filters(GRAY, "global", zoom=1)[..., 0]
-    assert picture[1].tolist() == [0, 159, 96, 0, 143, 128, 0]  # 127.5 + 127.5 * (0.25, -0.25, 0.125, 0)
+    assert picture[1].tolist() == [
+        0,
+        159,
+        96,
+        0,
+        143,
+        128,
+        0,
+    ]  # 127.5 + 127.5 * (0.25, -0.25, 0.125, 0)
     assert picture[3, :3].tolist() == [0, 0, 191]
 
 
@@ -81,26 +91,34 @@ def test_zoom_repeats_pixels() -> None:
 def test_colour_filters_are_colour_tiles() -> None:
     weights = torch.zeros(2, 3, 1, 1)
     weights[0, :, 0, 0] = torch.tensor([2.0, 0.0, -2.0])
-    picture = render_filters(weights, zoom=1)  # the second filter is zero: mid-gray, without a division by zero
+    picture = render_filters(
+        weights, zoom=1
+    )  # the second filter is zero: mid-gray, without a division by zero
     assert picture.shape == (3, 5, 3)
     assert picture[1, 1].tolist() == [255, 128, 0]
     assert picture[1, 3].tolist() == [128, 128, 128]
 
 
 def test_other_filters_are_rows_of_gray_tiles() -> None:
-    weights = torch.tensor([[1.0, 0.0], [-1.0, 0.5], [0.2, 0.2]])[:, :, None, None]  # 3 filters of 2 channels
+    weights = torch.tensor([[1.0, 0.0], [-1.0, 0.5], [0.2, 0.2]])[
+        :, :, None, None
+    ]  # 3 filters of 2 channels
     picture = render_filters(weights, zoom=1)
     assert picture.shape == (7, 5, 1)
     assert picture[1::2, 1::2, 0].tolist() == [[255, 128], [0, 191], [255, 255]]
 
 
-@pytest.mark.parametrize(("side", "tile"), [(7, 49), (3, 48), (5, 50), (1, 32), (11, 44), (100, 100)])
+@pytest.mark.parametrize(
+    ("side", "tile"), [(7, 49), (3, 48), (5, 50), (1, 32), (11, 44), (100, 100)]
+)
 def test_zoom_zero_makes_tiles_of_about_48_pixels(side: int, tile: int) -> None:
     assert render_filters(torch.randn(1, 1, side, side)).shape[:2] == (tile + 2, tile + 2)
 
 
 def test_a_large_layer_is_drawn_smaller() -> None:
-    picture = render_filters(torch.randn(600, 600, 3, 3), zoom=32)  # 32 would be 57601 pixels wide; (3 * 4 + 1) * 600 + 1 = 7801
+    picture = render_filters(
+        torch.randn(600, 600, 3, 3), zoom=32
+    )  # 32 would be 57601 pixels wide; (3 * 4 + 1) * 600 + 1 = 7801
     assert picture.shape == (7801, 7801, 1)
     assert 7801**2 <= 64_000_000 < (600 * 16 + 1) ** 2
 

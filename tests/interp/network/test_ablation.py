@@ -19,7 +19,9 @@ def without(net: Tricky, pixels: Tensor, layer: str, unit: int) -> Tensor:
     def cut(name: str, x: Tensor) -> Tensor:
         return x.index_fill(1, torch.tensor([unit]), 0.0) if name == layer else x
 
-    mean, std = (torch.tensor(values, dtype=pixels.dtype).view(1, 3, 1, 1) for values in (MEAN, STD))
+    mean, std = (
+        torch.tensor(values, dtype=pixels.dtype).view(1, 3, 1, 1) for values in (MEAN, STD)
+    )
     conv, norm = net.stem[0], net.stem[1]
     x = cut("stem.0", F.conv2d((pixels - mean) / std, conv.weight, conv.bias, padding=1))  # type: ignore[arg-type]
     x = cut("stem", F.relu(cut("stem.1", normalized(norm, x))))
@@ -56,7 +58,9 @@ def test_a_logit_loses_itself() -> None:
 def test_mean_and_its_error() -> None:
     found = summary(torch.tensor([[1.0, 4.0], [3.0, 4.0], [8.0, 4.0]]))
     assert found.mean.tolist() == [4, 4]
-    assert found.standard_error.tolist() == pytest.approx([(13 / 3) ** 0.5, 0])  # sum of squares 26, over 2, over 3
+    assert found.standard_error.tolist() == pytest.approx(
+        [(13 / 3) ** 0.5, 0]
+    )  # sum of squares 26, over 2, over 3
     assert summary(torch.ones(1, 2)).standard_error.tolist() == [0, 0]
 
 
@@ -64,7 +68,11 @@ def test_flips_by_hand() -> None:
     clean = torch.tensor([[0.0, 5.0, 1.0], [1.0, 5.0, 2.0], [2.0, 5.0, 3.0], [3.0, 5.0, 4.0]])
     attacked = torch.tensor([[2.0, 6.0, 1.0], [1.0, 5.0, 2.0], [1.0, 5.0, 3.0], [3.0, 4.0, 9.0]])
     found = compare(clean, attacked)
-    assert found.share.tolist() == [0.5, 0.25, 0.0]  # medians 1.5, 5, 2.5; of the second, 6 alone is above
+    assert found.share.tolist() == [
+        0.5,
+        0.25,
+        0.0,
+    ]  # medians 1.5, 5, 2.5; of the second, 6 alone is above
     spread = 1.25**0.5
     assert found.shift.tolist() == pytest.approx([0.25 / spread, 0, 1.25 / spread])
     assert found.order == [0, 1, 2]
@@ -80,4 +88,6 @@ def test_the_attack_is_the_whole_of_pgd_on_the_prediction(layer: str) -> None:
     assert (adversarial - x).abs().max() <= 0.05 + 1e-9
     for found, seen in ((before, x), (after, adversarial)):
         expected = network.activations(seen, [layer])[layer]
-        assert torch.allclose(found, expected.amax((2, 3)) if expected.ndim == 4 else expected, atol=1e-9)
+        assert torch.allclose(
+            found, expected.amax((2, 3)) if expected.ndim == 4 else expected, atol=1e-9
+        )

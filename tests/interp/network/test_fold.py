@@ -1,4 +1,6 @@
-"""The folded copy is the module's own function, wherever there is one; and what is odd about a module stays as it is."""
+"""The folded copy is the module's own function, wherever there is one; and what is odd about a
+module stays as it is.
+"""
 
 import copy
 import random
@@ -57,7 +59,12 @@ def seen(module: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
 
 def test_weights_are_those_worked_out_by_hand() -> None:
     net = nn.Sequential(
-        nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5), nn.BatchNorm1d(5)
+        nn.Conv2d(3, 4, 3, bias=False),
+        nn.BatchNorm2d(4),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(4, 5),
+        nn.BatchNorm1d(5),
     )
     module: Any = lively(net)
     copied = folded(module, images(2))
@@ -67,22 +74,32 @@ def test_weights_are_those_worked_out_by_hand() -> None:
         own, new = module.get_submodule(layer), found.get_submodule(layer)
         scale = norm.weight / (norm.running_var + norm.eps).sqrt()
         bias = own.bias if own.bias is not None else 0.0
-        torch.testing.assert_close(new.weight, own.weight * scale.view(-1, *[1] * (own.weight.ndim - 1)))
+        torch.testing.assert_close(
+            new.weight, own.weight * scale.view(-1, *[1] * (own.weight.ndim - 1))
+        )
         torch.testing.assert_close(new.bias, norm.bias + scale * (bias - norm.running_mean))
     assert norms(found) == 0
 
 
-NETWORKS: dict[str, tuple[Callable[[], nn.Module], int, int]] = {  # -> (build, size, batch norms that are not folded)
+NETWORKS: dict[
+    str, tuple[Callable[[], nn.Module], int, int]
+] = {  # -> (build, size, batch norms that are not folded)
     "cifar resnet": (lambda: CifarResNet(8), 16, 0),
     "cifar twin": (CifarTwin, 16, 0),
     "resnet18": (lambda: torchvision.models.resnet18(num_classes=7), 64, 0),
     "googlenet": (  # the heads for training, with two norms, do not run
-        lambda: torchvision.models.googlenet(weights=None, num_classes=7, transform_input=True, init_weights=False),
+        lambda: torchvision.models.googlenet(
+            weights=None, num_classes=7, transform_input=True, init_weights=False
+        ),
         64,
         2,
     ),
     "mobilenet_v2": (lambda: torchvision.models.mobilenet_v2(num_classes=7), 64, 0),
-    "densenet": (lambda: torchvision.models.DenseNet(8, (2, 2), 16, num_classes=7), 64, 6),  # those after a concatenation, and the last
+    "densenet": (
+        lambda: torchvision.models.DenseNet(8, (2, 2), 16, num_classes=7),
+        64,
+        6,
+    ),  # those after a concatenation, and the last
 }
 
 
@@ -99,13 +116,19 @@ def test_logits_and_gradients_are_those_of_the_module(name: str) -> None:
     assert not any(p.requires_grad for p in found.parameters())
     x = images(3, size + 32 if size == 64 else size, seed=5)
     for actual, expected in zip(seen(found, x), seen(module, x), strict=True):
-        torch.testing.assert_close(actual, expected, rtol=0, atol=1e-10 * float(expected.abs().max()))
+        torch.testing.assert_close(
+            actual, expected, rtol=0, atol=1e-10 * float(expected.abs().max())
+        )
         assert expected.abs().max() > 0
     assert all(torch.equal(value, state[key]) for key, value in module.state_dict().items())
 
 
 LAYERED = {  # -> (build, size, every how many-th layer is climbed)
-    **{name: (build, min(size, 32), 1) for name, (build, size, _) in NETWORKS.items() if name not in ("googlenet", "mobilenet_v2")},
+    **{
+        name: (build, min(size, 32), 1)
+        for name, (build, size, _) in NETWORKS.items()
+        if name not in ("googlenet", "mobilenet_v2")
+    },
     "googlenet": (NETWORKS["googlenet"][0], 32, 4),
     "mobilenet_v2": (NETWORKS["mobilenet_v2"][0], 32, 3),
     "densenet121": (lambda: torchvision.models.densenet121(num_classes=7), 32, 12),
@@ -115,7 +138,10 @@ LAYERED = {  # -> (build, size, every how many-th layer is climbed)
 @pytest.mark.parametrize("name", LAYERED)
 def test_every_layer_is_answered_as_by_the_module_itself(name: str) -> None:
     build, size, every = LAYERED[name]
-    own, fast = (Network(built(build), (3, size, size), [0.4] * 3, [0.3] * 3, dtype=torch.float64, fold=fold) for fold in (False, True))
+    own, fast = (
+        Network(built(build), (3, size, size), [0.4] * 3, [0.3] * 3, dtype=torch.float64, fold=fold)
+        for fold in (False, True)
+    )
     copied, sizes = folded(fast.module, fast.normalized(images(2, size))), list[int]()
     assert copied is not None
     before_norms = set(fast.layers) - copied.layers
@@ -126,9 +152,13 @@ def test_every_layer_is_answered_as_by_the_module_itself(name: str) -> None:
     x, after = images(2, size, seed=5), [layer for layer in fast.layers if layer in copied.layers]
     expected = own.activations(x, [*fast.layers, "logits"])
     for layer, actual in fast.activations(x, [*after, "logits"]).items():
-        torch.testing.assert_close(actual, expected[layer], rtol=0, atol=1e-10 * float(expected[layer].abs().max()))
+        torch.testing.assert_close(
+            actual, expected[layer], rtol=0, atol=1e-10 * float(expected[layer].abs().max())
+        )
     climbed = after[::-1][::every]
-    probe = Probe(images(len(climbed), size, seed=6), activation([LayerPath(layer) for layer in climbed]))
+    probe = Probe(
+        images(len(climbed), size, seed=6), activation([LayerPath(layer) for layer in climbed])
+    )
     grads = [network.answer([probe])[0].grad for network in (fast, own)]
     assert sizes == [2, len(climbed)]
     for actual, wanted in zip(*grads, strict=True):
@@ -142,7 +172,9 @@ def test_every_layer_is_answered_as_by_the_module_itself(name: str) -> None:
 
 
 class Body(nn.Module):
-    """Convolution, batch norm, rectifier, head: something to fold, and a place for something odd before and after."""
+    """Convolution, batch norm, rectifier, head: something to fold, and a place for something odd
+    before and after.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -163,7 +195,9 @@ class Before(nn.Sequential):
     """The norm before the convolution, as in a pre-activation network."""
 
     def __init__(self) -> None:
-        super().__init__(nn.BatchNorm2d(3), nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        super().__init__(
+            nn.BatchNorm2d(3), nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+        )
 
 
 class TwoUsers(Body):
@@ -337,12 +371,38 @@ class Borrowed(Body):
         return logits * self.conv.weight.sum()
 
 
-KEPT = [Noisy, Dropped, Shifted, Training, Counting, Tallied, Branching, Hooked, Uncopied, TwoUsers, TwoCalls, Before, Reader, Borrowed]
-ODD_BUT_TRACED = [Killed, Unseen, Detached, Quantized, Softmax, BatchBound, Between, Named]  # the copy has the same oddity
+KEPT = [
+    Noisy,
+    Dropped,
+    Shifted,
+    Training,
+    Counting,
+    Tallied,
+    Branching,
+    Hooked,
+    Uncopied,
+    TwoUsers,
+    TwoCalls,
+    Before,
+    Reader,
+    Borrowed,
+]
+ODD_BUT_TRACED = [
+    Killed,
+    Unseen,
+    Detached,
+    Quantized,
+    Softmax,
+    BatchBound,
+    Between,
+    Named,
+]  # the copy has the same oddity
 
 
 @pytest.mark.parametrize("kind", [*KEPT, LeNet5], ids=lambda kind: kind.__name__)
-def test_there_is_no_copy_of_what_is_not_surely_the_same_or_has_nothing_to_fold(kind: type[nn.Module]) -> None:
+def test_there_is_no_copy_of_what_is_not_surely_the_same_or_has_nothing_to_fold(
+    kind: type[nn.Module],
+) -> None:
     module = built(kind)
     x = images(2, 32, channels=1) if kind is LeNet5 else images(2)
     module(x)  # or the copy would be refused for the wrong reason
@@ -363,7 +423,9 @@ def test_whatever_is_odd_about_a_network_is_answered_alike(kind: type[nn.Module]
         network = hosted(kind, fold)
         torch.manual_seed(4)
         if fold:
-            assert (network.for_logits is not network.module) == (kind is Body or kind in ODD_BUT_TRACED)
+            assert (network.for_logits is not network.module) == (
+                kind is Body or kind in ODD_BUT_TRACED
+            )
         torch.manual_seed(5)
         (answer,) = network.answer([Probe(x, cross_entropy(LABELS), logits=True)])
         assert answer.grad is not None
@@ -376,10 +438,14 @@ def test_whatever_is_odd_about_a_network_is_answered_alike(kind: type[nn.Module]
 def test_only_what_a_layer_gives_to_its_norm_is_asked_of_the_module_itself() -> None:
     network, sizes = tricky(), list[int]()
     assert network.for_logits is not network.module
-    handle = network.for_logits.register_forward_pre_hook(lambda _, args: sizes.append(len(args[0])))
+    handle = network.for_logits.register_forward_pre_hook(
+        lambda _, args: sizes.append(len(args[0]))
+    )
     x, labels = images(4), torch.tensor([0, 1, 2])
     climb = activation([LayerPath("twice", 0)] * 3)
-    network.answer([Probe(x[:3], cross_entropy(labels)), Probe(x[:2], logits=True, layers=("norm", "stem.1"))])
+    network.answer(
+        [Probe(x[:3], cross_entropy(labels)), Probe(x[:2], logits=True, layers=("norm", "stem.1"))]
+    )
     assert sorted(sizes) == [2, 3]
     network.answer([Probe(x[:3], climb, redirect=True), Probe(x[:3], climb, logits=True)])
     assert sizes[2:] == [3, 3]
@@ -388,7 +454,12 @@ def test_only_what_a_layer_gives_to_its_norm_is_asked_of_the_module_itself() -> 
     assert sizes[4:] == [1, 1]
     for layer in ("stem.0", "down"):
         network.activations(x, [layer])
-        network.answer([Probe(x[:3], climb + activation([LayerPath(layer)] * 3)), Probe(x, logits=True, layers=(layer,))])
+        network.answer(
+            [
+                Probe(x[:3], climb + activation([LayerPath(layer)] * 3)),
+                Probe(x, logits=True, layers=(layer,)),
+            ]
+        )
     handle.remove()
     assert len(sizes) == 6
 
@@ -411,13 +482,20 @@ def test_a_part_whose_output_is_that_of_the_layer_is_asked_of_the_module_itself(
 def test_a_network_that_is_told_not_to_fold_answers_by_itself() -> None:
     network = hosted(Body, fold=False)
     assert network.for_logits is network.module
-    assert {id(t) for t in network.weights} == {id(t) for t in (*network.module.parameters(), *network.module.buffers())}
+    assert {id(t) for t in network.weights} == {
+        id(t) for t in (*network.module.parameters(), *network.module.buffers())
+    }
 
 
 def test_the_weights_are_those_of_module_and_copy() -> None:
     network = hosted(Body)
     copied = network.for_logits
-    own = [*network.module.parameters(), *network.module.buffers(), *copied.parameters(), *copied.buffers()]
+    own = [
+        *network.module.parameters(),
+        *network.module.buffers(),
+        *copied.parameters(),
+        *copied.buffers(),
+    ]
     assert {t.data_ptr() for t in network.weights} == {t.data_ptr() for t in own}
     assert network.for_logits is copied
 
@@ -443,7 +521,9 @@ def train(module: Any) -> None:
 
 
 @pytest.mark.parametrize("change", [halve, load, replace, exchange, train])
-def test_a_module_that_was_changed_afterwards_answers_for_itself(change: Callable[[nn.Module], None]) -> None:
+def test_a_module_that_was_changed_afterwards_answers_for_itself(
+    change: Callable[[nn.Module], None],
+) -> None:
     network, x = hosted(Body), images(3)
     before = network.logits(x)
     assert network.for_logits is not network.module
@@ -457,7 +537,9 @@ def test_a_module_that_was_changed_afterwards_answers_for_itself(change: Callabl
 def test_while_a_module_is_hooked_it_answers_for_itself() -> None:
     network, x = hosted(Body), images(2)
     copied = network.for_logits
-    handle = network.module.get_submodule("head").register_forward_hook(lambda _, __, output: output * 0)
+    handle = network.module.get_submodule("head").register_forward_hook(
+        lambda _, __, output: output * 0
+    )
     assert not network.logits(x).any()
     handle.remove()
     assert network.for_logits is copied
@@ -484,7 +566,9 @@ def test_a_network_whose_forward_pass_fails_is_as_it_was() -> None:
     network = hosted(Fragile)
     versions = [t._version for t in (*network.module.parameters(), *network.module.buffers())]
     assert network.for_logits is network.module
-    assert versions == [t._version for t in (*network.module.parameters(), *network.module.buffers())]
+    assert versions == [
+        t._version for t in (*network.module.parameters(), *network.module.buffers())
+    ]
     assert torch.is_grad_enabled()
     assert network.logits(images(1)).shape == (1, 4)
 

@@ -1,4 +1,6 @@
-"""What a hosted network answers, against plain autograd on plain functions; and that it leaves no trace."""
+"""What a hosted network answers, against plain autograd on plain functions; and that it leaves no
+trace.
+"""
 
 import copy
 from collections.abc import Mapping
@@ -22,15 +24,32 @@ dtypes = pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 
 def close(actual: Tensor | None, expected: Tensor, dtype: torch.dtype = torch.float64) -> None:
     assert actual is not None
-    torch.testing.assert_close(actual, expected, rtol=0, atol=TOLERANCE[dtype] * max(1.0, float(expected.abs().max())))
+    torch.testing.assert_close(
+        actual, expected, rtol=0, atol=TOLERANCE[dtype] * max(1.0, float(expected.abs().max()))
+    )
 
 
 def objectives(rows: int) -> list[Objective]:
-    units = [activation([LayerPath(layer, row % 3) for row in range(rows)]) for layer in (*LAYERS, "logits")]
+    units = [
+        activation([LayerPath(layer, row % 3) for row in range(rows)])
+        for layer in (*LAYERS, "logits")
+    ]
     labels = torch.arange(rows) % 5
     whole = activation([LayerPath("twice")] * rows)
-    mixed = activation([LayerPath.parse(("stem.0:1", "down:2@1,3", "logits:0", "act")[row % 4], LAYERS) for row in range(rows)])
-    return [*units, whole, mixed, cross_entropy(labels), margin(labels), cross_entropy(labels) - 0.1 * whole]
+    mixed = activation(
+        [
+            LayerPath.parse(("stem.0:1", "down:2@1,3", "logits:0", "act")[row % 4], LAYERS)
+            for row in range(rows)
+        ]
+    )
+    return [
+        *units,
+        whole,
+        mixed,
+        cross_entropy(labels),
+        margin(labels),
+        cross_entropy(labels) - 0.1 * whole,
+    ]
 
 
 def test_layers_are_listed_in_the_order_in_which_they_finish() -> None:
@@ -38,7 +57,9 @@ def test_layers_are_listed_in_the_order_in_which_they_finish() -> None:
     assert network.layers == LAYERS
     assert network.classes == 5
     with torch.no_grad():
-        assert network.output_shapes == {name: a.shape[1:] for name, a in plain(raw(network), images(1)).items()}
+        assert network.output_shapes == {
+            name: a.shape[1:] for name, a in plain(raw(network), images(1)).items()
+        }
 
 
 @dtypes
@@ -50,7 +71,9 @@ def test_activations_are_those_before_anything_overwrites_them(dtype: torch.dtyp
     for name, value in seen.items():
         close(value, expected[name], dtype)
         assert not value.requires_grad
-        close(network.activations(x, [name])[name], expected[name], dtype)  # where the forward pass stops behind it
+        close(
+            network.activations(x, [name])[name], expected[name], dtype
+        )  # where the forward pass stops behind it
     close(network.logits(x), expected["logits"], dtype)
 
 
@@ -102,7 +125,9 @@ class Row(nn.Module):
         (["logits"], False, "head"),
     ],
 )
-def test_the_forward_pass_ends_at_the_deepest_layer_that_is_asked_for(layers: list[str], logits: bool, last: str) -> None:
+def test_the_forward_pass_ends_at_the_deepest_layer_that_is_asked_for(
+    layers: list[str], logits: bool, last: str
+) -> None:
     module = Row()
     network = Network(module, (3, 4, 4), [0.5] * 3, [0.5] * 3)
     x, order = images(4, 4, torch.float32), ["body.0", "body.1", "body.2", "body.3", "head"]
@@ -145,13 +170,20 @@ def probes_of_all_kinds() -> list[Probe]:
         Probe(xs[2], cross_entropy(torch.tensor([1, 2, 3])), layers=("act", "head")),
         Probe(xs[3], margin(torch.tensor([2])), gradient=False),
         Probe(xs[4], layers=("twice",), logits=True),
-        Probe(xs[5], activation([LayerPath("norm")]) - cross_entropy(torch.tensor([1])), redirect=True),
+        Probe(
+            xs[5], activation([LayerPath("norm")]) - cross_entropy(torch.tensor([1])), redirect=True
+        ),
         Probe(xs[6], activation([LayerPath("stem.0", 1), LayerPath("stem.0", 5)])),
     ]
 
 
 def parts(answer: Answer) -> Mapping[str, Tensor]:
-    values = {"score": answer.score, "grad": answer.grad, "logits": answer.logits, **answer.activations}
+    values = {
+        "score": answer.score,
+        "grad": answer.grad,
+        "logits": answer.logits,
+        **answer.activations,
+    }
     return {name: value for name, value in values.items() if value is not None}
 
 

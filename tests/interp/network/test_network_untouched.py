@@ -1,4 +1,6 @@
-"""An attack leaves a network as it was: modes, statistics, gradients and hooks, also after a failure in the middle of it."""
+"""An attack leaves a network as it was: modes, statistics, gradients and hooks, also after a
+failure in the middle of it.
+"""
 
 from typing import Any
 
@@ -14,12 +16,16 @@ from interp.probe import Oracle, solve
 from tests.interp.toys_networks import images
 
 
-def run(network: Oracle, x: Tensor, labels: Tensor | None, method: Method, **options: Any) -> Attacked:
+def run(
+    network: Oracle, x: Tensor, labels: Tensor | None, method: Method, **options: Any
+) -> Attacked:
     return solve(attack(x, labels, method, **options), network)
 
 
 class Moody(nn.Module):
-    """Batch norm and dropout, parts of it frozen and in train mode; fails at the pass it is told to fail at."""
+    """Batch norm and dropout, parts of it frozen and in train mode; fails at the pass it is told to
+    fail at.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,10 +50,20 @@ def state(network: Network) -> list[Any]:
     """All of a network that an attack might leave changed."""
     found: list[Any] = []
     for name, module in network.module.named_modules():
-        hooks = [len(h) for key, h in vars(module).items() if "hooks" in key and isinstance(h, dict)]
+        hooks = [
+            len(h) for key, h in vars(module).items() if "hooks" in key and isinstance(h, dict)
+        ]
         found.append((name, module.training, hooks))
     for name, tensor in [*network.module.named_parameters(), *network.module.named_buffers()]:
-        found.append((name, tensor.detach().clone().tolist(), tensor.requires_grad, tensor.grad is None, tensor._version))
+        found.append(
+            (
+                name,
+                tensor.detach().clone().tolist(),
+                tensor.requires_grad,
+                tensor.grad is None,
+                tensor._version,
+            )
+        )
     return found
 
 
@@ -89,13 +105,23 @@ def test_a_network_is_left_as_it_was_after_a_failure_in_the_middle(left: int) ->
     answers = network.logits(x)
     before, labels = state(network), answers.argmax(1)
     failing = Raises(left)
-    method = pgd(0.0, steps=5, loss=Loss("raises", failing.untargeted, lambda labels, _: failing.untargeted(labels)))
+    method = pgd(
+        0.0,
+        steps=5,
+        loss=Loss("raises", failing.untargeted, lambda labels, _: failing.untargeted(labels)),
+    )
     with pytest.raises(RuntimeError, match="the objective fails"):
         run(network, x, labels, method)
     assert state(network) == before
     network.module.passes_left = left  # type: ignore[assignment]
     with pytest.raises(RuntimeError, match="the network fails"):
-        run(network, x, labels, pgd(0.0, steps=5, loss=MARGIN, stop_when_fooled=False, random_start=False), unit=None)
+        run(
+            network,
+            x,
+            labels,
+            pgd(0.0, steps=5, loss=MARGIN, stop_when_fooled=False, random_start=False),
+            unit=None,
+        )
     network.module.passes_left = 10**9  # type: ignore[assignment]
     assert state(network) == before
     assert torch.is_grad_enabled()

@@ -1,4 +1,6 @@
-"""What single functions do to a receptive field, by hand. Whole networks are held against the support of gradients elsewhere."""
+"""What single functions do to a receptive field, by hand. Whole networks are held against the
+support of gradients elsewhere.
+"""
 
 from collections.abc import Callable
 
@@ -15,7 +17,12 @@ Shape = tuple[int, int, int]
 
 def layer(module: nn.Module, name: str, shape: Shape = (3, 24, 24)) -> LayerInfo:
     """The description of a layer of a network whose head is a pooled sum."""
-    network = Network(nn.Sequential(module, nn.AdaptiveAvgPool2d(1), nn.Flatten()), shape, [0.5] * shape[0], [0.5] * shape[0])
+    network = Network(
+        nn.Sequential(module, nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+        shape,
+        [0.5] * shape[0],
+        [0.5] * shape[0],
+    )
     return {i.name: i for i in describe(network)}[name]
 
 
@@ -61,7 +68,9 @@ GLOBAL: dict[str, nn.Module] = {
     "matrix product over columns": Lambda(lambda x: x @ torch.ones(24, 24)),
     "upsampling": nn.Upsample(scale_factor=2),
     "columns mirrored": Lambda(lambda x: x.flip(-1)),
-    "attention over positions": Lambda(lambda x: (x.flatten(2).transpose(1, 2).softmax(1)).transpose(1, 2).reshape(x.shape)),
+    "attention over positions": Lambda(
+        lambda x: (x.flatten(2).transpose(1, 2).softmax(1)).transpose(1, 2).reshape(x.shape)
+    ),
     "a function that is not seen": Lambda(lambda x: Hidden.apply(x)),
 }
 
@@ -72,18 +81,32 @@ def test_what_mixes_positions_is_global(name: str) -> None:
     assert field == ReceptiveField(24, 24, 0, 0, 0, 0, is_global=True)
 
 
-LOCAL: dict[str, tuple[nn.Module, tuple[int, int, int, int, int, int]]] = {  # height, width, jump_y, jump_x, offset_y, offset_x
-    "uneven kernel, stride and padding": (nn.Conv2d(3, 4, (5, 3), (2, 3), (2, 0)), (5, 3, 2, 3, -2, 0)),
+LOCAL: dict[
+    str, tuple[nn.Module, tuple[int, int, int, int, int, int]]
+] = {  # height, width, jump_y, jump_x, offset_y, offset_x
+    "uneven kernel, stride and padding": (
+        nn.Conv2d(3, 4, (5, 3), (2, 3), (2, 0)),
+        (5, 3, 2, 3, -2, 0),
+    ),
     "dilation": (nn.Conv2d(3, 4, 3, dilation=(2, 4)), (5, 9, 1, 1, 0, 0)),
     "same padding": (nn.Conv2d(3, 4, (4, 5), padding="same"), (4, 5, 1, 1, -1, -2)),
-    "reflected padding": (nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect"), (3, 3, 1, 1, -1, -1)),
+    "reflected padding": (
+        nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect"),
+        (3, 3, 1, 1, -1, -1),
+    ),
     "a pool of its default stride": (nn.AvgPool2d((2, 3)), (2, 3, 2, 3, 0, 0)),
     "an even adaptive pool": (nn.AdaptiveAvgPool2d((6, 4)), (4, 6, 4, 6, 0, 0)),
     "strided slices": (Lambda(lambda x: x[:, 1:, 1::2, 2:20:3]), (1, 1, 2, 3, 1, 2)),
     "softmax over channels": (nn.Softmax(1), (1, 1, 1, 1, 0, 0)),
-    "layer norm over channels": (Lambda(lambda x: F.layer_norm(x.permute(0, 2, 3, 1), [3]).permute(0, 3, 1, 2)), (1, 1, 1, 1, 0, 0)),
+    "layer norm over channels": (
+        Lambda(lambda x: F.layer_norm(x.permute(0, 2, 3, 1), [3]).permute(0, 3, 1, 2)),
+        (1, 1, 1, 1, 0, 0),
+    ),
     "response norm": (nn.LocalResponseNorm(3), (1, 1, 1, 1, 0, 0)),
-    "a sum in place": (Lambda(lambda x: F.avg_pool2d(x, 3, 1, 1).add_(F.pad(x, (2, -2, 0, 0)))), (3, 4, 1, 1, -1, -2)),
+    "a sum in place": (
+        Lambda(lambda x: F.avg_pool2d(x, 3, 1, 1).add_(F.pad(x, (2, -2, 0, 0)))),
+        (3, 4, 1, 1, -1, -2),
+    ),
 }
 
 

@@ -1,4 +1,6 @@
-"""Redirected rectifiers: a gradient for what is shut, and not a bit of difference for what is open."""
+"""Redirected rectifiers: a gradient for what is shut, and not a bit of difference for what
+is open.
+"""
 
 from collections.abc import Callable
 
@@ -52,7 +54,9 @@ CAPPED: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def through(rectify: Callable[[Tensor], Tensor], values: list[float], wanted: list[float]) -> tuple[list[float], list[float]]:
+def through(
+    rectify: Callable[[Tensor], Tensor], values: list[float], wanted: list[float]
+) -> tuple[list[float], list[float]]:
     """Values and gradients of a redirected rectifier, where `wanted` comes back from above."""
     x = torch.tensor(values, requires_grad=True)
     with RedirectedRectifiers():
@@ -63,7 +67,11 @@ def through(rectify: Callable[[Tensor], Tensor], values: list[float], wanted: li
 
 @pytest.mark.parametrize("name", RECTIFIERS)
 def test_a_shut_rectifier_lets_through_what_would_open_it(name: str) -> None:
-    y, grad = through(RECTIFIERS[name], [-2.0, -2.0, 0.0, 0.0, 3.0, 3.0, 9.0], [5.0, -5.0, 5.0, -5.0, 5.0, -5.0, 1.0])
+    y, grad = through(
+        RECTIFIERS[name],
+        [-2.0, -2.0, 0.0, 0.0, 3.0, 3.0, 9.0],
+        [5.0, -5.0, 5.0, -5.0, 5.0, -5.0, 1.0],
+    )
     assert y == [0, 0, 0, 0, 3, 3, 9]
     assert grad == pytest.approx([5 * DAMPING, 0, 5 * DAMPING, 0, 5, -5, 1])
 
@@ -83,14 +91,22 @@ def test_other_clamps_are_left_alone(limits: tuple[float, float]) -> None:
 
 
 class Gate(nn.Module):
-    """On gray, channel 0 is open and channel 1 shut, by its bias; channel 2 is shut for good, as it has no weights."""
+    """On gray, channel 0 is open and channel 1 shut, by its bias; channel 2 is shut for good, as it
+    has no weights.
+    """
 
     def __init__(self, rectify: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
-        self.conv, self.gate, self.head = nn.Conv2d(3, 3, 3, padding=1), nn.Identity(), nn.Linear(3, 2)
+        self.conv, self.gate, self.head = (
+            nn.Conv2d(3, 3, 3, padding=1),
+            nn.Identity(),
+            nn.Linear(3, 2),
+        )
         self.rectify = [rectify]  # in a list, so that the layers' names do not depend on it
         with torch.no_grad():
-            self.conv.weight.copy_(torch.randn(3, 3, 3, 3, generator=torch.Generator().manual_seed(1)) * 0.3)
+            self.conv.weight.copy_(
+                torch.randn(3, 3, 3, 3, generator=torch.Generator().manual_seed(1)) * 0.3
+            )
             self.conv.weight[2] = 0
             self.conv.bias.copy_(torch.tensor([9.0, -0.3, -0.3]))  # type: ignore[union-attr]
 
@@ -102,8 +118,12 @@ def gate(rectify: Callable[[Tensor], Tensor]) -> Network:
     return Network(Gate(rectify), (3, 8, 8), [0.5] * 3, [0.5] * 3, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("rectify", {**RECTIFIERS, **CAPPED}.values(), ids={**RECTIFIERS, **CAPPED}.keys())
-def test_a_shut_unit_gets_the_gradient_of_what_its_rectifier_hides(rectify: Callable[[Tensor], Tensor]) -> None:
+@pytest.mark.parametrize(
+    "rectify", {**RECTIFIERS, **CAPPED}.values(), ids={**RECTIFIERS, **CAPPED}.keys()
+)
+def test_a_shut_unit_gets_the_gradient_of_what_its_rectifier_hides(
+    rectify: Callable[[Tensor], Tensor],
+) -> None:
     network, x = gate(rectify), 0.5 + 0.01 * images(1)
     shut = activation([LayerPath("gate", 1)])
     true, redirected = network.answer([Probe(x, shut), Probe(x, shut, redirect=True)])
@@ -119,16 +139,28 @@ def test_a_shut_unit_gets_the_gradient_of_what_its_rectifier_hides(rectify: Call
 
 def test_of_a_shut_unit_in_a_deep_network_it_is_nearly_that_gradient() -> None:
     torch.manual_seed(0)
-    stages = [stage for width in (3, 32, 32, 32) for stage in (nn.Conv2d(width, 32, 3, padding=1), nn.ReLU())]
+    stages = [
+        stage
+        for width in (3, 32, 32, 32)
+        for stage in (nn.Conv2d(width, 32, 3, padding=1), nn.ReLU())
+    ]
     last = stages[-2]
     assert isinstance(last, nn.Conv2d)
     nn.init.constant_(last.bias, -9)  # type: ignore[arg-type]
-    network = Network(nn.Sequential(*stages, nn.Flatten(), nn.Linear(32 * 64, 2)), (3, 8, 8), [0.5] * 3, [0.1] * 3, dtype=torch.float64)
+    network = Network(
+        nn.Sequential(*stages, nn.Flatten(), nn.Linear(32 * 64, 2)),
+        (3, 8, 8),
+        [0.5] * 3,
+        [0.1] * 3,
+        dtype=torch.float64,
+    )
     x = images(1)
-    (redirected, behind) = network.answer([
-        Probe(x, activation([LayerPath("7", 3)]), redirect=True),
-        Probe(x, activation([LayerPath("6", 3)])),
-    ])  # fmt: skip
+    (redirected, behind) = network.answer(
+        [
+            Probe(x, activation([LayerPath("7", 3)]), redirect=True),
+            Probe(x, activation([LayerPath("6", 3)])),
+        ]
+    )
     assert redirected.grad is not None
     assert behind.grad is not None
     assert redirected.score == 0
@@ -138,7 +170,9 @@ def test_of_a_shut_unit_in_a_deep_network_it_is_nearly_that_gradient() -> None:
 def climb(network: Counting, units: list[int], redirect: bool = True) -> tuple[Tensor, Tensor]:
     """Ten steps up these channels of the gate: the images, and which rows moved."""
     paths = [LayerPath("gate", unit) for unit in units]
-    problem = Ascent(Fourier((3, 8, 8), images(1), 0.01), activation(paths), adam(0.5), 10, redirect=redirect)
+    problem = Ascent(
+        Fourier((3, 8, 8), images(1), 0.01), activation(paths), adam(0.5), 10, redirect=redirect
+    )
     summit = solve(ascend(problem, generators(0, 0, len(units))), network)
     return summit.images, summit.moved
 
@@ -146,7 +180,11 @@ def climb(network: Counting, units: list[int], redirect: bool = True) -> tuple[T
 def test_a_shut_row_climbs_until_it_opens_and_the_others_do_not_notice() -> None:
     network = gate(F.relu)
     with_company, moved = climb(Counting(network), [0, 1, 2])
-    assert moved.tolist() == [True, True, False]  # weights of zero give no gradient, redirected or not
+    assert moved.tolist() == [
+        True,
+        True,
+        False,
+    ]  # weights of zero give no gradient, redirected or not
     alone, _ = climb(Counting(network), [0])
     torch.testing.assert_close(with_company[:1], alone, rtol=0, atol=1e-9)
     truly_alone, _ = climb(Counting(network), [0], redirect=False)

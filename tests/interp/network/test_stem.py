@@ -19,7 +19,16 @@ from tests.interp.toys_networks import images
 def layer(**options: Any) -> nn.Conv2d:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return nn.Conv2d(**{"in_channels": 3, "out_channels": 5, "kernel_size": 3, "stride": 2, "dtype": torch.float64, **options})
+        return nn.Conv2d(
+            **{
+                "in_channels": 3,
+                "out_channels": 5,
+                "kernel_size": 3,
+                "stride": 2,
+                "dtype": torch.float64,
+                **options,
+            }
+        )
 
 
 @pytest.mark.parametrize("size", [(16, 16), (17, 15), (21, 13)])
@@ -32,13 +41,23 @@ def test_output_and_gradient_are_those_of_the_layer(
     x = images(2, 32)[:, :, : size[0], : size[1]].requires_grad_()
     expected, actual = own(x), Stem(own)(x)
     assert torch.equal(actual, expected)
-    weights = torch.randn(expected.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    weights = torch.randn(
+        expected.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64
+    )
     (wanted,) = torch.autograd.grad(expected, x, weights)
     (found,) = torch.autograd.grad(actual, x, weights)
     torch.testing.assert_close(found, wanted, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("own", [layer(), layer(kernel_size=(5, 3), padding=2), layer(in_channels=1, kernel_size=7, bias=False)], ids=str)
+@pytest.mark.parametrize(
+    "own",
+    [
+        layer(),
+        layer(kernel_size=(5, 3), padding=2),
+        layer(in_channels=1, kernel_size=7, bias=False),
+    ],
+    ids=str,
+)
 def test_it_fits_strided_layers_of_few_channels(own: nn.Module) -> None:
     assert fits(own)
 
@@ -73,7 +92,11 @@ class Plain(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.first, self.second, self.head = layer(kernel_size=7, padding=3), layer(in_channels=5, stride=1), nn.Linear(5, 4)
+        self.first, self.second, self.head = (
+            layer(kernel_size=7, padding=3),
+            layer(in_channels=5, stride=1),
+            nn.Linear(5, 4),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.second(F.relu(self.first(x), inplace=True))
@@ -81,7 +104,10 @@ class Plain(nn.Module):
 
 
 def test_a_network_without_norms_gets_a_stem_too() -> None:
-    own, fast = (Network(Plain().double(), (3, 15, 15), [0.4] * 3, [0.3] * 3, dtype=torch.float64, fold=fold) for fold in (False, True))
+    own, fast = (
+        Network(Plain().double(), (3, 15, 15), [0.4] * 3, [0.3] * 3, dtype=torch.float64, fold=fold)
+        for fold in (False, True)
+    )
     fast.module.load_state_dict(own.module.state_dict())
     found = folded(fast.module, fast.normalized(images(2, 15)))
     assert found is not None
@@ -89,8 +115,13 @@ def test_a_network_without_norms_gets_a_stem_too() -> None:
     assert found.layers == {"first", "second", "head"}
     assert {id(p) for p in found.module.parameters()} == {id(p) for p in fast.module.parameters()}
     assert fast.for_logits is not fast.module
-    x, units = images(3, 15, seed=1), activation([LayerPath("first", 2), LayerPath("second"), LayerPath("logits", 1)])
-    (expected,), (actual,) = (network.answer([Probe(x, units, layers=("first",))]) for network in (own, fast))
+    x, units = (
+        images(3, 15, seed=1),
+        activation([LayerPath("first", 2), LayerPath("second"), LayerPath("logits", 1)]),
+    )
+    (expected,), (actual,) = (
+        network.answer([Probe(x, units, layers=("first",))]) for network in (own, fast)
+    )
     assert expected.grad is not None
     assert expected.grad.flatten(1).any(1).all()
     torch.testing.assert_close(actual.grad, expected.grad, rtol=0, atol=1e-12)

@@ -1,4 +1,6 @@
-"""Operations that outlive several servers: crashes count since the last lasting progress; what they leave behind is removed."""
+"""Operations that outlive several servers: crashes count since the last lasting progress; what they
+leave behind is removed.
+"""
 
 import asyncio
 import sqlite3
@@ -12,7 +14,13 @@ import pytest
 from google.protobuf.wrappers_pb2 import StringValue, UInt64Value
 from google.rpc import code_pb2  # type: ignore[import-untyped, unused-ignore]
 
-from service.operations import Context, OperationRunning, Operations, OperationStore, UnknownOperation
+from service.operations import (
+    Context,
+    OperationRunning,
+    Operations,
+    OperationStore,
+    UnknownOperation,
+)
 
 LONG = 30.0
 
@@ -28,7 +36,9 @@ def crashes(path: Path) -> int:
 
 
 async def lived(path: Path, advances: bool, lasting: bool) -> None:
-    """A server that runs the operation until it has made its progress, and then dies without a word."""
+    """A server that runs the operation until it has made its progress, and then dies without a
+    word.
+    """
     begun = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -52,8 +62,13 @@ async def lived(path: Path, advances: bool, lasting: bool) -> None:
         job.context.stop()
 
 
-@pytest.mark.parametrize(("advances", "lasting", "given_up"), [(False, False, True), (True, False, True), (True, True, False)])
-def test_crashes_count_since_the_last_lasting_progress(tmp_path: Path, advances: bool, lasting: bool, given_up: bool) -> None:
+@pytest.mark.parametrize(
+    ("advances", "lasting", "given_up"),
+    [(False, False, True), (True, False, True), (True, True, False)],
+)
+def test_crashes_count_since_the_last_lasting_progress(
+    tmp_path: Path, advances: bool, lasting: bool, given_up: bool
+) -> None:
     path = tmp_path / "o.db"
 
     async def scenario() -> None:
@@ -71,7 +86,9 @@ def test_crashes_count_since_the_last_lasting_progress(tmp_path: Path, advances:
         assert crashes(path) == 0
 
 
-def test_only_the_first_lasting_progress_of_a_server_is_written_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_first_lasting_progress_of_a_server_is_written_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path, written = tmp_path / "o.db", list[bool]()
     change = OperationStore.change
 
@@ -102,7 +119,11 @@ def test_only_the_first_lasting_progress_of_a_server_is_written_at_once(tmp_path
 
 def test_deleting_removes_what_an_operation_left_behind(tmp_path: Path) -> None:
     async def scenario() -> None:
-        operations, gone, hold = Operations(OperationStore(tmp_path / "o.db")), list[str](), asyncio.Event()
+        operations, gone, hold = (
+            Operations(OperationStore(tmp_path / "o.db")),
+            list[str](),
+            asyncio.Event(),
+        )
         loop = asyncio.get_running_loop()
 
         def work(_: Any, context: Context) -> StringValue:

@@ -1,4 +1,6 @@
-"""The run of an audit: what it finds equals what is found on all images at once, and however often it is interrupted."""
+"""The run of an audit: what it finds equals what is found on all images at once, and however often
+it is interrupted.
+"""
 
 import io
 import json
@@ -23,7 +25,20 @@ from service.audit.assignment import Assignment
 from service.audit.journal import AuditChanged, Journal, Shard
 from service.datasets import DatasetError
 from service.report import schema
-from tests.service.audit.toys_audit import CLASSES, NAMES, PLAN, Device, Died, at_once, dataset, hosted, job, pictures, reports, run
+from tests.service.audit.toys_audit import (
+    CLASSES,
+    NAMES,
+    PLAN,
+    Device,
+    Died,
+    at_once,
+    dataset,
+    hosted,
+    job,
+    pictures,
+    reports,
+    run,
+)
 
 
 def test_reports_say_what_is_found_on_all_images_at_once(tmp_path: Path) -> None:
@@ -37,7 +52,10 @@ def test_reports_say_what_is_found_on_all_images_at_once(tmp_path: Path) -> None
     assert network["clean"]["successes"] == int((judged.clean == labels).sum())
     for threat, found in enumerate(network["threats"]):
         for attack, curve in enumerate(found["attacks"]):
-            expected = [int((judged.fooled_at[threat][attack] > level).sum()) for level in range(len(found["epsilons"]))]
+            expected = [
+                int((judged.fooled_at[threat][attack] > level).sum())
+                for level in range(len(found["epsilons"]))
+            ]
             assert [rate["successes"] for rate in curve["robust"]] == expected
     table = pq.read_table(tmp_path / "images.parquet").to_pydict()
     assert table["id"] == order.tolist()
@@ -48,7 +66,10 @@ def test_reports_say_what_is_found_on_all_images_at_once(tmp_path: Path) -> None
     assert table["l2:0.5 noise"] == judged.noise[1][0].tolist()
     assert table["fog 2"] == judged.corrupted[0].tolist()
     least = np.minimum(judged.fooled_at[0].min(0), 2)
-    expected_epsilon = [0.0 if wrong else [4 / 255, 16 / 255, None][at] for wrong, at in zip(judged.clean != labels, least, strict=True)]
+    expected_epsilon = [
+        0.0 if wrong else [4 / 255, 16 / 255, None][at]
+        for wrong, at in zip(judged.clean != labels, least, strict=True)
+    ]
     assert table["linf minimal_epsilon"] == expected_epsilon
 
 
@@ -59,7 +80,12 @@ def test_examples_fool_and_lie_in_their_balls(tmp_path: Path) -> None:
     assert rows
     clean = pictures(60)
     levels = np.stack([np.asarray(Image.open(io.BytesIO(row["png"]))) for row in rows])
-    predictions = assignment.models[0].network.logits(torch.from_numpy(levels)[:, None].float() / 255).argmax(1).tolist()
+    predictions = (
+        assignment.models[0]
+        .network.logits(torch.from_numpy(levels)[:, None].float() / 255)
+        .argmax(1)
+        .tolist()
+    )
     for row, pixels, prediction in zip(rows, levels, predictions, strict=True):
         assert prediction == row["prediction"] != row["label"]
         delta = (pixels.astype(np.float64) - clean[row["id"]]) / 255
@@ -70,7 +96,10 @@ def test_examples_fool_and_lie_in_their_balls(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("deaths", [[0], [1], [2], [7], [3, 0, 1], [2, 2, 2]])
 def test_an_interrupted_audit_ends_with_the_same_bytes(tmp_path: Path, deaths: list[int]) -> None:
-    assignment = job(models=(hosted("a"), hosted("b", 1)), gates=(Gated(0, "clean", Gate(0.5)), Gated(1, "clean", Gate(0.25))))
+    assignment = job(
+        models=(hosted("a"), hosted("b", 1)),
+        gates=(Gated(0, "clean", Gate(0.5)), Gated(1, "clean", Gate(0.25))),
+    )
     undisturbed = Device()
     run(assignment, tmp_path / "undisturbed", undisturbed)
     assert len(undisturbed.done) == 8
@@ -84,10 +113,14 @@ def test_an_interrupted_audit_ends_with_the_same_bytes(tmp_path: Path, deaths: l
     run(assignment, tmp_path / "disturbed", last)
     assert reports(tmp_path / "disturbed") == reports(tmp_path / "undisturbed")
     redone = judged + len(last.done) - len(undisturbed.done)
-    assert 0 <= redone <= len(deaths)  # a procedure is a shard on one network; the one that was under way
+    assert (
+        0 <= redone <= len(deaths)
+    )  # a procedure is a shard on one network; the one that was under way
 
 
-def test_a_death_between_two_reports_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_death_between_two_reports_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run(job(), tmp_path / "undisturbed")
     with monkeypatch.context() as context:
         context.setattr("service.audit.files.junit", lambda _: (_ for _ in ()).throw(Died))
@@ -114,9 +147,16 @@ def test_a_damaged_shard_is_judged_again(tmp_path: Path) -> None:
 
 
 CHANGES: list[tuple[Callable[[Assignment], Assignment], str]] = [
-    (lambda old: replace(old, models=(hosted("small", digest="other"),)), "the digest of small is other now"),
     (
-        lambda old: replace(old, dataset=replace(old.dataset, source=replace(old.dataset.source, size=59)), images=59),
+        lambda old: replace(old, models=(hosted("small", digest="other"),)),
+        "the digest of small is other now",
+    ),
+    (
+        lambda old: replace(
+            old,
+            dataset=replace(old.dataset, source=replace(old.dataset.source, size=59)),
+            images=59,
+        ),
         "the size of mine is 59",
     ),
     (lambda old: replace(old, chunk=16), "deterministic chunk is 16"),
@@ -124,7 +164,9 @@ CHANGES: list[tuple[Callable[[Assignment], Assignment], str]] = [
 
 
 @pytest.mark.parametrize(("change", "words"), CHANGES)
-def test_an_audit_goes_on_only_with_what_it_began_with(tmp_path: Path, change: Callable[[Assignment], Assignment], words: str) -> None:
+def test_an_audit_goes_on_only_with_what_it_began_with(
+    tmp_path: Path, change: Callable[[Assignment], Assignment], words: str
+) -> None:
     with pytest.raises(Died):
         run(job(), tmp_path, Device(dies_at=2))
     with pytest.raises(AuditChanged, match=words):
@@ -153,12 +195,22 @@ def test_images_without_a_class_are_refused_by_name(tmp_path: Path) -> None:
         run(job(dataset=dataset(60, broken)), tmp_path / "broken")
 
 
-def test_checks_are_made_once_a_network_and_decide_the_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checks_are_made_once_a_network_and_decide_the_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[tuple[int, Any]] = []
 
     def certify(x: torch.Tensor, labels: torch.Tensor, threats: Any, **settings: Any) -> Any:
         asked.append((len(x), settings["classes_needed"]))
-        return [Check("one", "passed" if len(asked) == 1 else "failed", "all 3 images", "Somebody 2020", {"images": math.nan})]
+        return [
+            Check(
+                "one",
+                "passed" if len(asked) == 1 else "failed",
+                "all 3 images",
+                "Somebody 2020",
+                {"images": math.nan},
+            )
+        ]
         yield
 
     def sufficient(x: torch.Tensor, labels: torch.Tensor, plan: Any) -> Any:
@@ -175,7 +227,12 @@ def test_checks_are_made_once_a_network_and_decide_the_verdict(tmp_path: Path, m
     assert asked == [(60, 2), (60, 2)]
     assert [network["verdict"] for network in report["networks"]] == ["valid", "suspect"]
     one, two = report["networks"][1]["checks"]
-    assert one == {"name": "one", "status": "failed", "evidence": "all 3 images", "source": "Somebody 2020"}
+    assert one == {
+        "name": "one",
+        "status": "failed",
+        "evidence": "all 3 images",
+        "source": "Somebody 2020",
+    }
     assert two["name"] == "two"
     assert report["verdict"] == "suspect"
 
@@ -186,7 +243,10 @@ def test_float_images_are_attacked_as_floats(tmp_path: Path) -> None:
     judged, labels, _ = at_once(assignment)
     report = json.loads((tmp_path / "report.json").read_text())
     robust = [rate["successes"] for rate in report["networks"][0]["threats"][0]["worst"]]
-    assert robust == [int(((judged.fooled_at[0].min(0) > level) & (judged.clean == labels)).sum()) for level in (0, 1)]
+    assert robust == [
+        int(((judged.fooled_at[0].min(0) > level) & (judged.clean == labels)).sum())
+        for level in (0, 1)
+    ]
     assert not report["settings"]["eight_bit"]
 
 

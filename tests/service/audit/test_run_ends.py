@@ -32,9 +32,14 @@ def test_gates_end_an_audit_at_the_shard_that_decides_them(tmp_path: Path, bar: 
     report = json.loads((tmp_path / "whole" / "report.json").read_text())
     assert report["images"] == expected
     assert report["stopped"] == ("gates" if expected < 96 else None)
-    found = {gate["condition"]: (gate["verdict"], gate["decided_after"]) for gate in report["gates"]}
+    found = {
+        gate["condition"]: (gate["verdict"], gate["decided_after"]) for gate in report["gates"]
+    }
     for at, decision in zip(("clean", "linf:4/255"), decisions, strict=True):
-        assert found[at] == (decision.verdict.name.lower(), decision.trials if decision.verdict.name != "OPEN" else 96)
+        assert found[at] == (
+            decision.verdict.name.lower(),
+            decision.trials if decision.verdict.name != "OPEN" else 96,
+        )
     with pytest.raises(Died):
         run(assignment, tmp_path / "taken up", Device(dies_at=expected // SHARD - 1))
     run(assignment, tmp_path / "taken up")
@@ -48,7 +53,13 @@ def test_a_spent_budget_ends_an_audit_after_its_shard(tmp_path: Path) -> None:
         finished, _ = run(assignment, tmp_path / str(number))
         spent.append(finished.tally.gradients)
     assert spent[0] < spent[1] < spent[2]
-    for budget, shards in ((1, 1), (spent[0], 1), (spent[0] + 1, 2), (spent[1], 2), (spent[3] + 1, 4)):
+    for budget, shards in (
+        (1, 1),
+        (spent[0], 1),
+        (spent[0] + 1, 2),
+        (spent[1], 2),
+        (spent[3] + 1, 4),
+    ):
         folder = tmp_path / f"budget {budget} {shards}"
         run(job(budget=budget), folder)
         report = json.loads((folder / "report.json").read_text())
@@ -102,7 +113,9 @@ def test_progress_rises_to_the_end_with_an_estimate(tmp_path: Path) -> None:
     assert told[-1].images == told[-1].total == 60
     taken_up = [p for p in told if p.images <= 2 * SHARD]
     assert {p.seconds_left for p in taken_up} == {None}  # nothing was judged yet in this run
-    assert all(p.seconds_left is not None and p.seconds_left >= 0 for p in told if p.images > 2 * SHARD)
+    assert all(
+        p.seconds_left is not None and p.seconds_left >= 0 for p in told if p.images > 2 * SHARD
+    )
 
 
 def test_stages_name_the_shard_that_is_judged(tmp_path: Path) -> None:
@@ -110,7 +123,11 @@ def test_stages_name_the_shard_that_is_judged(tmp_path: Path) -> None:
         return [(p.images // SHARD, p.stage) for p in told if p.stage.startswith("shard")]
 
     _, told = run(job(), tmp_path / "whole")
-    assert list(dict.fromkeys(stages(told)))[:3] == [(0, "shard 1 of 4"), (1, "shard 2 of 4"), (2, "shard 3 of 4")]
+    assert list(dict.fromkeys(stages(told)))[:3] == [
+        (0, "shard 1 of 4"),
+        (1, "shard 2 of 4"),
+        (2, "shard 3 of 4"),
+    ]
     with pytest.raises(Died):
         run(job(), tmp_path / "taken up", Device(dies_at=2))
     _, told = run(job(), tmp_path / "taken up")
@@ -127,6 +144,12 @@ def test_only_shards_that_were_judged_now_are_lasting_progress(tmp_path: Path) -
     with pytest.raises(Died):
         run(job(), tmp_path, Device(dies_at=2))
     lasting: list[int] = []  # images done
-    audit = Audit(job(), Journal(tmp_path), Device(), lambda told, lasts: lasting.append(told.images) if lasts else None, bool)
+    audit = Audit(
+        job(),
+        Journal(tmp_path),
+        Device(),
+        lambda told, lasts: lasting.append(told.images) if lasts else None,
+        bool,
+    )
     audit.run()
     assert lasting == [3 * SHARD, 60]  # the first two shards are the earlier server's

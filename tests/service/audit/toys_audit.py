@@ -1,4 +1,6 @@
-"""What the tests of audits share: a small network, images that it is mostly right about, and a device that can be made to fail."""
+"""What the tests of audits share: a small network, images that it is mostly right about, and a
+device that can be made to fail.
+"""
 
 import io
 import math
@@ -52,7 +54,13 @@ class Small(nn.Module):
 def hosted(name: str = "small", seed: int = 0, digest: str = "") -> HostedModel:
     """A model as the audit sees it."""
     network = Network(Small(seed), (1, SIDE, SIDE), SEEN.mean, SEEN.std)
-    parts = SimpleNamespace(name=name, network=network, preprocessing=SEEN, digest=digest or f"{seed:064x}", classes=NAMES)
+    parts = SimpleNamespace(
+        name=name,
+        network=network,
+        preprocessing=SEEN,
+        digest=digest or f"{seed:064x}",
+        classes=NAMES,
+    )
     return cast(HostedModel, parts)
 
 
@@ -61,17 +69,27 @@ def pictures(count: int) -> np.ndarray:
     return np.random.default_rng(7).integers(0, 256, (count, SIDE, SIDE), dtype=np.uint8)
 
 
-def dataset(count: int, item: Callable[[int], tuple[str, bytes, int | None]] | None = None, size: int | None = None) -> Dataset:
-    """Images labelled as the small network of seed 0 sees them, but for every seventh, which is labelled wrongly."""
+def dataset(
+    count: int,
+    item: Callable[[int], tuple[str, bytes, int | None]] | None = None,
+    size: int | None = None,
+) -> Dataset:
+    """Images labelled as the small network of seed 0 sees them, but for every seventh, which is
+    labelled wrongly.
+    """
     drawn = pictures(count)
-    predictions = hosted().network.logits(torch.from_numpy(drawn)[:, None].float() / 255).argmax(1).tolist()
+    predictions = (
+        hosted().network.logits(torch.from_numpy(drawn)[:, None].float() / 255).argmax(1).tolist()
+    )
 
     def one(index: int) -> tuple[str, bytes, int | None]:
         buffer = io.BytesIO()
         Image.fromarray(drawn[index]).save(buffer, "PNG")
         return f"n{index}", buffer.getvalue(), (predictions[index] + (index % 7 == 0)) % CLASSES
 
-    return Dataset("mine", "memory", Source(count if size is None else size, item or one, NAMES, CLASSES))
+    return Dataset(
+        "mine", "memory", Source(count if size is None else size, item or one, NAMES, CLASSES)
+    )
 
 
 PLAN = Plan(
@@ -111,7 +129,9 @@ class Died(BaseException):
 
 @dataclass
 class Device:
-    """Solves procedures at once, in order, and dies at the procedure number `dies_at`, counted from 0."""
+    """Solves procedures at once, in order, and dies at the procedure number `dies_at`, counted from
+    0.
+    """
 
     dies_at: int | None = None
     done: list[str] = field(default_factory=list)  # names of the models
@@ -125,10 +145,18 @@ class Device:
         return future
 
 
-def run(assignment: Assignment, folder: Path, device: Any = None, cancelled: Callable[[], bool] = bool) -> tuple[Audit, list[Progress]]:
+def run(
+    assignment: Assignment, folder: Path, device: Any = None, cancelled: Callable[[], bool] = bool
+) -> tuple[Audit, list[Progress]]:
     """Run an audit, or go on with it, to its reports: (the audit, what it told)."""
     told: list[Progress] = []
-    audit = Audit(assignment, Journal(folder), device or Device(), lambda progress, _: told.append(progress), cancelled)
+    audit = Audit(
+        assignment,
+        Journal(folder),
+        device or Device(),
+        lambda progress, _: told.append(progress),
+        cancelled,
+    )
     audit.run()
     audit_files.write(audit)
     return audit, told
@@ -140,9 +168,17 @@ def reports(folder: Path) -> dict[str, bytes]:
 
 
 def at_once(assignment: Assignment) -> tuple[Judged, np.ndarray, np.ndarray]:
-    """(what is found on all images in one go, their labels, their numbers), without any part of the run."""
-    order = np.random.default_rng(assignment.plan.seed).permutation(len(assignment.dataset))[: assignment.images]
+    """(what is found on all images in one go, their labels, their numbers), without any part of the
+    run.
+    """
+    order = np.random.default_rng(assignment.plan.seed).permutation(len(assignment.dataset))[
+        : assignment.images
+    ]
     x = torch.from_numpy(pictures(len(assignment.dataset))[order])[:, None].float() / 255
     labels = torch.tensor([assignment.dataset.read(int(i), 1)[0].label for i in order])
     network = assignment.models[0].network
-    return solve(judge(x, labels, assignment.plan, 0), Chunks(network, CHUNK)), labels.numpy(), order
+    return (
+        solve(judge(x, labels, assignment.plan, 0), Chunks(network, CHUNK)),
+        labels.numpy(),
+        order,
+    )

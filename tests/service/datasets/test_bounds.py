@@ -1,4 +1,6 @@
-"""What reading and listing data sets leave undone: downloads nobody asked for, and bytes that no message can hold."""
+"""What reading and listing data sets leave undone: downloads nobody asked for, and bytes that no
+message can hold.
+"""
 
 import os
 import struct
@@ -18,10 +20,18 @@ def test_a_glance_downloads_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
     for prefix in ("train", "t10k"):  # two black digits in the published format
-        (raw / f"{prefix}-images-idx3-ubyte").write_bytes(struct.pack(">IIII", 0x803, 2, 28, 28) + bytes(2 * 28 * 28))
-        (raw / f"{prefix}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, 2) + bytes([1, 2]))
+        (raw / f"{prefix}-images-idx3-ubyte").write_bytes(
+            struct.pack(">IIII", 0x803, 2, 28, 28) + bytes(2 * 28 * 28)
+        )
+        (raw / f"{prefix}-labels-idx1-ubyte").write_bytes(
+            struct.pack(">II", 0x801, 2) + bytes([1, 2])
+        )
     Image.new("L", (3, 2)).save(tmp_path / "a.png")
-    uris = {"m": f"torchvision:MNIST?root={tmp_path}&download=false", "n": "torchvision:MNIST", "gone": "imagefolder:/nowhere/at/all"}
+    uris = {
+        "m": f"torchvision:MNIST?root={tmp_path}&download=false",
+        "n": "torchvision:MNIST",
+        "gone": "imagefolder:/nowhere/at/all",
+    }
     data = Datasets({**uris, "f": f"imagefolder:{tmp_path}"}, tmp_path)
     monkeypatch.setattr(MNIST, "download", lambda _: pytest.fail("was downloaded"))
     assert data.glance("n") is data.glance("m") is None
@@ -49,14 +59,20 @@ def test_no_more_is_read_than_fits() -> None:
 
     def item(index: int) -> tuple[str, bytes, int | None]:
         read.append(index)
-        return str(index), b"\xff\xd8\xff" + bytes(97 + index), None  # 100 bytes and more, one more each
+        return (
+            str(index),
+            b"\xff\xd8\xff" + bytes(97 + index),
+            None,
+        )  # 100 bytes and more, one more each
 
     data = Dataset("d", "memory", Source(1000, item))
     assert [s.id for s in data.read(10, 500, most_bytes=110 + 111 + 112)] == [10, 11, 12]
     assert read == [10, 11, 12, 13]
     assert [s.id for s in data.read(998, 500, most_bytes=5000)] == [998, 999]
     assert len(data.read(0, 500)) == 500
-    with pytest.raises(DatasetError, match="image 7 of data set 'd' has 107 bytes, more than the 106"):
+    with pytest.raises(
+        DatasetError, match="image 7 of data set 'd' has 107 bytes, more than the 106"
+    ):
         data.read(7, 3, most_bytes=106)
 
 
@@ -77,7 +93,10 @@ def test_labels_of_parquet_files_are_bounded(tmp_path: Path) -> None:
     for label, fits in ((999_999, True), (1_000_000, False), (2**40, False)):
         pq.write_table(pa.table({"image": [b""], "label": [label]}), tmp_path / "a.parquet")
         if fits:
-            assert open_dataset("d", f"parquet:{tmp_path}/a.parquet", tmp_path).label_count == label + 1
+            assert (
+                open_dataset("d", f"parquet:{tmp_path}/a.parquet", tmp_path).label_count
+                == label + 1
+            )
         else:
             with pytest.raises(DatasetError, match=f"has label {label}, more than 999999"):
                 open_dataset("d", f"parquet:{tmp_path}/a.parquet", tmp_path)
@@ -88,7 +107,10 @@ def test_a_parquet_file_that_changes_after_it_was_opened(tmp_path: Path) -> None
     pq.write_table(pa.table({"image": [b"\xff\xd8\xff"] * 10}), path)
     data = open_dataset("d", f"parquet:{path}", tmp_path)
     latin = pa.Array.from_buffers(pa.string(), 4, pa.array([b"\xff"] * 4, pa.binary()).buffers())
-    for columns in ({"image": [b"\xff\xd8\xff"] * 4}, {"image": [b"\xff\xd8\xff"] * 4, "name": latin}):
+    for columns in (
+        {"image": [b"\xff\xd8\xff"] * 4},
+        {"image": [b"\xff\xd8\xff"] * 4, "name": latin},
+    ):
         pq.write_table(pa.table(columns), path)
         data = open_dataset("d", f"parquet:{path}", tmp_path) if "name" in columns else data
         with pytest.raises(DatasetError, match="not what it was when it was opened, or damaged"):

@@ -1,4 +1,6 @@
-"""A caller may send a name of megabytes: comparing and quoting the whole would hold up the server."""
+"""A caller may send a name of megabytes: comparing and quoting the whole would hold up the
+server.
+"""
 
 from pathlib import Path
 from typing import Any

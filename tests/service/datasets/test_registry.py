@@ -17,12 +17,23 @@ from PIL import Image
 from sklearn.datasets import load_digits, load_sample_images
 from torchvision.datasets import MNIST
 
-from service.datasets import DatasetError, Datasets, Sample, UnknownDataset, class_indices, digits, named_classes, open_dataset
+from service.datasets import (
+    DatasetError,
+    Datasets,
+    Sample,
+    UnknownDataset,
+    class_indices,
+    digits,
+    named_classes,
+    open_dataset,
+)
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
 
-def encoded(colour: tuple[int, int, int], form: str = "PNG", size: tuple[int, int] = (3, 2)) -> bytes:
+def encoded(
+    colour: tuple[int, int, int], form: str = "PNG", size: tuple[int, int] = (3, 2)
+) -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", size, colour).save(buffer, form)
     return buffer.getvalue()
@@ -37,7 +48,8 @@ def test_digits_are_scikit_learns() -> None:
     images, labels = digits()
     assert (images.shape, images.dtype) == ((1797, 1, 32, 32), torch.uint8)
     assert labels.tolist() == bunch.target.tolist()
-    # Enlarged 4 times without shifting: block means give back the counts, but for what the filter overshoots and is cut.
+    # Enlarged 4 times without shifting: block means give back the counts, but for what the filter
+    # overshoots and is cut.
     means = images[:, 0].double().reshape(-1, 8, 4, 8, 4).mean((2, 4)).numpy() * 16 / 255
     assert np.abs(means - bunch.images).mean() < 1
     assert np.corrcoef(means.ravel(), bunch.images.ravel())[0, 1] > 0.98
@@ -46,15 +58,25 @@ def test_digits_are_scikit_learns() -> None:
 def test_digits_as_a_data_set(tmp_path: Path) -> None:
     images, labels = digits()
     whole = open_dataset("d", "digits", tmp_path)
-    assert (len(whole), whole.classes, whole.labelled, whole.label_count) == (1797, tuple("0123456789"), True, 10)
+    assert (len(whole), whole.classes, whole.labelled, whole.label_count) == (
+        1797,
+        tuple("0123456789"),
+        True,
+        10,
+    )
     for sample in whole.read(1790, 100):
         assert (pixels(sample) == images[sample.id, 0].numpy()).all()
         assert sample.label == labels[sample.id]
-    parts = [open_dataset("d", f"digits?split={split}", tmp_path) for split in ("train", "held-out")]
+    parts = [
+        open_dataset("d", f"digits?split={split}", tmp_path) for split in ("train", "held-out")
+    ]
     names = [{sample.name for sample in part.read(0, 1797)} for part in parts]
     assert names[0].isdisjoint(names[1])
     assert names[0] | names[1] == {sample.name for sample in whole.read(0, 1797)}
-    assert [sample.name for sample in parts[1].read(0, 2)] == [whole.read(4, 1)[0].name, whole.read(9, 1)[0].name]
+    assert [sample.name for sample in parts[1].read(0, 2)] == [
+        whole.read(4, 1)[0].name,
+        whole.read(9, 1)[0].name,
+    ]
 
 
 def test_photo_patches_are_cut_from_the_photographs(tmp_path: Path) -> None:
@@ -101,7 +123,11 @@ def test_a_folder_of_classes(folder: Path, tmp_path: Path) -> None:
     data = open_dataset("f", f"imagefolder:{folder}", tmp_path)
     samples = data.read(0, 10)
     assert data.classes == ("a dog", "b_cat")
-    assert [(s.id, s.name, s.label) for s in samples] == [(0, "a dog/1.bmp", 0), (1, "b_cat/deep/a.jpg", 1), (2, "b_cat/z.png", 1)]
+    assert [(s.id, s.name, s.label) for s in samples] == [
+        (0, "a dog/1.bmp", 0),
+        (1, "b_cat/deep/a.jpg", 1),
+        (2, "b_cat/z.png", 1),
+    ]
     assert samples[1].image == (folder / "b_cat/deep/a.jpg").read_bytes()  # as stored
     assert samples[0].image.startswith(b"\x89PNG")  # a bitmap leaves as PNG
     assert (pixels(samples[0]) == BLUE).all()
@@ -136,9 +162,15 @@ def test_folders_that_cannot_be_read(folder: Path, tmp_path: Path) -> None:
         open_dataset("f", f"imagefolder:{folder}", tmp_path)
 
 
-def write_parquet(path: Path, columns: dict[str, pa.Array], classes: str = "", group: int = 3) -> None:
+def write_parquet(
+    path: Path, columns: dict[str, pa.Array], classes: str = "", group: int = 3
+) -> None:
     table = pa.table(columns)
-    pq.write_table(table.replace_schema_metadata({"classes": classes} if classes else None), path, row_group_size=group)
+    pq.write_table(
+        table.replace_schema_metadata({"classes": classes} if classes else None),
+        path,
+        row_group_size=group,
+    )
 
 
 def test_parquet_shards_are_one_data_set(tmp_path: Path) -> None:
@@ -169,7 +201,10 @@ def test_parquet_without_labels_and_with_nested_images(tmp_path: Path) -> None:
 
 
 def test_a_negative_label_is_no_label(tmp_path: Path) -> None:
-    write_parquet(tmp_path / "a.parquet", {"image": pa.array([encoded(RED)] * 3), "label": pa.array([1, -1, None], pa.int64())})
+    write_parquet(
+        tmp_path / "a.parquet",
+        {"image": pa.array([encoded(RED)] * 3), "label": pa.array([1, -1, None], pa.int64())},
+    )
     data = open_dataset("p", f"parquet:{tmp_path}/a.parquet", tmp_path)
     assert [sample.label for sample in data.read(0, 3)] == [1, None, None]
     assert (data.label_count, data.classes) == (2, ())
@@ -185,7 +220,9 @@ def test_a_negative_label_is_no_label(tmp_path: Path) -> None:
         ({"image": pa.array([b"x"]), "label": pa.array([10])}, "label 10, but only 10 class names"),
     ],
 )
-def test_parquet_that_does_not_fit(tmp_path: Path, columns: dict[str, pa.Array], message: str) -> None:
+def test_parquet_that_does_not_fit(
+    tmp_path: Path, columns: dict[str, pa.Array], message: str
+) -> None:
     write_parquet(tmp_path / "a.parquet", columns)
     with pytest.raises(DatasetError, match=message):
         open_dataset("p", f"parquet:{tmp_path}/a.parquet?classes=cifar10", tmp_path)
@@ -206,7 +243,9 @@ def test_parquet_of_cifar(data_dir: Path, tmp_path: Path) -> None:
     assert len(data) == table.num_rows
     assert data.classes == named_classes("cifar10")
     rows = table.slice(998, 5).to_pylist()
-    assert [(s.image, s.label, s.name) for s in data.read(998, 5)] == [(r["image"], r["label"], r["name"]) for r in rows]
+    assert [(s.image, s.label, s.name) for s in data.read(998, 5)] == [
+        (r["image"], r["label"], r["name"]) for r in rows
+    ]
 
 
 def write_mnist(root: Path, images: np.ndarray, labels: np.ndarray) -> None:
@@ -214,20 +253,28 @@ def write_mnist(root: Path, images: np.ndarray, labels: np.ndarray) -> None:
     raw = root / "MNIST" / "raw"
     raw.mkdir(parents=True)
     for prefix in ("train", "t10k"):
-        (raw / f"{prefix}-images-idx3-ubyte").write_bytes(struct.pack(">IIII", 0x803, *images.shape) + images.tobytes())
-        (raw / f"{prefix}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, len(labels)) + labels.tobytes())
+        (raw / f"{prefix}-images-idx3-ubyte").write_bytes(
+            struct.pack(">IIII", 0x803, *images.shape) + images.tobytes()
+        )
+        (raw / f"{prefix}-labels-idx1-ubyte").write_bytes(
+            struct.pack(">II", 0x801, len(labels)) + labels.tobytes()
+        )
 
 
 def test_torchvision_arrays(tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (4, 28, 28), dtype=np.uint8)
     write_mnist(tmp_path, images, np.array([3, 1, 4, 1], dtype=np.uint8))
-    data = open_dataset("m", f"torchvision:MNIST?root={tmp_path}&train=false&download=false", tmp_path / "other")
+    data = open_dataset(
+        "m", f"torchvision:MNIST?root={tmp_path}&train=false&download=false", tmp_path / "other"
+    )
     assert [s.label for s in data.read(0, 9)] == [3, 1, 4, 1]
     assert (np.stack([pixels(s) for s in data.read(0, 9)]) == images).all()
     assert data.classes == tuple("0123456789")
 
 
-def test_torchvision_downloads_from_a_file_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_torchvision_downloads_from_a_file_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     images, labels = np.zeros((2, 28, 28), dtype=np.uint8), np.array([7, 8], dtype=np.uint8)
     write_mnist(tmp_path / "made", images, labels)
     shelf = tmp_path / "shelf"
@@ -236,7 +283,9 @@ def test_torchvision_downloads_from_a_file_server(tmp_path: Path, monkeypatch: p
         (shelf / f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes()))
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setattr(MNIST, "resources", [(name, None) for name, _ in MNIST.resources])
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=shelf)) as files:
+    with ThreadingHTTPServer(
+        ("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=shelf)
+    ) as files:
         threading.Thread(target=files.serve_forever).start()
         monkeypatch.setattr(MNIST, "mirrors", [f"http://127.0.0.1:{files.server_port}/"])
         try:
@@ -253,10 +302,15 @@ def test_torchvision_image_files_leave_as_they_are(tmp_path: Path) -> None:
             place = tmp_path / "imagenette2-160" / split / wnid
             place.mkdir(parents=True)
             (place / "a.JPEG").write_bytes(encoded((number, 0, 0), "JPEG"))
-    data = open_dataset("i", f"torchvision:Imagenette?root={tmp_path}&size=160px&split=val&download=false", tmp_path)
+    data = open_dataset(
+        "i", f"torchvision:Imagenette?root={tmp_path}&size=160px&split=val&download=false", tmp_path
+    )
     assert data.classes == ("tench", "English springer")
     samples = data.read(0, 5)
-    assert [(s.label, s.image) for s in samples] == [(0, encoded((1, 0, 0), "JPEG")), (1, encoded((1, 0, 0), "JPEG"))]
+    assert [(s.label, s.image) for s in samples] == [
+        (0, encoded((1, 0, 0), "JPEG")),
+        (1, encoded((1, 0, 0), "JPEG")),
+    ]
     assert samples[1].name == "imagenette2-160/val/n02102040/a.JPEG"
 
 
@@ -295,7 +349,12 @@ def test_names_are_looked_up(tmp_path: Path) -> None:
 
 def test_labels_are_mapped_by_name() -> None:
     model = ("Tabby Cat", "great_white-shark", "crane", "crane", "dog")
-    assert class_indices(("dog", "tabbycat", "Great White Shark", "wolf"), model, 4) == [4, 0, 1, -1]
+    assert class_indices(("dog", "tabbycat", "Great White Shark", "wolf"), model, 4) == [
+        4,
+        0,
+        1,
+        -1,
+    ]
     assert class_indices(("crane",), model, 1) == [-1]  # which of the two?
     assert class_indices(("crane", "dog", "crane"), model, 3) == [2, 4, 3]
     imagenet = named_classes("imagenet")  # has two cranes and two maillots

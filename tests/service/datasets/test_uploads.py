@@ -1,4 +1,6 @@
-"""Data sets that callers send: named by their content, found again by a later server, and bounded."""
+"""Data sets that callers send: named by their content, found again by a later server, and
+bounded.
+"""
 
 import asyncio
 import io
@@ -25,11 +27,15 @@ from striate.v1 import types_pb2
 
 def png(number: int, side: int = 5, kind: str = "PNG") -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(np.random.default_rng(number).integers(0, 256, (side, side, 3), dtype=np.uint8)).save(buffer, kind)
+    Image.fromarray(
+        np.random.default_rng(number).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    ).save(buffer, kind)
     return buffer.getvalue()
 
 
-def sent(uploads: Uploads, parts: Sequence[Sequence[tuple[bytes, int]]], classes: Sequence[str] = ()) -> str:
+def sent(
+    uploads: Uploads, parts: Sequence[Sequence[tuple[bytes, int]]], classes: Sequence[str] = ()
+) -> str:
     upload = uploads.begin(classes)
     try:
         for part in parts:
@@ -39,7 +45,9 @@ def sent(uploads: Uploads, parts: Sequence[Sequence[tuple[bytes, int]]], classes
         upload.abandon()
 
 
-ROWS = [(png(number, kind=("PNG", "JPEG", "WEBP")[number % 3]), number % 4) for number in range(150)]
+ROWS = [
+    (png(number, kind=("PNG", "JPEG", "WEBP")[number % 3]), number % 4) for number in range(150)
+]
 
 
 def test_an_upload_is_a_data_set_for_this_server_and_the_next(tmp_path: Path) -> None:
@@ -49,7 +57,11 @@ def test_an_upload_is_a_data_set_for_this_server_and_the_next(tmp_path: Path) ->
     for datasets in (first, Datasets({}, tmp_path)):
         found = datasets.get(name)
         assert [(s.image, s.label) for s in found.read(0, 1000)] == ROWS
-        assert (len(found), found.classes, found.label_count) == (150, ("a", "b, with a comma", "c", "d"), 4)
+        assert (len(found), found.classes, found.label_count) == (
+            150,
+            ("a", "b, with a comma", "c", "d"),
+            4,
+        )
         assert found is datasets.get(name) is datasets.glance(name)
         assert datasets.uri(name) == found.uri == name.replace("-", ":")
     (path,) = (tmp_path / "uploads").iterdir()
@@ -68,7 +80,12 @@ def test_the_name_is_that_of_the_content(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [f"{name}.parquet"]
     assert path.read_bytes() == data
     swapped = [(ROWS[0][0], 1), *ROWS[1:]]
-    others = {sent(uploads, [ROWS], ("x", "y", "z")), sent(uploads, [swapped]), sent(uploads, [ROWS]), sent(uploads, [ROWS[::-1]])}
+    others = {
+        sent(uploads, [ROWS], ("x", "y", "z")),
+        sent(uploads, [swapped]),
+        sent(uploads, [ROWS]),
+        sent(uploads, [ROWS[::-1]]),
+    }
     assert len({name, *others}) == 5
     assert sorted(uploads.names) == sorted({name, *others})
 
@@ -86,7 +103,9 @@ def test_what_is_too_large_or_abandoned_leaves_nothing(tmp_path: Path) -> None:
     assert list((tmp_path / "dead").iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["upload-0123456789abcdef", "upload-../../x", "upload-", "upload-0123456789ABCDEF"])
+@pytest.mark.parametrize(
+    "name", ["upload-0123456789abcdef", "upload-../../x", "upload-", "upload-0123456789ABCDEF"]
+)
 def test_other_names_are_not_there(tmp_path: Path, name: str) -> None:
     with pytest.raises(UnknownDataset):
         Datasets({}, tmp_path).get(name)
@@ -112,8 +131,14 @@ def test_a_cut_image_is_found_at_its_use(tmp_path: Path) -> None:
 # Through the method.
 
 
-def part(images: Sequence[bytes] | np.ndarray, labels: Sequence[int], classes: Sequence[str] = ()) -> pb.UploadDatasetRequest:
-    batch = types_pb2.ImageBatch(tensor=wire.tensor(images)) if isinstance(images, np.ndarray) else types_pb2.ImageBatch(encoded=images)
+def part(
+    images: Sequence[bytes] | np.ndarray, labels: Sequence[int], classes: Sequence[str] = ()
+) -> pb.UploadDatasetRequest:
+    batch = (
+        types_pb2.ImageBatch(tensor=wire.tensor(images))
+        if isinstance(images, np.ndarray)
+        else types_pb2.ImageBatch(encoded=images)
+    )
     return pb.UploadDatasetRequest(images=batch, labels=labels, classes=classes)
 
 
@@ -136,7 +161,9 @@ def call(datasets: Datasets, parts: Sequence[pb.UploadDatasetRequest]) -> pb.Upl
 def test_parts_become_one_data_set(tmp_path: Path) -> None:
     datasets = Datasets({}, tmp_path)
     images, labels = [image for image, _ in ROWS], [label for _, label in ROWS]
-    answer = call(datasets, [part(images[:100], labels[:100], NAMES), part(images[100:], labels[100:])])
+    answer = call(
+        datasets, [part(images[:100], labels[:100], NAMES), part(images[100:], labels[100:])]
+    )
     assert answer.images == 150
     found = datasets.get(answer.dataset)
     assert [(s.image, s.label) for s in found.read(0, 1000)] == ROWS
@@ -150,7 +177,9 @@ def test_arrays_become_pngs_without_loss(tmp_path: Path, channels: int) -> None:
     levels = np.random.default_rng(0).integers(0, 256, (3, 4, 5, channels), dtype=np.uint8)
     answer = call(datasets, [part(levels, [0, 2, 1])])
     samples = datasets.get(answer.dataset).read(0, 3)
-    stored = np.stack([np.asarray(Image.open(io.BytesIO(s.image))) for s in samples]).reshape(levels.shape)
+    stored = np.stack([np.asarray(Image.open(io.BytesIO(s.image))) for s in samples]).reshape(
+        levels.shape
+    )
     assert np.array_equal(stored, levels)
     assert [s.label for s in samples] == [0, 2, 1]
 
@@ -177,7 +206,9 @@ WRONG: list[tuple[list[pb.UploadDatasetRequest], str]] = [
 
 
 @pytest.mark.parametrize(("parts", "field"), WRONG)
-def test_what_is_wrong_is_named_and_leaves_nothing(tmp_path: Path, parts: list[pb.UploadDatasetRequest], field: str) -> None:
+def test_what_is_wrong_is_named_and_leaves_nothing(
+    tmp_path: Path, parts: list[pb.UploadDatasetRequest], field: str
+) -> None:
     with pytest.raises((InvalidField, wire.InvalidImage), match=rf"^{field}: "):
         call(Datasets({}, tmp_path), parts)
     folder = tmp_path / "uploads"

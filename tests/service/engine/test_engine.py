@@ -14,7 +14,16 @@ from interp.attack.base import attack, pgd
 from interp.probe import Probe, Procedure, Progress, solve
 from service.engine.job import Expired, Priority
 from tests.interp.toys_networks import images, tricky
-from tests.service.engine.toys_engine import WAIT, Model, Recorder, counted, forever, held, running, steps
+from tests.service.engine.toys_engine import (
+    WAIT,
+    Model,
+    Recorder,
+    counted,
+    forever,
+    held,
+    running,
+    steps,
+)
 from tests.service.engine.toys_jobs import JOBS, same
 
 
@@ -26,7 +35,10 @@ def test_a_job_in_company_gets_what_it_gets_alone(tick_rows: int, deterministic:
     with running(tick_rows=tick_rows, chunk=4) as engine:
         with held(engine):
             futures = [engine.submit(model, job(), deterministic=deterministic) for job in JOBS]
-            futures += [engine.submit(model, job(), deterministic=deterministic, priority=Priority.BATCH) for job in JOBS]
+            futures += [
+                engine.submit(model, job(), deterministic=deterministic, priority=Priority.BATCH)
+                for job in JOBS
+            ]
         results = [future.result(WAIT) for future in futures]
     for result, job in zip(results, JOBS + JOBS, strict=True):
         same(result, solve(job(), network))
@@ -34,7 +46,11 @@ def test_a_job_in_company_gets_what_it_gets_alone(tick_rows: int, deterministic:
 
 def test_jobs_of_several_networks_and_shapes_run_beside_each_other() -> None:
     networks = [tricky(), tricky(seed=1)]
-    jobs = [(n, partial(attack, images(3, size), None, pgd(0.02, steps=4))) for n in networks for size in (8, 12)]
+    jobs = [
+        (n, partial(attack, images(3, size), None, pgd(0.02, steps=4)))
+        for n in networks
+        for size in (8, 12)
+    ]
     with running() as engine:
         with held(engine):
             futures = [engine.submit(Model(network), job()) for network, job in jobs]
@@ -81,7 +97,9 @@ def test_a_cancelled_job_has_no_rows_in_the_next_tick() -> None:
 
     with running() as engine:
         with held(engine):
-            futures.append(engine.submit(recorder.model, steps(1, 4, 1000, log=log), on_progress=listen))
+            futures.append(
+                engine.submit(recorder.model, steps(1, 4, 1000, log=log), on_progress=listen)
+            )
             company = engine.submit(recorder.model, steps(2, 2, 20))
         assert len(company.result(WAIT)) == 20
         with pytest.raises(CancelledError):
@@ -141,5 +159,8 @@ def test_a_job_ends_with_its_deadline(seconds: float) -> None:
             late.result(WAIT)
         assert len(company.result(WAIT)) == 10
         assert len(recorder.of(1)) <= (3 if seconds > 0 else 0)
-        reasons = [counted(engine, "striate_jobs_total", reason=reason) for reason in ("expired", "failed", "cancelled")]
+        reasons = [
+            counted(engine, "striate_jobs_total", reason=reason)
+            for reason in ("expired", "failed", "cancelled")
+        ]
         assert reasons == [1, 0, 0]

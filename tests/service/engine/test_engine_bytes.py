@@ -1,4 +1,6 @@
-"""The claim behind `deterministic`: in float32, the bytes of a result do not depend on what else runs."""
+"""The claim behind `deterministic`: in float32, the bytes of a result do not depend on what else
+runs.
+"""
 
 import random
 from collections.abc import Callable
@@ -24,11 +26,17 @@ Job = Callable[[], Procedure[Any]]
 
 
 class Odd(nn.Module):
-    """A head of 257 features, so that its rows start at odd places in memory; and a channel that begins shut."""
+    """A head of 257 features, so that its rows start at odd places in memory; and a channel that
+    begins shut.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv, self.fc1, self.fc2 = nn.Conv2d(3, 8, 3, padding=1), nn.Linear(8 * 64, 257), nn.Linear(257, 10)
+        self.conv, self.fc1, self.fc2 = (
+            nn.Conv2d(3, 8, 3, padding=1),
+            nn.Linear(8 * 64, 257),
+            nn.Linear(257, 10),
+        )
         self.relu = nn.ReLU()
         with torch.no_grad():
             self.conv.bias[5] = -1  # type: ignore[index]
@@ -45,11 +53,21 @@ def hosted(module: Callable[[], nn.Module], size: int) -> Network:
 
 def attacks(x: Tensor, steps: int) -> list[Job]:
     """Attacks of several kinds on rows of x, one or many."""
-    methods = [pgd(2 / 255, steps=steps), pgd(0.2, 2, steps=steps), pgd(1 / 255, steps=steps, stop_when_fooled=False), fgsm(4 / 255)]
+    methods = [
+        pgd(2 / 255, steps=steps),
+        pgd(0.2, 2, steps=steps),
+        pgd(1 / 255, steps=steps, stop_when_fooled=False),
+        fgsm(4 / 255),
+    ]
     parts = [(0, 1), (1, 2), (2, 5), (5, 10), (10, 19), (19, 20), (20, 24)]
     jobs: list[Job] = []
     for number, (low, high) in enumerate(parts):
-        options: dict[str, Any] = {"seed": number, "first_row": low, "eight_bit": number % 3 == 2, "noise_control": number % 2 == 1}
+        options: dict[str, Any] = {
+            "seed": number,
+            "first_row": low,
+            "eight_bit": number % 3 == 2,
+            "noise_control": number % 2 == 1,
+        }
         jobs.append(partial(attack, x[low:high], None, methods[(number + 1) % 4], **options))
     return jobs
 
@@ -67,7 +85,10 @@ def contents(result: Any) -> list[Tensor]:
 
 
 def same_bytes(one: Any, other: Any) -> bool:
-    return all(a.numpy().tobytes() == b.numpy().tobytes() for a, b in zip(contents(one), contents(other), strict=True))
+    return all(
+        a.numpy().tobytes() == b.numpy().tobytes()
+        for a, b in zip(contents(one), contents(other), strict=True)
+    )
 
 
 def check(network: Network, jobs: list[Job], batchings: int) -> None:
@@ -83,11 +104,20 @@ def check(network: Network, jobs: list[Job], batchings: int) -> None:
                 futures = []
                 for chosen in order:
                     priority = rng.choice(list(Priority))
-                    futures.append((chosen, engine.submit(model, jobs[chosen](), deterministic=True, priority=priority)))
+                    futures.append(
+                        (
+                            chosen,
+                            engine.submit(
+                                model, jobs[chosen](), deterministic=True, priority=priority
+                            ),
+                        )
+                    )
                     if rng.random() < 0.3:  # and some that do not mind
                         engine.submit(model, rng.choice(jobs)())
             for chosen, future in futures:
-                assert same_bytes(future.result(WAIT), alone[chosen]), f"job {chosen} in batching {number}"
+                assert same_bytes(future.result(WAIT), alone[chosen]), (
+                    f"job {chosen} in batching {number}"
+                )
 
 
 @pytest.mark.timeout(120)
@@ -112,7 +142,11 @@ def test_the_same_jobs_do_differ_where_bytes_are_not_asked_for() -> None:
     """Otherwise the tests above would prove nothing about chunks."""
     network = hosted(Odd, 8)
     x = images(24, 8, torch.float32)
-    job: Job = lambda: attack(x[:1], None, pgd(1.0, 2, step=0.3, steps=1, random_start=False, keep_best=False))  # noqa: E731
+    method = pgd(1.0, 2, step=0.3, steps=1, random_start=False, keep_best=False)
+
+    def job() -> Procedure[Attacked]:
+        return attack(x[:1], None, method)
+
     with running() as engine:
         alone = engine.submit(Model(network), job()).result(WAIT)
         differences = 0

@@ -1,4 +1,6 @@
-"""The end of an engine: what is short finishes, what is not is told so, and no thread and no caller is left."""
+"""The end of an engine: what is short finishes, what is not is told so, and no thread and no caller
+is left.
+"""
 
 import threading
 import time
@@ -42,7 +44,9 @@ def test_closing_lets_jobs_finish_within_the_grace_and_takes_no_more() -> None:
 def test_closing_ends_what_does_not_finish() -> None:
     log: list[str] = []
     with running(memory=2) as engine, held(engine):
-        endless = [engine.submit(Recorder().model, forever(tag)) for tag in (1, 2)]  # one runs, one waits
+        endless = [
+            engine.submit(Recorder().model, forever(tag)) for tag in (1, 2)
+        ]  # one runs, one waits
         engine.submit(Recorder().model, steps(3, 1, 1, log=log))
     for future in endless:
         with pytest.raises(Draining):

@@ -51,7 +51,10 @@ def not_a_probe() -> Procedure[None]:
 FAILURES: dict[str, tuple[Callable[[], Procedure[Any]], type[Exception]]] = {
     "objective": (lambda: asks(Probe(images(2), Objective(("logits",), fails))), Broken),
     "nan score": (lambda: asks(Probe(images(2), Objective(("logits",), turns_nan))), NotFinite),
-    "nan image": (lambda: asks(Probe(images(2) * math.nan, cross_entropy(torch.tensor([0, 1])))), NotFinite),
+    "nan image": (
+        lambda: asks(Probe(images(2) * math.nan, cross_entropy(torch.tensor([0, 1])))),
+        NotFinite,
+    ),
     "nan logits": (lambda: asks(Probe(images(2) * math.nan, logits=True)), NotFinite),
     "layer": (lambda: asks(Probe(images(2), layers=("nowhere",))), UnknownLayer),
     "procedure": (breaks, Broken),
@@ -67,9 +70,15 @@ def test_a_job_fails_alone(name: str, deterministic: bool) -> None:
     job, error = FAILURES[name]
     with running(tick_rows=16, chunk=4) as engine:
         with held(engine):
-            before = [engine.submit(Model(network), JOBS[n](), deterministic=deterministic) for n in (0, 3, 5)]
+            before = [
+                engine.submit(Model(network), JOBS[n](), deterministic=deterministic)
+                for n in (0, 3, 5)
+            ]
             broken = engine.submit(Model(network), job(), deterministic=deterministic)
-            after = [engine.submit(Model(network), JOBS[n](), deterministic=deterministic) for n in (1, 6)]
+            after = [
+                engine.submit(Model(network), JOBS[n](), deterministic=deterministic)
+                for n in (1, 6)
+            ]
         with pytest.raises(error):
             broken.result(WAIT)
         results = [future.result(WAIT) for future in before + after]
@@ -122,7 +131,9 @@ def test_a_defect_of_the_engine_leaves_nobody_waiting(monkeypatch: pytest.Monkey
 
 
 def test_finite_values_whose_sum_is_not_are_no_failure() -> None:
-    probe = Probe(images(2), Objective(("logits",), lambda a: a["logits"].sum(1) * 0 + 1.5e308))  # the two add up to infinity
+    probe = Probe(
+        images(2), Objective(("logits",), lambda a: a["logits"].sum(1) * 0 + 1.5e308)
+    )  # the two add up to infinity
     network = tricky()
 
     def once() -> Procedure[Tensor | None]:
@@ -135,8 +146,12 @@ def test_finite_values_whose_sum_is_not_are_no_failure() -> None:
     assert not score.sum().isfinite()
 
 
-@pytest.mark.parametrize("values", [(math.inf, -math.inf), (math.inf, 1.0), (-math.inf, 1.0), (math.nan, 1.0)])
+@pytest.mark.parametrize(
+    "values", [(math.inf, -math.inf), (math.inf, 1.0), (-math.inf, 1.0), (math.nan, 1.0)]
+)
 def test_every_value_that_is_not_finite_is_a_failure(values: tuple[float, float]) -> None:
-    probe = Probe(images(2), Objective(("logits",), lambda a: a["logits"].sum(1) * 0 + torch.tensor(values)))
+    probe = Probe(
+        images(2), Objective(("logits",), lambda a: a["logits"].sum(1) * 0 + torch.tensor(values))
+    )
     with running() as engine, pytest.raises(NotFinite):
         engine.submit(Model(tricky()), asks(probe, 1)).result(WAIT)

@@ -1,4 +1,6 @@
-"""Too little memory: passes are halved, results stay right, and nothing is kept of jobs that are over."""
+"""Too little memory: passes are halved, results stay right, and nothing is kept of jobs that are
+over.
+"""
 
 import gc
 import time
@@ -23,7 +25,12 @@ class Small:
     """A network on a device that holds so many rows at a time."""
 
     def __init__(self, network: Network, capacity: int, error: Callable[[], Exception]) -> None:
-        self.network, self.capacity, self.error, self.shape = network, capacity, error, network.shape
+        self.network, self.capacity, self.error, self.shape = (
+            network,
+            capacity,
+            error,
+            network.shape,
+        )
 
     def answer(self, probes: list[Probe]) -> list[Answer]:
         if sum(len(p.images) for p in probes) > self.capacity:
@@ -34,16 +41,23 @@ class Small:
 ERRORS: list[Callable[[], Exception]] = [
     lambda: torch.OutOfMemoryError("CUDA out of memory"),
     MemoryError,
-    lambda: RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes."),
+    lambda: RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: "
+        "you tried to allocate 8 bytes."
+    ),
 ]
 
 
 @pytest.mark.parametrize("error", ERRORS)
 @pytest.mark.parametrize("capacity", [1, 5, 16])
-def test_too_large_passes_are_halved_and_results_are_right(capacity: int, error: Callable[[], Exception]) -> None:
+def test_too_large_passes_are_halved_and_results_are_right(
+    capacity: int, error: Callable[[], Exception]
+) -> None:
     network = tricky()
     model = Model(cast(Network, Small(network, capacity, error)))
-    jobs = [partial(attack, images(rows, seed=rows), None, pgd(0.02, steps=3)) for rows in (13, 1, 6)]
+    jobs = [
+        partial(attack, images(rows, seed=rows), None, pgd(0.02, steps=3)) for rows in (13, 1, 6)
+    ]
     with running(tick_rows=64) as engine:
         with held(engine):
             futures = [engine.submit(model, job()) for job in jobs]
@@ -81,7 +95,10 @@ def test_a_single_row_that_does_not_fit_fails_clearly_and_alone(deterministic: b
     none, some = Recorder(capacity=0), Recorder()
     with running(tick_rows=64, chunk=4) as engine:
         with held(engine):
-            hopeless = [engine.submit(none.model, steps(tag, 13, 2), deterministic=deterministic) for tag in (1, 2)]
+            hopeless = [
+                engine.submit(none.model, steps(tag, 13, 2), deterministic=deterministic)
+                for tag in (1, 2)
+            ]
             company = engine.submit(some.model, steps(3, 13, 2), deterministic=deterministic)
         for future in hopeless:
             with pytest.raises(OutOfMemory, match="does not fit into the device's memory"):
@@ -123,7 +140,9 @@ def test_a_procedure_that_runs_out_of_memory_itself_says_so() -> None:
 def test_the_estimate_of_a_model_bounds_its_passes() -> None:
     recorder = Recorder()
     with running(memory=2000, tick_rows=64) as engine:
-        engine.submit(Model(cast(Network, recorder), bytes_per_row=100), steps(1, 25, 1)).result(WAIT)
+        engine.submit(Model(cast(Network, recorder), bytes_per_row=100), steps(1, 25, 1)).result(
+            WAIT
+        )
     assert recorder.of(1) == [10, 10, 5]
 
 
@@ -143,7 +162,9 @@ def holding(token: Token, outcome: str) -> Procedure[Any]:
 
 
 def burst(engine: Any, recorder: Recorder, count: int) -> list[weakref.ref[Token]]:
-    """Run so many jobs and calls that end in every way; returns weak references to what they held."""
+    """Run so many jobs and calls that end in every way; returns weak references to what
+    they held.
+    """
     tokens: list[weakref.ref[Token]] = []
     futures: list[Future[Any]] = []
     for number in range(count):
@@ -153,7 +174,13 @@ def burst(engine: Any, recorder: Recorder, count: int) -> list[weakref.ref[Token
         if outcome == "call":
             futures.append(engine.run(lambda token=token: token))
         else:
-            futures.append(engine.submit(recorder.model, holding(token, outcome), on_progress=lambda _, __, token=token: None))
+            futures.append(
+                engine.submit(
+                    recorder.model,
+                    holding(token, outcome),
+                    on_progress=lambda _, __, token=token: None,
+                )
+            )
             if outcome == "cancel":
                 futures[-1].cancel()
     for future in futures:
@@ -204,7 +231,9 @@ def test_the_result_of_a_call_is_not_kept() -> None:
         assert engine.run([token].pop).result(WAIT) is token
         del token
         limit = time.monotonic() + WAIT
-        while gone() is not None and time.monotonic() < limit:  # until the engine is back at its rest
+        while (
+            gone() is not None and time.monotonic() < limit
+        ):  # until the engine is back at its rest
             gc.collect()
             time.sleep(0.01)
         assert gone() is None

@@ -1,4 +1,6 @@
-"""Who goes when: urgent before bulk, bulk in its share, everybody in turn; and the device to itself for who needs it."""
+"""Who goes when: urgent before bulk, bulk in its share, everybody in turn; and the device to itself
+for who needs it.
+"""
 
 import threading
 import time
@@ -25,7 +27,9 @@ def test_interactive_jobs_go_first_and_batch_jobs_keep_their_turns() -> None:
         urgent.result(WAIT)
         bulk.result(WAIT)
     alone, shared = {2: 3}, {1: 5, 2: 3}
-    assert recorder.passes == [alone, alone, alone, shared, alone, alone, alone, shared] + [{1: 5}] * 4
+    assert (
+        recorder.passes == [alone, alone, alone, shared, alone, alone, alone, shared] + [{1: 5}] * 4
+    )
     assert BATCH_TURN == 4
 
 
@@ -33,8 +37,13 @@ def test_a_batch_turn_is_for_batch_rows_first_and_what_is_left_over_for_others()
     recorder = Recorder()
     with running(tick_rows=4) as engine:
         with held(engine):
-            futures: list[Future[Any]] = [engine.submit(recorder.model, steps(1, 20, 1), priority=BATCH)]
-            futures += [engine.submit(recorder.model, steps(2, 1, 17)), engine.submit(recorder.model, steps(3, 3, 1), priority=BATCH)]
+            futures: list[Future[Any]] = [
+                engine.submit(recorder.model, steps(1, 20, 1), priority=BATCH)
+            ]
+            futures += [
+                engine.submit(recorder.model, steps(2, 1, 17)),
+                engine.submit(recorder.model, steps(3, 3, 1), priority=BATCH),
+            ]
         for future in futures:
             future.result(WAIT)
     batch_turns = recorder.passes[3:16:4]
@@ -47,7 +56,16 @@ def order_of(recorder: Recorder) -> list[int]:
 
 
 def waiting(tag: int, priority: Priority = Priority.INTERACTIVE, memory: int = 0) -> Job[Any]:
-    return Job(Recorder().model, steps(tag, 1, 1), memory, priority, float("inf"), False, None, submitted=time.monotonic() + tag)
+    return Job(
+        Recorder().model,
+        steps(tag, 1, 1),
+        memory,
+        priority,
+        float("inf"),
+        False,
+        None,
+        submitted=time.monotonic() + tag,
+    )
 
 
 def test_admission_has_the_same_order_and_shares() -> None:
@@ -74,7 +92,10 @@ def test_jobs_are_let_in_by_the_memory_they_keep() -> None:
     recorder = Recorder()
     with running(memory=200) as engine:
         with held(engine):
-            futures = [engine.submit(recorder.model, steps(tag, 1, 3), memory=memory) for tag, memory in [(1, 60), (2, 40), (3, 95)]]
+            futures = [
+                engine.submit(recorder.model, steps(tag, 1, 3), memory=memory)
+                for tag, memory in [(1, 60), (2, 40), (3, 95)]
+            ]
             with pytest.raises(QueueFull):
                 engine.submit(recorder.model, steps(4, 1, 3), memory=6)
         for future in futures:
@@ -140,7 +161,9 @@ def test_a_stream_of_newcomers_does_not_starve_who_is_there() -> None:
         if not left[chain]:
             done[chain].set()
             return
-        engine.submit(recorder.model, steps(chain, 1, 1)).add_done_callback(lambda _: follow(engine, chain))
+        engine.submit(recorder.model, steps(chain, 1, 1)).add_done_callback(
+            lambda _: follow(engine, chain)
+        )
 
     with running(tick_rows=1) as engine:
         with held(engine):
@@ -157,7 +180,10 @@ def test_rows_that_must_stay_together_are_never_split() -> None:
     recorder, sizes = Recorder(), {1: 5, 2: 20, 3: 2, 4: 8}
     with running(tick_rows=8) as engine:
         with held(engine):
-            futures = [engine.submit(recorder.model, steps(tag, rows, 4, splittable=False)) for tag, rows in sizes.items()]
+            futures = [
+                engine.submit(recorder.model, steps(tag, rows, 4, splittable=False))
+                for tag, rows in sizes.items()
+            ]
             futures.append(engine.submit(recorder.model, steps(5, 30, 4)))
         for future in futures:
             future.result(WAIT)
@@ -171,12 +197,17 @@ def test_deterministic_jobs_share_in_whole_chunks_and_keep_to_themselves() -> No
     recorder = Recorder()
     with running(tick_rows=14, chunk=4) as engine:
         with held(engine):
-            futures = [engine.submit(recorder.model, steps(tag, rows, 2), deterministic=True) for tag, rows in [(1, 3), (2, 21), (3, 6)]]
+            futures = [
+                engine.submit(recorder.model, steps(tag, rows, 2), deterministic=True)
+                for tag, rows in [(1, 3), (2, 21), (3, 6)]
+            ]
             futures.append(engine.submit(recorder.model, steps(4, 5, 2)))
         for future in futures:
             future.result(WAIT)
     chunked = [seen for seen in recorder.passes if 4 not in seen]
-    assert all(sum(seen.values()) == 4 and len(seen) == 1 for seen in chunked)  # whole passes of one job, filled up with copies
+    assert all(
+        sum(seen.values()) == 4 and len(seen) == 1 for seen in chunked
+    )  # whole passes of one job, filled up with copies
     assert [sum(seen.values()) for seen in recorder.passes if 4 in seen] == [5, 5]
     assert len(chunked) == 2 * (1 + 6 + 2)
     for numbers, seen in zip(recorder.numbers, recorder.passes, strict=True):

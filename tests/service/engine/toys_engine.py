@@ -1,4 +1,6 @@
-"""What the tests of the engine share: models without a network, procedures that count, and an engine that is held until all is queued."""
+"""What the tests of the engine share: models without a network, procedures that count, and an
+engine that is held until all is queued.
+"""
 
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -27,11 +29,15 @@ class Model:
 
 
 class Recorder:
-    """Stands in for a network: scores an image by its first pixel, and keeps what each pass was made of, {tag: rows}."""
+    """Stands in for a network: scores an image by its first pixel, and keeps what each pass was
+    made of, {tag: rows}.
+    """
 
     shape = (1, 1, 2)
 
-    def __init__(self, capacity: int = 10**9, before: Callable[[int], None] = lambda passes: None) -> None:
+    def __init__(
+        self, capacity: int = 10**9, before: Callable[[int], None] = lambda passes: None
+    ) -> None:
         self.capacity, self.before = capacity, before
         self.passes: list[dict[int, int]] = []
         self.numbers: list[list[int]] = []  # of the rows of each pass
@@ -67,14 +73,23 @@ def _first_pixel(_: Any) -> Tensor:
 FIRST_PIXEL = Objective((), _first_pixel)
 
 
-def steps(tag: int, rows: int, count: int, splittable: bool = True, log: list[str] | None = None) -> Procedure[list[Tensor]]:
-    """Asks `count` times for `rows` rows, whose pixels are `tag` and the row's number; returns the scores. Logs when it ends."""
+def steps(
+    tag: int, rows: int, count: int, splittable: bool = True, log: list[str] | None = None
+) -> Procedure[list[Tensor]]:
+    """Asks `count` times for `rows` rows, whose pixels are `tag` and the row's number; returns the
+    scores. Logs when it ends.
+    """
     scores = []
     try:
         for step in range(1, count + 1):
             images = torch.full((rows, 1, 1, 2), float(tag))
             images[:, 0, 0, 1] = torch.arange(rows)
-            answer = yield Probe(images, FIRST_PIXEL, splittable=splittable, progress=Progress(step, count, images.clone))
+            answer = yield Probe(
+                images,
+                FIRST_PIXEL,
+                splittable=splittable,
+                progress=Progress(step, count, images.clone),
+            )
             assert answer.score is not None
             assert answer.grad is not None
             assert torch.equal(answer.grad, images)  # all rows, in order
@@ -97,7 +112,9 @@ def running(**options: Any) -> Iterator[Engine]:
 
 @contextmanager
 def held(engine: Engine) -> Iterator[None]:
-    """Keeps the engine from its next turn until the end of the block, so that all that is submitted inside starts together."""
+    """Keeps the engine from its next turn until the end of the block, so that all that is submitted
+    inside starts together.
+    """
     release, holding = threading.Event(), threading.Event()
 
     def hold() -> None:

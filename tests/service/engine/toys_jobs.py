@@ -27,8 +27,16 @@ def looks(*texts: str) -> Procedure[Pictures]:
 
 JOBS: list[Callable[[], Procedure[Any]]] = [
     lambda: attack(images(5, seed=1), None, pgd(0.03, steps=6), seed=1, noise_control=True),
-    lambda: attack(images(3, seed=2), torch.tensor([0, 1, 2]), pgd(0.4, 2, steps=9, stop_when_fooled=False)),
-    lambda: attack(images(2, seed=3), torch.tensor([0, 1]), fgsm(0.02), targets=torch.tensor([3, 3]), eight_bit=True),
+    lambda: attack(
+        images(3, seed=2), torch.tensor([0, 1, 2]), pgd(0.4, 2, steps=9, stop_when_fooled=False)
+    ),
+    lambda: attack(
+        images(2, seed=3),
+        torch.tensor([0, 1]),
+        fgsm(0.02),
+        targets=torch.tensor([3, 3]),
+        eight_bit=True,
+    ),
     lambda: predict(4, 4),
     lambda: predict(1, 5),
     lambda: looks("down:3", "stem.0:1@2,2", "logits:1"),

@@ -58,29 +58,59 @@ def first_shard(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def shards(state: Path) -> list[int]:
-    return sorted(int(path.stem.removeprefix("shard-")) for path in state.rglob("shard-*.safetensors"))
+    return sorted(
+        int(path.stem.removeprefix("shard-")) for path in state.rglob("shard-*.safetensors")
+    )
 
 
-def test_a_build_is_one_pass_and_tells_how_far_it_is(tmp_path: Path, network: Network, data: Dataset) -> None:
+def test_a_build_is_one_pass_and_tells_how_far_it_is(
+    tmp_path: Path, network: Network, data: Dataset
+) -> None:
     device, told = Device(network), list[BuildProgress]()
-    total = IndexStore(tmp_path).build(plan_of(data), data, prepare, device.submit, batch=40, progress=told.append)
+    total = IndexStore(tmp_path).build(
+        plan_of(data), data, prepare, device.submit, batch=40, progress=told.append
+    )
     assert total == COUNT
-    assert told == [BuildProgress(done, COUNT, whole, SHARDS, lasting) for done, whole, lasting in (
-        (0, 0, False), (40, 0, False), (64, 1, True), (104, 1, False), (128, 2, True), (161, 3, True),
-    )]  # fmt: skip
+    assert told == [
+        BuildProgress(done, COUNT, whole, SHARDS, lasting)
+        for done, whole, lasting in (
+            (0, 0, False),
+            (40, 0, False),
+            (64, 1, True),
+            (104, 1, False),
+            (128, 2, True),
+            (161, 3, True),
+        )
+    ]
     assert device.batches == 5  # for both layers; batches begin where shards do
     assert device.most <= 2
 
 
-def test_a_build_that_died_goes_on_behind_its_whole_shards(tmp_path: Path, network: Network, data: Dataset) -> None:
+def test_a_build_that_died_goes_on_behind_its_whole_shards(
+    tmp_path: Path, network: Network, data: Dataset
+) -> None:
     with pytest.raises(RuntimeError, match="power"):
-        IndexStore(tmp_path).build(plan_of(data), data, prepare, dying(Device(network).submit, 6, lambda: RuntimeError("power")), batch=16)
+        IndexStore(tmp_path).build(
+            plan_of(data),
+            data,
+            prepare,
+            dying(Device(network).submit, 6, lambda: RuntimeError("power")),
+            batch=16,
+        )
     assert shards(tmp_path) == [0]
-    store, told, after = IndexStore(tmp_path), list[BuildProgress](), Device(network)  # a new process
+    store, told, after = (
+        IndexStore(tmp_path),
+        list[BuildProgress](),
+        Device(network),
+    )  # a new process
     with pytest.raises(IndexMissing):
         store.find(Subject.of("net", "d1", data), "conv", 0, K)
     store.build(plan_of(data), data, prepare, after.submit, batch=16, progress=told.append)
@@ -90,16 +120,25 @@ def test_a_build_that_died_goes_on_behind_its_whole_shards(tmp_path: Path, netwo
     assert shards(tmp_path) == []
 
 
-def test_a_cancelled_build_keeps_its_whole_shards(tmp_path: Path, network: Network, data: Dataset) -> None:
+def test_a_cancelled_build_keeps_its_whole_shards(
+    tmp_path: Path, network: Network, data: Dataset
+) -> None:
     told, store = list[BuildProgress](), IndexStore(tmp_path)
     with pytest.raises(CancelledError, match="80 of 161"):
         store.build(
-            plan_of(data), data, prepare, Device(network).submit, batch=16, progress=told.append,
+            plan_of(data),
+            data,
+            prepare,
+            Device(network).submit,
+            batch=16,
+            progress=told.append,
             cancelled=lambda: told[-1].images_done >= 80,
-        )  # fmt: skip
+        )
     assert shards(tmp_path) == [0]
     with pytest.raises(CancelledError):
-        store.build(plan_of(data), data, prepare, dying(Device(network).submit, 5, CancelledError), batch=16)
+        store.build(
+            plan_of(data), data, prepare, dying(Device(network).submit, 5, CancelledError), batch=16
+        )
     assert shards(tmp_path) == [0, 1]
     device = Device(network)
     store.build(plan_of(data), data, prepare, device.submit, batch=16)
@@ -120,11 +159,19 @@ def test_a_full_queue_is_waited_for(tmp_path: Path, network: Network, data: Data
 
 
 @pytest.mark.parametrize("damage", [b"", b"half a file", None])
-def test_a_damaged_shard_is_built_again(tmp_path: Path, network: Network, data: Dataset, damage: bytes | None) -> None:
+def test_a_damaged_shard_is_built_again(
+    tmp_path: Path, network: Network, data: Dataset, damage: bytes | None
+) -> None:
     whole, hurt = tmp_path / "whole", tmp_path / "hurt"
     IndexStore(whole).build(plan_of(data), data, prepare, Device(network).submit, batch=16)
     with pytest.raises(RuntimeError):
-        IndexStore(hurt).build(plan_of(data), data, prepare, dying(Device(network).submit, 9, lambda: RuntimeError("power")), batch=16)
+        IndexStore(hurt).build(
+            plan_of(data),
+            data,
+            prepare,
+            dying(Device(network).submit, 9, lambda: RuntimeError("power")),
+            batch=16,
+        )
     path = next(hurt.rglob("shard-000001.safetensors"))
     path.write_bytes(path.read_bytes()[:-1] if damage is None else damage)
     device = Device(network)
@@ -136,8 +183,15 @@ def test_a_damaged_shard_is_built_again(tmp_path: Path, network: Network, data: 
 def test_two_builders_share_the_work_and_the_bytes_are_those_of_one(
     tmp_path: Path, network: Network, data: Dataset, first_shard: Callable[[int], None]
 ) -> None:
-    IndexStore(tmp_path / "alone").build(plan_of(data), data, prepare, Device(network).submit, batch=16)
-    slow, fast, gate, calls = Device(network), Device(network), threading.Event(), iter(range(10_000))
+    IndexStore(tmp_path / "alone").build(
+        plan_of(data), data, prepare, Device(network).submit, batch=16
+    )
+    slow, fast, gate, calls = (
+        Device(network),
+        Device(network),
+        threading.Event(),
+        iter(range(10_000)),
+    )
 
     def halting(procedure: Procedure[Found]) -> "Future[Found]":
         if next(calls) == 1:
@@ -145,7 +199,9 @@ def test_two_builders_share_the_work_and_the_bytes_are_those_of_one(
         return slow.submit(procedure)
 
     with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(IndexStore(tmp_path / "two").build, plan_of(data), data, prepare, halting, batch=16)
+        first = pool.submit(
+            IndexStore(tmp_path / "two").build, plan_of(data), data, prepare, halting, batch=16
+        )
         while not slow.batches:
             gate.wait(0.01)
         first_shard(1)
@@ -154,19 +210,27 @@ def test_two_builders_share_the_work_and_the_bytes_are_those_of_one(
 
         def progress(now: BuildProgress) -> None:
             there.append(now)
-            if now.shards_done == 2 and not reached.is_set():  # shards 1 and 2 are whole; the other has begun with shard 0
+            if (
+                now.shards_done == 2 and not reached.is_set()
+            ):  # shards 1 and 2 are whole; the other has begun with shard 0
                 reached.set()
                 gate.set()
                 first.result()
 
-        IndexStore(tmp_path / "two").build(plan_of(data), data, prepare, fast.submit, batch=16, progress=progress)
+        IndexStore(tmp_path / "two").build(
+            plan_of(data), data, prepare, fast.submit, batch=16, progress=progress
+        )
     assert reached.is_set()
     assert slow.batches == 4  # its own shard; the others were there
-    assert fast.batches <= 4 + 3 + 4  # those two, and the one that it had begun, too, before it was done
+    assert (
+        fast.batches <= 4 + 3 + 4
+    )  # those two, and the one that it had begun, too, before it was done
     assert files(tmp_path / "two") == files(tmp_path / "alone")
 
 
-def test_a_second_build_of_the_same_plan_looks_at_the_images_again(tmp_path: Path, network: Network, data: Dataset) -> None:
+def test_a_second_build_of_the_same_plan_looks_at_the_images_again(
+    tmp_path: Path, network: Network, data: Dataset
+) -> None:
     images = pictures()
     store = IndexStore(tmp_path)
     store.build(plan_of(data), dataset(images[::-1]), prepare, Device(network).submit)
@@ -175,18 +239,27 @@ def test_a_second_build_of_the_same_plan_looks_at_the_images_again(tmp_path: Pat
     assert len(list(tmp_path.rglob("*.safetensors"))) == 2
 
 
-def test_merging_reads_blocks_of_units(tmp_path: Path, network: Network, data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_merging_reads_blocks_of_units(
+    tmp_path: Path, network: Network, data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = IndexStore(tmp_path / "whole")
     store.build(plan_of(data), data, prepare, Device(network).submit)
     monkeypatch.setattr("service.index.layer.BLOCK_CELLS", 2 * COUNT)
     IndexStore(tmp_path / "blocks").build(plan_of(data), data, prepare, Device(network).submit)
     assert files(tmp_path / "blocks") == files(tmp_path / "whole")
-    assert isinstance(store.statistics(Subject.of("net", "d1", data), "conv")[0].histogram, np.ndarray)
+    assert isinstance(
+        store.statistics(Subject.of("net", "d1", data), "conv")[0].histogram, np.ndarray
+    )
 
 
-def test_a_build_goes_on_wherever_it_was_stopped(tmp_path: Path, network: Network, data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_build_goes_on_wherever_it_was_stopped(
+    tmp_path: Path, network: Network, data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     IndexStore(tmp_path / "whole").build(plan_of(data), data, prepare, Device(network).submit)
-    put, files_made = Path.replace, SHARDS + 2 * 3  # of each of two layers: tensors, table, description
+    put, files_made = (
+        Path.replace,
+        SHARDS + 2 * 3,
+    )  # of each of two layers: tensors, table, description
     for last in range(files_made):
         calls = iter(range(10_000))
 
@@ -252,11 +325,15 @@ def test_a_build_that_waits_for_the_device_can_be_cancelled(tmp_path: Path, data
         raise QueueFull(9, 0.0)
 
     with pytest.raises(CancelledError, match="waited"):
-        IndexStore(tmp_path).build(plan_of(data), data, prepare, busy, cancelled=lambda: next(asked) > 5)
+        IndexStore(tmp_path).build(
+            plan_of(data), data, prepare, busy, cancelled=lambda: next(asked) > 5
+        )
 
 
 def test_shards_know_few_labels_of_many(tmp_path: Path, network: Network) -> None:
-    labels = [None if image % 7 == 3 else 10 * (image // 40) for image in range(COUNT)]  # others in each shard
+    labels = [
+        None if image % 7 == 3 else 10 * (image // 40) for image in range(COUNT)
+    ]  # others in each shard
     plain = dataset(pictures())
 
     def item(index: int) -> tuple[str, bytes, int | None]:

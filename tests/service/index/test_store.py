@@ -1,4 +1,6 @@
-"""Exemplar indexes: what is asked for, against brute force over the same data set; what is refused, and where files lie."""
+"""Exemplar indexes: what is asked for, against brute force over the same data set; what is refused,
+and where files lie.
+"""
 
 import json
 import shutil
@@ -60,7 +62,9 @@ def subject(data: Dataset) -> Subject:
     return Subject.of("net", "d1", data)
 
 
-def test_an_index_read_back_equals_brute_force(built: Path, network: Network, data: Dataset) -> None:
+def test_an_index_read_back_equals_brute_force(
+    built: Path, network: Network, data: Dataset
+) -> None:
     store = IndexStore(built)
     assert store.layers(subject(data)) == ["conv", "logits"]
     assert_brute_force(store, data, network)
@@ -79,24 +83,39 @@ def test_statistics_equal_numpys(built: Path, network: Network, data: Dataset) -
             assert (got.minimum, got.maximum) == (values.min(), values.max())
             assert got.maximum_mean == pytest.approx(mine.mean(1).max())
             assert [got.mean, got.variance] == pytest.approx([values.mean(), values.var()])
-            assert [got.active_share, got.active_images] == pytest.approx([(values > 0).mean(), (top > 0).mean()])
+            assert [got.active_share, got.active_images] == pytest.approx(
+                [(values > 0).mean(), (top > 0).mean()]
+            )
             clipped = top.clip(0)
             assert got.sparsity == pytest.approx(1 - clipped.mean() ** 2 / (clipped**2).mean())
             counts, edges = np.histogram(top, len(got.histogram))
             assert got.histogram.tolist() == counts.tolist()
             assert (got.histogram_low, got.histogram_high) == (edges[0], edges[-1])
-            assert got.quantile_values.tolist() == [np.sort(top)[int(share * (COUNT - 1) + 0.5)] for share in (0.0, 0.3, 0.75, 1.0)]
+            assert got.quantile_values.tolist() == [
+                np.sort(top)[int(share * (COUNT - 1) + 0.5)] for share in (0.0, 0.3, 0.75, 1.0)
+            ]
 
 
 def test_one_units_statistics_are_those_among_all(built: Path, data: Dataset) -> None:
     store = IndexStore(built)
-    (one,), every = store.statistics(subject(data), "conv", 3), store.statistics(subject(data), "conv")
-    assert (one.unit, one.mean, one.histogram.tolist()) == (3, every[3].mean, every[3].histogram.tolist())
+    (one,), every = (
+        store.statistics(subject(data), "conv", 3),
+        store.statistics(subject(data), "conv"),
+    )
+    assert (one.unit, one.mean, one.histogram.tolist()) == (
+        3,
+        every[3].mean,
+        every[3].histogram.tolist(),
+    )
 
 
 def test_no_answer_keeps_the_file_mapped(state: Path, data: Dataset) -> None:
     store = IndexStore(state)
-    answers = (store.find(subject(data), "conv", 0, K), store.statistics(subject(data), "conv"), store.maxima(subject(data), "conv"))
+    answers = (
+        store.find(subject(data), "conv", 0, K),
+        store.statistics(subject(data), "conv"),
+        store.maxima(subject(data), "conv"),
+    )
     assert all(answers)
     assert str(state) not in Path("/proc/self/maps").read_text()
 
@@ -111,22 +130,40 @@ def test_maxima_and_percentiles(built: Path, network: Network, data: Dataset) ->
     np.testing.assert_allclose(found.maximum_mean, x.mean(2).max(0), rtol=1e-6)
     assert store.maxima(subject(data), "head") is None
     for unit in range(5):
-        for value in (-100.0, 100.0, *x[:9, unit].max(1), float(np.median(x[:, unit].max(1))) + 0.5):
-            assert store.percentile(subject(data), "conv", unit, value) == pytest.approx((x[:, unit].max(1) < value).mean())
+        for value in (
+            -100.0,
+            100.0,
+            *x[:9, unit].max(1),
+            float(np.median(x[:, unit].max(1))) + 0.5,
+        ):
+            assert store.percentile(subject(data), "conv", unit, value) == pytest.approx(
+                (x[:, unit].max(1) < value).mean()
+            )
         middle = float(np.median(x[:, unit].mean(1))) + 1e-4
-        assert store.percentile(subject(data), "conv", unit, middle, "mean") == pytest.approx((x[:, unit].mean(1) < middle).mean())
+        assert store.percentile(subject(data), "conv", unit, middle, "mean") == pytest.approx(
+            (x[:, unit].mean(1) < middle).mean()
+        )
 
 
 def test_analysts_have_a_table(built: Path, data: Dataset) -> None:
     (path,) = (built / "indexes").glob("net-mine-conv-*.parquet")
-    table, wanted = pq.read_table(path).to_pylist(), IndexStore(built).statistics(subject(data), "conv")
+    table, wanted = (
+        pq.read_table(path).to_pylist(),
+        IndexStore(built).statistics(subject(data), "conv"),
+    )
     assert [row["unit"] for row in table] == list(range(5))
     for row, unit in zip(table, wanted, strict=True):
-        assert (row["maximum"], row["sparsity"], row["histogram"]) == (unit.maximum, unit.sparsity, unit.histogram.tolist())
+        assert (row["maximum"], row["sparsity"], row["histogram"]) == (
+            unit.maximum,
+            unit.sparsity,
+            unit.histogram.tolist(),
+        )
         assert row["quantile_0.75"] == unit.quantile_values[2]
 
 
-def test_indexed_names_data_sets_most_images_first(state: Path, network: Network, data: Dataset) -> None:
+def test_indexed_names_data_sets_most_images_first(
+    state: Path, network: Network, data: Dataset
+) -> None:
     other = dataset(pictures(), "elsewhere", "another")
     store = IndexStore(state)
     store.build(plan_of(other, limit=9), other, prepare, Device(network).submit)
@@ -150,9 +187,14 @@ def test_what_cannot_be_asked(built: Path, data: Dataset) -> None:
         store.percentile(subject(data), "conv", 9, 0.0)
 
 
-def test_data_sets_without_labels_and_indexes_without_classes(tmp_path: Path, network: Network, data: Dataset) -> None:
+def test_data_sets_without_labels_and_indexes_without_classes(
+    tmp_path: Path, network: Network, data: Dataset
+) -> None:
     store = IndexStore(tmp_path)
-    for plan, wrong in ((replace(plan_of(data, limit=5), labels=0), "no labels"), (plan_of(data, limit=6, class_k=0), "by label")):
+    for plan, wrong in (
+        (replace(plan_of(data, limit=5), labels=0), "no labels"),
+        (plan_of(data, limit=6, class_k=0), "by label"),
+    ):
         store.build(plan, data, prepare, Device(network).submit)
         with pytest.raises(ValueError, match=wrong):
             store.find(subject(data), "conv", 0, K, label=1)
@@ -164,7 +206,10 @@ def test_only_the_right_index_is_used(built: Path, data: Dataset) -> None:
     for other, stale in [
         (Subject.of("net", "d2", data), True),  # other weights
         (Subject.of("net", "d1", dataset(pictures()[:50])), True),  # the data set shrank
-        (Subject.of("net", "d1", dataset(pictures(), "elsewhere")), True),  # another place under the same name
+        (
+            Subject.of("net", "d1", dataset(pictures(), "elsewhere")),
+            True,
+        ),  # another place under the same name
         (Subject.of("other", "d1", data), False),
     ]:
         assert store.layers(other) == []
@@ -181,7 +226,9 @@ def test_a_limit_and_a_k_beyond_the_images(tmp_path: Path, network: Network, dat
     assert_brute_force(store, data, network, 5)
 
 
-def test_a_smaller_index_does_not_replace_a_larger_one(tmp_path: Path, network: Network, data: Dataset) -> None:
+def test_a_smaller_index_does_not_replace_a_larger_one(
+    tmp_path: Path, network: Network, data: Dataset
+) -> None:
     store = IndexStore(tmp_path)
 
     def build(limit: int, k: int) -> int:
@@ -215,7 +262,9 @@ def test_names_stay_inside_the_folder(tmp_path: Path, network: Network) -> None:
     assert IndexStore(tmp_path / "state").layers(plan.subject) == ["conv"]
 
 
-def test_files_of_other_formats_and_damaged_ones_count_as_none(state: Path, network: Network, data: Dataset) -> None:
+def test_files_of_other_formats_and_damaged_ones_count_as_none(
+    state: Path, network: Network, data: Dataset
+) -> None:
     folder = state / "indexes"
     (about,) = folder.glob("net-mine-conv-*.json")
     old = about.with_suffix(".safetensors")  # where an earlier format kept its index
@@ -233,11 +282,15 @@ def test_files_of_other_formats_and_damaged_ones_count_as_none(state: Path, netw
     assert not old.exists()
 
 
-def test_another_servers_index_is_found(tmp_path: Path, network: Network, data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_servers_index_is_found(
+    tmp_path: Path, network: Network, data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     here, there = IndexStore(tmp_path), IndexStore(tmp_path)
     there.build(plan_of(data, limit=9), data, prepare, Device(network).submit)
     assert_brute_force(here, data, network, 9)
-    there.build(plan_of(data, limit=20), data, prepare, Device(network).submit)  # the files that `here` knows are gone
+    there.build(
+        plan_of(data, limit=20), data, prepare, Device(network).submit
+    )  # the files that `here` knows are gone
     assert_brute_force(here, data, network, 20)
     other = dataset(pictures(), "elsewhere")
     there.build(plan_of(other, limit=9), other, prepare, Device(network).submit)
@@ -250,9 +303,14 @@ def test_an_object_store(tmp_path: Path, built: Path, network: Network, data: Da
     uri = f"memory://{tmp_path.name}/indexes"
     store = IndexStore(tmp_path / "a", uri)
     store.build(plan_of(data), data, prepare, Device(network).submit, batch=16)
-    assert_brute_force(IndexStore(tmp_path / "b", uri), data, network)  # another server, with another cache
+    assert_brute_force(
+        IndexStore(tmp_path / "b", uri), data, network
+    )  # another server, with another cache
     memory = fsspec.filesystem("memory")
-    held = {path.rpartition("/")[2]: memory.cat_file(path) for path in memory.find(f"/{tmp_path.name}/indexes")}
+    held = {
+        path.rpartition("/")[2]: memory.cat_file(path)
+        for path in memory.find(f"/{tmp_path.name}/indexes")
+    }
     assert held == {path.name: path.read_bytes() for path in (built / "indexes").iterdir()}
     assert not list((tmp_path / "a").rglob("shard-*"))
 
@@ -270,7 +328,10 @@ def test_another_servers_larger_index_replaces_the_copy_of_a_smaller_one(
 
 
 def test_a_url_that_nobody_knows(tmp_path: Path) -> None:
-    for uri in ("gopher+blob://x/y", "dvc://x/y"):  # no such protocol, and a driver that is not installed
+    for uri in (
+        "gopher+blob://x/y",
+        "dvc://x/y",
+    ):  # no such protocol, and a driver that is not installed
         with pytest.raises(ValueError, match="cannot be used"):
             IndexStore(tmp_path, uri)
 
@@ -280,9 +341,13 @@ def test_errors_name_the_image(tmp_path: Path, network: Network) -> None:
         raise ValueError("not a picture")
 
     data, store = dataset(pictures(20)), IndexStore(tmp_path)
-    with pytest.raises(DatasetError, match=r"image 0 \('n0'\) of data set 'mine' cannot be used: not a picture"):
+    with pytest.raises(
+        DatasetError, match=r"image 0 \('n0'\) of data set 'mine' cannot be used: not a picture"
+    ):
         store.build(plan_of(data), data, corrupt, Device(network).submit)
-    with pytest.raises(DatasetError, match="image 1 of data set 'mine' has label 1, not one below 1"):
+    with pytest.raises(
+        DatasetError, match="image 1 of data set 'mine' has label 1, not one below 1"
+    ):
         store.build(replace(plan_of(data), labels=1), data, prepare, Device(network).submit)
     empty = dataset(pictures()[:0])
     with pytest.raises(DatasetError, match="'mine' is empty"):
@@ -292,7 +357,9 @@ def test_errors_name_the_image(tmp_path: Path, network: Network) -> None:
 def test_nan_ends_a_build(tmp_path: Path) -> None:
     network, data = small_network(), dataset(pictures(20))
     network.module.get_parameter("conv.weight")[0, 0, 1, 1] = torch.nan
-    with pytest.raises(NotFinite, match=r"layer 'conv' on image 0 is infinite in 32 bits or not a number"):
+    with pytest.raises(
+        NotFinite, match=r"layer 'conv' on image 0 is infinite in 32 bits or not a number"
+    ):
         IndexStore(tmp_path).build(plan_of(data), data, prepare, Device(network).submit)
 
 

@@ -1,4 +1,6 @@
-"""A small data set, a network whose activations are exact in any batch, and a device that answers for it."""
+"""A small data set, a network whose activations are exact in any batch, and a device that answers
+for it.
+"""
 
 import io
 import threading
@@ -73,7 +75,13 @@ class Device:
     """Answers procedures one at a time in a thread, as the engine does."""
 
     def __init__(self, network: Network) -> None:
-        self.network, self.thread, self.batches, self.waiting, self.most = network, ThreadPoolExecutor(1), 0, 0, 0
+        self.network, self.thread, self.batches, self.waiting, self.most = (
+            network,
+            ThreadPoolExecutor(1),
+            0,
+            0,
+            0,
+        )
         self.lock = threading.Lock()
 
     def submit(self, procedure: Procedure[Found]) -> "Future[Found]":
@@ -104,14 +112,29 @@ def dying(submit: Submit, after: int, error: Callable[[], Exception]) -> Submit:
     return failing
 
 
-def plan_of(data: Dataset, digest: str = "d1", limit: int = 0, k: int = K, class_k: int | None = None) -> Plan:
+def plan_of(
+    data: Dataset, digest: str = "d1", limit: int = 0, k: int = K, class_k: int | None = None
+) -> Plan:
     """Shards of 64 images, the fewest."""
-    return Plan(Subject.of("net", digest, data), SHAPES, k, limit, LABELS, class_k, shard_images=64, quantiles=(0.0, 0.3, 0.75, 1.0))
+    return Plan(
+        Subject.of("net", digest, data),
+        SHAPES,
+        k,
+        limit,
+        LABELS,
+        class_k,
+        shard_images=64,
+        quantiles=(0.0, 0.3, 0.75, 1.0),
+    )
 
 
 def maps(network: Network, images: np.ndarray, layer: str) -> np.ndarray:
     """(N, U, positions) float64, all in one batch."""
-    found = network.activations(torch.from_numpy(images[:, None]).float() / 255, [layer])[layer].double().numpy()
+    found = (
+        network.activations(torch.from_numpy(images[:, None]).float() / 255, [layer])[layer]
+        .double()
+        .numpy()
+    )
     return found.reshape(len(images), found.shape[1], -1)
 
 
@@ -120,14 +143,22 @@ def expected(x: np.ndarray, layer: str, unit: int, order: Order, among: list[int
     hits, width = [], SIDE if layer == "conv" else 1
     for image in among:
         row = x[image, unit]
-        score = {"max": row, "min": -row, "magnitude": np.abs(row), "mean": np.full(1, np.float32(row.mean())), "quantile": row}[order]
+        score = {
+            "max": row,
+            "min": -row,
+            "magnitude": np.abs(row),
+            "mean": np.full(1, np.float32(row.mean())),
+            "quantile": row,
+        }[order]
         at = int(score.argmax())
         value = float(score[at] if order == "mean" else row[at])
         hits.append((-score[at], image, Hit(image, value, at // width, at % width)))
     return [hit for _, _, hit in sorted(hits, key=lambda entry: entry[:2])]
 
 
-def assert_brute_force(store: IndexStore, data: Dataset, network: Network, count: int = COUNT, k: int = K) -> None:
+def assert_brute_force(
+    store: IndexStore, data: Dataset, network: Network, count: int = COUNT, k: int = K
+) -> None:
     """Every unit of every layer, by every order and label; statistics too."""
     for layer, shape in SHAPES.items():
         x = maps(network, pictures(count), layer)
@@ -135,7 +166,9 @@ def assert_brute_force(store: IndexStore, data: Dataset, network: Network, count
             _assert_unit(store, Subject.of("net", "d1", data), layer, unit, x, k)
 
 
-def _assert_unit(store: IndexStore, subject: Subject, layer: str, unit: int, x: np.ndarray, k: int) -> None:
+def _assert_unit(
+    store: IndexStore, subject: Subject, layer: str, unit: int, x: np.ndarray, k: int
+) -> None:
     everything = list(range(len(x)))
     orders: list[Order] = ["max", "min", "magnitude"]
     for order in orders:
@@ -143,10 +176,15 @@ def _assert_unit(store: IndexStore, subject: Subject, layer: str, unit: int, x: 
         assert found.images == len(x)
         assert found.hits == expected(x, layer, unit, order, everything)[:k]
     means = store.find(subject, layer, unit, k, "mean").hits
-    assert [hit.activation for hit in means] == sorted((np.float32(row[unit].mean()) for row in x), reverse=True)[:k]
+    assert [hit.activation for hit in means] == sorted(
+        (np.float32(row[unit].mean()) for row in x), reverse=True
+    )[:k]
     for label in range(LABELS):
         mine = [image for image in everything if label_of(image) == label]
-        assert store.find(subject, layer, unit, k, "max", label).hits == expected(x, layer, unit, "max", mine)[:k]
+        assert (
+            store.find(subject, layer, unit, k, "max", label).hits
+            == expected(x, layer, unit, "max", mine)[:k]
+        )
     rising = sorted((row[unit].max(), image) for image, row in enumerate(x))
     samples = store.find(subject, layer, unit, 100, "quantile").hits
     assert [hit.quantile for hit in samples] == [0.0, 0.3, 0.75, 1.0]
@@ -154,4 +192,9 @@ def _assert_unit(store: IndexStore, subject: Subject, layer: str, unit: int, x: 
         assert hit.quantile is not None
         value, image = rising[int(hit.quantile * (len(x) - 1) + 0.5)]
         (alone,) = expected(x, layer, unit, "max", [image])
-        assert (hit.activation, hit.id, hit.row, hit.column) == (value, image, alone.row, alone.column)
+        assert (hit.activation, hit.id, hit.row, hit.column) == (
+            value,
+            image,
+            alone.row,
+            alone.column,
+        )

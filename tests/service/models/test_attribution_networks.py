@@ -1,4 +1,6 @@
-"""Attributions of the networks that are served: the embedded ones, the published CIFAR one, and torchvision's with random weights."""
+"""Attributions of the networks that are served: the embedded ones, the published CIFAR one, and
+torchvision's with random weights.
+"""
 
 import pytest
 import torch
@@ -93,5 +95,7 @@ def test_torchvision(name: str) -> None:
 def test_what_is_refused_says_which_network() -> None:
     network = random("efficientnet_b0", 32)
     for method in (deep_lift, lrp):
-        with pytest.raises(Unexplainable, match=r"does not apply to EfficientNet: it cannot treat .*mul"):
+        with pytest.raises(
+            Unexplainable, match=r"does not apply to EfficientNet: it cannot treat .*mul"
+        ):
             method(network, CLASS)

@@ -1,4 +1,6 @@
-"""Published weights: downloaded, cached, verified, and never unpickled, from a file server on loopback."""
+"""Published weights: downloaded, cached, verified, and never unpickled, from a file server on
+loopback.
+"""
 
 import functools
 import hashlib
@@ -108,7 +110,11 @@ def test_published_weights_are_downloaded_once(
 
 
 def test_a_download_that_is_not_what_it_promises_is_refused(
-    state: dict[str, Tensor], server: Server, tmp_path: Path, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    state: dict[str, Tensor],
+    server: Server,
+    tmp_path: Path,
+    run: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(MEMBER.value, "url", server.publish(pth(state), "0123456789"))
     with pytest.raises(ModelError, match=r"network-01234567\.pth was downloaded but is damaged"):
@@ -117,7 +123,11 @@ def test_a_download_that_is_not_what_it_promises_is_refused(
 
 
 def test_a_cached_file_that_is_damaged_is_downloaded_again(
-    state: dict[str, Tensor], server: Server, tmp_path: Path, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    state: dict[str, Tensor],
+    server: Server,
+    tmp_path: Path,
+    run: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     data = pth(state)
     url = server.publish(data, hashlib.sha256(data).hexdigest())
@@ -150,8 +160,12 @@ def test_what_could_not_be_verified_is_not_downloaded(
     assert server.requests == 0
 
 
-def test_inceptionv1_comes_from_the_weights_folder_alone(tmp_path: Path, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *_, **__: pytest.fail("was downloaded"))
+def test_inceptionv1_comes_from_the_weights_folder_alone(
+    tmp_path: Path, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        torch.hub, "download_url_to_file", lambda *_, **__: pytest.fail("was downloaded")
+    )
     with pytest.raises(ModelError, match=r"put inceptionv1\.safetensors into the weights folder"):
         ModelZoo(tmp_path, {}, run).load("inceptionv1")
 
@@ -163,10 +177,14 @@ class Trap:
         return os.system, ("touch sprung",)
 
 
-def test_pickles_are_never_opened(server: Server, tmp_path: Path, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pickles_are_never_opened(
+    server: Server, tmp_path: Path, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     for data in (pth({"weight": Trap()}), pickle.dumps(Trap())):
-        monkeypatch.setattr(MEMBER.value, "url", server.publish(data, hashlib.sha256(data).hexdigest()))
+        monkeypatch.setattr(
+            MEMBER.value, "url", server.publish(data, hashlib.sha256(data).hexdigest())
+        )
         with pytest.raises(ModelError, match="never unpickled"):
             ModelZoo(tmp_path / "cache", {}, run).load("shufflenet_v2_x0_5")
         (tmp_path / "lenet5.pth").write_bytes(data)

@@ -1,4 +1,6 @@
-"""The embedded networks are what their model cards say: the files by their digest, the figures measured again (on a part, for CIFAR)."""
+"""The embedded networks are what their model cards say: the files by their digest, the figures
+measured again (on a part, for CIFAR).
+"""
 
 import hashlib
 import json
@@ -35,7 +37,10 @@ def twin(name: str) -> Network:
 
 @pytest.mark.parametrize("name", ["digits-lenet5", *TWINS])
 def test_weights_are_those_that_were_measured(name: str) -> None:
-    assert hashlib.sha256((WEIGHTS / f"{name}.safetensors").read_bytes()).hexdigest() == card(name)["sha256"]
+    assert (
+        hashlib.sha256((WEIGHTS / f"{name}.safetensors").read_bytes()).hexdigest()
+        == card(name)["sha256"]
+    )
 
 
 def test_all_weights_fit_into_4_mb() -> None:
@@ -57,8 +62,13 @@ def test_digits_are_recognized() -> None:
     module = LeNet5()
     module.load_state_dict(load_file(WEIGHTS / "digits-lenet5.safetensors"))
     _, _, images, labels = digits()
-    right = Network(module, (1, 32, 32), (0.5,), (0.5,)).logits(images.float() / 255).argmax(1) == labels
-    assert round(right.double().mean().item(), 4) == card("digits-lenet5")["figures"]["clean_accuracy"]
+    right = (
+        Network(module, (1, 32, 32), (0.5,), (0.5,)).logits(images.float() / 255).argmax(1)
+        == labels
+    )
+    assert (
+        round(right.double().mean().item(), 4) == card("digits-lenet5")["figures"]["clean_accuracy"]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +80,9 @@ def test_images(data_dir: Path) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @pytest.mark.parametrize("name", TWINS)
-def test_twins_hold_their_figures_on_a_part(name: str, test_images: tuple[torch.Tensor, torch.Tensor]) -> None:
+def test_twins_hold_their_figures_on_a_part(
+    name: str, test_images: tuple[torch.Tensor, torch.Tensor]
+) -> None:
     images, labels = test_images
     figures, network = card(name)["figures"], twin(name)
     clean = (network.logits(images).argmax(1) == labels).double().mean().item()

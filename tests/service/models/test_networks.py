@@ -1,4 +1,6 @@
-"""The networks that must work, randomly initialised: described, alive, and with the gradients of plain autograd."""
+"""The networks that must work, randomly initialised: described, alive, and with the gradients of
+plain autograd.
+"""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -73,9 +75,15 @@ def test_gradients_are_those_of_plain_autograd(hosted: HostedModel) -> None:
     assert answer.logits is not None
     assert answer.score is not None
 
-    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (hosted.preprocessing.mean, hosted.preprocessing.std))
+    mean, std = (
+        torch.tensor(v).view(1, 3, 1, 1)
+        for v in (hosted.preprocessing.mean, hosted.preprocessing.std)
+    )
     found = {}
-    for module in (hosted.network.for_logits, hosted.network.module):  # the folded copy, where there is one, and the network itself
+    for module in (
+        hosted.network.for_logits,
+        hosted.network.module,
+    ):  # the folded copy, where there is one, and the network itself
         pixels = x.clone().requires_grad_()
         logits = module((pixels - mean) / std)
         loss = F.cross_entropy(logits, label)
@@ -88,7 +96,8 @@ def test_gradients_are_those_of_plain_autograd(hosted: HostedModel) -> None:
     torch.testing.assert_close(answer.logits, logits, rtol=0, atol=1e-4 * float(logits.abs().max()))
     torch.testing.assert_close(answer.score, loss[None], rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(answer.grad, grad, rtol=0, atol=1e-4 * float(grad.abs().max()))
-    # Gradients of copy and network are compared in float64, in test_fold.py: rounding opens and shuts rectifiers.
+    # Gradients of copy and network are compared in float64, in test_fold.py: rounding opens and
+    # shuts rectifiers.
     logits, _, _ = found[hosted.network.module]
     torch.testing.assert_close(answer.logits, logits, rtol=0, atol=1e-4 * float(logits.abs().max()))
 
@@ -98,7 +107,11 @@ def test_is_visualized(hosted: HostedModel) -> None:
     unit = LayerPath(layer, 3)
     like = torch.zeros(())
     start, end = (
-        solve(of_units([unit], hosted.network.shape, like, steps=steps, rate=0.2, transform=identity), hosted.network) for steps in (1, 5)
+        solve(
+            of_units([unit], hosted.network.shape, like, steps=steps, rate=0.2, transform=identity),
+            hosted.network,
+        )
+        for steps in (1, 5)
     )
     assert not end.dead.item()
     assert end.activation.item() > start.activation.item()
@@ -108,8 +121,17 @@ def test_is_visualized(hosted: HostedModel) -> None:
 def test_is_attacked(hosted: HostedModel) -> None:
     x = torch.rand(1, *hosted.network.shape, generator=torch.Generator().manual_seed(1))
     label = hosted.network.logits(x).argmax(1)
-    found = solve(attack(x, None, pgd(4 / 255, steps=2, random_start=False, keep_best=False, stop_when_fooled=False)), hosted.network)
-    before, after = (F.cross_entropy(hosted.network.logits(images), label) for images in (x, found.images))
+    found = solve(
+        attack(
+            x,
+            None,
+            pgd(4 / 255, steps=2, random_start=False, keep_best=False, stop_when_fooled=False),
+        ),
+        hosted.network,
+    )
+    before, after = (
+        F.cross_entropy(hosted.network.logits(images), label) for images in (x, found.images)
+    )
     assert after > before
     assert found.label.tolist() == found.clean_prediction.tolist() == label.tolist()
     assert found.norm.item() <= 4 / 255 + 1e-6

@@ -54,8 +54,12 @@ def mobilenet():
 """
 
 
-def test_networks_of_ones_own(data_dir: Path, tmp_path: Path, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    """BVLC's GoogLeNet and TensorFlow's mobilenet_v2, through tables of the settings, on photographs."""
+def test_networks_of_ones_own(
+    data_dir: Path, tmp_path: Path, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """BVLC's GoogLeNet and TensorFlow's mobilenet_v2, through tables of the settings, on
+    photographs.
+    """
     (tmp_path / "striate_test_factories.py").write_text(FACTORIES)
     monkeypatch.syspath_prepend(tmp_path)
     labels = tmp_path / "labels.txt"
@@ -63,20 +67,34 @@ def test_networks_of_ones_own(data_dir: Path, tmp_path: Path, run: Callable[...,
     table: dict[str, Any] = {"mean": MEAN, "std": STD, "size": 224, "resize": 256, "labels": labels}
     tables = {
         "bvlc": table
-        | {"factory": "striate_test_factories:bvlc_googlenet", "weights": data_dir / "weights" / "bvlc_googlenet.safetensors"},
+        | {
+            "factory": "striate_test_factories:bvlc_googlenet",
+            "weights": data_dir / "weights" / "bvlc_googlenet.safetensors",
+        },
         "tf": table | {"factory": "striate_test_factories:mobilenet"},
     }
     zoo = ModelZoo(None, {name: ModelTable(**t) for name, t in tables.items()}, run)
     images, labels_of_images = samples(data_dir, 20)
     transform = v2.Compose(
-        [v2.Resize(256), v2.CenterCrop(224), v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)]
+        [
+            v2.Resize(256),
+            v2.CenterCrop(224),
+            v2.PILToTensor(),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(MEAN, STD),
+        ]
     )
     for name, weights in (("bvlc", "bvlc_googlenet.safetensors"), ("tf", "factory")):
         model = zoo.load(name)
         assert (model.architecture, model.weights) == (tables[name]["factory"], weights)
-        x = torch.stack([torch.from_numpy(model.preprocessing.apply(i)) for i in images]).float() / 255
+        x = (
+            torch.stack([torch.from_numpy(model.preprocessing.apply(i)) for i in images]).float()
+            / 255
+        )
         logits = model.network.logits(x)
-        assert (logits.argmax(1) == labels_of_images).float().mean() >= 0.6  # 75.6% and 78.8% of all
+        assert (
+            logits.argmax(1) == labels_of_images
+        ).float().mean() >= 0.6  # 75.6% and 78.8% of all
         factories = importlib.import_module("striate_test_factories")
         oracle = factories.bvlc_googlenet() if name == "bvlc" else factories.mobilenet()
         if name == "bvlc":
@@ -86,7 +104,9 @@ def test_networks_of_ones_own(data_dir: Path, tmp_path: Path, run: Callable[...,
         torch.testing.assert_close(logits[:4], expected, rtol=1e-3, atol=1e-3)
 
 
-def test_published_networks_from_the_weights_folder(data_dir: Path, run: Callable[..., Any]) -> None:
+def test_published_networks_from_the_weights_folder(
+    data_dir: Path, run: Callable[..., Any]
+) -> None:
     zoo = ModelZoo(data_dir / "weights", {}, run)
     model = zoo.load("squeezenet1_1")
     assert model.weights == "squeezenet1_1.safetensors"
@@ -110,5 +130,7 @@ def test_the_cifar_resnet_on_lossless_images(data_dir: Path, run: Callable[..., 
     chosen = range(0, len(table), 8)
     images = [Image.open(io.BytesIO(table["image"][i].as_py())) for i in chosen]
     x = torch.stack([torch.from_numpy(model.preprocessing.apply(i)) for i in images]).float() / 255
-    right = model.network.logits(x).argmax(1) == torch.tensor([table["label"][i].as_py() for i in chosen])
+    right = model.network.logits(x).argmax(1) == torch.tensor(
+        [table["label"][i].as_py() for i in chosen]
+    )
     assert 0.85 <= float(right.float().mean()) <= 0.98

@@ -1,4 +1,6 @@
-"""Where weights come from when not from a download: the weights folder and settings tables; loaded strictly."""
+"""Where weights come from when not from a download: the weights folder and settings tables; loaded
+strictly.
+"""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -51,17 +53,24 @@ def assert_equal(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
 
 
 def test_the_weights_folder_goes_first_and_safetensors_before_pth(
-    state: dict[str, Tensor], tmp_path: Path, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    state: dict[str, Tensor],
+    tmp_path: Path,
+    run: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(MEMBER.value, "url", "http://127.0.0.1:1/network-01234567.pth")
-    other = {name: tensor + 1 if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+    other = {
+        name: tensor + 1 if tensor.is_floating_point() else tensor for name, tensor in state.items()
+    }
     torch.save(other, tmp_path / "shufflenet_v2_x0_5.pth")
     assert_equal(hosted_state(ModelZoo(tmp_path, {}, run), "shufflenet_v2_x0_5"), other)
     save_file(state, tmp_path / "shufflenet_v2_x0_5.safetensors")
     zoo = ModelZoo(tmp_path, {}, run)
     assert_equal(hosted_state(zoo, "shufflenet_v2_x0_5"), state)
     assert zoo.get("shufflenet_v2_x0_5").weights == "shufflenet_v2_x0_5.safetensors"
-    with pytest.raises(ModelError, match="cannot be downloaded"):  # a name asks for the published weights
+    with pytest.raises(
+        ModelError, match="cannot be downloaded"
+    ):  # a name asks for the published weights
         ModelZoo(tmp_path, {}, run).load("shufflenet_v2_x0_5", MEMBER.name)
 
 
@@ -76,19 +85,26 @@ def test_loading_is_strict(tmp_path: Path, run: Callable[..., Any]) -> None:
         return str(caught.value)
 
     assert "1 missing (linear.bias)" in told({k: v for k, v in good.items() if k != "linear.bias"})
-    assert "2 unexpected (extra, more)" in told(good | {"extra": torch.zeros(1), "more": torch.zeros(1)})
+    assert "2 unexpected (extra, more)" in told(
+        good | {"extra": torch.zeros(1), "more": torch.zeros(1)}
+    )
     assert "size mismatch for linear.weight" in told(good | {"linear.weight": torch.zeros(100, 64)})
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(ModelError, match=r"cifar_resnet20\.safetensors cannot be read"):
         ModelZoo(tmp_path, {}, run).load("cifar_resnet20")
     path.unlink()
-    with pytest.raises(ModelError, match=r"put cifar_resnet20\.safetensors into the weights folder"):
+    with pytest.raises(
+        ModelError, match=r"put cifar_resnet20\.safetensors into the weights folder"
+    ):
         ModelZoo(tmp_path, {}, run).load("cifar_resnet20")
 
 
 def test_checkpoints_of_training_scripts(tmp_path: Path, run: Callable[..., Any]) -> None:
     good = CifarResNet(20).state_dict()
-    torch.save({"epoch": 3, "state_dict": {f"module.{k}": v for k, v in good.items()}}, tmp_path / "cifar_resnet20.pth")
+    torch.save(
+        {"epoch": 3, "state_dict": {f"module.{k}": v for k, v in good.items()}},
+        tmp_path / "cifar_resnet20.pth",
+    )
     assert_equal(hosted_state(ModelZoo(tmp_path, {}, run), "cifar_resnet20"), good)
 
 
@@ -105,19 +121,34 @@ def test_densenet_is_renamed_as_torchvision_does(monkeypatch: pytest.MonkeyPatch
     assert sum(".norm.1." in name for name in old) > 50
     with Uninitialized():
         oracle, ours = torchvision.models.densenet121(), torchvision.models.densenet121()
-    monkeypatch.setattr(DenseNet121_Weights, "get_state_dict", lambda *_, **__: {k: v for k, v in old.items() if "num_batches" not in k})
-    torchvision.models.densenet._load_state_dict(oracle, DenseNet121_Weights.IMAGENET1K_V1, progress=False)
+    monkeypatch.setattr(
+        DenseNet121_Weights,
+        "get_state_dict",
+        lambda *_, **__: {k: v for k, v in old.items() if "num_batches" not in k},
+    )
+    torchvision.models.densenet._load_state_dict(
+        oracle, DenseNet121_Weights.IMAGENET1K_V1, progress=False
+    )
     checkpoints.load(ours, {k: v for k, v in old.items() if "num_batches" not in k}, "old")
     assert_equal(ours.state_dict(), oracle.state_dict())
-    assert_equal(ours.state_dict(), {k: v if "num_batches" not in k else torch.tensor(0) for k, v in published.items()})
+    assert_equal(
+        ours.state_dict(),
+        {k: v if "num_batches" not in k else torch.tensor(0) for k, v in published.items()},
+    )
 
 
 @pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
-def test_heads_that_only_training_uses_are_left_out(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The module and its weights are those that torchvision's own builder makes of a published file."""
+def test_heads_that_only_training_uses_are_left_out(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The module and its weights are those that torchvision's own builder makes of a published
+    file.
+    """
     weights = torchvision.models.get_model_weights(name).DEFAULT
     with Uninitialized():
-        published = torchvision.models.get_model(name, aux_logits=True, init_weights=False).state_dict()
+        published = torchvision.models.get_model(
+            name, aux_logits=True, init_weights=False
+        ).state_dict()
     generator = torch.Generator().manual_seed(0)
     for key, tensor in published.items():
         if tensor.ndim > 1:
@@ -144,32 +175,47 @@ def test_heads_that_only_training_uses_are_left_out(name: str, monkeypatch: pyte
 def test_a_file_of_bare_tensors_loads_into_a_versioned_module() -> None:
     """mnasnet asks which version of itself wrote a file; safetensors do not say."""
     module = torchvision.models.mnasnet0_5()
-    state = {name: tensor.clone() for name, tensor in torchvision.models.mnasnet0_5().state_dict().items()}
+    state = {
+        name: tensor.clone()
+        for name, tensor in torchvision.models.mnasnet0_5().state_dict().items()
+    }
     checkpoints.load(module, state, "bare")
     assert_equal(module.state_dict(), state)
 
 
 def test_everything_is_taken_from_torchvisions_enum() -> None:
-    names = [n for n in torchvision.models.list_models(module=torchvision.models) if not n.startswith(("vit", "swin", "maxvit"))]
+    names = [
+        n
+        for n in torchvision.models.list_models(module=torchvision.models)
+        if not n.startswith(("vit", "swin", "maxvit"))
+    ]
     assert len(names) > 60
     for name in names:
         known = architecture(name)
         assert known is not None
         weights = torchvision.models.get_model_weights(name)
-        assert set(known.others) == {m for m in weights.__members__ if weights[m].meta["categories"]}
+        assert set(known.others) == {
+            m for m in weights.__members__ if weights[m].meta["categories"]
+        }
         assert weights.DEFAULT.name in known.others
         assert known.published.name == weights.DEFAULT.name
         for member, published in ((weights[m], known.others[m]()) for m in known.others):
             seen, transform = published.preprocessing, member.transforms()
             assert published.name == member.name
             assert published.classes == tuple(member.meta["categories"])
-            assert ([seen.height], [seen.width], [seen.resize]) == (transform.crop_size, transform.crop_size, transform.resize_size)
+            assert ([seen.height], [seen.width], [seen.resize]) == (
+                transform.crop_size,
+                transform.crop_size,
+                transform.resize_size,
+            )
             assert (list(seen.mean), list(seen.std)) == (transform.mean, transform.std)
             assert v2.InterpolationMode(seen.interpolation) == transform.interpolation
 
 
 def test_preprocessing_equals_the_enums_transform() -> None:
-    pixels = torch.randint(0, 256, (3, 301, 417), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    pixels = torch.randint(
+        0, 256, (3, 301, 417), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
     image = Image.fromarray(pixels.permute(1, 2, 0).numpy())
     for name in ("squeezenet1_1", "resnet50", "efficientnet_b0"):
         known = architecture(name)
@@ -177,7 +223,9 @@ def test_preprocessing_equals_the_enums_transform() -> None:
         seen = known.published.preprocessing
         mean, std = torch.tensor(seen.mean).view(-1, 1, 1), torch.tensor(seen.std).view(-1, 1, 1)
         ours = (torch.from_numpy(seen.apply(image)).float() / 255 - mean) / std
-        torch.testing.assert_close(ours, torchvision.models.get_model_weights(name).DEFAULT.transforms()(image))
+        torch.testing.assert_close(
+            ours, torchvision.models.get_model_weights(name).DEFAULT.transforms()(image)
+        )
 
 
 def test_inceptionv1_gives_the_logits_of_lucents_softmax(run: Callable[..., Any]) -> None:
@@ -195,14 +243,25 @@ def test_inceptionv1_gives_the_logits_of_lucents_softmax(run: Callable[..., Any]
     torch.testing.assert_close(model.network.logits(x).softmax(1), expected, rtol=1e-3, atol=1e-6)
 
 
-def test_an_architecture_with_ones_own_weights_and_labels(tmp_path: Path, run: Callable[..., Any]) -> None:
+def test_an_architecture_with_ones_own_weights_and_labels(
+    tmp_path: Path, run: Callable[..., Any]
+) -> None:
     torch.manual_seed(0)
     state = torchvision.models.shufflenet_v2_x0_5(num_classes=3).state_dict()
     save_file(state, tmp_path / "flowers.safetensors")
     (tmp_path / "names.txt").write_text("rose\ntulip\n\n lily \n")
-    options: dict[str, Any] = {"architecture": "shufflenet_v2_x0_5", "weights": tmp_path / "flowers.safetensors"}
+    options: dict[str, Any] = {
+        "architecture": "shufflenet_v2_x0_5",
+        "weights": tmp_path / "flowers.safetensors",
+    }
     tables = {
-        "flowers": options | {"labels": tmp_path / "names.txt", "size": (64, 96), "mean": (0.1, 0.2, 0.3), "interpolation": "bicubic"},
+        "flowers": options
+        | {
+            "labels": tmp_path / "names.txt",
+            "size": (64, 96),
+            "mean": (0.1, 0.2, 0.3),
+            "interpolation": "bicubic",
+        },
         "short": options | {"labels": ("rose", "tulip")},
         "unnamed": options,
         "nofile": options | {"labels": tmp_path / "absent.txt"},
@@ -211,9 +270,19 @@ def test_an_architecture_with_ones_own_weights_and_labels(tmp_path: Path, run: C
     zoo = ModelZoo(None, {name: ModelTable(**table) for name, table in tables.items()}, run)
     assert_equal(hosted_state(zoo, "flowers"), state)
     model = zoo.get("flowers")
-    assert (model.architecture, model.weights, model.classes) == ("shufflenet_v2_x0_5", "flowers.safetensors", ("rose", "tulip", "lily"))
+    assert (model.architecture, model.weights, model.classes) == (
+        "shufflenet_v2_x0_5",
+        "flowers.safetensors",
+        ("rose", "tulip", "lily"),
+    )
     seen = model.preprocessing
-    assert (seen.shape, seen.resize, seen.mean, seen.std, seen.interpolation) == ((3, 64, 96), 96, (0.1, 0.2, 0.3), tuple(STD), "bicubic")
+    assert (seen.shape, seen.resize, seen.mean, seen.std, seen.interpolation) == (
+        (3, 64, 96),
+        96,
+        (0.1, 0.2, 0.3),
+        tuple(STD),
+        "bicubic",
+    )
     for name, told in {
         "short": "size mismatch",
         "unnamed": "size mismatch",
@@ -224,10 +293,14 @@ def test_an_architecture_with_ones_own_weights_and_labels(tmp_path: Path, run: C
             zoo.load(name)
 
 
-def test_a_factory_whose_labels_do_not_fit(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_factory_whose_labels_do_not_fit(
+    run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     own = ModuleType("own_networks")
     own.make = lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 5))  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "own_networks", own)
-    table = ModelTable(factory="own_networks:make", size=(8, 8), mean=(0.5,), std=(0.5,), labels=("a", "b"))
+    table = ModelTable(
+        factory="own_networks:make", size=(8, 8), mean=(0.5,), std=(0.5,), labels=("a", "b")
+    )
     with pytest.raises(ModelError, match="mine has 5 classes, but 2 labels are given"):
         ModelZoo(None, {"mine": table}, run).load("mine")

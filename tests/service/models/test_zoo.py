@@ -18,11 +18,23 @@ from torch import nn
 
 from interp.network.architectures import CifarTwin, LeNet5
 from service.config import ModelTable
-from service.models.zoo import HostedModel, ModelBusy, ModelError, ModelZoo, UnknownModel, UnknownWeights
+from service.models.zoo import (
+    HostedModel,
+    ModelBusy,
+    ModelError,
+    ModelZoo,
+    UnknownModel,
+    UnknownWeights,
+)
 
 T = TypeVar("T")
 
-TABLE: dict[str, Any] = {"factory": "own_networks:make", "size": 8, "mean": [0.5] * 3, "std": [0.5] * 3}
+TABLE: dict[str, Any] = {
+    "factory": "own_networks:make",
+    "size": 8,
+    "mean": [0.5] * 3,
+    "std": [0.5] * 3,
+}
 
 
 def small(classes: int = 4) -> nn.Module:
@@ -45,14 +57,19 @@ def networks(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
-def zoo_of(run: Callable[..., Any], weights_dir: Path | None = None, **tables: dict[str, Any]) -> ModelZoo:
+def zoo_of(
+    run: Callable[..., Any], weights_dir: Path | None = None, **tables: dict[str, Any]
+) -> ModelZoo:
     return ModelZoo(weights_dir, {name: ModelTable(**table) for name, table in tables.items()}, run)
 
 
 def test_names(run: Callable[..., Any]) -> None:
     names = zoo_of(run, mine=TABLE).available()
     assert list(names) == sorted(names)
-    wanted = "mine digits-lenet5 cifar10-plain cifar10-robust lenet5 inceptionv1 cifar_resnet20 cifar_resnet110 resnet50 googlenet"
+    wanted = (
+        "mine digits-lenet5 cifar10-plain cifar10-robust lenet5 inceptionv1 cifar_resnet20 "
+        "cifar_resnet110 resnet50 googlenet"
+    )
     assert set(wanted.split()) <= set(names)
     assert not [name for name in names if name.startswith(("vit", "swin", "maxvit"))]
 
@@ -62,7 +79,11 @@ def test_an_embedded_network(run: Callable[..., Any]) -> None:
     model = zoo.load("digits-lenet5")
     assert zoo.get("digits-lenet5") is model
     assert zoo.loaded() == [model]
-    assert (model.weights, model.preprocessing.shape, model.classes) == ("embedded", (1, 32, 32), tuple("0123456789"))
+    assert (model.weights, model.preprocessing.shape, model.classes) == (
+        "embedded",
+        (1, 32, 32),
+        tuple("0123456789"),
+    )
     assert model.parameters == sum(p.numel() for p in LeNet5().parameters())
     assert model.memory_bytes == 4 * model.parameters
     assert tuple(i.name for i in model.layers) == model.network.layers
@@ -71,14 +92,22 @@ def test_an_embedded_network(run: Callable[..., Any]) -> None:
 
 @pytest.mark.parametrize("name", ["cifar10-plain", "cifar10-robust"])
 def test_the_twins(name: str, run: Callable[..., Any]) -> None:
-    if not (Path(__file__).parents[3] / "service" / "models" / "weights" / f"{name}.safetensors").exists():
+    if not (
+        Path(__file__).parents[3] / "service" / "models" / "weights" / f"{name}.safetensors"
+    ).exists():
         pytest.skip(f"{name} is not trained")
     model = zoo_of(run).load(name)
-    assert (model.weights, model.preprocessing.shape, model.classes[3]) == ("embedded", (3, 32, 32), "cat")
+    assert (model.weights, model.preprocessing.shape, model.classes[3]) == (
+        "embedded",
+        (3, 32, 32),
+        "cat",
+    )
     assert model.parameters == sum(p.numel() for p in CifarTwin().parameters())
 
 
-def test_a_model_is_loaded_once_however_often_asked_for(run: Callable[..., Any], networks: ModuleType) -> None:
+def test_a_model_is_loaded_once_however_often_asked_for(
+    run: Callable[..., Any], networks: ModuleType
+) -> None:
     made: list[nn.Module] = []
     begin, go_on = threading.Event(), threading.Event()
 
@@ -117,7 +146,9 @@ def test_a_failure_leaves_nothing_behind(run: Callable[..., Any], networks: Modu
         return module
 
     networks.make = make  # type: ignore[attr-defined]
-    with pytest.raises(ModelError, match=r"mine does not run on one image of 3 x 8 x 8.*its wheels came off"):
+    with pytest.raises(
+        ModelError, match=r"mine does not run on one image of 3 x 8 x 8.*its wheels came off"
+    ):
         zoo.load("mine")
     gc.collect()
     assert modules[0]() is None
@@ -127,12 +158,19 @@ def test_a_failure_leaves_nothing_behind(run: Callable[..., Any], networks: Modu
 
 
 def test_what_the_factory_must_make(run: Callable[..., Any], networks: ModuleType) -> None:
-    zoo = zoo_of(run, mine=TABLE, gone=TABLE | {"factory": "own_networks:gone"}, nowhere=TABLE | {"factory": "no_such_module:make"})
+    zoo = zoo_of(
+        run,
+        mine=TABLE,
+        gone=TABLE | {"factory": "own_networks:gone"},
+        nowhere=TABLE | {"factory": "no_such_module:make"},
+    )
     networks.make = lambda: nn.Conv2d(3, 4, 3)  # type: ignore[attr-defined]
     with pytest.raises(ModelError, match="one row of logits"):
         zoo.load("mine")
     networks.make = lambda: {"weights": 3}  # type: ignore[attr-defined]
-    with pytest.raises(ModelError, match=r"models\.mine\.factory 'own_networks:make' returned dict"):
+    with pytest.raises(
+        ModelError, match=r"models\.mine\.factory 'own_networks:make' returned dict"
+    ):
         zoo.load("mine")
     with pytest.raises(ModelError, match=r"models\.gone\.factory .*AttributeError"):
         zoo.load("gone")
@@ -162,7 +200,9 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="this system does not tell its memory in /proc")
+@pytest.mark.skipif(
+    not Path("/proc/self/statm").exists(), reason="this system does not tell its memory in /proc"
+)
 def test_memory_returns(run: Callable[..., Any], networks: ModuleType) -> None:
     size = 200 * 2**20
 
@@ -197,14 +237,29 @@ def test_unknown_names_come_with_the_nearest(run: Callable[..., Any]) -> None:
         zoo.load("xyzzy")
 
 
-def test_only_names_of_the_catalogue_load(run: Callable[..., Any], networks: ModuleType, tmp_path: Path) -> None:
+def test_only_names_of_the_catalogue_load(
+    run: Callable[..., Any], networks: ModuleType, tmp_path: Path
+) -> None:
     networks.make = lambda: pytest.fail("a factory that no setting names was called")  # type: ignore[attr-defined]
     zoo = zoo_of(run, tmp_path)
     save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors")
-    for name in ("own_networks:make", "own_networks", "../x", "x", str(tmp_path / "x"), "vit_b_16", ""):
+    for name in (
+        "own_networks:make",
+        "own_networks",
+        "../x",
+        "x",
+        str(tmp_path / "x"),
+        "vit_b_16",
+        "",
+    ):
         with pytest.raises(UnknownModel):
             zoo.load(name)
-    for weights in (str(tmp_path / "x.safetensors"), "own_networks:make", "IMAGENET1K_V9", "__class__"):
+    for weights in (
+        str(tmp_path / "x.safetensors"),
+        "own_networks:make",
+        "IMAGENET1K_V9",
+        "__class__",
+    ):
         for model in ("resnet18", "lenet5", "digits-lenet5"):
             with pytest.raises(UnknownWeights, match=f"{model} has no weights") as caught:
                 zoo.load(model, weights)
@@ -222,7 +277,9 @@ def test_other_weights_need_an_unload_first(run: Callable[..., Any]) -> None:
     assert zoo.load("digits-lenet5").weights == "embedded"
 
 
-def test_the_digest_is_that_of_weights_and_preprocessing(run: Callable[..., Any], networks: ModuleType) -> None:
+def test_the_digest_is_that_of_weights_and_preprocessing(
+    run: Callable[..., Any], networks: ModuleType
+) -> None:
     def digest(model: HostedModel) -> str:
         zoo.unload(model.name)
         return model.digest

@@ -21,7 +21,15 @@ from google.protobuf.wrappers_pb2 import StringValue, UInt64Value
 from google.rpc import code_pb2, status_pb2  # type: ignore[import-untyped, unused-ignore]
 
 from service.engine.metrics import Metrics
-from service.operations import Context, Operations, OperationsService, OperationStore, Runner, ShuttingDown, TooManyOperations
+from service.operations import (
+    Context,
+    Operations,
+    OperationsService,
+    OperationStore,
+    Runner,
+    ShuttingDown,
+    TooManyOperations,
+)
 from service.rpc.interceptor import Manners
 
 ROOT = Path(__file__).parents[3]
@@ -68,8 +76,12 @@ def request(value: str) -> StringValue:
 
 
 @asynccontextmanager
-async def serving(path: Path, runners: dict[str, Runner], **options: Any) -> AsyncIterator[tuple[Operations, Any]]:
-    """A server with these runners over the database at `path`, which has taken up what it found: (operations, stub)."""
+async def serving(
+    path: Path, runners: dict[str, Runner], **options: Any
+) -> AsyncIterator[tuple[Operations, Any]]:
+    """A server with these runners over the database at `path`, which has taken up what it found:
+    (operations, stub).
+    """
     operations = Operations(OperationStore(path), **options)
     for kind, runner in runners.items():
         operations.register(kind, runner)
@@ -79,7 +91,9 @@ async def serving(path: Path, runners: dict[str, Runner], **options: Any) -> Asy
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.enable_http_proxy", 0)]) as channel:
+        async with grpc.aio.insecure_channel(
+            f"127.0.0.1:{port}", options=[("grpc.enable_http_proxy", 0)]
+        ) as channel:
             yield operations, OperationsStub(channel)
     finally:
         await operations.drain(PATIENCE)
@@ -92,7 +106,9 @@ async def entered(gate: Gate) -> None:
 
 
 async def wait(stub: Any, name: str) -> Any:
-    return await stub.WaitOperation(lro.WaitOperationRequest(name=name, timeout=Duration(seconds=int(PATIENCE))))
+    return await stub.WaitOperation(
+        lro.WaitOperationRequest(name=name, timeout=Duration(seconds=int(PATIENCE)))
+    )
 
 
 async def refused(call: Awaitable[Any]) -> grpc.StatusCode:
@@ -118,7 +134,9 @@ def test_an_operation_runs_to_its_response(tmp_path: Path, gate: Gate) -> None:
             gate.contexts[0].progress(UInt64Value(value=7))
             now = await stub.GetOperation(lro.GetOperationRequest(name=started.name))
             assert (now.done, number(now.metadata)) == (False, 7)
-            unfinished = await stub.WaitOperation(lro.WaitOperationRequest(name=started.name, timeout=Duration(nanos=1000)))
+            unfinished = await stub.WaitOperation(
+                lro.WaitOperationRequest(name=started.name, timeout=Duration(nanos=1000))
+            )
             assert not unfinished.done
             gate.opened.set()
             ended = await wait(stub, started.name)
@@ -138,12 +156,25 @@ def test_a_runner_that_raises_ends_with_its_error(tmp_path: Path) -> None:
 
     async def scenario() -> None:
         async with serving(tmp_path / "a.db", {"fail": fail}) as (operations, stub):
-            ended = await wait(stub, (await operations.start("fail", request(""), request("m"))).name)
-            assert (ended.error.code, ended.error.message) == (code_pb2.INTERNAL, "ValueError: the layer is gone")
+            ended = await wait(
+                stub, (await operations.start("fail", request(""), request("m"))).name
+            )
+            assert (ended.error.code, ended.error.message) == (
+                code_pb2.INTERNAL,
+                "ValueError: the layer is gone",
+            )
             assert text(ended.metadata) == "m"
-        async with serving(tmp_path / "b.db", {"fail": fail}, describe=describe) as (operations, stub):
-            ended = await wait(stub, (await operations.start("fail", request(""), request("m"))).name)
-            assert (ended.error.code, ended.error.message) == (code_pb2.NOT_FOUND, "described: the layer is gone")
+        async with serving(tmp_path / "b.db", {"fail": fail}, describe=describe) as (
+            operations,
+            stub,
+        ):
+            ended = await wait(
+                stub, (await operations.start("fail", request(""), request("m"))).name
+            )
+            assert (ended.error.code, ended.error.message) == (
+                code_pb2.NOT_FOUND,
+                "described: the layer is gone",
+            )
 
     run(scenario)
 
@@ -155,7 +186,9 @@ def test_cancel_and_delete(tmp_path: Path, gate: Gate) -> None:
             queued = await operations.start("gate", request("y"), request("m"))  # has no thread yet
             await entered(gate)
             delete = lro.DeleteOperationRequest(name=running.name)
-            assert await refused(stub.DeleteOperation(delete)) is grpc.StatusCode.FAILED_PRECONDITION
+            assert (
+                await refused(stub.DeleteOperation(delete)) is grpc.StatusCode.FAILED_PRECONDITION
+            )
             for name in (queued.name, running.name):
                 await stub.CancelOperation(lro.CancelOperationRequest(name=name))
                 ended = await wait(stub, name)
@@ -164,7 +197,10 @@ def test_cancel_and_delete(tmp_path: Path, gate: Gate) -> None:
             assert len(gate.contexts) == 1  # the queued one never ran
             await stub.DeleteOperation(delete)
             assert await refused(stub.DeleteOperation(delete)) is grpc.StatusCode.NOT_FOUND
-            assert await refused(stub.GetOperation(lro.GetOperationRequest(name=running.name))) is grpc.StatusCode.NOT_FOUND
+            assert (
+                await refused(stub.GetOperation(lro.GetOperationRequest(name=running.name)))
+                is grpc.StatusCode.NOT_FOUND
+            )
 
     run(scenario)
 
@@ -192,10 +228,22 @@ def test_unknown_names(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with serving(tmp_path / "o.db", {}) as (operations, stub):
             name = "operations/none"
-            assert await refused(stub.GetOperation(lro.GetOperationRequest(name=name))) is grpc.StatusCode.NOT_FOUND
-            assert await refused(stub.WaitOperation(lro.WaitOperationRequest(name=name))) is grpc.StatusCode.NOT_FOUND
-            assert await refused(stub.CancelOperation(lro.CancelOperationRequest(name=name))) is grpc.StatusCode.NOT_FOUND
-            assert await refused(stub.DeleteOperation(lro.DeleteOperationRequest(name=name))) is grpc.StatusCode.NOT_FOUND
+            assert (
+                await refused(stub.GetOperation(lro.GetOperationRequest(name=name)))
+                is grpc.StatusCode.NOT_FOUND
+            )
+            assert (
+                await refused(stub.WaitOperation(lro.WaitOperationRequest(name=name)))
+                is grpc.StatusCode.NOT_FOUND
+            )
+            assert (
+                await refused(stub.CancelOperation(lro.CancelOperationRequest(name=name)))
+                is grpc.StatusCode.NOT_FOUND
+            )
+            assert (
+                await refused(stub.DeleteOperation(lro.DeleteOperationRequest(name=name)))
+                is grpc.StatusCode.NOT_FOUND
+            )
             with pytest.raises(KeyError, match="nobody"):
                 await operations.start("nobody", request(""), request(""))
 
@@ -209,23 +257,36 @@ def test_wait_without_a_timeout_ends_with_the_calls_deadline(tmp_path: Path, gat
             late = stub.WaitOperation(lro.WaitOperationRequest(name=name), timeout=0.2)
             assert await refused(late) is grpc.StatusCode.DEADLINE_EXCEEDED
             gate.opened.set()
-            assert text((await stub.WaitOperation(lro.WaitOperationRequest(name=name))).response) == "did x"
+            assert (
+                text((await stub.WaitOperation(lro.WaitOperationRequest(name=name))).response)
+                == "did x"
+            )
 
     run(scenario)
 
 
 def test_listing_by_pages_and_filters(tmp_path: Path, gate: Gate) -> None:
     async def scenario() -> None:
-        async with serving(tmp_path / "o.db", {"gate": gate, "quick": lambda r, _: r}) as (operations, stub):
-            quick = [(await operations.start("quick", request(str(n)), request("m"))).name for n in range(5)]
+        async with serving(tmp_path / "o.db", {"gate": gate, "quick": lambda r, _: r}) as (
+            operations,
+            stub,
+        ):
+            quick = [
+                (await operations.start("quick", request(str(n)), request("m"))).name
+                for n in range(5)
+            ]
             for name in quick:
                 await wait(stub, name)
-            slow = [(await operations.start("gate", request(""), request("m"))).name for _ in range(2)]
+            slow = [
+                (await operations.start("gate", request(""), request("m"))).name for _ in range(2)
+            ]
 
             async def names(**options: Any) -> list[list[str]]:
                 pages, token = [], ""
                 while True:
-                    answer = await stub.ListOperations(lro.ListOperationsRequest(page_token=token, **options))
+                    answer = await stub.ListOperations(
+                        lro.ListOperationsRequest(page_token=token, **options)
+                    )
                     pages.append([operation.name for operation in answer.operations])
                     token = answer.next_page_token
                     if not token:
@@ -233,21 +294,41 @@ def test_listing_by_pages_and_filters(tmp_path: Path, gate: Gate) -> None:
 
             newest_first = [*reversed(slow), *reversed(quick)]
             assert await names() == await names(name="operations") == [newest_first]
-            assert await names(page_size=3) == [newest_first[:3], newest_first[3:6], newest_first[6:]]
+            assert await names(page_size=3) == [
+                newest_first[:3],
+                newest_first[3:6],
+                newest_first[6:],
+            ]
             assert await names(page_size=7) == [newest_first]  # no empty last page
-            assert await names(filter="done=true", page_size=4) == [newest_first[2:6], newest_first[6:]]
+            assert await names(filter="done=true", page_size=4) == [
+                newest_first[2:6],
+                newest_first[6:],
+            ]
             assert await names(filter="done = false AND kind=gate") == [newest_first[:2]]
             assert await names(filter='kind="quick" AND done=false') == [[]]
-            for wrong in ({"filter": "state=3"}, {"page_size": -1}, {"page_token": "x'; --"}, {"name": "elsewhere"}):
-                assert await refused(stub.ListOperations(lro.ListOperationsRequest(**wrong))) is grpc.StatusCode.INVALID_ARGUMENT
+            for wrong in (
+                {"filter": "state=3"},
+                {"page_size": -1},
+                {"page_token": "x'; --"},
+                {"name": "elsewhere"},
+            ):
+                assert (
+                    await refused(stub.ListOperations(lro.ListOperationsRequest(**wrong)))
+                    is grpc.StatusCode.INVALID_ARGUMENT
+                )
 
     run(scenario)
 
 
 def test_too_many_are_refused(tmp_path: Path, gate: Gate) -> None:
     async def scenario() -> None:
-        async with serving(tmp_path / "o.db", {"gate": gate}, most=2, parallel=1) as (operations, stub):
-            names = [(await operations.start("gate", request("x"), request("m"))).name for _ in range(2)]
+        async with serving(tmp_path / "o.db", {"gate": gate}, most=2, parallel=1) as (
+            operations,
+            stub,
+        ):
+            names = [
+                (await operations.start("gate", request("x"), request("m"))).name for _ in range(2)
+            ]
             with pytest.raises(TooManyOperations):
                 await operations.start("gate", request("x"), request("m"))
             gate.opened.set()
@@ -265,7 +346,9 @@ def test_a_drain_interrupts_and_the_next_server_goes_on(tmp_path: Path, gate: Ga
             running = await operations.start("gate", request("x"), UInt64Value(value=1))
             queued = await operations.start("gate", request("y"), UInt64Value(value=1))
             await entered(gate)
-            waiting = asyncio.ensure_future(stub.WaitOperation(lro.WaitOperationRequest(name=running.name)))
+            waiting = asyncio.ensure_future(
+                stub.WaitOperation(lro.WaitOperationRequest(name=running.name))
+            )
             await operations.drain(PATIENCE)
             now = await stub.GetOperation(lro.GetOperationRequest(name=running.name))
             assert (now.done, now.HasField("error")) == (False, False)
@@ -286,7 +369,12 @@ def test_a_drain_interrupts_and_the_next_server_goes_on(tmp_path: Path, gate: Ga
 def rows(path: Path) -> dict[str, tuple[str, int]]:
     """name -> (state, crashes), read with another connection."""
     with closing(sqlite3.connect(path)) as database:
-        return {name: (state, crashes) for name, state, crashes in database.execute("SELECT name, state, crashes FROM operations")}
+        return {
+            name: (state, crashes)
+            for name, state, crashes in database.execute(
+                "SELECT name, state, crashes FROM operations"
+            )
+        }
 
 
 def test_a_drain_journals_runners_that_do_not_hear(tmp_path: Path) -> None:
@@ -347,7 +435,10 @@ async def main():
     operations = Operations(OperationStore(Path(sys.argv[1])), parallel=2, interval=0)
     operations.register("work", work)
     operations.register("gone", work)
-    names = [(await operations.start(kind, StringValue(value=kind), UInt64Value(value=1))).name for kind in ("work", "gone", "work")]
+    names = [
+            (await operations.start(kind, StringValue(value=kind), UInt64Value(value=1))).name
+            for kind in ("work", "gone", "work")
+        ]
     await operations.cancel(names[2])  # it waits for a thread, and ends at once
     await operations.wait(names[2], None)
     for _ in range(2):
@@ -362,7 +453,9 @@ asyncio.run(main())
 
 def test_a_killed_server_loses_nothing(tmp_path: Path) -> None:
     path = tmp_path / "o.db"
-    child = subprocess.Popen([sys.executable, "-c", CHILD, str(path)], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(path)], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
     assert child.stdout is not None
     try:
         names = child.stdout.readline().split()
@@ -398,7 +491,11 @@ def abandon(path: Path, runner: Runner, cancel: bool = False) -> str:
         operations.register("kind", runner)
         await operations.recover()
         found = await operations.page(1, None, None, None)
-        name: str = found[0].name if found else (await operations.start("kind", request("x"), request("m"))).name
+        name: str = (
+            found[0].name
+            if found
+            else (await operations.start("kind", request("x"), request("m"))).name
+        )
         if cancel:
             OperationStore(path).cancel(name)  # written down, and then the server dies
         return name
@@ -430,8 +527,12 @@ def test_an_operation_that_kills_the_server_is_given_up(tmp_path: Path, gate: Ga
     run(scenario)
 
 
-@pytest.mark.parametrize(("progresses", "code"), [(False, code_pb2.ABORTED), (True, code_pb2.INTERNAL)])
-def test_an_operation_that_cannot_be_taken_up_is_aborted(tmp_path: Path, gate: Gate, progresses: bool, code: int) -> None:
+@pytest.mark.parametrize(
+    ("progresses", "code"), [(False, code_pb2.ABORTED), (True, code_pb2.INTERNAL)]
+)
+def test_an_operation_that_cannot_be_taken_up_is_aborted(
+    tmp_path: Path, gate: Gate, progresses: bool, code: int
+) -> None:
     path = tmp_path / "o.db"
     name = abandon(path, gate)
 
@@ -455,7 +556,9 @@ def test_work_that_the_server_itself_stops_is_aborted(tmp_path: Path) -> None:
 
     async def scenario() -> None:
         async with serving(tmp_path / "o.db", {"kind": stopped}) as (operations, stub):
-            ended = await wait(stub, (await operations.start("kind", request("x"), request("m"))).name)
+            ended = await wait(
+                stub, (await operations.start("kind", request("x"), request("m"))).name
+            )
             assert ended.error.code == code_pb2.ABORTED
 
     run(scenario)
@@ -476,7 +579,9 @@ def test_progress_is_written_now_and_then(tmp_path: Path) -> None:
 
     async def scenario() -> None:
         async with serving(path, {"kind": patient}, interval=1e6) as (operations, stub):
-            ended = await wait(stub, (await operations.start("kind", request("x"), UInt64Value(value=0))).name)
+            ended = await wait(
+                stub, (await operations.start("kind", request("x"), UInt64Value(value=0))).name
+            )
             assert text(ended.response) == "0"  # not once in a million seconds
             assert number(ended.metadata) == stored() == 1000
 

@@ -16,15 +16,23 @@ class Node:
     parts: "list[Node | str]" = field(default_factory=list)
 
     def all(self, tag: str = "", **attributes: str) -> Iterator["Node"]:
-        """The elements below, in order, of a tag and with attributes: `class_` is one of the classes, `data_kind` is data-kind."""
+        """The elements below, in order, of a tag and with attributes: `class_` is one of the
+        classes, `data_kind` is data-kind.
+        """
         for part in self.parts:
             if isinstance(part, Node):
-                if tag in ("", part.tag) and all(part._has(name, value) for name, value in attributes.items()):
+                if tag in ("", part.tag) and all(
+                    part._has(name, value) for name, value in attributes.items()
+                ):
                     yield part
                 yield from part.all(tag, **attributes)
 
     def _has(self, name: str, value: str) -> bool:
-        return value in self.classes if name == "class_" else self.attributes.get(name.replace("_", "-")) == value
+        return (
+            value in self.classes
+            if name == "class_"
+            else self.attributes.get(name.replace("_", "-")) == value
+        )
 
     def one(self, tag: str = "", **attributes: str) -> "Node":
         """The only such element."""
@@ -46,7 +54,9 @@ class Node:
 
     def rows(self) -> list[list[str]]:
         """The cells of a table, row by row."""
-        return [[cell.text for cell in row.parts if isinstance(cell, Node)] for row in self.all("tr")]
+        return [
+            [cell.text for cell in row.parts if isinstance(cell, Node)] for row in self.all("tr")
+        ]
 
 
 class _Builder(HTMLParser):

@@ -20,7 +20,10 @@ EXACT = 0.01 / 200  # coordinates are rounded to hundredths, and an axis is at l
 
 def drawings(report: Any) -> list[ET.Element]:
     """The charts of the page, read as strict XML."""
-    return [ET.fromstring(text) for text in re.findall(r'<svg class="chart.*?</svg>', page(report), re.DOTALL)]
+    return [
+        ET.fromstring(text)
+        for text in re.findall(r'<svg class="chart.*?</svg>', page(report), re.DOTALL)
+    ]
 
 
 def axis(ticks: Sequence[tuple[float, float]]) -> Callable[[float], float]:
@@ -38,7 +41,11 @@ def number(label: str) -> float:
 
 
 def ticks(chart: ET.Element, which: str) -> list[tuple[float, float]]:
-    return [(float(text.attrib[which]), number(text.text or "")) for text in chart.iter("text") if text.get("class") == f"tick {which}"]
+    return [
+        (float(text.attrib[which]), number(text.text or ""))
+        for text in chart.iter("text")
+        if text.get("class") == f"tick {which}"
+    ]
 
 
 def measured(chart: ET.Element, points: str) -> Pairs:
@@ -50,7 +57,11 @@ def measured(chart: ET.Element, points: str) -> Pairs:
 def series(network: dict[str, Any], threat: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """The rates of every line, the clean one first."""
     attacks = {attack["label"]: attack["robust"] for attack in threat["attacks"]}
-    named = {"random noise of equal norm": threat["noise"], **attacks, "worst of all attacks": threat["worst"]}
+    named = {
+        "random noise of equal norm": threat["noise"],
+        **attacks,
+        "worst of all attacks": threat["worst"],
+    }
     return {what: [network["clean"], *rates] for what, rates in named.items()}
 
 
@@ -58,7 +69,10 @@ def series(network: dict[str, Any], threat: dict[str, Any]) -> dict[str, list[di
 def test_curves_and_bands_lie_where_the_axes_say(place: int) -> None:
     report = example()
     chart = drawings(report)[place]
-    lines = {(group.attrib["data-network"], group.attrib["data-what"]): group for group in chart.iter("g")}
+    lines = {
+        (group.attrib["data-network"], group.attrib["data-what"]): group
+        for group in chart.iter("g")
+    }
     bands = [measured(chart, polygon.attrib["points"]) for polygon in chart.iter("polygon")]
     banded = 0
     for network in report["networks"]:
@@ -76,7 +90,8 @@ def test_curves_and_bands_lie_where_the_axes_say(place: int) -> None:
                     *((x, r["high"]) for x, r in zip(at[::-1], rates[::-1], strict=True)),
                 ]
                 banded += any(
-                    [v for p in band for v in p] == pytest.approx([v for p in outline for v in p], abs=EXACT)
+                    [v for p in band for v in p]
+                    == pytest.approx([v for p in outline for v in p], abs=EXACT)
                     for band in bands
                     if len(band) == len(outline)
                 )
@@ -92,7 +107,9 @@ def test_every_point_has_a_tooltip() -> None:
         assert len(texts) == 1 + len(GRIDS["linf"])
         assert all(text.startswith(group.attrib["data-network"]) for text in texts)
     worst = next(group for group in chart.iter("g") if group.attrib["data-kind"] == "worst")
-    assert "cifar10-plain, worst of all attacks, ε = 8/255: 0 of 512, 0.0% (0.0\u20130.7)" in {title.text for title in worst.iter("title")}
+    assert "cifar10-plain, worst of all attacks, ε = 8/255: 0 of 512, 0.0% (0.0\u20130.7)" in {
+        title.text for title in worst.iter("title")
+    }
 
 
 def test_markers_stand_on_their_points() -> None:
@@ -102,7 +119,11 @@ def test_markers_stand_on_their_points() -> None:
         for pair, outline in zip(line.attrib["points"].split(), outlines, strict=True):
             x, y = map(float, pair.split(","))
             if "a" not in outline:  # corners; their mean is the middle, but for a triangle's height
-                corners = [tuple(map(float, corner.split())) for corner in re.split("[MLz]", outline) if corner]
+                corners = [
+                    tuple(map(float, corner.split()))
+                    for corner in re.split("[MLz]", outline)
+                    if corner
+                ]
                 assert sum(c[0] for c in corners) / len(corners) == pytest.approx(x, abs=0.02)
                 assert min(c[1] for c in corners) < y < max(c[1] for c in corners)
             else:
@@ -122,7 +143,10 @@ def test_one_attack_is_drawn_once() -> None:
             threat["attacks"] = threat["attacks"][1:2]
             threat["worst"] = threat["attacks"][0]["robust"]
     chart = curves("linf", report["networks"])
-    assert {(line.kind, line.what) for line in chart.lines} == {("noise", "random noise of equal norm"), ("worst", "PGD-40")}
+    assert {(line.kind, line.what) for line in chart.lines} == {
+        ("noise", "random noise of equal norm"),
+        ("worst", "PGD-40"),
+    }
 
 
 def test_what_was_not_measured_is_not_drawn() -> None:
@@ -130,7 +154,11 @@ def test_what_was_not_measured_is_not_drawn() -> None:
     for rates in (networks[0]["threats"][0]["worst"], networks[0]["threats"][0]["noise"]):
         rates[1] = rate(0, 0)
     chart = curves("linf", networks)
-    lengths = {(line.network, line.kind): len(line.points.split()) for line in chart.lines if line.kind != "attack"}
+    lengths = {
+        (line.network, line.kind): len(line.points.split())
+        for line in chart.lines
+        if line.kind != "attack"
+    }
     assert lengths == {
         ("cifar10-plain", "worst"): 4,
         ("cifar10-plain", "noise"): 4,
@@ -139,7 +167,9 @@ def test_what_was_not_measured_is_not_drawn() -> None:
     }
 
 
-@pytest.mark.parametrize("grid", [[1 / 255], [k / 255 for k in range(1, 17)], [0.1 / 255, 0.2 / 255, 64 / 255]])
+@pytest.mark.parametrize(
+    "grid", [[1 / 255], [k / 255 for k in range(1, 17)], [0.1 / 255, 0.2 / 255, 64 / 255]]
+)
 def test_labels_of_the_axis_never_touch(grid: list[float]) -> None:
     networks = example()["networks"][:1]
     threat = networks[0]["threats"][0]
@@ -159,7 +189,11 @@ def test_colours_repeat_but_not_together_with_markers() -> None:
     for place in range(COLOURS + 1):
         network = copy.deepcopy(example()["networks"][0])
         networks.append(network | {"name": f"net{place}"})
-    worst = {line.network: (line.colour, line.dots[0].outline) for line in curves("linf", networks).lines if line.kind == "worst"}
+    worst = {
+        line.network: (line.colour, line.dots[0].outline)
+        for line in curves("linf", networks).lines
+        if line.kind == "worst"
+    }
     assert len(set(worst.values())) == len(networks)
 
 
@@ -179,13 +213,24 @@ def test_bars_end_at_their_accuracy() -> None:
         assert bar is not None
         assert whisker is not None
         assert title is not None
-        assert (title.text or "").startswith(f"{network['name']}, {item['name']}: {item['accuracy']['successes']} of 512")
+        assert (title.text or "").startswith(
+            f"{network['name']}, {item['name']}: {item['accuracy']['successes']} of 512"
+        )
         start, width = float(bar.attrib["x"]), float(bar.attrib["width"])
         low, high = (float(value) for value in re.findall(r"[MH]([\d.]+)", whisker.attrib["d"]))
         found = [across(start), across(start + width), across(low), across(high)]
-        assert found == pytest.approx([0, item["accuracy"]["value"], item["accuracy"]["low"], item["accuracy"]["high"]], abs=EXACT)
-    clean = [across(float(re.findall(r"M([\d.]+)", path.attrib["d"])[0])) for path in chart.iter("path") if "clean" in path.attrib["class"]]
-    assert clean == pytest.approx([network["clean"]["value"] for network in report["networks"]], abs=EXACT)
+        assert found == pytest.approx(
+            [0, item["accuracy"]["value"], item["accuracy"]["low"], item["accuracy"]["high"]],
+            abs=EXACT,
+        )
+    clean = [
+        across(float(re.findall(r"M([\d.]+)", path.attrib["d"])[0]))
+        for path in chart.iter("path")
+        if "clean" in path.attrib["class"]
+    ]
+    assert clean == pytest.approx(
+        [network["clean"]["value"] for network in report["networks"]], abs=EXACT
+    )
 
 
 def test_bars_do_not_overlap() -> None:

@@ -19,7 +19,16 @@ PNG = b"\x89PNG"
 
 
 def facts(**changes: Any) -> dict[str, Any]:
-    picture = {"png": PNG, "dead": False, "activation": 2.5, "held_out": 2.0, "ratio": 1.25, "rank": 3, "units": 8, "dataset": "test"}
+    picture = {
+        "png": PNG,
+        "dead": False,
+        "activation": 2.5,
+        "held_out": 2.0,
+        "ratio": 1.25,
+        "rank": 3,
+        "units": 8,
+        "dataset": "test",
+    }
     statistics = {
         "histogram_low": -1.0,
         "histogram_high": 3.0,
@@ -49,11 +58,25 @@ def facts(**changes: Any) -> dict[str, Any]:
         "tuning": None,
         "facets": [],
         "visualizations": [picture],
-        "exemplars": [{"image_png": PNG, "crop_png": PNG, "activation": 3.0, "name": "1.png", "label_name": "", "where": ""}],
+        "exemplars": [
+            {
+                "image_png": PNG,
+                "crop_png": PNG,
+                "activation": 3.0,
+                "name": "1.png",
+                "label_name": "",
+                "where": "",
+            }
+        ],
         "statistics": statistics,
         "shifts": [{"index": 0, "label": "cat", "mean": 0.5, "standard_error": 0.1}],
         "flips": [{"unit": 7, "share": 0.4, "shift": -1.5, "rank": 1}],
-        "provenance": {"model": "tiny", "model_digest": "ab", "service_version": "1", "request_id": "r"},
+        "provenance": {
+            "model": "tiny",
+            "model_digest": "ab",
+            "service_version": "1",
+            "request_id": "r",
+        },
         **changes,
     }
 
@@ -61,19 +84,27 @@ def facts(**changes: Any) -> dict[str, Any]:
 def test_bars_and_marks_lie_where_their_values_are() -> None:
     drawn = histogram(0.0, 4.0, [1, 4, 0, 16], [(8.0, "far"), (2.0, "near"), (2.1, "nearer")])
     frame = drawn.frame
-    assert [bar.x for bar in drawn.bars] == pytest.approx([frame.x(share) for share in (0, 0.125, 0.25, 0.375)])
+    assert [bar.x for bar in drawn.bars] == pytest.approx(
+        [frame.x(share) for share in (0, 0.125, 0.25, 0.375)]
+    )
     heights = [bar.height for bar in drawn.bars]
     assert heights == pytest.approx([heights[3] / 4, heights[3] / 2, 0, frame.y(0) - frame.y(1)])
-    assert [mark.x for mark in drawn.marks] == pytest.approx([frame.x(share) for share in (0.25, 0.2625, 1)])
+    assert [mark.x for mark in drawn.marks] == pytest.approx(
+        [frame.x(share) for share in (0.25, 0.2625, 1)]
+    )
     assert [mark.words for mark in drawn.marks] == ["near", "nearer", "far"]
     assert [mark.line for mark in drawn.marks] == [0, 1, 0]
     assert histogram(2.0, 2.0, [5], []).bars[0].height > 0
 
 
 def test_the_chart_is_of_maxima_alone() -> None:
-    """The picture's activation is a mean over positions: among maxima it would be far too low, or stretch the axis and leave the page."""
+    """The picture's activation is a mean over positions: among maxima it would be far too low, or
+    stretch the axis and leave the page.
+    """
     for activation in (-50.0, 0.01, 50.0):
-        html = page(facts(visualizations=[{**facts()["visualizations"][0], "activation": activation}]))
+        html = page(
+            facts(visualizations=[{**facts()["visualizations"][0], "activation": activation}])
+        )
         svg = html[html.index("<svg") : html.index("</svg>")]
         assert re.findall(r'class="words"[^>]*>([^<]*)<', svg) == ["median", "99%"]
         assert re.findall(r'class="x"[^>]*>([^<]*)<', svg) == ["-1", "0", "1", "2", "3"]
@@ -82,7 +113,10 @@ def test_the_chart_is_of_maxima_alone() -> None:
 def test_many_classes_are_cut_in_the_middle() -> None:
     shifts = [{"mean": float(place)} for place in range(40, -60, -1)]
     shown, scale = ends(shifts)
-    assert [shift["mean"] for shift in shown] == [*range(40, 40 - SHIFTS, -1), *range(-59 + SHIFTS - 1, -60, -1)]
+    assert [shift["mean"] for shift in shown] == [
+        *range(40, 40 - SHIFTS, -1),
+        *range(-59 + SHIFTS - 1, -60, -1),
+    ]
     assert scale == 59
     assert ends([{"mean": 0.0}]) == ([{"mean": 0.0}], 1.0)
 
@@ -95,7 +129,16 @@ def test_names_are_escaped() -> None:
             model=evil,
             dataset=evil,
             shifts=[{"index": 0, "label": evil, "mean": 0.5, "standard_error": 0.1}],
-            exemplars=[{"image_png": PNG, "crop_png": PNG, "activation": 3.0, "name": evil, "label_name": evil, "where": ""}],
+            exemplars=[
+                {
+                    "image_png": PNG,
+                    "crop_png": PNG,
+                    "activation": 3.0,
+                    "name": evil,
+                    "label_name": evil,
+                    "where": "",
+                }
+            ],
             missing=[("Facets", evil)],
         )
     )
@@ -105,11 +148,25 @@ def test_names_are_escaped() -> None:
 
 def test_what_the_page_says() -> None:
     html = page(facts())
-    for said in ("1.25 times the highest mean", "Rank 3 of 8 units", "falls by 0.5", "-1.5", "8/255", "12.5%", "<dd>0</dd>", "(this one)"):
+    for said in (
+        "1.25 times the highest mean",
+        "Rank 3 of 8 units",
+        "falls by 0.5",
+        "-1.5",
+        "8/255",
+        "12.5%",
+        "<dd>0</dd>",
+        "(this one)",
+    ):
         assert said in html
     assert "Left out" not in html
     assert 'id="facets"' not in html
-    dead = page(facts(visualizations=[{**facts()["visualizations"][0], "dead": True}], missing=[("Tuning to gratings", "no rows")]))
+    dead = page(
+        facts(
+            visualizations=[{**facts()["visualizations"][0], "dead": True}],
+            missing=[("Tuning to gratings", "no rows")],
+        )
+    )
     assert "not evidence of anything" in dead
     assert "<b>Tuning to gratings</b>: no rows" in dead
 

@@ -1,4 +1,6 @@
-"""The page: every number where it belongs, nothing from elsewhere, nothing unescaped, the same bytes every time."""
+"""The page: every number where it belongs, nothing from elsewhere, nothing unescaped, the same
+bytes every time.
+"""
 
 import base64
 import copy
@@ -14,12 +16,27 @@ from interp.audit.conditions import NORMS
 from service.report import Example, page
 from service.report.wording import condition, printable, setting
 from tests.service.report.oracles_html import Node, read
-from tests.service.report.toys_report import ATTACKS, CORRUPTIONS, GRIDS, example, gallery, rate, small, suspect
+from tests.service.report.toys_report import (
+    ATTACKS,
+    CORRUPTIONS,
+    GRIDS,
+    example,
+    gallery,
+    rate,
+    small,
+    suspect,
+)
 
 DASH = "\u2013"
 HOSTILE = "<script>alert(1)</script>\"'&<b onclick=x>{{ 7*7 }}"
 CHOICES: dict[str, dict[Any, str]] = {  # strings that are one of a few, and what else they may be
-    "verdict": {"valid": "suspect", "suspect": "valid", "pass": "fail", "fail": "open", "open": "pass"},
+    "verdict": {
+        "valid": "suspect",
+        "suspect": "valid",
+        "pass": "fail",
+        "fail": "open",
+        "open": "pass",
+    },
     "status": {"passed": "failed", "failed": "skipped", "skipped": "passed"},
     "norm": {"linf": "l1", "l2": "l1"},
     "stopped": {None: "gates"},
@@ -46,7 +63,13 @@ def shown(of: dict[str, Any], counted: bool = False) -> str:
 
 def leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
     """Every value of a report that is no object and no list, with its path."""
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    items = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
     for key, item in items:
         yield from leaves(item, (*path, key))
     if not isinstance(value, dict | list):
@@ -98,7 +121,10 @@ def test_every_value_of_the_report_shows(kind: str) -> None:
 def visible(report: Any) -> list[str]:
     """What the page says, in its text and its tooltips."""
     tree = read(page(report))
-    return [tree.text, *(node.attributes["title"] for node in tree.all() if "title" in node.attributes)]
+    return [
+        tree.text,
+        *(node.attributes["title"] for node in tree.all() if "title" in node.attributes),
+    ]
 
 
 def test_summary(tree: Node) -> None:
@@ -106,19 +132,37 @@ def test_summary(tree: Node) -> None:
     assert rows[0] == ["Network", "Clean", "L∞ ≤ 8/255", "L₂ ≤ 1", "Verdict"]
     for row, network in zip(rows[2:], example()["networks"], strict=True):
         linf, l2 = network["threats"]
-        cells = [network["clean"], linf["noise"][3], linf["worst"][3], l2["noise"][3], l2["worst"][3]]
-        assert row == [network["name"], *(shown(cell, counted=True) for cell in cells), network["verdict"]]
+        cells = [
+            network["clean"],
+            linf["noise"][3],
+            linf["worst"][3],
+            l2["noise"][3],
+            l2["worst"][3],
+        ]
+        assert row == [
+            network["name"],
+            *(shown(cell, counted=True) for cell in cells),
+            network["verdict"],
+        ]
 
 
 def test_tables_of_the_curves(tree: Node) -> None:
     tables = list(section(tree, "curves").all("table"))
     for place, (table, labels) in enumerate(
-        zip(tables, (["1/255", "2/255", "4/255", "8/255"], ["0.125", "0.25", "0.5", "1"]), strict=True)
+        zip(
+            tables,
+            (["1/255", "2/255", "4/255", "8/255"], ["0.125", "0.25", "0.5", "1"]),
+            strict=True,
+        )
     ):
         expected = [["ε", *labels]]
         for network in example()["networks"]:
             threat = network["threats"][place]
-            series = [threat["noise"], *(attack["robust"] for attack in threat["attacks"]), threat["worst"]]
+            series = [
+                threat["noise"],
+                *(attack["robust"] for attack in threat["attacks"]),
+                threat["worst"],
+            ]
             expected.append([network["name"]])
             for what, rates in zip(("random noise", *ATTACKS, "worst of all"), series, strict=True):
                 expected.append([what, *map(shown, rates)])
@@ -126,8 +170,12 @@ def test_tables_of_the_curves(tree: Node) -> None:
 
 
 def test_minimal_epsilons_in_words(tree: Node) -> None:
-    plain, robust, *_ = [item.text for item in section(tree, "curves").all("li") if "smallest" in item.text]
-    assert "median 2/255; 10% wrong without any; 25% at or below 1/255; 50% at or below 2/255" in plain
+    plain, robust, *_ = [
+        item.text for item in section(tree, "curves").all("li") if "smallest" in item.text
+    ]
+    assert (
+        "median 2/255; 10% wrong without any; 25% at or below 1/255; 50% at or below 2/255" in plain
+    )
     assert plain.endswith("; 75% not within those tried; 90% not within those tried.")
     assert "median above all tried; 10% wrong without any" in robust
 
@@ -137,7 +185,12 @@ def test_classes(tree: Node) -> None:
     assert rows[1] == ["clean", "L∞ ≤ 8/255", "L₂ ≤ 1"] * 2
     first, second = (network["classes"] for network in example()["networks"])
     for row, a, b in zip(rows[2:], first, second, strict=True):
-        rates = [a["clean"], *(item["rate"] for item in a["worst"]), b["clean"], *(item["rate"] for item in b["worst"])]
+        rates = [
+            a["clean"],
+            *(item["rate"] for item in a["worst"]),
+            b["clean"],
+            *(item["rate"] for item in b["worst"]),
+        ]
         assert row == [str(a["index"]), a["name"], *map(shown, rates)]
 
 
@@ -152,37 +205,59 @@ def test_many_classes_are_folded() -> None:
 def test_heat_maps(tree: Node) -> None:
     tables = list(section(tree, "corruptions").all("table"))
     for table, network in zip(tables, example()["networks"], strict=True):
-        by_name = {(item["name"], item["severity"]): item["accuracy"] for item in network["corruptions"]}
+        by_name = {
+            (item["name"], item["severity"]): item["accuracy"] for item in network["corruptions"]
+        }
         assert table.rows()[0] == ["severity", "1", "2", "3", "4", "5"]
         cells = list(table.all("td"))
         for row, name in zip(table.rows()[1:], CORRUPTIONS, strict=True):
-            assert row == [name.replace("_", " "), *(f"{by_name[name, severity]['value'] * 100:.1f}" for severity in range(1, 6))]
+            assert row == [
+                name.replace("_", " "),
+                *(f"{by_name[name, severity]['value'] * 100:.1f}" for severity in range(1, 6)),
+            ]
         assert len(cells) == len(by_name) == 75
         for cell in cells:  # the colour says what the number says
             assert cell.attributes["style"] == f"--a:{cell.text}%"
-        assert table.one("caption").text == f"{network['name']} mean {network['mean_corruption_accuracy'] * 100:.1f}%"
+        assert (
+            table.one("caption").text
+            == f"{network['name']} mean {network['mean_corruption_accuracy'] * 100:.1f}%"
+        )
 
 
 def test_comparisons_in_words(tree: Node) -> None:
     clean, attacked, corrupted = [item.text for item in section(tree, "comparisons").all("li")]
     assert clean == (
-        "On clean images, cifar10-plain is the more accurate: cifar10-plain alone is right on 131, cifar10-robust alone on 19. "
+        "On clean images, cifar10-plain is the more accurate: cifar10-plain alone is right on "
+        "131, cifar10-robust alone on 19. "
         "Chance alone would hardly split them so unevenly (p = 3.7e-22)."
     )
     assert "On images under L∞ ≤ 8/255, cifar10-robust is the more accurate" in attacked
-    assert "cifar10-plain is right on more versions of 2,101 images, cifar10-robust of 2,044." in corrupted
+    assert (
+        "cifar10-plain is right on more versions of 2,101 images, cifar10-robust of 2,044."
+        in corrupted
+    )
     assert "Chance alone may well have split them so (p = 0.39)" in corrupted
 
 
 def test_gates(tree: Node) -> None:
     rows = section(tree, "gates").one("table").rows()[1:]
     gates = example()["gates"]
-    assert rows[0] == ["cifar10-plain", "L∞ ≤ 8/255", "30%", "✗ fail", "11 images", shown(gates[0]["rate"], counted=True), "95%"]
+    assert rows[0] == [
+        "cifar10-plain",
+        "L∞ ≤ 8/255",
+        "30%",
+        "✗ fail",
+        "11 images",
+        shown(gates[0]["rate"], counted=True),
+        "95%",
+    ]
     assert [row[3] for row in rows] == ["✗ fail", "✓ pass", "○ open"]
 
 
 def test_checks(tree: Node) -> None:
-    for table, network in zip(section(tree, "checks").all("table"), example()["networks"], strict=True):
+    for table, network in zip(
+        section(tree, "checks").all("table"), example()["networks"], strict=True
+    ):
         for row, check in zip(table.rows()[1:], network["checks"], strict=True):
             assert row[0] == check["name"].replace("-", " ")
             assert row[1].endswith(check["status"])
@@ -222,10 +297,19 @@ def test_intervals_are_explained() -> None:
 
 def test_gallery_holds_its_pictures(tree: Node) -> None:
     pictures = [image.attributes["src"] for image in section(tree, "gallery").all("img")]
-    files = [item[name] for item in gallery() for name in ("clean_png", "perturbation_png", "adversarial_png")]
-    assert [base64.b64decode(source.removeprefix("data:image/png;base64,")) for source in pictures] == files
+    files = [
+        item[name]
+        for item in gallery()
+        for name in ("clean_png", "perturbation_png", "adversarial_png")
+    ]
+    assert [
+        base64.b64decode(source.removeprefix("data:image/png;base64,")) for source in pictures
+    ] == files
     first = next(section(tree, "gallery").all("figure")).text
-    assert first == "airplane \u00d7 15 dog cifar10-plain, L∞ ≤ 8/255, PGD-40. Image 0, in truth airplane; norm 8/255."
+    assert first == (
+        "airplane \u00d7 15 dog cifar10-plain, L∞ ≤ 8/255, PGD-40. Image 0, in truth "
+        "airplane; norm 8/255."
+    )
 
 
 def test_parts_that_an_audit_left_out_leave_no_heading() -> None:
@@ -233,7 +317,11 @@ def test_parts_that_an_audit_left_out_leave_no_heading() -> None:
     for network in report["networks"]:
         network |= {"classes": [], "corruptions": [], "augmentations": [], "threats": []}
     bare = read(page(report))
-    assert [part.attributes["id"] for part in bare.all("section") if "id" in part.attributes] == ["summary", "checks", "methods"]
+    assert [part.attributes["id"] for part in bare.all("section") if "id" in part.attributes] == [
+        "summary",
+        "checks",
+        "methods",
+    ]
     assert [link.text for link in bare.all("a")] == ["Summary", "Checks", "Methods"]
 
 
@@ -248,7 +336,11 @@ def test_networks_may_have_been_attacked_differently() -> None:
     del report["networks"][1]["threats"][1]
     del report["networks"][0]["threats"][0]["epsilons"][1]
     threat = report["networks"][0]["threats"][0]
-    for rates in (threat["noise"], threat["worst"], *(attack["robust"] for attack in threat["attacks"])):
+    for rates in (
+        threat["noise"],
+        threat["worst"],
+        *(attack["robust"] for attack in threat["attacks"]),
+    ):
         del rates[1]
     tree = read(page(report))
     assert section(tree, "summary").one("table").rows()[3][4:6] == [DASH, DASH]
@@ -264,7 +356,9 @@ def test_nothing_comes_from_elsewhere(render: Callable[[], str]) -> None:
     for node in read(text).all():
         assert node.tag not in {"script", "link", "iframe", "object", "embed", "base", "form"}
         assert not [name for name in node.attributes if name.startswith("on")]
-        assert node.attributes.get("src", "data:image/png;base64,").startswith("data:image/png;base64,")
+        assert node.attributes.get("src", "data:image/png;base64,").startswith(
+            "data:image/png;base64,"
+        )
         assert node.attributes.get("href", "#").startswith("#")
 
 
@@ -293,7 +387,9 @@ def test_hostile_names_are_text() -> None:
     assert "<script" not in text
     assert HOSTILE in tree.one("h1").text
     assert next(tree.all("title")).text.count(HOSTILE) == 2
-    assert {node.tag for node in tree.all()} == {node.tag for node in read(page(suspect(), gallery())).all()} | {"li"}
+    assert {node.tag for node in tree.all()} == {
+        node.tag for node in read(page(suspect(), gallery())).all()
+    } | {"li"}
     assert not [name for node in tree.all() for name in node.attributes if name.startswith("on")]
     assert "49" not in tree.one("h1").text
 
@@ -308,7 +404,9 @@ def test_characters_that_no_page_can_hold(character: str) -> None:
 
 
 def test_same_report_same_page() -> None:
-    stored = json.loads(json.dumps(example(), sort_keys=True))  # as a journal gives it back: another order of keys
+    stored = json.loads(
+        json.dumps(example(), sort_keys=True)
+    )  # as a journal gives it back: another order of keys
     assert page(stored, gallery()) == page(example(), gallery()) == page(example(), gallery())
 
 
@@ -319,7 +417,15 @@ def test_conditions_are_named_as_everywhere(p: float, size: float) -> None:
 
 
 def test_settings_in_words() -> None:
-    assert [setting(value) for value in (True, False, None, 7, "a", [], [1, None])] == ["yes", "no", "none", "7", "a", "none", "1, none"]
+    assert [setting(value) for value in (True, False, None, 7, "a", [], [1, None])] == [
+        "yes",
+        "no",
+        "none",
+        "7",
+        "a",
+        "none",
+        "1, none",
+    ]
     assert setting({"step": 2 / 255, "loss": "dlr"}) == "step = 2/255, loss = dlr"
 
 
@@ -331,8 +437,12 @@ def test_printable_keeps_what_can_be_said() -> None:
 def test_large_audits_have_finer_percentages() -> None:
     report = example()
     report["networks"][0]["clean"] = rate(91_734, 100_000)
-    assert section(read(page(report)), "summary").one("table").rows()[2][1].startswith("91.73% 91.5")
+    assert (
+        section(read(page(report)), "summary").one("table").rows()[2][1].startswith("91.73% 91.5")
+    )
 
 
 def test_grids_are_those_of_the_example() -> None:
-    assert [list(grid) for grid in GRIDS.values()] == [threat["epsilons"] for threat in example()["settings"]["threats"]]
+    assert [list(grid) for grid in GRIDS.values()] == [
+        threat["epsilons"] for threat in example()["settings"]["threats"]
+    ]

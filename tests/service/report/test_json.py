@@ -1,4 +1,6 @@
-"""The report as JSON: stable text, and a schema that lets in what an audit writes and nothing else."""
+"""The report as JSON: stable text, and a schema that lets in what an audit writes and
+nothing else.
+"""
 
 import copy
 import json
@@ -101,7 +103,13 @@ def test_a_key_more_is_refused(path: tuple[str | int, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "key"), [(path, key) for path in OBJECTS for key in inner(small(), path) if not hyper_parameters(path) or key == "name"]
+    ("path", "key"),
+    [
+        (path, key)
+        for path in OBJECTS
+        for key in inner(small(), path)
+        if not hyper_parameters(path) or key == "name"
+    ],
 )
 def test_a_key_less_is_refused(path: tuple[str | int, ...], key: str) -> None:
     report = small()
@@ -157,7 +165,9 @@ def test_a_wrong_value_is_refused(path: tuple[str | int, ...], value: Any) -> No
     assert not valid(report)
 
 
-@pytest.mark.parametrize("epsilon", [1 / 255, 8 / 255, 0.5 / 255, 0.1, 0.0314, 3.14159265, 12.0, 1000.0, 1e-7, 2e7])
+@pytest.mark.parametrize(
+    "epsilon", [1 / 255, 8 / 255, 0.5 / 255, 0.1, 0.0314, 3.14159265, 12.0, 1000.0, 1e-7, 2e7]
+)
 def test_conditions_keep_the_schema(epsilon: float) -> None:
     report = small()
     report["gates"][0]["condition"] = condition("l2", epsilon)

@@ -27,14 +27,23 @@ def outcomes(suite: ET.Element) -> dict[str, str]:
 
 def test_one_suite_a_network_with_its_gates_and_checks() -> None:
     plain, robust = root(example())
-    checks = {check["name"]: "passed" for check in example()["networks"][0]["checks"]} | {"doubled-steps": "skipped"}
+    checks = {check["name"]: "passed" for check in example()["networks"][0]["checks"]} | {
+        "doubled-steps": "skipped"
+    }
     assert (plain.attrib["name"], robust.attrib["name"]) == ("cifar10-plain", "cifar10-robust")
     assert outcomes(plain) == {"accuracy on L∞ ≤ 8/255 is at least 0.3": "failure"} | checks
     assert (
         outcomes(robust)
-        == {"accuracy on L∞ ≤ 8/255 is at least 0.25": "passed", "accuracy on clean images is at least 0.45": "skipped"} | checks
+        == {
+            "accuracy on L∞ ≤ 8/255 is at least 0.25": "passed",
+            "accuracy on clean images is at least 0.45": "skipped",
+        }
+        | checks
     )
-    assert {case.attrib["classname"] for case in plain.iter("testcase")} == {"cifar10-plain.gates", "cifar10-plain.checks"}
+    assert {case.attrib["classname"] for case in plain.iter("testcase")} == {
+        "cifar10-plain.gates",
+        "cifar10-plain.checks",
+    }
 
 
 def test_structure_is_that_of_junit() -> None:
@@ -72,7 +81,11 @@ def test_sums_are_what_one_counts() -> None:
         ("open", rate(50, 100), "skipped"),
         ("open", rate(51, 100), "skipped"),
         ("open", rate(0, 0), "skipped"),
-        ("pass", rate(49, 100), "passed"),  # the sequential test has decided; the estimate no longer counts
+        (
+            "pass",
+            rate(49, 100),
+            "passed",
+        ),  # the sequential test has decided; the estimate no longer counts
     ],
 )
 def test_gates(verdict: str, measured: dict[str, Any], expected: str) -> None:
@@ -86,10 +99,16 @@ def test_evidence_is_told() -> None:
     failures = {case.attrib["name"]: case.find("failure") for case in plain.iter("testcase")}
     gradients = failures["zero-gradients"]
     assert gradients is not None
-    assert gradients.attrib["message"] == "Gradients vanish on 0.2% of the images. (Croce et al. 2021, section 4)"
+    assert (
+        gradients.attrib["message"]
+        == "Gradients vanish on 0.2% of the images. (Croce et al. 2021, section 4)"
+    )
     fallen = failures["accuracy on L∞ ≤ 8/255 is at least 0.3"]
     assert fallen is not None
-    assert fallen.attrib["message"] == "failed after 11 images at confidence 0.95: 0 of 512, 0.0% (0.0\u20130.7)"
+    assert (
+        fallen.attrib["message"]
+        == "failed after 11 images at confidence 0.95: 0 of 512, 0.0% (0.0\u20130.7)"
+    )
     properties = {item.attrib["name"]: item.attrib["value"] for item in plain.iter("property")}
     assert (properties["verdict"], properties["gradients"]) == ("suspect", "123456")
 

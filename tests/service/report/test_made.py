@@ -1,4 +1,6 @@
-"""Reports as `interp.audit.report` makes them: they keep the schema, and every format takes them."""
+"""Reports as `interp.audit.report` makes them: they keep the schema, and every format takes
+them.
+"""
 
 import math
 import xml.etree.ElementTree as ET
@@ -38,7 +40,12 @@ def judged(plan: Plan, labels: Any, seed: int) -> Judged:
     return Judged(
         clean,
         [rng.random((epsilons, IMAGES)) < 0.7 for epsilons in shapes],
-        [np.where(clean == labels, rng.integers(0, epsilons + 1, (len(plan.attacks), IMAGES)), 0).astype(np.int16) for epsilons in shapes],
+        [
+            np.where(
+                clean == labels, rng.integers(0, epsilons + 1, (len(plan.attacks), IMAGES)), 0
+            ).astype(np.int16)
+            for epsilons in shapes
+        ],
         rng.random((len(plan.corrupted), IMAGES)) < 0.6,
         rng.random((len(plan.augmentations), IMAGES)) < 0.6,
         gradients=1000,
@@ -48,7 +55,9 @@ def judged(plan: Plan, labels: Any, seed: int) -> Judged:
 
 
 def made(plan: Plan, bars: tuple[float, ...] = (), checked: bool = True) -> dict[str, Any]:
-    """The report of an audit of two networks with this plan, and gates on the clean images of the first."""
+    """The report of an audit of two networks with this plan, and gates on the clean images of the
+    first.
+    """
     labels = np.random.default_rng(9).integers(0, len(CLASSES), IMAGES)
     tally = Tally(plan, len(CLASSES), 2, [Gated(0, "clean", Gate(bar)) for bar in bars])
     tally.add([judged(plan, labels, 1), judged(plan, labels, 2)], labels, 0)
@@ -99,14 +108,26 @@ def test_the_schema_is_kept(name: str) -> None:
 def test_the_page_is_made(name: str) -> None:
     tree = read(reports.page(PLANS[name]))
     assert tree.one("h1").text == "a and b"
-    charts = [chart.attributes["data-norm"] for chart in tree.all("svg") if "data-norm" in chart.attributes]
+    charts = [
+        chart.attributes["data-norm"]
+        for chart in tree.all("svg")
+        if "data-norm" in chart.attributes
+    ]
     assert charts == [threat["norm"] for threat in PLANS[name]["networks"][0]["threats"]]
 
 
 def test_gates_come_out_as_they_were_decided() -> None:
     gates = PLANS["full"]["gates"]
     (first, second) = ET.fromstring(reports.junit(PLANS["full"]).encode())
-    failed = [case.find("failure") is not None for case in first.iter("testcase") if case.attrib["classname"] == "a.gates"]
+    failed = [
+        case.find("failure") is not None
+        for case in first.iter("testcase")
+        if case.attrib["classname"] == "a.gates"
+    ]
     assert [gate["verdict"] for gate in gates][::3] == ["pass", "fail"]
-    assert failed == [gate["verdict"] == "fail" or (gate["verdict"] == "open" and gate["rate"]["value"] < gate["bar"]) for gate in gates]
+    assert failed == [
+        gate["verdict"] == "fail"
+        or (gate["verdict"] == "open" and gate["rate"]["value"] < gate["bar"])
+        for gate in gates
+    ]
     assert not any(case.attrib["classname"] == "b.gates" for case in second.iter("testcase"))

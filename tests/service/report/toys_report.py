@@ -1,4 +1,6 @@
-"""A report as an audit writes it: two networks, two threats, corruptions, augmentations, checks and gates, with true intervals."""
+"""A report as an audit writes it: two networks, two threats, corruptions, augmentations, checks and
+gates, with true intervals.
+"""
 
 import io
 from functools import cache
@@ -16,16 +18,55 @@ CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 GRIDS = {"linf": (1 / 255, 2 / 255, 4 / 255, 8 / 255), "l2": (0.125, 0.25, 0.5, 1.0)}
 ATTACKS = ("FGSM", "PGD-40", "APGD-CE")
 CORRUPTIONS = (
-    *("gaussian_noise", "shot_noise", "impulse_noise", "defocus_blur", "glass_blur", "motion_blur", "zoom_blur"),
-    *("snow", "frost", "fog", "brightness", "contrast", "elastic_transform", "pixelate", "jpeg_compression"),
+    *(
+        "gaussian_noise",
+        "shot_noise",
+        "impulse_noise",
+        "defocus_blur",
+        "glass_blur",
+        "motion_blur",
+        "zoom_blur",
+    ),
+    *(
+        "snow",
+        "frost",
+        "fog",
+        "brightness",
+        "contrast",
+        "elastic_transform",
+        "pixelate",
+        "jpeg_compression",
+    ),
 )
-AUGMENTATIONS = ("rotation", "translation", "scaling", "shear", "mirroring", "cropping", "noise", "lighting", "elastic")
+AUGMENTATIONS = (
+    "rotation",
+    "translation",
+    "scaling",
+    "shear",
+    "mirroring",
+    "cropping",
+    "noise",
+    "lighting",
+    "elastic",
+)
 CHECKS = (
-    ("iterative-beats-single-step", "PGD-40 leaves 0 images robust that FGSM fools.", "Carlini et al. 2019, section 5.2"),
-    ("monotone-in-epsilon", "Accuracy falls or stays from each of 4 radii to the next.", "Carlini et al. 2019, section 5.3"),
+    (
+        "iterative-beats-single-step",
+        "PGD-40 leaves 0 images robust that FGSM fools.",
+        "Carlini et al. 2019, section 5.2",
+    ),
+    (
+        "monotone-in-epsilon",
+        "Accuracy falls or stays from each of 4 radii to the next.",
+        "Carlini et al. 2019, section 5.3",
+    ),
     ("huge-epsilon", "At epsilon 0.5 accuracy is 0 of 64.", "Carlini et al. 2019, section 5.3"),
     ("zero-gradients", "Gradients vanish on 0.2% of the images.", "Croce et al. 2021, section 4"),
-    ("randomness", "Two forward passes agree on all 64 images.", "Carlini et al. 2019, section 4.3"),
+    (
+        "randomness",
+        "Two forward passes agree on all 64 images.",
+        "Carlini et al. 2019, section 4.3",
+    ),
 )
 
 
@@ -39,7 +80,13 @@ def bounds(successes: int, trials: int) -> tuple[float, float]:
 def rate(successes: int, trials: int) -> dict[str, Any]:
     """A rate with its interval."""
     low, high = bounds(successes, trials)
-    return {"successes": successes, "trials": trials, "value": successes / trials if trials else None, "low": low, "high": high}
+    return {
+        "successes": successes,
+        "trials": trials,
+        "value": successes / trials if trials else None,
+        "low": low,
+        "high": high,
+    }
 
 
 def of(share: float, trials: int = IMAGES) -> dict[str, Any]:
@@ -48,7 +95,9 @@ def of(share: float, trials: int = IMAGES) -> dict[str, Any]:
 
 
 def threat(norm: str, clean: float, scale: float) -> dict[str, Any]:
-    """Accuracies that fall from `clean` at a pace of `scale` in units of the grid's end, each attack a little stronger than the last."""
+    """Accuracies that fall from `clean` at a pace of `scale` in units of the grid's end, each
+    attack a little stronger than the last.
+    """
     grid = GRIDS[norm]
     at = np.array(grid) / grid[-1]
     middle = grid[1] if scale < 0.5 else None
@@ -61,12 +110,17 @@ def threat(norm: str, clean: float, scale: float) -> dict[str, Any]:
             {
                 "name": label.split("-")[0].lower(),
                 "label": label,
-                "robust": [of(clean * np.exp(-((strengths[label] * share / scale) ** 1.4))) for share in at],
+                "robust": [
+                    of(clean * np.exp(-((strengths[label] * share / scale) ** 1.4))) for share in at
+                ],
             }
             for label in ATTACKS
         ],
         "worst": [of(clean * np.exp(-((1.06 * share / scale) ** 1.4))) for share in at],
-        "minimal_epsilon": {"median": middle, "quantiles": [[0.1, 0.0], [0.25, grid[0]], [0.5, middle], [0.75, None], [0.9, None]]},
+        "minimal_epsilon": {
+            "median": middle,
+            "quantiles": [[0.1, 0.0], [0.25, grid[0]], [0.5, middle], [0.75, None], [0.9, None]],
+        },
     }
 
 
@@ -74,13 +128,18 @@ def network(name: str, clean: float, scale: float, failed: str = "") -> dict[str
     """One network's part of the report."""
     wobble = [((7 * index + len(name)) % 10 - 4.5) / 45 for index in range(10)]
     corrupted: list[dict[str, Any]] = [
-        {"name": label, "severity": severity, "accuracy": of(clean * (1 - (0.02 + 0.011 * (place * 5 % 13)) * severity))}
+        {
+            "name": label,
+            "severity": severity,
+            "accuracy": of(clean * (1 - (0.02 + 0.011 * (place * 5 % 13)) * severity)),
+        }
         for place, label in enumerate(CORRUPTIONS)
         for severity in range(1, 6)
     ]
     return {
         "name": name,
-        "digest": (f"{len(name):x}" + "3fa9c1d27b") * 5 + "0" * (64 - 5 * (10 + len(f"{len(name):x}"))),
+        "digest": (f"{len(name):x}" + "3fa9c1d27b") * 5
+        + "0" * (64 - 5 * (10 + len(f"{len(name):x}"))),
         "gradients": 123_456,
         "queries": 7_890,
         "verdict": "suspect" if failed else "valid",
@@ -92,17 +151,29 @@ def network(name: str, clean: float, scale: float, failed: str = "") -> dict[str
                 "name": label,
                 "clean": of(clean + wobble[index], 51),
                 "worst": [
-                    {"condition": condition(norm, grid[-1]), "rate": of(max(clean * scale * 0.6 + wobble[index], 0), 51)}
+                    {
+                        "condition": condition(norm, grid[-1]),
+                        "rate": of(max(clean * scale * 0.6 + wobble[index], 0), 51),
+                    }
                     for norm, grid in GRIDS.items()
                 ],
             }
             for index, label in enumerate(CLASSES)
         ],
         "corruptions": corrupted,
-        "mean_corruption_accuracy": sum(item["accuracy"]["successes"] for item in corrupted) / (75 * IMAGES),
-        "augmentations": [{"name": label, "accuracy": of(clean - 0.02 * (place % 5))} for place, label in enumerate(AUGMENTATIONS)],
+        "mean_corruption_accuracy": sum(item["accuracy"]["successes"] for item in corrupted)
+        / (75 * IMAGES),
+        "augmentations": [
+            {"name": label, "accuracy": of(clean - 0.02 * (place % 5))}
+            for place, label in enumerate(AUGMENTATIONS)
+        ],
         "checks": [
-            {"name": label, "status": "failed" if label == failed else "passed", "evidence": evidence, "source": source}
+            {
+                "name": label,
+                "status": "failed" if label == failed else "passed",
+                "evidence": evidence,
+                "source": source,
+            }
             for label, evidence, source in CHECKS
         ]
         + [
@@ -116,7 +187,9 @@ def network(name: str, clean: float, scale: float, failed: str = "") -> dict[str
     }
 
 
-def gate(network: str, at: str, bar: float, verdict: str, measured: dict[str, Any], after: int) -> dict[str, Any]:
+def gate(
+    network: str, at: str, bar: float, verdict: str, measured: dict[str, Any], after: int
+) -> dict[str, Any]:
     """One gate."""
     return {
         "network": network,
@@ -133,7 +206,13 @@ def example() -> dict[str, Any]:
     """The report, built anew."""
     networks = [network("cifar10-plain", 0.861, 0.11), network("cifar10-robust", 0.643, 1.25)]
     low, high = anytime(150, 320, CONFIDENCE)
-    open_rate = {"successes": 150, "trials": 320, "value": 150 / 320, "low": float(low), "high": float(high)}
+    open_rate = {
+        "successes": 150,
+        "trials": 320,
+        "value": 150 / 320,
+        "low": float(low),
+        "high": float(high),
+    }
     worst = {item["name"]: item["threats"][0]["worst"][-1] for item in networks}
     attacks = [
         {"name": "fgsm", "label": "FGSM", "loss": "cross-entropy", "random_start": False},
@@ -147,11 +226,25 @@ def example() -> dict[str, Any]:
             "loss": "cross-entropy",
             "decay": None,
         },
-        {"name": "apgd", "label": "APGD-CE", "steps": 100, "momentum": 0.75, "rho": 0.75, "restarts": 1, "loss": "cross-entropy"},
+        {
+            "name": "apgd",
+            "label": "APGD-CE",
+            "steps": 100,
+            "momentum": 0.75,
+            "rho": 0.75,
+            "restarts": 1,
+            "loss": "cross-entropy",
+        },
     ]
     return {
         "schema": "striate.audit/1",
-        "versions": {"striate": "0.1.0", "torch": "2.11.0", "torchvision": "0.26.0", "numpy": "2.4.6", "python": "3.11.9"},
+        "versions": {
+            "striate": "0.1.0",
+            "torch": "2.11.0",
+            "torchvision": "0.26.0",
+            "numpy": "2.4.6",
+            "python": "3.11.9",
+        },
         "verdict": "valid",
         "complete": True,
         "stopped": None,
@@ -242,7 +335,10 @@ def gallery(count: int = 4) -> list[Example]:
     examples: list[Example] = []
     for number in range(count):
         y, x = np.mgrid[:32, :32] / 32
-        waves = [0.5 + 0.4 * np.sin(6 * (x * (number + 1 + channel) + y * (3 - channel))) for channel in range(3)]
+        waves = [
+            0.5 + 0.4 * np.sin(6 * (x * (number + 1 + channel) + y * (3 - channel)))
+            for channel in range(3)
+        ]
         clean = np.rint(255 * np.stack(waves)).astype(np.uint8)
         signs = np.random.default_rng(number).integers(0, 2, clean.shape) * 2 - 1
         adversarial = (clean.astype(np.int64) + 8 * signs).clip(0, 255).astype(np.uint8)

@@ -64,13 +64,17 @@ def image(number: int) -> pb.AttackStreamRequest:
     return pb.AttackStreamRequest(image=pb.AttackStreamImage(id=number, image=batch))
 
 
-async def given(requests: list[pb.AttackStreamRequest], taken: list[int]) -> AsyncIterator[pb.AttackStreamRequest]:
+async def given(
+    requests: list[pb.AttackStreamRequest], taken: list[int]
+) -> AsyncIterator[pb.AttackStreamRequest]:
     for request in requests:
         taken.append(len(taken))
         yield request
 
 
-def stream(fake: Fake, requests: list[pb.AttackStreamRequest], taken: list[int]) -> AsyncIterator[pb.AttackStreamResponse]:
+def stream(
+    fake: Fake, requests: list[pb.AttackStreamRequest], taken: list[int]
+) -> AsyncIterator[pb.AttackStreamResponse]:
     handlers = StreamHandlers(cast(House, fake))
     return handlers.AttackStream(given(requests, taken), cast(Context, None))
 
@@ -83,7 +87,9 @@ def test_no_more_is_read_than_there_is_room_for(most: int) -> None:
             answered += 1
             for _ in range(50):  # all the time that the server might want
                 await asyncio.sleep(0)
-            unanswered = len(taken) - 1 - (answered - 1)  # besides the settings; this one is not written yet
+            unanswered = (
+                len(taken) - 1 - (answered - 1)
+            )  # besides the settings; this one is not written yet
             assert unanswered <= most
         assert answered == 40
         assert max(fake.rows) <= max(1, most // 2)
@@ -105,7 +111,9 @@ def test_numbers_that_no_enumeration_has_are_refused(field: str) -> None:
 def test_images_that_come_fast_share_a_job() -> None:
     async def run() -> None:
         fake = Fake()
-        found = [answer.id async for answer in stream(fake, [settings(), *map(image, range(40))], [])]
+        found = [
+            answer.id async for answer in stream(fake, [settings(), *map(image, range(40))], [])
+        ]
         assert sorted(found) == list(range(40))
         assert sum(fake.rows) == 40
         assert max(fake.rows) == 4  # half a pass
@@ -117,9 +125,15 @@ def test_a_job_that_fails_takes_only_the_image_at_fault_with_it() -> None:
     async def run() -> None:
         fake = Fake()
         fake.bad = {float(X[5, 0, 0, 0]), float(X[17, 0, 0, 0])}
-        found = {answer.id: answer async for answer in stream(fake, [settings(), *map(image, range(20))], [])}
+        found = {
+            answer.id: answer
+            async for answer in stream(fake, [settings(), *map(image, range(20))], [])
+        }
         assert sorted(found) == list(range(20))
-        assert {n for n, answer in found.items() if answer.WhichOneof("outcome") == "error"} == {5, 17}
+        assert {n for n, answer in found.items() if answer.WhichOneof("outcome") == "error"} == {
+            5,
+            17,
+        }
         assert found[5].error.message == "not a number"
 
     asyncio.run(run())

@@ -49,8 +49,12 @@ class Place:
     def __call__(self, **fields: Any) -> pb.AttributeResponse:
         return asyncio.run(self.later(**fields))
 
-    async def later(self, model: str = CIFAR, count: int = 1, **fields: Any) -> pb.AttributeResponse:
-        request = pb.AttributeRequest(model=model, images=images(count, 1 if model == DIGITS else 3), **fields)
+    async def later(
+        self, model: str = CIFAR, count: int = 1, **fields: Any
+    ) -> pb.AttributeResponse:
+        request = pb.AttributeRequest(
+            model=model, images=images(count, 1 if model == DIGITS else 3), **fields
+        )
         return await self.handlers.Attribute(request, CONTEXT)
 
 
@@ -67,7 +71,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 
 def images(count: int, channels: int) -> types_pb2.ImageBatch:
-    return types_pb2.ImageBatch(tensor=wire.tensor(np.random.default_rng(4).random((count, channels, 32, 32), np.float32)))
+    return types_pb2.ImageBatch(
+        tensor=wire.tensor(np.random.default_rng(4).random((count, channels, 32, 32), np.float32))
+    )
 
 
 @pytest.mark.parametrize(
@@ -82,23 +88,40 @@ def images(count: int, channels: int) -> types_pb2.ImageBatch:
         ("layer", "layer1", {CAM, GUIDED_CAM}),
     ],
 )
-def test_settings_of_other_methods_are_refused_by_name(place: Place, field: str, value: Any, owners: set[int]) -> None:
+def test_settings_of_other_methods_are_refused_by_name(
+    place: Place, field: str, value: Any, owners: set[int]
+) -> None:
     for method in pb.AttributionMethod.values()[1:]:
         if method in owners:
             layer = {"model": DIGITS, field: "c3" if field == "layer" else value}
-            assert len(place(method=method, **(layer if method != GUIDED_CAM else {field: value})).images) == 1
+            assert (
+                len(
+                    place(
+                        method=method, **(layer if method != GUIDED_CAM else {field: value})
+                    ).images
+                )
+                == 1
+            )
         else:
             with pytest.raises(InvalidField, match=f"^{field}: is a setting of "):
                 place(method=method, **{field: value})
 
 
 def test_settings_of_all_methods_are_taken_by_all(place: Place) -> None:
-    common = {"seed": 3, "first_image": 7, "overlay_opacity": 0.5, "deterministic": True, "priority": types_pb2.PRIORITY_BATCH}
+    common = {
+        "seed": 3,
+        "first_image": 7,
+        "overlay_opacity": 0.5,
+        "deterministic": True,
+        "priority": types_pb2.PRIORITY_BATCH,
+    }
     for method in pb.AttributionMethod.values()[1:]:
         assert place(method=method, classes=[2], **common).images[0].objective == "logits:2"
 
 
-def test_one_image_with_hooks_lies_between_two_ticks(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_image_with_hooks_lies_between_two_ticks(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Three requests at once never have more than one call in the engine's queue."""
     run, open_calls, most = place.engine.run, set[Future[Any]](), [0]
 
@@ -109,7 +132,9 @@ def test_one_image_with_hooks_lies_between_two_ticks(place: Place, monkeypatch: 
         return future
 
     async def together() -> list[pb.AttributeResponse]:
-        return await asyncio.gather(*(place.later(method=method, count=3) for method in (LRP, LIFT, CAM)))
+        return await asyncio.gather(
+            *(place.later(method=method, count=3) for method in (LRP, LIFT, CAM))
+        )
 
     monkeypatch.setattr(place.engine, "run", counted)
     assert [len(found.images) for found in asyncio.run(together())] == [3, 3, 3]

@@ -45,7 +45,9 @@ SMALL = {
 class Place:
     """A server without its gRPC: the handlers, the operations and the models."""
 
-    def __init__(self, operations: Operations, audits: AuditHandlers, zoo: ModelZoo, state: Path) -> None:
+    def __init__(
+        self, operations: Operations, audits: AuditHandlers, zoo: ModelZoo, state: Path
+    ) -> None:
         self.operations, self.audits, self.zoo, self.state = operations, audits, zoo, state
 
     async def start(self, **settings: Any) -> Operation:
@@ -67,7 +69,9 @@ async def placed(state: Path) -> AsyncIterator[Place]:
     with running() as engine, ThreadPoolExecutor(2) as pool:
         zoo = ModelZoo(None, {}, engine.run)
         await asyncio.to_thread(zoo.load, NAME)
-        operations = Operations(OperationStore(state / "operations.sqlite"), lambda error: status_of(error, ""))
+        operations = Operations(
+            OperationStore(state / "operations.sqlite"), lambda error: status_of(error, "")
+        )
         operations.register("other", lambda request, _: request)
         house = House(zoo, engine, Datasets({}, state / "datasets"), pool)
         audits = AuditHandlers(house, operations, state, 8)
@@ -94,12 +98,16 @@ def eventually(condition: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
-def test_an_audit_from_request_to_reports_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_audit_from_request_to_reports_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(handlers, "PART_BYTES", 1000)
 
     async def scenario() -> None:
         async with placed(tmp_path) as place:
-            operation = await place.ended(gates=[pb.Gate(bar=0.05), pb.Gate(epsilon=32 / 255, bar=0.999)])
+            operation = await place.ended(
+                gates=[pb.Gate(bar=0.05), pb.Gate(epsilon=32 / 255, bar=0.999)]
+            )
             found = unpacked(operation)
             report = json.loads(found.report_json)
             assert found.verdict == pb.AUDIT_VERDICT_SUSPECT  # nothing was checked
@@ -119,13 +127,22 @@ def test_an_audit_from_request_to_reports_to_its_end(tmp_path: Path, monkeypatch
             assert b"".join(await place.read(operation.name)) == files[pb.REPORT_FORMAT_JSON]
             assert files[pb.REPORT_FORMAT_HTML].startswith(b"<!")
             assert files[pb.REPORT_FORMAT_JUNIT].startswith(b"<?xml")
-            assert pq.read_table(pa.BufferReader(files[pb.REPORT_FORMAT_PARQUET])).num_rows == report["images"]
+            assert (
+                pq.read_table(pa.BufferReader(files[pb.REPORT_FORMAT_PARQUET])).num_rows
+                == report["images"]
+            )
             fooled = report["networks"][0]["clean"]["successes"] - worst["successes"]
-            assert pq.read_table(pa.BufferReader(files[pb.REPORT_FORMAT_EXAMPLES])).num_rows == fooled
+            assert (
+                pq.read_table(pa.BufferReader(files[pb.REPORT_FORMAT_EXAMPLES])).num_rows == fooled
+            )
             assert not list(place.folder(operation.name).glob("shard-*"))  # the reports have it all
             metadata = pb.AuditMetadata()
             assert operation.metadata.Unpack(metadata)
-            assert (metadata.images_done, metadata.images_total, metadata.stage) == (report["images"], 24, "reports")
+            assert (metadata.images_done, metadata.images_total, metadata.stage) == (
+                report["images"],
+                24,
+                "reports",
+            )
             await place.operations.delete(operation.name)
             assert not place.folder(operation.name).exists()
             with pytest.raises(UnknownOperation):
@@ -134,11 +151,15 @@ def test_an_audit_from_request_to_reports_to_its_end(tmp_path: Path, monkeypatch
     run(scenario)
 
 
-def test_a_server_that_died_before_it_could_say_so_has_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_died_before_it_could_say_so_has_the_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def scenario() -> None:
         async with placed(tmp_path) as place:
             first = await place.ended()
-            again = await place.operations.start(AUDIT, pb.AuditRequest(), pb.AuditMetadata())  # of a request that could not be run
+            again = await place.operations.start(
+                AUDIT, pb.AuditRequest(), pb.AuditMetadata()
+            )  # of a request that could not be run
             ended = await place.operations.wait(again.name, LONG)
             assert ended.error.code == code_pb2.INVALID_ARGUMENT
             monkeypatch.setattr(place.audits, "_folder", lambda _: place.folder(first.name))
@@ -161,11 +182,15 @@ def test_reports_that_are_not_there_are_refused(tmp_path: Path) -> None:
             running_ = await place.start(limit=0)
             with pytest.raises(OperationRunning):
                 await place.read(running_.name)
-            await asyncio.to_thread(eventually, lambda: list(place.folder(running_.name).glob("shard-*")))
+            await asyncio.to_thread(
+                eventually, lambda: list(place.folder(running_.name).glob("shard-*"))
+            )
             with pytest.raises(ModelBusy):
                 await asyncio.to_thread(place.zoo.unload, NAME)
             await place.operations.cancel(running_.name)
-            assert (await place.operations.wait(running_.name, LONG)).error.code == code_pb2.CANCELLED
+            assert (
+                await place.operations.wait(running_.name, LONG)
+            ).error.code == code_pb2.CANCELLED
             with pytest.raises(NoReport, match="cancelled"):
                 await place.read(running_.name)
             with pytest.raises(InvalidField, match="format"):
@@ -195,12 +220,16 @@ def test_what_is_wrong_is_said_before_anything_begins(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("same", [True, False])
 def test_an_audit_is_taken_up_with_the_same_weights_alone(tmp_path: Path, same: bool) -> None:
-    """The first server is told to stop in the middle; the second has the model, of these weights or of others."""
+    """The first server is told to stop in the middle; the second has the model, of these weights or
+    of others.
+    """
 
     async def first() -> str:
         async with placed(tmp_path) as place:
             operation = await place.start(limit=400)
-            await asyncio.to_thread(eventually, lambda: list(place.folder(operation.name).glob("shard-000001-*")))
+            await asyncio.to_thread(
+                eventually, lambda: list(place.folder(operation.name).glob("shard-000001-*"))
+            )
             return str(operation.name)
 
     async def scenario() -> None:

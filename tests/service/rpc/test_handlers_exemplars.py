@@ -1,4 +1,6 @@
-"""What is asked of an exemplar index, and what becomes of its answers, with an index that answers as the test says."""
+"""What is asked of an exemplar index, and what becomes of its answers, with an index that answers
+as the test says.
+"""
 
 import asyncio
 import io
@@ -30,9 +32,17 @@ HITS = [Hit(5, 2.5, 0, 0), Hit(1700, 1.5, 9, 4), Hit(3, -0.5, 3, 9)]
 
 def numbers(unit: int) -> UnitStatistics:
     """Statistics of which no two are equal, all exact in 32 bits."""
-    figures: dict[str, Any] = {f.name: (8 * unit + place) / 16 for place, f in enumerate(fields(UnitStatistics)[1:11])}
+    figures: dict[str, Any] = {
+        f.name: (8 * unit + place) / 16 for place, f in enumerate(fields(UnitStatistics)[1:11])
+    }
     shares, maxima = np.array([0.25, 0.75], np.float32), np.array([unit, unit + 1], np.float32)
-    return UnitStatistics(unit, histogram=np.array([3, 0, 4 + unit]), quantiles=shares, quantile_values=maxima, **figures)
+    return UnitStatistics(
+        unit,
+        histogram=np.array([3, 0, 4 + unit]),
+        quantiles=shares,
+        quantile_values=maxima,
+        **figures,
+    )
 
 
 @dataclass
@@ -48,7 +58,9 @@ class Index:
             raise ValueError("there are none of this label")
         return Found(self.hits[: asked[3]], 7)
 
-    def statistics(self, subject: Subject, layer: str, unit: int | None = None) -> list[UnitStatistics]:
+    def statistics(
+        self, subject: Subject, layer: str, unit: int | None = None
+    ) -> list[UnitStatistics]:
         self.asked.append((subject, layer, unit))
         if layer == "c1":
             raise IndexMissing("there is no index")
@@ -71,7 +83,9 @@ class Place:
         operations: Any = SimpleNamespace(register=lambda *_: None)
         return ExemplarHandlers(self.house, self.index, operations, Path())  # type: ignore[arg-type, abstract, unused-ignore]
 
-    def find(self, unit: str = "c3:2", dataset: str = "digits", **settings: Any) -> pb.FindExemplarsResponse:
+    def find(
+        self, unit: str = "c3:2", dataset: str = "digits", **settings: Any
+    ) -> pb.FindExemplarsResponse:
         request = pb.FindExemplarsRequest(model=NAME, unit=unit, dataset=dataset, **settings)
         return asyncio.run(self.handlers.FindExemplars(request, None))  # type: ignore[arg-type]
 
@@ -106,13 +120,29 @@ def test_exemplars_come_with_their_pictures(place: Place) -> None:
     images, labels = digits()
     assert (found.unit, found.images, found.provenance.model) == ("c3:2", 7, NAME)
     for message, hit in zip(found.exemplars, HITS, strict=True):
-        assert (message.id, message.activation, message.row, message.column) == (hit.id, hit.activation, hit.row, hit.column)
-        assert (message.name, message.label, message.label_name) == (f"digit-{hit.id:04d}", int(labels[hit.id]), str(int(labels[hit.id])))
+        assert (message.id, message.activation, message.row, message.column) == (
+            hit.id,
+            hit.activation,
+            hit.row,
+            hit.column,
+        )
+        assert (message.name, message.label, message.label_name) == (
+            f"digit-{hit.id:04d}",
+            int(labels[hit.id]),
+            str(int(labels[hit.id])),
+        )
         assert not message.HasField("quantile")
         np.testing.assert_array_equal(levels(message.image_png), images[hit.id, 0].numpy())
         # c1 is 5 x 5, s2 pools by 2, c3 is 5 x 5: a field of 14 pixels that moves by 2.
-        assert (message.crop_top, message.crop_left, message.crop_height, message.crop_width) == (2 * hit.row, 2 * hit.column, 14, 14)
-        crop = images[hit.id, 0, 2 * hit.row : 2 * hit.row + 14, 2 * hit.column : 2 * hit.column + 14].numpy()
+        assert (message.crop_top, message.crop_left, message.crop_height, message.crop_width) == (
+            2 * hit.row,
+            2 * hit.column,
+            14,
+            14,
+        )
+        crop = images[
+            hit.id, 0, 2 * hit.row : 2 * hit.row + 14, 2 * hit.column : 2 * hit.column + 14
+        ].numpy()
         np.testing.assert_array_equal(levels(message.crop_png), crop)
 
 
@@ -130,10 +160,18 @@ def test_exemplars_come_with_their_pictures(place: Place) -> None:
         ({"label": 9, "order": pb.EXEMPLAR_ORDER_MAX}, (9, "max", 9)),
     ],
 )
-def test_the_index_is_asked_what_the_request_says(place: Place, settings: dict[str, Any], asked: tuple[Any, ...]) -> None:
+def test_the_index_is_asked_what_the_request_says(
+    place: Place, settings: dict[str, Any], asked: tuple[Any, ...]
+) -> None:
     place.find(**settings)
     ((subject, layer, unit, *rest),) = place.index.asked
-    assert (subject.model, subject.dataset, subject.size, layer, unit) == (NAME, "digits", 1797, "c3", 2)
+    assert (subject.model, subject.dataset, subject.size, layer, unit) == (
+        NAME,
+        "digits",
+        1797,
+        "c3",
+        2,
+    )
     assert tuple(rest) == asked
 
 
@@ -147,17 +185,30 @@ def test_without_images_none_is_read(place: Place) -> None:
         place.find(dataset="gone", k=1)
 
 
-@pytest.mark.parametrize(("unit", "settings"), [("c3:2", {"order": pb.EXEMPLAR_ORDER_MEAN}), ("logits:3", {}), ("f6:0", {})])
-def test_what_depends_on_the_whole_image_shows_all_of_it(place: Place, unit: str, settings: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("unit", "settings"),
+    [("c3:2", {"order": pb.EXEMPLAR_ORDER_MEAN}), ("logits:3", {}), ("f6:0", {})],
+)
+def test_what_depends_on_the_whole_image_shows_all_of_it(
+    place: Place, unit: str, settings: dict[str, Any]
+) -> None:
     for message in place.find(unit, **settings).exemplars:
-        assert (message.crop_top, message.crop_left, message.crop_height, message.crop_width) == (0, 0, 32, 32)
+        assert (message.crop_top, message.crop_left, message.crop_height, message.crop_width) == (
+            0,
+            0,
+            32,
+            32,
+        )
         assert message.crop_png == message.image_png
 
 
 def test_quantiles_say_which(place: Place) -> None:
     place.index.hits = [Hit(1, -1.0, 0, 0, 0.0), Hit(2, 0.5, 0, 1, 0.25)]
     found = place.find(order=pb.EXEMPLAR_ORDER_QUANTILE)
-    assert [(e.HasField("quantile"), e.quantile) for e in found.exemplars] == [(True, 0.0), (True, 0.25)]
+    assert [(e.HasField("quantile"), e.quantile) for e in found.exemplars] == [
+        (True, 0.0),
+        (True, 0.25),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -172,7 +223,11 @@ def test_quantiles_say_which(place: Place) -> None:
         ({"dataset": ""}, "dataset"),
         ({"label": 10}, "label"),
         ({"label": 0, "dataset": "bare"}, "label"),
-        *(({"label": 1, "order": order}, "label") for order in pb.ExemplarOrder.values() if order > 1),
+        *(
+            ({"label": 1, "order": order}, "label")
+            for order in pb.ExemplarOrder.values()
+            if order > 1
+        ),
     ],
 )
 def test_requests_that_are_refused(place: Place, settings: dict[str, Any], where: str) -> None:
@@ -198,7 +253,9 @@ def test_statistics_arrive_whole(place: Place) -> None:
     one, layer = place.statistics("c3:5"), place.statistics("c3")
     assert [asked[1:] for asked in place.index.asked] == [("c3", 5), ("c3", None)]
     assert (one.images, layer.images, one.provenance.model) == (3 + 4 + 5, 3 + 4, NAME)
-    for message, wanted in zip([*one.units, *layer.units], [numbers(5), numbers(0), numbers(1)], strict=True):
+    for message, wanted in zip(
+        [*one.units, *layer.units], [numbers(5), numbers(0), numbers(1)], strict=True
+    ):
         assert message.unit == f"c3:{wanted.unit}"
         for name in pb.UnitStatistics.DESCRIPTOR.fields_by_name:
             if name != "unit":
@@ -206,7 +263,13 @@ def test_statistics_arrive_whole(place: Place) -> None:
 
 
 @pytest.mark.parametrize(
-    ("unit", "kind"), [("c3:16", InvalidField), ("c3:1@0,0", InvalidField), ("c9", UnknownLayer), ("c1", IndexMissing)]
+    ("unit", "kind"),
+    [
+        ("c3:16", InvalidField),
+        ("c3:1@0,0", InvalidField),
+        ("c9", UnknownLayer),
+        ("c1", IndexMissing),
+    ],
 )
 def test_statistics_that_there_are_not(place: Place, unit: str, kind: type[Exception]) -> None:
     with pytest.raises(kind):
@@ -214,17 +277,31 @@ def test_statistics_that_there_are_not(place: Place, unit: str, kind: type[Excep
 
 
 def plan(place: Place, **settings: Any) -> Any:
-    request = pb.BuildExemplarIndexRequest(**{"model": NAME, "dataset": "digits", "layers": ["c3", "logits"]} | settings)
+    request = pb.BuildExemplarIndexRequest(
+        **{"model": NAME, "dataset": "digits", "layers": ["c3", "logits"]} | settings
+    )
     return place.handlers._plan(request)[0]
 
 
 def test_a_build_is_planned_as_asked(place: Place) -> None:
     usual = plan(place)
-    assert (usual.k, usual.limit, usual.labels, usual.class_k, usual.shard_images) == (9, 0, 10, None, 4096)
+    assert (usual.k, usual.limit, usual.labels, usual.class_k, usual.shard_images) == (
+        9,
+        0,
+        10,
+        None,
+        4096,
+    )
     assert usual.quantiles == (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
     assert usual.shapes == {"c3": (16, 10, 10), "logits": (10,)}
     asked = plan(place, k=100, limit=5, class_k=0, shard_images=64, quantiles=[0.9, 0, 1, 0.1, 0.1])
-    assert (asked.k, asked.limit, asked.class_k, asked.shard_images, asked.quantiles) == (100, 5, 0, 64, (0.0, 0.1, 0.9, 1.0))
+    assert (asked.k, asked.limit, asked.class_k, asked.shard_images, asked.quantiles) == (
+        100,
+        5,
+        0,
+        64,
+        (0.0, 0.1, 0.9, 1.0),
+    )
     assert plan(place, quantiles=usual.quantiles).key == usual.key  # though they travel in 32 bits
     assert plan(place, dataset="bare").labels == 0
 
@@ -251,7 +328,9 @@ def test_builds_that_are_refused(place: Place, settings: dict[str, Any], where: 
 
 def test_exemplars_by_label_are_bounded(place: Place) -> None:
     place.house.datasets._uris["many"] = "memory"
-    place.house.datasets._opened["many"] = Dataset("many", "memory", Source(9999, unreadable, (), 100_000))
+    place.house.datasets._opened["many"] = Dataset(
+        "many", "memory", Source(9999, unreadable, (), 100_000)
+    )
     most = 2**22 // (16 * 100_000)  # c3 has 16 units
     assert plan(place, dataset="many", class_k=most).kept == most
     with pytest.raises(InvalidField, match=f"class_k: is {most + 1}, must be at most {most}"):

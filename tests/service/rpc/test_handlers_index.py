@@ -29,20 +29,35 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     with running() as engine, ThreadPoolExecutor(1) as pool:
         zoo = ModelZoo(None, {}, engine.run)
         zoo.load(NAME)
-        yield House(zoo, engine, Datasets({"digits": "digits"}, tmp_path_factory.mktemp("data")), pool)
+        yield House(
+            zoo, engine, Datasets({"digits": "digits"}, tmp_path_factory.mktemp("data")), pool
+        )
 
 
-def test_an_operation_builds_an_index_and_tells_of_whole_shards(house: House, tmp_path: Path) -> None:
+def test_an_operation_builds_an_index_and_tells_of_whole_shards(
+    house: House, tmp_path: Path
+) -> None:
     store, told = IndexStore(tmp_path), list[tuple[pb.BuildExemplarIndexMetadata, bool]]()
     handlers = ExemplarHandlers(house, store, SimpleNamespace(register=lambda *_: None), tmp_path)  # type: ignore[arg-type, abstract, unused-ignore]
     request = Packed()
-    request.Pack(pb.BuildExemplarIndexRequest(model=NAME, dataset="digits", layers=["c3", "logits"], k=3, limit=150, shard_images=64))
-    context: Any = SimpleNamespace(cancelled=bool, progress=lambda metadata, lasting: told.append((metadata, lasting)))
+    request.Pack(
+        pb.BuildExemplarIndexRequest(
+            model=NAME, dataset="digits", layers=["c3", "logits"], k=3, limit=150, shard_images=64
+        )
+    )
+    context: Any = SimpleNamespace(
+        cancelled=bool, progress=lambda metadata, lasting: told.append((metadata, lasting))
+    )
     response = handlers._build(request, context)
     assert (response.images, response.units) == (150, 26)
     assert [lasting for _, lasting in told].count(True) == 3
     last = told[-1][0]
-    assert (last.images_done, last.images_total, last.shards_done, last.shards_total) == (150, 150, 3, 3)
+    assert (last.images_done, last.images_total, last.shards_done, last.shards_total) == (
+        150,
+        150,
+        3,
+        3,
+    )
     assert (last.model, last.dataset, list(last.layers)) == (NAME, "digits", ["c3", "logits"])
     with house.model(NAME) as model:
         data = house.datasets.get("digits")
@@ -54,12 +69,18 @@ def test_an_operation_builds_an_index_and_tells_of_whole_shards(house: House, tm
         )
 
 
-def _assert_maxima(store: IndexStore, subject: Subject, network: Network, images: list[np.ndarray]) -> None:
-    maps = network.activations(torch.from_numpy(np.stack(images)).float() / 255, ["c3"])["c3"].flatten(2)
+def _assert_maxima(
+    store: IndexStore, subject: Subject, network: Network, images: list[np.ndarray]
+) -> None:
+    maps = network.activations(torch.from_numpy(np.stack(images)).float() / 255, ["c3"])[
+        "c3"
+    ].flatten(2)
     found = store.maxima(subject, "c3")
     assert found is not None
     np.testing.assert_allclose(found.maximum, maps.amax((0, 2)), rtol=1e-4)
     np.testing.assert_allclose(found.maximum_mean, maps.mean(2).amax(0), rtol=1e-4)
     np.testing.assert_allclose(
-        [s.variance for s in store.statistics(subject, "c3")], maps.transpose(0, 1).flatten(1).var(1, correction=0), rtol=1e-3
+        [s.variance for s in store.statistics(subject, "c3")],
+        maps.transpose(0, 1).flatten(1).var(1, correction=0),
+        rtol=1e-3,
     )

@@ -1,4 +1,6 @@
-"""Filters, tuning curves and activations from request to response, on the embedded networks in this process."""
+"""Filters, tuning curves and activations from request to response, on the embedded networks in this
+process.
+"""
 
 import asyncio
 import io
@@ -48,13 +50,19 @@ class Place:
     zoo: ModelZoo
 
     def filters(self, model: str = CIFAR, **fields: Any) -> pb.RenderFiltersResponse:
-        return asyncio.run(self.handlers.RenderFilters(pb.RenderFiltersRequest(model=model, **fields), CONTEXT))
+        return asyncio.run(
+            self.handlers.RenderFilters(pb.RenderFiltersRequest(model=model, **fields), CONTEXT)
+        )
 
     def tuning(self, model: str = CIFAR, **fields: Any) -> pb.MeasureTuningResponse:
-        return asyncio.run(self.handlers.MeasureTuning(pb.MeasureTuningRequest(model=model, **fields), CONTEXT))
+        return asyncio.run(
+            self.handlers.MeasureTuning(pb.MeasureTuningRequest(model=model, **fields), CONTEXT)
+        )
 
     def activations(self, model: str = CIFAR, **fields: Any) -> pb.GetActivationsResponse:
-        return asyncio.run(self.handlers.GetActivations(pb.GetActivationsRequest(model=model, **fields), CONTEXT))
+        return asyncio.run(
+            self.handlers.GetActivations(pb.GetActivationsRequest(model=model, **fields), CONTEXT)
+        )
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +96,12 @@ def test_filters_as_they_were_unless_asked_otherwise(place: Place) -> None:
     found = place.filters()
     np.testing.assert_array_equal(array(found.weights), weights.numpy())
     np.testing.assert_array_equal(picture(found.png), render_filters(weights))
-    assert (found.layer, list(found.order), list(found.analyses), found.spectra_png) == ("conv1", list(range(32)), [], b"")
+    assert (found.layer, list(found.order), list(found.analyses), found.spectra_png) == (
+        "conv1",
+        list(range(32)),
+        [],
+        b"",
+    )
     assert found.provenance.model == CIFAR
 
 
@@ -98,24 +111,55 @@ def test_filters_in_order(place: Place, order: Any) -> None:
     analyses = analyze_filters(weights)
     expected = in_order(analyses, order)
     code = {"orientation": pb.FILTER_ORDER_ORIENTATION, "hue": pb.FILTER_ORDER_HUE}[order]
-    found = place.filters(order=code, analyze=True, spectra=True, scale=pb.FILTER_SCALE_GLOBAL, zoom=2)
+    found = place.filters(
+        order=code, analyze=True, spectra=True, scale=pb.FILTER_SCALE_GLOBAL, zoom=2
+    )
     assert list(found.order) == expected
     np.testing.assert_array_equal(array(found.weights), weights.numpy())
-    np.testing.assert_array_equal(picture(found.png), render_filters(weights[expected], "global", 2))
-    np.testing.assert_array_equal(picture(found.spectra_png), render_spectra(weights[expected], "global", 2))
+    np.testing.assert_array_equal(
+        picture(found.png), render_filters(weights[expected], "global", 2)
+    )
+    np.testing.assert_array_equal(
+        picture(found.spectra_png), render_spectra(weights[expected], "global", 2)
+    )
     for told, known in zip(found.analyses, analyses, strict=True):
         fit, colour = known.gabor, known.colour
-        told_fit = (told.orientation, told.wavelength, told.phase, told.sigma_across, told.sigma_along, told.center_row, told.center_column)
-        known_fit = (fit.orientation, fit.wavelength, fit.phase, fit.across, fit.along, fit.row, fit.column)
+        told_fit = (
+            told.orientation,
+            told.wavelength,
+            told.phase,
+            told.sigma_across,
+            told.sigma_along,
+            told.center_row,
+            told.center_column,
+        )
+        known_fit = (
+            fit.orientation,
+            fit.wavelength,
+            fit.phase,
+            fit.across,
+            fit.along,
+            fit.row,
+            fit.column,
+        )
         assert told_fit == pytest.approx(known_fit, rel=1e-5, abs=1e-4)
         shares = told.r_squared, told.color_share, told.opponency
-        assert shares == pytest.approx((fit.r_squared, colour.share, colour.opponency), rel=1e-5, abs=1e-6)
-        assert (told.hue, told.peak_wavelength) == pytest.approx((colour.hue, known.peak_wavelength), rel=1e-5)
+        assert shares == pytest.approx(
+            (fit.r_squared, colour.share, colour.opponency), rel=1e-5, abs=1e-6
+        )
+        assert (told.hue, told.peak_wavelength) == pytest.approx(
+            (colour.hue, known.peak_wavelength), rel=1e-5
+        )
 
 
 def test_deeper_filters_are_drawn_but_not_analyzed(place: Place) -> None:
-    assert len(picture(place.filters(DIGITS, layer="c3", spectra=True).spectra_png)) == len(picture(place.filters(DIGITS, layer="c3").png))
-    for field, settings in (("order", {"order": pb.FILTER_ORDER_HUE}), ("analyze", {"analyze": True})):
+    assert len(picture(place.filters(DIGITS, layer="c3", spectra=True).spectra_png)) == len(
+        picture(place.filters(DIGITS, layer="c3").png)
+    )
+    for field, settings in (
+        ("order", {"order": pb.FILTER_ORDER_HUE}),
+        ("analyze", {"analyze": True}),
+    ):
         with pytest.raises(InvalidField, match=f"^{field}: .*6 input channels"):
             place.filters(DIGITS, layer="c3", **settings)
 
@@ -137,9 +181,20 @@ def test_lengths_are_in_pixels_of_dilated_layers_too(place: Place) -> None:
     plain = place.filters(analyze=True).analyses[0]
     with dilated(place, 2, 2):
         wide = place.filters(analyze=True).analyses[0]
-    for name in ("wavelength", "sigma_across", "sigma_along", "center_row", "center_column", "peak_wavelength"):
+    for name in (
+        "wavelength",
+        "sigma_across",
+        "sigma_along",
+        "center_row",
+        "center_column",
+        "peak_wavelength",
+    ):
         assert getattr(wide, name) == pytest.approx(2 * getattr(plain, name))
-    assert (wide.orientation, wide.phase, wide.r_squared) == (plain.orientation, plain.phase, plain.r_squared)
+    assert (wide.orientation, wide.phase, wide.r_squared) == (
+        plain.orientation,
+        plain.phase,
+        plain.r_squared,
+    )
     with dilated(place, 2, 1):
         assert place.filters().layer == "conv1"
         with pytest.raises(InvalidField, match=r"^order: .*dilated by 2 down and by 1 across"):
@@ -147,19 +202,31 @@ def test_lengths_are_in_pixels_of_dilated_layers_too(place: Place) -> None:
 
 
 def test_angles_stay_below_their_period_in_float32() -> None:
-    assert (wire_filters.angle(179.9999999, 180), wire_filters.angle(90, 180), wire_filters.angle(360, 360)) == (0, 90, 0)
+    assert (
+        wire_filters.angle(179.9999999, 180),
+        wire_filters.angle(90, 180),
+        wire_filters.angle(360, 360),
+    ) == (0, 90, 0)
 
 
 def test_tuning_of_every_kind_of_layer(place: Place) -> None:
     network = place.zoo.get(CIFAR).network
     found = place.tuning(orientations=4, wavelengths=[4, 8], phases=4, contrast=0.5)
-    assert (found.layer, list(found.orientations), list(found.wavelengths)) == ("conv1", [0, 45, 90, 135], [4, 8])
+    assert (found.layer, list(found.orientations), list(found.wavelengths)) == (
+        "conv1",
+        [0, 45, 90, 135],
+        [4, 8],
+    )
     responses = array(found.responses)
     assert responses.shape == (32, 2, 4)
     column = np.arange(32) - 15.5
     waves = [0.5 + 0.25 * np.cos(2 * np.pi * column / 8 + phase * np.pi / 2) for phase in range(4)]
-    x = torch.from_numpy(np.stack([np.broadcast_to(wave, (3, 32, 32)) for wave in waves])).float()  # vertical bars
-    maps = network.activations(x, ["conv1"])["conv1"][:, :, 3:-3, 3:-3]  # 7 x 7 windows that see no padding
+    x = torch.from_numpy(
+        np.stack([np.broadcast_to(wave, (3, 32, 32)) for wave in waves])
+    ).float()  # vertical bars
+    maps = network.activations(x, ["conv1"])["conv1"][
+        :, :, 3:-3, 3:-3
+    ]  # 7 x 7 windows that see no padding
     np.testing.assert_allclose(responses[:, 1, 2], maps.amax(0).mean((1, 2)), rtol=1e-4, atol=1e-4)
     assert [one.response for one in found.units] == pytest.approx(responses.max((1, 2)).tolist())
     assert picture(found.png).shape == (4 * 148, 8 * 132, 3)
@@ -202,11 +269,17 @@ def test_activations_of_a_map_and_of_logits(place: Place) -> None:
     best = maps["conv1"][0].flatten(1).amax(1)
     order = sorted(range(32), key=lambda unit: -best[unit].item())
     assert (found.layer, [one.unit for one in found.units]) == ("conv1", order[:16])
-    np.testing.assert_allclose(array(found.activations), maps["conv1"][0, order[:16]], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        array(found.activations), maps["conv1"][0, order[:16]], rtol=1e-4, atol=1e-5
+    )
     top = found.units[0]
-    assert maps["conv1"][0, top.unit, top.row, top.column].item() == pytest.approx(top.value, rel=1e-5)
+    assert maps["conv1"][0, top.unit, top.row, top.column].item() == pytest.approx(
+        top.value, rel=1e-5
+    )
     assert picture(found.png).shape == (4 * 65 + 1, 4 * 65 + 1, 3)
-    whole = place.activations(image=image(), layer="conv1", k=4096, all_units=True, order=pb.ACTIVATION_ORDER_MAGNITUDE)
+    whole = place.activations(
+        image=image(), layer="conv1", k=4096, all_units=True, order=pb.ACTIVATION_ORDER_MAGNITUDE
+    )
     np.testing.assert_allclose(array(whole.activations), maps["conv1"][0], rtol=1e-4, atol=1e-5)
     assert len(whole.units) == 32
     assert whole.units[0].value == pytest.approx(maps["conv1"].abs().max().item(), rel=1e-5)
@@ -244,7 +317,13 @@ def test_activations_out_of_range(place: Place, settings: dict[str, Any], proble
 
 
 @pytest.mark.parametrize(
-    ("settings", "problem"), [({"zoom": 33}, "zoom"), ({"scale": 5}, "scale"), ({"order": 7}, "order"), ({"layer": "fc"}, "layer")]
+    ("settings", "problem"),
+    [
+        ({"zoom": 33}, "zoom"),
+        ({"scale": 5}, "scale"),
+        ({"order": 7}, "order"),
+        ({"layer": "fc"}, "layer"),
+    ],
 )
 def test_filters_out_of_range(place: Place, settings: dict[str, Any], problem: str) -> None:
     with pytest.raises(InvalidField, match=f"^{problem}: "):
@@ -252,7 +331,11 @@ def test_filters_out_of_range(place: Place, settings: dict[str, Any], problem: s
 
 
 def test_unknown_names(place: Place) -> None:
-    for call in (place.filters, place.tuning, lambda **fields: place.activations(image=image(), **fields)):
+    for call in (
+        place.filters,
+        place.tuning,
+        lambda **fields: place.activations(image=image(), **fields),
+    ):
         with pytest.raises(UnknownLayer):
             call(layer="conv9")
     for again in (place.filters, place.tuning, place.activations):
@@ -260,7 +343,9 @@ def test_unknown_names(place: Place) -> None:
             again("cifar10")
 
 
-def test_maps_too_large_for_an_answer_are_refused(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_maps_too_large_for_an_answer_are_refused(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(wire, "MOST_BYTES", 32 * 32 * 7 * 16)
     assert len(place.activations(image=image(), layer="conv1").units) == 16
     for field, settings in (("k", {"k": 17}), ("all_units", {"all_units": True})):

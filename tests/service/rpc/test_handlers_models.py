@@ -1,4 +1,6 @@
-"""ModelService's handlers when their calls are cancelled, on a zoo whose loads and unloads last until they are let go."""
+"""ModelService's handlers when their calls are cancelled, on a zoo whose loads and unloads last
+until they are let go.
+"""
 
 import asyncio
 import gc
@@ -39,13 +41,18 @@ class SlowZoo:
 
 
 CHANGES: list[tuple[Callable[[ModelHandlers], Any], set[str]]] = [
-    (lambda handlers: handlers.LoadModel(model_pb2.LoadModelRequest(model="new"), None), {"old", "new"}),  # type: ignore[arg-type]
+    (
+        lambda handlers: handlers.LoadModel(model_pb2.LoadModelRequest(model="new"), None),  # type: ignore[arg-type]
+        {"old", "new"},
+    ),
     (lambda handlers: handlers.UnloadModel(model_pb2.UnloadModelRequest(model="old"), None), set()),  # type: ignore[arg-type]
 ]
 
 
 async def cancelled(zoo: SlowZoo, call: Callable[[ModelHandlers], Any]) -> list[set[str]]:
-    """Cancel a call while its change goes on; the names that served whenever the server was told of a change."""
+    """Cancel a call while its change goes on; the names that served whenever the server was told of
+    a change.
+    """
     told: list[set[str]] = []
 
     async def on_change(_: str) -> None:
@@ -64,12 +71,16 @@ async def cancelled(zoo: SlowZoo, call: Callable[[ModelHandlers], Any]) -> list[
 
 
 @pytest.mark.parametrize(("call", "left"), CHANGES)
-def test_the_server_hears_of_a_change_whose_call_was_cancelled(call: Callable[[ModelHandlers], Any], left: set[str]) -> None:
+def test_the_server_hears_of_a_change_whose_call_was_cancelled(
+    call: Callable[[ModelHandlers], Any], left: set[str]
+) -> None:
     assert asyncio.run(cancelled(SlowZoo(), call)) == [left]
 
 
 @pytest.mark.parametrize(("call", "_"), CHANGES)
-def test_a_change_that_fails_changes_nothing(call: Callable[[ModelHandlers], Any], _: set[str], caplog: pytest.LogCaptureFixture) -> None:
+def test_a_change_that_fails_changes_nothing(
+    call: Callable[[ModelHandlers], Any], _: set[str], caplog: pytest.LogCaptureFixture
+) -> None:
     assert asyncio.run(cancelled(SlowZoo(fails=True), call)) == []
     gc.collect()
     assert not caplog.records  # asyncio complains of exceptions that nobody has seen

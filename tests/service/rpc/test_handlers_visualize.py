@@ -1,4 +1,6 @@
-"""Visualize and FindFacets, from request to message, held against the library and against brute force."""
+"""Visualize and FindFacets, from request to message, held against the library and against brute
+force.
+"""
 
 import asyncio
 import io
@@ -49,19 +51,35 @@ def with_studio(scenario: Any, folder: Path, **options: Any) -> None:
 
 
 def test_composed_objectives_reach_what_they_say(tmp_path: Path) -> None:
-    """The activation of each answer is its own formula, computed on the picture that is returned."""
+    """The activation of each answer is its own formula, computed on the picture that is
+    returned.
+    """
     vector, target = torch.arange(16.0) - 5, noise(seed=3)
     like: dict[str, Any] = {"layer": "c3", "image": batch(target)}
     terms = [
         [T(unit="c3:4"), T(unit="f6:1", weight=-0.5)],
-        [T(direction=pb.Direction(layer="c3", vector=wire.tensor(vector.numpy()), comparison=pb.COMPARISON_COSINE))],
-        [T(direction=pb.Direction(layer="c3", vector=wire.tensor(vector.numpy()), row=2, column=5))],
+        [
+            T(
+                direction=pb.Direction(
+                    layer="c3", vector=wire.tensor(vector.numpy()), comparison=pb.COMPARISON_COSINE
+                )
+            )
+        ],
+        [
+            T(
+                direction=pb.Direction(
+                    layer="c3", vector=wire.tensor(vector.numpy()), row=2, column=5
+                )
+            )
+        ],
         [T(likeness=pb.Likeness(kind=pb.LIKENESS_KIND_INVERSION, **like), weight=2)],
         [T(likeness=pb.Likeness(kind=pb.LIKENESS_KIND_STYLE, **like))],
     ]
 
     async def scenario(place: Studio) -> None:
-        result = await place.visualize(composed=[pb.Objective(terms=t) for t in terms], steps=5, include_tensor=True)
+        result = await place.visualize(
+            composed=[pb.Objective(terms=t) for t in terms], steps=5, include_tensor=True
+        )
         found = place.model.network.activations(shown(result), ["c3", "f6"])
         c3, f6 = found["c3"].flatten(2), found["f6"]  # (5, 16, P), (5, 84)
         t = place.model.network.activations(target, ["c3"])["c3"].flatten(2)[0]
@@ -73,7 +91,9 @@ def test_composed_objectives_reach_what_they_say(tmp_path: Path) -> None:
             -2 * (c3[3] - t).square().sum() / t.square().sum(),
             -(gram - wanted).square().sum() / wanted.square().sum(),
         ]
-        assert [v.activation for v in result.visualizations] == pytest.approx([float(e) for e in expected], rel=1e-4)
+        assert [v.activation for v in result.visualizations] == pytest.approx(
+            [float(e) for e in expected], rel=1e-4
+        )
         assert not any(v.certificate.HasField("rank") for v in result.visualizations)
 
     with_studio(scenario, tmp_path)
@@ -82,12 +102,22 @@ def test_composed_objectives_reach_what_they_say(tmp_path: Path) -> None:
 def test_variants_differ_and_lie_in_the_order_of_the_contract(tmp_path: Path) -> None:
     async def scenario(place: Studio) -> None:
         diversity = pb.Diversity(layer="c3", weight=5)
-        result = await place.visualize(objectives=["c3:1", "c3:2"], variants=3, steps=4, diversity=diversity, include_tensor=True)
-        assert [(v.objective, v.variant) for v in result.visualizations] == [(u, v) for u in ("c3:1", "c3:2") for v in range(3)]
+        result = await place.visualize(
+            objectives=["c3:1", "c3:2"],
+            variants=3,
+            steps=4,
+            diversity=diversity,
+            include_tensor=True,
+        )
+        assert [(v.objective, v.variant) for v in result.visualizations] == [
+            (u, v) for u in ("c3:1", "c3:2") for v in range(3)
+        ]
         assert len({v.png for v in result.visualizations}) == 6
         score = activation([LayerPath("c3", u) for u in (1, 1, 1, 2, 2, 2)])
         reached = score(place.model.network.activations(shown(result), ["c3"]))
-        assert [v.activation for v in result.visualizations] == pytest.approx(reached.tolist(), abs=1e-4)  # of the unit, without diversity
+        assert [v.activation for v in result.visualizations] == pytest.approx(
+            reached.tolist(), abs=1e-4
+        )  # of the unit, without diversity
 
     with_studio(scenario, tmp_path)
 
@@ -102,9 +132,13 @@ def test_variants_differ_and_lie_in_the_order_of_the_contract(tmp_path: Path) ->
         (P(maco=pb.Maco(dataset="digits", images=20, transparency=0)), "L"),
     ],
 )
-def test_every_parameterization_gives_pictures(tmp_path: Path, space: pb.Parameterization, mode: str) -> None:
+def test_every_parameterization_gives_pictures(
+    tmp_path: Path, space: pb.Parameterization, mode: str
+) -> None:
     async def scenario(place: Studio) -> None:
-        result = await place.visualize(objectives=["c3:4", "f6:2"], steps=3, parameterization=space, size=32)
+        result = await place.visualize(
+            objectives=["c3:4", "f6:2"], steps=3, parameterization=space, size=32
+        )
         assert [opened(v.png).mode for v in result.visualizations] == [mode] * 2
         assert [opened(v.png).size for v in result.visualizations] == [(32, 32)] * 2
         assert len(list((tmp_path / "spectra").glob("*"))) == bool(space.maco.dataset)
@@ -116,9 +150,17 @@ def test_pictures_begin_at_the_images_given(tmp_path: Path) -> None:
     start = noise(2) / 2 + 0.25
 
     async def scenario(place: Studio) -> None:
-        settings = {"steps": 1, "learning_rate": 1e-6, "without_transforms": True, "variants": 2, "include_tensor": True}
+        settings = {
+            "steps": 1,
+            "learning_rate": 1e-6,
+            "without_transforms": True,
+            "variants": 2,
+            "include_tensor": True,
+        }
         result = await place.visualize(objectives=["c3:1", "c3:2"], start=batch(start), **settings)
-        assert (shown(result) - start.repeat_interleave(2, 0)).abs().max() < 0.1  # the start's own noise
+        assert (
+            shown(result) - start.repeat_interleave(2, 0)
+        ).abs().max() < 0.1  # the start's own noise
         assert (shown(result)[:2] - start[1]).abs().max() > 0.3
 
     with_studio(scenario, tmp_path)
@@ -130,9 +172,22 @@ def test_what_is_too_much_is_refused_before_anything_is_made(tmp_path: Path) -> 
         network.layers, network.output_shapes["wide"] = (*network.layers, "wide"), (1000,)
         settings = [
             ({"objectives": ["c1:1"], "size": 1024}, "size"),
-            ({"objectives": ["c3:1"] * 60, "size": 64, "parameterization": P(cppn=pb.Cppn(depth=16, width=64))}, "size"),
-            ({"objectives": ["c3:1"] * 8, "variants": 8, "diversity": pb.Diversity(layer="c3")}, "diversity"),
-            ({"objectives": ["c3:1"], "variants": 16, "diversity": pb.Diversity(layer="wide")}, "diversity.layer"),
+            (
+                {
+                    "objectives": ["c3:1"] * 60,
+                    "size": 64,
+                    "parameterization": P(cppn=pb.Cppn(depth=16, width=64)),
+                },
+                "size",
+            ),
+            (
+                {"objectives": ["c3:1"] * 8, "variants": 8, "diversity": pb.Diversity(layer="c3")},
+                "diversity",
+            ),
+            (
+                {"objectives": ["c3:1"], "variants": 16, "diversity": pb.Diversity(layer="wide")},
+                "diversity.layer",
+            ),
         ]
         for wanted, field in settings:
             with pytest.raises(InvalidField) as refused:
@@ -179,8 +234,12 @@ async def _built(place: Studio, layer: str, count: int, k: int) -> torch.Tensor:
     def prepare(data: bytes) -> Any:
         return seen.apply(opened(data))
 
-    await asyncio.to_thread(place.index.build, plan, dataset, prepare, lambda p: place.engine.submit(place.model, p))
-    return torch.from_numpy(np.stack([prepare(s.image) for s in dataset.read(0, count)])).float() / 255
+    await asyncio.to_thread(
+        place.index.build, plan, dataset, prepare, lambda p: place.engine.submit(place.model, p)
+    )
+    return (
+        torch.from_numpy(np.stack([prepare(s.image) for s in dataset.read(0, count)])).float() / 255
+    )
 
 
 def test_the_certificate_is_that_of_brute_force(tmp_path: Path) -> None:
@@ -190,14 +249,25 @@ def test_the_certificate_is_that_of_brute_force(tmp_path: Path) -> None:
         means, peaks = maps.mean(2), maps.amax(2)
         unit = int(means.amax(0).argmax())  # one whose maximum is above 0
         wanted = [f"c3:{unit}", "c3:9@2,3", "c3", "f6:1"]
-        result = await place.visualize(objectives=wanted, steps=25, include_tensor=True, certification=pb.Certification(retries=0, seeds=1))
+        result = await place.visualize(
+            objectives=wanted,
+            steps=25,
+            include_tensor=True,
+            certification=pb.Certification(retries=0, seeds=1),
+        )
         own = place.model.network.activations(shown(result), ["c3"])["c3"]
         channel, neuron, layer, other = (v.certificate for v in result.visualizations)
         assert channel.dataset_maximum == pytest.approx(float(means[:, unit].max()), rel=1e-4)
         assert neuron.dataset_maximum == pytest.approx(float(peaks[:, 9].max()), rel=1e-4)
-        assert channel.ratio == pytest.approx(channel.activation / channel.dataset_maximum, rel=1e-5)
-        assert channel.percentile == pytest.approx(float((means[:, unit] < channel.activation).float().mean()), abs=1e-6)
-        assert neuron.percentile == pytest.approx(float((peaks[:, 9] < neuron.activation).float().mean()), abs=1e-6)
+        assert channel.ratio == pytest.approx(
+            channel.activation / channel.dataset_maximum, rel=1e-5
+        )
+        assert channel.percentile == pytest.approx(
+            float((means[:, unit] < channel.activation).float().mean()), abs=1e-6
+        )
+        assert neuron.percentile == pytest.approx(
+            float((peaks[:, 9] < neuron.activation).float().mean()), abs=1e-6
+        )
         values = own[0].flatten(1).mean(1)
         assert channel.rank == int((values >= values[unit]).sum())
         assert (channel.dataset, channel.images, channel.units) == ("digits", 60, 16)
@@ -212,15 +282,29 @@ def test_the_certificate_is_that_of_brute_force(tmp_path: Path) -> None:
 def test_facets_share_out_the_exemplars(tmp_path: Path) -> None:
     async def scenario(place: Studio) -> None:
         images = await _built(place, "c3", 80, 12)
-        request = pb.FindFacetsRequest(settings=pb.VisualizeRequest(model=NAME, steps=3), unit="c3:2", dataset="digits", facets=3)
+        request = pb.FindFacetsRequest(
+            settings=pb.VisualizeRequest(model=NAME, steps=3),
+            unit="c3:2",
+            dataset="digits",
+            facets=3,
+        )
         found = await place.handlers.FindFacets(request, CALL)
-        hits = place.index.find(Subject.of(NAME, place.model.digest, place.handlers._house.datasets.get("digits")), "c3", 2, 12).hits
+        hits = place.index.find(
+            Subject.of(NAME, place.model.digest, place.handlers._house.datasets.get("digits")),
+            "c3",
+            2,
+            12,
+        ).hits
         order = [hit.id for hit in hits]
         assert found.by_layer == "s2"  # c3 is a convolution of what s2 pools
         assert len(found.facets) == 3
         assert sorted(i for facet in found.facets for i in facet.ids) == sorted(order)
-        assert [facet.share for facet in found.facets] == pytest.approx([len(facet.ids) / 12 for facet in found.facets])
-        assert [facet.share for facet in found.facets] == sorted((facet.share for facet in found.facets), reverse=True)
+        assert [facet.share for facet in found.facets] == pytest.approx(
+            [len(facet.ids) / 12 for facet in found.facets]
+        )
+        assert [facet.share for facet in found.facets] == sorted(
+            (facet.share for facet in found.facets), reverse=True
+        )
         for facet in found.facets:
             assert sorted(facet.ids, key=order.index) == list(facet.ids)
             assert len(facet.crops) == min(4, len(facet.ids))
@@ -230,8 +314,13 @@ def test_facets_share_out_the_exemplars(tmp_path: Path) -> None:
             whole = (images[hit.id, 0].numpy() * 255).round().astype(np.uint8)
             field = next(info.receptive_field for info in place.model.layers if info.name == "c3")
             assert field is not None
-            top, left = hit.row * field.jump_y + field.offset_y, hit.column * field.jump_x + field.offset_x
-            assert np.array_equal(first, whole[max(top, 0) : top + field.height, max(left, 0) : left + field.width])
+            top, left = (
+                hit.row * field.jump_y + field.offset_y,
+                hit.column * field.jump_x + field.offset_x,
+            )
+            assert np.array_equal(
+                first, whole[max(top, 0) : top + field.height, max(left, 0) : left + field.width]
+            )
         assert len({facet.visualization.png for facet in found.facets}) == 3
 
     with_studio(scenario, tmp_path)
@@ -249,7 +338,10 @@ def test_facets_that_cannot_be_found_are_refused(tmp_path: Path) -> None:
             (plain | {"by_layer": "c1:1"}, "by_layer"),
             (plain | {"unit": "c1"}, "unit"),
             (plain | {"dataset": ""}, "dataset"),
-            (plain | {"settings": pb.VisualizeRequest(parameterization=P(cppn=pb.Cppn()))}, "settings.parameterization"),
+            (
+                plain | {"settings": pb.VisualizeRequest(parameterization=P(cppn=pb.Cppn()))},
+                "settings.parameterization",
+            ),
         ]:
             request = pb.FindFacetsRequest(**wanted)
             request.settings.model = NAME
@@ -266,4 +358,13 @@ def test_the_layer_before_is_neither_inside_nor_around() -> None:
     assert facet_work.candidates("b.conv", layers, shapes) == ("a", "a.relu", "a.conv", "stem")
     assert facet_work.candidates("a", layers, shapes) == ("stem",)
     assert facet_work.candidates("stem", layers, shapes) == ()
-    assert facet_work.candidates("logits", layers, shapes) == ("fc", "drop", "b", "b.conv", "a", "a.relu", "a.conv", "stem")
+    assert facet_work.candidates("logits", layers, shapes) == (
+        "fc",
+        "drop",
+        "b",
+        "b.conv",
+        "a",
+        "a.relu",
+        "a.conv",
+        "stem",
+    )

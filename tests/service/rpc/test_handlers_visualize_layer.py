@@ -1,4 +1,6 @@
-"""A whole layer: deterministic whoever shares the engine, kept by content, held against today's indexes, and gone with its reader."""
+"""A whole layer: deterministic whoever shares the engine, kept by content, held against today's
+indexes, and gone with its reader.
+"""
 
 import asyncio
 import io
@@ -43,9 +45,15 @@ class Index:
         return [Subject(model, digest, "made-up", "x:", 9)] if layer == self.layer else []
 
     def maxima(self, subject: Subject, layer: str) -> Maxima | None:
-        return Maxima(np.full(C3, self.peak, np.float32), self.mean, 9) if layer == self.layer else None
+        return (
+            Maxima(np.full(C3, self.peak, np.float32), self.mean, 9)
+            if layer == self.layer
+            else None
+        )
 
-    def percentile(self, subject: Subject, layer: str, unit: int, value: float, of: str = "max") -> float:
+    def percentile(
+        self, subject: Subject, layer: str, unit: int, value: float, of: str = "max"
+    ) -> float:
         self.asked.append((unit, of))
         return 0.75
 
@@ -55,7 +63,9 @@ def indexed(place: Studio, index: Index) -> None:
 
 
 def pngs(found: list[pb.VisualizeLayerResponse]) -> dict[int, bytes]:
-    return {one.picture.unit: one.picture.visualization.png for one in found if one.HasField("picture")}
+    return {
+        one.picture.unit: one.picture.visualization.png for one in found if one.HasField("picture")
+    }
 
 
 def test_a_unit_is_the_same_alone_in_a_layer_and_beside_others(tmp_path: Path) -> None:
@@ -65,7 +75,9 @@ def test_a_unit_is_the_same_alone_in_a_layer_and_beside_others(tmp_path: Path) -
             for unit in (15, 7):
                 alone |= pngs(await place.layer("c3", first=unit, count=1, steps=4))
         async with studio(tmp_path / "b", tick_rows=24) as place:
-            other = asyncio.ensure_future(place.visualize(objectives=["c3:1", "f6:2", "c5:3"], steps=30, deterministic=True))
+            other = asyncio.ensure_future(
+                place.visualize(objectives=["c3:1", "f6:2", "c5:3"], steps=30, deterministic=True)
+            )
             crowded = pngs(await place.layer("c3", steps=4))
             await other
         assert sorted(crowded) == list(range(C3))
@@ -79,11 +91,32 @@ def test_a_unit_is_the_same_alone_in_a_layer_and_beside_others(tmp_path: Path) -
 def test_a_unit_draws_from_the_seed_and_its_number(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with studio(tmp_path) as place:
-            (shown,) = pngs(await place.layer("c3", first=9, count=1, steps=4, seed=3, certification=pb.Certification(retries=0))).values()
+            (shown,) = pngs(
+                await place.layer(
+                    "c3",
+                    first=9,
+                    count=1,
+                    steps=4,
+                    seed=3,
+                    certification=pb.Certification(retries=0),
+                )
+            ).values()
             network = place.model.network
-            climb = visualize(activation([LayerPath("c3", 9)]), [(3, 9)], torch.zeros(()), Settings(network.shape, 4), Trial(retries=0))
-            expected = (await asyncio.wrap_future(place.engine.run(lambda: solve(climb, network)))).images[0, 0].numpy()
-            assert np.abs(np.asarray(Image.open(io.BytesIO(shown))) / 255 - expected).max() < 2 / 255
+            climb = visualize(
+                activation([LayerPath("c3", 9)]),
+                [(3, 9)],
+                torch.zeros(()),
+                Settings(network.shape, 4),
+                Trial(retries=0),
+            )
+            expected = (
+                (await asyncio.wrap_future(place.engine.run(lambda: solve(climb, network))))
+                .images[0, 0]
+                .numpy()
+            )
+            assert (
+                np.abs(np.asarray(Image.open(io.BytesIO(shown))) / 255 - expected).max() < 2 / 255
+            )
 
     run(scenario)
 
@@ -96,7 +129,9 @@ def test_what_is_kept_is_told_and_equal(tmp_path: Path) -> None:
             again = await place.layer("c3", steps=3)
             assert {one.picture.unit for one in again} == set(range(C3))
             assert pngs(again) | pngs(first) == pngs(again)
-            assert all(one.picture.cached for one in again)  # the second block was finished for units 8 and 9
+            assert all(
+                one.picture.cached for one in again
+            )  # the second block was finished for units 8 and 9
             assert place.engine.ticks == 0
             changed: list[dict[str, Any]] = [
                 {"steps": 4},
@@ -117,7 +152,7 @@ def test_what_is_kept_is_told_and_equal(tmp_path: Path) -> None:
 
 def test_all_that_the_pixels_depend_on_is_in_the_key() -> None:
     plain = Recipe((1, 32, 32))
-    others = {
+    others: dict[str, Any] = {
         "shape": (1, 32, 40),
         "steps": 3,
         "rate": 0.2,
@@ -131,9 +166,15 @@ def test_all_that_the_pixels_depend_on_is_in_the_key() -> None:
         "seeds": 1,
         "retries": 3,
     }
-    apart_from_them = {"start", "apart", "indexed"}  # no part of a layer's request, and the bars that an index sets
+    apart_from_them = {
+        "start",
+        "apart",
+        "indexed",
+    }  # no part of a layer's request, and the bars that an index sets
     assert others.keys() == {field.name for field in fields(Recipe)} - apart_from_them
-    contents = [json.dumps(replace(plain, **{name: value}).content) for name, value in others.items()]  # type: ignore[arg-type]
+    contents = [
+        json.dumps(replace(plain, **{name: value}).content) for name, value in others.items()
+    ]
     assert len({json.dumps(plain.content), *contents}) == 1 + len(others)
 
 
@@ -149,11 +190,17 @@ def test_a_unit_that_is_not_finite_is_dead_and_the_others_are_not(tmp_path: Path
             seen = {one.picture.unit: one.picture.visualization for one in units}
             assert sorted(seen) == list(range(C3)) == list(last.sheet.units)
             assert [unit for unit, one in seen.items() if one.dead] == [5]
-            assert all(math.isnan(value) for value in (seen[5].activation, seen[5].certificate.held_out))
+            assert all(
+                math.isnan(value) for value in (seen[5].activation, seen[5].certificate.held_out)
+            )
             assert not seen[5].certificate.HasField("percentile")
             assert np.ptp(np.asarray(Image.open(io.BytesIO(seen[5].png)))) == 0
-            assert {one.certificate.rank for unit, one in seen.items() if unit != 5} <= set(range(1, C3))
-            assert {unit: pngs(units)[unit] for unit in range(8, C3)} == {unit: sound[unit] for unit in range(8, C3)}
+            assert {one.certificate.rank for unit, one in seen.items() if unit != 5} <= set(
+                range(1, C3)
+            )
+            assert {unit: pngs(units)[unit] for unit in range(8, C3)} == {
+                unit: sound[unit] for unit in range(8, C3)
+            }
             again = await place.layer("c3", steps=3)
             assert all(one.picture.cached for one in again)
             assert pngs(again) == pngs(units)
@@ -189,7 +236,12 @@ def test_the_index_of_today_counts_whatever_is_kept(tmp_path: Path) -> None:
             (held,) = await place.layer("c3", first=4, count=1, steps=3, certification=once)
             assert held.picture.cached  # without retries no picture hangs on an index
             found = held.picture.visualization.certificate
-            assert (found.dataset_maximum, found.dataset, found.images, found.percentile) == (2.0, "made-up", 9, 0.75)
+            assert (found.dataset_maximum, found.dataset, found.images, found.percentile) == (
+                2.0,
+                "made-up",
+                9,
+                0.75,
+            )
             assert found.ratio == pytest.approx(found.activation / 2)
             assert found.held_out_ratio == pytest.approx(found.held_out / 2)
             assert found.relative_rank == found.rank  # equal maxima
@@ -204,8 +256,12 @@ def test_what_is_below_the_bar_is_tried_again_and_the_bar_is_in_the_key(tmp_path
             attempts = []
             for bar in (1e6, 1e6, -1e6):
                 indexed(place, Index(bar))
-                (one,) = await place.layer("c3", first=4, count=1, steps=3, certification=pb.Certification(retries=2))
-                attempts.append((one.picture.visualization.certificate.attempts, one.picture.cached))
+                (one,) = await place.layer(
+                    "c3", first=4, count=1, steps=3, certification=pb.Certification(retries=2)
+                )
+                attempts.append(
+                    (one.picture.visualization.certificate.attempts, one.picture.cached)
+                )
             assert attempts == [(3, False), (3, True), (1, False)]
 
     run(scenario)
@@ -224,7 +280,9 @@ def test_a_full_queue_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(layers, "_LONGEST_PAUSE", 0.005)
 
     async def scenario() -> None:
-        async with studio(tmp_path, memory=1, queue_size=1) as place:  # one job at a time, and one that waits
+        async with studio(
+            tmp_path, memory=1, queue_size=1
+        ) as place:  # one job at a time, and one that waits
             other = asyncio.ensure_future(place.visualize(objectives=["c3:1"], steps=60))
             while not await place.jobs():
                 pass
@@ -260,7 +318,10 @@ def test_the_sheet_has_every_unit_at_its_place(tmp_path: Path) -> None:
             assert list(sheet.units) == list(range(2, 9))
             found = np.asarray(Image.open(io.BytesIO(sheet.png)))
             for number, unit in enumerate(sheet.units):
-                top, left = number // sheet.columns * sheet.tile, number % sheet.columns * sheet.tile
+                top, left = (
+                    number // sheet.columns * sheet.tile,
+                    number % sheet.columns * sheet.tile,
+                )
                 tile = np.asarray(Image.open(io.BytesIO(pngs(units)[unit])))
                 assert np.array_equal(found[top : top + 32, left : left + 32], tile)
 
@@ -276,8 +337,14 @@ def test_what_cannot_be_shown_is_refused(tmp_path: Path) -> None:
         (layer(layer="c3", first_unit=10, unit_count=7), "unit_count"),
         (layer(layer="c3", settings=pb.VisualizeRequest(variants=2)), "settings.variants"),
         (layer(layer="c3", settings=pb.VisualizeRequest(steps=5000)), "settings.steps"),
-        (layer(layer="logits", settings=pb.VisualizeRequest(size=20)), "settings.size"),  # a linear layer needs 32
-        (layer(layer="c1", settings=pb.VisualizeRequest(size=1024)), "settings.size"),  # more than 40 MB
+        (
+            layer(layer="logits", settings=pb.VisualizeRequest(size=20)),
+            "settings.size",
+        ),  # a linear layer needs 32
+        (
+            layer(layer="c1", settings=pb.VisualizeRequest(size=1024)),
+            "settings.size",
+        ),  # more than 40 MB
     ]
 
     async def scenario() -> None:
@@ -300,7 +367,10 @@ def test_a_neuron_is_held_against_maxima_and_a_channel_against_means() -> None:
     index = Index(2.0, peak=4.0)
     yardstick = Yardstick.find(cast(Any, index), "m", "d", "c3", None)
     assert yardstick is not None
-    means, neuron = (yardstick.standing(path, _picture([0.0] * C3)) for path in (LayerPath("c3", 1), LayerPath("c3", 1, (0, 0))))
+    means, neuron = (
+        yardstick.standing(path, _picture([0.0] * C3))
+        for path in (LayerPath("c3", 1), LayerPath("c3", 1, (0, 0)))
+    )
     assert means is not None
     assert neuron is not None
     assert (means.ratio, means.held_out_ratio) == (1.5, 0.75)
@@ -318,7 +388,10 @@ def test_a_maximum_that_is_not_above_0_has_no_ratio() -> None:
 
 
 def test_relative_ranks() -> None:
-    activations, bars = np.array([4, 3, 2, 1, -1], np.float32), np.array([8, 1, 1, 0, -5], np.float32)
+    activations, bars = (
+        np.array([4, 3, 2, 1, -1], np.float32),
+        np.array([8, 1, 1, 0, -5], np.float32),
+    )
     # Ratios 0.5, 3, 2, above any (never active on the data), below any.
     assert [relative_rank(activations, bars, unit) for unit in range(5)] == [4, 2, 3, None, None]
     assert relative_rank(np.zeros(0, np.float32), bars, 0) is None

@@ -1,4 +1,6 @@
-"""Requests are checked at the edge: what is wrong is named, with its field and range, whatever the bytes."""
+"""Requests are checked at the edge: what is wrong is named, with its field and range, whatever the
+bytes.
+"""
 
 import math
 from types import SimpleNamespace
@@ -58,7 +60,9 @@ def test_a_bad_image_is_named_by_its_place_in_the_whole_request() -> None:
 def test_parts_are_the_whole_in_order() -> None:
     batch = types_pb2.ImageBatch(encoded=[bytes([n]) for n in range(7)])
     assert [len(part.encoded) for part in wire.parts(batch, 3)] == [3, 3, 1]
-    assert b"".join(data for part in wire.parts(batch, 3) for data in part.encoded) == bytes(range(7))
+    assert b"".join(data for part in wire.parts(batch, 3) for data in part.encoded) == bytes(
+        range(7)
+    )
 
 
 @pytest.mark.parametrize("count", [0, 4097])
@@ -78,7 +82,9 @@ def test_names_are_short() -> None:
         wire.required("model", "x" * 201)
 
 
-@pytest.mark.parametrize(("value", "words"), [(10**9, "is 1000000000, must be from 1 to 1234567"), (0, "is 0,")])
+@pytest.mark.parametrize(
+    ("value", "words"), [(10**9, "is 1000000000, must be from 1 to 1234567"), (0, "is 0,")]
+)
 def test_whole_numbers_are_told_whole(value: int, words: str) -> None:
     with pytest.raises(InvalidField, match=words):
         wire.within("labels[0]", value, 1, 1234567)

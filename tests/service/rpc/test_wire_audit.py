@@ -1,4 +1,6 @@
-"""Requests for audits are checked at the edge: each field by name and range, and what is left out is filled in."""
+"""Requests for audits are checked at the edge: each field by name and range, and what is left out
+is filled in.
+"""
 
 import math
 from dataclasses import replace
@@ -20,7 +22,9 @@ L2, L1 = attack_pb2.NORM_L2, attack_pb2.NORM_L1
 NAMES = ("ant", "bee", "cat", "dog", "emu")
 
 
-def model(name: str = "one", classes: tuple[str, ...] = NAMES, shape: tuple[int, int, int] = (3, 4, 4)) -> HostedModel:
+def model(
+    name: str = "one", classes: tuple[str, ...] = NAMES, shape: tuple[int, int, int] = (3, 4, 4)
+) -> HostedModel:
     network = SimpleNamespace(shape=shape, classes=len(classes))
     return cast(HostedModel, SimpleNamespace(name=name, network=network, classes=classes))
 
@@ -29,8 +33,12 @@ def data(classes: tuple[str, ...] = NAMES, labels: int = 5, size: int = 100) -> 
     return Dataset("mine", "memory", Source(size, lambda _: ("", b"", 0), classes, labels))
 
 
-def read(request: pb.AuditRequest, *models: HostedModel, dataset: Dataset | None = None) -> Assignment:
-    return wire_audit.assignment(request, models or (model(),), data() if dataset is None else dataset, 8)
+def read(
+    request: pb.AuditRequest, *models: HostedModel, dataset: Dataset | None = None
+) -> Assignment:
+    return wire_audit.assignment(
+        request, models or (model(),), data() if dataset is None else dataset, 8
+    )
 
 
 def threat(*epsilons: float, norm: int = 0) -> pb.ThreatModel:
@@ -43,10 +51,24 @@ PGD = pb.AuditAttack(pgd=attack_pb2.Pgd(steps=7))
 
 def test_defaults() -> None:
     job = read(pb.AuditRequest())
-    assert [tuple(t) for t in job.plan.threats] == [(math.inf, (1 / 255, 2 / 255, 4 / 255, 8 / 255))]
+    assert [tuple(t) for t in job.plan.threats] == [
+        (math.inf, (1 / 255, 2 / 255, 4 / 255, 8 / 255))
+    ]
     assert [entry.label for entry in job.plan.attacks] == ["PGD-40", "APGD-50 margin"]
-    assert (job.plan.corruptions, job.plan.augmentations, job.plan.seed, job.plan.eight_bit) == ((), (), 0, True)
-    assert (job.images, job.confidence, job.gates, job.budget, job.shard, job.checked) == (100, 0.95, (), 0, 64, True)
+    assert (job.plan.corruptions, job.plan.augmentations, job.plan.seed, job.plan.eight_bit) == (
+        (),
+        (),
+        0,
+        True,
+    )
+    assert (job.images, job.confidence, job.gates, job.budget, job.shard, job.checked) == (
+        100,
+        0.95,
+        (),
+        0,
+        64,
+        True,
+    )
     assert job.classes == (0, 1, 2, 3, 4)
 
 
@@ -66,19 +88,35 @@ def test_everything_said_is_heard() -> None:
         skip_checks=True,
     )
     job = read(request)
-    assert [(t.p, t.epsilons) for t in job.plan.threats] == [(math.inf, (0.1, 32 / 255)), (2, (0.5,)), (1, (12,))]
+    assert [(t.p, t.epsilons) for t in job.plan.threats] == [
+        (math.inf, (0.1, 32 / 255)),
+        (2, (0.5,)),
+        (1, (12,)),
+    ]
     assert [entry.label for entry in job.plan.attacks] == ["PGD-7", "FGSM", "PGD-7 #2"]
     assert (job.plan.corruptions, job.plan.severities) == (("fog", "contrast"), (1, 5))
     assert len(job.plan.augmentations) == 9
-    assert (job.images, job.confidence, job.budget, job.shard, job.checked) == (30, 0.99, 10**12, 8, False)
+    assert (job.images, job.confidence, job.budget, job.shard, job.checked) == (
+        30,
+        0.99,
+        10**12,
+        8,
+        False,
+    )
     assert (job.plan.seed, job.plan.eight_bit) == (2**64 - 1, False)
     assert read(pb.AuditRequest(limit=1000)).images == 100
     assert len(read(pb.AuditRequest(corruptions=["all"])).plan.corrupted) == 15 * 5
 
 
 def test_gates_name_models_and_conditions() -> None:
-    gates = [pb.Gate(epsilon=8 / 255, bar=0.3), pb.Gate(model="two", bar=0.9), pb.Gate(norm=L2, epsilon=0.5, bar=0.1)]
-    request = pb.AuditRequest(threats=[threat(2 / 255, 8 / 255), threat(0.5, norm=L2)], gates=gates, confidence=0.9)
+    gates = [
+        pb.Gate(epsilon=8 / 255, bar=0.3),
+        pb.Gate(model="two", bar=0.9),
+        pb.Gate(norm=L2, epsilon=0.5, bar=0.1),
+    ]
+    request = pb.AuditRequest(
+        threats=[threat(2 / 255, 8 / 255), threat(0.5, norm=L2)], gates=gates, confidence=0.9
+    )
     job = read(request, model("one"), model("two"))
     assert [(g.network, g.condition, g.gate.bar) for g in job.gates] == [
         (0, "linf:8/255", 0.3),
@@ -103,7 +141,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"threats": [threat(0.1, norm=9)]}, "threats[0].norm"),
     ({"threats": [threat(0.1), threat(0.2)]}, "threats[1].norm"),
     ({"threats": [threat(*(n / 100 for n in range(1, 34)))]}, "threats[0].epsilons"),
-    ({"threats": [threat(0.1, float(np.nextafter(np.float32(0.1), np.float32(1))))]}, "threats[0].epsilons"),
+    (
+        {"threats": [threat(0.1, float(np.nextafter(np.float32(0.1), np.float32(1))))]},
+        "threats[0].epsilons",
+    ),
     ({"threats": [threat(0.1)] * 9}, "threats"),
     ({"attacks": [PGD] * 17}, "attacks"),
     ({"attacks": [PGD, pb.AuditAttack()]}, "attacks[1]"),
@@ -145,7 +186,13 @@ def test_what_is_wrong_is_named(settings: dict[str, Any], field: str) -> None:
 
 @pytest.mark.parametrize(
     ("models", "field"),
-    [([], "models"), (["a"] * 9, "models"), (["a", ""], "models[1]"), (["a", "b", "a"], "models[2]"), (["n" * 201], "models[0]")],
+    [
+        ([], "models"),
+        (["a"] * 9, "models"),
+        (["a", ""], "models[1]"),
+        (["a", "b", "a"], "models[2]"),
+        (["n" * 201], "models[0]"),
+    ],
 )
 def test_models_are_named_once_each(models: list[str], field: str) -> None:
     with pytest.raises(InvalidField) as caught:
@@ -163,10 +210,17 @@ def test_models_are_named_once_each(models: list[str], field: str) -> None:
         ((model(),), data(("ant", "fly", "cat", "gnu", "emu")), "dataset", "'fly', 'gnu'"),
         ((model(),), data((), 4), "dataset", "0, 1, 2, 3"),
         ((model(shape=(2, 4, 4)),), data(), "models[0]", "2 channels"),
-        ((model(), model("small", shape=(1, 2, 2))), data(), "threats[0].epsilons[0]", "to 2"),  # sqrt(4), of the smaller one
+        (
+            (model(), model("small", shape=(1, 2, 2))),
+            data(),
+            "threats[0].epsilons[0]",
+            "to 2",
+        ),  # sqrt(4), of the smaller one
     ],
 )
-def test_models_and_data_set_have_to_fit(models: tuple[HostedModel, ...], dataset: Dataset, field: str, words: str) -> None:
+def test_models_and_data_set_have_to_fit(
+    models: tuple[HostedModel, ...], dataset: Dataset, field: str, words: str
+) -> None:
     request = pb.AuditRequest(corruptions=["fog"], threats=[threat(2.5, norm=L2)])
     with pytest.raises(InvalidField, match=words) as caught:
         read(request, *models, dataset=dataset)
@@ -186,7 +240,9 @@ def test_labels_of_uploads_without_names_are_numbers_of_classes() -> None:
         read(pb.AuditRequest(), dataset=replace(data((), 6), uri=sent.uri))
 
 
-@pytest.mark.parametrize("value", [0.1, 0.5, 0.03, 1 / 255, 8 / 255, 0.25 / 255, 16.75 / 255, 12.0, 0.123456])
+@pytest.mark.parametrize(
+    "value", [0.1, 0.5, 0.03, 1 / 255, 8 / 255, 0.25 / 255, 16.75 / 255, 12.0, 0.123456]
+)
 def test_a_float32_is_read_as_the_number_that_was_meant(value: float) -> None:
     assert wire_audit.pixels(float(np.float32(value))) == value
 
@@ -194,6 +250,16 @@ def test_a_float32_is_read_as_the_number_that_was_meant(value: float) -> None:
 def test_progress_and_outcome_as_messages() -> None:
     request = pb.AuditRequest(models=["one"], dataset="mine")
     told = wire_audit.metadata(request, Progress(3, 10, 99, None, "shard 1 of 4"))
-    assert (told.images_done, told.images_total, told.gradients, told.stage) == (3, 10, 99, "shard 1 of 4")
+    assert (told.images_done, told.images_total, told.gradients, told.stage) == (
+        3,
+        10,
+        99,
+        "shard 1 of 4",
+    )
     assert not told.HasField("seconds_left")
-    assert wire_audit.metadata(request, replace(Progress(3, 10, 99, None, ""), seconds_left=2.5)).seconds_left == 2.5
+    assert (
+        wire_audit.metadata(
+            request, replace(Progress(3, 10, 99, None, ""), seconds_left=2.5)
+        ).seconds_left
+        == 2.5
+    )

@@ -1,4 +1,6 @@
-"""What pictures are asked for is checked at the edge: every range of the contract, under the field's full name."""
+"""What pictures are asked for is checked at the edge: every range of the contract, under the
+field's full name.
+"""
 
 import math
 from types import SimpleNamespace
@@ -25,7 +27,11 @@ SHAPES = {"stem": (4, 8, 8), "head": (5,), "odd": (2, 3, 4, 5), "logits": (3,)}
 GRAY = Preprocessing(1, 16, 16, 20, "bilinear", (0.5,), (0.5,))
 MODEL = cast(
     HostedModel,
-    SimpleNamespace(name="toy", preprocessing=GRAY, network=SimpleNamespace(layers=("stem", "head", "odd"), shape=GRAY.shape, classes=3)),
+    SimpleNamespace(
+        name="toy",
+        preprocessing=GRAY,
+        network=SimpleNamespace(layers=("stem", "head", "odd"), shape=GRAY.shape, classes=3),
+    ),
 )
 
 
@@ -42,7 +48,9 @@ def read(request: pb.VisualizeRequest, field: str = "") -> Wanted:
     wire_visualize.number(request)
     named(request, field, MODEL)
     where = Where(MODEL, SHAPES, wire_visualize.preprocessing(request, field, MODEL))
-    return wire_visualize.wanted(request, wire_visualize.recipe(request, field, where.preprocessing.shape), where)
+    return wire_visualize.wanted(
+        request, wire_visualize.recipe(request, field, where.preprocessing.shape), where
+    )
 
 
 def one(**settings: Any) -> pb.VisualizeRequest:
@@ -51,15 +59,23 @@ def one(**settings: Any) -> pb.VisualizeRequest:
 
 def term(**settings: Any) -> pb.VisualizeRequest:
     """A request for a composed objective of two terms, of which the second is this."""
-    return pb.VisualizeRequest(composed=[pb.Objective(terms=[pb.Term(unit="stem:1"), pb.Term(**settings)])])
+    return pb.VisualizeRequest(
+        composed=[pb.Objective(terms=[pb.Term(unit="stem:1"), pb.Term(**settings)])]
+    )
 
 
 def towards(**settings: Any) -> pb.VisualizeRequest:
-    return term(direction=pb.Direction(**{"layer": "stem", "vector": vector(1, 0, 0, 0), **settings}))
+    return term(
+        direction=pb.Direction(**{"layer": "stem", "vector": vector(1, 0, 0, 0), **settings})
+    )
 
 
 def alike(**settings: Any) -> pb.VisualizeRequest:
-    return term(likeness=pb.Likeness(**{"layer": "stem", "image": batch(), "kind": pb.LIKENESS_KIND_INVERSION, **settings}))
+    return term(
+        likeness=pb.Likeness(
+            **{"layer": "stem", "image": batch(), "kind": pb.LIKENESS_KIND_INVERSION, **settings}
+        )
+    )
 
 
 def space(**settings: Any) -> pb.VisualizeRequest:
@@ -82,7 +98,10 @@ REFUSED = [
     (one(composed=[pb.Objective()]), "composed"),
     (pb.VisualizeRequest(composed=[pb.Objective(terms=[pb.Term(unit="stem:0")])] * 65), "composed"),
     (pb.VisualizeRequest(composed=[pb.Objective()]), "composed[0].terms"),
-    (pb.VisualizeRequest(composed=[pb.Objective(terms=[pb.Term(unit="stem:0")] * 17)]), "composed[0].terms"),
+    (
+        pb.VisualizeRequest(composed=[pb.Objective(terms=[pb.Term(unit="stem:0")] * 17)]),
+        "composed[0].terms",
+    ),
     (one(objectives=["stem:0", "stem:4"]), "objectives[1] (unit of stem)"),
     (one(objectives=["logits"]), "objectives[0]"),
     (one(objectives=[""]), "objectives[0]"),
@@ -142,8 +161,13 @@ REFUSED = [
     (rule(clip=pb.ClipRegularizer(share=1)), "regularizers[0].clip.share"),
     (rule(clip=pb.ClipRegularizer(every=4097)), "regularizers[0].clip.every"),
     (one(regularizers=[pb.Regularizer(l1=1)] * 9), "regularizers"),
-    (one(regularizers=[pb.Regularizer(clip=pb.ClipRegularizer())], parameterization=pb.Parameterization(cppn=pb.Cppn())),
-     "regularizers[0].clip"),
+    (
+        one(
+            regularizers=[pb.Regularizer(clip=pb.ClipRegularizer())],
+            parameterization=pb.Parameterization(cppn=pb.Cppn()),
+        ),
+        "regularizers[0].clip",
+    ),
     (view(), "transforms[1]"),
     (view(jitter=0.51), "transforms[1].jitter"),
     (view(rotate=181), "transforms[1].rotate"),
@@ -162,11 +186,15 @@ REFUSED = [
     (one(start=types_pb2.ImageBatch()), "start"),
     (one(start=batch(), parameterization=pb.Parameterization(cppn=pb.Cppn())), "start"),
     (one(start=batch(), parameterization=pb.Parameterization(maco=pb.Maco(dataset="d"))), "start"),
-]  # fmt: skip
+]
 
 
-@pytest.mark.parametrize(("request_", "field"), REFUSED, ids=[f"{i}-{field}" for i, (_, field) in enumerate(REFUSED)])
-def test_what_is_out_of_range_is_refused_under_its_full_name(request_: pb.VisualizeRequest, field: str) -> None:
+@pytest.mark.parametrize(
+    ("request_", "field"), REFUSED, ids=[f"{i}-{field}" for i, (_, field) in enumerate(REFUSED)]
+)
+def test_what_is_out_of_range_is_refused_under_its_full_name(
+    request_: pb.VisualizeRequest, field: str
+) -> None:
     with pytest.raises(InvalidField) as refused:
         read(request_)
     assert refused.value.field == field
@@ -180,9 +208,26 @@ def test_a_start_that_is_no_image_is_named() -> None:
 
 def test_the_defaults_are_those_of_the_contract() -> None:
     made = read(one()).recipe
-    assert (made.shape, made.steps, made.rate, made.seed, made.variants) == ((1, 16, 16), Settings.steps, Settings.rate, 0, 1)
-    assert (made.space, made.alpha, made.regularizers, made.views) == (("fourier", (1.0,)), False, (), None)
-    assert (made.indexed, made.seeds, made.retries, made.apart, made.start) == ("", 0, 2, None, None)
+    assert (made.shape, made.steps, made.rate, made.seed, made.variants) == (
+        (1, 16, 16),
+        Settings.steps,
+        Settings.rate,
+        0,
+        1,
+    )
+    assert (made.space, made.alpha, made.regularizers, made.views) == (
+        ("fourier", (1.0,)),
+        False,
+        (),
+        None,
+    )
+    assert (made.indexed, made.seeds, made.retries, made.apart, made.start) == (
+        "",
+        0,
+        2,
+        None,
+        None,
+    )
     assert read(space(cppn=pb.Cppn())).recipe.space == ("cppn", (8, 24))
     maco = read(space(maco=pb.Maco(dataset="d"))).recipe
     assert (maco.space, maco.dataset, maco.channels) == (("maco", (1000, 90.0)), "d", 4)
@@ -190,7 +235,10 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     assert read(space(fourier=pb.Fourier(decay=0))).recipe.space == ("fourier", (0.0,))
     assert read(rule(blur=pb.BlurRegularizer())).recipe.regularizers == (("blur", (0.005, 4)),)
     assert read(rule(clip=pb.ClipRegularizer())).recipe.regularizers == (("clip", (0.1, 4)),)
-    assert read(view(crop=pb.CropTransform(deviation=0))).recipe.views == (("mirror", (0.5,)), ("crop", (0.25, 0.0)))
+    assert read(view(crop=pb.CropTransform(deviation=0))).recipe.views == (
+        ("mirror", (0.5,)),
+        ("crop", (0.25, 0.0)),
+    )
     assert read(one(without_transforms=True)).recipe.views == ()
     assert read(one(certification=pb.Certification(retries=0))).recipe.retries == 0
 
@@ -198,10 +246,23 @@ def test_the_defaults_are_those_of_the_contract() -> None:
 def test_composed_objectives_are_read_in_full() -> None:
     terms = [
         pb.Term(unit="stem:2@1,3"),
-        pb.Term(weight=-0.5, direction=pb.Direction(layer="head", vector=vector(0, 3, 0, 4, 0), comparison=pb.COMPARISON_COSINE)),
-        pb.Term(likeness=pb.Likeness(layer="stem", image=batch(), kind=pb.LIKENESS_KIND_CARICATURE, power=0)),
+        pb.Term(
+            weight=-0.5,
+            direction=pb.Direction(
+                layer="head", vector=vector(0, 3, 0, 4, 0), comparison=pb.COMPARISON_COSINE
+            ),
+        ),
+        pb.Term(
+            likeness=pb.Likeness(
+                layer="stem", image=batch(), kind=pb.LIKENESS_KIND_CARICATURE, power=0
+            )
+        ),
     ]
-    wanted = read(pb.VisualizeRequest(composed=[pb.Objective(terms=terms), pb.Objective(terms=terms[:1])], variants=2))
+    wanted = read(
+        pb.VisualizeRequest(
+            composed=[pb.Objective(terms=terms), pb.Objective(terms=terms[:1])], variants=2
+        )
+    )
     assert [str(goal) for goal in wanted.of_row] == [
         *["stem:2@1,3 - 0.5 * cosine(head) + caricature(stem)"] * 2,
         *["stem:2@1,3"] * 2,
@@ -209,18 +270,27 @@ def test_composed_objectives_are_read_in_full() -> None:
     unit, direction, like = (one.kind for one in wanted.goals[0].terms)
     assert unit == LayerPath("stem", 2, (1, 3))
     assert isinstance(direction, Towards)
-    assert (direction.comparison, direction.position, direction.vector.tolist()) == ("cosine", None, [0, 0.75, 0, 1, 0])
+    assert (direction.comparison, direction.position, direction.vector.tolist()) == (
+        "cosine",
+        None,
+        [0, 0.75, 0, 1, 0],
+    )
     assert isinstance(like, Alike)
     assert like.power == 0
     assert torch.equal(like.image, torch.full((1, 1, 16, 16), 0.25))
-    assert [goal.unit for goal in wanted.goals] == [None, LayerPath("stem", 2, (1, 3))]  # a sum is no unit's activation
+    assert [goal.unit for goal in wanted.goals] == [
+        None,
+        LayerPath("stem", 2, (1, 3)),
+    ]  # a sum is no unit's activation
 
 
 @pytest.mark.parametrize("size", [1e30, 1e-30, 1e300, 1e-300])
 def test_a_direction_may_have_any_length(size: float) -> None:
     """Also one that is not a number of 32 bits, or whose square is not."""
     kind = np.float32 if 1e-38 < size < 1e38 else np.float64
-    goal = read(towards(vector=vector(3 * size, 0, -4 * size, 0, dtype=kind))).goals[0].terms[1].kind
+    goal = (
+        read(towards(vector=vector(3 * size, 0, -4 * size, 0, dtype=kind))).goals[0].terms[1].kind
+    )
     assert isinstance(goal, Towards)
     torch.testing.assert_close(goal.vector, torch.tensor([0.75, 0, -1, 0]))
 
@@ -258,9 +328,14 @@ def test_another_size_sees_the_same_share_of_an_image() -> None:
 @pytest.mark.parametrize("field", wire_visualize.EMPTY)
 def test_settings_alone_say_nothing_of_what_is_shown(field: str) -> None:
     values: dict[str, Any] = {
-        "objectives": ["stem:0"], "composed": [pb.Objective()], "variants": 1, "diversity": pb.Diversity(), "start": batch(),
-        "preview_every": 1, "include_tensor": True,
-    }  # fmt: skip
+        "objectives": ["stem:0"],
+        "composed": [pb.Objective()],
+        "variants": 1,
+        "diversity": pb.Diversity(),
+        "start": batch(),
+        "preview_every": 1,
+        "include_tensor": True,
+    }
     wire_visualize.manner_alone(pb.VisualizeRequest(model="toy", steps=3), "settings.")
     with pytest.raises(InvalidField) as refused:
         wire_visualize.manner_alone(pb.VisualizeRequest(**{field: values[field]}), "settings.")
@@ -271,7 +346,9 @@ def test_memory_grows_with_what_is_asked_for() -> None:
     where = Where(MODEL, SHAPES, GRAY)
 
     def held(request: pb.VisualizeRequest, pictures: int = 1) -> int:
-        return wire_visualize.held_bytes(request, wire_visualize.recipe(request, "", GRAY.shape), pictures, where)
+        return wire_visualize.held_bytes(
+            request, wire_visualize.recipe(request, "", GRAY.shape), pictures, where
+        )
 
     assert held(one(), 64) == 64 * held(one()) > 64 * 4 * 16 * 16
     assert held(space(cppn=pb.Cppn(depth=16, width=64))) > held(one()) + 4 * 16 * 16 * 16 * 64
@@ -280,7 +357,10 @@ def test_memory_grows_with_what_is_asked_for() -> None:
 
 def test_gram_matrices_grow_with_the_square_of_the_units() -> None:
     where = Where(MODEL, SHAPES, GRAY)
-    style, apart = alike(kind=pb.LIKENESS_KIND_STYLE), one(variants=2, diversity=pb.Diversity(layer="head"))
+    style, apart = (
+        alike(kind=pb.LIKENESS_KIND_STYLE),
+        one(variants=2, diversity=pb.Diversity(layer="head")),
+    )
     made = wire_visualize.recipe(apart, "", GRAY.shape)
     assert wire_visualize.gram_bytes(alike(), made, 2, where) == 0
     assert wire_visualize.gram_bytes(style, made, 2, where) >= 2 * 4 * 4**2

@@ -1,4 +1,6 @@
-"""What the tests of pictures share: the handlers of InterpretService over one small network, without gRPC."""
+"""What the tests of pictures share: the handlers of InterpretService over one small network,
+without gRPC.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -36,22 +38,46 @@ CALL = cast(Context, Call())
 class Studio:
     """The parts of a server that make pictures."""
 
-    def __init__(self, handlers: InterpretHandlers, engine: Engine, model: HostedModel, index: IndexStore, state: Path) -> None:
-        self.handlers, self.engine, self.model, self.index, self.state = handlers, engine, model, index, state
+    def __init__(
+        self,
+        handlers: InterpretHandlers,
+        engine: Engine,
+        model: HostedModel,
+        index: IndexStore,
+        state: Path,
+    ) -> None:
+        self.handlers, self.engine, self.model, self.index, self.state = (
+            handlers,
+            engine,
+            model,
+            index,
+            state,
+        )
 
     async def jobs(self) -> int:
         """How many jobs the engine has, between two ticks."""
-        return await asyncio.wrap_future(self.engine.run(lambda: len(self.engine._running) + len(self.engine._waiting)))
+        return await asyncio.wrap_future(
+            self.engine.run(lambda: len(self.engine._running) + len(self.engine._waiting))
+        )
 
     async def visualize(self, **settings: Any) -> pb.VisualizeResult:
         """The result of Visualize."""
-        events = [event async for event in self.handlers.Visualize(pb.VisualizeRequest(model=NAME, **settings), CALL)]
+        events = [
+            event
+            async for event in self.handlers.Visualize(
+                pb.VisualizeRequest(model=NAME, **settings), CALL
+            )
+        ]
         return events[-1].result
 
-    async def layer(self, layer: str, *, first: int = 0, count: int = 0, sheet: bool = False, **settings: Any) -> list[Any]:
+    async def layer(
+        self, layer: str, *, first: int = 0, count: int = 0, sheet: bool = False, **settings: Any
+    ) -> list[Any]:
         """All that VisualizeLayer says."""
         wanted = pb.VisualizeRequest(model=NAME, **settings)
-        request = pb.VisualizeLayerRequest(settings=wanted, layer=layer, first_unit=first, unit_count=count, sheet=sheet)
+        request = pb.VisualizeLayerRequest(
+            settings=wanted, layer=layer, first_unit=first, unit_count=count, sheet=sheet
+        )
         return [event async for event in self.handlers.VisualizeLayer(request, CALL)]
 
 
@@ -61,10 +87,14 @@ async def studio(state: Path, **options: Any) -> AsyncIterator[Studio]:
     with running(**options) as engine, ThreadPoolExecutor(2) as pool:
         zoo = ModelZoo(None, {}, engine.run)
         await asyncio.to_thread(zoo.load, NAME)
-        operations = Operations(OperationStore(state / "operations.sqlite"), lambda error: status_of(error, ""))
+        operations = Operations(
+            OperationStore(state / "operations.sqlite"), lambda error: status_of(error, "")
+        )
         index = IndexStore(state)
         house = House(zoo, engine, Datasets({}, state / "datasets"), pool)
-        yield Studio(InterpretHandlers(house, index, operations, state), engine, zoo.get(NAME), index, state)
+        yield Studio(
+            InterpretHandlers(house, index, operations, state), engine, zoo.get(NAME), index, state
+        )
         await operations.drain(LONG)
         await operations.close()
 

@@ -19,7 +19,9 @@ KEY = key("a", 1)
 
 def picture(number: int = 0) -> Picture:
     layer = np.array([0.1, np.pi, -3e-8, number], np.float32)
-    return Picture(b"png %d" % number, 1 / 3, 0.2, -0.1, False, 2, 4, layer, (0.1, 1e-9), 3, 2**64 - 1, 0.05)
+    return Picture(
+        b"png %d" % number, 1 / 3, 0.2, -0.1, False, 2, 4, layer, (0.1, 1e-9), 3, 2**64 - 1, 0.05
+    )
 
 
 def same(one: Picture | None, other: Picture) -> bool:
@@ -37,7 +39,9 @@ def test_what_is_kept_comes_back_to_the_last_bit(tmp_path: Path) -> None:
 
 
 def test_keys_differ_with_every_part() -> None:
-    keys = {key(*parts) for parts in (["a", 1], ["a", 2], ["a", 1.5], ["a"], ["a", [1]], ["a", None])}
+    keys = {
+        key(*parts) for parts in (["a", 1], ["a", 2], ["a", 1.5], ["a"], ["a", [1]], ["a", None])
+    }
     assert len(keys) == 6
 
 
@@ -140,7 +144,10 @@ async def aside(call: Callable[..., Any], /, *args: Any) -> Any:
 def blocks(count: int, wanted: range | None = None) -> list[Block]:
     """Blocks of four units."""
     parts = [range(low, low + 4) for low in range(0, 4 * count, 4)]
-    return [Block(p, {u: key("unit", u) for u in p}, [u for u in p if wanted is None or u in wanted]) for p in parts]
+    return [
+        Block(p, {u: key("unit", u) for u in p}, [u for u in p if wanted is None or u in wanted])
+        for p in parts
+    ]
 
 
 async def shown(gallery: Gallery, some: list[Block], make: Any) -> list[Shown]:
@@ -160,7 +167,9 @@ def test_all_units_come_once_and_are_kept(tmp_path: Path) -> None:
         first = await shown(gallery, blocks(3), studio.make)
         assert sorted(one.unit for one in first) == list(range(12))
         assert all(same(one.picture, picture(one.unit)) and not one.cached for one in first)
-        later = await shown(Gallery(PictureCache(tmp_path), aside), blocks(3, range(3, 9)), studio.make)
+        later = await shown(
+            Gallery(PictureCache(tmp_path), aside), blocks(3, range(3, 9)), studio.make
+        )
         assert sorted(one.unit for one in later) == list(range(3, 9))
         assert all(same(one.picture, picture(one.unit)) and one.cached for one in later)
         assert len(studio.made) == 3
@@ -193,7 +202,9 @@ def test_the_last_to_leave_ends_the_work(tmp_path: Path) -> None:
         await asyncio.wait([both[1]])
         await studio.ended.wait()
         studio.go.set()
-        assert len(await shown(gallery, blocks(1), studio.make)) == 4  # and who comes later is served
+        assert (
+            len(await shown(gallery, blocks(1), studio.make)) == 4
+        )  # and who comes later is served
         assert len(studio.made) == 2
 
     together(scenario, tmp_path)
@@ -205,7 +216,9 @@ def test_what_fails_fails_for_all_who_wait_and_not_for_later_ones(tmp_path: Path
             await asyncio.sleep(0.01)
             raise ArithmeticError(f"{units.start}")
 
-        both = await asyncio.gather(*(shown(gallery, blocks(1), fail) for _ in range(2)), return_exceptions=True)
+        both = await asyncio.gather(
+            *(shown(gallery, blocks(1), fail) for _ in range(2)), return_exceptions=True
+        )
         assert [type(one) for one in both] == [ArithmeticError] * 2
         assert len(await shown(gallery, blocks(1), Studio().make)) == 4
 

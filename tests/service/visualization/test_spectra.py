@@ -60,13 +60,17 @@ def test_a_damaged_file_is_computed_again(tmp_path: Path) -> None:
     SpectrumStore(tmp_path).magnitude(reads.dataset, SEEN, 5)
     (path,) = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:40])
-    torch.testing.assert_close(SpectrumStore(tmp_path).magnitude(reads.dataset, SEEN, 5), reads.magnitude(5))
+    torch.testing.assert_close(
+        SpectrumStore(tmp_path).magnitude(reads.dataset, SEEN, 5), reads.magnitude(5)
+    )
 
 
 def test_a_disk_that_takes_nothing_loses_no_spectrum(tmp_path: Path) -> None:
     reads = Reads()
     (tmp_path / "spectra").write_text("a file where a folder should be")
-    torch.testing.assert_close(SpectrumStore(tmp_path / "spectra").magnitude(reads.dataset, SEEN, 5), reads.magnitude(5))
+    torch.testing.assert_close(
+        SpectrumStore(tmp_path / "spectra").magnitude(reads.dataset, SEEN, 5), reads.magnitude(5)
+    )
 
 
 def test_one_that_is_given_up_leaves_nothing(tmp_path: Path) -> None:
@@ -88,6 +92,11 @@ def test_what_has_no_spectrum_is_refused(tmp_path: Path) -> None:
 def test_its_name_is_that_of_all_it_depends_on() -> None:
     dataset, larger = Reads().dataset, Reads(6).dataset
     other = Preprocessing(1, 6, 6, 8, "bilinear", (0.5,), (0.5,))
-    names = {identity(dataset, SEEN, 5), identity(dataset, SEEN, 4), identity(larger, SEEN, 5), identity(dataset, other, 5)}
+    names = {
+        identity(dataset, SEEN, 5),
+        identity(dataset, SEEN, 4),
+        identity(larger, SEEN, 5),
+        identity(dataset, other, 5),
+    }
     assert len(names) == 4
     assert identity(dataset, SEEN, 5) == identity(dataset, SEEN, 500)
