@@ -23,7 +23,7 @@ NOT_FOR_INTERP = {
     "tests",
 }
 PICKLERS = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
-STUB_USERS = {"wire", "handlers", "server"}
+STUB_USERS = {"rpc", "server"}
 DISTRIBUTIONS = {
     "googleapis-common-protos": "google",
     "grpcio": "grpc",
