@@ -127,6 +127,6 @@ def test_a_batch_above_the_real_limit_travels(fake: Fake, net: striate.Model) ->
 def test_a_server_that_forgets_rows_is_noticed(
     fake: Fake, net: striate.Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tests.client.servicers.rows_of", lambda batch: [b"only one"])
+    monkeypatch.setattr("tests.client.fakes_servicers.rows_of", lambda batch: [b"only one"])
     with pytest.raises(striate.Internal, match="1 results for 21 rows"):
         net.classify(LEVELS)
