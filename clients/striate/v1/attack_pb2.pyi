@@ -59,7 +59,9 @@ class _LossEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Loss.ValueType],
     LOSS_CROSS_ENTROPY: _Loss.ValueType  # 1
     """Of the label, or minus that of the target."""
     LOSS_MARGIN: _Loss.ValueType  # 2
-    """The largest other logit minus the label's (Carlini & Wagner 2017), or the target's minus the largest other."""
+    """The largest other logit minus the label's (Carlini & Wagner 2017), or the target's minus the
+    largest other.
+    """
     LOSS_DLR: _Loss.ValueType  # 3
     """The difference of logits ratio (Croce & Hein 2020): at least 3 classes, 4 with targets."""
 
@@ -71,7 +73,9 @@ LOSS_UNSPECIFIED: Loss.ValueType  # 0
 LOSS_CROSS_ENTROPY: Loss.ValueType  # 1
 """Of the label, or minus that of the target."""
 LOSS_MARGIN: Loss.ValueType  # 2
-"""The largest other logit minus the label's (Carlini & Wagner 2017), or the target's minus the largest other."""
+"""The largest other logit minus the label's (Carlini & Wagner 2017), or the target's minus the
+largest other.
+"""
 LOSS_DLR: Loss.ValueType  # 3
 """The difference of logits ratio (Croce & Hein 2020): at least 3 classes, 4 with targets."""
 Global___Loss: _TypeAlias = Loss  # noqa: Y015
@@ -135,7 +139,9 @@ class _ImageFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ImageForm
     IMAGE_FORMAT_FLOAT32: _ImageFormat.ValueType  # 1
     """One tensor (N, C, H, W) float32 in [0, 1]."""
     IMAGE_FORMAT_PNG: _ImageFormat.ValueType  # 2
-    """One PNG file an image, rounded to 8 bits inside the ball; success is measured on the rounded pixels."""
+    """One PNG file an image, rounded to 8 bits inside the ball; success is measured on the rounded
+    pixels.
+    """
 
 class ImageFormat(_ImageFormat, metaclass=_ImageFormatEnumTypeWrapper):
     """How adversarial images are returned."""
@@ -145,43 +151,34 @@ IMAGE_FORMAT_UNSPECIFIED: ImageFormat.ValueType  # 0
 IMAGE_FORMAT_FLOAT32: ImageFormat.ValueType  # 1
 """One tensor (N, C, H, W) float32 in [0, 1]."""
 IMAGE_FORMAT_PNG: ImageFormat.ValueType  # 2
-"""One PNG file an image, rounded to 8 bits inside the ball; success is measured on the rounded pixels."""
+"""One PNG file an image, rounded to 8 bits inside the ball; success is measured on the rounded
+pixels.
+"""
 Global___ImageFormat: _TypeAlias = ImageFormat  # noqa: Y015
 
 @_typing.final
 class Fgsm(_message.Message):
-    """One step (Goodfellow et al. 2015): of size epsilon along the sign of the gradient, or along the gradient for L2, or evenly along the
-    largest twentieth of its entries for L1.
+    """One step (Goodfellow et al. 2015): of size epsilon along the sign of the gradient, or along the
+    gradient for L2, or evenly along the largest twentieth of its entries for L1.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    EPSILON_FIELD_NUMBER: _builtins.int
-    NORM_FIELD_NUMBER: _builtins.int
     KEEP_FIELD_NUMBER: _builtins.int
     LOSS_FIELD_NUMBER: _builtins.int
-    epsilon: _builtins.float
-    """Radius of the ball, pixel units of [0, 1]: 0 to 1 for Linf, 0 to sqrt(C * H * W) for L2, 0 to C * H * W for L1. Required, unless
-    RowSettings gives every image its own; in an audit it must be absent, for there it comes from the threat model.
-    """
-    norm: Global___Norm.ValueType
     keep: Global___Keep.ValueType
     loss: Global___Loss.ValueType
     def __init__(
         self,
         *,
-        epsilon: _builtins.float | None = ...,
-        norm: Global___Norm.ValueType = ...,
         keep: Global___Keep.ValueType = ...,
         loss: Global___Loss.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon", "epsilon", b"epsilon"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon", "epsilon", b"epsilon", "keep", b"keep", "loss", b"loss", "norm", b"norm"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["keep", b"keep", "loss", b"loss"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__epsilon: _TypeAlias = _typing.Literal["epsilon"]  # noqa: Y015
-    _WhichOneofArgType__epsilon: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__epsilon) -> _WhichOneofReturnType__epsilon | None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Fgsm: _TypeAlias = Fgsm  # noqa: Y015
 
@@ -191,8 +188,6 @@ class Pgd(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    EPSILON_FIELD_NUMBER: _builtins.int
-    NORM_FIELD_NUMBER: _builtins.int
     STEP_FIELD_NUMBER: _builtins.int
     STEPS_FIELD_NUMBER: _builtins.int
     RANDOM_START_FIELD_NUMBER: _builtins.int
@@ -201,28 +196,27 @@ class Pgd(_message.Message):
     LOSS_FIELD_NUMBER: _builtins.int
     RESTARTS_FIELD_NUMBER: _builtins.int
     DECAY_FIELD_NUMBER: _builtins.int
-    epsilon: _builtins.float
-    """Radius of the ball, as in Fgsm."""
-    norm: Global___Norm.ValueType
     step: _builtins.float
     """Step size in pixel units, at least 0. Default 2.5 * epsilon / steps."""
     steps: _builtins.int
     """Gradient steps, 1 to 10000. Default 40."""
     random_start: _builtins.bool
-    """Start at a random point of the ball: uniform in the box for Linf, uniform in the ball for L2 and L1. Default true."""
+    """Start at a random point of the ball: uniform in the box for Linf, uniform in the ball for L2
+    and L1. Default true.
+    """
     keep: Global___Keep.ValueType
     stop_when_fooled: _builtins.bool
     """Stop with an image as soon as it is fooled. Default true."""
     loss: Global___Loss.ValueType
     restarts: _builtins.int
-    """Attempts, 1 to 100, each on the images that none before it has fooled. Default 1. More than one needs random_start."""
+    """Attempts, 1 to 100, each on the images that none before it has fooled. Default 1. More than one
+    needs random_start.
+    """
     decay: _builtins.float
     """Decay of a momentum of gradients (MI-FGSM, Dong et al. 2018), 0 to 10. Default: no momentum."""
     def __init__(
         self,
         *,
-        epsilon: _builtins.float | None = ...,
-        norm: Global___Norm.ValueType = ...,
         step: _builtins.float | None = ...,
         steps: _builtins.int = ...,
         random_start: _builtins.bool | None = ...,
@@ -232,14 +226,12 @@ class Pgd(_message.Message):
         restarts: _builtins.int = ...,
         decay: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_decay", b"_decay", "_epsilon", b"_epsilon", "_random_start", b"_random_start", "_step", b"_step", "_stop_when_fooled", b"_stop_when_fooled", "decay", b"decay", "epsilon", b"epsilon", "random_start", b"random_start", "step", b"step", "stop_when_fooled", b"stop_when_fooled"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_decay", b"_decay", "_random_start", b"_random_start", "_step", b"_step", "_stop_when_fooled", b"_stop_when_fooled", "decay", b"decay", "random_start", b"random_start", "step", b"step", "stop_when_fooled", b"stop_when_fooled"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_decay", b"_decay", "_epsilon", b"_epsilon", "_random_start", b"_random_start", "_step", b"_step", "_stop_when_fooled", b"_stop_when_fooled", "decay", b"decay", "epsilon", b"epsilon", "keep", b"keep", "loss", b"loss", "norm", b"norm", "random_start", b"random_start", "restarts", b"restarts", "step", b"step", "steps", b"steps", "stop_when_fooled", b"stop_when_fooled"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_decay", b"_decay", "_random_start", b"_random_start", "_step", b"_step", "_stop_when_fooled", b"_stop_when_fooled", "decay", b"decay", "keep", b"keep", "loss", b"loss", "random_start", b"random_start", "restarts", b"restarts", "step", b"step", "steps", b"steps", "stop_when_fooled", b"stop_when_fooled"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__decay: _TypeAlias = _typing.Literal["decay"]  # noqa: Y015
     _WhichOneofArgType__decay: _TypeAlias = _typing.Literal["_decay", b"_decay"]  # noqa: Y015
-    _WhichOneofReturnType__epsilon: _TypeAlias = _typing.Literal["epsilon"]  # noqa: Y015
-    _WhichOneofArgType__epsilon: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon"]  # noqa: Y015
     _WhichOneofReturnType__random_start: _TypeAlias = _typing.Literal["random_start"]  # noqa: Y015
     _WhichOneofArgType__random_start: _TypeAlias = _typing.Literal["_random_start", b"_random_start"]  # noqa: Y015
     _WhichOneofReturnType__step: _TypeAlias = _typing.Literal["step"]  # noqa: Y015
@@ -248,8 +240,6 @@ class Pgd(_message.Message):
     _WhichOneofArgType__stop_when_fooled: _TypeAlias = _typing.Literal["_stop_when_fooled", b"_stop_when_fooled"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__decay) -> _WhichOneofReturnType__decay | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__epsilon) -> _WhichOneofReturnType__epsilon | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__random_start) -> _WhichOneofReturnType__random_start | None: ...
     @_typing.overload
@@ -261,61 +251,52 @@ Global___Pgd: _TypeAlias = Pgd  # noqa: Y015
 
 @_typing.final
 class Apgd(_message.Message):
-    """PGD that sets its own step sizes (Croce & Hein 2020; for L1 Croce & Hein 2021), from a random start."""
+    """PGD that sets its own step sizes (Croce & Hein 2020; for L1 Croce & Hein 2021), from a random
+    start.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    EPSILON_FIELD_NUMBER: _builtins.int
-    NORM_FIELD_NUMBER: _builtins.int
     STEPS_FIELD_NUMBER: _builtins.int
     LOSS_FIELD_NUMBER: _builtins.int
     RESTARTS_FIELD_NUMBER: _builtins.int
     TARGET_CLASSES_FIELD_NUMBER: _builtins.int
-    epsilon: _builtins.float
-    """Radius of the ball, as in Fgsm."""
-    norm: Global___Norm.ValueType
     steps: _builtins.int
     """Gradient steps, 1 to 10000. Default 100."""
     loss: Global___Loss.ValueType
     restarts: _builtins.int
     """Attempts, 1 to 100. Default 1."""
     target_classes: _builtins.int
-    """0: one untargeted search. Else APGD-T: a search towards each of so many of the most probable wrong classes, by the targeted DLR loss,
-    any wrong class counting as success; 0 to 1000. Default 0.
+    """0: one untargeted search. Else APGD-T: a search towards each of so many of the most probable
+    wrong classes, by the targeted DLR loss, any wrong class counting as success; 0 to 1000.
+    Default 0.
     """
     def __init__(
         self,
         *,
-        epsilon: _builtins.float | None = ...,
-        norm: Global___Norm.ValueType = ...,
         steps: _builtins.int = ...,
         loss: Global___Loss.ValueType = ...,
         restarts: _builtins.int = ...,
         target_classes: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon", "epsilon", b"epsilon"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon", "epsilon", b"epsilon", "loss", b"loss", "norm", b"norm", "restarts", b"restarts", "steps", b"steps", "target_classes", b"target_classes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["loss", b"loss", "restarts", b"restarts", "steps", b"steps", "target_classes", b"target_classes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__epsilon: _TypeAlias = _typing.Literal["epsilon"]  # noqa: Y015
-    _WhichOneofArgType__epsilon: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__epsilon) -> _WhichOneofReturnType__epsilon | None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Apgd: _TypeAlias = Apgd  # noqa: Y015
 
 @_typing.final
 class Fab(_message.Message):
-    """The fast adaptive boundary attack in its targeted form, FAB-T (Croce & Hein 2020): the nearest point of another class."""
+    """The fast adaptive boundary attack in its targeted form, FAB-T (Croce & Hein 2020): the nearest
+    point of another class.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    EPSILON_FIELD_NUMBER: _builtins.int
-    NORM_FIELD_NUMBER: _builtins.int
     STEPS_FIELD_NUMBER: _builtins.int
     TARGET_CLASSES_FIELD_NUMBER: _builtins.int
-    epsilon: _builtins.float
-    """Radius of the ball, as in Fgsm."""
-    norm: Global___Norm.ValueType
     steps: _builtins.int
     """Gradient steps a target class, 1 to 10000. Default 100."""
     target_classes: _builtins.int
@@ -323,18 +304,14 @@ class Fab(_message.Message):
     def __init__(
         self,
         *,
-        epsilon: _builtins.float | None = ...,
-        norm: Global___Norm.ValueType = ...,
         steps: _builtins.int = ...,
         target_classes: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon", "epsilon", b"epsilon"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon", "epsilon", b"epsilon", "norm", b"norm", "steps", b"steps", "target_classes", b"target_classes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["steps", b"steps", "target_classes", b"target_classes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__epsilon: _TypeAlias = _typing.Literal["epsilon"]  # noqa: Y015
-    _WhichOneofArgType__epsilon: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__epsilon) -> _WhichOneofReturnType__epsilon | None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Fab: _TypeAlias = Fab  # noqa: Y015
 
@@ -344,14 +321,9 @@ class Square(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    EPSILON_FIELD_NUMBER: _builtins.int
-    NORM_FIELD_NUMBER: _builtins.int
     QUERIES_FIELD_NUMBER: _builtins.int
     LOSS_FIELD_NUMBER: _builtins.int
     RESTARTS_FIELD_NUMBER: _builtins.int
-    epsilon: _builtins.float
-    """Radius of the ball, as in Fgsm."""
-    norm: Global___Norm.ValueType
     queries: _builtins.int
     """Images asked about, 1 to 100000. Default 5000."""
     loss: Global___Loss.ValueType
@@ -360,64 +332,94 @@ class Square(_message.Message):
     def __init__(
         self,
         *,
-        epsilon: _builtins.float | None = ...,
-        norm: Global___Norm.ValueType = ...,
         queries: _builtins.int = ...,
         loss: Global___Loss.ValueType = ...,
         restarts: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon", "epsilon", b"epsilon"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon", "epsilon", b"epsilon", "loss", b"loss", "norm", b"norm", "queries", b"queries", "restarts", b"restarts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["loss", b"loss", "queries", b"queries", "restarts", b"restarts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__epsilon: _TypeAlias = _typing.Literal["epsilon"]  # noqa: Y015
-    _WhichOneofArgType__epsilon: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__epsilon) -> _WhichOneofReturnType__epsilon | None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Square: _TypeAlias = Square  # noqa: Y015
 
 @_typing.final
 class AutoAttack(_message.Message):
-    """The standard ensemble (Croce & Hein 2020): APGD with cross-entropy, APGD-T, FAB-T and Square, each on the survivors."""
+    """The standard ensemble (Croce & Hein 2020): APGD with cross-entropy, APGD-T, FAB-T and Square,
+    each on the survivors.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    EPSILON_FIELD_NUMBER: _builtins.int
-    NORM_FIELD_NUMBER: _builtins.int
-    epsilon: _builtins.float
-    """Radius of the ball, as in Fgsm."""
-    norm: Global___Norm.ValueType
     def __init__(
         self,
-        *,
-        epsilon: _builtins.float | None = ...,
-        norm: Global___Norm.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon", "epsilon", b"epsilon"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon", "epsilon", b"epsilon", "norm", b"norm"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__epsilon: _TypeAlias = _typing.Literal["epsilon"]  # noqa: Y015
-    _WhichOneofArgType__epsilon: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__epsilon) -> _WhichOneofReturnType__epsilon | None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AutoAttack: _TypeAlias = AutoAttack  # noqa: Y015
 
 @_typing.final
+class AttackMethod(_message.Message):
+    """An attack and its settings. What it may change is said beside it: a norm and an epsilon."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FGSM_FIELD_NUMBER: _builtins.int
+    PGD_FIELD_NUMBER: _builtins.int
+    APGD_FIELD_NUMBER: _builtins.int
+    FAB_FIELD_NUMBER: _builtins.int
+    SQUARE_FIELD_NUMBER: _builtins.int
+    AUTO_ATTACK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def fgsm(self) -> Global___Fgsm: ...
+    @_builtins.property
+    def pgd(self) -> Global___Pgd: ...
+    @_builtins.property
+    def apgd(self) -> Global___Apgd: ...
+    @_builtins.property
+    def fab(self) -> Global___Fab: ...
+    @_builtins.property
+    def square(self) -> Global___Square: ...
+    @_builtins.property
+    def auto_attack(self) -> Global___AutoAttack: ...
+    def __init__(
+        self,
+        *,
+        fgsm: Global___Fgsm | None = ...,
+        pgd: Global___Pgd | None = ...,
+        apgd: Global___Apgd | None = ...,
+        fab: Global___Fab | None = ...,
+        square: Global___Square | None = ...,
+        auto_attack: Global___AutoAttack | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["apgd", b"apgd", "auto_attack", b"auto_attack", "fab", b"fab", "fgsm", b"fgsm", "method", b"method", "pgd", b"pgd", "square", b"square"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["apgd", b"apgd", "auto_attack", b"auto_attack", "fab", b"fab", "fgsm", b"fgsm", "method", b"method", "pgd", b"pgd", "square", b"square"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_method: _TypeAlias = _typing.Literal["fgsm", "pgd", "apgd", "fab", "square", "auto_attack"]  # noqa: Y015
+    _WhichOneofArgType_method: _TypeAlias = _typing.Literal["method", b"method"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_method) -> _WhichOneofReturnType_method | None: ...
+
+Global___AttackMethod: _TypeAlias = AttackMethod  # noqa: Y015
+
+@_typing.final
 class EpsilonSearch(_message.Message):
-    """PGD at one epsilon after the other, each beginning where the last one ended, so that the whole curve of accuracy over epsilon and
-    every image's minimal epsilon come of one search.
+    """PGD at one epsilon after the other, each beginning where the last one ended, so that the whole
+    curve of accuracy over epsilon and every image's minimal epsilon come of one search.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     EPSILONS_FIELD_NUMBER: _builtins.int
-    NORM_FIELD_NUMBER: _builtins.int
     STEPS_FIELD_NUMBER: _builtins.int
     BISECTIONS_FIELD_NUMBER: _builtins.int
     RANDOM_START_FIELD_NUMBER: _builtins.int
     LOSS_FIELD_NUMBER: _builtins.int
-    norm: Global___Norm.ValueType
     steps: _builtins.int
     """Gradient steps an epsilon, 1 to 10000. Default 10."""
     bisections: _builtins.int
@@ -427,13 +429,12 @@ class EpsilonSearch(_message.Message):
     loss: Global___Loss.ValueType
     @_builtins.property
     def epsilons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """Radii in rising order, 1 to 64 of them, as in Fgsm. Required."""
+        """Radii in rising order, 1 to 64 of them, each as AttackRequest.epsilon may be. Required."""
 
     def __init__(
         self,
         *,
         epsilons: _abc.Iterable[_builtins.float] | None = ...,
-        norm: Global___Norm.ValueType = ...,
         steps: _builtins.int = ...,
         bisections: _builtins.int = ...,
         random_start: _builtins.bool | None = ...,
@@ -441,7 +442,7 @@ class EpsilonSearch(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_random_start", b"_random_start", "random_start", b"random_start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_random_start", b"_random_start", "bisections", b"bisections", "epsilons", b"epsilons", "loss", b"loss", "norm", b"norm", "random_start", b"random_start", "steps", b"steps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_random_start", b"_random_start", "bisections", b"bisections", "epsilons", b"epsilons", "loss", b"loss", "random_start", b"random_start", "steps", b"steps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__random_start: _TypeAlias = _typing.Literal["random_start"]  # noqa: Y015
     _WhichOneofArgType__random_start: _TypeAlias = _typing.Literal["_random_start", b"_random_start"]  # noqa: Y015
@@ -451,7 +452,9 @@ Global___EpsilonSearch: _TypeAlias = EpsilonSearch  # noqa: Y015
 
 @_typing.final
 class UnitGoal(_message.Message):
-    """An attack on the activation of one unit instead of the class: success is an activation past a level."""
+    """An attack on the activation of one unit instead of the class: success is an activation past a
+    level.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -459,11 +462,13 @@ class UnitGoal(_message.Message):
     DRIVE_FIELD_NUMBER: _builtins.int
     LEVEL_FIELD_NUMBER: _builtins.int
     unit: _builtins.str
-    """"layer:unit" for the mean over the unit's positions, "layer:unit@row,column" for one, "layer:unit@center" for the one in
-    the middle, "logits:class". Required.
+    """"layer:unit" for the mean over the unit's positions, "layer:unit@row,column" for one,
+    "layer:unit@center" for the one in the middle, "logits:class". Required.
     """
     drive: _builtins.bool
-    """Drive the activation above the level, or else silence it: bring it down to the level. Default false."""
+    """Drive the activation above the level, or else silence it: bring it down to the level. Default
+    false.
+    """
     level: _builtins.float
     """Default: to silence, a tenth of the activation on the clean image; to drive, twice that."""
     def __init__(
@@ -485,7 +490,9 @@ Global___UnitGoal: _TypeAlias = UnitGoal  # noqa: Y015
 
 @_typing.final
 class RowSettings(_message.Message):
-    """Settings of the images' own. A list is empty, then the method's value holds for all, or has one entry an image."""
+    """Settings of the images' own. A list is empty, then the method's value holds for all, or has one
+    entry an image.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -495,7 +502,7 @@ class RowSettings(_message.Message):
     SEEDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def epsilons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """Radii, as in Fgsm."""
+        """Radii, each as AttackRequest.epsilon may be."""
 
     @_builtins.property
     def step_sizes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
@@ -533,38 +540,47 @@ class AttackRequest(_message.Message):
     IMAGES_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     TARGETS_FIELD_NUMBER: _builtins.int
-    FGSM_FIELD_NUMBER: _builtins.int
-    PGD_FIELD_NUMBER: _builtins.int
-    APGD_FIELD_NUMBER: _builtins.int
-    FAB_FIELD_NUMBER: _builtins.int
-    SQUARE_FIELD_NUMBER: _builtins.int
-    AUTO_ATTACK_FIELD_NUMBER: _builtins.int
+    NORM_FIELD_NUMBER: _builtins.int
+    EPSILON_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
     EPSILON_SEARCH_FIELD_NUMBER: _builtins.int
+    ROW_SETTINGS_FIELD_NUMBER: _builtins.int
+    TARGET_CHOICE_FIELD_NUMBER: _builtins.int
+    UNIT_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
     FIRST_ROW_FIELD_NUMBER: _builtins.int
     FORMAT_FIELD_NUMBER: _builtins.int
     NOISE_CONTROL_FIELD_NUMBER: _builtins.int
     DETERMINISTIC_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
-    ROW_SETTINGS_FIELD_NUMBER: _builtins.int
-    TARGET_CHOICE_FIELD_NUMBER: _builtins.int
-    UNIT_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Name of a loaded model. Required."""
+    norm: Global___Norm.ValueType
+    """What the images may be changed by: the norm in which epsilon is measured."""
+    epsilon: _builtins.float
+    """Radius of the ball around each image, pixel units of [0, 1]: 0 to 1 for Linf, 0 to
+    sqrt(C * H * W) for L2, 0 to C * H * W for L1. Required, unless row_settings gives every image
+    its own; absent with epsilon_search, which has several.
+    """
+    target_choice: Global___TargetChoice.ValueType
+    """How targets are chosen; not with `targets` or `unit`."""
     seed: _builtins.int
     """Seeds random starts and the noise control; row i uses (seed, first_row + i). Default 0."""
     first_row: _builtins.int
-    """Index of the first image in the caller's whole batch, so that a batch sent in parts gives what it gives whole. Default 0."""
+    """Index of the first image in the caller's whole batch, so that a batch sent in parts gives what
+    it gives whole. Default 0.
+    """
     format: Global___ImageFormat.ValueType
     noise_control: _builtins.bool
-    """Also measure random noise of the same norm: random signs for Linf, a random direction for L2, uniform on the sphere for L1; for L2 and
-    L1 scaled so that its norm is epsilon after the cut to [0, 1] where the image leaves room for that. Default false.
+    """Also measure random noise of the same norm: random signs for Linf, a random direction for L2,
+    uniform on the sphere for L1; for L2 and L1 scaled so that its norm is epsilon after the cut to
+    [0, 1] where the image leaves room for that. Default false.
     """
     deterministic: _builtins.bool
-    """Answer in fixed, padded chunks, so that the bytes do not depend on what else runs. Default false."""
+    """Answer in fixed, padded chunks, so that the bytes do not depend on what else runs. Default
+    false.
+    """
     priority: _types_pb2.Priority.ValueType
-    target_choice: Global___TargetChoice.ValueType
-    """How targets are chosen; not with `targets` or `unit`."""
     @_builtins.property
     def images(self) -> _types_pb2.ImageBatch:
         """1 to 4096 images. Required."""
@@ -575,27 +591,21 @@ class AttackRequest(_message.Message):
 
     @_builtins.property
     def targets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Class that each image should be taken for, other than its label; or none: any wrong class will do."""
+        """Class that each image should be taken for, other than its label; or none: any wrong class will
+        do.
+        """
 
     @_builtins.property
-    def fgsm(self) -> Global___Fgsm: ...
-    @_builtins.property
-    def pgd(self) -> Global___Pgd: ...
-    @_builtins.property
-    def apgd(self) -> Global___Apgd: ...
-    @_builtins.property
-    def fab(self) -> Global___Fab: ...
-    @_builtins.property
-    def square(self) -> Global___Square: ...
-    @_builtins.property
-    def auto_attack(self) -> Global___AutoAttack: ...
+    def method(self) -> Global___AttackMethod: ...
     @_builtins.property
     def epsilon_search(self) -> Global___EpsilonSearch: ...
     @_builtins.property
     def row_settings(self) -> Global___RowSettings: ...
     @_builtins.property
     def unit(self) -> Global___UnitGoal:
-        """Attack a unit instead of the class, by Fgsm, Pgd, Apgd without target classes, or Square; not with targets."""
+        """Attack a unit instead of the class, by Fgsm, Pgd, Apgd without target classes, or Square; not
+        with targets.
+        """
 
     def __init__(
         self,
@@ -604,30 +614,32 @@ class AttackRequest(_message.Message):
         images: _types_pb2.ImageBatch | None = ...,
         labels: _abc.Iterable[_builtins.int] | None = ...,
         targets: _abc.Iterable[_builtins.int] | None = ...,
-        fgsm: Global___Fgsm | None = ...,
-        pgd: Global___Pgd | None = ...,
-        apgd: Global___Apgd | None = ...,
-        fab: Global___Fab | None = ...,
-        square: Global___Square | None = ...,
-        auto_attack: Global___AutoAttack | None = ...,
+        norm: Global___Norm.ValueType = ...,
+        epsilon: _builtins.float | None = ...,
+        method: Global___AttackMethod | None = ...,
         epsilon_search: Global___EpsilonSearch | None = ...,
+        row_settings: Global___RowSettings | None = ...,
+        target_choice: Global___TargetChoice.ValueType = ...,
+        unit: Global___UnitGoal | None = ...,
         seed: _builtins.int = ...,
         first_row: _builtins.int = ...,
         format: Global___ImageFormat.ValueType = ...,
         noise_control: _builtins.bool = ...,
         deterministic: _builtins.bool = ...,
         priority: _types_pb2.Priority.ValueType = ...,
-        row_settings: Global___RowSettings | None = ...,
-        target_choice: Global___TargetChoice.ValueType = ...,
-        unit: Global___UnitGoal | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["apgd", b"apgd", "auto_attack", b"auto_attack", "epsilon_search", b"epsilon_search", "fab", b"fab", "fgsm", b"fgsm", "images", b"images", "method", b"method", "pgd", b"pgd", "row_settings", b"row_settings", "square", b"square", "unit", b"unit"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon", "epsilon", b"epsilon", "epsilon_search", b"epsilon_search", "images", b"images", "method", b"method", "row_settings", b"row_settings", "search", b"search", "unit", b"unit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["apgd", b"apgd", "auto_attack", b"auto_attack", "deterministic", b"deterministic", "epsilon_search", b"epsilon_search", "fab", b"fab", "fgsm", b"fgsm", "first_row", b"first_row", "format", b"format", "images", b"images", "labels", b"labels", "method", b"method", "model", b"model", "noise_control", b"noise_control", "pgd", b"pgd", "priority", b"priority", "row_settings", b"row_settings", "seed", b"seed", "square", b"square", "target_choice", b"target_choice", "targets", b"targets", "unit", b"unit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon", "deterministic", b"deterministic", "epsilon", b"epsilon", "epsilon_search", b"epsilon_search", "first_row", b"first_row", "format", b"format", "images", b"images", "labels", b"labels", "method", b"method", "model", b"model", "noise_control", b"noise_control", "norm", b"norm", "priority", b"priority", "row_settings", b"row_settings", "search", b"search", "seed", b"seed", "target_choice", b"target_choice", "targets", b"targets", "unit", b"unit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_method: _TypeAlias = _typing.Literal["fgsm", "pgd", "apgd", "fab", "square", "auto_attack", "epsilon_search"]  # noqa: Y015
-    _WhichOneofArgType_method: _TypeAlias = _typing.Literal["method", b"method"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_method) -> _WhichOneofReturnType_method | None: ...
+    _WhichOneofReturnType__epsilon: _TypeAlias = _typing.Literal["epsilon"]  # noqa: Y015
+    _WhichOneofArgType__epsilon: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon"]  # noqa: Y015
+    _WhichOneofReturnType_search: _TypeAlias = _typing.Literal["method", "epsilon_search"]  # noqa: Y015
+    _WhichOneofArgType_search: _TypeAlias = _typing.Literal["search", b"search"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__epsilon) -> _WhichOneofReturnType__epsilon | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_search) -> _WhichOneofReturnType_search | None: ...
 
 Global___AttackRequest: _TypeAlias = AttackRequest  # noqa: Y015
 
@@ -663,7 +675,9 @@ class AttackResponse(_message.Message):
     def provenance(self) -> _types_pb2.Provenance: ...
     @_builtins.property
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Why the verdicts might not be what they seem: outputs that are probabilities, gradients of zero, an epsilon without freedom."""
+        """Why the verdicts might not be what they seem: outputs that are probabilities, gradients of
+        zero, an epsilon without freedom.
+        """
 
     @_builtins.property
     def curve(self) -> _containers.RepeatedCompositeFieldContainer[Global___CurvePoint]:
@@ -742,8 +756,9 @@ class AttackRow(_message.Message):
     prediction: _builtins.int
     """Its prediction on the image returned."""
     succeeded: _builtins.bool
-    """Untargeted: prediction differs from label (an image that was wrong before counts, unperturbed). Targeted: prediction is the target.
-    A unit: its activation is past the level. EpsilonSearch: at any of the epsilons.
+    """Untargeted: prediction differs from label (an image that was wrong before counts, unperturbed).
+    Targeted: prediction is the target. A unit: its activation is past the level. EpsilonSearch: at
+    any of the epsilons.
     """
     norm: _builtins.float
     """Size of the perturbation of the image returned, in the attack's norm and pixel units."""
@@ -758,9 +773,13 @@ class AttackRow(_message.Message):
     """With a unit goal: its activation on the clean image and on the image returned."""
     activation: _builtins.float
     minimal_epsilon: _builtins.float
-    """For EpsilonSearch: the least radius at which an image was found that fools; 0 if the clean one does; absent if none does."""
+    """For EpsilonSearch: the least radius at which an image was found that fools; 0 if the clean one
+    does; absent if none does.
+    """
     no_freedom: _builtins.bool
-    """8-bit images and an epsilon under one level (1/255): there is no image in the ball but the clean one."""
+    """8-bit images and an epsilon under one level (1/255): there is no image in the ball but the
+    clean one.
+    """
     def __init__(
         self,
         *,
@@ -846,10 +865,14 @@ class AttackStreamSettings(_message.Message):
     ATTACK_FIELD_NUMBER: _builtins.int
     IN_FLIGHT_FIELD_NUMBER: _builtins.int
     in_flight: _builtins.int
-    """Images that may be unanswered at a time, 1 to 1024. Default: what fills two of the device's passes."""
+    """Images that may be unanswered at a time, 1 to 1024. Default: what fills two of the device's
+    passes.
+    """
     @_builtins.property
     def attack(self) -> Global___AttackRequest:
-        """All settings of the attack, without images, labels, targets, first_row and row_settings; its priority is by default batch. Required."""
+        """All settings of the attack, without images, labels, targets, first_row and row_settings; its
+        priority is by default batch. Required.
+        """
 
     def __init__(
         self,
@@ -875,13 +898,15 @@ class AttackStreamImage(_message.Message):
     TARGET_FIELD_NUMBER: _builtins.int
     EPSILON_FIELD_NUMBER: _builtins.int
     id: _builtins.int
-    """The caller's number of the image, which seeds its randomness as the row of that number, and names the response."""
+    """The caller's number of the image, which seeds its randomness as the row of that number, and
+    names the response.
+    """
     label: _builtins.int
     """Its true class. Default: the network's own prediction."""
     target: _builtins.int
     """The class that it should be taken for. Default: any other."""
     epsilon: _builtins.float
-    """Its own radius. Default: the method's."""
+    """Its own radius. Default: the settings'."""
     @_builtins.property
     def image(self) -> _types_pb2.ImageBatch:
         """One image. Required."""

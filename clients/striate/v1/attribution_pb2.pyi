@@ -40,19 +40,23 @@ class _AttributionMethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Att
     ATTRIBUTION_METHOD_DEEP_LIFT: _AttributionMethod.ValueType  # 6
     """Differences from a baseline, by the rescale rule (Shrikumar et al. 2017)."""
     ATTRIBUTION_METHOD_GRAD_CAM: _AttributionMethod.ValueType  # 7
-    """Gradient-weighted maps of a layer (Selvaraju et al. 2017, equations 1 and 2), drawn up to the image's size."""
+    """Gradient-weighted maps of a layer (Selvaraju et al. 2017, equations 1 and 2), drawn up to the
+    image's size.
+    """
     ATTRIBUTION_METHOD_GUIDED_GRAD_CAM: _AttributionMethod.ValueType  # 8
     """Guided backprop times Grad-CAM (Selvaraju et al. 2017, section 3.2)."""
     ATTRIBUTION_METHOD_OCCLUSION: _AttributionMethod.ValueType  # 9
     """The fall of the score when a window is covered (Zeiler & Fergus 2014, section 4.2)."""
     ATTRIBUTION_METHOD_LRP: _AttributionMethod.ValueType  # 10
-    """Layer-wise relevance propagation, epsilon rule (Bach et al. 2015, equation 58), with batch norms folded into the convolutions before
-    them. A pixel's relevance is that of its normalized value; what biases take up is missing from the sum.
+    """Layer-wise relevance propagation, epsilon rule (Bach et al. 2015, equation 58), with batch
+    norms folded into the convolutions before them. A pixel's relevance is that of its normalized
+    value; what biases take up is missing from the sum.
     """
 
 class AttributionMethod(_AttributionMethod, metaclass=_AttributionMethodEnumTypeWrapper):
-    """All are with respect to pixels in [0, 1]: the network's normalization lies inside. FAILED_PRECONDITION with reason NOT_EXPLAINABLE for
-    guided backprop, DeepLift and LRP on networks with a step that they cannot treat, which the message names.
+    """All are with respect to pixels in [0, 1]: the network's normalization lies inside.
+    FAILED_PRECONDITION with reason NOT_EXPLAINABLE for guided backprop, DeepLift and LRP on networks
+    with a step that they cannot treat, which the message names.
     """
 
 ATTRIBUTION_METHOD_UNSPECIFIED: AttributionMethod.ValueType  # 0
@@ -69,14 +73,17 @@ ATTRIBUTION_METHOD_GUIDED_BACKPROP: AttributionMethod.ValueType  # 5
 ATTRIBUTION_METHOD_DEEP_LIFT: AttributionMethod.ValueType  # 6
 """Differences from a baseline, by the rescale rule (Shrikumar et al. 2017)."""
 ATTRIBUTION_METHOD_GRAD_CAM: AttributionMethod.ValueType  # 7
-"""Gradient-weighted maps of a layer (Selvaraju et al. 2017, equations 1 and 2), drawn up to the image's size."""
+"""Gradient-weighted maps of a layer (Selvaraju et al. 2017, equations 1 and 2), drawn up to the
+image's size.
+"""
 ATTRIBUTION_METHOD_GUIDED_GRAD_CAM: AttributionMethod.ValueType  # 8
 """Guided backprop times Grad-CAM (Selvaraju et al. 2017, section 3.2)."""
 ATTRIBUTION_METHOD_OCCLUSION: AttributionMethod.ValueType  # 9
 """The fall of the score when a window is covered (Zeiler & Fergus 2014, section 4.2)."""
 ATTRIBUTION_METHOD_LRP: AttributionMethod.ValueType  # 10
-"""Layer-wise relevance propagation, epsilon rule (Bach et al. 2015, equation 58), with batch norms folded into the convolutions before
-them. A pixel's relevance is that of its normalized value; what biases take up is missing from the sum.
+"""Layer-wise relevance propagation, epsilon rule (Bach et al. 2015, equation 58), with batch
+norms folded into the convolutions before them. A pixel's relevance is that of its normalized
+value; what biases take up is missing from the sum.
 """
 Global___AttributionMethod: _TypeAlias = AttributionMethod  # noqa: Y015
 
@@ -108,7 +115,9 @@ class AttributeRequest(_message.Message):
     method: Global___AttributionMethod.ValueType
     """Required."""
     unit: _builtins.str
-    """A unit to be explained instead: "layer:unit" (the mean over positions), "layer:unit@row,column" or "layer:unit@center"."""
+    """A unit to be explained instead: "layer:unit" (the mean over positions), "layer:unit@row,column"
+    or "layer:unit@center".
+    """
     steps: _builtins.int
     """Steps of integrated gradients, Gauss-Legendre nodes, 1 to 1000. Default 50."""
     samples: _builtins.int
@@ -116,15 +125,18 @@ class AttributeRequest(_message.Message):
     noise: _builtins.float
     """Standard deviation of SmoothGrad's noise in pixel units, above 0 to 1. Default 0.15."""
     baseline: _builtins.float
-    """Pixel value of the baseline of integrated gradients and DeepLift, and of occlusion's window, 0 to 1: a pixel, so that 0 is black, and not
-    the gray that a normalized 0 would be. Default 0 for the first two, 0.5 for occlusion.
+    """Pixel value of the baseline of integrated gradients and DeepLift, and of occlusion's window, 0
+    to 1: a pixel, so that 0 is black, and not the gray that a normalized 0 would be. Default 0 for
+    the first two, 0.5 for occlusion.
     """
     window: _builtins.int
     """Side of occlusion's window in pixels, 1 to the image's side. Default: an eighth of the image."""
     stride: _builtins.int
     """Pixels between its places, 1 to the window. Default: half the window."""
     layer: _builtins.str
-    """Layer of Grad-CAM. Default: the last one with rows and columns (more than one position) that the class or unit is computed from."""
+    """Layer of Grad-CAM. Default: the last one with rows and columns (more than one position) that
+    the class or unit is computed from.
+    """
     seed: _builtins.int
     """Seeds SmoothGrad; image i uses (seed, first_image + i). Default 0."""
     overlay_opacity: _builtins.float
@@ -133,14 +145,18 @@ class AttributeRequest(_message.Message):
     """Answer in fixed, padded chunks where the method asks for gradients alone. Default false."""
     priority: _types_pb2.Priority.ValueType
     first_image: _builtins.int
-    """Index of the first image in the caller's whole batch, so that a batch sent in parts gives what it gives whole. Default 0."""
+    """Index of the first image in the caller's whole batch, so that a batch sent in parts gives what
+    it gives whole. Default 0.
+    """
     @_builtins.property
     def images(self) -> _types_pb2.ImageBatch:
         """1 to 64 images. Required."""
 
     @_builtins.property
     def classes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Class to be explained: none for the network's own prediction of each image, one for all, or one an image. Not with `unit`."""
+        """Class to be explained: none for the network's own prediction of each image, one for all, or one
+        an image. Not with `unit`.
+        """
 
     def __init__(
         self,
@@ -190,8 +206,9 @@ class AttributeResponse(_message.Message):
     """The layer of Grad-CAM."""
     @_builtins.property
     def attributions(self) -> _types_pb2.Tensor:
-        """(N, C, H, W) float32, (N, 1, H, W) for Grad-CAM: every pixel's share in the score, in the score's units; of saliency, SmoothGrad,
-        guided backprop and guided Grad-CAM a slope, in the score's units per unit of pixel value.
+        """(N, C, H, W) float32, (N, 1, H, W) for Grad-CAM: every pixel's share in the score, in the
+        score's units; of saliency, SmoothGrad, guided backprop and guided Grad-CAM a slope, in the
+        score's units per unit of pixel value.
         """
 
     @_builtins.property
@@ -233,13 +250,15 @@ class AttributedImage(_message.Message):
     score: _builtins.float
     """The score that was explained: the logit or the unit's activation."""
     convergence_delta: _builtins.float
-    """Where the method promises that attributions add up to score - baseline score (integrated gradients, DeepLift) or to the score (LRP):
-    their sum minus that.
+    """Where the method promises that attributions add up to score - baseline score (integrated
+    gradients, DeepLift) or to the score (LRP): their sum minus that.
     """
     overlay_png: _builtins.bytes
     """The image under the heat map, PNG."""
     heat_map_png: _builtins.bytes
-    """The heat map alone, PNG: red raises the score, blue lowers it, white is zero; for methods without a sign, dark to bright."""
+    """The heat map alone, PNG: red raises the score, blue lowers it, white is zero; for methods
+    without a sign, dark to bright.
+    """
     def __init__(
         self,
         *,

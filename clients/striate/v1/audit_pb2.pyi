@@ -30,7 +30,9 @@ class _ReportFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReportFo
     REPORT_FORMAT_UNSPECIFIED: _ReportFormat.ValueType  # 0
     """REPORT_FORMAT_JSON."""
     REPORT_FORMAT_JSON: _ReportFormat.ValueType  # 1
-    """The whole report, by the published JSON schema; its size does not grow with the number of images."""
+    """The whole report, by the published JSON schema; its size does not grow with the number of
+    images.
+    """
     REPORT_FORMAT_HTML: _ReportFormat.ValueType  # 2
     """One self-contained page."""
     REPORT_FORMAT_JUNIT: _ReportFormat.ValueType  # 3
@@ -38,14 +40,18 @@ class _ReportFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReportFo
     REPORT_FORMAT_PARQUET: _ReportFormat.ValueType  # 4
     """A table of one row an image and network."""
     REPORT_FORMAT_EXAMPLES: _ReportFormat.ValueType  # 5
-    """The adversarial images as a table: one PNG file a row, with the image, network, threat, epsilon and attack that it belongs to."""
+    """The adversarial images as a table: one PNG file a row, with the image, network, threat, epsilon
+    and attack that it belongs to.
+    """
 
 class ReportFormat(_ReportFormat, metaclass=_ReportFormatEnumTypeWrapper): ...
 
 REPORT_FORMAT_UNSPECIFIED: ReportFormat.ValueType  # 0
 """REPORT_FORMAT_JSON."""
 REPORT_FORMAT_JSON: ReportFormat.ValueType  # 1
-"""The whole report, by the published JSON schema; its size does not grow with the number of images."""
+"""The whole report, by the published JSON schema; its size does not grow with the number of
+images.
+"""
 REPORT_FORMAT_HTML: ReportFormat.ValueType  # 2
 """One self-contained page."""
 REPORT_FORMAT_JUNIT: ReportFormat.ValueType  # 3
@@ -53,7 +59,9 @@ REPORT_FORMAT_JUNIT: ReportFormat.ValueType  # 3
 REPORT_FORMAT_PARQUET: ReportFormat.ValueType  # 4
 """A table of one row an image and network."""
 REPORT_FORMAT_EXAMPLES: ReportFormat.ValueType  # 5
-"""The adversarial images as a table: one PNG file a row, with the image, network, threat, epsilon and attack that it belongs to."""
+"""The adversarial images as a table: one PNG file a row, with the image, network, threat, epsilon
+and attack that it belongs to.
+"""
 Global___ReportFormat: _TypeAlias = ReportFormat  # noqa: Y015
 
 class _AuditVerdict:
@@ -113,7 +121,9 @@ class ThreatModel(_message.Message):
     norm: _attack_pb2.Norm.ValueType
     @_builtins.property
     def epsilons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """Rising, 1 to 32, pixel units, each above 0 and at most what Fgsm.epsilon may be. Required."""
+        """Rising, 1 to 32, pixel units, each above 0 and at most what AttackRequest.epsilon may be.
+        Required.
+        """
 
     def __init__(
         self,
@@ -128,50 +138,6 @@ class ThreatModel(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ThreatModel: _TypeAlias = ThreatModel  # noqa: Y015
-
-@_typing.final
-class AuditAttack(_message.Message):
-    """One attack, without epsilon and norm, which come from the threat model."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    FGSM_FIELD_NUMBER: _builtins.int
-    PGD_FIELD_NUMBER: _builtins.int
-    APGD_FIELD_NUMBER: _builtins.int
-    FAB_FIELD_NUMBER: _builtins.int
-    SQUARE_FIELD_NUMBER: _builtins.int
-    AUTO_ATTACK_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def fgsm(self) -> _attack_pb2.Fgsm: ...
-    @_builtins.property
-    def pgd(self) -> _attack_pb2.Pgd: ...
-    @_builtins.property
-    def apgd(self) -> _attack_pb2.Apgd: ...
-    @_builtins.property
-    def fab(self) -> _attack_pb2.Fab: ...
-    @_builtins.property
-    def square(self) -> _attack_pb2.Square: ...
-    @_builtins.property
-    def auto_attack(self) -> _attack_pb2.AutoAttack: ...
-    def __init__(
-        self,
-        *,
-        fgsm: _attack_pb2.Fgsm | None = ...,
-        pgd: _attack_pb2.Pgd | None = ...,
-        apgd: _attack_pb2.Apgd | None = ...,
-        fab: _attack_pb2.Fab | None = ...,
-        square: _attack_pb2.Square | None = ...,
-        auto_attack: _attack_pb2.AutoAttack | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["apgd", b"apgd", "auto_attack", b"auto_attack", "fab", b"fab", "fgsm", b"fgsm", "method", b"method", "pgd", b"pgd", "square", b"square"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["apgd", b"apgd", "auto_attack", b"auto_attack", "fab", b"fab", "fgsm", b"fgsm", "method", b"method", "pgd", b"pgd", "square", b"square"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_method: _TypeAlias = _typing.Literal["fgsm", "pgd", "apgd", "fab", "square", "auto_attack"]  # noqa: Y015
-    _WhichOneofArgType_method: _TypeAlias = _typing.Literal["method", b"method"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_method) -> _WhichOneofReturnType_method | None: ...
-
-Global___AuditAttack: _TypeAlias = AuditAttack  # noqa: Y015
 
 @_typing.final
 class Gate(_message.Message):
@@ -236,26 +202,34 @@ class AuditRequest(_message.Message):
     budget_gradients: _builtins.int
     """Most image-gradients; after the shard that passes it the audit ends. Default 0: no limit."""
     float_images: _builtins.bool
-    """Attack with images of float32 pixels instead of 8-bit ones, rounded inside the ball. Default false."""
+    """Attack with images of float32 pixels instead of 8-bit ones, rounded inside the ball. Default
+    false.
+    """
     shard_images: _builtins.int
     """Images of a shard, what a restart may have to do again, 8 to 1024. Default 64."""
     skip_checks: _builtins.bool
     """Leave out the checks of the audit on itself; the verdict is then suspect. Default false."""
     @_builtins.property
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Names of 1 to 8 loaded models with one and the same number of classes; they are compared with each other. Required."""
+        """Names of 1 to 8 loaded models with one and the same number of classes; they are compared with
+        each other. Required.
+        """
 
     @_builtins.property
     def threats(self) -> _containers.RepeatedCompositeFieldContainer[Global___ThreatModel]:
         """Threat models, at most 8. Default: Linf at 1, 2, 4 and 8/255."""
 
     @_builtins.property
-    def attacks(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuditAttack]:
-        """Attacks, at most 16, each run under every threat model. Default: PGD of 40 steps, and APGD of 50 on the margin."""
+    def attacks(self) -> _containers.RepeatedCompositeFieldContainer[_attack_pb2.AttackMethod]:
+        """Attacks, at most 16, each run under every threat model. Default: PGD of 40 steps, and APGD of
+        50 on the margin.
+        """
 
     @_builtins.property
     def corruptions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Of ImageNet-C's fifteen corruptions (Hendrycks & Dietterich 2019), by name, e.g. "fog"; "all" for all. Default: none."""
+        """Of ImageNet-C's fifteen corruptions (Hendrycks & Dietterich 2019), by name, e.g. "fog"; "all"
+        for all. Default: none.
+        """
 
     @_builtins.property
     def severities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
@@ -276,7 +250,7 @@ class AuditRequest(_message.Message):
         dataset: _builtins.str = ...,
         limit: _builtins.int = ...,
         threats: _abc.Iterable[Global___ThreatModel] | None = ...,
-        attacks: _abc.Iterable[Global___AuditAttack] | None = ...,
+        attacks: _abc.Iterable[_attack_pb2.AttackMethod] | None = ...,
         corruptions: _abc.Iterable[_builtins.str] | None = ...,
         severities: _abc.Iterable[_builtins.int] | None = ...,
         augmentations: _abc.Iterable[_builtins.str] | None = ...,
@@ -457,7 +431,9 @@ class UploadDatasetRequest(_message.Message):
     CLASSES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def images(self) -> _types_pb2.ImageBatch:
-        """Images of this part, decoded only when they are used; the tensor form must be uint8. At most 4096."""
+        """Images of this part, decoded only when they are used; the tensor form must be uint8. At most
+        4096.
+        """
 
     @_builtins.property
     def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:

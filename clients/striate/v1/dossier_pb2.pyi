@@ -26,15 +26,18 @@ DESCRIPTOR: _descriptor.FileDescriptor
 class CompileDossierRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    SETTINGS_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
     UNIT_FIELD_NUMBER: _builtins.int
     DATASET_FIELD_NUMBER: _builtins.int
+    SETTINGS_FIELD_NUMBER: _builtins.int
     PICTURES_FIELD_NUMBER: _builtins.int
     EXEMPLARS_FIELD_NUMBER: _builtins.int
     IMAGES_FIELD_NUMBER: _builtins.int
     EPSILON_FIELD_NUMBER: _builtins.int
     ATTACK_STEPS_FIELD_NUMBER: _builtins.int
     FACETS_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Name of a loaded model. Required."""
     unit: _builtins.str
     """"layer:unit". Required."""
     dataset: _builtins.str
@@ -52,15 +55,16 @@ class CompileDossierRequest(_message.Message):
     facets: _builtins.bool
     """Also find the unit's facets. Default false."""
     @_builtins.property
-    def settings(self) -> _visualize_pb2.VisualizeRequest:
-        """How pictures are made, as in VisualizeLayerRequest; model is required."""
+    def settings(self) -> _visualize_pb2.PictureSettings:
+        """How pictures are made."""
 
     def __init__(
         self,
         *,
-        settings: _visualize_pb2.VisualizeRequest | None = ...,
+        model: _builtins.str = ...,
         unit: _builtins.str = ...,
         dataset: _builtins.str = ...,
+        settings: _visualize_pb2.PictureSettings | None = ...,
         pictures: _builtins.int = ...,
         exemplars: _builtins.int = ...,
         images: _builtins.int = ...,
@@ -70,7 +74,7 @@ class CompileDossierRequest(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["settings", b"settings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attack_steps", b"attack_steps", "dataset", b"dataset", "epsilon", b"epsilon", "exemplars", b"exemplars", "facets", b"facets", "images", b"images", "pictures", b"pictures", "settings", b"settings", "unit", b"unit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attack_steps", b"attack_steps", "dataset", b"dataset", "epsilon", b"epsilon", "exemplars", b"exemplars", "facets", b"facets", "images", b"images", "model", b"model", "pictures", b"pictures", "settings", b"settings", "unit", b"unit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -152,7 +156,9 @@ class LogitShift(_message.Message):
     label: _builtins.str
     """Class name."""
     mean: _builtins.float
-    """Mean over the images of the logit with the unit minus the logit with its activations set to zero."""
+    """Mean over the images of the logit with the unit minus the logit with its activations set to
+    zero.
+    """
     standard_error: _builtins.float
     """Standard error of that mean."""
     def __init__(
@@ -183,7 +189,9 @@ class UnitFlip(_message.Message):
     RANK_FIELD_NUMBER: _builtins.int
     unit: _builtins.int
     share: _builtins.float
-    """Share of the images on which PGD takes the unit's largest activation across its median over the clean images."""
+    """Share of the images on which PGD takes the unit's largest activation across its median over the
+    clean images.
+    """
     shift: _builtins.float
     """Mean change of its largest activation, in standard deviations over the clean images."""
     rank: _builtins.int

@@ -77,8 +77,9 @@ class BuildExemplarIndexRequest(_message.Message):
     limit: _builtins.int
     """Read only the first so many images; 0 reads all. Default 0."""
     class_k: _builtins.int
-    """Exemplars kept a unit and class, 0 to 100, for data sets with labels. Default: k for up to 100 classes, else 1,
-    and less where needed: times the classes and the units of the largest layer, it may be at most 4194304.
+    """Exemplars kept a unit and class, 0 to 100, for data sets with labels. Default: k for up to 100
+    classes, else 1, and less where needed: times the classes and the units of the largest layer,
+    it may be at most 4194304.
     """
     shard_images: _builtins.int
     """Images a shard, 64 to 65536; a stopped build goes on behind the last whole shard. Default 4096."""
@@ -88,8 +89,8 @@ class BuildExemplarIndexRequest(_message.Message):
 
     @_builtins.property
     def quantiles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """Shares of the images, each 0 to 1, at most 32: the image is kept whose maximum has that share of the others' below it.
-        Default 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99.
+        """Shares of the images, each 0 to 1, at most 32: the image is kept whose maximum has that share
+        of the others' below it. Default 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99.
         """
 
     def __init__(
@@ -200,12 +201,16 @@ class FindExemplarsRequest(_message.Message):
     dataset: _builtins.str
     """Name of a data set with an index of this model. Required."""
     k: _builtins.int
-    """Exemplars wanted, 1 to 100; more than the index has gives all. Default 9; all for EXEMPLAR_ORDER_QUANTILE."""
+    """Exemplars wanted, 1 to 100; more than the index has gives all. Default 9; all for
+    EXEMPLAR_ORDER_QUANTILE.
+    """
     order: Global___ExemplarOrder.ValueType
     label: _builtins.int
     """Only images of this label of the data set; with EXEMPLAR_ORDER_MAX alone."""
     without_images: _builtins.bool
-    """Leave out pictures, names and labels: ids, activations, positions and crop rectangles alone, without reading an image. Default false."""
+    """Leave out pictures, names and labels: ids, activations, positions and crop rectangles alone,
+    without reading an image. Default false.
+    """
     def __init__(
         self,
         *,
@@ -286,11 +291,17 @@ class Exemplar(_message.Message):
     image_png: _builtins.bytes
     """The image as the network saw it, PNG."""
     crop_png: _builtins.bytes
-    """The part of it inside the unit's receptive field, PNG; the whole image where the field is global, and for means."""
+    """The part of it inside the unit's receptive field, PNG; the whole image where the field is
+    global, and for means.
+    """
     activation: _builtins.float
-    """The unit's activation on the image by the order asked for: the largest, the smallest, the mean, or that of the largest magnitude."""
+    """The unit's activation on the image by the order asked for: the largest, the smallest, the mean,
+    or that of the largest magnitude.
+    """
     row: _builtins.int
-    """Where that is: row and column in the layer's map, first in row order if several; 0, 0 for means and linear layers."""
+    """Where that is: row and column in the layer's map, first in row order if several; 0, 0 for means
+    and linear layers.
+    """
     column: _builtins.int
     crop_top: _builtins.int
     """Crop rectangle in pixels of the image: first row and column, height and width."""
@@ -425,11 +436,13 @@ class UnitStatistics(_message.Message):
     active_images: _builtins.float
     """Share of images on which it is above 0 anywhere."""
     sparsity: _builtins.float
-    """Sparsity of its maxima over images, 1 - (mean)^2 / mean square, 0 for equally active everywhere to 1 (Vinje & Gallant 2000); for
-    negative maxima it takes 0.
+    """Sparsity of its maxima over images, 1 - (mean)^2 / mean square, 0 for equally active everywhere
+    to 1 (Vinje & Gallant 2000); for negative maxima it takes 0.
     """
     histogram_low: _builtins.float
-    """Of the maximum of each image: evenly spaced from `histogram_low` to `histogram_high`, the last bin closed; adds up to the images."""
+    """Of the maximum of each image: evenly spaced from `histogram_low` to `histogram_high`, the last
+    bin closed; adds up to the images.
+    """
     histogram_high: _builtins.float
     @_builtins.property
     def histogram(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...

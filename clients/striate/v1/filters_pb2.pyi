@@ -56,7 +56,9 @@ class _FilterOrderEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FilterOrd
     FILTER_ORDER_ORIENTATION: _FilterOrder.ValueType  # 2
     """Gabor fits first, by orientation; then what no Gabor function fits (R^2 below 0.5), by R^2."""
     FILTER_ORDER_HUE: _FilterOrder.ValueType  # 3
-    """Filters that are more colour than lightness first (color_share at least 0.5), by hue; then the others, by orientation."""
+    """Filters that are more colour than lightness first (color_share at least 0.5), by hue; then the
+    others, by orientation.
+    """
 
 class FilterOrder(_FilterOrder, metaclass=_FilterOrderEnumTypeWrapper):
     """The order of the tiles; other than by channel for layers that can be analyzed alone."""
@@ -67,7 +69,9 @@ FILTER_ORDER_CHANNEL: FilterOrder.ValueType  # 1
 FILTER_ORDER_ORIENTATION: FilterOrder.ValueType  # 2
 """Gabor fits first, by orientation; then what no Gabor function fits (R^2 below 0.5), by R^2."""
 FILTER_ORDER_HUE: FilterOrder.ValueType  # 3
-"""Filters that are more colour than lightness first (color_share at least 0.5), by hue; then the others, by orientation."""
+"""Filters that are more colour than lightness first (color_share at least 0.5), by hue; then the
+others, by orientation.
+"""
 Global___FilterOrder: _TypeAlias = FilterOrder  # noqa: Y015
 
 class _ActivationOrder:
@@ -114,13 +118,14 @@ class RenderFiltersRequest(_message.Message):
     """A convolution. Default: the first one."""
     scale: Global___FilterScale.ValueType
     zoom: _builtins.int
-    """Pixels a weight, 1 to 32; 0 picks one that makes tiles of about 48 pixels. A layer whose picture would pass 64
-    megapixels is drawn with fewer pixels a weight, and refused if one is too many.
+    """Pixels a weight, 1 to 32; 0 picks one that makes tiles of about 48 pixels. A layer whose
+    picture would pass 64 megapixels is drawn with fewer pixels a weight, and refused if one is too
+    many.
     """
     order: Global___FilterOrder.ValueType
     analyze: _builtins.bool
-    """Also fit a Gabor function to every filter and measure its colour; layers of 1 or 3 input channels, dilated alike down and across,
-    alone. Default false.
+    """Also fit a Gabor function to every filter and measure its colour; layers of 1 or 3 input
+    channels, dilated alike down and across, alone. Default false.
     """
     spectra: _builtins.bool
     """Also draw every filter's amplitude spectrum. Default false."""
@@ -158,12 +163,15 @@ class RenderFiltersResponse(_message.Message):
     layer: _builtins.str
     """The layer's dotted name."""
     png: _builtins.bytes
-    """PNG grid, one tile a filter in the order of `order`; a filter whose input channels are not 1 or 3 is one row of gray tiles."""
+    """PNG grid, one tile a filter in the order of `order`; a filter whose input channels are not 1 or
+    3 is one row of gray tiles.
+    """
     normalization: _builtins.str
     """The normalization in words."""
     spectra_png: _builtins.bytes
-    """PNG grid like `png`, gray, its tiles the amplitude over frequency, zero in the middle, if asked for. Black is zero, white the
-    highest amplitude, of the filter or of the layer as `scale` says; three input channels share a tile, by their root mean square.
+    """PNG grid like `png`, gray, its tiles the amplitude over frequency, zero in the middle, if asked
+    for. Black is zero, white the highest amplitude, of the filter or of the layer as `scale` says;
+    three input channels share a tile, by their root mean square.
     """
     @_builtins.property
     def weights(self) -> _types_pb2.Tensor:
@@ -201,9 +209,9 @@ Global___RenderFiltersResponse: _TypeAlias = RenderFiltersResponse  # noqa: Y015
 
 @_typing.final
 class FilterAnalysis(_message.Message):
-    """What one filter of the first layer looks like. The Gabor function is fitted to its strongest component of one colour; of a constant
-    filter, or one of fewer than 3 rows or columns, its fields are 0. Pixels are those of the layer's input, which is the image for a first
-    layer.
+    """What one filter of the first layer looks like. The Gabor function is fitted to its strongest
+    component of one colour; of a constant filter, or one of fewer than 3 rows or columns, its fields
+    are 0. Pixels are those of the layer's input, which is the image for a first layer.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -222,12 +230,14 @@ class FilterAnalysis(_message.Message):
     PEAK_ORIENTATION_FIELD_NUMBER: _builtins.int
     PEAK_WAVELENGTH_FIELD_NUMBER: _builtins.int
     orientation: _builtins.float
-    """Of the grating, in degrees, 0 to below 180: 0 for horizontal bars, 90 for vertical ones, rising counter-clockwise."""
+    """Of the grating, in degrees, 0 to below 180: 0 for horizontal bars, 90 for vertical ones, rising
+    counter-clockwise.
+    """
     wavelength: _builtins.float
     """Pixels a period."""
     phase: _builtins.float
-    """Of the cosine at the centre of the envelope, in degrees, -180 to below 180: 0 or -180 for a bar, 90 or -90 for an edge. It runs
-    down the rows, or for vertical bars along them.
+    """Of the cosine at the centre of the envelope, in degrees, -180 to below 180: 0 or -180 for a
+    bar, 90 or -90 for an edge. It runs down the rows, or for vertical bars along them.
     """
     sigma_across: _builtins.float
     """Standard deviations of the Gaussian envelope in pixels, across and along the bars."""
@@ -240,13 +250,17 @@ class FilterAnalysis(_message.Message):
     color_share: _builtins.float
     """Share of the filter's energy that is colour, not lightness: 0 to 1."""
     opponency: _builtins.float
-    """0 to 1: 1 where the colours at both ends of the strongest colour axis are exactly opposite and equally strong (opponent), 0 where
-    there is one colour only.
+    """0 to 1: 1 where the colours at both ends of the strongest colour axis are exactly opposite and
+    equally strong (opponent), 0 where there is one colour only.
     """
     hue: _builtins.float
-    """Of the stronger end of that axis, in degrees, 0 to below 360: 0 red, 120 green, 240 blue; of two equal ends the one below 180."""
+    """Of the stronger end of that axis, in degrees, 0 to below 360: 0 red, 120 green, 240 blue; of
+    two equal ends the one below 180.
+    """
     peak_orientation: _builtins.float
-    """Where the amplitude spectrum is highest, as orientation and wavelength; both 0 where that is at frequency zero."""
+    """Where the amplitude spectrum is highest, as orientation and wavelength; both 0 where that is at
+    frequency zero.
+    """
     peak_wavelength: _builtins.float
     def __init__(
         self,
@@ -297,8 +311,9 @@ class MeasureTuningRequest(_message.Message):
     priority: _types_pb2.Priority.ValueType
     @_builtins.property
     def wavelengths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """Wavelengths in pixels, each at least 2 and at most the image's shorter side, 1 to 16 of them. Default: 6, evenly in their
-        logarithm, from 2.5 to twice the layer's receptive field, the longest at least 10 and at most the image's shorter side.
+        """Wavelengths in pixels, each at least 2 and at most the image's shorter side, 1 to 16 of them.
+        Default: 6, evenly in their logarithm, from 2.5 to twice the layer's receptive field, the
+        longest at least 10 and at most the image's shorter side.
         """
 
     def __init__(
@@ -334,8 +349,9 @@ class MeasureTuningResponse(_message.Message):
     layer: _builtins.str
     """The layer's dotted name."""
     png: _builtins.bytes
-    """The curves of the first 64 units in polar coordinates, PNG: the preferred wavelength bold, the others faint, above the activation on
-    mid-gray; a line for the preferred orientation, as long as the selectivity.
+    """The curves of the first 64 units in polar coordinates, PNG: the preferred wavelength bold, the
+    others faint, above the activation on mid-gray; a line for the preferred orientation, as long
+    as the selectivity.
     """
     @_builtins.property
     def orientations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
@@ -347,8 +363,9 @@ class MeasureTuningResponse(_message.Message):
 
     @_builtins.property
     def responses(self) -> _types_pb2.Tensor:
-        """(units, wavelengths, orientations) float32: each unit's highest activation over the phases, at every position of its map that sees
-        no padding, and the mean of these over the positions; where all positions see some, that of the one in the middle.
+        """(units, wavelengths, orientations) float32: each unit's highest activation over the phases, at
+        every position of its map that sees no padding, and the mean of these over the positions; where
+        all positions see some, that of the one in the middle.
         """
 
     @_builtins.property
@@ -386,8 +403,8 @@ class UnitTuning(_message.Message):
     RESPONSE_FIELD_NUMBER: _builtins.int
     BASELINE_FIELD_NUMBER: _builtins.int
     orientation: _builtins.float
-    """Degrees as in FilterAnalysis: the vector mean, in doubled angles, of the curve at the preferred wavelength, as far as it is above
-    `baseline`; 0 where it nowhere is.
+    """Degrees as in FilterAnalysis: the vector mean, in doubled angles, of the curve at the preferred
+    wavelength, as far as it is above `baseline`; 0 where it nowhere is.
     """
     wavelength: _builtins.float
     """Pixels: the one with the highest response."""
@@ -468,8 +485,9 @@ class GetActivationsResponse(_message.Message):
     layer: _builtins.str
     """The layer's dotted name."""
     png: _builtins.bytes
-    """The feature maps of `units` as one grid of heat maps, PNG; each map in its own range, zero nearly black, above it warm, below it
-    cool. Of linear layers one square a unit, all in one range.
+    """The feature maps of `units` as one grid of heat maps, PNG; each map in its own range, zero
+    nearly black, above it warm, below it cool. Of linear layers one square a unit, all in one
+    range.
     """
     @_builtins.property
     def units(self) -> _containers.RepeatedCompositeFieldContainer[Global___UnitActivation]:

@@ -183,15 +183,18 @@ class Dataset(_message.Message):
     labelled: _builtins.bool
     """The images have labels."""
     error: _builtins.str
-    """Why its contents are not listed: it cannot be read, or would first have to be downloaded. Empty if they are."""
+    """Why its contents are not listed: it cannot be read, or would first have to be downloaded. Empty
+    if they are.
+    """
     @_builtins.property
     def classes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Class names by label; empty where unknown."""
 
     @_builtins.property
     def class_indices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Per label, the index of the model's class of that name, or -1: names are compared without case, spaces, hyphens
-        and underscores. Data sets without names map label i to class i where the counts are equal. Empty without a model.
+        """Per label, the index of the model's class of that name, or -1: names are compared without case,
+        spaces, hyphens and underscores. Data sets without names map label i to class i where the
+        counts are equal. Empty without a model.
         """
 
     @_builtins.property
@@ -248,7 +251,9 @@ Global___ReadSamplesRequest: _TypeAlias = ReadSamplesRequest  # noqa: Y015
 
 @_typing.final
 class ReadSamplesResponse(_message.Message):
-    """As many of the images asked for as there are and as fit into one message: none only past the end of the data set."""
+    """As many of the images asked for as there are and as fit into one message: none only past the end
+    of the data set.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -132,14 +132,16 @@ class InterpretServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def VisualizeLayer(self, request, context):
-        """Every unit of a layer, streamed as they finish and kept on disk: asked for again, also after a restart, it goes on where it stopped.
+        """Every unit of a layer, streamed as they finish and kept on disk: asked for again, also after a
+        restart, it goes on where it stopped.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def FindFacets(self, request, context):
-        """The different things that one unit sees: its top exemplars clustered, and a picture begun at each cluster (Nguyen et al. 2016).
+        """The different things that one unit sees: its top exemplars clustered, and a picture begun at
+        each cluster (Nguyen et al. 2016).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -181,22 +183,24 @@ class InterpretServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def BuildExemplarIndex(self, request, context):
-        """Finds the top images of every unit of the chosen layers in one pass over a data set. The operation's metadata is
-        BuildExemplarIndexMetadata, its response BuildExemplarIndexResponse.
+        """Finds the top images of every unit of the chosen layers in one pass over a data set. The
+        operation's metadata is BuildExemplarIndexMetadata, its response BuildExemplarIndexResponse.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def FindExemplars(self, request, context):
-        """The images on which a unit is most active. FAILED_PRECONDITION if no index of that model, data set and layer exists.
+        """The images on which a unit is most active. FAILED_PRECONDITION if no index of that model, data
+        set and layer exists.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetUnitStatistics(self, request, context):
-        """How active units are over a data set. FAILED_PRECONDITION if no index of that model, data set and layer exists.
+        """How active units are over a data set. FAILED_PRECONDITION if no index of that model, data set
+        and layer exists.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

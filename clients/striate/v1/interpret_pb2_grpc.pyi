@@ -44,9 +44,13 @@ class InterpretServiceStub:
     Visualize: _grpc.UnaryStreamMultiCallable[_visualize_pb2.VisualizeRequest, _visualize_pb2.VisualizeResponse]
     """Feature visualization by activation maximization: streams progress, then exactly one result."""
     VisualizeLayer: _grpc.UnaryStreamMultiCallable[_visualize_pb2.VisualizeLayerRequest, _visualize_pb2.VisualizeLayerResponse]
-    """Every unit of a layer, streamed as they finish and kept on disk: asked for again, also after a restart, it goes on where it stopped."""
+    """Every unit of a layer, streamed as they finish and kept on disk: asked for again, also after a
+    restart, it goes on where it stopped.
+    """
     FindFacets: _grpc.UnaryUnaryMultiCallable[_visualize_pb2.FindFacetsRequest, _visualize_pb2.FindFacetsResponse]
-    """The different things that one unit sees: its top exemplars clustered, and a picture begun at each cluster (Nguyen et al. 2016)."""
+    """The different things that one unit sees: its top exemplars clustered, and a picture begun at
+    each cluster (Nguyen et al. 2016).
+    """
     RenderFilters: _grpc.UnaryUnaryMultiCallable[_filters_pb2.RenderFiltersRequest, _filters_pb2.RenderFiltersResponse]
     """The weights of a convolution, exact and as a picture."""
     MeasureTuning: _grpc.UnaryUnaryMultiCallable[_filters_pb2.MeasureTuningRequest, _filters_pb2.MeasureTuningResponse]
@@ -58,13 +62,17 @@ class InterpretServiceStub:
     CompileDossier: _grpc.UnaryUnaryMultiCallable[_dossier_pb2.CompileDossierRequest, _dossier_pb2.CompileDossierResponse]
     """One unit on one page."""
     BuildExemplarIndex: _grpc.UnaryUnaryMultiCallable[_exemplars_pb2.BuildExemplarIndexRequest, _operations_pb2.Operation]
-    """Finds the top images of every unit of the chosen layers in one pass over a data set. The operation's metadata is
-    BuildExemplarIndexMetadata, its response BuildExemplarIndexResponse.
+    """Finds the top images of every unit of the chosen layers in one pass over a data set. The
+    operation's metadata is BuildExemplarIndexMetadata, its response BuildExemplarIndexResponse.
     """
     FindExemplars: _grpc.UnaryUnaryMultiCallable[_exemplars_pb2.FindExemplarsRequest, _exemplars_pb2.FindExemplarsResponse]
-    """The images on which a unit is most active. FAILED_PRECONDITION if no index of that model, data set and layer exists."""
+    """The images on which a unit is most active. FAILED_PRECONDITION if no index of that model, data
+    set and layer exists.
+    """
     GetUnitStatistics: _grpc.UnaryUnaryMultiCallable[_exemplars_pb2.GetUnitStatisticsRequest, _exemplars_pb2.GetUnitStatisticsResponse]
-    """How active units are over a data set. FAILED_PRECONDITION if no index of that model, data set and layer exists."""
+    """How active units are over a data set. FAILED_PRECONDITION if no index of that model, data set
+    and layer exists.
+    """
     ListDatasets: _grpc.UnaryUnaryMultiCallable[_interpret_pb2.ListDatasetsRequest, _interpret_pb2.ListDatasetsResponse]
     """Lists the data sets that the server reads."""
     ReadSamples: _grpc.UnaryUnaryMultiCallable[_interpret_pb2.ReadSamplesRequest, _interpret_pb2.ReadSamplesResponse]
@@ -80,9 +88,13 @@ class InterpretServiceAsyncStub(InterpretServiceStub):
     Visualize: _aio.UnaryStreamMultiCallable[_visualize_pb2.VisualizeRequest, _visualize_pb2.VisualizeResponse]  # type: ignore[assignment]
     """Feature visualization by activation maximization: streams progress, then exactly one result."""
     VisualizeLayer: _aio.UnaryStreamMultiCallable[_visualize_pb2.VisualizeLayerRequest, _visualize_pb2.VisualizeLayerResponse]  # type: ignore[assignment]
-    """Every unit of a layer, streamed as they finish and kept on disk: asked for again, also after a restart, it goes on where it stopped."""
+    """Every unit of a layer, streamed as they finish and kept on disk: asked for again, also after a
+    restart, it goes on where it stopped.
+    """
     FindFacets: _aio.UnaryUnaryMultiCallable[_visualize_pb2.FindFacetsRequest, _visualize_pb2.FindFacetsResponse]  # type: ignore[assignment]
-    """The different things that one unit sees: its top exemplars clustered, and a picture begun at each cluster (Nguyen et al. 2016)."""
+    """The different things that one unit sees: its top exemplars clustered, and a picture begun at
+    each cluster (Nguyen et al. 2016).
+    """
     RenderFilters: _aio.UnaryUnaryMultiCallable[_filters_pb2.RenderFiltersRequest, _filters_pb2.RenderFiltersResponse]  # type: ignore[assignment]
     """The weights of a convolution, exact and as a picture."""
     MeasureTuning: _aio.UnaryUnaryMultiCallable[_filters_pb2.MeasureTuningRequest, _filters_pb2.MeasureTuningResponse]  # type: ignore[assignment]
@@ -94,13 +106,17 @@ class InterpretServiceAsyncStub(InterpretServiceStub):
     CompileDossier: _aio.UnaryUnaryMultiCallable[_dossier_pb2.CompileDossierRequest, _dossier_pb2.CompileDossierResponse]  # type: ignore[assignment]
     """One unit on one page."""
     BuildExemplarIndex: _aio.UnaryUnaryMultiCallable[_exemplars_pb2.BuildExemplarIndexRequest, _operations_pb2.Operation]  # type: ignore[assignment]
-    """Finds the top images of every unit of the chosen layers in one pass over a data set. The operation's metadata is
-    BuildExemplarIndexMetadata, its response BuildExemplarIndexResponse.
+    """Finds the top images of every unit of the chosen layers in one pass over a data set. The
+    operation's metadata is BuildExemplarIndexMetadata, its response BuildExemplarIndexResponse.
     """
     FindExemplars: _aio.UnaryUnaryMultiCallable[_exemplars_pb2.FindExemplarsRequest, _exemplars_pb2.FindExemplarsResponse]  # type: ignore[assignment]
-    """The images on which a unit is most active. FAILED_PRECONDITION if no index of that model, data set and layer exists."""
+    """The images on which a unit is most active. FAILED_PRECONDITION if no index of that model, data
+    set and layer exists.
+    """
     GetUnitStatistics: _aio.UnaryUnaryMultiCallable[_exemplars_pb2.GetUnitStatisticsRequest, _exemplars_pb2.GetUnitStatisticsResponse]  # type: ignore[assignment]
-    """How active units are over a data set. FAILED_PRECONDITION if no index of that model, data set and layer exists."""
+    """How active units are over a data set. FAILED_PRECONDITION if no index of that model, data set
+    and layer exists.
+    """
     ListDatasets: _aio.UnaryUnaryMultiCallable[_interpret_pb2.ListDatasetsRequest, _interpret_pb2.ListDatasetsResponse]  # type: ignore[assignment]
     """Lists the data sets that the server reads."""
     ReadSamples: _aio.UnaryUnaryMultiCallable[_interpret_pb2.ReadSamplesRequest, _interpret_pb2.ReadSamplesResponse]  # type: ignore[assignment]
@@ -131,7 +147,9 @@ class InterpretServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _visualize_pb2.VisualizeLayerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_visualize_pb2.VisualizeLayerResponse], _abc.AsyncIterator[_visualize_pb2.VisualizeLayerResponse]]:
-        """Every unit of a layer, streamed as they finish and kept on disk: asked for again, also after a restart, it goes on where it stopped."""
+        """Every unit of a layer, streamed as they finish and kept on disk: asked for again, also after a
+        restart, it goes on where it stopped.
+        """
 
     @_abc_1.abstractmethod
     def FindFacets(
@@ -139,7 +157,9 @@ class InterpretServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _visualize_pb2.FindFacetsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_visualize_pb2.FindFacetsResponse, _abc.Awaitable[_visualize_pb2.FindFacetsResponse]]:
-        """The different things that one unit sees: its top exemplars clustered, and a picture begun at each cluster (Nguyen et al. 2016)."""
+        """The different things that one unit sees: its top exemplars clustered, and a picture begun at
+        each cluster (Nguyen et al. 2016).
+        """
 
     @_abc_1.abstractmethod
     def RenderFilters(
@@ -187,8 +207,8 @@ class InterpretServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _exemplars_pb2.BuildExemplarIndexRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operations_pb2.Operation, _abc.Awaitable[_operations_pb2.Operation]]:
-        """Finds the top images of every unit of the chosen layers in one pass over a data set. The operation's metadata is
-        BuildExemplarIndexMetadata, its response BuildExemplarIndexResponse.
+        """Finds the top images of every unit of the chosen layers in one pass over a data set. The
+        operation's metadata is BuildExemplarIndexMetadata, its response BuildExemplarIndexResponse.
         """
 
     @_abc_1.abstractmethod
@@ -197,7 +217,9 @@ class InterpretServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _exemplars_pb2.FindExemplarsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_exemplars_pb2.FindExemplarsResponse, _abc.Awaitable[_exemplars_pb2.FindExemplarsResponse]]:
-        """The images on which a unit is most active. FAILED_PRECONDITION if no index of that model, data set and layer exists."""
+        """The images on which a unit is most active. FAILED_PRECONDITION if no index of that model, data
+        set and layer exists.
+        """
 
     @_abc_1.abstractmethod
     def GetUnitStatistics(
@@ -205,7 +227,9 @@ class InterpretServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _exemplars_pb2.GetUnitStatisticsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_exemplars_pb2.GetUnitStatisticsResponse, _abc.Awaitable[_exemplars_pb2.GetUnitStatisticsResponse]]:
-        """How active units are over a data set. FAILED_PRECONDITION if no index of that model, data set and layer exists."""
+        """How active units are over a data set. FAILED_PRECONDITION if no index of that model, data set
+        and layer exists.
+        """
 
     @_abc_1.abstractmethod
     def ListDatasets(

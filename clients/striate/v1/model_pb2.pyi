@@ -50,7 +50,9 @@ class ListModelsRequest(_message.Message):
 
     INCLUDE_AVAILABLE_FIELD_NUMBER: _builtins.int
     include_available: _builtins.bool
-    """Also list names that are not loaded: torchvision's and lucent's architectures and the settings file's. Default false."""
+    """Also list names that are not loaded: torchvision's and lucent's architectures and the settings
+    file's. Default false.
+    """
     def __init__(
         self,
         *,
@@ -137,10 +139,13 @@ class LoadModelRequest(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     WEIGHTS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """An embedded network, an architecture known by name, or an entry of the server's settings file. Required."""
+    """An embedded network, an architecture known by name, or an entry of the server's settings file.
+    Required.
+    """
     weights: _builtins.str
-    """"" or "default": the settings' or the published weights; "random": a random initialisation, said so in ModelInfo;
-    else the name of a member of torchvision's Weights enum, e.g. "IMAGENET1K_V2".
+    """"" or "default": the settings' or the published weights; "random": a random initialisation,
+    said so in ModelInfo; else the name of a member of torchvision's Weights enum, e.g.
+    "IMAGENET1K_V2".
     """
     def __init__(
         self,
@@ -316,7 +321,9 @@ class Layer(_message.Message):
     parameters: _builtins.int
     """Parameters of this module and all inside it."""
     multiply_adds: _builtins.int
-    """Multiply-adds for one image of this module and all inside it; convolutions and linear layers are counted."""
+    """Multiply-adds for one image of this module and all inside it; convolutions and linear layers
+    are counted.
+    """
     @_builtins.property
     def kernel(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """(rows, columns) of convolutions and pools; empty elsewhere."""
@@ -359,8 +366,9 @@ Global___Layer: _TypeAlias = Layer  # noqa: Y015
 
 @_typing.final
 class ReceptiveField(_message.Message):
-    """Which input pixels a unit's position depends on. Position (i, j) covers rows offset_y + i * jump_y to
-    offset_y + i * jump_y + height - 1, likewise columns, of which those outside the image are padding.
+    """Which input pixels a unit's position depends on. Position (i, j) covers rows offset_y + i *
+    jump_y to offset_y + i * jump_y + height - 1, likewise columns, of which those outside the image
+    are padding.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -382,7 +390,9 @@ class ReceptiveField(_message.Message):
     """First row and column of position (0, 0); negative inside the padding."""
     offset_x: _builtins.int
     is_global: _builtins.bool
-    """The layer depends on the whole image (global pooling, squeeze-and-excitation); the other fields then say the image."""
+    """The layer depends on the whole image (global pooling, squeeze-and-excitation); the other fields
+    then say the image.
+    """
     def __init__(
         self,
         *,

@@ -83,7 +83,8 @@ class ModelServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def UnloadModel(self, request, context):
-        """Frees a model's memory. FAILED_PRECONDITION while jobs use it: cancel them or wait, then ask again.
+        """Frees a model's memory. FAILED_PRECONDITION while jobs use it: cancel them or wait, then ask
+        again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

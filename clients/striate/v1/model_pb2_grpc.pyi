@@ -40,7 +40,9 @@ class ModelServiceStub:
     LoadModel: _grpc.UnaryUnaryMultiCallable[_model_pb2.LoadModelRequest, _model_pb2.LoadModelResponse]
     """Loads a model and warms it up; returns at once if it is loaded already with the same weights."""
     UnloadModel: _grpc.UnaryUnaryMultiCallable[_model_pb2.UnloadModelRequest, _model_pb2.UnloadModelResponse]
-    """Frees a model's memory. FAILED_PRECONDITION while jobs use it: cancel them or wait, then ask again."""
+    """Frees a model's memory. FAILED_PRECONDITION while jobs use it: cancel them or wait, then ask
+    again.
+    """
 
 @_typing.type_check_only
 class ModelServiceAsyncStub(ModelServiceStub):
@@ -54,7 +56,9 @@ class ModelServiceAsyncStub(ModelServiceStub):
     LoadModel: _aio.UnaryUnaryMultiCallable[_model_pb2.LoadModelRequest, _model_pb2.LoadModelResponse]  # type: ignore[assignment]
     """Loads a model and warms it up; returns at once if it is loaded already with the same weights."""
     UnloadModel: _aio.UnaryUnaryMultiCallable[_model_pb2.UnloadModelRequest, _model_pb2.UnloadModelResponse]  # type: ignore[assignment]
-    """Frees a model's memory. FAILED_PRECONDITION while jobs use it: cancel them or wait, then ask again."""
+    """Frees a model's memory. FAILED_PRECONDITION while jobs use it: cancel them or wait, then ask
+    again.
+    """
 
 class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
     """The hosted networks."""
@@ -89,6 +93,8 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_pb2.UnloadModelRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_pb2.UnloadModelResponse, _abc.Awaitable[_model_pb2.UnloadModelResponse]]:
-        """Frees a model's memory. FAILED_PRECONDITION while jobs use it: cancel them or wait, then ask again."""
+        """Frees a model's memory. FAILED_PRECONDITION while jobs use it: cancel them or wait, then ask
+        again.
+        """
 
 def add_ModelServiceServicer_to_server(servicer: ModelServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

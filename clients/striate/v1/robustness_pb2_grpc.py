@@ -76,16 +76,18 @@ class RobustnessServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def AttackStream(self, request_iterator, context):
-        """Adversarial examples for a stream of images of any length: the first request holds the settings, each later one an image, and
-        each response the outcome of one, as it is found. The server reads on only while fewer images than `in_flight` are unanswered.
+        """Adversarial examples for a stream of images of any length: the first request holds the
+        settings, each later one an image, and each response the outcome of one, as it is found. The
+        server reads on only while fewer images than `in_flight` are unanswered.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Audit(self, request, context):
-        """Judges networks on a data set under attacks, noise and corruptions. Response: AuditResponse. Metadata: AuditMetadata. It survives
-        restarts of the server, going on behind the last finished shard.
+        """Judges networks on a data set under attacks, noise and corruptions. Response: AuditResponse.
+        Metadata: AuditMetadata. It survives restarts of the server, going on behind the last finished
+        shard.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -99,7 +101,8 @@ class RobustnessServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def UploadDataset(self, request_iterator, context):
-        """Keeps images and labels on the server as a data set of its own, for audits and exemplars. The same content has the same name.
+        """Keeps images and labels on the server as a data set of its own, for audits and exemplars. The
+        same content has the same name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

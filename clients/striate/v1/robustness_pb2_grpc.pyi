@@ -38,17 +38,21 @@ class RobustnessServiceStub:
     Attack: _grpc.UnaryUnaryMultiCallable[_attack_pb2.AttackRequest, _attack_pb2.AttackResponse]
     """Adversarial examples for a batch of images."""
     AttackStream: _grpc.StreamStreamMultiCallable[_attack_pb2.AttackStreamRequest, _attack_pb2.AttackStreamResponse]
-    """Adversarial examples for a stream of images of any length: the first request holds the settings, each later one an image, and
-    each response the outcome of one, as it is found. The server reads on only while fewer images than `in_flight` are unanswered.
+    """Adversarial examples for a stream of images of any length: the first request holds the
+    settings, each later one an image, and each response the outcome of one, as it is found. The
+    server reads on only while fewer images than `in_flight` are unanswered.
     """
     Audit: _grpc.UnaryUnaryMultiCallable[_audit_pb2.AuditRequest, _operations_pb2.Operation]
-    """Judges networks on a data set under attacks, noise and corruptions. Response: AuditResponse. Metadata: AuditMetadata. It survives
-    restarts of the server, going on behind the last finished shard.
+    """Judges networks on a data set under attacks, noise and corruptions. Response: AuditResponse.
+    Metadata: AuditMetadata. It survives restarts of the server, going on behind the last finished
+    shard.
     """
     ReadAuditReport: _grpc.UnaryStreamMultiCallable[_audit_pb2.ReadAuditReportRequest, _audit_pb2.ReadAuditReportResponse]
     """The report of a finished audit, as a file in parts."""
     UploadDataset: _grpc.StreamUnaryMultiCallable[_audit_pb2.UploadDatasetRequest, _audit_pb2.UploadDatasetResponse]
-    """Keeps images and labels on the server as a data set of its own, for audits and exemplars. The same content has the same name."""
+    """Keeps images and labels on the server as a data set of its own, for audits and exemplars. The
+    same content has the same name.
+    """
 
 @_typing.type_check_only
 class RobustnessServiceAsyncStub(RobustnessServiceStub):
@@ -58,17 +62,21 @@ class RobustnessServiceAsyncStub(RobustnessServiceStub):
     Attack: _aio.UnaryUnaryMultiCallable[_attack_pb2.AttackRequest, _attack_pb2.AttackResponse]  # type: ignore[assignment]
     """Adversarial examples for a batch of images."""
     AttackStream: _aio.StreamStreamMultiCallable[_attack_pb2.AttackStreamRequest, _attack_pb2.AttackStreamResponse]  # type: ignore[assignment]
-    """Adversarial examples for a stream of images of any length: the first request holds the settings, each later one an image, and
-    each response the outcome of one, as it is found. The server reads on only while fewer images than `in_flight` are unanswered.
+    """Adversarial examples for a stream of images of any length: the first request holds the
+    settings, each later one an image, and each response the outcome of one, as it is found. The
+    server reads on only while fewer images than `in_flight` are unanswered.
     """
     Audit: _aio.UnaryUnaryMultiCallable[_audit_pb2.AuditRequest, _operations_pb2.Operation]  # type: ignore[assignment]
-    """Judges networks on a data set under attacks, noise and corruptions. Response: AuditResponse. Metadata: AuditMetadata. It survives
-    restarts of the server, going on behind the last finished shard.
+    """Judges networks on a data set under attacks, noise and corruptions. Response: AuditResponse.
+    Metadata: AuditMetadata. It survives restarts of the server, going on behind the last finished
+    shard.
     """
     ReadAuditReport: _aio.UnaryStreamMultiCallable[_audit_pb2.ReadAuditReportRequest, _audit_pb2.ReadAuditReportResponse]  # type: ignore[assignment]
     """The report of a finished audit, as a file in parts."""
     UploadDataset: _aio.StreamUnaryMultiCallable[_audit_pb2.UploadDatasetRequest, _audit_pb2.UploadDatasetResponse]  # type: ignore[assignment]
-    """Keeps images and labels on the server as a data set of its own, for audits and exemplars. The same content has the same name."""
+    """Keeps images and labels on the server as a data set of its own, for audits and exemplars. The
+    same content has the same name.
+    """
 
 class RobustnessServiceServicer(metaclass=_abc_1.ABCMeta):
     """What fools a network, how robust it is, and whether that can be believed."""
@@ -87,8 +95,9 @@ class RobustnessServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_attack_pb2.AttackStreamRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_attack_pb2.AttackStreamResponse], _abc.AsyncIterator[_attack_pb2.AttackStreamResponse]]:
-        """Adversarial examples for a stream of images of any length: the first request holds the settings, each later one an image, and
-        each response the outcome of one, as it is found. The server reads on only while fewer images than `in_flight` are unanswered.
+        """Adversarial examples for a stream of images of any length: the first request holds the
+        settings, each later one an image, and each response the outcome of one, as it is found. The
+        server reads on only while fewer images than `in_flight` are unanswered.
         """
 
     @_abc_1.abstractmethod
@@ -97,8 +106,9 @@ class RobustnessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _audit_pb2.AuditRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operations_pb2.Operation, _abc.Awaitable[_operations_pb2.Operation]]:
-        """Judges networks on a data set under attacks, noise and corruptions. Response: AuditResponse. Metadata: AuditMetadata. It survives
-        restarts of the server, going on behind the last finished shard.
+        """Judges networks on a data set under attacks, noise and corruptions. Response: AuditResponse.
+        Metadata: AuditMetadata. It survives restarts of the server, going on behind the last finished
+        shard.
         """
 
     @_abc_1.abstractmethod
@@ -115,6 +125,8 @@ class RobustnessServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_audit_pb2.UploadDatasetRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_audit_pb2.UploadDatasetResponse, _abc.Awaitable[_audit_pb2.UploadDatasetResponse]]:
-        """Keeps images and labels on the server as a data set of its own, for audits and exemplars. The same content has the same name."""
+        """Keeps images and labels on the server as a data set of its own, for audits and exemplars. The
+        same content has the same name.
+        """
 
 def add_RobustnessServiceServicer_to_server(servicer: RobustnessServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -84,7 +84,9 @@ class Tensor(_message.Message):
     """The elements, little-endian, without padding."""
     @_builtins.property
     def shape(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Extents, outermost first, each at least 0; their product times the element size is the length of `data`."""
+        """Extents, outermost first, each at least 0; their product times the element size is the length
+        of `data`.
+        """
 
     def __init__(
         self,
@@ -111,15 +113,16 @@ class ImageBatch(_message.Message):
     TENSOR_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def encoded(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """PNG, JPEG or WebP files, at most 16 MiB and 64 megapixels each. EXIF orientation is applied; alpha is composited over
-        white; gray becomes three equal channels and colour becomes luma (ITU-R 601-2) where the network asks for it; then the
-        image is resized and centre-cropped as the network's preprocessing says.
+        """PNG, JPEG or WebP files, at most 16 MiB and 64 megapixels each. EXIF orientation is applied;
+        alpha is composited over white; gray becomes three equal channels and colour becomes luma
+        (ITU-R 601-2) where the network asks for it; then the image is resized and centre-cropped as
+        the network's preprocessing says.
         """
 
     @_builtins.property
     def tensor(self) -> Global___Tensor:
-        """(N, H, W, C) uint8 of any size, C 1, 3 or 4 (with alpha), treated like decoded images; or (N, C, H, W) float32 in [0, 1] of exactly the
-        network's input shape, taken as it is.
+        """(N, H, W, C) uint8 of any size, C 1, 3 or 4 (with alpha), treated like decoded images; or (N,
+        C, H, W) float32 in [0, 1] of exactly the network's input shape, taken as it is.
         """
 
     def __init__(
@@ -153,7 +156,9 @@ class Provenance(_message.Message):
     service_version: _builtins.str
     """Version of the service, e.g. "0.1.0"."""
     request_id: _builtins.str
-    """Identifies the request in the server's log; the value of the metadata key `x-request-id` if the caller sent one."""
+    """Identifies the request in the server's log; the value of the metadata key `x-request-id` if the
+    caller sent one.
+    """
     def __init__(
         self,
         *,

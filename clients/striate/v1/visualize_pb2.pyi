@@ -55,21 +55,29 @@ class _LikenessKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Likeness
     DESCRIPTOR: _descriptor.EnumDescriptor
     LIKENESS_KIND_UNSPECIFIED: _LikenessKind.ValueType  # 0
     LIKENESS_KIND_INVERSION: _LikenessKind.ValueType  # 1
-    """Same activations: minus the squared distance over the squared length (Mahendran & Vedaldi 2015, equation 2)."""
+    """Same activations: minus the squared distance over the squared length (Mahendran & Vedaldi 2015,
+    equation 2).
+    """
     LIKENESS_KIND_CARICATURE: _LikenessKind.ValueType  # 2
     """The same activations, exaggerated: dot product times a power of the cosine (lucid)."""
     LIKENESS_KIND_STYLE: _LikenessKind.ValueType  # 3
-    """The same Gram matrix of units: minus the squared distance over the squared length (Gatys et al. 2016, equations 3 to 5)."""
+    """The same Gram matrix of units: minus the squared distance over the squared length (Gatys et al.
+    2016, equations 3 to 5).
+    """
 
 class LikenessKind(_LikenessKind, metaclass=_LikenessKindEnumTypeWrapper): ...
 
 LIKENESS_KIND_UNSPECIFIED: LikenessKind.ValueType  # 0
 LIKENESS_KIND_INVERSION: LikenessKind.ValueType  # 1
-"""Same activations: minus the squared distance over the squared length (Mahendran & Vedaldi 2015, equation 2)."""
+"""Same activations: minus the squared distance over the squared length (Mahendran & Vedaldi 2015,
+equation 2).
+"""
 LIKENESS_KIND_CARICATURE: LikenessKind.ValueType  # 2
 """The same activations, exaggerated: dot product times a power of the cosine (lucid)."""
 LIKENESS_KIND_STYLE: LikenessKind.ValueType  # 3
-"""The same Gram matrix of units: minus the squared distance over the squared length (Gatys et al. 2016, equations 3 to 5)."""
+"""The same Gram matrix of units: minus the squared distance over the squared length (Gatys et al.
+2016, equations 3 to 5).
+"""
 Global___LikenessKind: _TypeAlias = LikenessKind  # noqa: Y015
 
 @_typing.final
@@ -107,9 +115,10 @@ class Term(_message.Message):
     weight: _builtins.float
     """Factor; below 0 the term is lowered. Default 1."""
     unit: _builtins.str
-    """"layer:unit" for the mean of a channel (or a feature of a linear layer), "layer:unit@row,column" for one neuron,
-    "layer:unit@center" for the one at row h / 2, column w / 2 (rounded down) of the layer's map at the pictures' size, "layer" for
-    the mean square of the whole layer (DeepDream), "logits:class" for a class logit.
+    """"layer:unit" for the mean of a channel (or a feature of a linear layer),
+    "layer:unit@row,column" for one neuron, "layer:unit@center" for the one at row h / 2, column
+    w / 2 (rounded down) of the layer's map at the pictures' size, "layer" for the mean square of
+    the whole layer (DeepDream), "logits:class" for a class logit.
     """
     @_builtins.property
     def direction(self) -> Global___Direction: ...
@@ -157,7 +166,9 @@ class Direction(_message.Message):
     power: _builtins.float
     """Of COMPARISON_DOT_COSINE, the power of the cosine, above 0 to 16. Default 1."""
     row: _builtins.int
-    """One position (row, column) of the layer's map; both or none. Default: the mean over all positions."""
+    """One position (row, column) of the layer's map; both or none. Default: the mean over all
+    positions.
+    """
     column: _builtins.int
     @_builtins.property
     def vector(self) -> _types_pb2.Tensor:
@@ -228,8 +239,8 @@ Global___Likeness: _TypeAlias = Likeness  # noqa: Y015
 
 @_typing.final
 class Diversity(_message.Message):
-    """Pushes the pictures of one objective apart: a term of minus the mean cosine similarity of their Gram matrices in a layer (Olah et al.
-    2017, "diversity").
+    """Pushes the pictures of one objective apart: a term of minus the mean cosine similarity of their
+    Gram matrices in a layer (Olah et al. 2017, "diversity").
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -239,8 +250,8 @@ class Diversity(_message.Message):
     layer: _builtins.str
     """Required."""
     weight: _builtins.float
-    """Factor of that term, above 0, in units of the objective's own present size: at 1 a picture that is wholly like the others loses as
-    much as its objective. Default 1.
+    """Factor of that term, above 0, in units of the objective's own present size: at 1 a picture that
+    is wholly like the others loses as much as its objective. Default 1.
     """
     def __init__(
         self,
@@ -268,12 +279,14 @@ class Parameterization(_message.Message):
     MACO_FIELD_NUMBER: _builtins.int
     ALPHA_FIELD_NUMBER: _builtins.int
     alpha: _builtins.bool
-    """Also optimize transparency over random backgrounds (Mordvintsev et al. 2018); PNGs are then RGBA, and the tensor has alpha as its last
-    channel. Not with maco, which has its own.
+    """Also optimize transparency over random backgrounds (Mordvintsev et al. 2018); PNGs are then
+    RGBA, and the tensor has alpha as its last channel. Not with maco, which has its own.
     """
     @_builtins.property
     def fourier(self) -> Global___Fourier:
-        """A spectrum scaled as in natural images, with decorrelated colour (Olah et al. 2017). The default."""
+        """A spectrum scaled as in natural images, with decorrelated colour (Olah et al. 2017). The
+        default.
+        """
 
     @_builtins.property
     def pixels(self) -> Global___Pixels:
@@ -379,7 +392,9 @@ class Maco(_message.Message):
     images: _builtins.int
     """Its first so many images, up to 100000. Default 1000."""
     transparency: _builtins.float
-    """The alpha channel shows where the gradient was strong, cut at this percentile, 0 to 100; 0 for an opaque picture. Default 90."""
+    """The alpha channel shows where the gradient was strong, cut at this percentile, 0 to 100; 0 for
+    an opaque picture. Default 90.
+    """
     def __init__(
         self,
         *,
@@ -399,8 +414,8 @@ Global___Maco: _TypeAlias = Maco  # noqa: Y015
 
 @_typing.final
 class Regularizer(_message.Message):
-    """A term g(x) of the ascent, or an operator on the picture after a step (Yosinski et al. 2015). Operators (blur, clip) not with cppn and
-    maco, which cannot take up a changed picture.
+    """A term g(x) of the ascent, or an operator on the picture after a step (Yosinski et al. 2015).
+    Operators (blur, clip) not with cppn and maco, which cannot take up a changed picture.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -415,7 +430,9 @@ class Regularizer(_message.Message):
     l2: _builtins.float
     """Minus weight times the mean of (x - 1/2)^2. Weight above 0."""
     total_variation: _builtins.float
-    """Minus weight times the mean absolute difference of neighbouring pixels (Mahendran & Vedaldi 2015). Weight above 0."""
+    """Minus weight times the mean absolute difference of neighbouring pixels (Mahendran & Vedaldi
+    2015). Weight above 0.
+    """
     @_builtins.property
     def blur(self) -> Global___BlurRegularizer:
         """Gaussian blur."""
@@ -474,7 +491,9 @@ class ClipRegularizer(_message.Message):
     SHARE_FIELD_NUMBER: _builtins.int
     EVERY_FIELD_NUMBER: _builtins.int
     share: _builtins.float
-    """The share of pixels that become gray, those whose colour is nearest to gray: above 0 and below 1. Default 0.1."""
+    """The share of pixels that become gray, those whose colour is nearest to gray: above 0 and below
+    1. Default 0.1.
+    """
     every: _builtins.int
     """Every so many steps, 1 to 4096. Default 4."""
     def __init__(
@@ -577,14 +596,14 @@ class Certification(_message.Message):
     SEEDS_FIELD_NUMBER: _builtins.int
     RETRIES_FIELD_NUMBER: _builtins.int
     dataset: _builtins.str
-    """Data set whose index gives the unit's maximum; INDEX_NOT_FOUND if it has none of a unit's layer. Default: the index of the layer
-    with the most images, if there is one.
+    """Data set whose index gives the unit's maximum; INDEX_NOT_FOUND if it has none of a unit's
+    layer. Default: the index of the layer with the most images, if there is one.
     """
     seeds: _builtins.int
     """Also optimize from this many further seeds and report the spread, 0 to 16. Default 0."""
     retries: _builtins.int
-    """A picture that is dead, or below the data set's maximum, is tried again so often with another seed and learning rate, 0 to 8.
-    Default 2.
+    """A picture that is dead, or below the data set's maximum, is tried again so often with another
+    seed and learning rate, 0 to 8. Default 2.
     """
     def __init__(
         self,
@@ -604,68 +623,43 @@ class Certification(_message.Message):
 Global___Certification: _TypeAlias = Certification  # noqa: Y015
 
 @_typing.final
-class VisualizeRequest(_message.Message):
+class PictureSettings(_message.Message):
+    """How pictures are made: the same for single pictures, whole layers, facets and dossiers."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
-    MODEL_FIELD_NUMBER: _builtins.int
-    OBJECTIVES_FIELD_NUMBER: _builtins.int
     STEPS_FIELD_NUMBER: _builtins.int
     LEARNING_RATE_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
     SIZE_FIELD_NUMBER: _builtins.int
-    WITHOUT_TRANSFORMS_FIELD_NUMBER: _builtins.int
-    PREVIEW_EVERY_FIELD_NUMBER: _builtins.int
-    INCLUDE_TENSOR_FIELD_NUMBER: _builtins.int
-    DETERMINISTIC_FIELD_NUMBER: _builtins.int
-    PRIORITY_FIELD_NUMBER: _builtins.int
-    COMPOSED_FIELD_NUMBER: _builtins.int
-    VARIANTS_FIELD_NUMBER: _builtins.int
-    DIVERSITY_FIELD_NUMBER: _builtins.int
     PARAMETERIZATION_FIELD_NUMBER: _builtins.int
     REGULARIZERS_FIELD_NUMBER: _builtins.int
     TRANSFORMS_FIELD_NUMBER: _builtins.int
+    WITHOUT_TRANSFORMS_FIELD_NUMBER: _builtins.int
     CERTIFICATION_FIELD_NUMBER: _builtins.int
-    START_FIELD_NUMBER: _builtins.int
-    model: _builtins.str
-    """Name of a loaded model. Required."""
+    DETERMINISTIC_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
     steps: _builtins.int
     """Gradient steps, 1 to 4096. Default 256."""
     learning_rate: _builtins.float
-    """Adam's learning rate, above 0 to 1. Default 0.1, with `start` 0.02, which leaves something of it."""
+    """Adam's learning rate, above 0 to 1. Default 0.1, where a picture begins at an image 0.02, which
+    leaves something of it.
+    """
     seed: _builtins.int
-    """Picks start and transformations. Row i of the same seed is the same whatever other rows are asked for. Default 0."""
+    """Picks start and transformations. Row i of the same seed is the same whatever other rows are
+    asked for. Default 0.
+    """
     size: _builtins.int
-    """Picture height and width in pixels, 16 to 1024; a network whose last layers have a fixed size refuses another. Default:
-    the network's input size.
+    """Picture height and width in pixels, 16 to 1024; a network whose last layers have a fixed size
+    refuses another. Default: the network's input size.
     """
     without_transforms: _builtins.bool
     """Optimize without random jitter, rotation and scale. Default false."""
-    preview_every: _builtins.int
-    """Frames of the running picture are sent every so many steps; 0 sends none. A frame is left out while an earlier one is
-    still on its way to a slow reader. Default 0.
-    """
-    include_tensor: _builtins.bool
-    """Also return the pictures as a float32 tensor (N, C, H, W) in [0, 1]. Default false."""
     deterministic: _builtins.bool
-    """Answer in fixed, padded chunks, so that the bytes do not depend on what else runs. Default false."""
+    """Answer in fixed, padded chunks, so that the bytes do not depend on what else runs. Default
+    false; whole layers, facets and dossiers always do, so that their pictures can be kept.
+    """
     priority: _types_pb2.Priority.ValueType
-    variants: _builtins.int
-    """Pictures an objective, 1 to 16; objectives times variants is at most 64. Picture j of objective i is row i * variants + j. Default 1."""
-    @_builtins.property
-    def objectives(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """1 to 64 objectives of at most 200 characters, one picture each, optimized as one batch. "layer:unit" maximizes the mean of a
-        channel (or a feature of a linear layer), "layer:unit@row,column" one neuron, "layer:unit@center" the one in the middle, "layer" the
-        mean square of the whole layer, "logits:class" a class logit. Lucent's underscores are understood in layer names.
-        """
-
-    @_builtins.property
-    def composed(self) -> _containers.RepeatedCompositeFieldContainer[Global___Objective]:
-        """Composed objectives, 1 to 64, instead of `objectives`."""
-
-    @_builtins.property
-    def diversity(self) -> Global___Diversity:
-        """With at least 2 variants."""
-
     @_builtins.property
     def parameterization(self) -> Global___Parameterization: ...
     @_builtins.property
@@ -674,42 +668,101 @@ class VisualizeRequest(_message.Message):
 
     @_builtins.property
     def transforms(self) -> _containers.RepeatedCompositeFieldContainer[Global___Transform]:
-        """Random views, in this order, instead of the default ones (of maco: crops and noise, as its paper has them): at most 16; not with
-        without_transforms.
+        """Random views, in this order, instead of the default ones (of maco: crops and noise, as its
+        paper has them): at most 16; not with without_transforms.
         """
 
     @_builtins.property
     def certification(self) -> Global___Certification: ...
+    def __init__(
+        self,
+        *,
+        steps: _builtins.int = ...,
+        learning_rate: _builtins.float = ...,
+        seed: _builtins.int = ...,
+        size: _builtins.int = ...,
+        parameterization: Global___Parameterization | None = ...,
+        regularizers: _abc.Iterable[Global___Regularizer] | None = ...,
+        transforms: _abc.Iterable[Global___Transform] | None = ...,
+        without_transforms: _builtins.bool = ...,
+        certification: Global___Certification | None = ...,
+        deterministic: _builtins.bool = ...,
+        priority: _types_pb2.Priority.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["certification", b"certification", "parameterization", b"parameterization"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certification", b"certification", "deterministic", b"deterministic", "learning_rate", b"learning_rate", "parameterization", b"parameterization", "priority", b"priority", "regularizers", b"regularizers", "seed", b"seed", "size", b"size", "steps", b"steps", "transforms", b"transforms", "without_transforms", b"without_transforms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PictureSettings: _TypeAlias = PictureSettings  # noqa: Y015
+
+@_typing.final
+class VisualizeRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    OBJECTIVES_FIELD_NUMBER: _builtins.int
+    COMPOSED_FIELD_NUMBER: _builtins.int
+    SETTINGS_FIELD_NUMBER: _builtins.int
+    VARIANTS_FIELD_NUMBER: _builtins.int
+    DIVERSITY_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
+    PREVIEW_EVERY_FIELD_NUMBER: _builtins.int
+    INCLUDE_TENSOR_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Name of a loaded model. Required."""
+    variants: _builtins.int
+    """Pictures an objective, 1 to 16; objectives times variants is at most 64. Picture j of objective
+    i is row i * variants + j. Default 1.
+    """
+    preview_every: _builtins.int
+    """Frames of the running picture are sent every so many steps; 0 sends none. A frame is left out
+    while an earlier one is still on its way to a slow reader. Default 0.
+    """
+    include_tensor: _builtins.bool
+    """Also return the pictures as a float32 tensor (N, C, H, W) in [0, 1]. Default false."""
+    @_builtins.property
+    def objectives(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """1 to 64 objectives of at most 200 characters, one picture each, optimized as one batch.
+        "layer:unit" maximizes the mean of a channel (or a feature of a linear layer),
+        "layer:unit@row,column" one neuron, "layer:unit@center" the one in the middle, "layer" the mean
+        square of the whole layer, "logits:class" a class logit. Lucent's underscores are understood in
+        layer names.
+        """
+
+    @_builtins.property
+    def composed(self) -> _containers.RepeatedCompositeFieldContainer[Global___Objective]:
+        """Composed objectives, 1 to 64, instead of `objectives`."""
+
+    @_builtins.property
+    def settings(self) -> Global___PictureSettings: ...
+    @_builtins.property
+    def diversity(self) -> Global___Diversity:
+        """With at least 2 variants."""
+
     @_builtins.property
     def start(self) -> _types_pb2.ImageBatch:
-        """Begin at these images instead of noise: one for all, or one an objective. Not with cppn and maco."""
+        """Begin at these images instead of noise: one for all, or one an objective. Not with cppn and
+        maco.
+        """
 
     def __init__(
         self,
         *,
         model: _builtins.str = ...,
         objectives: _abc.Iterable[_builtins.str] | None = ...,
-        steps: _builtins.int = ...,
-        learning_rate: _builtins.float = ...,
-        seed: _builtins.int = ...,
-        size: _builtins.int = ...,
-        without_transforms: _builtins.bool = ...,
-        preview_every: _builtins.int = ...,
-        include_tensor: _builtins.bool = ...,
-        deterministic: _builtins.bool = ...,
-        priority: _types_pb2.Priority.ValueType = ...,
         composed: _abc.Iterable[Global___Objective] | None = ...,
+        settings: Global___PictureSettings | None = ...,
         variants: _builtins.int = ...,
         diversity: Global___Diversity | None = ...,
-        parameterization: Global___Parameterization | None = ...,
-        regularizers: _abc.Iterable[Global___Regularizer] | None = ...,
-        transforms: _abc.Iterable[Global___Transform] | None = ...,
-        certification: Global___Certification | None = ...,
         start: _types_pb2.ImageBatch | None = ...,
+        preview_every: _builtins.int = ...,
+        include_tensor: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["certification", b"certification", "diversity", b"diversity", "parameterization", b"parameterization", "start", b"start"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["diversity", b"diversity", "settings", b"settings", "start", b"start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certification", b"certification", "composed", b"composed", "deterministic", b"deterministic", "diversity", b"diversity", "include_tensor", b"include_tensor", "learning_rate", b"learning_rate", "model", b"model", "objectives", b"objectives", "parameterization", b"parameterization", "preview_every", b"preview_every", "priority", b"priority", "regularizers", b"regularizers", "seed", b"seed", "size", b"size", "start", b"start", "steps", b"steps", "transforms", b"transforms", "variants", b"variants", "without_transforms", b"without_transforms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["composed", b"composed", "diversity", b"diversity", "include_tensor", b"include_tensor", "model", b"model", "objectives", b"objectives", "preview_every", b"preview_every", "settings", b"settings", "start", b"start", "variants", b"variants"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -750,7 +803,9 @@ class VisualizeProgress(_message.Message):
     SCORES_FIELD_NUMBER: _builtins.int
     PREVIEWS_FIELD_NUMBER: _builtins.int
     step: _builtins.int
-    """Steps done, 1 to `steps`. Retries and further seeds come after the last step, and are not told of."""
+    """Steps done, 1 to `steps`. Retries and further seeds come after the last step, and are not told
+    of.
+    """
     steps: _builtins.int
     @_builtins.property
     def scores(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
@@ -823,8 +878,9 @@ class Visualization(_message.Message):
     activation: _builtins.float
     """Objective on the final picture, without transforms."""
     dead: _builtins.bool
-    """The unit gave no gradient even through redirected rectifiers: the picture is not evidence of anything. In a whole layer also where
-    the unit's values are infinite or not numbers: the picture is gray then, and its activation is not a number.
+    """The unit gave no gradient even through redirected rectifiers: the picture is not evidence of
+    anything. In a whole layer also where the unit's values are infinite or not numbers: the
+    picture is gray then, and its activation is not a number.
     """
     variant: _builtins.int
     """Which of its objective's variants this is, from 0."""
@@ -877,8 +933,9 @@ class Certificate(_message.Message):
     held_out_minimum: _builtins.float
     """The lowest of those."""
     dataset_maximum: _builtins.float
-    """The largest value of the same objective on any image of the data set, where its index knows it: of "layer:unit" alone the largest
-    mean over positions; of a neuron alone the unit's largest value at any position.
+    """The largest value of the same objective on any image of the data set, where its index knows it:
+    of "layer:unit" alone the largest mean over positions; of a neuron alone the unit's largest
+    value at any position.
     """
     ratio: _builtins.float
     """activation / dataset_maximum and held_out / dataset_maximum, where the maximum is above 0."""
@@ -889,7 +946,9 @@ class Certificate(_message.Message):
     """The data set of that, and its number of images."""
     images: _builtins.int
     rank: _builtins.int
-    """For an objective of one unit: its place among the layer's units on this picture by activation, 1 for the most active, and their number."""
+    """For an objective of one unit: its place among the layer's units on this picture by activation,
+    1 for the most active, and their number.
+    """
     units: _builtins.int
     relative_rank: _builtins.int
     """The same by activation over each unit's own data set maximum, where an index knows it."""
@@ -957,11 +1016,14 @@ Global___Certificate: _TypeAlias = Certificate  # noqa: Y015
 class VisualizeLayerRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    SETTINGS_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
     LAYER_FIELD_NUMBER: _builtins.int
+    SETTINGS_FIELD_NUMBER: _builtins.int
     FIRST_UNIT_FIELD_NUMBER: _builtins.int
     UNIT_COUNT_FIELD_NUMBER: _builtins.int
     SHEET_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Name of a loaded model. Required."""
     layer: _builtins.str
     """A layer, or "logits". Required."""
     first_unit: _builtins.int
@@ -971,23 +1033,22 @@ class VisualizeLayerRequest(_message.Message):
     sheet: _builtins.bool
     """End with one picture of all of them. Default true."""
     @_builtins.property
-    def settings(self) -> Global___VisualizeRequest:
-        """How every picture is made: model is required; objectives, composed, variants, diversity, start, preview_every and include_tensor must
-        be empty. Passes are always deterministic, so that pictures can be kept.
-        """
+    def settings(self) -> Global___PictureSettings:
+        """How every picture is made."""
 
     def __init__(
         self,
         *,
-        settings: Global___VisualizeRequest | None = ...,
+        model: _builtins.str = ...,
         layer: _builtins.str = ...,
+        settings: Global___PictureSettings | None = ...,
         first_unit: _builtins.int = ...,
         unit_count: _builtins.int = ...,
         sheet: _builtins.bool | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_sheet", b"_sheet", "settings", b"settings", "sheet", b"sheet"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_sheet", b"_sheet", "first_unit", b"first_unit", "layer", b"layer", "settings", b"settings", "sheet", b"sheet", "unit_count", b"unit_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_sheet", b"_sheet", "first_unit", b"first_unit", "layer", b"layer", "model", b"model", "settings", b"settings", "sheet", b"sheet", "unit_count", b"unit_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__sheet: _TypeAlias = _typing.Literal["sheet"]  # noqa: Y015
     _WhichOneofArgType__sheet: _TypeAlias = _typing.Literal["_sheet", b"_sheet"]  # noqa: Y015
@@ -1101,41 +1162,47 @@ Global___ContactSheet: _TypeAlias = ContactSheet  # noqa: Y015
 class FindFacetsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    SETTINGS_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
     UNIT_FIELD_NUMBER: _builtins.int
     DATASET_FIELD_NUMBER: _builtins.int
+    SETTINGS_FIELD_NUMBER: _builtins.int
     EXEMPLARS_FIELD_NUMBER: _builtins.int
     FACETS_FIELD_NUMBER: _builtins.int
     BY_LAYER_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Name of a loaded model. Required."""
     unit: _builtins.str
     """"layer:unit". Required."""
     dataset: _builtins.str
     """Data set with an index of the layer. Required."""
     exemplars: _builtins.int
-    """The unit's top so many exemplars are clustered, 2 to 100, at most the index's k. Default: all that the index keeps."""
+    """The unit's top so many exemplars are clustered, 2 to 100, at most the index's k. Default: all
+    that the index keeps.
+    """
     facets: _builtins.int
     """Clusters, 1 to 8; 0 takes the number with the highest silhouette. Default 0."""
     by_layer: _builtins.str
-    """Layer whose activations, averaged inside the unit's receptive field, are clustered. Default: the last before the unit's that is
-    neither inside nor around it and has another output.
+    """Layer whose activations, averaged inside the unit's receptive field, are clustered. Default:
+    the last before the unit's that is neither inside nor around it and has another output.
     """
     @_builtins.property
-    def settings(self) -> Global___VisualizeRequest:
-        """How every picture is made, as in VisualizeLayerRequest, but not with cppn and maco; model is required."""
+    def settings(self) -> Global___PictureSettings:
+        """How every picture is made; not with cppn and maco, which cannot begin at an image."""
 
     def __init__(
         self,
         *,
-        settings: Global___VisualizeRequest | None = ...,
+        model: _builtins.str = ...,
         unit: _builtins.str = ...,
         dataset: _builtins.str = ...,
+        settings: Global___PictureSettings | None = ...,
         exemplars: _builtins.int = ...,
         facets: _builtins.int = ...,
         by_layer: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["settings", b"settings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["by_layer", b"by_layer", "dataset", b"dataset", "exemplars", b"exemplars", "facets", b"facets", "settings", b"settings", "unit", b"unit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by_layer", b"by_layer", "dataset", b"dataset", "exemplars", b"exemplars", "facets", b"facets", "model", b"model", "settings", b"settings", "unit", b"unit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
