@@ -9,7 +9,6 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, autograd
 
-from interp.feature.transform import Transform, identity
 from interp.objective import Objective
 from interp.probe import Answer, Oracle, Probe, Procedure, Progress, solve
 from interp.seeds import Generators
@@ -26,7 +25,9 @@ __all__ = [  # with what users of `ascend` need of `interp.probe`
     "Progress",
     "Space",
     "Summit",
+    "Transform",
     "ascend",
+    "identity",
     "solve",
 ]
 
@@ -52,6 +53,23 @@ class Encoder(Protocol):
         """The z of images (B, C, H, W) in [0, 1]. Raises ValueError in a space of pictures of its
         own kind alone.
         """
+
+
+# (images (B, C, H, W), one generator a row) -> views of the same shape, differentiable
+Transform = Callable[[Tensor, Generators], Tensor]
+
+
+def identity(images: Tensor, rows: Generators) -> Tensor:
+    """Return the images as they are: the transform of an attack, which has one view of each row.
+
+    Args:
+        images: (B, C, H, W).
+        rows: one generator a row, of which nothing is drawn.
+
+    Returns:
+        `images` itself.
+    """
+    return images
 
 
 Done = Callable[

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from interp.attack.ball import norm
+from interp.norms import norm
 
 Move = Callable[[Tensor], Tensor]  # gradient -> what to add to z, of the same shape
 Step = Callable[[Tensor], Move]

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from interp.norms import norm
 from interp.seeds import Generators, normal, uniform
 
 LEVELS = 255  # of an 8-bit image
@@ -294,9 +295,3 @@ def _round_within(wanted: Tensor, radius: Tensor, p: float) -> Tensor:
     too_long = levels.abs().pow(p).sum(1, keepdim=True) > radius.pow(p)
     shrunk = wanted * (radius / wanted.norm(p, dim=1, keepdim=True).clamp_min(1e-12)).clamp_max(1)
     return torch.where(too_long, shrunk.trunc(), levels)
-
-
-def norm(delta: Tensor, p: float) -> Tensor:
-    """The p-norm of each row of delta (B, C, H, W), as (B, 1, 1, 1)."""
-    length: Tensor = torch.linalg.vector_norm(delta, p, dim=(1, 2, 3), keepdim=True)
-    return length

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from interp.ascent import Summit
-from interp.attack.ball import Ball, norm
+from interp.attack.ball import Ball
 from interp.attack.goal import MARGIN, Goal, Loss, Untargeted
 from interp.attack.losses import margin
 from interp.attack.target_classes import Contest, contest
 from interp.layer import LOGITS
+from interp.norms import norm
 from interp.objective import Objective
 from interp.probe import Answer, Probe, Procedure, Progress
 

@@ -13,9 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from interp.ascent import Summit
-from interp.attack.ball import Ball, norm
+from interp.attack.ball import Ball
 from interp.attack.early_stopping import hopeless, shortfall
 from interp.attack.goal import MARGIN, Goal, Loss
+from interp.norms import norm
 from interp.probe import Answer, Probe, Procedure, Progress
 from interp.seeds import Generators
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interp.attack.ball import LEVELS, Ball, norm
+from interp.attack.ball import LEVELS, Ball
 from interp.attack.base import radii
 from interp.attack.goal import Untargeted
 from interp.audit.conditions import condition
@@ -19,6 +19,7 @@ from interp.audit.plan import MAGNITUDES, Entry, Plan, Threat
 from interp.audit.result import Bools, Examples, Judged
 from interp.corruption.augmentation import augment
 from interp.corruption.imagenet_c import corrupt
+from interp.norms import norm
 from interp.probe import Probe, Procedure
 from interp.seeds import Generators, generators
 

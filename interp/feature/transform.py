@@ -5,12 +5,13 @@ A transform maps images (B, C, H, W) and one random generator a row to views of 
 `Backdrop` takes a channel away.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
 
+from interp.ascent import Transform, identity
 from interp.feature.spatial import Crop, Jiggle, Jitter, Mirror, Movement, Pad, Rotate, Scale, moved
 from interp.seeds import Generators, normal, uniform
 
@@ -32,16 +33,9 @@ __all__ = [
     "identity",
 ]
 
-Transform = Callable[[Tensor, Generators], Tensor]
-
 _HELD_OUT = (
     1 << 32
 )  # marks the random streams of the held-out views: those of a user's rows have no such mark
-
-
-def identity(images: Tensor, rows: Generators) -> Tensor:
-    """The images as they are."""
-    return images
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from interp.attack.ball import norm
+from interp.norms import norm
 from interp.step import Step, adam, momentum, sign, sparse, unit
 
 

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from interp.ascent import Ascent, ascend
-from interp.attack.ball import Ball, norm
+from interp.attack.ball import Ball
 from interp.attack.losses import cross_entropy
+from interp.norms import norm
 from interp.probe import solve
 from interp.seeds import generators
 from interp.step import momentum, sign, sparse, unit

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from interp.ascent import Done, Summit
 from interp.attack.apgd import apgd
-from interp.attack.ball import Ball, norm
+from interp.attack.ball import Ball
 from interp.attack.goal import Untargeted
 from interp.attack.losses import cross_entropy, dlr, dlr_targeted, target_likelihood
+from interp.norms import norm
 from interp.objective import Objective
 from interp.probe import Answer, Oracle, solve
 from interp.seeds import generators

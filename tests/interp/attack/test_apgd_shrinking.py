@@ -10,10 +10,11 @@ from torch import Tensor
 
 from interp.ascent import Done, Summit
 from interp.attack.apgd import apgd, shrinking
-from interp.attack.ball import Ball, norm
+from interp.attack.ball import Ball
 from interp.attack.goal import Untargeted
 from interp.attack.losses import cross_entropy
 from interp.network.network import Network
+from interp.norms import norm
 from interp.objective import Objective
 from interp.probe import solve
 from interp.seeds import generators

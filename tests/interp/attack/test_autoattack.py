@@ -16,11 +16,12 @@ from interp.attack.autoattack import (
     fab_search,
     square_search,
 )
-from interp.attack.ball import Ball, norm
+from interp.attack.ball import Ball
 from interp.attack.goal import DLR, Goal, Targeted, Untargeted, drive
 from interp.attack.search import Search
 from interp.attack.target_classes import Contest, each_rival, rivals
 from interp.layer import LayerPath
+from interp.norms import norm
 from interp.objective import activation
 from interp.probe import Answer, Oracle, Probe, Procedure, solve
 from interp.seeds import Generators, generators

@@ -15,7 +15,8 @@ from PIL import Image
 from scipy import stats
 from torch import Tensor
 
-from interp.attack.ball import Ball, norm
+from interp.attack.ball import Ball
+from interp.norms import norm
 from interp.seeds import generators
 from tests.interp.toys_networks import images
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch import Tensor
 
-from interp.attack.ball import Ball, norm
+from interp.attack.ball import Ball
+from interp.norms import norm
 from interp.seeds import generators
 from tests.interp.toys_networks import images
 

@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from interp.attack.ball import norm
 from interp.attack.base import Attacked, Method, attack, fgsm, pgd
 from interp.network.network import Network
+from interp.norms import norm
 from interp.probe import Answer, Probe, solve
 from tests.interp.toys_networks import Counting, images, tricky
 

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from interp.attack.ball import norm
 from interp.attack.base import attack, pgd
 from interp.attack.epsilon_curve import Curve, epsilon_curve
 from interp.attack.goal import MARGIN, drive, silence
 from interp.layer import LayerPath
 from interp.network.network import Network
+from interp.norms import norm
 from interp.objective import activation
 from interp.probe import Answer, Oracle, Probe, solve
 from tests.interp.toys_networks import Counting, cifar, images, linear, trained_resnet, tricky

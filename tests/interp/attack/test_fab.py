@@ -12,11 +12,12 @@ from torch import Tensor
 
 from interp.ascent import Summit
 from interp.attack.autoattack import fab_search
-from interp.attack.ball import Ball, norm
+from interp.attack.ball import Ball
 from interp.attack.fab import fab_minimal, to_plane
 from interp.attack.goal import Targeted, Untargeted, drive
 from interp.layer import LayerPath
 from interp.network.network import Network
+from interp.norms import norm
 from interp.objective import activation
 from interp.probe import Oracle, solve
 from interp.seeds import generators

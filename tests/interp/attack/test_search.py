@@ -10,9 +10,10 @@ from torch import Tensor
 
 from interp.ascent import Summit
 from interp.attack.apgd import apgd
-from interp.attack.ball import Ball, norm
+from interp.attack.ball import Ball
 from interp.attack.goal import CROSS_ENTROPY, Goal, Loss, Untargeted
 from interp.attack.search import Search, in_turn
+from interp.norms import norm
 from interp.objective import Objective
 from interp.probe import Answer, Probe, Procedure, solve
 from interp.seeds import Generators, generators

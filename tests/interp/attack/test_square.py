@@ -10,10 +10,11 @@ from torch import Tensor
 
 from interp.ascent import Summit
 from interp.attack.autoattack import square_search
-from interp.attack.ball import Ball, norm
+from interp.attack.ball import Ball
 from interp.attack.goal import Goal, Targeted, Untargeted, drive
 from interp.attack.square import bump, share, side
 from interp.layer import LayerPath
+from interp.norms import norm
 from interp.objective import activation
 from interp.probe import Answer, Oracle, Probe, solve
 from interp.seeds import generators

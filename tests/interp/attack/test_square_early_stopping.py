@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from interp.attack.autoattack import square_search
-from interp.attack.ball import norm
 from interp.attack.goal import Untargeted, drive
 from interp.attack.square import square
 from interp.layer import LayerPath
+from interp.norms import norm
 from interp.objective import activation
 from interp.probe import Answer, Probe, solve
 from interp.seeds import generators
