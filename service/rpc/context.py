@@ -22,8 +22,9 @@ from service.imaging import Preprocessing
 from service.index.store import IndexStore
 from service.models.zoo import HostedModel, ModelZoo
 from service.operations import Operations
-from service.rpc import wire
 from service.rpc.interceptor import Context
+from service.rpc.validation import required
+from service.rpc.wire import images as wire_images
 from service.visualization.cache import MOST_BYTES
 from striate.v1 import interpret_pb2_grpc, types_pb2
 
@@ -50,7 +51,7 @@ class House:
         """The loaded model of a request, which cannot be unloaded meanwhile. Raises InvalidField,
         UnknownModel.
         """
-        with self.zoo.use(wire.required("model", name)) as model:
+        with self.zoo.use(required("model", name)) as model:
             yield model
 
     async def aside(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -62,16 +63,16 @@ class House:
     async def images(
         self, batch: types_pb2.ImageBatch, preprocessing: Preprocessing, first: int = 0
     ) -> Tensor:
-        """`wire.images`, in the pool unless all there is to do is to copy a few floats: a thread's
-        hop would take longer.
+        """Decode a batch in the pool, unless all there is to do is to copy a few floats: a
+        thread's hop would take longer.
         """
         if (
             not batch.encoded
             and batch.tensor.dtype == types_pb2.DATA_TYPE_FLOAT32
             and len(batch.tensor.data) < LIGHT
         ):
-            return wire.images(batch, preprocessing)
-        return await self.aside(wire.images, batch, preprocessing, first)
+            return wire_images.decode_batch(batch, preprocessing)
+        return await self.aside(wire_images.decode_batch, batch, preprocessing, first)
 
     async def on_device(self, call: Callable[[], T]) -> T:
         """Run a call on the engine's thread, between two ticks."""

@@ -2,7 +2,7 @@
 programs can read.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import grpc
 from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
+from grpc import StatusCode
 from grpc_status import rpc_status
 
 from interp.attribution import Unexplainable
@@ -22,88 +23,111 @@ from service.engine import job as jobs
 from service.imaging import BadImage
 from service.index.store import IndexMissing
 from service.models.zoo import ModelBusy, ModelError, UnknownModel, UnknownWeights
+from service.rpc.validation import InvalidField
+from service.visualization.errors import UnfitObjective
+from striate.v1 import errors_pb2
 
 DOMAIN = "striate"
 # Bytes of a message, of which HTTP/2 makes up to three each: details of more than about 8 KB would
 # turn into RESOURCE_EXHAUSTED.
 MOST_TEXT = 1000
-
-
-class InvalidField(ValueError):
-    """A request's field has a value that it may not have; `description` says what it may."""
-
-    def __init__(self, field: str, description: str) -> None:
-        self.field, self.description = field, description
-        super().__init__(f"{field}: {description}")
+PREFIX = "ERROR_REASON_"  # of the names of `ErrorReason`, which ErrorInfo's reasons do without
 
 
 @dataclass(frozen=True)
 class Row:
-    """What one kind of error becomes."""
+    """What one kind of error becomes.
+
+    Attributes:
+        code: gRPC's status code.
+        reason: a value of the contract's `ErrorReason`.
+        field: the request's field that BadRequest names, where the error has no `field` itself.
+    """
 
     code: grpc.StatusCode
-    reason: str
+    reason: errors_pb2.ErrorReason.ValueType
+    field: str = ""
+
+    @property
+    def reason_name(self) -> str:
+        """The reason as ErrorInfo has it, e.g. "MODEL_NOT_FOUND"."""
+        return errors_pb2.ErrorReason.Name(self.reason).removeprefix(PREFIX)
 
 
 # The first row that fits counts.
-_TABLE: dict[type[BaseException], Row] = {
-    UnknownModel: Row(grpc.StatusCode.NOT_FOUND, "MODEL_NOT_FOUND"),
-    UnknownLayer: Row(grpc.StatusCode.NOT_FOUND, "LAYER_NOT_FOUND"),
-    UnknownDataset: Row(grpc.StatusCode.NOT_FOUND, "DATASET_NOT_FOUND"),
-    operations.UnknownOperation: Row(grpc.StatusCode.NOT_FOUND, "OPERATION_NOT_FOUND"),
-    InvalidField: Row(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD"),
-    BadImage: Row(grpc.StatusCode.INVALID_ARGUMENT, "BAD_IMAGE"),
-    operations.InvalidListing: Row(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD"),
-    AuditChanged: Row(grpc.StatusCode.FAILED_PRECONDITION, "AUDIT_CHANGED"),
-    NoReport: Row(grpc.StatusCode.FAILED_PRECONDITION, "NO_REPORT"),
-    UploadTooLarge: Row(grpc.StatusCode.RESOURCE_EXHAUSTED, "UPLOAD_TOO_LARGE"),
-    Unexplainable: Row(grpc.StatusCode.FAILED_PRECONDITION, "NOT_EXPLAINABLE"),
-    IndexMissing: Row(grpc.StatusCode.FAILED_PRECONDITION, "INDEX_NOT_FOUND"),
-    DatasetError: Row(grpc.StatusCode.FAILED_PRECONDITION, "DATASET_UNREADABLE"),
-    operations.OperationRunning: Row(grpc.StatusCode.FAILED_PRECONDITION, "OPERATION_RUNNING"),
-    operations.TooManyOperations: Row(grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_OPERATIONS"),
-    operations.ShuttingDown: Row(grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN"),
-    UnknownWeights: Row(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD"),
-    ModelBusy: Row(grpc.StatusCode.FAILED_PRECONDITION, "MODEL_BUSY"),
-    ModelError: Row(grpc.StatusCode.FAILED_PRECONDITION, "MODEL_NOT_LOADABLE"),
-    jobs.QueueFull: Row(grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL"),
-    jobs.OutOfMemory: Row(grpc.StatusCode.RESOURCE_EXHAUSTED, "OUT_OF_MEMORY"),
-    jobs.Draining: Row(grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN"),
-    jobs.Expired: Row(grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"),
-    jobs.NotFinite: Row(grpc.StatusCode.FAILED_PRECONDITION, "NOT_FINITE"),
+TABLE: Mapping[type[BaseException], Row] = {
+    UnknownModel: Row(StatusCode.NOT_FOUND, errors_pb2.ERROR_REASON_MODEL_NOT_FOUND),
+    UnknownLayer: Row(StatusCode.NOT_FOUND, errors_pb2.ERROR_REASON_LAYER_NOT_FOUND),
+    UnknownDataset: Row(StatusCode.NOT_FOUND, errors_pb2.ERROR_REASON_DATASET_NOT_FOUND),
+    operations.UnknownOperation: Row(
+        StatusCode.NOT_FOUND, errors_pb2.ERROR_REASON_OPERATION_NOT_FOUND
+    ),
+    InvalidField: Row(StatusCode.INVALID_ARGUMENT, errors_pb2.ERROR_REASON_INVALID_FIELD),
+    UnfitObjective: Row(
+        StatusCode.INVALID_ARGUMENT, errors_pb2.ERROR_REASON_INVALID_FIELD, field="composed"
+    ),
+    BadImage: Row(StatusCode.INVALID_ARGUMENT, errors_pb2.ERROR_REASON_BAD_IMAGE, field="images"),
+    operations.InvalidListing: Row(
+        StatusCode.INVALID_ARGUMENT, errors_pb2.ERROR_REASON_INVALID_FIELD
+    ),
+    AuditChanged: Row(StatusCode.FAILED_PRECONDITION, errors_pb2.ERROR_REASON_AUDIT_CHANGED),
+    NoReport: Row(StatusCode.FAILED_PRECONDITION, errors_pb2.ERROR_REASON_NO_REPORT),
+    UploadTooLarge: Row(StatusCode.RESOURCE_EXHAUSTED, errors_pb2.ERROR_REASON_UPLOAD_TOO_LARGE),
+    Unexplainable: Row(StatusCode.FAILED_PRECONDITION, errors_pb2.ERROR_REASON_NOT_EXPLAINABLE),
+    IndexMissing: Row(StatusCode.FAILED_PRECONDITION, errors_pb2.ERROR_REASON_INDEX_NOT_FOUND),
+    DatasetError: Row(StatusCode.FAILED_PRECONDITION, errors_pb2.ERROR_REASON_DATASET_UNREADABLE),
+    operations.OperationRunning: Row(
+        StatusCode.FAILED_PRECONDITION, errors_pb2.ERROR_REASON_OPERATION_RUNNING
+    ),
+    operations.TooManyOperations: Row(
+        StatusCode.RESOURCE_EXHAUSTED, errors_pb2.ERROR_REASON_TOO_MANY_OPERATIONS
+    ),
+    operations.ShuttingDown: Row(StatusCode.UNAVAILABLE, errors_pb2.ERROR_REASON_SHUTTING_DOWN),
+    UnknownWeights: Row(StatusCode.INVALID_ARGUMENT, errors_pb2.ERROR_REASON_INVALID_FIELD),
+    ModelBusy: Row(StatusCode.FAILED_PRECONDITION, errors_pb2.ERROR_REASON_MODEL_BUSY),
+    ModelError: Row(StatusCode.FAILED_PRECONDITION, errors_pb2.ERROR_REASON_MODEL_NOT_LOADABLE),
+    jobs.QueueFull: Row(StatusCode.RESOURCE_EXHAUSTED, errors_pb2.ERROR_REASON_QUEUE_FULL),
+    jobs.OutOfMemory: Row(StatusCode.RESOURCE_EXHAUSTED, errors_pb2.ERROR_REASON_OUT_OF_MEMORY),
+    jobs.Draining: Row(StatusCode.UNAVAILABLE, errors_pb2.ERROR_REASON_SHUTTING_DOWN),
+    jobs.Expired: Row(StatusCode.DEADLINE_EXCEEDED, errors_pb2.ERROR_REASON_DEADLINE_EXCEEDED),
+    jobs.NotFinite: Row(StatusCode.FAILED_PRECONDITION, errors_pb2.ERROR_REASON_NOT_FINITE),
 }
-_INTERNAL = Row(grpc.StatusCode.INTERNAL, "INTERNAL")
+INTERNAL_ROW = Row(StatusCode.INTERNAL, errors_pb2.ERROR_REASON_INTERNAL)  # what nobody foresaw
 
 
 def row_of(error: BaseException) -> Row:
-    """The table's row for an error; INTERNAL for one that nobody foresaw."""
-    return next((row for kind, row in _TABLE.items() if isinstance(error, kind)), _INTERNAL)
+    """Find what an error becomes.
+
+    Returns:
+        The first row of the table that fits, or `INTERNAL_ROW`.
+    """
+    return next((row for kind, row in TABLE.items() if isinstance(error, kind)), INTERNAL_ROW)
 
 
 def status_of(error: BaseException, request_id: str) -> status_pb2.Status:
-    """The error as google.rpc.Status: ErrorInfo always, BadRequest and RetryInfo where they
-    apply.
+    """Write an error as google.rpc.Status.
+
+    Args:
+        error: any exception; the text of one that nobody foresaw is not shown.
+        request_id: the call's, under which the server's log has more.
+
+    Returns:
+        A status with ErrorInfo, with BadRequest where a field is at fault, and with RetryInfo where
+        the caller is to come back.
     """
     row = row_of(error)
-    foreseen = row is not _INTERNAL
-    message = (
-        str(error)
-        if foreseen
-        else f"internal error; the server's log has it under request {request_id}"
-    )
+    message = str(error)
+    if row is INTERNAL_ROW:
+        message = f"internal error; the server's log has it under request {request_id}"
     metadata = {"request_id": request_id}
     nearest: Sequence[str] = getattr(error, "nearest", ())
     if nearest:
         metadata["nearest"] = ", ".join(nearest)
     details: list[Message] = [
-        error_details_pb2.ErrorInfo(reason=row.reason, domain=DOMAIN, metadata=metadata)
+        error_details_pb2.ErrorInfo(reason=row.reason_name, domain=DOMAIN, metadata=metadata)
     ]
-    if isinstance(error, InvalidField | BadImage | UnknownWeights | operations.InvalidListing):
-        field = getattr(error, "field", "images")
-        violation = error_details_pb2.BadRequest.FieldViolation(
-            field=field, description=_short(getattr(error, "description", str(error)))
-        )
-        details.append(error_details_pb2.BadRequest(field_violations=[violation]))
+    if row.code is StatusCode.INVALID_ARGUMENT:
+        details.append(_bad_request(error, row))
     if isinstance(error, jobs.QueueFull):
         delay = duration_pb2.Duration()
         delay.FromMilliseconds(int(error.retry_after * 1000))
@@ -111,6 +135,15 @@ def status_of(error: BaseException, request_id: str) -> status_pb2.Status:
     return status_pb2.Status(
         code=row.code.value[0], message=_short(message), details=[_packed(d) for d in details]
     )
+
+
+def _bad_request(error: BaseException, row: Row) -> error_details_pb2.BadRequest:
+    """The field that is at fault, and what it may be."""
+    violation = error_details_pb2.BadRequest.FieldViolation(
+        field=getattr(error, "field", row.field),
+        description=_short(getattr(error, "description", str(error))),
+    )
+    return error_details_pb2.BadRequest(field_violations=[violation])
 
 
 Metadata = tuple[tuple[str, str], ...]

@@ -36,8 +36,8 @@ from interp.network.network import Network
 from interp.objective import Objective, activation, stack
 from interp.probe import Procedure
 from service.imaging import png
-from service.rpc.errors import InvalidField
 from service.visualization.cache import Picture
+from service.visualization.errors import UnfitObjective
 from service.visualization.spec import Alike, Goal, Recipe, Term, Towards
 
 # a wholly opaque picture pays half of what it wins: what a unit does not see becomes transparent
@@ -184,7 +184,7 @@ def _term(term: Term, like: Tensor) -> Procedure[Objective]:
             try:
                 return (yield from likeness(kinds[kind], layer, image.to(like)))
             except ValueError as error:
-                raise InvalidField("composed", f"{term.kind}: {error}") from error
+                raise UnfitObjective(f"{term.kind}: {error}") from error
 
 
 def drawn(found: Pictures) -> list[Picture]:

@@ -18,7 +18,7 @@ from interp.network.architectures import LeNet5
 from interp.network.network import Network
 from interp.probe import solve
 from interp.rows import Chunks
-from service.rpc import wire
+from service.rpc.wire import tensors as wire_tensors
 from striate.v1 import attack_pb2 as pb
 from striate.v1 import robustness_pb2_grpc, types_pb2
 from tests.conftest import Server
@@ -60,7 +60,7 @@ def settings(**more: Any) -> pb.AttackStreamRequest:
 
 
 def image(number: int, x: torch.Tensor, **more: Any) -> pb.AttackStreamRequest:
-    batch = types_pb2.ImageBatch(tensor=wire.tensor(x[None].numpy()))
+    batch = types_pb2.ImageBatch(tensor=wire_tensors.from_array(x[None].numpy()))
     return pb.AttackStreamRequest(image=pb.AttackStreamImage(id=number, image=batch, **more))
 
 
@@ -109,7 +109,7 @@ def test_each_image_is_answered_as_if_it_were_alone(
         assert row.succeeded == bool(expected.succeeded)
         assert row.norm == pytest.approx(float(expected.norm), abs=1e-5)
         assert np.allclose(
-            wire.array(answered.image, "image")[0], expected.images[0].numpy(), atol=1e-4
+            wire_tensors.to_array(answered.image, "image")[0], expected.images[0].numpy(), atol=1e-4
         )
 
 

@@ -7,11 +7,14 @@ from torch import Tensor
 from interp.filters.activations import Activations, Order, draw_activations, strongest
 from service.imaging import png
 from service.models.zoo import HostedModel
-from service.rpc import wire
 from service.rpc.context import Interpreter
-from service.rpc.errors import InvalidField
 from service.rpc.interceptor import Context
+from service.rpc.validation import InvalidField, known, within
 from service.rpc.wire import filters as wire_filters
+from service.rpc.wire import images as wire_images
+from service.rpc.wire import priority as wire_priority
+from service.rpc.wire import provenance as wire_provenance
+from service.rpc.wire import tensors as wire_tensors
 from striate.v1 import filters_pb2 as pb
 
 _ORDERS: dict[int, Order] = {
@@ -29,12 +32,12 @@ class ActivationHandlers(Interpreter):
     ) -> pb.GetActivationsResponse:
         """One forward pass, shared with whatever else runs; the maps are drawn in the pool."""
         with self._house.model(request.model) as model:
-            wire.known("order", request.order, pb.ActivationOrder.DESCRIPTOR)
+            known("order", request.order, pb.ActivationOrder.DESCRIPTOR)
             layer = wire_filters.whole_layer(request.layer, model)
             shape = model.network.output_shapes[layer]
-            k = min(wire.within("k", request.k, 1, 4096, default=16), shape[0])
+            k = min(within("k", request.k, 1, 4096, default=16), shape[0])
             returned = shape[0] if request.all_units else k
-            if prod(shape[1:]) * (4 * returned + _DRAWN * k) > wire.MOST_BYTES:
+            if prod(shape[1:]) * (4 * returned + _DRAWN * k) > wire_images.MOST_BYTES:
                 raise InvalidField(
                     "all_units" if request.all_units else "k",
                     f"layer {layer} has maps too large for one answer",
@@ -42,20 +45,20 @@ class ActivationHandlers(Interpreter):
             image = await self._image(request, model)
             procedure = strongest(image, layer, k, _ORDERS.get(request.order, "peak"))
             found = await self._house.solve(
-                context, model, procedure, image.nbytes + 4 * prod(shape), wire.priority(0)
+                context, model, procedure, image.nbytes + 4 * prod(shape), wire_priority.priority(0)
             )
             response = await self._house.aside(_response, found, request.all_units)
             response.layer = layer
             response.units.extend(wire_filters.unit_activations(found.units, layer, model.classes))
-            response.provenance.CopyFrom(wire.provenance(model))
+            response.provenance.CopyFrom(wire_provenance.provenance(model))
             return response
 
     async def _image(self, request: pb.GetActivationsRequest, model: HostedModel) -> Tensor:
         """The one image (1, C, H, W); errors name this request's field."""
         try:
-            wire.within("images (their number)", wire.count(request.image), 1, 1)
+            within("images (their number)", wire_images.count(request.image), 1, 1)
             return await self._house.images(request.image, model.preprocessing)
-        except (InvalidField, wire.InvalidImage) as error:
+        except (InvalidField, wire_images.InvalidImage) as error:
             raise type(error)(
                 error.field.replace("images", "image", 1), error.description
             ) from error
@@ -64,6 +67,6 @@ class ActivationHandlers(Interpreter):
 def _response(found: Activations, all_units: bool) -> pb.GetActivationsResponse:
     maps = found.of_units
     return pb.GetActivationsResponse(
-        activations=wire.tensor(found.maps if all_units else maps),
+        activations=wire_tensors.from_array(found.maps if all_units else maps),
         png=png(draw_activations(maps).transpose(2, 0, 1)),
     )

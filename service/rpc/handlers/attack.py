@@ -12,11 +12,14 @@ from interp.attack.epsilon_curve import epsilon_curve
 from interp.probe import Procedure
 from service.imaging import png
 from service.models.zoo import HostedModel
-from service.rpc import wire
 from service.rpc.context import LIGHT, House
-from service.rpc.errors import InvalidField
 from service.rpc.interceptor import Context
+from service.rpc.validation import InvalidField, known, within
 from service.rpc.wire import attack as wire_attack
+from service.rpc.wire import images as wire_images
+from service.rpc.wire import priority as wire_priority
+from service.rpc.wire import provenance as wire_provenance
+from service.rpc.wire import tensors as wire_tensors
 from striate.v1 import attack_pb2 as pb
 
 Seeds = list[tuple[int, int]]
@@ -42,23 +45,23 @@ class AttackHandlers:
     async def Attack(self, request: pb.AttackRequest, context: Context) -> pb.AttackResponse:
         """One procedure for the whole batch; rows that are fooled leave it."""
         with self._house.model(request.model) as model:
-            count = wire.count(request.images)
-            wire.within(
+            count = wire_images.count(request.images)
+            within(
                 "images (their number)",
                 count,
                 1,
-                max(1, wire.MOST_BYTES // wire.image_bytes(1, model)),
+                max(1, wire_images.MOST_BYTES // wire_images.image_bytes(1, model)),
             )
             labels = wire_attack.classes(request.labels, "labels", count, model)
             targets = wire_attack.classes(request.targets, "targets", count, model)
             prepared = prepare(request, model, count, labels, targets)
             x = await self._house.images(request.images, model.preprocessing)
-            priority = wire.priority(request.priority)
+            priority = wire_priority.priority(request.priority)
             found = await self._house.solve(
                 context,
                 model,
                 prepared(x),
-                x.nbytes * wire.STATE_COPIES,
+                x.nbytes * wire_images.STATE_COPIES,
                 priority,
                 request.deterministic,
             )
@@ -107,7 +110,7 @@ def prepare(
     """
     if labels is not None and targets is not None and bool((labels == targets).any()):
         raise InvalidField("targets", "a target is the image's own label")
-    wire.known("format", request.format, pb.ImageFormat.DESCRIPTOR)
+    known("format", request.format, pb.ImageFormat.DESCRIPTOR)
     settings: dict[str, Any] = {
         "labels": labels,
         "targets": wire_attack.choice(request) if targets is None else targets,
@@ -129,7 +132,7 @@ def _response(request: pb.AttackRequest, model: HostedModel, found: Found) -> pb
     attacked = found.attacked
     response = pb.AttackResponse(
         rows=wire_attack.attack_rows(attacked, found.minimal),
-        provenance=wire.provenance(model),
+        provenance=wire_provenance.provenance(model),
         gradients=attacked.gradients,
         queries=attacked.queries,
         warnings=attacked.warnings,
@@ -140,7 +143,7 @@ def _response(request: pb.AttackRequest, model: HostedModel, found: Found) -> pb
     if request.format == pb.IMAGE_FORMAT_PNG:
         response.pngs.extend(pngs(attacked.images))
     else:
-        response.images.CopyFrom(wire.tensor(attacked.images.numpy()))
+        response.images.CopyFrom(wire_tensors.from_array(attacked.images.numpy()))
     return response
 
 

@@ -14,13 +14,16 @@ from torch import Tensor
 
 from service.engine.job import Draining, Priority, QueueFull
 from service.models.zoo import HostedModel
-from service.rpc import wire
 from service.rpc.context import House
-from service.rpc.errors import InvalidField, row_of, status_of
+from service.rpc.errors import row_of, status_of
 from service.rpc.handlers.attack import Found, Prepared, Seeds, pngs, prepare
 from service.rpc.interceptor import Context, request_id
+from service.rpc.validation import InvalidField, within
 from service.rpc.wire import attack as wire_attack
 from service.rpc.wire import attack_methods as wire_methods
+from service.rpc.wire import images as wire_images
+from service.rpc.wire import priority as wire_priority
+from service.rpc.wire import tensors as wire_tensors
 from striate.v1 import attack_pb2 as pb
 from striate.v1 import types_pb2
 
@@ -57,11 +60,11 @@ class StreamHandlers:
         """Reads on while there is room, and writes as fast as the caller reads."""
         settings = await _settings(requests)
         with self._house.model(settings.attack.model) as model:
-            wire.priority(settings.attack.priority)
+            wire_priority.priority(settings.attack.priority)
             prepare(
                 settings.attack, model, 1, None, None
             )  # what is wrong with the settings is wrong with the whole call
-            most = wire.within(
+            most = within(
                 "settings.in_flight",
                 settings.in_flight,
                 1,
@@ -146,7 +149,7 @@ class Flow:
 
     async def _decode(self, message: pb.AttackStreamImage) -> None:
         try:
-            wire.within("image.image (its number of images)", wire.count(message.image), 1, 1)
+            within("image.image (its number of images)", wire_images.count(message.image), 1, 1)
             self._check(message)
             x = await self._house.images(message.image, self._model.preprocessing)
         except Exception as error:  # noqa: BLE001 - one bad image, which its own answer says
@@ -157,9 +160,7 @@ class Flow:
     def _check(self, message: pb.AttackStreamImage) -> None:
         for name in ("label", "target"):
             if message.HasField(name):
-                wire.within(
-                    f"image.{name}", getattr(message, name), 0, self._model.network.classes - 1
-                )
+                within(f"image.{name}", getattr(message, name), 0, self._model.network.classes - 1)
         if (
             message.HasField("target")
             and message.HasField("label")
@@ -210,7 +211,7 @@ class Flow:
         prepared = self._prepared(images)
         interactive = self._request.priority == types_pb2.PRIORITY_INTERACTIVE
         priority = Priority.INTERACTIVE if interactive else Priority.BATCH
-        memory = x.nbytes * wire.STATE_COPIES
+        memory = x.nbytes * wire_images.STATE_COPIES
         while True:
             try:
                 return await self._house.solve(
@@ -250,7 +251,7 @@ class Flow:
             attacked = pb.AttackedImage(row=row, png=file, warnings=found.attacked.warnings)
             if not as_png:
                 attacked.image.CopyFrom(
-                    wire.tensor(found.attacked.images[number : number + 1].numpy())
+                    wire_tensors.from_array(found.attacked.images[number : number + 1].numpy())
                 )
             answers.append(pb.AttackStreamResponse(id=image.message.id, attacked=attacked))
         return answers

@@ -24,11 +24,15 @@ from service.imaging import png
 from service.index.store import IndexStore
 from service.models.zoo import HostedModel
 from service.operations import Operations
-from service.rpc import wire
 from service.rpc.context import House, Interpreter
-from service.rpc.errors import InvalidField
 from service.rpc.interceptor import Context
+from service.rpc.validation import InvalidField, known, within
 from service.rpc.wire import attack as wire_attack
+from service.rpc.wire import images as wire_images
+from service.rpc.wire import priority as wire_priority
+from service.rpc.wire import provenance as wire_provenance
+from service.rpc.wire import tensors as wire_tensors
+from service.rpc.wire import units as wire_units
 from striate.v1 import attribution_pb2 as pb
 
 T = TypeVar("T")
@@ -77,25 +81,23 @@ class Settings:
         """Raises InvalidField, also for a setting that the method does not have."""
         _own(request)
         side = min(model.network.shape[1:])
-        window = wire.within(
+        window = within(
             "window", request.window, 1, max(model.network.shape[1:]), default=max(1, side // 8)
         )
         given = (
-            wire.within("baseline", request.baseline, 0.0, 1.0)
-            if request.HasField("baseline")
-            else None
+            within("baseline", request.baseline, 0.0, 1.0) if request.HasField("baseline") else None
         )
         return Settings(
-            steps=wire.within("steps", request.steps, 1, 1000, default=50),
-            samples=wire.within("samples", request.samples, 1, 1000, default=25),
-            noise=wire.within("noise", request.noise, 1e-6, 1.0, default=0.15),
+            steps=within("steps", request.steps, 1, 1000, default=50),
+            samples=within("samples", request.samples, 1, 1000, default=25),
+            noise=within("noise", request.noise, 1e-6, 1.0, default=0.15),
             path_baseline=0.0 if given is None else given,
             cover=0.5 if given is None else given,
             window=window,
-            stride=wire.within("stride", request.stride, 1, window, default=max(1, window // 2)),
+            stride=within("stride", request.stride, 1, window, default=max(1, window // 2)),
             seed=request.seed,
             first=request.first_image,
-            opacity=wire.within("overlay_opacity", request.overlay_opacity, 0.0, 1.0)
+            opacity=within("overlay_opacity", request.overlay_opacity, 0.0, 1.0)
             if request.HasField("overlay_opacity")
             else 0.6,
         )
@@ -159,10 +161,13 @@ class AttributionHandlers(Interpreter):
         with self._house.model(request.model) as model:
             count = _count(request, model)
             path, classes = _explained(request, model, count)
-            settings, priority = Settings.read(request, model), wire.priority(request.priority)
+            settings, priority = (
+                Settings.read(request, model),
+                wire_priority.priority(request.priority),
+            )
             x = await self._house.images(request.images, model.preprocessing)
             ask, layer = settings.ask(request.method), ""
-            memory = 4 * x.nbytes + wire.image_bytes(_PASS_COPIES, model)
+            memory = 4 * x.nbytes + wire_images.image_bytes(_PASS_COPIES, model)
             procedure = _ask(x, model.network, path, classes, ask)
             found, paths = await self._house.solve(
                 context, model, procedure, memory, priority, request.deterministic
@@ -186,7 +191,7 @@ class AttributionHandlers(Interpreter):
         """Grad-CAM's layer; "" for other methods."""
         if request.method not in _CAMS:
             return ""
-        wanted = wire.path(request.layer, "layer", model) if request.layer else LayerPath("")
+        wanted = wire_units.path(request.layer, "layer", model) if request.layer else LayerPath("")
         if wanted.unit is not None:
             raise InvalidField("layer", "must name a layer, not a unit")
         try:
@@ -224,15 +229,15 @@ class AttributionHandlers(Interpreter):
 
 def _count(request: pb.AttributeRequest, model: HostedModel) -> int:
     """The number of images, which must fit into one answer."""
-    wire.known("method", request.method, pb.AttributionMethod.DESCRIPTOR)
+    known("method", request.method, pb.AttributionMethod.DESCRIPTOR)
     if request.method == pb.ATTRIBUTION_METHOD_UNSPECIFIED:
         raise InvalidField("method", "is required")
     channels, height, width = model.network.shape
     bytes_an_image = (
         (4 * channels + 2 * 3.1) * height * width
     )  # float32, and two PNGs that cannot be packed
-    most = min(MOST_IMAGES, max(1, math.floor(wire.MOST_BYTES / bytes_an_image)))
-    return wire.within("images (their number)", wire.count(request.images), 1, most)
+    most = min(MOST_IMAGES, max(1, math.floor(wire_images.MOST_BYTES / bytes_an_image)))
+    return within("images (their number)", wire_images.count(request.images), 1, most)
 
 
 def _own(request: pb.AttributeRequest) -> None:
@@ -255,14 +260,14 @@ def _explained(
     if request.unit and request.classes:
         raise InvalidField("unit", "cannot be given with classes")
     if request.unit:
-        path = wire.path(request.unit, "unit", model)
+        path = wire_units.path(request.unit, "unit", model)
         if path.unit is None:
             raise InvalidField(
                 "unit",
                 "must be of the form layer:unit, layer:unit@row,column, layer:unit@center "
                 "or logits:class",
             )
-        return wire.check_path(path, "unit", model.network.output_shapes[path.layer]), []
+        return wire_units.check_path(path, "unit", model.network.output_shapes[path.layer]), []
     classes = list(request.classes) * (count if len(request.classes) == 1 else 1)
     wire_attack.classes(classes, "classes", count, model)
     return None, classes
@@ -303,7 +308,7 @@ def _response(
     """Draws the pictures: for the pool."""
     values = np.ascontiguousarray(found.values.numpy())
     response = pb.AttributeResponse(
-        attributions=wire.tensor(values), provenance=wire.provenance(model)
+        attributions=wire_tensors.from_array(values), provenance=wire_provenance.provenance(model)
     )
     for row, path in enumerate(paths):
         heat = heat_map(values[row], signed=not unsigned)

@@ -20,11 +20,11 @@ from service.engine.job import Priority, T
 from service.models.zoo import HostedModel
 from service.operations import Context as OperationContext
 from service.operations import OperationRunning, Operations
-from service.rpc import wire
 from service.rpc.context import House
-from service.rpc.errors import InvalidField
 from service.rpc.interceptor import Context
+from service.rpc.validation import InvalidField, required
 from service.rpc.wire import audit as wire_audit
+from service.rpc.wire import images as wire_images
 from service.rpc.wire import uploads as wire_uploads
 from service.threads import in_daemon_thread
 from striate.v1 import audit_pb2 as pb
@@ -108,7 +108,7 @@ class AuditHandlers:
                 models.enter_context(self._house.model(name))
                 for name in wire_audit.model_names(request)
             ]
-            dataset = self._house.datasets.get(wire.required("dataset", request.dataset))
+            dataset = self._house.datasets.get(required("dataset", request.dataset))
             yield wire_audit.assignment(request, lent, dataset, self._chunk)
 
     def _audit(self, packed: Any, context: OperationContext) -> pb.AuditResponse:
@@ -130,7 +130,7 @@ class AuditHandlers:
         return wire_audit.response((journal.folder / REPORT).read_text())
 
     def _submit(self, model: HostedModel, procedure: Procedure[T], rows: int) -> "Future[T]":
-        memory = wire.image_bytes(rows, model, wire.STATE_COPIES)
+        memory = wire_images.image_bytes(rows, model, wire_images.STATE_COPIES)
         return self._house.engine.submit(
             model, procedure, memory=memory, priority=Priority.BATCH, deterministic=True
         )
@@ -139,7 +139,7 @@ class AuditHandlers:
         """The file of a report. Raises UnknownOperation, OperationRunning, NoReport,
         InvalidField.
         """
-        operation = await self._operations.get(wire.required("operation", request.operation))
+        operation = await self._operations.get(required("operation", request.operation))
         if request.format not in _FILES:
             raise InvalidField("format", "must be one of ReportFormat")
         if not operation.metadata.Is(pb.AuditMetadata.DESCRIPTOR):

@@ -3,9 +3,10 @@
 from service.datasets import Dataset, DatasetError, class_indices
 from service.index.store import Subject
 from service.models.zoo import HostedModel
-from service.rpc import wire
 from service.rpc.context import Interpreter
 from service.rpc.interceptor import Context
+from service.rpc.validation import required, within
+from service.rpc.wire import images as wire_images
 from service.threads import in_daemon_thread
 from striate.v1 import interpret_pb2 as pb
 
@@ -62,9 +63,11 @@ class DatasetHandlers(Interpreter):
         """As many as there are from `first` on and as fit into one message; the others are not
         read.
         """
-        count = wire.within("count", request.count, 1, 1024, default=16)
-        dataset = await self._opened(wire.required("dataset", request.dataset))
-        samples = await self._house.aside(dataset.read, request.first, count, wire.MOST_BYTES)
+        count = within("count", request.count, 1, 1024, default=16)
+        dataset = await self._opened(required("dataset", request.dataset))
+        samples = await self._house.aside(
+            dataset.read, request.first, count, wire_images.MOST_BYTES
+        )
         return pb.ReadSamplesResponse(
             samples=[pb.Sample(id=s.id, name=s.name, image=s.image, label=s.label) for s in samples]
         )

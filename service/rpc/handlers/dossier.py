@@ -18,14 +18,16 @@ from service.datasets.samples import image
 from service.engine.job import OutOfMemory
 from service.models.zoo import HostedModel
 from service.report.dossier import page
-from service.rpc import wire
-from service.rpc.errors import InvalidField
 from service.rpc.handlers.exemplars import ExemplarHandlers
 from service.rpc.handlers.facets import FacetHandlers
 from service.rpc.handlers.tuning import TuningHandlers
 from service.rpc.handlers.visualize import VisualizeHandlers
 from service.rpc.interceptor import Context
+from service.rpc.validation import InvalidField, required, within
 from service.rpc.wire import exemplars as wire_exemplars
+from service.rpc.wire import images as wire_images
+from service.rpc.wire import priority as wire_priority
+from service.rpc.wire import provenance as wire_provenance
 from service.rpc.wire import visualize as wire_visualize
 from striate.v1 import dossier_pb2 as pb
 from striate.v1 import exemplars_pb2, filters_pb2, visualize_pb2
@@ -45,19 +47,21 @@ class DossierHandlers(VisualizeHandlers, FacetHandlers, ExemplarHandlers, Tuning
         """Checks all settings first, then makes part by part; one that cannot be made is left out,
         and the page says so.
         """
-        with self._house.model(wire.required("settings.model", request.settings.model)) as model:
+        with self._house.model(required("settings.model", request.settings.model)) as model:
             wire_visualize.manner_alone(request.settings, "settings.")
             path = wire_exemplars.unit(request.unit, model)
-            pictures = wire.within("pictures", request.pictures, 1, 4, default=1)
-            exemplars = wire.within("exemplars", request.exemplars, 1, 36, default=9)
-            count = wire.within("images", request.images, 1, 512, default=64)
-            epsilon = wire.within("epsilon", request.epsilon, 1e-6, 1.0, default=EPSILON)
-            steps = wire.within("attack_steps", request.attack_steps, 1, 1000, default=10)
+            pictures = within("pictures", request.pictures, 1, 4, default=1)
+            exemplars = within("exemplars", request.exemplars, 1, 36, default=9)
+            count = within("images", request.images, 1, 512, default=64)
+            epsilon = within("epsilon", request.epsilon, 1e-6, 1.0, default=EPSILON)
+            steps = within("attack_steps", request.attack_steps, 1, 1000, default=10)
             response, missing = (
-                pb.CompileDossierResponse(unit=str(path), provenance=wire.provenance(model)),
+                pb.CompileDossierResponse(
+                    unit=str(path), provenance=wire_provenance.provenance(model)
+                ),
                 Missing(),
             )
-            dataset = await self._opened(wire.required("dataset", request.dataset))
+            dataset = await self._opened(required("dataset", request.dataset))
             await self._indexed(request, response, exemplars, context)
             response.visualizations.extend(
                 await self._pictures(request, model, path, pictures, context)
@@ -75,7 +79,7 @@ class DossierHandlers(VisualizeHandlers, FacetHandlers, ExemplarHandlers, Tuning
                 "dataset": request.dataset,
             }
             response.html = await self._house.aside(_page, response, model, path, settings, missing)
-            if response.ByteSize() > wire.MOST_BYTES:
+            if response.ByteSize() > wire_images.MOST_BYTES:
                 raise InvalidField(
                     "exemplars",
                     "the page is more than one answer can hold; ask for fewer or for "
@@ -190,9 +194,11 @@ class DossierHandlers(VisualizeHandlers, FacetHandlers, ExemplarHandlers, Tuning
         steps: int,
         context: Context,
     ) -> list[pb.UnitFlip]:
-        memory = x.nbytes + wire.image_bytes(ROWS, model, wire.STATE_COPIES)
+        memory = x.nbytes + wire_images.image_bytes(ROWS, model, wire_images.STATE_COPIES)
         procedure = _attacked(x, model.network, path.layer, epsilon, steps)
-        found = await self._house.solve(context, model, procedure, memory, wire.priority(0))
+        found = await self._house.solve(
+            context, model, procedure, memory, wire_priority.priority(0)
+        )
         ranks = {unit: rank for rank, unit in enumerate(found.order, start=1)}
         shown = [
             *found.order[:MOST_FLIPS],

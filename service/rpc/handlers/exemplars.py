@@ -18,12 +18,14 @@ from service.index.store import BuildProgress, IndexStore, Plan, Subject
 from service.models.zoo import HostedModel
 from service.operations import Context as OperationContext
 from service.operations import Operations
-from service.rpc import wire
 from service.rpc.context import House
-from service.rpc.errors import InvalidField
 from service.rpc.handlers.datasets import DatasetHandlers
 from service.rpc.interceptor import Context
+from service.rpc.validation import InvalidField, required, within
 from service.rpc.wire import exemplars as wire_exemplars
+from service.rpc.wire import images as wire_images
+from service.rpc.wire import provenance as wire_provenance
+from service.rpc.wire import units as wire_units
 from service.threads import in_daemon_thread
 from striate.v1 import exemplars_pb2 as pb
 
@@ -54,15 +56,16 @@ class ExemplarHandlers(DatasetHandlers):
         return await self._operations.start(BUILD, request, metadata)
 
     def _plan(self, request: pb.BuildExemplarIndexRequest) -> tuple[Plan, Dataset]:
-        k = wire.within("k", request.k, 1, wire_exemplars.MOST, default=9)
+        k = within("k", request.k, 1, wire_exemplars.MOST, default=9)
         if not 1 <= len(request.layers) <= MOST_LAYERS:
             raise InvalidField(
                 "layers", f"there are {len(request.layers)}, must be from 1 to {MOST_LAYERS}"
             )
-        dataset = self._house.datasets.get(wire.required("dataset", request.dataset))
+        dataset = self._house.datasets.get(required("dataset", request.dataset))
         with self._house.model(request.model) as model:
             paths = [
-                wire.path(text, f"layers[{i}]", model) for i, text in enumerate(request.layers)
+                wire_units.path(text, f"layers[{i}]", model)
+                for i, text in enumerate(request.layers)
             ]
             for i, path in enumerate(paths):
                 if path.unit is not None or len(model.network.output_shapes[path.layer]) not in (
@@ -80,12 +83,10 @@ class ExemplarHandlers(DatasetHandlers):
                 k,
                 request.limit,
                 labels=dataset.label_count,
-                class_k=wire.within("class_k", request.class_k, 0, wire_exemplars.MOST)
+                class_k=within("class_k", request.class_k, 0, wire_exemplars.MOST)
                 if request.HasField("class_k")
                 else None,
-                shard_images=wire.within(
-                    "shard_images", request.shard_images, 64, 65536, default=4096
-                ),
+                shard_images=within("shard_images", request.shard_images, 64, 65536, default=4096),
                 quantiles=wire_exemplars.quantiles(request.quantiles),
             )
             wire_exemplars.check_class_k(plan)
@@ -125,11 +126,11 @@ class ExemplarHandlers(DatasetHandlers):
                 cancelled=context.cancelled,
             )
             return pb.BuildExemplarIndexResponse(
-                images=images, units=plan.units, provenance=wire.provenance(model)
+                images=images, units=plan.units, provenance=wire_provenance.provenance(model)
             )
 
     def _submitter(self, model: HostedModel, batch: int) -> "Callable[[Procedure[T]], Future[T]]":
-        memory = wire.image_bytes(batch, model)
+        memory = wire_images.image_bytes(batch, model)
         return lambda procedure: self._house.engine.submit(
             model, procedure, memory=memory, priority=Priority.BATCH
         )
@@ -139,7 +140,7 @@ class ExemplarHandlers(DatasetHandlers):
     ) -> pb.FindExemplarsResponse:
         """Reads the index, images and crops in the pool; the device is not asked."""
         by, k = wire_exemplars.order(request), wire_exemplars.count(request)
-        name = wire.required("dataset", request.dataset)
+        name = required("dataset", request.dataset)
         with self._house.model(request.model) as model:
             path = wire_exemplars.unit(request.unit, model)
             assert path.unit is not None
@@ -167,10 +168,10 @@ class ExemplarHandlers(DatasetHandlers):
             response = pb.FindExemplarsResponse(
                 unit=str(path),
                 exemplars=exemplars,
-                provenance=wire.provenance(model),
+                provenance=wire_provenance.provenance(model),
                 images=found.images,
             )
-        if response.ByteSize() > wire.MOST_BYTES:
+        if response.ByteSize() > wire_images.MOST_BYTES:
             raise InvalidField(
                 "k",
                 f"the pictures of {len(exemplars)} exemplars are more than one answer can "
@@ -182,7 +183,7 @@ class ExemplarHandlers(DatasetHandlers):
         self, request: pb.GetUnitStatisticsRequest, context: Context
     ) -> pb.GetUnitStatisticsResponse:
         """Reads the index in the pool."""
-        name = wire.required("dataset", request.dataset)
+        name = required("dataset", request.dataset)
         with self._house.model(request.model) as model:
             path = wire_exemplars.units(request.unit, model)
             subject = Subject.of(model.name, model.digest, await self._opened(name))
@@ -196,5 +197,5 @@ class ExemplarHandlers(DatasetHandlers):
             units = await self._house.aside(find)
             images = sum(units[0].histogram)
             return pb.GetUnitStatisticsResponse(
-                units=units, images=images, provenance=wire.provenance(model)
+                units=units, images=images, provenance=wire_provenance.provenance(model)
             )

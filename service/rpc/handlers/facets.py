@@ -15,12 +15,13 @@ from service.engine.job import Priority
 from service.imaging import png
 from service.index.types import Hit, Subject
 from service.models.zoo import HostedModel
-from service.rpc import wire
-from service.rpc.errors import InvalidField
 from service.rpc.handlers.pictures import PictureHandlers, Yardsticks, path_of, units_of
 from service.rpc.interceptor import Context
+from service.rpc.validation import InvalidField, required, within
 from service.rpc.wire import certificate as wire_certificate
 from service.rpc.wire import exemplars as wire_exemplars
+from service.rpc.wire import priority as wire_priority
+from service.rpc.wire import provenance as wire_provenance
 from service.rpc.wire import visualize as wire_visualize
 from service.threads import in_daemon_thread
 from service.visualization import build as pictures
@@ -97,16 +98,16 @@ class FacetHandlers(PictureHandlers):
                 facets=facets,
                 by_layer=by_layer,
                 silhouette=clustering.silhouette,
-                provenance=wire.provenance(model),
+                provenance=wire_provenance.provenance(model),
             )
 
     async def _asked(self, request: pb.FindFacetsRequest, model: HostedModel) -> tuple[Asked, int]:
         settings, field = request.settings, "settings."
         wire_visualize.manner_alone(settings, field)
-        urgency = wire.priority(settings.priority)
+        urgency = wire_priority.priority(settings.priority)
         path = wire_exemplars.unit(request.unit, model)
-        facets = wire.within("facets", request.facets, 0, MOST_FACETS)
-        k = wire.within("exemplars", request.exemplars, 2, MOST_EXEMPLARS, default=MOST_EXEMPLARS)
+        facets = within("facets", request.facets, 0, MOST_FACETS)
+        k = within("exemplars", request.exemplars, 2, MOST_EXEMPLARS, default=MOST_EXEMPLARS)
         where = await self._where(settings, field, model, {path.layer})
         recipe = wire_visualize.recipe(settings, field, where.preprocessing.shape)
         if recipe.space[0] not in ("fourier", "pixels"):
@@ -120,7 +121,7 @@ class FacetHandlers(PictureHandlers):
             wire_visualize.held_bytes(settings, recipe, MOST_FACETS, where),
         )
         dataset = await in_daemon_thread(
-            self._house.datasets.get, wire.required("dataset", request.dataset)
+            self._house.datasets.get, required("dataset", request.dataset)
         )
         hits = await self._house.aside(
             self._hits, request, Subject.of(model.name, model.digest, dataset), path, k

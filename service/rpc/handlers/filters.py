@@ -16,11 +16,12 @@ from interp.filters.weights import (
 from interp.layer import dotted
 from service.imaging import png
 from service.models.zoo import HostedModel
-from service.rpc import wire
 from service.rpc.context import Interpreter
-from service.rpc.errors import InvalidField
 from service.rpc.interceptor import Context
+from service.rpc.validation import InvalidField, known, short, within
 from service.rpc.wire import filters as wire_filters
+from service.rpc.wire import provenance as wire_provenance
+from service.rpc.wire import tensors as wire_tensors
 from striate.v1 import filters_pb2 as pb
 
 _SCALES: dict[int, Scale] = {pb.FILTER_SCALE_GLOBAL: "global"}
@@ -34,9 +35,9 @@ class FilterHandlers(Interpreter):
         self, request: pb.RenderFiltersRequest, context: Context
     ) -> pb.RenderFiltersResponse:
         """Weights are read between two ticks, and analyzed and drawn in the pool."""
-        wire.known("scale", request.scale, pb.FilterScale.DESCRIPTOR)
-        wire.known("order", request.order, pb.FilterOrder.DESCRIPTOR)
-        wire.within("zoom", request.zoom, 0, 32)
+        known("scale", request.scale, pb.FilterScale.DESCRIPTOR)
+        known("order", request.order, pb.FilterOrder.DESCRIPTOR)
+        within("zoom", request.zoom, 0, 32)
         with self._house.model(request.model) as model:
             try:
                 layer = _convolution(request.layer, model)
@@ -50,13 +51,13 @@ class FilterHandlers(Interpreter):
             )
             response = await self._house.aside(_drawn, request, weights, spacing)
             response.layer = layer
-            response.provenance.CopyFrom(wire.provenance(model))
+            response.provenance.CopyFrom(wire_provenance.provenance(model))
             return response
 
 
 def _convolution(text: str, model: HostedModel) -> str:
     return (
-        dotted(wire.short("layer", text), model.network.layers)
+        dotted(short("layer", text), model.network.layers)
         if text
         else first_convolution(model.network)
     )
@@ -97,7 +98,7 @@ def _drawn(
     except ValueError as error:
         raise InvalidField("layer", str(error)) from error
     return pb.RenderFiltersResponse(
-        weights=wire.tensor(weights.float().numpy()),
+        weights=wire_tensors.from_array(weights.float().numpy()),
         png=_png(picture),
         normalization=NORMALIZATION[scale],
         order=places,

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from interp.probe import Probe, Procedure
-from service.rpc import wire
-from service.rpc.errors import InvalidField
 from service.rpc.handlers.activations import ActivationHandlers
 from service.rpc.handlers.attribution import AttributionHandlers
 from service.rpc.handlers.dossier import DossierHandlers
@@ -17,6 +15,10 @@ from service.rpc.handlers.tuning import TuningHandlers
 from service.rpc.handlers.visualize import VisualizeHandlers
 from service.rpc.handlers.visualize_layer import LayerHandlers
 from service.rpc.interceptor import Context
+from service.rpc.validation import InvalidField
+from service.rpc.wire import images as wire_images
+from service.rpc.wire import priority as wire_priority
+from service.rpc.wire import provenance as wire_provenance
 from striate.v1 import interpret_pb2 as pb
 
 MOST_PREDICTIONS = 500_000
@@ -42,16 +44,16 @@ class InterpretHandlers(
         """
         with self._house.model(request.model) as model:
             k = min(request.k or 5, model.network.classes)
-            if wire.count(request.images) * k > MOST_PREDICTIONS:
+            if wire_images.count(request.images) * k > MOST_PREDICTIONS:
                 raise InvalidField(
                     "k",
                     f"{k} classes of each image are more than one answer can hold; ask for fewer",
                 )
-            response = pb.ClassifyResponse(provenance=wire.provenance(model))
-            for part in wire.parts(request.images, PART):
+            response = pb.ClassifyResponse(provenance=wire_provenance.provenance(model))
+            for part in wire_images.split(request.images, PART):
                 x = await self._house.images(part, model.preprocessing, len(response.images))
                 top = await self._house.solve(
-                    context, model, _top(x, k), x.nbytes, wire.priority(0)
+                    context, model, _top(x, k), x.nbytes, wire_priority.priority(0)
                 )
                 response.images.extend(
                     await self._house.aside(_classifications, top, model.classes)

@@ -5,9 +5,10 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from service.models.zoo import HostedModel
-from service.rpc import wire
 from service.rpc.context import House
 from service.rpc.interceptor import Context
+from service.rpc.validation import required
+from service.rpc.wire import models as wire_models
 from service.threads import in_daemon_thread
 from striate.v1 import model_pb2, model_pb2_grpc
 
@@ -31,7 +32,7 @@ class ModelHandlers(model_pb2_grpc.ModelServiceServicer):
         state.
         """
         zoo = self._house.zoo
-        models = {model.name: wire.model_info(model) for model in zoo.loaded()}
+        models = {model.name: wire_models.model_info(model) for model in zoo.loaded()}
         for name in zoo.loading():
             models.setdefault(
                 name, model_pb2.ModelInfo(name=name, state=model_pb2.MODEL_STATE_LOADING)
@@ -48,8 +49,8 @@ class ModelHandlers(model_pb2_grpc.ModelServiceServicer):
     ) -> model_pb2.GetModelResponse:
         """The model and its layers."""
         with self._house.model(request.model) as model:
-            layers = [wire.layer(info) for info in model.layers]
-            return model_pb2.GetModelResponse(model=wire.model_info(model), layers=layers)
+            layers = [wire_models.layer_message(info) for info in model.layers]
+            return model_pb2.GetModelResponse(model=wire_models.model_info(model), layers=layers)
 
     async def LoadModel(
         self, request: model_pb2.LoadModelRequest, context: Context
@@ -58,15 +59,15 @@ class ModelHandlers(model_pb2_grpc.ModelServiceServicer):
         may hang.
         """
         model = await self._to_the_end(
-            self._load(wire.required("model", request.model), request.weights)
+            self._load(required("model", request.model), request.weights)
         )
-        return model_pb2.LoadModelResponse(model=wire.model_info(model))
+        return model_pb2.LoadModelResponse(model=wire_models.model_info(model))
 
     async def UnloadModel(
         self, request: model_pb2.UnloadModelRequest, context: Context
     ) -> model_pb2.UnloadModelResponse:
         """Refused while jobs use the model."""
-        freed = await self._to_the_end(self._unload(wire.required("model", request.model)))
+        freed = await self._to_the_end(self._unload(required("model", request.model)))
         return model_pb2.UnloadModelResponse(freed_bytes=freed)
 
     async def _load(self, name: str, weights: str) -> HostedModel:

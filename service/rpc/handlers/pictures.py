@@ -17,9 +17,9 @@ from service.index.store import IndexStore
 from service.index.types import Subject
 from service.models.zoo import HostedModel
 from service.operations import Operations
-from service.rpc import wire
 from service.rpc.context import House, Interpreter
-from service.rpc.errors import InvalidField
+from service.rpc.validation import InvalidField
+from service.rpc.wire import units as wire_units
 from service.rpc.wire import visualize as wire_visualize
 from service.rpc.wire.objective import Where
 from service.threads import in_daemon_thread
@@ -189,7 +189,7 @@ def units_of(shape: Sequence[int], field: str) -> int:
 
 def path_of(text: str, field: str, model: HostedModel) -> LayerPath:
     """A layer of the model without a unit."""
-    path = wire.path(text, field, model)
+    path = wire_units.path(text, field, model)
     if path.unit is not None:
         raise InvalidField(field, "must name a layer, without a unit")
     return path

@@ -8,10 +8,12 @@ from interp.filters.tuning_picture import draw_tuning
 from interp.network.describe import LayerInfo
 from service.imaging import png
 from service.models.zoo import HostedModel
-from service.rpc import wire
 from service.rpc.context import Interpreter
 from service.rpc.interceptor import Context
 from service.rpc.wire import filters as wire_filters
+from service.rpc.wire import priority as wire_priority
+from service.rpc.wire import provenance as wire_provenance
+from service.rpc.wire import tensors as wire_tensors
 from striate.v1 import filters_pb2 as pb
 
 
@@ -28,11 +30,11 @@ class TuningHandlers(Interpreter):
             procedure = measure(model.network.shape, layer, gratings)
             memory = _memory(gratings, layer, model)
             tuning = await self._house.solve(
-                context, model, procedure, memory, wire.priority(request.priority)
+                context, model, procedure, memory, wire_priority.priority(request.priority)
             )
             response = await self._house.aside(_response, tuning)
             response.layer = layer.name
-            response.provenance.CopyFrom(wire.provenance(model))
+            response.provenance.CopyFrom(wire_provenance.provenance(model))
             return response
 
 
@@ -45,7 +47,7 @@ def _response(tuning: Tuning) -> pb.MeasureTuningResponse:
     return pb.MeasureTuningResponse(
         orientations=tuning.orientations.tolist(),
         wavelengths=tuning.wavelengths.tolist(),
-        responses=wire.tensor(tuning.responses),
+        responses=wire_tensors.from_array(tuning.responses),
         units=wire_filters.unit_tunings(tuning),
         png=png(draw_tuning(tuning).transpose(2, 0, 1)),
     )

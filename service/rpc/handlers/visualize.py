@@ -10,11 +10,14 @@ from torch import Tensor
 
 from interp.feature.visualize import Pictures
 from interp.probe import Progress
-from service.rpc import wire
-from service.rpc.errors import InvalidField
 from service.rpc.handlers.pictures import PictureHandlers, Yardsticks
 from service.rpc.interceptor import Context
+from service.rpc.validation import InvalidField
 from service.rpc.wire import certificate as wire_certificate
+from service.rpc.wire import images as wire_images
+from service.rpc.wire import priority as wire_priority
+from service.rpc.wire import provenance as wire_provenance
+from service.rpc.wire import tensors as wire_tensors
 from service.rpc.wire import visualize as wire_visualize
 from service.rpc.wire.objective import Where, named
 from service.rpc.wire.visualize import Wanted
@@ -37,7 +40,7 @@ class VisualizeHandlers(PictureHandlers):
         """Streams while the engine climbs; a reader who leaves takes the job along."""
         with self._house.model(request.model) as model:
             count = wire_visualize.number(request)
-            urgency = wire.priority(request.priority)
+            urgency = wire_priority.priority(request.priority)
             where = await self._where(
                 request, "", model, named(request, "", model), request.deterministic
             )
@@ -72,7 +75,7 @@ class VisualizeHandlers(PictureHandlers):
                 result = await self._house.aside(
                     _result, job.result(), wanted, yardsticks, request.include_tensor
                 )
-                result.provenance.CopyFrom(wire.provenance(model))
+                result.provenance.CopyFrom(wire_provenance.provenance(model))
                 yield pb.VisualizeResponse(result=result)
             finally:
                 job.cancel()
@@ -87,7 +90,7 @@ class VisualizeHandlers(PictureHandlers):
         bytes_a_value = (
             5.5 if request.include_tensor else 1.5
         )  # float32, and a PNG that cannot be packed
-        if bytes_a_value * count * recipe.channels * height * width > wire.MOST_BYTES:
+        if bytes_a_value * count * recipe.channels * height * width > wire_images.MOST_BYTES:
             raise InvalidField(
                 "size", f"{count} pictures of {height} x {width} are more than one answer can hold"
             )
@@ -179,5 +182,5 @@ def _result(
         ]
     )
     if include_tensor:
-        result.tensor.CopyFrom(wire.tensor(found.images.float().numpy()))
+        result.tensor.CopyFrom(wire_tensors.from_array(found.images.float().numpy()))
     return result

@@ -17,11 +17,13 @@ from service.engine.job import NotFinite, Priority, QueueFull
 from service.index.store import IndexStore
 from service.models.zoo import HostedModel
 from service.operations import Operations
-from service.rpc import wire
 from service.rpc.context import House
 from service.rpc.handlers.pictures import PictureHandlers, Spectral, Yardsticks, path_of, units_of
 from service.rpc.interceptor import VERSION, Context
+from service.rpc.validation import within
 from service.rpc.wire import certificate as wire_certificate
+from service.rpc.wire import priority as wire_priority
+from service.rpc.wire import provenance as wire_provenance
 from service.rpc.wire import visualize as wire_visualize
 from service.visualization import build as pictures
 from service.visualization.cache import Picture, PictureCache, key
@@ -94,7 +96,7 @@ class LayerHandlers(PictureHandlers):
                 if request.sheet or not request.HasField("sheet")
                 else None
             )
-            provenance, total, done = wire.provenance(model), len(series.units), 0
+            provenance, total, done = wire_provenance.provenance(model), len(series.units), 0
             async with aclosing(self._gallery.show(blocks, partial(self._make, series))) as gallery:
                 async for shown in gallery:
                     done += 1
@@ -118,13 +120,13 @@ class LayerHandlers(PictureHandlers):
     async def _series(self, request: pb.VisualizeLayerRequest, model: HostedModel) -> Series:
         settings, field = request.settings, "settings."
         wire_visualize.manner_alone(settings, field)
-        urgency = wire.priority(settings.priority)
+        urgency = wire_priority.priority(settings.priority)
         layer = path_of(request.layer, "layer", model).layer
         where = await self._where(settings, field, model, {layer})
         recipe = wire_visualize.recipe(settings, field, where.preprocessing.shape)
         in_layer = units_of(where.shapes[layer], "layer")
-        first = wire.within("first_unit", request.first_unit, 0, in_layer - 1)
-        count = wire.within(
+        first = within("first_unit", request.first_unit, 0, in_layer - 1)
+        count = within(
             "unit_count", request.unit_count, 1, in_layer - first, default=in_layer - first
         )
         size = min(self._house.engine.chunk, in_layer)

@@ -14,9 +14,9 @@ from interp.attack.base import Aim, Attacked, Method
 from interp.attack.goal import Choice, drive, least_likely, random_class, silence
 from interp.objective import activation
 from service.models.zoo import HostedModel
-from service.rpc import wire
-from service.rpc.errors import InvalidField
+from service.rpc.validation import InvalidField, within
 from service.rpc.wire import attack_methods as wire_methods
+from service.rpc.wire import units as wire_units
 from striate.v1 import attack_pb2 as pb
 
 _CHOICES: dict[int, Choice | None] = {
@@ -32,7 +32,7 @@ def classes(values: Sequence[int], field: str, count: int, model: HostedModel) -
         return None
     _one_each(values, field, count)
     for number, value in enumerate(values):
-        wire.within(f"{field}[{number}]", value, 0, model.network.classes - 1)
+        within(f"{field}[{number}]", value, 0, model.network.classes - 1)
     return torch.tensor(values, dtype=torch.long)
 
 
@@ -78,9 +78,7 @@ def _own(request: pb.AttackRequest, model: HostedModel, count: int) -> dict[str,
             raise InvalidField(field, "is a setting of pgd alone")
         _one_each(values, field, count)
         for number, value in enumerate(values):
-            wire.within(
-                f"{field}[{number}]", value, *((0.0, most) if name == "step" else (1, 10_000))
-            )
+            within(f"{field}[{number}]", value, *((0.0, most) if name == "step" else (1, 10_000)))
         found[name] = torch.tensor(
             list(values), dtype=torch.float64 if name == "step" else torch.long
         )
@@ -112,14 +110,14 @@ def unit(request: pb.AttackRequest, model: HostedModel, count: int) -> Aim | Non
             "unit",
             "can be attacked by fgsm, pgd, apgd without target classes, square or epsilon_search",
         )
-    path = wire.path(wanted.unit, "unit.unit", model)
+    path = wire_units.path(wanted.unit, "unit.unit", model)
     if path.unit is None:
         raise InvalidField(
             "unit.unit",
             "must be of the form layer:unit, layer:unit@row,column, layer:unit@center or "
             "logits:class",
         )
-    path = wire.check_path(path, "unit.unit", model.network.output_shapes[path.layer])
+    path = wire_units.check_path(path, "unit.unit", model.network.output_shapes[path.layer])
     if wanted.HasField("level") and not math.isfinite(wanted.level):
         raise InvalidField("unit.level", f"is {wanted.level}, must be a finite number")
     level = wanted.level if wanted.HasField("level") else None
@@ -147,7 +145,7 @@ def curve(request: pb.AttackRequest, model: HostedModel) -> dict[str, Any]:
         "epsilons": wire_methods.rising(message.epsilons, f"{field}.epsilons", p, model, 64),
         "p": p,
         "steps": wire_methods.steps(message.steps, field, 10),
-        "bisections": wire.within(f"{field}.bisections", message.bisections, 0, 20),
+        "bisections": within(f"{field}.bisections", message.bisections, 0, 20),
         "random_start": message.random_start,
         "loss": wire_methods.loss(message, field, model, _targeted(request)),
     }

@@ -15,8 +15,7 @@ from interp.attack.base import Method, fgsm, pgd
 from interp.attack.goal import CROSS_ENTROPY, DLR, MARGIN, Loss
 from interp.audit.plan import Entry
 from service.models.zoo import HostedModel
-from service.rpc import wire
-from service.rpc.errors import InvalidField
+from service.rpc.validation import InvalidField, known, within
 from striate.v1 import attack_pb2 as pb
 from striate.v1 import audit_pb2
 
@@ -56,7 +55,7 @@ def norm(value: int, field: str) -> float:
 def radius(value: float, p: float, field: str, model: HostedModel) -> float:
     """An epsilon: at most what the farthest corner of the box is away."""
     pixels = math.prod(model.network.shape)
-    return wire.within(field, value, 0.0, 1.0 if p == math.inf else pixels ** (1 / p))
+    return within(field, value, 0.0, 1.0 if p == math.inf else pixels ** (1 / p))
 
 
 def rising(
@@ -114,7 +113,7 @@ def build(
 ) -> Build:
     match message:
         case pb.Fgsm():
-            wire.known(f"{field}.keep", message.keep, pb.Keep.DESCRIPTOR)
+            known(f"{field}.keep", message.keep, pb.Keep.DESCRIPTOR)
             return partial(
                 fgsm,
                 keep_best=message.keep == pb.KEEP_BEST,
@@ -123,7 +122,7 @@ def build(
         case pb.Pgd():
             return _pgd(message, field, model, targeted, own)
         case pb.Apgd() if message.target_classes:
-            most = wire.within(f"{field}.target_classes", message.target_classes, 0, 1000)
+            most = within(f"{field}.target_classes", message.target_classes, 0, 1000)
             return partial(
                 recipes.apgd_t,
                 steps=steps(message.steps, field, 100),
@@ -138,12 +137,10 @@ def build(
                 restarts=_restarts(message.restarts, field),
             )
         case pb.Fab():
-            most = wire.within(
-                f"{field}.target_classes", message.target_classes, 1, 1000, default=9
-            )
+            most = within(f"{field}.target_classes", message.target_classes, 1, 1000, default=9)
             return partial(recipes.fab, steps=steps(message.steps, field, 100), target_classes=most)
         case pb.Square():
-            queries = wire.within(f"{field}.queries", message.queries, 1, 100_000, default=5000)
+            queries = within(f"{field}.queries", message.queries, 1, 100_000, default=5000)
             climbed = loss(message, field, model, targeted, MARGIN)
             return partial(
                 recipes.square,
@@ -158,9 +155,9 @@ def build(
 def _pgd(
     message: pb.Pgd, field: str, model: HostedModel, targeted: bool, own: dict[str, Tensor]
 ) -> Build:
-    wire.known(f"{field}.keep", message.keep, pb.Keep.DESCRIPTOR)
+    known(f"{field}.keep", message.keep, pb.Keep.DESCRIPTOR)
     step = (
-        wire.within(f"{field}.step", message.step, 0.0, float(math.prod(model.network.shape)))
+        within(f"{field}.step", message.step, 0.0, float(math.prod(model.network.shape)))
         if message.HasField("step")
         else None
     )
@@ -179,7 +176,7 @@ def _pgd(
         keep_best=message.keep != pb.KEEP_LAST,
         stop_when_fooled=message.stop_when_fooled if message.HasField("stop_when_fooled") else True,
         restarts=restarts,
-        decay=wire.within(f"{field}.decay", message.decay, 0.0, 10.0)
+        decay=within(f"{field}.decay", message.decay, 0.0, 10.0)
         if message.HasField("decay")
         else None,
         loss=loss(message, field, model, targeted),
@@ -187,11 +184,11 @@ def _pgd(
 
 
 def steps(value: int, field: str, default: int) -> int:
-    return wire.within(f"{field}.steps", value, 1, 10_000, default=default)
+    return within(f"{field}.steps", value, 1, 10_000, default=default)
 
 
 def _restarts(value: int, field: str) -> int:
-    return wire.within(f"{field}.restarts", value, 1, 100, default=1)
+    return within(f"{field}.restarts", value, 1, 100, default=1)
 
 
 def loss(

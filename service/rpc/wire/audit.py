@@ -17,8 +17,7 @@ from service.audit.assignment import Assignment, Progress
 from service.datasets import Dataset, class_indices
 from service.datasets.uploads import UPLOADED
 from service.models.zoo import HostedModel
-from service.rpc import wire
-from service.rpc.errors import InvalidField
+from service.rpc.validation import MOST_NAME, InvalidField, required, short, within
 from service.rpc.wire import attack_methods as wire_methods
 from striate.v1 import attack_pb2, types_pb2
 from striate.v1 import audit_pb2 as pb
@@ -40,7 +39,7 @@ def model_names(request: pb.AuditRequest) -> list[str]:
             "models", f"there are {len(request.models)}, must be from 1 to {MOST_MODELS}"
         )
     for number, name in enumerate(request.models):
-        wire.required(f"models[{number}]", name)
+        required(f"models[{number}]", name)
         if name in request.models[:number]:
             raise InvalidField(f"models[{number}]", f"is {name!r} once more")
     return list(request.models)
@@ -67,7 +66,7 @@ def assignment(
     )
     if plan.corruptions or plan.augmentations:
         _gray_or_colour(models)
-    confidence = _decimal(wire.within("confidence", request.confidence, 0.5, 1.0, default=0.95))
+    confidence = _decimal(within("confidence", request.confidence, 0.5, 1.0, default=0.95))
     if not 0.5 < confidence < 1:
         raise InvalidField("confidence", f"is {confidence:g}, must be above 0.5 and below 1")
     return Assignment(
@@ -79,7 +78,7 @@ def assignment(
         confidence=confidence,
         gates=tuple(_gates(request.gates, models, plan.threats, confidence)),
         budget=request.budget_gradients,
-        shard=wire.within("shard_images", request.shard_images, 8, 1024, default=64),
+        shard=within("shard_images", request.shard_images, 8, 1024, default=64),
         checked=not request.skip_checks,
         chunk=chunk,
     )
@@ -203,14 +202,14 @@ def _names(field: str, values: Sequence[str], known: Iterable[str]) -> tuple[str
         if value not in known:
             raise InvalidField(
                 f"{field}[{number}]",
-                f'is {value[: wire.MOST_NAME]!r}, must be "all" alone or one of {", ".join(known)}',
+                f'is {value[:MOST_NAME]!r}, must be "all" alone or one of {", ".join(known)}',
             )
     return tuple(name for name in known if name in values)
 
 
 def _severities(request: pb.AuditRequest) -> tuple[int, ...]:
     for number, value in enumerate(request.severities):
-        wire.within(f"severities[{number}]", value, 1, SEVERITIES)
+        within(f"severities[{number}]", value, 1, SEVERITIES)
     if request.severities and not request.corruptions:
         raise InvalidField("severities", "are those of corruptions, of which there are none")
     return tuple(sorted(set(request.severities))) or tuple(range(1, SEVERITIES + 1))
@@ -239,7 +238,7 @@ def _gates(
         if not 0 < message.bar < 1:
             raise InvalidField(f"{field}.bar", f"is {message.bar:g}, must be above 0 and below 1")
         if message.model and message.model not in names:
-            shown = wire.short(f"{field}.model", message.model)
+            shown = short(f"{field}.model", message.model)
             raise InvalidField(
                 f"{field}.model", f"is {shown!r}, must be one of the audit's: {', '.join(names)}"
             )

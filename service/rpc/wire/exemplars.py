@@ -9,8 +9,8 @@ from service.datasets import Dataset
 from service.imaging import Preprocessing, decode, png
 from service.index.types import QUANTILES, Hit, Order, Plan, UnitStatistics
 from service.models.zoo import HostedModel
-from service.rpc import wire
-from service.rpc.errors import InvalidField
+from service.rpc.validation import InvalidField, known, within
+from service.rpc.wire import units as wire_units
 from striate.v1 import exemplars_pb2 as pb
 
 MOST = 100  # exemplars of one request, and kept a unit
@@ -30,13 +30,13 @@ _ORDERS: dict[int, Order] = {
 
 def order(request: pb.FindExemplarsRequest) -> Order:
     """By what the images of a request are exemplars."""
-    wire.known("order", request.order, pb.ExemplarOrder.DESCRIPTOR)
+    known("order", request.order, pb.ExemplarOrder.DESCRIPTOR)
     return _ORDERS[request.order]
 
 
 def count(request: pb.FindExemplarsRequest) -> int:
     """How many exemplars a request wants: by default 9, and all there are of quantiles."""
-    return wire.within(
+    return within(
         "k", request.k, 1, MOST, default=MOST_QUANTILES if order(request) == "quantile" else 9
     )
 
@@ -49,7 +49,7 @@ def label(request: pb.FindExemplarsRequest, dataset: Dataset) -> int | None:
         raise InvalidField("label", "goes with EXEMPLAR_ORDER_MAX alone")
     if not dataset.labelled:
         raise InvalidField("label", f"data set {dataset.name!r} has no labels")
-    return wire.within("label", request.label, 0, dataset.label_count - 1)
+    return within("label", request.label, 0, dataset.label_count - 1)
 
 
 def quantiles(values: Sequence[float]) -> tuple[float, ...]:
@@ -59,9 +59,7 @@ def quantiles(values: Sequence[float]) -> tuple[float, ...]:
             "quantiles", f"there are {len(values)}, must be at most {MOST_QUANTILES}"
         )
     # The message's 32-bit 0.1 is a little more than 0.1, which could pick the next image.
-    exact = {
-        round(wire.within(f"quantiles[{i}]", value, 0.0, 1.0), 7) for i, value in enumerate(values)
-    }
+    exact = {round(within(f"quantiles[{i}]", value, 0.0, 1.0), 7) for i, value in enumerate(values)}
     return tuple(sorted(exact)) or QUANTILES
 
 
@@ -85,13 +83,13 @@ def unit(text: str, model: HostedModel) -> LayerPath:
 
 def units(text: str, model: HostedModel) -> LayerPath:
     """A unit of the model or a whole layer, "layer:unit" or "layer"."""
-    path = wire.path(text, "unit", model)
+    path = wire_units.path(text, "unit", model)
     if path.central or path.position is not None:
         raise InvalidField("unit", "must be of the form layer:unit or layer, without a position")
     return (
         path
         if path.unit is None
-        else wire.check_path(path, "unit", model.network.output_shapes[path.layer])
+        else wire_units.check_path(path, "unit", model.network.output_shapes[path.layer])
     )
 
 

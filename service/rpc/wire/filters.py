@@ -12,8 +12,8 @@ from interp.filters.weights import first_convolution
 from interp.layer import LOGITS
 from interp.network.describe import LayerInfo
 from service.models.zoo import HostedModel
-from service.rpc import wire
-from service.rpc.errors import InvalidField
+from service.rpc.validation import InvalidField, within
+from service.rpc.wire import units as wire_units
 from striate.v1 import filters_pb2 as pb
 
 MOST_WAVELENGTHS = 16
@@ -71,7 +71,7 @@ def whole_layer(text: str, model: HostedModel) -> str:
     """The name of a layer, or "logits", whose output is (units,) or (units, rows, columns). Raises
     InvalidField, UnknownLayer.
     """
-    path = wire.path(text, "layer", model)
+    path = wire_units.path(text, "layer", model)
     if path.unit is not None:
         raise InvalidField("layer", f"is the unit {path}, must be a whole layer")
     try:
@@ -90,7 +90,7 @@ def gratings(request: pb.MeasureTuningRequest, layer: LayerInfo, model: HostedMo
             f"there are {len(request.wavelengths)}, must be at most {MOST_WAVELENGTHS}",
         )
     chosen = tuple(
-        wire.within(f"wavelengths[{i}]", value, 2.0, float(side))
+        within(f"wavelengths[{i}]", value, 2.0, float(side))
         for i, value in enumerate(request.wavelengths)
     )
     field = layer.receptive_field
@@ -99,9 +99,9 @@ def gratings(request: pb.MeasureTuningRequest, layer: LayerInfo, model: HostedMo
         or usual_wavelengths(
             model.network.shape, max(field.height, field.width) if field else side
         ),
-        orientations=wire.within("orientations", request.orientations, 4, 72, default=18),
-        phases=wire.within("phases", request.phases, 1, 16, default=8),
-        contrast=wire.within("contrast", request.contrast, 0.0, 1.0, default=1.0),
+        orientations=within("orientations", request.orientations, 4, 72, default=18),
+        phases=within("phases", request.phases, 1, 16, default=8),
+        contrast=within("contrast", request.contrast, 0.0, 1.0, default=1.0),
     )
 
 

@@ -10,9 +10,11 @@ from torch import Tensor
 from interp.layer import LOGITS, LayerPath
 from service.imaging import BadImage, Preprocessing
 from service.models.zoo import HostedModel
-from service.rpc import wire
-from service.rpc.errors import InvalidField
+from service.rpc.validation import InvalidField, known, within
+from service.rpc.wire import images as wire_images
 from service.rpc.wire import recipe as wire_recipe
+from service.rpc.wire import tensors as wire_tensors
+from service.rpc.wire import units as wire_units
 from service.visualization.spec import Alike, Goal, Term, Towards
 from striate.v1 import types_pb2
 from striate.v1 import visualize_pb2 as pb
@@ -45,7 +47,7 @@ class Where:
 
     def layer(self, text: str, field: str) -> LayerPath:
         """A layer without a unit, whose output is (units,) or (units, rows, columns)."""
-        path = wire.path(text, field, self.model)
+        path = wire_units.path(text, field, self.model)
         if path.unit is not None:
             raise InvalidField(field, "must name a layer, without a unit")
         if len(self.shapes[path.layer]) not in (1, 3):
@@ -71,7 +73,7 @@ def named(request: pb.VisualizeRequest, field: str, model: HostedModel) -> set[s
                 )
     if request.HasField("diversity"):
         texts.append((request.diversity.layer, f"{field}diversity.layer"))
-    return {wire.path(text, at, model).layer for text, at in texts}
+    return {wire_units.path(text, at, model).layer for text, at in texts}
 
 
 def goals(request: pb.VisualizeRequest, field: str, where: Where) -> list[Goal]:
@@ -115,14 +117,14 @@ def _term(message: pb.Term, field: str, where: Where) -> Term:
 
 
 def _unit(text: str, field: str, where: Where) -> LayerPath:
-    path = wire.path(text, field, where.model)
-    return wire.check_path(path, field, where.shapes[path.layer])
+    path = wire_units.path(text, field, where.model)
+    return wire_units.check_path(path, field, where.shapes[path.layer])
 
 
 def _towards(message: pb.Direction, field: str, where: Where) -> Towards:
     path = where.layer(message.layer, f"{field}.layer")
     shape = where.shapes[path.layer]
-    wire.known(f"{field}.comparison", message.comparison, pb.Comparison.DESCRIPTOR)
+    known(f"{field}.comparison", message.comparison, pb.Comparison.DESCRIPTOR)
     comparison = COMPARISONS[message.comparison]
     if message.power and comparison != "dot_cosine":
         raise InvalidField(f"{field}.power", "goes with COMPARISON_DOT_COSINE alone")
@@ -132,7 +134,7 @@ def _towards(message: pb.Direction, field: str, where: Where) -> Towards:
         raise InvalidField(f"{field}.row", "and column must both be given, or none of them")
     if message.HasField("row"):
         position = message.row, message.column
-        wire.check_path(LayerPath(path.layer, 0, position), field, shape)
+        wire_units.check_path(LayerPath(path.layer, 0, position), field, shape)
     return Towards(
         path.layer,
         _vector(message.vector, f"{field}.vector", shape[0]),
@@ -147,7 +149,7 @@ def _vector(message: types_pb2.Tensor, field: str, units: int) -> Tensor:
         raise InvalidField(
             f"{field}.shape", f"is {tuple(message.shape)}, must be ({units},): one number a unit"
         )
-    values = wire.array(message, field)
+    values = wire_tensors.to_array(message, field)
     if values.dtype == np.uint8:
         raise InvalidField(f"{field}.dtype", "must be DATA_TYPE_FLOAT32 or DATA_TYPE_FLOAT64")
     wide = values.astype(np.float64)
@@ -174,11 +176,7 @@ def _alike(message: pb.Likeness, field: str, where: Where) -> Alike:
         raise InvalidField(
             f"{field}.layer", "must name a layer inside the network: logits have no style"
         )
-    power = (
-        wire.within(f"{field}.power", message.power, 0.0, 16.0)
-        if message.HasField("power")
-        else 1.0
-    )
+    power = within(f"{field}.power", message.power, 0.0, 16.0) if message.HasField("power") else 1.0
     return Alike(
         path.layer, images(message.image, f"{field}.image", (1,), where.preprocessing), kind, power
     )
@@ -187,19 +185,19 @@ def _alike(message: pb.Likeness, field: str, where: Where) -> Alike:
 def images(
     batch: types_pb2.ImageBatch, field: str, counts: Sequence[int], preprocessing: Preprocessing
 ) -> Tensor:
-    """`wire.images` of a field that must hold one of so many images; what is wrong is told under
-    that field's name.
-    """
+    """Decode a field that must hold one of so many images; errors name that field."""
     try:
-        number = wire.count(batch)
+        number = wire_images.count(batch)
         if number not in counts:
             raise InvalidField(
                 "images",
                 f"there are {number}, must be {' or '.join(map(str, sorted(set(counts))))}",
             )
-        return wire.images(batch, preprocessing)
+        return wire_images.decode_batch(batch, preprocessing)
     except InvalidField as error:
         raise InvalidField(field + error.field.removeprefix("images"), error.description) from error
     except BadImage as error:
         at = getattr(error, "field", "images.tensor").removeprefix("images")
-        raise wire.InvalidImage(field + at, getattr(error, "description", str(error))) from error
+        raise wire_images.InvalidImage(
+            field + at, getattr(error, "description", str(error))
+        ) from error

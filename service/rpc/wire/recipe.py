@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 from google.protobuf.message import Message
 
-from service.rpc import wire
-from service.rpc.errors import InvalidField
+from service.rpc.validation import InvalidField, required, short, within
 from service.visualization.spec import Part
 from striate.v1 import visualize_pb2 as pb
 
@@ -33,10 +32,10 @@ def space(message: pb.Parameterization, field: str) -> tuple[Part, str]:
     field = f"{field}.{kind}"
     match kind:
         case "cppn":
-            depth = wire.within(f"{field}.depth", message.cppn.depth, 1, 16, default=8)
+            depth = within(f"{field}.depth", message.cppn.depth, 1, 16, default=8)
             return (
                 kind,
-                (depth, wire.within(f"{field}.width", message.cppn.width, 1, 64, default=24)),
+                (depth, within(f"{field}.width", message.cppn.width, 1, 64, default=24)),
             ), ""
         case "maco":
             if message.alpha:
@@ -44,9 +43,9 @@ def space(message: pb.Parameterization, field: str) -> tuple[Part, str]:
                     f"{field.rpartition('.')[0]}.alpha",
                     "does not go with maco, which has a transparency of its own",
                 )
-            images = wire.within(f"{field}.images", message.maco.images, 1, 100_000, default=1000)
+            images = within(f"{field}.images", message.maco.images, 1, 100_000, default=1000)
             cut = _optional(message.maco, "transparency", field, 0.0, 100.0, default=90.0)
-            return (kind, (images, cut)), wire.required(f"{field}.dataset", message.maco.dataset)
+            return (kind, (images, cut)), required(f"{field}.dataset", message.maco.dataset)
         case "pixels":
             return (kind, ()), ""
     return (kind, (_optional(message.fourier, "decay", field, 0.0, 4.0, default=1.0),)), ""
@@ -64,7 +63,7 @@ def _regularizer(message: pb.Regularizer, field: str) -> Part:
         case None:
             raise InvalidField(field, "is empty: it must be l1, l2, total_variation, blur or clip")
         case "blur":
-            sigma = wire.within(
+            sigma = within(
                 f"{field}.blur.sigma", message.blur.sigma, 0.0, MOST_SIGMA, default=0.005
             )
             return kind, (sigma, _every(message.blur.every, f"{field}.blur"))
@@ -77,7 +76,7 @@ def _regularizer(message: pb.Regularizer, field: str) -> Part:
 
 
 def _every(value: int, field: str) -> int:
-    return wire.within(f"{field}.every", value, 1, MOST_EVERY, default=4)
+    return within(f"{field}.every", value, 1, MOST_EVERY, default=4)
 
 
 def views(
@@ -104,22 +103,22 @@ def _view(message: pb.Transform, field: str) -> Part:
             side,
             _optional(message.crop, "deviation", f"{field}.crop", 0.0, 1.0, default=0.1),
         )
-    return kind, (wire.within(f"{field}.{kind}", getattr(message, kind), 0.0, _SIMPLE_VIEWS[kind]),)
+    return kind, (within(f"{field}.{kind}", getattr(message, kind), 0.0, _SIMPLE_VIEWS[kind]),)
 
 
 def certification(message: pb.Certification, field: str) -> tuple[str, int, int]:
     """Data set, further seeds, retries."""
     retries = message.retries if message.HasField("retries") else 2
     return (
-        wire.short(f"{field}.dataset", message.dataset),
-        wire.within(f"{field}.seeds", message.seeds, 0, 16),
-        wire.within(f"{field}.retries", retries, 0, 8),
+        short(f"{field}.dataset", message.dataset),
+        within(f"{field}.seeds", message.seeds, 0, 16),
+        within(f"{field}.retries", retries, 0, 8),
     )
 
 
 def weight(field: str, value: float) -> float:
     """A factor of any sign."""
-    return wire.within(field, value, -MOST_WEIGHT, MOST_WEIGHT)
+    return within(field, value, -MOST_WEIGHT, MOST_WEIGHT)
 
 
 def above(field: str, value: float, high: float, default: float | None = None) -> float:
@@ -136,7 +135,7 @@ def _optional(
 ) -> float:
     """A number that has presence: 0 means 0."""
     return (
-        wire.within(f"{field}.{name}", getattr(message, name), low, high)
+        within(f"{field}.{name}", getattr(message, name), low, high)
         if message.HasField(name)
         else default
     )

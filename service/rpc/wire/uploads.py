@@ -7,8 +7,9 @@ from PIL import Image
 
 from service.datasets.base import png
 from service.imaging import MAX_BYTES
-from service.rpc import wire
-from service.rpc.errors import InvalidField
+from service.rpc.validation import InvalidField, required, within
+from service.rpc.wire import images as wire_images
+from service.rpc.wire import tensors as wire_tensors
 from striate.v1 import audit_pb2 as pb
 from striate.v1 import types_pb2
 
@@ -23,7 +24,7 @@ def classes(message: pb.UploadDatasetRequest) -> tuple[str, ...]:
             "classes", f"there are {len(message.classes)}, must be at most {MOST_CLASSES}"
         )
     for number, name in enumerate(message.classes):
-        wire.required(f"classes[{number}]", name)
+        required(f"classes[{number}]", name)
     return tuple(message.classes)
 
 
@@ -37,12 +38,12 @@ def rows(
     InvalidField, InvalidImage.
     """
     batch = message.images
-    count = wire.count(batch)
+    count = wire_images.count(batch)
     if len(message.labels) != count:
         raise InvalidField("labels", f"there are {len(message.labels)} for {count} images")
     most = len(names) or MOST_CLASSES
     for number, label in enumerate(message.labels):
-        wire.within(f"labels[{number}]", label, 0, most - 1)
+        within(f"labels[{number}]", label, 0, most - 1)
     images = (
         map(_checked, batch.encoded, range(first, first + count))
         if batch.encoded
@@ -54,12 +55,12 @@ def rows(
 def _checked(data: bytes, number: int) -> bytes:
     """An image file that looks like one."""
     if len(data) > MAX_BYTES:
-        raise wire.InvalidImage(
+        raise wire_images.InvalidImage(
             f"images.encoded[{number}]",
             f"the image file has {len(data)} bytes; at most {MAX_BYTES} are allowed",
         )
     if not (data.startswith(_SIGNATURES) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP")):
-        raise wire.InvalidImage(
+        raise wire_images.InvalidImage(
             f"images.encoded[{number}]", "the image is no readable PNG, JPEG or WebP file"
         )
     return data
@@ -67,7 +68,7 @@ def _checked(data: bytes, number: int) -> bytes:
 
 def _encoded(batch: types_pb2.ImageBatch) -> Iterator[bytes]:
     """PNG files of an array (N, H, W, C) uint8."""
-    levels = wire.array(batch.tensor, "images.tensor")
+    levels = wire_tensors.to_array(batch.tensor, "images.tensor")
     if levels.dtype != np.uint8:
         raise InvalidField("images.tensor.dtype", "must be DATA_TYPE_UINT8")
     if levels.ndim != 4 or levels.shape[3] not in (1, 3, 4):

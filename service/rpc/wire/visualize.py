@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from interp.feature.visualize import Settings
 from service.imaging import Preprocessing
 from service.models.zoo import HostedModel
-from service.rpc import wire
-from service.rpc.errors import InvalidField
+from service.rpc.validation import InvalidField, within
+from service.rpc.wire import images as wire_images
 from service.rpc.wire import objective as wire_objective
 from service.rpc.wire import recipe as wire_recipe
+from service.rpc.wire import units as wire_units
 from service.rpc.wire.objective import Where
 from service.visualization.spec import Apart, Goal, Recipe
 from striate.v1 import visualize_pb2 as pb
@@ -60,7 +61,7 @@ def number(request: pb.VisualizeRequest) -> int:
     )
     if not 1 <= count <= MOST_PICTURES:
         raise InvalidField(field, f"there are {count}, must be from 1 to {MOST_PICTURES}")
-    variants = wire.within("variants", request.variants, 1, MOST_VARIANTS, default=1)
+    variants = within("variants", request.variants, 1, MOST_VARIANTS, default=1)
     if count * variants > MOST_PICTURES:
         raise InvalidField(
             "variants",
@@ -84,7 +85,7 @@ def preprocessing(request: pb.VisualizeRequest, field: str, model: HostedModel) 
     seen = model.preprocessing
     if not request.size:
         return seen
-    size = wire.within(f"{field}size", request.size, 16, 1024)
+    size = within(f"{field}size", request.size, 16, 1024)
     resize = max(size, round(seen.resize * size / max(seen.height, seen.width)))
     return replace(seen, height=size, width=size, resize=resize)
 
@@ -109,7 +110,7 @@ def recipe(request: pb.VisualizeRequest, field: str, shape: tuple[int, int, int]
     indexed, seeds, retries = wire_recipe.certification(request.certification, certification)
     return Recipe(
         shape,
-        steps=wire.within(f"{field}steps", request.steps, 1, 4096, default=Settings.steps),
+        steps=within(f"{field}steps", request.steps, 1, 4096, default=Settings.steps),
         rate=wire_recipe.above(
             f"{field}learning_rate",
             request.learning_rate,
@@ -159,7 +160,7 @@ def held_bytes(request: pb.VisualizeRequest, made: Recipe, pictures: int, where:
     their activations included.
     """
     plane = 4 * math.prod(made.shape[1:])
-    held = pictures * plane * made.planes(wire.STATE_COPIES)
+    held = pictures * plane * made.planes(wire_images.STATE_COPIES)
     for shape, kind in _likenesses(request, where):
         kept = shape[0] ** 2 if kind == pb.LIKENESS_KIND_STYLE else math.prod(shape)
         held += plane * made.shape[0] * 2 + made.variants * 4 * kept
@@ -189,6 +190,8 @@ def _likenesses(request: pb.VisualizeRequest, where: Where) -> Iterator[tuple[Se
         for term in objective.terms:
             if term.WhichOneof("kind") == "likeness":
                 yield (
-                    where.shapes[wire.path(term.likeness.layer, "composed", where.model).layer],
+                    where.shapes[
+                        wire_units.path(term.likeness.layer, "composed", where.model).layer
+                    ],
                     term.likeness.kind,
                 )

@@ -18,9 +18,10 @@ from PIL import Image
 
 from service.datasets import DatasetError, Datasets, UnknownDataset, open_dataset
 from service.datasets.uploads import GROUP_ROWS, Uploads, UploadTooLarge
-from service.rpc import wire
-from service.rpc.errors import InvalidField
 from service.rpc.handlers.audit import AuditHandlers
+from service.rpc.validation import InvalidField
+from service.rpc.wire import images as wire_images
+from service.rpc.wire import tensors as wire_tensors
 from striate.v1 import audit_pb2 as pb
 from striate.v1 import types_pb2
 
@@ -135,7 +136,7 @@ def part(
     images: Sequence[bytes] | np.ndarray, labels: Sequence[int], classes: Sequence[str] = ()
 ) -> pb.UploadDatasetRequest:
     batch = (
-        types_pb2.ImageBatch(tensor=wire.tensor(images))
+        types_pb2.ImageBatch(tensor=wire_tensors.from_array(images))
         if isinstance(images, np.ndarray)
         else types_pb2.ImageBatch(encoded=images)
     )
@@ -209,7 +210,7 @@ WRONG: list[tuple[list[pb.UploadDatasetRequest], str]] = [
 def test_what_is_wrong_is_named_and_leaves_nothing(
     tmp_path: Path, parts: list[pb.UploadDatasetRequest], field: str
 ) -> None:
-    with pytest.raises((InvalidField, wire.InvalidImage), match=rf"^{field}: "):
+    with pytest.raises((InvalidField, wire_images.InvalidImage), match=rf"^{field}: "):
         call(Datasets({}, tmp_path), parts)
     folder = tmp_path / "uploads"
     assert not folder.exists() or not list(folder.iterdir())

@@ -11,8 +11,8 @@ import pytest
 
 from service.report.dossier import SHIFTS, ends, page
 from service.report.histogram import histogram
-from service.rpc.errors import InvalidField
 from service.rpc.handlers.dossier import DossierHandlers, _exemplar
+from service.rpc.validation import InvalidField
 from striate.v1 import dossier_pb2, exemplars_pb2
 
 PNG = b"\x89PNG"

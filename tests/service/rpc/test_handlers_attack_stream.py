@@ -11,11 +11,11 @@ import torch
 
 from interp.probe import Procedure, solve
 from service.engine.job import Draining, NotFinite, QueueFull
-from service.rpc import wire
 from service.rpc.context import House
-from service.rpc.errors import InvalidField
 from service.rpc.handlers.attack_stream import StreamHandlers
 from service.rpc.interceptor import Context
+from service.rpc.validation import InvalidField
+from service.rpc.wire import tensors as wire_tensors
 from striate.v1 import attack_pb2 as pb
 from striate.v1 import types_pb2
 from tests.interp.toys_networks import images, tricky
@@ -38,7 +38,7 @@ class Fake:
         yield SimpleNamespace(name=name, network=NETWORK, preprocessing=None)
 
     async def images(self, batch: types_pb2.ImageBatch, _: object) -> torch.Tensor:
-        return torch.from_numpy(wire.array(batch.tensor, "image").copy())
+        return torch.from_numpy(wire_tensors.to_array(batch.tensor, "image").copy())
 
     async def aside(self, call: Any, *args: Any) -> Any:
         return call(*args)
@@ -60,7 +60,7 @@ def settings(**more: Any) -> pb.AttackStreamRequest:
 
 
 def image(number: int) -> pb.AttackStreamRequest:
-    batch = types_pb2.ImageBatch(tensor=wire.tensor(X[number : number + 1].numpy()))
+    batch = types_pb2.ImageBatch(tensor=wire_tensors.from_array(X[number : number + 1].numpy()))
     return pb.AttackStreamRequest(image=pb.AttackStreamImage(id=number, image=batch))
 
 

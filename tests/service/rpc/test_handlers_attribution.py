@@ -15,10 +15,10 @@ import pytest
 from service.datasets import Datasets
 from service.engine.engine import Engine
 from service.models.zoo import ModelZoo
-from service.rpc import wire
 from service.rpc.context import House
-from service.rpc.errors import InvalidField
 from service.rpc.handlers.attribution import AttributionHandlers
+from service.rpc.validation import InvalidField
+from service.rpc.wire import tensors as wire_tensors
 from striate.v1 import attribution_pb2 as pb
 from striate.v1 import types_pb2
 from tests.service.engine.toys_engine import WAIT, running
@@ -72,7 +72,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 def images(count: int, channels: int) -> types_pb2.ImageBatch:
     return types_pb2.ImageBatch(
-        tensor=wire.tensor(np.random.default_rng(4).random((count, channels, 32, 32), np.float32))
+        tensor=wire_tensors.from_array(
+            np.random.default_rng(4).random((count, channels, 32, 32), np.float32)
+        )
     )
 
 

@@ -21,9 +21,10 @@ from service.datasets import Datasets, UnknownDataset
 from service.models.zoo import ModelBusy, ModelZoo, UnknownModel
 from service.operations import OperationRunning, Operations, OperationStore, UnknownOperation
 from service.rpc.context import House
-from service.rpc.errors import InvalidField, status_of
+from service.rpc.errors import status_of
 from service.rpc.handlers import audit as handlers
 from service.rpc.handlers.audit import AUDIT, AuditHandlers
+from service.rpc.validation import InvalidField
 from striate.v1 import attack_pb2
 from striate.v1 import audit_pb2 as pb
 from tests.service.engine.toys_engine import running

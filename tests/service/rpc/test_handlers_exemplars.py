@@ -19,10 +19,10 @@ from interp.layer import UnknownLayer
 from service.datasets import Dataset, DatasetError, Datasets, Source, digits
 from service.index.store import Found, Hit, IndexMissing, Subject, UnitStatistics
 from service.models.zoo import ModelZoo
-from service.rpc import wire
 from service.rpc.context import House
-from service.rpc.errors import InvalidField
 from service.rpc.handlers.exemplars import ExemplarHandlers
+from service.rpc.validation import InvalidField
+from service.rpc.wire import images as wire_images
 from striate.v1 import exemplars_pb2 as pb
 from tests.service.engine.toys_engine import running
 
@@ -243,7 +243,7 @@ def test_labels_that_the_index_does_not_know(place: Place) -> None:
 
 
 def test_pictures_that_no_message_can_hold(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "MOST_BYTES", place.find(k=3).ByteSize() - 1)
+    monkeypatch.setattr(wire_images, "MOST_BYTES", place.find(k=3).ByteSize() - 1)
     with pytest.raises(InvalidField, match="k: the pictures of 3 exemplars"):
         place.find(k=3)
     assert len(place.find(k=2).exemplars) == 2

@@ -25,13 +25,14 @@ from interp.layer import UnknownLayer
 from service.datasets import Datasets
 from service.imaging import png
 from service.models.zoo import ModelZoo, UnknownModel
-from service.rpc import wire
 from service.rpc.context import House
-from service.rpc.errors import InvalidField
 from service.rpc.handlers.activations import ActivationHandlers
 from service.rpc.handlers.filters import FilterHandlers
 from service.rpc.handlers.tuning import TuningHandlers
+from service.rpc.validation import InvalidField
 from service.rpc.wire import filters as wire_filters
+from service.rpc.wire import images as wire_images
+from service.rpc.wire import tensors as wire_tensors
 from striate.v1 import filters_pb2 as pb
 from striate.v1 import types_pb2
 from tests.service.engine.toys_engine import running
@@ -78,7 +79,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 
 def array(message: types_pb2.Tensor) -> NDArray[Any]:
-    return wire.array(message, "tensor")
+    return wire_tensors.to_array(message, "tensor")
 
 
 def picture(data: bytes) -> NDArray[np.uint8]:
@@ -263,7 +264,7 @@ def test_tuning_out_of_range(place: Place, settings: dict[str, Any], problem: st
 
 def test_activations_of_a_map_and_of_logits(place: Place) -> None:
     model = place.zoo.get(CIFAR)
-    x = wire.images(image(), model.preprocessing)
+    x = wire_images.decode_batch(image(), model.preprocessing)
     maps = model.network.activations(x, ["conv1", "logits"])
     found = place.activations(image=image(), layer="conv1")
     best = maps["conv1"][0].flatten(1).amax(1)
@@ -346,7 +347,7 @@ def test_unknown_names(place: Place) -> None:
 def test_maps_too_large_for_an_answer_are_refused(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wire, "MOST_BYTES", 32 * 32 * 7 * 16)
+    monkeypatch.setattr(wire_images, "MOST_BYTES", 32 * 32 * 7 * 16)
     assert len(place.activations(image=image(), layer="conv1").units) == 16
     for field, settings in (("k", {"k": 17}), ("all_units", {"all_units": True})):
         with pytest.raises(InvalidField, match=f"^{field}: .*too large"):

@@ -15,8 +15,8 @@ from PIL import Image
 from interp.layer import LayerPath
 from interp.objective import activation
 from service.index.types import Plan, Subject
-from service.rpc import wire
-from service.rpc.errors import InvalidField
+from service.rpc.validation import InvalidField
+from service.rpc.wire import tensors as wire_tensors
 from service.visualization import facets as facet_work
 from striate.v1 import types_pb2
 from striate.v1 import visualize_pb2 as pb
@@ -34,12 +34,12 @@ def noise(count: int = 1, seed: int = 0) -> torch.Tensor:
 
 
 def batch(images: torch.Tensor) -> types_pb2.ImageBatch:
-    return types_pb2.ImageBatch(tensor=wire.tensor(images.numpy()))
+    return types_pb2.ImageBatch(tensor=wire_tensors.from_array(images.numpy()))
 
 
 def shown(result: pb.VisualizeResult) -> torch.Tensor:
     """The pictures (N, C, H, W) as floats."""
-    return torch.from_numpy(wire.array(result.tensor, "tensor").copy())
+    return torch.from_numpy(wire_tensors.to_array(result.tensor, "tensor").copy())
 
 
 def with_studio(scenario: Any, folder: Path, **options: Any) -> None:
@@ -61,14 +61,16 @@ def test_composed_objectives_reach_what_they_say(tmp_path: Path) -> None:
         [
             T(
                 direction=pb.Direction(
-                    layer="c3", vector=wire.tensor(vector.numpy()), comparison=pb.COMPARISON_COSINE
+                    layer="c3",
+                    vector=wire_tensors.from_array(vector.numpy()),
+                    comparison=pb.COMPARISON_COSINE,
                 )
             )
         ],
         [
             T(
                 direction=pb.Direction(
-                    layer="c3", vector=wire.tensor(vector.numpy()), row=2, column=5
+                    layer="c3", vector=wire_tensors.from_array(vector.numpy()), row=2, column=5
                 )
             )
         ],

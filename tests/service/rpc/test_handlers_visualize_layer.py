@@ -22,8 +22,8 @@ from interp.objective import activation
 from interp.probe import solve
 from service.engine.job import NotFinite
 from service.index.types import IndexMissing, Maxima, Subject
-from service.rpc.errors import InvalidField
 from service.rpc.handlers import visualize_layer as layers
+from service.rpc.validation import InvalidField
 from service.visualization.cache import Picture
 from service.visualization.comparison import Yardstick, relative_rank
 from service.visualization.spec import Recipe

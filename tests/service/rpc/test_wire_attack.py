@@ -14,7 +14,7 @@ from interp.attack.base import Method, attack
 from interp.attack.goal import least_likely
 from interp.probe import solve
 from service.models.zoo import HostedModel
-from service.rpc.errors import InvalidField
+from service.rpc.validation import InvalidField
 from service.rpc.wire import attack as wire_attack
 from service.rpc.wire import attack_methods as wire_methods
 from striate.v1 import attack_pb2 as pb

@@ -13,7 +13,7 @@ import pytest
 from service.audit.assignment import Assignment, Progress
 from service.datasets import Dataset, Source
 from service.models.zoo import HostedModel
-from service.rpc.errors import InvalidField
+from service.rpc.validation import InvalidField
 from service.rpc.wire import audit as wire_audit
 from striate.v1 import attack_pb2
 from striate.v1 import audit_pb2 as pb

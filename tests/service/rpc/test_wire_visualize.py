@@ -14,8 +14,8 @@ from interp.feature.visualize import Settings
 from interp.layer import LayerPath
 from service.imaging import BadImage, Preprocessing
 from service.models.zoo import HostedModel
-from service.rpc import wire
-from service.rpc.errors import InvalidField
+from service.rpc.validation import InvalidField
+from service.rpc.wire import tensors as wire_tensors
 from service.rpc.wire import visualize as wire_visualize
 from service.rpc.wire.objective import Where, named
 from service.rpc.wire.visualize import Wanted
@@ -36,11 +36,13 @@ MODEL = cast(
 
 
 def batch(count: int = 1, value: float = 0.25) -> types_pb2.ImageBatch:
-    return types_pb2.ImageBatch(tensor=wire.tensor(np.full((count, 1, 16, 16), value, np.float32)))
+    return types_pb2.ImageBatch(
+        tensor=wire_tensors.from_array(np.full((count, 1, 16, 16), value, np.float32))
+    )
 
 
 def vector(*values: float, dtype: type[np.generic] = np.float32) -> types_pb2.Tensor:
-    return wire.tensor(np.array(values, dtype))
+    return wire_tensors.from_array(np.array(values, dtype))
 
 
 def read(request: pb.VisualizeRequest, field: str = "") -> Wanted:

@@ -1,0 +1,113 @@
+"""Between images as messages and the tensors that networks take."""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from service.imaging import BadImage, Preprocessing, decode
+from service.models.zoo import HostedModel
+from service.rpc.validation import InvalidField
+from service.rpc.wire import tensors as wire_tensors
+from striate.v1 import types_pb2
+
+MOST_IMAGES = 4096
+# images' worth of memory that an ascent keeps a row: z, its momenta, the best, views and gradients
+STATE_COPIES = 12
+MOST_BYTES = 60 * 2**20  # of pixels in one message of at most 64 MiB
+
+
+class InvalidImage(BadImage):
+    """An image of a request that cannot be used; `field` says which."""
+
+    def __init__(self, field: str, description: str) -> None:
+        self.field, self.description = field, description
+        super().__init__(f"{field}: {description}")
+
+
+def image_bytes(count: int, model: HostedModel, copies: int = 1) -> int:
+    """Memory of so many images of the model's input size, in float32."""
+    return 4 * count * copies * math.prod(model.network.shape)
+
+
+def count(batch: types_pb2.ImageBatch) -> int:
+    """How many images a batch says it has. Raises InvalidField if there are none or too many."""
+    if bool(batch.encoded) == batch.HasField("tensor"):
+        raise InvalidField("images", "must have either encoded images or a tensor")
+    number = len(batch.encoded) or next(iter(batch.tensor.shape), 0)
+    if not 1 <= number <= MOST_IMAGES:
+        raise InvalidField("images", f"there are {number}, must be from 1 to {MOST_IMAGES}")
+    return number
+
+
+def split(batch: types_pb2.ImageBatch, size: int) -> Iterator[types_pb2.ImageBatch]:
+    """The batch in parts of at most `size` images, so that only a part at a time need be
+    decoded.
+    """
+    if not batch.encoded:
+        yield batch  # decoded already
+        return
+    for first in range(0, len(batch.encoded), size):
+        yield types_pb2.ImageBatch(encoded=batch.encoded[first : first + size])
+
+
+def decode_batch(
+    batch: types_pb2.ImageBatch, preprocessing: Preprocessing, first: int = 0
+) -> Tensor:
+    """The batch as the network takes it, (N, C, H, W) float32 in [0, 1]. Decodes: not for the event
+    loop.
+
+    Args:
+        first: number of the first image in the whole request, for error messages.
+
+    Raises:
+        InvalidField: the batch is empty, too large, or a tensor of the wrong kind, shape or range.
+        BadImage: an encoded image cannot be decoded; the message names it.
+    """
+    count(batch)
+    if batch.encoded:
+        levels = np.stack(
+            [
+                _decoded(number, data, preprocessing)
+                for number, data in enumerate(batch.encoded, start=first)
+            ]
+        )
+        return torch.from_numpy(levels).float() / 255
+    pixels = wire_tensors.to_array(batch.tensor, "images.tensor")
+    if pixels.ndim != 4:
+        raise InvalidField(
+            "images.tensor.shape",
+            "must have four extents: (N, H, W, C) uint8 or (N, C, H, W) float32",
+        )
+    if pixels.dtype == np.uint8:
+        return torch.from_numpy(preprocessing.from_array(pixels)).float() / 255
+    return _from_float(pixels, preprocessing)
+
+
+def _decoded(number: int, data: bytes, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    try:
+        return preprocessing.apply(decode(data))
+    except BadImage as error:
+        raise InvalidImage(f"images.encoded[{number}]", str(error)) from error
+
+
+def _from_float(pixels: NDArray[np.generic], preprocessing: Preprocessing) -> Tensor:
+    if pixels.dtype != np.float32:
+        raise InvalidField("images.tensor.dtype", "must be DATA_TYPE_UINT8 or DATA_TYPE_FLOAT32")
+    shape = (preprocessing.channels, preprocessing.height, preprocessing.width)
+    if pixels.shape[1:] != shape:
+        raise InvalidField(
+            "images.tensor.shape", f"is {pixels.shape}, must be (N, {', '.join(map(str, shape))})"
+        )
+    values = torch.from_numpy(
+        pixels.astype(np.float32)
+    )  # a copy: the message's own memory is read-only
+    low, high = values.aminmax()
+    if not (low >= 0 and high <= 1):
+        raise InvalidField(
+            "images.tensor.data", f"holds values from {low:g} to {high:g}, must be from 0 to 1"
+        )
+    return values

@@ -1,0 +1,56 @@
+"""Models and their layers as messages."""
+
+from interp.network.describe import LayerInfo
+from service.models.zoo import HostedModel
+from striate.v1 import model_pb2
+
+
+def model_info(model: HostedModel) -> model_pb2.ModelInfo:
+    """A loaded model as message."""
+    seen = model.preprocessing
+    return model_pb2.ModelInfo(
+        name=model.name,
+        state=model_pb2.MODEL_STATE_SERVING,
+        architecture=model.architecture,
+        weights=model.weights,
+        digest=model.digest,
+        input_height=seen.height,
+        input_width=seen.width,
+        input_channels=seen.channels,
+        mean=seen.mean,
+        std=seen.std,
+        resize=seen.resize,
+        interpolation=seen.interpolation,
+        classes=model.classes,
+        parameters=model.parameters,
+        memory_bytes=model.memory_bytes,
+    )
+
+
+def layer_message(info: LayerInfo) -> model_pb2.Layer:
+    """A layer's description as message."""
+    message = model_pb2.Layer(
+        name=info.name,
+        type=info.type,
+        kernel=info.kernel or (),
+        stride=info.stride or (),
+        padding=info.padding or (),
+        dilation=info.dilation or (),
+        output_shape=info.output_shape,
+        parameters=info.parameters,
+        multiply_adds=info.multiply_adds,
+    )
+    field = info.receptive_field
+    if field is not None:
+        message.receptive_field.CopyFrom(
+            model_pb2.ReceptiveField(
+                height=field.height,
+                width=field.width,
+                jump_y=field.jump_y,
+                jump_x=field.jump_x,
+                offset_y=field.offset_y,
+                offset_x=field.offset_x,
+                is_global=field.is_global,
+            )
+        )
+    return message

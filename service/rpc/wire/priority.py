@@ -1,0 +1,11 @@
+"""The priority of a request."""
+
+from service.engine.job import Priority
+from service.rpc.validation import known
+from striate.v1 import types_pb2
+
+
+def priority(value: int) -> Priority:
+    """The priority of a request; interactive by default."""
+    known("priority", value, types_pb2.Priority.DESCRIPTOR)
+    return Priority.BATCH if value == types_pb2.PRIORITY_BATCH else Priority.INTERACTIVE

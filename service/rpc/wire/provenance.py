@@ -1,0 +1,15 @@
+"""Where a result came from, as message."""
+
+from service.models.zoo import HostedModel
+from service.rpc.interceptor import VERSION, request_id
+from striate.v1 import types_pb2
+
+
+def provenance(model: HostedModel) -> types_pb2.Provenance:
+    """Where a result of `model` came from."""
+    return types_pb2.Provenance(
+        model=model.name,
+        model_digest=model.digest,
+        service_version=VERSION,
+        request_id=request_id.get(),
+    )

@@ -1,0 +1,80 @@
+"""The table of errors: every reason of the contract has a cause; details name what is at fault."""
+
+import pytest
+from google.protobuf.message import Message
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+
+from service.engine.job import QueueFull
+from service.imaging import BadImage
+from service.models.zoo import UnknownModel, UnknownWeights
+from service.rpc.errors import INTERNAL_ROW, TABLE, status_of
+from service.rpc.validation import InvalidField
+from service.visualization.errors import UnfitObjective
+from striate.v1 import errors_pb2
+
+UNSPECIFIED = errors_pb2.ERROR_REASON_UNSPECIFIED  # no error has it
+
+
+def detail(status: status_pb2.Status, message: Message) -> Message:
+    (packed,) = [one for one in status.details if one.Is(message.DESCRIPTOR)]
+    packed.Unpack(message)
+    return message
+
+
+def test_every_reason_of_the_contract_is_given_by_some_error() -> None:
+    given = {row.reason for row in TABLE.values()} | {INTERNAL_ROW.reason, UNSPECIFIED}
+    assert given == set(errors_pb2.ErrorReason.values())
+
+
+def test_no_row_hides_behind_an_earlier_one() -> None:
+    kinds = list(TABLE)
+    hidden = [
+        (late, early)
+        for place, late in enumerate(kinds)
+        for early in kinds[:place]
+        if issubclass(late, early)
+    ]
+    assert not hidden
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "field"),
+    [
+        (InvalidField("steps", "is 0"), "INVALID_FIELD", "steps"),
+        (BadImage("no image"), "BAD_IMAGE", "images"),
+        (UnfitObjective("style(f6): has no rows"), "INVALID_FIELD", "composed"),
+        (UnknownWeights("m", "w", ["v1"]), "INVALID_FIELD", "weights"),
+    ],
+)
+def test_what_is_wrong_with_a_request_names_its_field(
+    error: Exception, reason: str, field: str
+) -> None:
+    status = status_of(error, "r1")
+    assert status.code == code_pb2.INVALID_ARGUMENT
+    info = error_details_pb2.ErrorInfo()
+    detail(status, info)
+    assert (info.reason, info.domain, info.metadata["request_id"]) == (reason, "striate", "r1")
+    bad = error_details_pb2.BadRequest()
+    detail(status, bad)
+    (violation,) = bad.field_violations
+    assert violation.field == field
+    assert violation.description
+
+
+def test_names_that_look_like_it_are_in_the_metadata() -> None:
+    info = error_details_pb2.ErrorInfo()
+    detail(status_of(UnknownModel("resnet19", ["resnet18"]), ""), info)
+    assert (info.reason, info.metadata["nearest"]) == ("MODEL_NOT_FOUND", "resnet18")
+
+
+def test_a_full_queue_says_when_to_come_back() -> None:
+    retry = error_details_pb2.RetryInfo()
+    detail(status_of(QueueFull(9, 1.5), ""), retry)
+    assert retry.retry_delay.ToMilliseconds() == 1500
+
+
+def test_an_error_that_nobody_foresaw_is_not_shown() -> None:
+    status = status_of(KeyError("secret"), "r2")
+    assert status.code == code_pb2.INTERNAL
+    assert "secret" not in str(status)
+    assert "r2" in status.message
