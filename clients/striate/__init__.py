@@ -10,7 +10,7 @@ with striate.connect("localhost:50051") as service:
 
 from typing import TYPE_CHECKING, Any
 
-from striate._api.operation import IndexProgress, IndexReport, Operation
+from striate._api.operation import Operation
 from striate._requests.attack_methods import Drive, Silence
 from striate.attacks import APGD, FAB, FGSM, PGD, AutoAttack, EpsilonSearch, Square
 from striate.errors import (
@@ -43,21 +43,17 @@ from striate.errors import (
     Unimplemented,
 )
 from striate.model import Model
+from striate.provenance import Provenance
 from striate.results.attack import AttackResult
+from striate.results.attack_stream import AttackRow, StreamedImage
 from striate.results.attributions import Attributions
 from striate.results.audit import AuditProgress, AuditReport, Gate
 from striate.results.classification import Classifications, Prediction
-from striate.results.description import (
-    DatasetInfo,
-    Layer,
-    ModelInfo,
-    Provenance,
-    ReceptiveField,
-    Sample,
-)
+from striate.results.datasets import DatasetInfo, Sample
 from striate.results.epsilon_curve import EpsilonCurve
 from striate.results.exemplars import Exemplar, Exemplars
-from striate.results.streamed import AttackRow, StreamedImage
+from striate.results.index import IndexProgress, IndexReport
+from striate.results.models import Layer, ModelInfo, ReceptiveField
 from striate.results.unit_statistics import LayerStatistics, UnitStatistics
 from striate.service import Service, connect
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from striate._pictures import encode_png
 from striate._rpc.channel import MESSAGE_LIMIT
 from striate.errors import InvalidArgument, invalid
-from striate.results.description import Sample
+from striate.results.datasets import Sample
 from striate.v1 import types_pb2 as pb
 
 if TYPE_CHECKING:

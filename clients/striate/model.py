@@ -16,7 +16,7 @@ from striate._rpc.channel import Caller
 from striate._rpc.checks import at_least
 from striate.images import as_batch
 from striate.results.classification import Classifications, Prediction
-from striate.results.description import Layer, ModelInfo
+from striate.results.models import Layer, ModelInfo
 from striate.v1 import interpret_pb2, interpret_pb2_grpc, model_pb2, robustness_pb2_grpc
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from striate._rpc.channel import Caller
 from striate._rpc.checks import at_least, number
 from striate.errors import NotFound
 from striate.model import Model
-from striate.results.description import DatasetInfo, ModelInfo, Sample
+from striate.results.datasets import DatasetInfo, Sample
+from striate.results.models import ModelInfo
 from striate.v1 import (
     exemplars_pb2,
     interpret_pb2,

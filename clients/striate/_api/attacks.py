@@ -15,15 +15,15 @@ from striate.attacks import PGD, Attack, EpsilonSearch, LossName, NormName
 from striate.images import as_batch
 from striate.labels import Label, Labels
 from striate.results.attack import AttackResult
+from striate.results.attack_stream import StreamedImage
 from striate.results.epsilon_curve import EpsilonCurve
-from striate.results.streamed import StreamedImage
 from striate.v1 import attack_pb2
 
 if TYPE_CHECKING:
     from striate._api.stream import Items
     from striate._rpc.channel import Caller
     from striate.images import Images
-    from striate.results.description import ModelInfo
+    from striate.results.models import ModelInfo
     from striate.v1 import robustness_pb2_grpc
 
 _PGD = PGD()

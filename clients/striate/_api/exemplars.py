@@ -15,7 +15,7 @@ from striate.v1 import exemplars_pb2, interpret_pb2
 if TYPE_CHECKING:
     from striate._rpc.channel import Caller, Deadline
     from striate.labels import Label
-    from striate.results.description import ModelInfo
+    from striate.results.models import ModelInfo
     from striate.v1 import interpret_pb2_grpc
 
 OrderName = Literal["max", "min", "mean", "magnitude", "quantile"]

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from striate._rpc.channel import Caller
     from striate.images import One
     from striate.results.activations import Activations
-    from striate.results.description import ModelInfo
     from striate.results.filters import Filters
+    from striate.results.models import ModelInfo
     from striate.results.tuning import Tuning
     from striate.v1 import interpret_pb2_grpc
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from google.longrunning import operations_pb2  # type: ignore[import-untyped, unused-ignore]
@@ -14,8 +13,7 @@ from google.protobuf.message import DecodeError
 from striate._rpc.channel import Caller, Deadline
 from striate.errors import DeadlineExceeded, Internal, StriateError, from_status
 from striate.results.audit import AuditProgress, AuditReport
-from striate.results.description import Provenance
-from striate.v1 import exemplars_pb2
+from striate.results.index import IndexProgress, IndexReport
 
 _LONGEST_WAIT = (
     1.0  # seconds that one call waits on the server: how often progress is told at least
@@ -23,54 +21,12 @@ _LONGEST_WAIT = (
 _SHORTEST_WAIT = 0.1  # seconds between calls when the server does not wait
 
 
-@dataclass(frozen=True)
-class IndexProgress:
-    """How far the building of an exemplar index is. shards_done, shards_total: parts of it on disk,
-    and in all: a build that was stopped goes on behind the last.
-    """
-
-    model: str
-    dataset: str
-    layers: tuple[str, ...]
-    images_done: int
-    images_total: int
-    shards_done: int = 0
-    shards_total: int = 0
-
-
-@dataclass(frozen=True)
-class IndexReport:
-    """A finished exemplar index. images: scanned; units: indexed, over all layers."""
-
-    images: int
-    units: int
-    provenance: Provenance
-
-
-def _index_progress(data: bytes, caller: Caller, name: str) -> IndexProgress:
-    m = exemplars_pb2.BuildExemplarIndexMetadata.FromString(data)
-    return IndexProgress(
-        m.model,
-        m.dataset,
-        tuple(m.layers),
-        m.images_done,
-        m.images_total,
-        m.shards_done,
-        m.shards_total,
-    )
-
-
-def _index_report(data: bytes, caller: Caller, name: str) -> IndexReport:
-    m = exemplars_pb2.BuildExemplarIndexResponse.FromString(data)
-    return IndexReport(m.images, m.units, Provenance.read(m.provenance))
-
-
 _Reader = Callable[
     [bytes, Caller, str], Any
 ]  # (the packed message, the connection, the operation's name) -> the value
 _READERS: dict[str, _Reader] = {
-    "striate.v1.BuildExemplarIndexMetadata": _index_progress,
-    "striate.v1.BuildExemplarIndexResponse": _index_report,
+    "striate.v1.BuildExemplarIndexMetadata": IndexProgress.read,
+    "striate.v1.BuildExemplarIndexResponse": IndexReport.read,
     "striate.v1.AuditMetadata": AuditProgress.read,
     "striate.v1.AuditResponse": AuditReport.read,
 }

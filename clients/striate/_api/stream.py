@@ -15,7 +15,7 @@ from striate._rpc.warnings import warn
 from striate.errors import BadImage, Internal, StriateError, invalid
 from striate.images import as_batch, is_single
 from striate.labels import Label, as_indices
-from striate.results.streamed import StreamedImage
+from striate.results.attack_stream import StreamedImage
 from striate.v1 import attack_pb2 as pb
 
 if TYPE_CHECKING:

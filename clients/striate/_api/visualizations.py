@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from striate._rpc.channel import Caller
     from striate.images import Images
     from striate.objective import Objective, Unit
-    from striate.results.description import Layer, ModelInfo
     from striate.results.dossier import Dossier
     from striate.results.facets import Facets
     from striate.results.layer_pictures import LayerPictures
+    from striate.results.models import Layer, ModelInfo
     from striate.results.visualization import Progress, Visualization, Visualizations
     from striate.v1 import interpret_pb2_grpc
 

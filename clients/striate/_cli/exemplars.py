@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from striate._api.exemplars import OrderName
-from striate._api.operation import IndexProgress
 from striate._cli.console import DEFAULT_SERVER, Json, ModelName, Server, Timeout, fraction, session
+from striate.results.index import IndexProgress
 from striate.results.unit_statistics import UnitStatistics
 
 _CANCEL_TIMEOUT = 10.0  # seconds

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from striate._api.operation import IndexProgress, Operation
+from striate._api.operation import Operation
 from striate._cli.console import (
     BAR_MISSED,
     DEFAULT_SERVER,
@@ -18,7 +18,9 @@ from striate._cli.console import (
     session,
 )
 from striate.results.audit import AuditProgress
-from striate.results.description import DatasetInfo, Layer, ModelInfo
+from striate.results.datasets import DatasetInfo
+from striate.results.index import IndexProgress
+from striate.results.models import Layer, ModelInfo
 
 _HEALTH_TIMEOUT = 10.0  # seconds; a health check that hangs is no health check
 

@@ -10,7 +10,7 @@ import grpc
 
 from striate._rpc.channel import Caller, new_request_id
 from striate.errors import FailedPrecondition, Internal
-from striate.results.description import Provenance
+from striate.provenance import Provenance
 from striate.v1 import types_pb2
 
 Request = TypeVar("Request")

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from striate import _pictures as pictures
-from striate.results.classification import read_float32, save
-from striate.results.description import Provenance
+from striate.provenance import Provenance
+from striate.results._files import save_array_or_picture
+from striate.results._tensors import read_float32
 from striate.v1 import filters_pb2
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class Activations:
         """Writes the maps if the path ends in ".npy", else the picture in the format of the
         ending.
         """
-        return save(self.maps, self.png, path)
+        return save_array_or_picture(self.maps, self.png, path)
 
     def _repr_png_(self) -> bytes:
         return self.png

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from striate import _pictures as pictures
 from striate._rpc.warnings import distinct
 from striate.attacks import Attack, EpsilonSearch
-from striate.results.classification import read_float32
-from striate.results.description import Provenance
+from striate.provenance import Provenance
+from striate.results._tensors import read_float32
 from striate.v1 import attack_pb2 as pb
 
 if TYPE_CHECKING:

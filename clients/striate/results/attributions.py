@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from striate import _pictures as pictures
-from striate.results.classification import read_float32
-from striate.results.description import Provenance
+from striate.provenance import Provenance
+from striate.results._tensors import read_float32
 from striate.v1 import attribution_pb2 as pb
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +12,9 @@ from striate import _pictures as pictures
 from striate._rpc.channel import Caller
 from striate.epsilons import condition_name
 from striate.errors import Internal
+from striate.provenance import Provenance
 from striate.results import audit_table
-from striate.results.description import Provenance
+from striate.results._files import write_whole
 from striate.v1 import attack_pb2, audit_pb2, robustness_pb2_grpc
 
 VerdictName = Literal["valid", "suspect"]
@@ -151,7 +151,7 @@ class AuditReport:
 
     def to_json(self, path: str | Path) -> Path:
         """Writes the report by its published schema, and returns the path."""
-        return _write(path, iter([self.json_text.encode()]))
+        return write_whole(path, [self.json_text.encode()])
 
     def to_html(self, path: str | Path, *, timeout: float | None = None) -> Path:
         """Writes one self-contained page: curves, tables, a gallery, the checks and all
@@ -203,7 +203,7 @@ class AuditReport:
         stub = robustness_pb2_grpc.RobustnessServiceStub(self._caller.channel)
         request = audit_pb2.ReadAuditReportRequest(operation=self.operation, format=form)
         with closing(self._caller.stream(stub.ReadAuditReport, request, timeout)) as parts:
-            return _write(path, (part.data for part in parts))
+            return write_whole(path, (part.data for part in parts))
 
 
 def gate_row(gate: Gate) -> tuple[str, ...]:
@@ -224,17 +224,3 @@ def _word(words: dict[int, Any], value: int) -> Any:
     if value not in words:
         raise Internal(f"the server sent a verdict that this client does not know: {value}")
     return words[value]
-
-
-def _write(path: str | Path, parts: Iterator[bytes]) -> Path:
-    """Writes a file whole or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.part")
-    try:
-        with unfinished.open("wb") as file:
-            file.writelines(parts)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    return path

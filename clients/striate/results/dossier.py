@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
-from striate.results.description import Provenance
+from striate.provenance import Provenance
 from striate.results.exemplars import Exemplar, Exemplars
 from striate.results.facets import Facet
 from striate.results.tuning import UnitTuning

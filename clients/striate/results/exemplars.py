@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from striate import _pictures as pictures
 from striate.errors import invalid
-from striate.results.description import Provenance
+from striate.provenance import Provenance
 from striate.results.unit_statistics import share
 from striate.v1 import exemplars_pb2
 

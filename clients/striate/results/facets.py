@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from striate import _pictures as pictures
-from striate.results.description import Provenance
+from striate.provenance import Provenance
 from striate.results.visualization import Visualization
 from striate.v1 import visualize_pb2
 

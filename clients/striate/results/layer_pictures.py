@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from striate import _pictures as pictures
 from striate.errors import Cancelled, Internal, invalid
-from striate.results.classification import file_name
-from striate.results.description import Provenance
+from striate.provenance import Provenance
+from striate.results._files import file_name
 from striate.results.visualization import Visualization
 from striate.v1 import visualize_pb2 as pb
 

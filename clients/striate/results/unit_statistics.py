@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from striate import _pictures as pictures
-from striate.results.description import Provenance
+from striate.provenance import Provenance
 from striate.v1 import exemplars_pb2
 
 if TYPE_CHECKING:

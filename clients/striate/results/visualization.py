@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from striate import _pictures as pictures
+from striate.provenance import Provenance
+from striate.results._files import file_names
+from striate.results._tensors import read_float32
 from striate.results.certificate import Certificate
-from striate.results.classification import file_names, read_float32
-from striate.results.description import Provenance
 from striate.v1 import visualize_pb2
 
 if TYPE_CHECKING:

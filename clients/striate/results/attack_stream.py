@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from striate import _pictures as pictures
 from striate.errors import Internal, StriateError, from_status
-from striate.results.classification import read_float32
+from striate.results._tensors import read_float32
 from striate.v1 import attack_pb2 as pb
 
 if TYPE_CHECKING:

@@ -1,34 +1,10 @@
-"""What the service says about itself: models, layers, data sets, and where a result came from."""
+"""What the server says about its models and their layers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import TYPE_CHECKING
 
-from striate import _pictures as pictures
-from striate.v1 import interpret_pb2, model_pb2, types_pb2
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """Where a result came from. model_digest: SHA-256 of weights and preprocessing; request_id: as
-    in the server's log.
-    """
-
-    model: str
-    model_digest: str
-    service_version: str
-    request_id: str
-
-    @staticmethod
-    def read(message: types_pb2.Provenance) -> Provenance:
-        return Provenance(
-            message.model, message.model_digest, message.service_version, message.request_id
-        )
+from striate.v1 import model_pb2
 
 
 @dataclass(frozen=True)
@@ -128,64 +104,4 @@ class Layer:
             )
             if message.HasField("receptive_field")
             else None,
-        )
-
-
-@dataclass(frozen=True)
-class DatasetInfo:
-    """A data set of the server. size: images; classes: names by label; class_indices: per label the
-    index of the model's class of that name, or -1, if a model was named; indexed_layers: layers
-    with an exemplar index of that model; error: why nothing of this is known (it cannot be read, or
-    would first have to be downloaded), else empty.
-    """
-
-    name: str
-    uri: str
-    size: int
-    classes: tuple[str, ...] = field(repr=False)
-    labelled: bool
-    class_indices: tuple[int, ...] = field(repr=False)
-    indexed_layers: tuple[str, ...]
-    error: str = ""
-
-    @staticmethod
-    def read(message: interpret_pb2.Dataset) -> DatasetInfo:
-        return DatasetInfo(
-            name=message.name,
-            uri=message.uri,
-            size=message.size,
-            classes=tuple(message.classes),
-            labelled=message.labelled,
-            class_indices=tuple(message.class_indices),
-            indexed_layers=tuple(message.indexed_layers),
-            error=message.error,
-        )
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One image of a data set. id: position in it, from 0; encoded: the image file; label: the data
-    set's own, None without.
-    """
-
-    id: int
-    name: str
-    label: int | None
-    encoded: bytes = field(repr=False)
-
-    @cached_property
-    def image(self) -> Image:
-        """The image (PIL)."""
-        return pictures.decode(self.encoded)
-
-    def _repr_png_(self) -> bytes:
-        return pictures.encode_png(self.image)
-
-    @staticmethod
-    def read(message: interpret_pb2.Sample) -> Sample:
-        return Sample(
-            message.id,
-            message.name,
-            message.label if message.HasField("label") else None,
-            message.image,
         )

@@ -1,0 +1,68 @@
+"""What the building of an exemplar index returns: its progress, and its report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from striate._rpc.channel import Caller
+from striate.provenance import Provenance
+from striate.v1 import exemplars_pb2
+
+
+@dataclass(frozen=True)
+class IndexProgress:
+    """How far the building of an exemplar index is.
+
+    Attributes:
+        model: Name of the model.
+        dataset: Name of the data set that is scanned.
+        layers: The layers that are indexed.
+        images_done: Images scanned so far.
+        images_total: Images to be scanned in all.
+        shards_done: Parts of the index that are on disk: a build that was stopped goes on behind
+            the last of them.
+        shards_total: Parts of the index in all.
+    """
+
+    model: str
+    dataset: str
+    layers: tuple[str, ...]
+    images_done: int
+    images_total: int
+    shards_done: int = 0
+    shards_total: int = 0
+
+    @staticmethod
+    def read(data: bytes, caller: Caller, operation: str) -> IndexProgress:
+        """Reads the operation's packed metadata."""
+        message = exemplars_pb2.BuildExemplarIndexMetadata.FromString(data)
+        return IndexProgress(
+            model=message.model,
+            dataset=message.dataset,
+            layers=tuple(message.layers),
+            images_done=message.images_done,
+            images_total=message.images_total,
+            shards_done=message.shards_done,
+            shards_total=message.shards_total,
+        )
+
+
+@dataclass(frozen=True)
+class IndexReport:
+    """A finished exemplar index.
+
+    Attributes:
+        images: Images that were scanned.
+        units: Units that are indexed, over all layers.
+        provenance: Where it came from.
+    """
+
+    images: int
+    units: int
+    provenance: Provenance
+
+    @staticmethod
+    def read(data: bytes, caller: Caller, operation: str) -> IndexReport:
+        """Reads the operation's packed response."""
+        message = exemplars_pb2.BuildExemplarIndexResponse.FromString(data)
+        return IndexReport(message.images, message.units, Provenance.read(message.provenance))
