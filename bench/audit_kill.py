@@ -46,8 +46,8 @@ def request(shards: int, checked: bool) -> audit_pb2.AuditRequest:
             audit_pb2.ThreatModel(norm=attack_pb2.NORM_L2, epsilons=[1.0]),
         ],
         attacks=[
-            audit_pb2.AuditAttack(pgd=attack_pb2.Pgd(steps=10)),
-            audit_pb2.AuditAttack(apgd=attack_pb2.Apgd(steps=10)),
+            attack_pb2.AttackMethod(pgd=attack_pb2.Pgd(steps=10)),
+            attack_pb2.AttackMethod(apgd=attack_pb2.Apgd(steps=10)),
         ],
         corruptions=["fog"],
         augmentations=["rotation"],

@@ -2,16 +2,13 @@
 
 import os
 import signal
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from queue import Empty, Queue
 
 import hypothesis
 import pytest
+
+from tests.toys_server import Server, free_port, start, stop
 
 # Before anything imports torch: two multi-threaded torch processes on few cores slow each other
 # down a hundredfold.
@@ -27,19 +24,6 @@ hypothesis.settings.register_profile("striate", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("striate")
 
 ROOT = Path(__file__).parents[1]
-START_SECONDS = 120.0
-STOP_SECONDS = 30.0
-
-
-@dataclass(frozen=True)
-class Server:
-    """A running `striate-server`: `target` is its HOST:PORT, `log` the file of its standard
-    error.
-    """
-
-    target: str
-    process: subprocess.Popen[str]
-    log: Path
 
 
 @pytest.fixture(scope="session")
@@ -56,56 +40,11 @@ def data_dir() -> Path:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The command `striate-server` in a process of its own, on a free port, with the embedded
-    networks.
+    networks and metrics.
     """
-    folder = tmp_path_factory.mktemp("server")
-    log = folder / "stderr.log"
-    program = Path(sys.executable).with_name("striate-server")
-    command = [str(program), "--port", "0", "--state-dir", str(folder / "state"), "--threads", "1"]
-    settings = {
-        name: value for name, value in os.environ.items() if not name.startswith("STRIATE_")
-    }
-    with log.open("w") as stderr:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            text=True,
-            env=settings,
-            cwd=folder,
-        )
+    port = free_port()
+    started = start(tmp_path_factory.mktemp("server"), "--metrics-port", str(port))
     try:
-        yield Server(_target(process, log), process, log)
+        yield Server(started.wait_until_it_serves(), port)
     finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _target(process: subprocess.Popen[str], log: Path) -> str:
-    """HOST:PORT from the line that the server prints once it serves; fails with the end of its log
-    if that line does not come.
-    """
-    lines: Queue[str] = Queue()
-
-    def read() -> None:
-        assert process.stdout is not None
-        for line in process.stdout:  # to the end, so that the server never blocks on a full pipe
-            lines.put(line)
-        lines.put("")
-
-    threading.Thread(target=read, daemon=True).start()
-    try:
-        first = lines.get(timeout=START_SECONDS)
-    except Empty:
-        first = ""
-    if not first.startswith("striate listening on "):
-        pytest.fail(
-            f"the server printed {first!r} and did not start; its log "
-            f"ends:\n{log.read_text()[-4000:]}"
-        )
-    return first.split()[-1]
+        stop(started)

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, Server
+from tests.conftest import ROOT
+from tests.toys_server import Server
 
 UV = ROOT / ".uv" / "bin" / "uv"
 CLIENT_REQUIRES = {

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 import striate
 from interp.network.architectures import LeNet5
 from interp.network.network import Network
-from tests.conftest import Server
+from tests.toys_server import Server
 
 NAME = "digits-lenet5"
 WEIGHTS = Path(__file__).parents[2] / "service" / "models" / "weights"

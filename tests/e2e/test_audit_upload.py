@@ -13,7 +13,7 @@ import striate
 from striate.v1 import attack_pb2, types_pb2
 from striate.v1 import audit_pb2 as pb
 from striate.v1.robustness_pb2_grpc import RobustnessServiceStub
-from tests.conftest import Server
+from tests.toys_server import Server
 
 NAME = "digits-lenet5"
 SECONDS = 120.0
@@ -53,7 +53,7 @@ def test_images_that_were_sent_are_audited(server: Server, channel: grpc.Channel
             row[0].index == label
             for row, label in zip(service.model(NAME).classify(images, k=1), labels, strict=True)
         )
-    fgsm = pb.AuditAttack(fgsm=attack_pb2.Fgsm())
+    fgsm = attack_pb2.AttackMethod(fgsm=attack_pb2.Fgsm())
     request = pb.AuditRequest(
         models=[NAME], dataset=uploaded.dataset, attacks=[fgsm], shard_images=8, skip_checks=True
     )

@@ -2,14 +2,10 @@
 build whose server is killed.
 """
 
-import contextlib
 import io
-import os
-import subprocess
-import sys
 import tarfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +17,7 @@ import striate
 from interp.network.network import Network
 from service.datasets import digits as all_digits
 from tests.e2e.conftest import NAME
+from tests.toys_server import serving
 
 COUNT, K, CLASS_K = 201, 6, 3
 SHARES = (0.0, 0.1, 0.25, 0.5, 1.0)  # of 200 others: whole numbers
@@ -206,50 +203,13 @@ def spoil(folder: Path, done: list[int]) -> None:
                     file.write(bytes(member.size))
 
 
-@contextlib.contextmanager
-def serving(folder: Path) -> Iterator[tuple[subprocess.Popen[str], striate.Service]]:
-    command = [
-        str(Path(sys.executable).with_name("striate-server")),
-        "--port",
-        "0",
-        "--threads",
-        "1",
-        "--model",
-        NAME,
-    ]
-    command += [
-        "--state-dir",
-        str(folder / "state"),
-        "--dataset",
-        f"tars=webdataset:{folder}/*.tar",
-    ]
-    settings = {
-        name: value for name, value in os.environ.items() if not name.startswith("STRIATE_")
-    }
-    with (
-        (folder / "log").open("a") as log,
-        subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-            env=settings,
-        ) as process,
-    ):
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            assert line.startswith("striate listening on "), line
-            with striate.connect(line.split()[-1], timeout=LONG) as service:
-                yield process, service
-        finally:
-            process.kill()
-
-
 def test_a_build_outlives_its_server(tmp_path: Path, local: Network) -> None:
     count = write_shards(tmp_path)
-    with serving(tmp_path) as (process, service):
+    own = ("--model", NAME, "--dataset", f"tars=webdataset:{tmp_path}/*.tar")
+    with (
+        serving(tmp_path, *own) as (process, target),
+        striate.connect(target, timeout=LONG) as service,
+    ):
         name = service.build_index(NAME, "tars", LAYERS, k=K, shard_images=SHARD).name
         limit = time.monotonic() + LONG
         while (
@@ -265,7 +225,7 @@ def test_a_build_outlives_its_server(tmp_path: Path, local: Network) -> None:
     ]
     assert 3 <= len(done) < -(-count // SHARD)
     spoil(tmp_path, done)
-    with serving(tmp_path) as (_, service):
+    with serving(tmp_path, *own) as (_, target), striate.connect(target, timeout=LONG) as service:
         operation = service.operation(name)
         assert operation.wait(timeout=LONG).images == count
         assert (

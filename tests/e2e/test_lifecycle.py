@@ -6,10 +6,7 @@ import contextlib
 import os
 import signal
 import socket
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +16,7 @@ import pytest
 
 import striate
 from striate.v1 import model_pb2, model_pb2_grpc
+from tests.toys_server import ServerProcess, eventually, start, stop
 
 NAME = "digits-lenet5"
 LONG = 60.0  # seconds after which a test that hangs has failed
@@ -30,7 +28,7 @@ from pathlib import Path
 
 from torch import nn
 
-from service.checkpoints import fetch
+from service.models.checkpoints import fetch
 
 HERE = Path(__file__).parent
 
@@ -77,50 +75,25 @@ class Place:
     folder: Path
     silent: socket.socket
 
-    def start(self, *flags: str) -> subprocess.Popen[str]:
-        command = [
-            str(Path(sys.executable).with_name("striate-server")),
-            "--port",
-            "0",
-            "--threads",
-            "1",
-        ]
-        command += [
-            "--state-dir",
-            str(self.folder / "state"),
-            "--settings",
-            str(self.folder / "settings.toml"),
-        ]
-        settings = {
-            name: value for name, value in os.environ.items() if not name.startswith("STRIATE_")
-        }
+    def start(self, *flags: str) -> ServerProcess:
         port = self.silent.getsockname()[1]
         path = os.pathsep.join([str(self.folder), os.environ.get("PYTHONPATH", "")])
-        settings |= {
+        environment = {
             "PYTHONPATH": path,
             "SILENT": f"http://127.0.0.1:{port}/net-01234567.pth",
             "no_proxy": "*",
         }
-        with (self.folder / "stderr.log").open("w") as log:
-            return subprocess.Popen(
-                [*command, *flags],
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                env=settings,
-                cwd=self.folder,
-            )
+        settings = ("--settings", str(self.folder / "settings.toml"))
+        return start(self.folder, *settings, *flags, environment=environment)
 
     @contextlib.contextmanager
-    def started(self, *flags: str) -> Iterator[subprocess.Popen[str]]:
-        """The process; killed at the end if it still runs."""
-        process = self.start(*flags)
+    def started(self, *flags: str) -> Iterator[ServerProcess]:
+        """The server, which may not serve yet; killed at the end if it still runs."""
+        server = self.start(*flags)
         try:
-            yield process
+            yield server
         finally:
-            if process.poll() is None:
-                process.kill()
-            process.wait(30)
+            stop(server, kill=True)
 
     def asked(self) -> socket.socket:
         """The next connection to the file server, once its request has come."""
@@ -129,13 +102,6 @@ class Place:
         connection.settimeout(LONG)
         assert connection.recv(4) == b"GET "
         return connection
-
-
-def target_of(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    assert line.startswith("striate listening on "), line
-    return line.split()[-1]
 
 
 def place_in(folder: Path) -> Iterator[Place]:
@@ -180,42 +146,35 @@ def service(settled: Place) -> Iterator[striate.Service]:
     ]
     flags = [word for uri in uris for word in ("--dataset", uri)]
     with (
-        settled.started("--model", NAME, *flags) as process,
-        striate.connect(target_of(process), timeout=LONG) as connected,
+        settled.started("--model", NAME, *flags) as server,
+        striate.connect(server.wait_until_it_serves(), timeout=LONG) as connected,
     ):
         yield connected
 
 
-def eventually(condition: Callable[[], object]) -> None:
-    limit = time.monotonic() + LONG
-    while not condition():
-        assert time.monotonic() < limit, "it did not happen in time"
-        time.sleep(0.05)
-
-
 def test_sigterm_ends_a_start_whose_download_hangs(place: Place) -> None:
-    with place.started("--model", "download") as process, place.asked():
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(LONG / 3) == 0
+    with place.started("--model", "download") as server, place.asked():
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(LONG / 3) == 0
 
 
 def test_sigterm_ends_a_server_whose_download_hangs(place: Place) -> None:
     with (
-        place.started("--model", NAME, "--drain-seconds", "1") as process,
-        striate.connect(target_of(process), timeout=LONG) as service,
+        place.started("--model", NAME, "--drain-seconds", "1") as server,
+        striate.connect(server.wait_until_it_serves(), timeout=LONG) as service,
         ThreadPoolExecutor(1) as pool,
     ):
         loading = pool.submit(service.load, "download")
         with place.asked():
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(LONG / 3) == 0
+            server.process.send_signal(signal.SIGTERM)
+            assert server.process.wait(LONG / 3) == 0
         assert isinstance(loading.exception(LONG), striate.StriateError)
 
 
 def test_a_call_that_runs_is_waited_for_while_new_ones_are_refused(place: Place) -> None:
     with (
-        place.started("--model", NAME, "--drain-seconds", "50") as process,
-        grpc.insecure_channel(target := target_of(process)) as channel,
+        place.started("--model", NAME, "--drain-seconds", "50") as server,
+        grpc.insecure_channel(target := server.wait_until_it_serves()) as channel,
         striate.connect(target, timeout=2) as other,
     ):
         running = model_pb2_grpc.ModelServiceStub(channel).LoadModel.future(
@@ -223,7 +182,7 @@ def test_a_call_that_runs_is_waited_for_while_new_ones_are_refused(place: Place)
         )
         other.health(timeout=LONG)
         eventually((place.folder / "began").exists)
-        process.send_signal(signal.SIGTERM)
+        server.process.send_signal(signal.SIGTERM)
 
         def refused() -> bool:
             try:
@@ -233,10 +192,10 @@ def test_a_call_that_runs_is_waited_for_while_new_ones_are_refused(place: Place)
             return False
 
         eventually(refused)
-        assert process.poll() is None
+        assert server.process.poll() is None
         (place.folder / "go").touch()
         assert running.result().model.name == "slow"
-        assert process.wait(LONG) == 0
+        assert server.process.wait(LONG) == 0
 
 
 def test_a_load_whose_caller_has_gone_ends_well(service: striate.Service, settled: Place) -> None:

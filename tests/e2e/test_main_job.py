@@ -18,7 +18,7 @@ from interp.feature.visualize import of_units
 from interp.layer import LayerPath
 from interp.network.network import Network
 from interp.probe import solve
-from tests.conftest import Server
+from tests.toys_server import Server
 
 NAME = "digits-lenet5"
 WEIGHTS = Path(__file__).parents[2] / "service" / "models" / "weights"

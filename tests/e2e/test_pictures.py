@@ -3,9 +3,7 @@ server, facets.
 """
 
 import io
-import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +17,7 @@ from PIL import Image
 
 from striate.v1 import exemplars_pb2, interpret_pb2_grpc
 from striate.v1 import visualize_pb2 as pb
+from tests.toys_server import serving
 
 NAME = "digits-lenet5"
 WAIT = 60.0
@@ -28,37 +27,11 @@ LARGE = [("grpc.max_receive_message_length", 64 * 2**20)]
 @contextmanager
 def served(folder: Path) -> Iterator[tuple[subprocess.Popen[str], grpc.Channel]]:
     """A server of one network whose state is in the folder, killed in the end."""
-    command = [
-        str(Path(sys.executable).with_name("striate-server")),
-        "--port",
-        "0",
-        "--threads",
-        "1",
-    ]
-    command += ["--model", NAME, "--state-dir", str(folder / "state")]
-    settings = {
-        name: value for name, value in os.environ.items() if not name.startswith("STRIATE_")
-    }
-    with (folder / "log").open("a") as log:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-            env=settings,
-        )
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert line.startswith("striate listening on "), (folder / "log").read_text()[-4000:]
-        with grpc.insecure_channel(line.split()[-1], options=LARGE) as channel:
-            yield process, channel
-    finally:
-        process.kill()
-        process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+    with (
+        serving(folder, "--model", NAME) as (process, target),
+        grpc.insecure_channel(target, options=LARGE) as channel,
+    ):
+        yield process, channel
 
 
 def index(channel: grpc.Channel, layer: str) -> None:
@@ -76,12 +49,9 @@ def index(channel: grpc.Channel, layer: str) -> None:
 
 
 def layer(stub: interpret_pb2_grpc.InterpretServiceStub) -> Iterator[pb.VisualizeLayerResponse]:
-    settings = pb.VisualizeRequest(
-        model=NAME, steps=12, seed=4, certification=pb.Certification(retries=0)
-    )
-    return iter(
-        stub.VisualizeLayer(pb.VisualizeLayerRequest(settings=settings, layer="c5"), timeout=WAIT)
-    )
+    settings = pb.PictureSettings(steps=12, seed=4, certification=pb.Certification(retries=0))
+    request = pb.VisualizeLayerRequest(model=NAME, layer="c5", settings=settings)
+    return iter(stub.VisualizeLayer(request, timeout=WAIT))
 
 
 def test_pictures_are_composed_certified_kept_and_sorted_into_facets(tmp_path: Path) -> None:
@@ -91,7 +61,7 @@ def test_pictures_are_composed_certified_kept_and_sorted_into_facets(tmp_path: P
         terms = [pb.Term(unit="c5:3"), pb.Term(unit="f6:10", weight=-1)]
         request = pb.VisualizeRequest(
             model=NAME,
-            steps=12,
+            settings=pb.PictureSettings(steps=12),
             composed=[pb.Objective(terms=terms), pb.Objective(terms=terms[:1])],
         )
         *progress, last = stub.Visualize(request, timeout=WAIT)
@@ -137,7 +107,8 @@ def test_pictures_are_composed_certified_kept_and_sorted_into_facets(tmp_path: P
         )
 
         wanted = pb.FindFacetsRequest(
-            settings=pb.VisualizeRequest(model=NAME, steps=6),
+            model=NAME,
+            settings=pb.PictureSettings(steps=6),
             unit="c5:3",
             dataset="digits",
             facets=2,

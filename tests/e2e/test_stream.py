@@ -21,11 +21,11 @@ from interp.rows import Chunks
 from service.rpc.wire import tensors as wire_tensors
 from striate.v1 import attack_pb2 as pb
 from striate.v1 import robustness_pb2_grpc, types_pb2
-from tests.conftest import Server
+from tests.toys_server import Server
 
 NAME = "digits-lenet5"
 WEIGHTS = Path(__file__).parents[2] / "service" / "models" / "weights"
-PGD = pb.Pgd(epsilon=0.125, steps=8)
+PGD = pb.AttackMethod(pgd=pb.Pgd(steps=8))
 SECONDS = 120.0
 
 
@@ -53,7 +53,8 @@ def pixels(server: Server) -> torch.Tensor:
 
 def settings(**more: Any) -> pb.AttackStreamRequest:
     in_flight = more.pop("in_flight", 0)
-    attack_ = pb.AttackRequest(**{"model": NAME, "pgd": PGD, "seed": 3, **more})
+    plain = {"model": NAME, "method": PGD, "epsilon": 0.125, "seed": 3}
+    attack_ = pb.AttackRequest(**{**plain, **more})
     return pb.AttackStreamRequest(
         settings=pb.AttackStreamSettings(attack=attack_, in_flight=in_flight)
     )
@@ -150,7 +151,7 @@ def test_a_bad_image_is_one_bad_row(
     [
         (pb.AttackStreamRequest(), "settings"),
         (settings(model="none"), "none"),
-        (settings(pgd=pb.Pgd()), "pgd.epsilon"),
+        (settings(epsilon=None), "epsilon"),
         (settings(labels=[1]), "settings.attack.labels"),
         (settings(first_row=1), "settings.attack.first_row"),
         (settings(row_settings=pb.RowSettings(seeds=[1])), "settings.attack.row_settings"),
