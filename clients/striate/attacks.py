@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from functools import partial
 from itertools import pairwise
@@ -63,28 +63,37 @@ def check_epsilon(name: str, value: object, norm: str) -> float:
     return number(name, value, most=1.0 if norm == "linf" else math.inf)
 
 
-class _Attack:
-    """What all attacks share: every field is checked, and numbers of other libraries become
-    Python's own.
-    """
-
-    norm: NormName
+@dataclass(frozen=True)
+class _Checked:
+    """Every field is checked, and numbers of other libraries become Python's own."""
 
     def __post_init__(self) -> None:
-        for one in fields(self):  # type: ignore[arg-type]
+        for one in fields(self):
             if one.name in _CHECKS:
-                self._keep(one.name, _CHECKS[one.name](one.name, getattr(self, one.name)))
-        self._check_ball()
+                self._set(one.name, _CHECKS[one.name](one.name, getattr(self, one.name)))
 
-    def _check_ball(self) -> None:
-        self._keep("epsilon", check_epsilon("epsilon", vars(self)["epsilon"], self.norm))
-
-    def _keep(self, name: str, value: object) -> None:
+    def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)  # the way of frozen dataclasses
 
 
+class Attack(_Checked):
+    """An attack and its settings: one of the classes in ATTACKS.
+
+    Attributes:
+        epsilon: Radius of the ball around each image in pixel units of [0, 1].
+        norm: What the ball is measured in, "linf", "l2" or "l1".
+    """
+
+    epsilon: float
+    norm: NormName
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set("epsilon", check_epsilon("epsilon", self.epsilon, self.norm))
+
+
 @dataclass(frozen=True)
-class FGSM(_Attack):
+class FGSM(Attack):
     """One step of size epsilon along the sign of the gradient, for L2 along the gradient, for L1
     along its largest entries (Goodfellow et al. 2015).
 
@@ -100,7 +109,7 @@ class FGSM(_Attack):
 
 
 @dataclass(frozen=True)
-class PGD(_Attack):
+class PGD(Attack):
     """Projected gradient descent (Madry et al. 2018); with a decay, MI-FGSM (Dong et al. 2018).
 
     epsilon: radius of the ball in pixel units of [0, 1]; step: step size in the same units, None
@@ -132,7 +141,7 @@ class PGD(_Attack):
 
 
 @dataclass(frozen=True)
-class APGD(_Attack):
+class APGD(Attack):
     """PGD that sets its own step sizes, from a random start (Croce & Hein 2020; for L1 Croce & Hein
     2021).
 
@@ -150,7 +159,7 @@ class APGD(_Attack):
 
 
 @dataclass(frozen=True)
-class FAB(_Attack):
+class FAB(Attack):
     """The fast adaptive boundary attack in its targeted form, FAB-T (Croce & Hein 2020): the
     nearest point of another class.
 
@@ -169,7 +178,7 @@ class FAB(_Attack):
 
 
 @dataclass(frozen=True)
-class Square(_Attack):
+class Square(Attack):
     """Random search without gradients (Andriushchenko et al. 2020).
 
     epsilon, norm: as in PGD; queries: images asked about, 1 to 100000; loss: "margin" (the server's
@@ -184,7 +193,7 @@ class Square(_Attack):
 
 
 @dataclass(frozen=True)
-class AutoAttack(_Attack):
+class AutoAttack(Attack):
     """The standard ensemble (Croce & Hein 2020): APGD with cross-entropy, APGD-T, FAB-T and Square,
     each on the survivors.
 
@@ -197,7 +206,7 @@ class AutoAttack(_Attack):
 
 
 @dataclass(frozen=True)
-class EpsilonSearch(_Attack):
+class EpsilonSearch(_Checked):
     """PGD at one epsilon after the other, each beginning where the last one ended; see
     Model.epsilon_curve, which asks for it.
 
@@ -215,12 +224,19 @@ class EpsilonSearch(_Attack):
     random_start: bool = False
     loss: LossName | None = None
 
-    def _check_ball(self) -> None:
-        self._keep("epsilons", rising("epsilons", self.epsilons, self.norm, self.MOST))
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set("epsilons", rising("epsilons", self.epsilons, self.norm, self.MOST))
 
 
-Attack = FGSM | PGD | APGD | FAB | Square | AutoAttack | EpsilonSearch
-AuditAttack = FGSM | PGD | APGD | FAB | Square | AutoAttack
+ATTACKS: Mapping[str, type[Attack]] = {  # by their names in the contract's AttackMethod
+    "fgsm": FGSM,
+    "pgd": PGD,
+    "apgd": APGD,
+    "fab": FAB,
+    "square": Square,
+    "auto_attack": AutoAttack,
+}
 
 
 def rising(name: str, values: Iterable[object], norm: str, most: int) -> tuple[float, ...]:

@@ -8,7 +8,7 @@ from striate.attacks import NORMS, check_epsilon
 from striate.errors import invalid
 
 CLEAN = "clean"
-_CLOSE = 1e-7  # relative, above what float32 rounds
+_CLOSE = 1e-12  # relative, above what sums and fractions in float64 round
 
 
 class Condition(NamedTuple):

@@ -77,7 +77,7 @@ class Picturing(interpret_pb2_grpc.InterpretServiceServicer):
             for name in (*request.objectives, *map(name_of, request.composed))
             for _ in range(request.variants or 1)
         ]
-        steps = request.steps or 3
+        steps = request.settings.steps or 3
         for step in range(1, steps + 1):
             preview = request.preview_every and step % request.preview_every == 0
             progress = visualize_pb2.VisualizeProgress(
@@ -88,7 +88,7 @@ class Picturing(interpret_pb2_grpc.InterpretServiceServicer):
             )
             yield visualize_pb2.VisualizeResponse(progress=progress)
         result = visualize_pb2.VisualizeResult(provenance=self.fake.provenance(request_id(context)))
-        height, width = (request.size, request.size) if request.size else SHAPE[1:]
+        height, width = (size, size) if (size := request.settings.size) else SHAPE[1:]
         for place, name in enumerate(names):
             result.visualizations.add(
                 objective=name,
@@ -97,7 +97,7 @@ class Picturing(interpret_pb2_grpc.InterpretServiceServicer):
                 dead=place == 1,
                 variant=place % (request.variants or 1),
             )
-            if request.certification.dataset:
+            if request.settings.certification.dataset:
                 result.visualizations[place].certificate.CopyFrom(certificate(place))
         if request.include_tensor:
             data = np.arange(len(names) * 12, dtype="<f4").tobytes()

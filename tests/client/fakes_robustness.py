@@ -49,7 +49,7 @@ class Robustness(robustness_pb2_grpc.RobustnessServiceServicer):
             provenance=self.fake.provenance(request_id(context)),
             gradients=10 * len(rows),
         )
-        response.queries = request.square.queries * len(rows)
+        response.queries = request.method.square.queries * len(rows)
         response.warnings.extend(self.fake.warnings)
         for epsilon in request.epsilon_search.epsilons:
             robust = sum(

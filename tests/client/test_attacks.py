@@ -10,12 +10,12 @@ from google.protobuf.json_format import MessageToDict
 
 import striate
 from striate import images
-from striate._requests.attack_methods import audit_attack
+from striate._requests.attack_methods import attack_method
+from striate.attacks import ATTACKS
 from striate.v1 import attack_pb2 as pb
 from tests.client.fakes_server import CLASSES, SHAPE, Fake, adversarial
 
 IMAGES = np.random.default_rng(4).integers(0, 256, (21, 4, 5, 3), dtype=np.uint8)
-EPSILON = np.float32(8 / 255)
 
 
 def sent(fake: Fake, net: striate.Model, attack: Any, **options: Any) -> pb.AttackRequest:
@@ -27,12 +27,11 @@ def sent(fake: Fake, net: striate.Model, attack: Any, **options: Any) -> pb.Atta
 @pytest.mark.parametrize(
     ("attack", "field", "values"),
     [
-        (striate.FGSM(norm="l1", loss="dlr"), "fgsm", {"norm": "NORM_L1", "loss": "LOSS_DLR"}),
+        (striate.FGSM(norm="l1", loss="dlr"), "fgsm", {"loss": "LOSS_DLR"}),
         (
             striate.PGD(steps=7, loss="margin", restarts=3, decay=0.5, step=0.0),
             "pgd",
             {
-                "norm": "NORM_LINF",
                 "steps": 7,
                 "loss": "LOSS_MARGIN",
                 "restarts": 3,
@@ -41,72 +40,59 @@ def sent(fake: Fake, net: striate.Model, attack: Any, **options: Any) -> pb.Atta
             }
             | {"randomStart": True, "stopWhenFooled": True},
         ),
-        (striate.APGD(), "apgd", {"norm": "NORM_LINF", "steps": 100, "restarts": 1}),
+        (striate.APGD(), "apgd", {"steps": 100, "restarts": 1}),
         (
             striate.APGD(norm="l2", steps=50, loss="cross-entropy", restarts=2, target_classes=9),
             "apgd",
             {
-                "norm": "NORM_L2",
                 "steps": 50,
                 "loss": "LOSS_CROSS_ENTROPY",
                 "restarts": 2,
                 "targetClasses": 9,
             },
         ),
-        (striate.FAB(), "fab", {"norm": "NORM_LINF", "steps": 100, "targetClasses": 9}),
-        (striate.Square(queries=10), "square", {"norm": "NORM_LINF", "queries": 10, "restarts": 1}),
+        (striate.FAB(), "fab", {"steps": 100, "targetClasses": 9}),
+        (striate.Square(queries=10), "square", {"queries": 10, "restarts": 1}),
         (
             striate.Square(loss="margin", restarts=2),
             "square",
             {"restarts": 2, "loss": "LOSS_MARGIN"},
         ),
-        (striate.AutoAttack(norm="l2"), "auto_attack", {"norm": "NORM_L2"}),
+        (striate.AutoAttack(norm="l2"), "auto_attack", {}),
     ],
 )
-def test_attacks_travel_whole_and_audits_leave_out_their_ball(
+def test_attacks_travel_whole_beside_their_ball(
     fake: Fake, net: striate.Model, attack: Any, field: str, values: dict[str, Any]
 ) -> None:
     request = sent(fake, net, attack)
-    assert request.WhichOneof("method") == field
-    message = getattr(request, field)
-    assert message.epsilon == EPSILON
-    told = MessageToDict(message)
+    assert (request.epsilon, pb.Norm.Name(request.norm)) == (
+        attack.epsilon,
+        f"NORM_{attack.norm.upper()}",
+    )
+    assert request.method.WhichOneof("method") == field
+    told = MessageToDict(getattr(request.method, field))
     assert values.items() <= told.items()
     if isinstance(attack, striate.APGD | striate.FAB | striate.AutoAttack):
-        assert told.keys() == {"epsilon", *values}, "what is not set stays unset"
-    in_audit = audit_attack(attack, "attacks[0]")
-    assert MessageToDict(in_audit) == MessageToDict(
-        pb.AttackRequest(
-            **{field: type(message)(**{name: getattr(message, name) for name in own(message)})}
-        )
-    )
+        assert told.keys() == values.keys(), "what is not set stays unset"
 
 
-def own(message: Any) -> list[str]:
-    """The fields of an attack that are set, without its ball."""
-    return [
-        field.name for field, _ in message.ListFields() if field.name not in ("epsilon", "norm")
-    ]
+def test_audits_leave_the_ball_out(fake: Fake, service: striate.Service) -> None:
+    kinds: Any = ATTACKS.values()
+    attacks = [kind(epsilon=0.5, norm="l2") for kind in kinds]
+    service.audit("tiny", "digits", attacks=attacks)
+    (request,) = fake.requests("Audit")
+    assert list(request.attacks) == [attack_method(kind(), "") for kind in ATTACKS.values()]
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        striate.FGSM,
-        striate.PGD,
-        striate.APGD,
-        striate.FAB,
-        striate.Square,
-        striate.AutoAttack,
-        striate.EpsilonSearch,
-    ],
-)
-def test_the_dataclasses_are_the_contracts(fake: Fake, net: striate.Model, kind: Any) -> None:
-    request = sent(fake, net, kind((0.1,)) if kind is striate.EpsilonSearch else kind())
-    message = getattr(request, str(request.WhichOneof("method")))
-    assert {field.name for field in dataclasses.fields(kind)} == set(
-        message.DESCRIPTOR.fields_by_name
-    )
+def test_the_registry_holds_every_attack_of_the_contract() -> None:
+    assert list(ATTACKS) == [field.name for field in pb.AttackMethod.DESCRIPTOR.fields]
+    kinds: dict[Any, Any] = {
+        getattr(pb.AttackMethod(), name).DESCRIPTOR: kind for name, kind in ATTACKS.items()
+    } | {pb.EpsilonSearch.DESCRIPTOR: striate.EpsilonSearch}
+    for message, kind in kinds.items():
+        settings = {field.name for field in dataclasses.fields(kind)} - {"epsilon", "norm"}
+        assert settings == set(message.fields_by_name), kind
+        assert getattr(striate, kind.__name__) is kind
 
 
 def test_names_of_losses_and_norms_are_the_contracts() -> None:
@@ -117,7 +103,7 @@ def test_names_of_losses_and_norms_are_the_contracts() -> None:
         "dlr": "LOSS_DLR",
     }
     for loss, name in losses.items():
-        assert pb.Loss.Name(audit_attack(striate.PGD(loss=loss), "").pgd.loss) == name  # type: ignore[arg-type]
+        assert pb.Loss.Name(attack_method(striate.PGD(loss=loss), "").pgd.loss) == name  # type: ignore[arg-type]
 
 
 def test_numbers_of_other_libraries_become_pythons_own() -> None:
@@ -179,11 +165,11 @@ def test_numbers_of_other_libraries_become_pythons_own() -> None:
         (lambda: striate.Drive(7), "unit", "layer:unit"),  # type: ignore[arg-type]
         (lambda: striate.Drive("stem:1", level=math.nan), "level", "finite"),
         (
-            lambda: audit_attack(striate.EpsilonSearch((0.1,)), "attacks[3]"),  # type: ignore[arg-type]
+            lambda: attack_method(striate.EpsilonSearch((0.1,)), "attacks[3]"),  # type: ignore[arg-type]
             "attacks[3]",
             "EpsilonSearch",
         ),
-        (lambda: audit_attack("pgd", "attacks[0]"), "attacks[0]", "is str"),  # type: ignore[arg-type]
+        (lambda: attack_method("pgd", "attacks[0]"), "attacks[0]", "is str"),  # type: ignore[arg-type]
     ],
 )
 def test_what_makes_no_sense_is_refused_by_name(make: Any, field: str, words: str) -> None:
@@ -246,7 +232,7 @@ def test_settings_of_the_images_own_are_split_with_them(
     joined = {name: [value for part in settings for value in getattr(part, name)] for name in own}
     assert [[len(getattr(part, name)) for part in settings] for name in own] == [[8, 8, 5]] * 4
     np.testing.assert_array_equal(joined["epsilons"], own["epsilons"])
-    np.testing.assert_array_equal(joined["step_sizes"], np.array(own["step_sizes"], np.float32))
+    np.testing.assert_array_equal(joined["step_sizes"], own["step_sizes"])
     assert joined["steps"] == list(range(1, 22))
     assert joined["seeds"] == [2**64 - 1 - row for row in range(21)]
     assert [value for part in parts for value in part.targets] == targets
@@ -259,7 +245,9 @@ def test_settings_of_the_images_own_are_split_with_them(
 
 def test_without_own_settings_none_are_sent(fake: Fake, net: striate.Model) -> None:
     request = sent(fake, net, striate.PGD())
-    assert {field.name for field, _ in request.ListFields()} == {"model", "images", "pgd", "format"}
+    assert {field.name for field, _ in request.ListFields()} == {
+        *("model", "images", "norm", "epsilon", "method", "format")
+    }
 
 
 @pytest.mark.parametrize(

@@ -74,13 +74,14 @@ def test_visualize(cli: Cli) -> None:
         out,
     )
     (request,) = cli.fake.requests("Visualize")
-    assert (list(request.objectives), request.steps, request.seed, request.size) == (
+    settings = request.settings
+    assert (list(request.objectives), settings.steps, settings.seed, settings.size) == (
         ["stem:0", "stem:1@1,2"],
         5,
         7,
         16,
     )
-    assert request.without_transforms
+    assert settings.without_transforms
     files = [Path(item["file"]) for item in found["visualizations"]]
     assert [file.read_bytes() for file in files] == [png(16, 16, 0), png(16, 16, 1)]
     assert {file.parent for file in files} == {out}
@@ -168,12 +169,13 @@ def test_attack(cli: Cli) -> None:
         out,
     )
     (request,) = cli.fake.requests("Attack")
-    assert (request.pgd.epsilon, request.pgd.step, request.pgd.steps) == (
-        np.float32(8 / 255),
-        np.float32(2 / 255),
+    pgd = request.method.pgd
+    assert (request.epsilon, pgd.step, pgd.steps) == (
+        8 / 255,
+        2 / 255,
         10,
     )
-    assert (list(request.labels), list(request.targets), request.pgd.random_start) == (
+    assert (list(request.labels), list(request.targets), pgd.random_start) == (
         [0, 1, 2, 3],
         [],
         False,
@@ -203,10 +205,10 @@ def test_attack_labels(cli: Cli) -> None:
     )
     cli.json("attack", "tiny", *cli.pictures[:2], "--label", 1, "--label", "cat")
     first, second = cli.fake.requests("Attack")
-    assert (list(first.labels), list(first.targets), first.fgsm.epsilon) == (
+    assert (list(first.labels), list(first.targets), first.epsilon) == (
         [1] * 4,
         [3] * 4,
-        np.float32(0.1),
+        0.1,
     )
     assert list(second.labels) == [1, 0]
 

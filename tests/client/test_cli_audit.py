@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 import grpc
-import numpy as np
 import pytest
 
 from striate._api.operation import Operation
@@ -129,10 +128,10 @@ def test_an_audit_is_asked_for_whole(cli: Cli) -> None:
         [3],
         ["all"],
     )
-    assert (request.confidence, request.budget_gradients) == (np.float32(0.9), 1000)
+    assert (request.confidence, request.budget_gradients) == (0.9, 1000)
     assert [(one.model, one.epsilon, one.bar) for one in request.gates] == [
-        ("", np.float32(8 / 255), np.float32(0.4)),
-        ("tiny", 0, np.float32(0.8)),
+        ("", 8 / 255, 0.4),
+        ("tiny", 0, 0.8),
     ]
 
 

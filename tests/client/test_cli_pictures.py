@@ -60,8 +60,7 @@ OPTIONS = (
     "mirror",
     "--deterministic",
 )
-SENT = pb.VisualizeRequest(
-    model="tiny",
+SENT = pb.PictureSettings(
     steps=9,
     learning_rate=0.5,
     seed=3,
@@ -102,8 +101,7 @@ def test_every_option_arrives(cli: Cli) -> None:
         cli.folder / "out",
     )
     found = cli.json("visualize", "tiny", "stem:1 - 0.5*stem:2", *words, *OPTIONS)
-    expected = pb.VisualizeRequest()
-    expected.CopyFrom(SENT)
+    expected = pb.VisualizeRequest(model="tiny", settings=SENT)
     expected.composed.add().terms.extend(
         [pb.Term(unit="stem:1"), pb.Term(unit="stem:2", weight=-0.5)]
     )
@@ -246,7 +244,7 @@ def test_a_whole_layer(cli: Cli) -> None:
     out = cli.folder / "out"
     found = cli.json("visualize", "tiny", "stem:*", "--out", out, *OPTIONS)
     assert cli.fake.requests("VisualizeLayer") == [
-        pb.VisualizeLayerRequest(settings=SENT, layer="stem", sheet=True)
+        pb.VisualizeLayerRequest(model="tiny", settings=SENT, layer="stem", sheet=True)
     ]
     assert [(one["unit"], one["cached"]) for one in found["units"]] == [
         (unit, unit == KEPT) for unit in range(UNITS)

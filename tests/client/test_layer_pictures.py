@@ -47,13 +47,13 @@ def test_every_setting_of_a_layer_arrives(fake: Fake, net: striate.Model) -> Non
     whole(net).all()
     first, second, third = fake.requests("VisualizeLayer")
     assert first == pb.VisualizeLayerRequest(
-        settings=SENT, layer="stem", first_unit=1, unit_count=3, sheet=False
+        model="tiny", settings=SENT, layer="stem", first_unit=1, unit_count=3, sheet=False
     )
-    plain = pb.VisualizeRequest(model="tiny")
+    plain = pb.PictureSettings()
     assert second == pb.VisualizeLayerRequest(
-        settings=plain, layer="stem", first_unit=1, unit_count=3, sheet=True
+        model="tiny", settings=plain, layer="stem", first_unit=1, unit_count=3, sheet=True
     )
-    assert third == pb.VisualizeLayerRequest(settings=plain, layer="stem", sheet=True)
+    assert third == pb.VisualizeLayerRequest(model="tiny", settings=plain, layer="stem", sheet=True)
 
 
 def test_sheet_and_files(net: striate.Model, tmp_path: Path) -> None:

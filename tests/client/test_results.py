@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import striate
-from striate.v1 import attack_pb2
+from striate.v1 import attack_pb2, types_pb2, visualize_pb2
 from tests.client.fakes_server import (
     CLASSES,
     DATASET_SIZE,
@@ -85,15 +85,15 @@ def test_visualize_one_and_many(fake: Fake, net: striate.Model, tmp_path: Path) 
     )
     (request,) = fake.requests("Visualize")
     assert list(request.objectives) == ["stem:1"]
-    assert (
-        request.steps,
-        request.seed,
-        request.size,
-        request.without_transforms,
-        request.deterministic,
-    ) == (5, 3, 32, True, True)
-    assert request.learning_rate == pytest.approx(0.1)
-    assert request.priority == 2
+    assert request.settings == visualize_pb2.PictureSettings(
+        steps=5,
+        learning_rate=0.1,
+        seed=3,
+        size=32,
+        without_transforms=True,
+        deterministic=True,
+        priority=types_pb2.PRIORITY_BATCH,
+    )
     assert (one.objective, one.activation, one.dead) == ("stem:1", 0, False)
     assert one.image.size == (32, 32)
     many = net.visualize(["stem:0", "stem:1@2,3"])
@@ -109,10 +109,13 @@ def test_unset_settings_stay_unset(fake: Fake, net: striate.Model) -> None:
     (visualize,), (filters,), (attack,) = (
         fake.requests(name) for name in ("Visualize", "RenderFilters", "Attack")
     )
-    assert {field.name for field, _ in visualize.ListFields()} == {"model", "objectives"}
+    assert {field.name for field, _ in visualize.ListFields()} == {
+        *("model", "objectives", "settings")
+    }
+    assert not visualize.settings.ListFields()
     assert {field.name for field, _ in filters.ListFields()} <= {"model", "scale"}
-    assert not attack.pgd.HasField("step")
-    assert attack.pgd.keep == attack_pb2.KEEP_UNSPECIFIED
+    assert not attack.method.pgd.HasField("step")
+    assert attack.method.pgd.keep == attack_pb2.KEEP_UNSPECIFIED
     assert (list(attack.labels), list(attack.targets)) == ([], [])
 
 
@@ -188,18 +191,16 @@ def test_attack(fake: Fake, net: striate.Model) -> None:
         priority="interactive",
     )
     (request,) = fake.requests("Attack")
-    assert request.WhichOneof("method") == "pgd"
-    assert (request.pgd.norm, request.pgd.steps, request.pgd.keep) == (
-        attack_pb2.NORM_L2,
-        7,
-        attack_pb2.KEEP_LAST,
+    assert (request.norm, request.epsilon) == (attack_pb2.NORM_L2, 0.1)
+    sent = attack_pb2.Pgd(
+        step=0.02,
+        steps=7,
+        random_start=False,
+        keep=attack_pb2.KEEP_LAST,
+        stop_when_fooled=False,
+        restarts=1,
     )
-    assert (request.pgd.epsilon, request.pgd.step) == (np.float32(0.1), np.float32(0.02))
-    assert (
-        request.pgd.HasField("random_start"),
-        request.pgd.random_start,
-        request.pgd.stop_when_fooled,
-    ) == (True, False, False)
+    assert request.method == attack_pb2.AttackMethod(pgd=sent)
     assert (request.seed, request.noise_control, request.deterministic, request.priority) == (
         9,
         True,
@@ -223,9 +224,9 @@ def test_attack(fake: Fake, net: striate.Model) -> None:
 
 def test_fgsm_and_no_noise(fake: Fake, net: striate.Model) -> None:
     result = net.attack(IMAGES, None, striate.FGSM(keep="best"))
-    fgsm = fake.requests("Attack")[0].fgsm
-    assert (fgsm.epsilon, fgsm.norm, fgsm.keep) == (
-        np.float32(8 / 255),
+    (request,) = fake.requests("Attack")
+    assert (request.epsilon, request.norm, request.method.fgsm.keep) == (
+        8 / 255,
         attack_pb2.NORM_LINF,
         attack_pb2.KEEP_BEST,
     )

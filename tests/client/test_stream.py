@@ -78,10 +78,10 @@ def test_settings_go_first_and_each_image_has_its_own(fake: Fake, net: striate.M
     }
     list(net.attack_stream(items, striate.FGSM(0.1), **options, seed=2**64 - 1))
     settings: Any = seen[0].settings
-    assert (settings.in_flight, settings.attack.model, settings.attack.fgsm.epsilon) == (
+    assert (settings.in_flight, settings.attack.model, settings.attack.epsilon) == (
         3,
         "tiny",
-        np.float32(0.1),
+        0.1,
     )
     assert (settings.attack.seed, settings.attack.deterministic, settings.attack.priority) == (
         2**64 - 1,
@@ -121,9 +121,7 @@ def test_unset_settings_stay_unset(fake: Fake, net: striate.Model) -> None:
     (first,) = seen
     assert first.settings.in_flight == 0
     assert {field.name for field, _ in first.settings.attack.ListFields()} == {
-        "model",
-        "pgd",
-        "format",
+        *("model", "norm", "epsilon", "method", "format")
     }
     assert first.settings.attack.format == pb.IMAGE_FORMAT_FLOAT32
 

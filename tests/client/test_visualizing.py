@@ -47,8 +47,7 @@ SETTINGS: dict[str, Any] = {
     "deterministic": True,
     "priority": "batch",
 }
-SENT = pb.VisualizeRequest(
-    model="tiny",
+SENT = pb.PictureSettings(
     steps=9,
     learning_rate=0.5,
     seed=2**63,
@@ -92,8 +91,7 @@ def test_every_setting_of_a_visualization_arrives(fake: Fake, net: striate.Model
         include_tensor=True,
         **SETTINGS,
     )
-    expected = pb.VisualizeRequest()
-    expected.CopyFrom(SENT)
+    expected = pb.VisualizeRequest(model="tiny", settings=SENT)
     expected.composed.add().terms.add(unit="stem:0")
     expected.composed.add().terms.extend([pb.Term(unit="stem:1"), pb.Term(unit="head", weight=-2)])
     expected.variants, expected.preview_every, expected.include_tensor = 2, 4, True
@@ -105,12 +103,8 @@ def test_every_setting_of_a_visualization_arrives(fake: Fake, net: striate.Model
     )
     (request,) = fake.requests("Visualize")
     assert request == expected
-    assert {field.name for field in pb.VisualizeRequest.DESCRIPTOR.fields} - {
-        field.name for field, _ in request.ListFields()
-    } == {
-        "objectives",
-        "without_transforms",
-    }, "nothing that the contract has is out of reach"
+    assert unset(request) == {"objectives"}, "nothing that the contract has is out of reach"
+    assert unset(request.settings) == {"without_transforms"}
     assert [(one.objective, one.variant) for one in found] == [
         ("stem:0", 0),
         ("stem:0", 1),
@@ -121,6 +115,12 @@ def test_every_setting_of_a_visualization_arrives(fake: Fake, net: striate.Model
         np.stack([one.tensor for one in found]),  # type: ignore[misc]
         np.arange(48).reshape(4, 3, 2, 2),
     )
+
+
+def unset(message: Any) -> set[str]:
+    """The fields of a message that are not set."""
+    fields = message.DESCRIPTOR.fields_by_name
+    return set(fields) - {field.name for field, _ in message.ListFields()}
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,6 @@ def test_every_setting_of_a_visualization_arrives(fake: Fake, net: striate.Model
         ({"alpha": True}, "parameterization", pb.Parameterization(alpha=True)),
         ({"dataset": "digits"}, "certification", pb.Certification(dataset="digits")),
         ({"seeds": 2}, "certification", pb.Certification(seeds=2)),
-        ({"diversity": "stem", "variants": 2}, "diversity", pb.Diversity(layer="stem")),
     ],
 )
 def test_settings_one_by_one(
@@ -159,10 +158,14 @@ def test_settings_one_by_one(
 ) -> None:
     net.visualize(["stem:0"], **settings)
     (request,) = fake.requests("Visualize")
-    assert getattr(request, field) == sent
-    assert {one.name for one, _ in request.ListFields()} == {"model", "objectives", field} | (
-        {"variants"} & settings.keys()
-    )
+    assert getattr(request.settings, field) == sent
+    assert [one.name for one, _ in request.settings.ListFields()] == [field]
+
+
+def test_diversity_without_a_weight(fake: Fake, net: striate.Model) -> None:
+    net.visualize(["stem:0"], diversity="stem", variants=2)
+    (request,) = fake.requests("Visualize")
+    assert request.diversity == pb.Diversity(layer="stem")
 
 
 def test_a_kind_of_space_that_holds_nothing_is_still_named(fake: Fake, net: striate.Model) -> None:
@@ -172,7 +175,7 @@ def test_a_kind_of_space_that_holds_nothing_is_still_named(fake: Fake, net: stri
         regularizers=[regularize.Blur()],
         transforms=[view.Crop(), view.Jitter(0)],
     )
-    (request,) = fake.requests("Visualize")
+    request = fake.requests("Visualize")[0].settings
     assert request.parameterization.WhichOneof("kind") == "pixels"
     assert request.regularizers[0].WhichOneof("kind") == "blur"
     assert [one.WhichOneof("kind") for one in request.transforms] == ["crop", "jitter"]
@@ -308,7 +311,13 @@ def test_facets(fake: Fake, net: striate.Model, tmp_path: Path) -> None:
     found = net.facets("stem:1", exemplars=30, facets=2, by_layer="root", **SETTINGS)
     (request,) = fake.requests("FindFacets")
     assert request == pb.FindFacetsRequest(
-        settings=SENT, unit="stem:1", dataset="digits", exemplars=30, facets=2, by_layer="root"
+        model="tiny",
+        settings=SENT,
+        unit="stem:1",
+        dataset="digits",
+        exemplars=30,
+        facets=2,
+        by_layer="root",
     )
     assert (found.unit, found.by_layer, found.silhouette, found.provenance.model) == (
         "stem:1",
@@ -330,9 +339,8 @@ def test_facets(fake: Fake, net: striate.Model, tmp_path: Path) -> None:
     net.facets("stem:1", dataset="digits")
     bare = fake.requests("FindFacets")[1]
     assert bare == pb.FindFacetsRequest(
-        settings=pb.VisualizeRequest(
-            model="tiny", certification=pb.Certification(dataset="digits")
-        ),
+        model="tiny",
+        settings=pb.PictureSettings(certification=pb.Certification(dataset="digits")),
         unit="stem:1",
         dataset="digits",
     )
@@ -350,7 +358,7 @@ def test_dossier(fake: Fake, net: striate.Model, tmp_path: Path) -> None:
     found = net.dossier("stem:1", **wanted, **SETTINGS)
     (request,) = fake.requests("CompileDossier")
     assert request == dossier_pb2.CompileDossierRequest(
-        settings=SENT, unit="stem:1", dataset="digits", **wanted
+        model="tiny", settings=SENT, unit="stem:1", dataset="digits", **wanted
     )
     assert [one.variant for one in found.visualizations] == [0, 1]
     assert [one.id for one in found.exemplars] == [0, 1, 2]

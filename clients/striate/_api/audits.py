@@ -9,7 +9,7 @@ from striate._api.operation import Operation, Operations
 from striate._requests import audit as audit_request
 from striate._requests import upload
 from striate._requests.audit import Gates, Threats
-from striate.attacks import AuditAttack
+from striate.attacks import Attack
 from striate.errors import invalid
 from striate.labels import Labels
 from striate.results.audit import AuditReport
@@ -41,7 +41,7 @@ class Auditing:
         images: Images | None = None,
         labels: Labels | None = None,
         threats: Threats | None = None,
-        attacks: Iterable[AuditAttack] | None = None,
+        attacks: Iterable[Attack] | None = None,
         corruptions: str | Iterable[str] = (),
         severities: Iterable[int] = (),
         augmentations: str | Iterable[str] = (),

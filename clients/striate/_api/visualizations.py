@@ -159,7 +159,8 @@ class Visualizing:
                 "units", f"of {layer} are 0 to {known - 1}, not {units.start} to {units.stop - 1}"
             )
         request = visualize_pb2.VisualizeLayerRequest(
-            settings=Settings(**settings).message(self.info.name, dataset),
+            model=self.info.name,
+            settings=Settings(**settings).message(dataset),
             layer=layer,
             first_unit=units.start if units else 0,
             unit_count=len(units) if units else 0,
@@ -192,7 +193,8 @@ class Visualizing:
         from striate.results.facets import Facets
 
         request = visualize_pb2.FindFacetsRequest(
-            settings=Settings(**settings).message(self.info.name, dataset),
+            model=self.info.name,
+            settings=Settings(**settings).message(dataset),
             unit=unit,
             dataset=dataset,
             exemplars=0 if exemplars is None else whole("exemplars", exemplars, 2, 100),
@@ -228,7 +230,8 @@ class Visualizing:
 
         positive(epsilon=epsilon)
         request = dossier_pb2.CompileDossierRequest(
-            settings=Settings(**settings).message(self.info.name, dataset),
+            model=self.info.name,
+            settings=Settings(**settings).message(dataset),
             unit=unit,
             dataset=dataset,
             pictures=0 if pictures is None else whole("pictures", pictures, 1, 4),
@@ -258,7 +261,9 @@ class Visualizing:
             diversity_message,
         )
 
-        request = Settings(**settings).message(self.info.name, dataset)
+        request = visualize_pb2.VisualizeRequest(
+            model=self.info.name, settings=Settings(**settings).message(dataset)
+        )
         add_objectives(request, objectives)
         if variants is not None:
             request.variants = whole("variants", variants, 1, 16)

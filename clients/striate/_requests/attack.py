@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from striate._requests.attack_methods import Drive, Silence, set_method, target_choice, unit_goal
+from striate._requests.attack_methods import Drive, Silence, set_search, target_choice, unit_goal
 from striate._rpc.checks import choice, number, whole
-from striate.attacks import Attack
+from striate.attacks import Attack, EpsilonSearch
 from striate.errors import invalid
 from striate.labels import Labels, as_indices
 from striate.v1 import attack_pb2 as pb
@@ -41,7 +41,9 @@ class Settings:
     deterministic: bool
     priority: str | None
 
-    def message(self, model: str, attack: Attack, classes: Sequence[str]) -> pb.AttackRequest:
+    def message(
+        self, model: str, attack: Attack | EpsilonSearch, classes: Sequence[str]
+    ) -> pb.AttackRequest:
         """The request without its images. Raises InvalidArgument."""
         chosen = target_choice(self.targets, classes)
         if self.unit is not None and self.targets is not None:
@@ -56,7 +58,7 @@ class Settings:
             target_choice=chosen,
             unit=unit_goal(self.unit),
         )
-        set_method(request, attack)
+        set_search(request, attack)
         return request
 
 

@@ -7,44 +7,22 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from striate._rpc.checks import number
-from striate.attacks import (
-    APGD,
-    FAB,
-    FGSM,
-    PGD,
-    Attack,
-    AuditAttack,
-    AutoAttack,
-    EpsilonSearch,
-    Square,
-)
+from striate.attacks import ATTACKS, Attack, EpsilonSearch
 from striate.errors import invalid
 from striate.v1 import attack_pb2 as pb
-from striate.v1 import audit_pb2
 
 ChoiceName = Literal["random", "least-likely"]
 
 NORMS: dict[str, pb.Norm.ValueType] = {"linf": pb.NORM_LINF, "l2": pb.NORM_L2, "l1": pb.NORM_L1}
 _WORDS: dict[str, Mapping[Any, int]] = {
-    "norm": NORMS,
-    "keep": {None: pb.KEEP_UNSPECIFIED, "last": pb.KEEP_LAST, "best": pb.KEEP_BEST},
+    "keep": {"last": pb.KEEP_LAST, "best": pb.KEEP_BEST},
     "loss": {
-        None: pb.LOSS_UNSPECIFIED,
         "cross-entropy": pb.LOSS_CROSS_ENTROPY,
         "margin": pb.LOSS_MARGIN,
         "dlr": pb.LOSS_DLR,
     },
 }
-_METHODS: dict[type, tuple[str, type[Any]]] = {  # the attack -> its field in requests, its message
-    FGSM: ("fgsm", pb.Fgsm),
-    PGD: ("pgd", pb.Pgd),
-    APGD: ("apgd", pb.Apgd),
-    FAB: ("fab", pb.Fab),
-    Square: ("square", pb.Square),
-    AutoAttack: ("auto_attack", pb.AutoAttack),
-    EpsilonSearch: ("epsilon_search", pb.EpsilonSearch),
-}
-_BALL = ("epsilon", "norm")
+_BALL = ("epsilon", "norm")  # what stands beside an AttackMethod, not in it
 _CHOICES: dict[str, pb.TargetChoice.ValueType] = {
     "random": pb.TARGET_CHOICE_RANDOM,
     "least-likely": pb.TARGET_CHOICE_LEAST_LIKELY,
@@ -82,39 +60,54 @@ class Drive:
         _check_unit(self.unit, self.level)
 
 
-def set_method(request: pb.AttackRequest, attack: Attack) -> None:
-    """Writes the attack into the request. Raises InvalidArgument for anything that is no attack."""
-    field, message = _message(attack, "attack", without=())
-    getattr(request, field).CopyFrom(message)
+def set_search(request: pb.AttackRequest, attack: Attack | EpsilonSearch) -> None:
+    """Writes an attack, or a search over epsilons, and its ball into a request.
 
-
-def audit_attack(attack: AuditAttack, field: str) -> audit_pb2.AuditAttack:
-    """The attack as an audit runs it: all but its epsilon and norm, which come from the audit's
-    threat models.
-
-    Raises InvalidArgument, naming `field`, for anything but the attacks of audits.
+    Raises:
+        InvalidArgument: `attack` is neither.
     """
     if isinstance(attack, EpsilonSearch):
-        raise invalid(
-            field, "must not be an EpsilonSearch: an audit itself goes through its epsilons"
-        )
-    name, message = _message(attack, field, without=_BALL)
-    return audit_pb2.AuditAttack(**{name: message})
+        request.epsilon_search.SetInParent()
+        _fill(request.epsilon_search, attack)
+    else:
+        request.method.CopyFrom(attack_method(attack, "attack"))
+        request.epsilon = attack.epsilon
+    request.norm = NORMS[attack.norm]
 
 
-def _message(attack: Attack, field: str, without: Sequence[str]) -> tuple[str, Any]:
-    """Name of the request's field and message of an attack. The dataclasses and the messages call
-    their settings alike.
+def attack_method(attack: Attack, field: str) -> pb.AttackMethod:
+    """The message of an attack, without its epsilon and norm.
+
+    Args:
+        attack: An instance of one of the classes in striate.attacks.ATTACKS.
+        field: Name of the argument in errors.
+
+    Raises:
+        InvalidArgument: `attack` is anything else.
     """
-    if type(attack) not in _METHODS:
-        *names, last = (f"striate.{kind.__name__}" for kind in _METHODS)
+    name = next((name for name, kind in ATTACKS.items() if type(attack) is kind), None)
+    if name is None:
+        *names, last = (f"striate.{kind.__name__}" for kind in ATTACKS.values())
         raise invalid(field, f"must be a {', '.join(names)} or {last}, is {type(attack).__name__}")
-    name, message = _METHODS[type(attack)]
-    values = {
-        one.name: getattr(attack, one.name) for one in fields(attack) if one.name not in without
-    }
-    values |= {key: words[values[key]] for key, words in _WORDS.items() if key in values}
-    return name, message(**{key: value for key, value in values.items() if value is not None})
+    method = pb.AttackMethod()
+    settings = getattr(method, name)
+    settings.SetInParent()
+    _fill(settings, attack)
+    return method
+
+
+def _fill(message: Any, values: Any) -> None:
+    """Copies the fields of a dataclass into the fields of a message that have the same names."""
+    for one in fields(values):
+        value = getattr(values, one.name)
+        if one.name in _BALL or value is None:
+            continue
+        if one.name in _WORDS:
+            value = _WORDS[one.name][value]
+        if isinstance(value, tuple):
+            getattr(message, one.name).extend(value)
+        else:
+            setattr(message, one.name, value)
 
 
 def unit_goal(unit: Silence | Drive | None) -> pb.UnitGoal | None:

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from striate._requests.attack import SEEDS
-from striate._requests.attack_methods import NORMS, audit_attack
+from striate._requests.attack_methods import NORMS, attack_method
 from striate._rpc.checks import choice, number, whole
-from striate.attacks import AuditAttack, rising
+from striate.attacks import Attack, EpsilonSearch, rising
 from striate.epsilons import fraction, read_condition
 from striate.errors import invalid
 from striate.v1 import audit_pb2 as pb
-from striate.v1.attack_pb2 import NORM_UNSPECIFIED
+from striate.v1.attack_pb2 import NORM_UNSPECIFIED, AttackMethod
 
 Threats = Mapping[str, Iterable[float | str] | float | str]  # norm -> radii
 Gates = Mapping[str, float]  # "clean", "linf:8/255" or "MODEL@linf:8/255" -> the least accuracy
@@ -26,7 +26,7 @@ def build(
     dataset: str,
     *,
     threats: Threats | None,
-    attacks: Iterable[AuditAttack] | None,
+    attacks: Iterable[Attack] | None,
     corruptions: str | Iterable[str],
     severities: Iterable[int],
     augmentations: str | Iterable[str],
@@ -50,7 +50,7 @@ def build(
             _threat(norm, radii) for norm, radii in _pairs("threats", threats, "norm -> radii")
         ],
         attacks=[
-            audit_attack(attack, f"attacks[{place}]")
+            _attack(attack, f"attacks[{place}]")
             for place, attack in enumerate(_each("attacks", attacks or ()))
         ],
         corruptions=_names("corruptions", corruptions),
@@ -91,6 +91,14 @@ def _threat(norm: str, radii: Iterable[float | str] | float | str) -> pb.ThreatM
     if epsilons[0] == 0:
         raise invalid(field, "must be above 0: the clean accuracy is always measured")
     return pb.ThreatModel(norm=code, epsilons=epsilons)
+
+
+def _attack(attack: Attack, field: str) -> AttackMethod:
+    if isinstance(attack, EpsilonSearch):
+        raise invalid(
+            field, "must not be an EpsilonSearch: an audit itself goes through its epsilons"
+        )
+    return attack_method(attack, field)
 
 
 def _pairs(field: str, values: Mapping[str, Any] | None, form: str) -> Iterable[tuple[str, Any]]:

@@ -37,13 +37,12 @@ class Settings:
     deterministic: bool = False
     priority: str | None = None
 
-    def message(self, model: str, dataset: str | None) -> pb.VisualizeRequest:
-        """The request without objectives. dataset: of the certificates. Raises InvalidArgument."""
+    def message(self, dataset: str | None) -> pb.PictureSettings:
+        """The message. dataset: of the certificates. Raises InvalidArgument."""
         at_least(1, steps=self.steps, size=self.size)
         positive(learning_rate=self.learning_rate)
         views = () if isinstance(self.transforms, bool) else view.messages(self.transforms)
-        return pb.VisualizeRequest(
-            model=model,
+        return pb.PictureSettings(
             steps=self.steps or 0,
             learning_rate=self.learning_rate or 0,
             seed=whole("seed", self.seed, 0, SEEDS),

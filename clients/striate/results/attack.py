@@ -56,7 +56,7 @@ class AttackResult:
     classes: the network's class names.
     """
 
-    attack: Attack
+    attack: Attack | EpsilonSearch
     provenance: Provenance
     gradients: int
     queries: int
@@ -68,21 +68,21 @@ class AttackResult:
     clean_predictions: NDArray[np.int64] = field(repr=False)
     predictions: NDArray[np.int64] = field(repr=False)
     succeeded: NDArray[np.bool_] = field(repr=False)
-    norms: NDArray[np.float32] = field(repr=False)
+    norms: NDArray[np.float64] = field(repr=False)
     no_freedom: NDArray[np.bool_] = field(repr=False)
     clean_activations: NDArray[np.float32] | None = field(repr=False)
     activations: NDArray[np.float32] | None = field(repr=False)
-    minimal_epsilons: NDArray[np.float32] | None = field(repr=False)
+    minimal_epsilons: NDArray[np.float64] | None = field(repr=False)
     noise_predictions: NDArray[np.int64] | None = field(repr=False)
     noise_succeeded: NDArray[np.bool_] | None = field(repr=False)
-    noise_norms: NDArray[np.float32] | None = field(repr=False)
+    noise_norms: NDArray[np.float64] | None = field(repr=False)
     classes: tuple[str, ...] = field(repr=False)
 
     @staticmethod
     def read(
         parts: Sequence[pb.AttackResponse],
         provenance: Provenance,
-        attack: Attack,
+        attack: Attack | EpsilonSearch,
         classes: tuple[str, ...],
     ) -> AttackResult:
         """Joins the responses to the parts of one request."""
@@ -102,14 +102,14 @@ class AttackResult:
             clean_predictions=np.array([row.clean_prediction for row in rows], np.int64),
             predictions=np.array([row.prediction for row in rows], np.int64),
             succeeded=np.array([row.succeeded for row in rows], np.bool_),
-            norms=np.array([row.norm for row in rows], np.float32),
+            norms=np.array([row.norm for row in rows], np.float64),
             no_freedom=np.array([row.no_freedom for row in rows], np.bool_),
             clean_activations=_optional(rows, "clean_activation", np.float32),
             activations=_optional(rows, "activation", np.float32),
             minimal_epsilons=_minimal(rows) if isinstance(attack, EpsilonSearch) else None,
             noise_predictions=_optional(rows, "noise_prediction", np.int64),
             noise_succeeded=_optional(rows, "noise_succeeded", np.bool_),
-            noise_norms=_optional(rows, "noise_norm", np.float32),
+            noise_norms=_optional(rows, "noise_norm", np.float64),
             classes=classes,
         )
 
@@ -207,12 +207,12 @@ def _optional(rows: Sequence[pb.AttackRow], name: Any, dtype: Any) -> Any:
     )
 
 
-def _minimal(rows: Sequence[pb.AttackRow]) -> NDArray[np.float32]:
+def _minimal(rows: Sequence[pb.AttackRow]) -> NDArray[np.float64]:
     import numpy as np
 
     return np.array(
         [row.minimal_epsilon if row.HasField("minimal_epsilon") else math.nan for row in rows],
-        np.float32,
+        np.float64,
     )
 
 

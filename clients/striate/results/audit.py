@@ -92,11 +92,10 @@ class Gate:
     def read(message: audit_pb2.GateOutcome, images: int) -> Gate:
         gate = message.gate
         condition = condition_name(_NORMS[gate.norm] if gate.epsilon else "", gate.epsilon)
-        bar = float(f"{gate.bar:.7g}")  # it travels as float32
         return Gate(
             gate.model,
             condition,
-            bar,
+            gate.bar,
             _word(_GATES, message.verdict),
             message.images,
             images,

@@ -56,7 +56,7 @@ class EpsilonCurve:
         )
 
     @property
-    def minimal_epsilons(self) -> NDArray[np.float32]:
+    def minimal_epsilons(self) -> NDArray[np.float64]:
         """(N,) the least radius at which an image was found that fools, 0 if the clean one does,
         NaN if none does.
         """
