@@ -23,10 +23,12 @@ from bench.setting import MODEL, SIZE, Setting
 from bench.timing import interleaved, ratio, seconds
 from interp.exemplars import Peaks
 from interp.network.network import Network
+from service.config import Settings
 from service.datasets import Dataset, Source
 from service.datasets.parquet import parquet_source
 from service.engine.engine import Engine
 from service.engine.job import Priority
+from service.engine.limits import EngineLimits
 from service.engine.metrics import Metrics
 from service.imaging import decode, png
 from service.index.scan import Found, Prepare, Submit
@@ -137,7 +139,8 @@ def _noisy(noise: NDArray[np.uint8], index: int) -> tuple[str, bytes, int | None
 
 @contextmanager
 def _engine(network: Network, threads: int) -> Iterator[Submit]:
-    engine, model = Engine(Metrics(), tick_rows=BATCH, threads=threads), _Hosted(network)
+    limits = EngineLimits.for_device("cpu", Settings(tick_rows=BATCH, threads=threads))
+    engine, model = Engine(Metrics(), limits), _Hosted(network)
     try:
         yield lambda procedure: engine.submit(model, procedure, priority=Priority.BATCH)
     finally:

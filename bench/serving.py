@@ -20,7 +20,9 @@ from interp.feature.visualize import Pictures, of_units
 from interp.layer import LayerPath
 from interp.network.network import Network
 from interp.probe import Procedure, solve
+from service.config import Settings
 from service.engine.engine import Engine
+from service.engine.limits import EngineLimits
 from service.engine.metrics import Metrics
 
 CLIENTS = 64
@@ -116,7 +118,8 @@ def cancellation(place: Setting, repeats: int = 5) -> Figures:
     """Ticks between the cancelling of a 512-step visualization and its leaving, at most; in
     process, where ticks can be counted.
     """
-    engine = Engine(Metrics(), threads=place.threads)
+    limits = EngineLimits.for_device("cpu", Settings(threads=place.threads))
+    engine = Engine(Metrics(), limits)
     try:
         return {
             "ticks until a cancelled 512-step visualization has left": Figure(

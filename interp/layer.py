@@ -2,14 +2,13 @@
 "layer3.2:7@center", "logits:281".
 """
 
-import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from interp.names import LONGEST, nearest_names
+
 LOGITS = "logits"
-# characters of an unknown name that are compared and quoted: comparing takes time in proportion
-LONGEST = 100
 
 _SYNTAX = re.compile(
     r"(?P<layer>[^:@\s]+)(?::(?P<unit>\d{1,9})(?:@(?:(?P<central>center)|(?P<row>\d{1,9}),(?P<column>\d{1,9})))?)?"
@@ -23,7 +22,7 @@ class UnknownLayer(LookupError):
 
     def __init__(self, name: str, layers: Sequence[str]) -> None:
         self.name = name[:LONGEST]
-        self.nearest = difflib.get_close_matches(self.name, layers, n=3, cutoff=0.5)
+        self.nearest = nearest_names(name, layers)
         hint = f"; did you mean {', '.join(self.nearest)}?" if self.nearest else ""
         super().__init__(f"there is no layer {self.name!r}{hint}")
 

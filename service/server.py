@@ -20,6 +20,7 @@ from prometheus_client import start_http_server
 from service.config import Settings
 from service.datasets import Datasets
 from service.engine.engine import Engine
+from service.engine.limits import EngineLimits
 from service.engine.metrics import Metrics
 from service.index.store import IndexStore
 from service.models.zoo import ModelZoo
@@ -64,14 +65,7 @@ class Server:
         self.settings = settings
         self.metrics = Metrics()
         device = _device(settings.device)
-        self.engine = Engine(
-            self.metrics,
-            tick_rows=settings.tick_rows or (64 if device.type == "cpu" else 1024),
-            memory=settings.memory_bytes or _memory(device),
-            queue_size=settings.queue_size,
-            chunk=settings.deterministic_chunk or (8 if device.type == "cpu" else 32),
-            threads=settings.threads,
-        )
+        self.engine = Engine(self.metrics, EngineLimits.for_device(device, settings))
         self._pool = ThreadPoolExecutor(max(2, os.cpu_count() or 2), thread_name_prefix="images")
         self.zoo = ModelZoo(
             weights_dir=settings.weights_dir,
@@ -141,7 +135,7 @@ class Server:
             InterpretHandlers(house, index, self._operations, self.settings.state_dir), server
         )
         robustness = RobustnessHandlers(
-            house, self._operations, self.settings.state_dir, self.engine.chunk
+            house, self._operations, self.settings.state_dir, self.engine.limits.chunk
         )
         robustness_pb2_grpc.add_RobustnessServiceServicer_to_server(robustness, server)
         operations_pb2_grpc.add_OperationsServicer_to_server(
@@ -210,12 +204,3 @@ def _device(name: str) -> torch.device:
     if name != "auto":
         return torch.device(name)
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def _memory(device: torch.device) -> int:
-    """Bytes for jobs and passes: half of what is free on the device, or a quarter of the machine's
-    memory.
-    """
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0] // 2
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4

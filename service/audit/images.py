@@ -9,7 +9,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from service.datasets import Dataset, DatasetError, Sample
+from service.datasets import Dataset, Sample
+from service.datasets.samples import read_as
 from service.imaging import Pixels, Preprocessing, decode
 
 T = TypeVar("T")
@@ -78,19 +79,12 @@ def shards(
 def _load(
     dataset: Dataset, index: int, classes: Sequence[int], preprocessings: Sequence[Preprocessing]
 ) -> Loaded:
-    (sample,) = dataset.read(index, 1)
-    try:
-        image = decode(sample.image)
-        return Loaded(
-            index,
-            sample.name,
-            _class(sample, classes),
-            [seen.apply(image) for seen in preprocessings],
-        )
-    except (ValueError, OSError) as error:
-        raise DatasetError(
-            f"image {index} ({sample.name!r}) of data set {dataset.name!r} cannot be used: {error}"
-        ) from error
+    def loaded(sample: Sample) -> Loaded:
+        image, label = decode(sample.image), _class(sample, classes)
+        pixels = [preprocessing.apply(image) for preprocessing in preprocessings]
+        return Loaded(index, sample.name, label, pixels)
+
+    return read_as(dataset, index, loaded)
 
 
 def _class(sample: Sample, classes: Sequence[int]) -> int:

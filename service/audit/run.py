@@ -26,7 +26,7 @@ from service.audit import images as audit_images
 from service.audit.assignment import Assignment, Progress
 from service.audit.images import Images
 from service.audit.journal import Journal, Shard
-from service.engine.job import QueueFull
+from service.engine.submit import submit_when_free
 from service.models.zoo import HostedModel
 
 log = structlog.get_logger()
@@ -36,7 +36,6 @@ T = TypeVar("T")
 CHECK_IMAGES = 256
 GALLERY_IMAGES = 1024  # from which the gallery is chosen: their clean pixels are kept
 _POLL = 0.05  # seconds between two looks at whether the audit was cancelled
-_LONGEST_PAUSE = 1.0  # seconds until the next try when the queue is full
 _NEEDED = {"autoattack": 4, "apgd-t": 4}  # classes, by attack; 3 for another with the DLR loss
 
 
@@ -212,15 +211,13 @@ class Audit:
             self.tell(f"checks of {model.name}", lasting=True)
 
     def _start(self, model: HostedModel, procedure: Procedure[T], rows: int) -> "Future[T]":
-        """Submit, waiting while the device's queue is full: an audit gives way to those who cannot
-        wait.
-        """
-        while True:
+        """Submit, waiting while the device's queue is full, until the audit is cancelled."""
+
+        def submit() -> "Future[T]":
             self._heed()
-            try:
-                return self._submit(model, procedure, rows)
-            except QueueFull as full:
-                time.sleep(min(full.retry_after, _LONGEST_PAUSE))
+            return self._submit(model, procedure, rows)
+
+        return submit_when_free(submit)
 
     def _wait(self, future: "Future[T]") -> T:
         """The result of a future, which is cancelled with the audit."""

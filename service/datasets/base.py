@@ -1,16 +1,15 @@
 """What a data set is: numbered samples, read on demand as encoded images."""
 
-import difflib
 import io
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from PIL import Image
 
+from interp.names import LONGEST, nearest_names
+
 MAX_PIXELS = 64_000_000  # of an image that has to be converted
 MOST_LABEL = 999_999
-# characters of an unknown name that are compared and quoted: comparing takes time in proportion
-LONGEST = 100
 _KEPT_MODES = {"1", "L", "LA", "P", "RGB", "RGBA", "I;16"}  # what PNG stores as it is
 
 
@@ -24,7 +23,7 @@ class UnknownDataset(LookupError):
     def __init__(self, name: str, names: Iterable[str]) -> None:
         known = list(names)
         self.name = name[:LONGEST]
-        self.nearest = tuple(difflib.get_close_matches(self.name, known, n=3, cutoff=0.4))
+        self.nearest = nearest_names(name, known, cutoff=0.4)
         super().__init__(
             f"no data set is called {self.name!r}; known: {', '.join(sorted(known)) or 'none'}"
         )

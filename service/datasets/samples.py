@@ -1,17 +1,50 @@
-"""One image of a data set, as a network takes it."""
+"""One sample of a data set, read and converted."""
 
-from service.datasets import Dataset, DatasetError
-from service.imaging import BadImage, Pixels, Preprocessing, decode
+from collections.abc import Callable
+from typing import TypeVar
+
+from service.datasets.base import Dataset, DatasetError, Sample
+from service.imaging import Pixels, Preprocessing, decode
+
+T = TypeVar("T")
 
 
-def image(dataset: Dataset, number: int, seen: Preprocessing) -> Pixels:
-    """Image `number` cut to size, (C, H, W) uint8. Reads and decodes. Raises DatasetError, which
-    names the image.
+def read_as(dataset: Dataset, number: int, convert: Callable[[Sample], T]) -> T:
+    """Read one sample and convert it.
+
+    Args:
+        dataset: to read from.
+        number: of the sample, from 0.
+        convert: decodes the image, for instance; it raises ValueError or OSError where the sample
+            cannot be used.
+
+    Returns:
+        What `convert` returns.
+
+    Raises:
+        DatasetError: the sample cannot be read or converted; the message names it.
     """
     (sample,) = dataset.read(number, 1)
     try:
-        return seen.apply(decode(sample.image))
-    except BadImage as error:
+        return convert(sample)
+    except (ValueError, OSError) as error:
         raise DatasetError(
             f"image {number} ({sample.name!r}) of data set {dataset.name!r} cannot be used: {error}"
         ) from error
+
+
+def image(dataset: Dataset, number: int, preprocessing: Preprocessing) -> Pixels:
+    """Read one image as a network takes it.
+
+    Args:
+        dataset: to read from.
+        number: of the image, from 0.
+        preprocessing: of the network.
+
+    Returns:
+        The image cut to size, (C, H, W) uint8.
+
+    Raises:
+        DatasetError: the image cannot be read or decoded; the message names it.
+    """
+    return read_as(dataset, number, lambda sample: preprocessing.apply(decode(sample.image)))

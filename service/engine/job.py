@@ -78,11 +78,9 @@ class Job(Generic[T]):
     future: "Future[T]" = field(default_factory=Future)
     submitted: float = field(default_factory=time.monotonic)
     probe: Probe | None = None
-    answers: list[Answer] = field(
-        default_factory=list
-    )  # to the rows of `probe` that have had their turn
-    answered: int = 0
-    served: int = 0  # the last tick that answered rows of it, or the one before it was let in
+    answers: list[Answer] = field(default_factory=list)  # to the first rows of `probe`
+    answered: int = 0  # how many rows of `probe` these are
+    last_tick: int = 0  # that answered rows of it, or the one before it was admitted
 
     @property
     def pending(self) -> int:
@@ -106,16 +104,21 @@ class Job(Generic[T]):
         )
         return max(1, self.model.bytes_per_row * pixels // math.prod(self.model.network.shape))
 
-    def company(self) -> tuple[object, ...]:
-        """Jobs of equal company can share a pass."""
+    def batch_key(self) -> tuple[object, ...]:
+        """Return what jobs that can share a pass have in common: network, image shape and whether
+        they are deterministic.
+        """
         assert self.probe is not None
         return id(self.model.network), self.probe.images.shape[1:], self.deterministic
 
 
 @dataclass(frozen=True, eq=False)
-class Piece:
-    """Rows of a job's probe that one tick answers."""
+class RowRange:
+    """The rows `start` to `stop` - 1 of a job's probe, which one tick answers."""
 
     job: Job[Any]
-    low: int
-    high: int
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start

@@ -41,7 +41,7 @@ class Metrics:
         self.tick_rows = Histogram(
             "striate_tick_rows", "Rows of one engine pass", buckets=_ROWS, registry=self.registry
         )
-        self.evictions = Counter(
+        self.jobs_left = Counter(
             "striate_jobs_total",
             "Jobs that left the engine, by reason",
             ["reason"],

@@ -1,74 +1,96 @@
-"""Whose turn it is: which waiting job is let in, who leads the next pass, and who shares it."""
+"""Whose turn it is: which waiting job is admitted, who leads the next pass, and who shares it."""
 
 import time
 from collections.abc import Iterable
 from typing import Any
 
-from service.engine.job import Job, Piece, Priority
+from service.engine.job import Job, Priority, RowRange
 
-PATIENCE = 5.0  # seconds that a job which does not fit is overtaken by others
+OVERTAKEN_SECONDS = 5.0  # that a job which does not fit may be overtaken by others
 # one pass and one admission in so many goes to batch jobs first, although interactive ones wait
 BATCH_TURN = 4
 
 
-def first_in(waiting: Iterable[Job[Any]], admitted: int, free: int | None) -> Job[Any] | None:
-    """The waiting job to be let in after `admitted` others: the oldest that fits into `free` bytes
-    (None: any), interactive ones first.
+def next_to_admit(waiting: Iterable[Job[Any]], admitted: int, free: int | None) -> Job[Any] | None:
+    """Choose the waiting job that is admitted next: the oldest that fits, interactive ones first.
 
     Small jobs may overtake a large one that does not fit, but not for ever: once it has waited for
-    PATIENCE seconds, nobody does.
+    OVERTAKEN_SECONDS, nobody does.
+
+    Args:
+        waiting: all jobs that wait.
+        admitted: how many jobs have been admitted so far; every BATCH_TURN-th admission goes to
+            batch jobs first.
+        free: bytes that are left for it; None: it may be of any size.
+
+    Returns:
+        The job; None where none fits, or a large one has been overtaken for too long.
     """
     first = Priority.BATCH if admitted % BATCH_TURN == BATCH_TURN - 1 else Priority.INTERACTIVE
     for job in sorted(waiting, key=lambda job: (job.priority is not first, job.submitted)):
         if free is None or job.memory <= free:
             return job
-        if time.monotonic() - job.submitted > PATIENCE:
+        if time.monotonic() - job.submitted > OVERTAKEN_SECONDS:
             return None
     return None
 
 
-def leader(running: Iterable[Job[Any]], tick: int) -> Job[Any]:
-    """The job that decides what the pass of this tick is: the one whose last turn is longest ago,
-    interactive ones first.
+def choose_leader(running: Iterable[Job[Any]], tick: int) -> Job[Any]:
+    """Choose the job that decides what the pass of a tick is: the one whose last tick is longest
+    ago, interactive ones first.
+
+    Args:
+        running: admitted jobs, of which at least one has rows that are pending.
+        tick: number of the tick; every BATCH_TURN-th is led by a batch job if there is one.
+
+    Returns:
+        The leading job.
     """
     ready = [job for job in running if job.pending]
     interactive = [job for job in ready if job.priority is Priority.INTERACTIVE]
     batch = [job for job in ready if job.priority is Priority.BATCH]
     batch_leads = bool(batch) and (not interactive or tick % BATCH_TURN == 0)
-    return min(batch if batch_leads else interactive, key=lambda job: job.served)
+    return min(batch if batch_leads else interactive, key=lambda job: job.last_tick)
 
 
-def shares(running: Iterable[Job[Any]], leading: Job[Any], rows: int, chunk: int) -> list[Piece]:
-    """The rows of a pass of at most `rows`: the leader's and those of its company, shared out
-    evenly.
+def share_rows(
+    running: Iterable[Job[Any]], leader: Job[Any], rows: int, chunk: int
+) -> list[RowRange]:
+    """Share the rows of a pass out evenly among the leading job and those that can be batched with
+    it.
 
-    Deterministic jobs share in whole chunks of `chunk` rows, see `interp.rows.Chunks`.
+    Args:
+        running: admitted jobs, the leader among them.
+        leader: decides network, image shape and determinism of the pass.
+        rows: most rows of the pass; a leader that cannot be split may exceed it.
+        chunk: deterministic jobs share in whole chunks of so many rows, see `interp.rows.Chunks`.
+
+    Returns:
+        The rows that the pass answers.
     """
-    grain = chunk if leading.deterministic else 1
+    grain = chunk if leader.deterministic else 1
     space = max(1, rows // grain)  # what follows counts in grains
-    company = [job for job in running if job.pending and job.company() == leading.company()]
-    pieces = []
-    if not leading.splittable:
-        pieces.append(Piece(leading, 0, leading.pending))
-        space -= -(-leading.pending // grain)
+    batch = [job for job in running if job.pending and job.batch_key() == leader.batch_key()]
+    ranges = []
+    if not leader.splittable:
+        ranges.append(RowRange(leader, 0, leader.pending))
+        space -= -(-leader.pending // grain)
     # Batch rows would slow an interactive pass down, while interactive rows are welcome in a batch
     # pass.
-    for priority in dict.fromkeys((leading.priority, Priority.INTERACTIVE)):
+    for priority in dict.fromkeys((leader.priority, Priority.INTERACTIVE)):
         crowd = [
             job
-            for job in company
-            if job.priority is priority and (job is not leading or job.splittable)
+            for job in batch
+            if job.priority is priority and (job is not leader or job.splittable)
         ]
-        crowd = sorted(crowd, key=lambda job: job.served)[: max(0, space)]
-        crowd.sort(
-            key=lambda job: job.pending
-        )  # small jobs first: what they leave over is shared by the large
+        crowd = sorted(crowd, key=lambda job: job.last_tick)[: max(0, space)]
+        # Small jobs first: what they leave over is shared by the large.
+        crowd.sort(key=lambda job: job.pending)
         for place, job in enumerate(crowd):
-            wanted = -(-job.pending // grain)
-            share = min(wanted, space // (len(crowd) - place))
-            if job.splittable or share == wanted:
-                pieces.append(
-                    Piece(job, job.answered, job.answered + min(job.pending, share * grain))
-                )
+            needed = -(-job.pending // grain)
+            share = min(needed, space // (len(crowd) - place))
+            if job.splittable or share == needed:
+                stop = job.answered + min(job.pending, share * grain)
+                ranges.append(RowRange(job, job.answered, stop))
                 space -= share
-    return pieces
+    return ranges

@@ -2,10 +2,10 @@
 has a batch to do.
 """
 
-import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import torch
@@ -14,8 +14,9 @@ from torch import Tensor
 
 from interp.exemplars import Peaks, peaks
 from interp.probe import Procedure
-from service.datasets import Dataset, DatasetError
-from service.engine.job import QueueFull
+from service.datasets import Dataset
+from service.datasets.samples import read_as
+from service.engine.submit import submit_when_free
 
 Found = dict[str, Peaks]  # by layer
 Prepare = Callable[
@@ -26,7 +27,6 @@ Scanned = tuple[range, list[int | None], Found]  # ids, labels and peaks of a ba
 
 _IN_FLIGHT = 2  # batches submitted: one being computed, one waiting
 _AHEAD = 2  # batches being read and decoded
-_LONGEST_PAUSE = 1.0  # seconds until the next try when the queue is full
 
 _Loaded = tuple[NDArray[np.uint8], int | None]
 
@@ -67,7 +67,8 @@ def scan(
             if loading and len(running) < _IN_FLIGHT:
                 ids, futures = loading.popleft()
                 loaded = [sample for future in futures for sample in future.result()]
-                answer = _submit(submit, peaks(_stack([image for image, _ in loaded]), layers))
+                procedure = peaks(_stack([image for image, _ in loaded]), layers)
+                answer = submit_when_free(partial(submit, procedure))
                 running.append((ids, [label for _, label in loaded], answer))
             elif running:
                 ids, labels, answer = running.popleft()
@@ -80,17 +81,6 @@ def scan(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _submit(submit: Submit, procedure: Procedure[Found]) -> "Future[Found]":
-    """Submit, waiting while the device's queue is full: a pass over a data set gives way to those
-    who cannot wait.
-    """
-    while True:
-        try:
-            return submit(procedure)
-        except QueueFull as full:
-            time.sleep(min(full.retry_after, _LONGEST_PAUSE))
-
-
 def _parts(ids: range, workers: int) -> list[range]:
     """A batch in so many parts that no worker waits long for another."""
     step = max(1, len(ids) // (4 * workers))
@@ -98,17 +88,10 @@ def _parts(ids: range, workers: int) -> list[range]:
 
 
 def _load(dataset: Dataset, ids: range, prepare: Prepare) -> list[_Loaded]:
-    loaded = []
-    for index in ids:
-        (sample,) = dataset.read(index, 1)
-        try:
-            loaded.append((np.asarray(prepare(sample.image)), sample.label))
-        except (ValueError, OSError) as error:
-            raise DatasetError(
-                f"image {index} ({sample.name!r}) of data set {dataset.name!r} cannot be "
-                f"used: {error}"
-            ) from error
-    return loaded
+    return [
+        read_as(dataset, index, lambda sample: (np.asarray(prepare(sample.image)), sample.label))
+        for index in ids
+    ]
 
 
 def _stack(images: list[NDArray[np.uint8]]) -> Tensor:

@@ -2,7 +2,6 @@
 names can be loaded.
 """
 
-import difflib
 import importlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from typing import Any
 
 from torch import nn
 
+from interp.names import LONGEST, nearest_names
 from service.config import ModelTable
 from service.imaging import Preprocessing
 from service.models import checkpoints
@@ -26,8 +26,6 @@ from service.models.checkpoints import ModelError
 from service.models.initialization import Uninitialized
 
 RANDOM = "random"
-# characters of an unknown name that are compared and quoted: comparing takes time in proportion
-LONGEST = 100
 
 
 class UnknownModel(LookupError):
@@ -37,7 +35,7 @@ class UnknownModel(LookupError):
 
     def __init__(self, name: str, names: Iterable[str], message: str = "") -> None:
         self.name = name[:LONGEST]
-        self.nearest = difflib.get_close_matches(self.name, list(names), n=3, cutoff=0.5)
+        self.nearest = nearest_names(name, names)
         hint = f"; did you mean {', '.join(self.nearest)}?" if self.nearest else ""
         super().__init__((message or f"there is no model {self.name!r}") + hint)
 

@@ -12,7 +12,8 @@ import structlog
 import torch
 from torch import Tensor
 
-from service.engine.job import Draining, Priority, QueueFull
+from service.engine.job import Draining, Priority
+from service.engine.submit import solve_when_free
 from service.models.zoo import HostedModel
 from service.rpc.context import House
 from service.rpc.errors import row_of, status_of
@@ -69,7 +70,7 @@ class StreamHandlers:
                 settings.in_flight,
                 1,
                 MOST_IN_FLIGHT,
-                default=PASSES * self._house.engine.tick_rows,
+                default=PASSES * self._house.engine.limits.tick_rows,
             )
             flow = Flow(self._house, model, settings.attack, context, most)
             work = asyncio.create_task(flow.run(requests))
@@ -119,7 +120,7 @@ class Flow:
             asyncio.Queue()
         )  # None: there are no more
         self._ready: asyncio.Queue[Image | None] = asyncio.Queue()
-        self._job_rows = max(1, min(most, house.engine.tick_rows) // 2)
+        self._job_rows = max(1, min(most, house.engine.limits.tick_rows) // 2)
 
     async def run(self, requests: AsyncIterator[pb.AttackStreamRequest]) -> None:
         """Answer every image of the requests. What it raises ends the call."""
@@ -212,18 +213,16 @@ class Flow:
         interactive = self._request.priority == types_pb2.PRIORITY_INTERACTIVE
         priority = Priority.INTERACTIVE if interactive else Priority.BATCH
         memory = x.nbytes * wire_images.STATE_COPIES
-        while True:
-            try:
-                return await self._house.solve(
-                    self._context,
-                    self._model,
-                    prepared(x),
-                    memory,
-                    priority,
-                    self._request.deterministic,
-                )
-            except QueueFull as full:
-                await asyncio.sleep(full.retry_after)
+        return await solve_when_free(
+            lambda: self._house.solve(
+                self._context,
+                self._model,
+                prepared(x),
+                memory,
+                priority,
+                self._request.deterministic,
+            )
+        )
 
     def _prepared(self, images: list[Image]) -> Prepared:
         messages = [image.message for image in images]

@@ -163,7 +163,9 @@ class DossierHandlers(VisualizeHandlers, FacetHandlers, ExemplarHandlers, Tuning
 
     async def _shifts(self, x: Tensor, model: HostedModel, path: LayerPath) -> list[pb.LogitShift]:
         network, unit = model.network, path.unit or 0
-        rows = max(1, min(ROWS, self._house.engine.memory // 2 // max(1, model.bytes_per_row)))
+        rows = max(
+            1, min(ROWS, self._house.engine.limits.memory // 2 // max(1, model.bytes_per_row))
+        )
         parts = []
         for low in range(0, len(x), rows):
             part = x[low : low + rows]

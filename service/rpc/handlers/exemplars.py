@@ -98,7 +98,7 @@ class ExemplarHandlers(DatasetHandlers):
         """
         request = pb.BuildExemplarIndexRequest()
         packed.Unpack(request)
-        batch = min(max(self._house.engine.tick_rows, BATCH[0]), BATCH[1])
+        batch = min(max(self._house.engine.limits.tick_rows, BATCH[0]), BATCH[1])
         with self._house.model(
             request.model
         ) as model:  # the plan is of this one: none is loaded in its place meanwhile

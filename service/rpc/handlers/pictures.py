@@ -86,8 +86,8 @@ class PictureHandlers(Interpreter):
         seen = wire_visualize.preprocessing(request, field, model)
         if seen.shape == model.network.shape:
             return Where(model, model.network.output_shapes, seen)
-        engine, rows = self._house.engine, self._house.engine.chunk if chunks else 1
-        if self._pass_bytes(model, seen.shape, rows) > engine.memory // 2:
+        engine, rows = self._house.engine, self._house.engine.limits.chunk if chunks else 1
+        if self._pass_bytes(model, seen.shape, rows) > engine.limits.memory // 2:
             what = (
                 f"a {'deterministic ' if chunks else ''}pass of {rows} pictures of "
                 f"{seen.height} x {seen.width} pixels"
@@ -122,7 +122,7 @@ class PictureHandlers(Interpreter):
         """The bytes that so many pictures hold; InvalidField if that is more than jobs may have,
         and than plain pictures ever take.
         """
-        if held > max(self._house.engine.memory, _PLAIN):
+        if held > max(self._house.engine.limits.memory, _PLAIN):
             raise InvalidField(
                 field,
                 f"making {pictures} such pictures takes {held / 2**20:.0f} MiB, more "

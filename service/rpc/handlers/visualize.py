@@ -97,7 +97,7 @@ class VisualizeHandlers(PictureHandlers):
         memory = self._bound(
             "size", count, wire_visualize.held_bytes(request, recipe, count, where)
         )
-        half = self._house.engine.memory // 2
+        half = self._house.engine.limits.memory // 2
         if (
             request.HasField("diversity")
             and self._pass_bytes(where.model, recipe.shape, count) > half

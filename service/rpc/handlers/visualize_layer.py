@@ -13,7 +13,8 @@ import torch
 from interp.feature.visualize import Pictures, Settings
 from interp.layer import LayerPath
 from interp.probe import Procedure
-from service.engine.job import NotFinite, Priority, QueueFull
+from service.engine.job import NotFinite, Priority
+from service.engine.submit import solve_when_free
 from service.index.store import IndexStore
 from service.models.zoo import HostedModel
 from service.operations import Operations
@@ -31,8 +32,6 @@ from service.visualization.contact_sheet import ContactSheet
 from service.visualization.layer_stream import Block, Gallery, Shown
 from service.visualization.spec import Goal, Recipe, Term
 from striate.v1 import visualize_pb2 as pb
-
-_LONGEST_PAUSE = 1.0  # seconds until the next try when the engine's queue is full
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +128,7 @@ class LayerHandlers(PictureHandlers):
         count = within(
             "unit_count", request.unit_count, 1, in_layer - first, default=in_layer - first
         )
-        size = min(self._house.engine.chunk, in_layer)
+        size = min(self._house.engine.limits.chunk, in_layer)
         memory = self._bound(
             f"{field}size", size, wire_visualize.held_bytes(settings, recipe, size, where)
         )
@@ -154,7 +153,7 @@ class LayerHandlers(PictureHandlers):
         All that a picture hangs on is in its key, also what its neighbours are to reach: which of
         them are tried again decides what a second pass is made of.
         """
-        chunk, blocks = self._house.engine.chunk, []
+        chunk, blocks = self._house.engine.limits.chunk, []
         default = repr(Settings.transform)
         same = [
             self._machine(series.model.network.device),
@@ -177,7 +176,7 @@ class LayerHandlers(PictureHandlers):
         """What the last bits of a pass hang on beside its numbers."""
         if device.type == "cuda":
             return [VERSION, torch.__version__, torch.cuda.get_device_name(device)]
-        threads = self._house.engine.threads or torch.get_num_threads()
+        threads = self._house.engine.limits.threads or torch.get_num_threads()
         return [
             VERSION,
             torch.__version__,
@@ -218,19 +217,18 @@ class LayerHandlers(PictureHandlers):
         """What the engine makes of a procedure, however long its queue is: a whole layer gives way
         to those who cannot wait.
         """
-        while True:
-            try:
-                future = self._house.engine.submit(
-                    series.model,
-                    procedure,
-                    memory=series.memory,
-                    priority=series.urgency,
-                    deterministic=True,
-                )
-            except QueueFull as full:
-                await asyncio.sleep(min(full.retry_after, _LONGEST_PAUSE))
-            else:
-                return await asyncio.wrap_future(future)
+
+        async def solve() -> Pictures:
+            future = self._house.engine.submit(
+                series.model,
+                procedure,
+                memory=series.memory,
+                priority=series.urgency,
+                deterministic=True,
+            )
+            return await asyncio.wrap_future(future)
+
+        return await solve_when_free(solve)
 
 
 def _sheet(series: Series) -> ContactSheet:

@@ -11,7 +11,7 @@ import pytest
 from service.engine.engine import Engine
 from service.engine.job import Draining
 from service.engine.metrics import Metrics
-from tests.service.engine.toys_engine import WAIT, Recorder, forever, held, running, steps
+from tests.service.engine.toys_engine import WAIT, Recorder, forever, held, limits, running, steps
 
 
 def test_closing_lets_jobs_finish_within_the_grace_and_takes_no_more() -> None:
@@ -21,12 +21,12 @@ def test_closing_lets_jobs_finish_within_the_grace_and_takes_no_more() -> None:
         inside.set()
         assert go_on.wait(WAIT)
 
-    recorder, engine = Recorder(before=pause), Engine(Metrics(), threads=1)
+    recorder, engine = Recorder(before=pause), Engine(Metrics(), limits())
     future = engine.submit(recorder.model, steps(1, 1, 30))
     assert inside.wait(WAIT)
     closing = threading.Thread(target=engine.close, args=(WAIT,))
     closing.start()
-    while engine._open:
+    while engine._queue._open:
         time.sleep(0.001)
     with pytest.raises(Draining):
         engine.submit(recorder.model, steps(2, 1, 1))
@@ -55,7 +55,7 @@ def test_closing_ends_what_does_not_finish() -> None:
 
 def test_calls_are_answered_or_refused_however_close_the_end() -> None:
     for _ in range(12):
-        engine, futures = Engine(Metrics(), threads=1), list[Future[int]]()
+        engine, futures = Engine(Metrics(), limits()), list[Future[int]]()
 
         def call(engine: Engine = engine, futures: list[Future[int]] = futures) -> None:
             while True:
@@ -73,7 +73,7 @@ def test_calls_are_answered_or_refused_however_close_the_end() -> None:
 
 def test_no_thread_is_left() -> None:
     before = set(threading.enumerate())
-    engines = [Engine(Metrics(), threads=1) for _ in range(3)]
+    engines = [Engine(Metrics(), limits()) for _ in range(3)]
     for engine in engines:
         engine.submit(Recorder().model, steps(1, 1, 3)).result(WAIT)
         engine.close(WAIT)

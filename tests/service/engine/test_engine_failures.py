@@ -124,7 +124,7 @@ def test_a_procedure_that_will_not_close_does_not_stop_the_engine() -> None:
 def test_a_defect_of_the_engine_leaves_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     with running() as engine:
         with monkeypatch.context() as patch:
-            patch.setattr("service.engine.engine.shares", lambda *_: 1 / 0)
+            patch.setattr("service.engine.engine.share_rows", lambda *_: 1 / 0)
             with pytest.raises(ZeroDivisionError):
                 engine.submit(Recorder().model, steps(1, 1, 1)).result(WAIT)
         assert len(engine.submit(Recorder().model, steps(1, 1, 1)).result(WAIT)) == 1

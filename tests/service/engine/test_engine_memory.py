@@ -201,8 +201,7 @@ def test_nothing_is_kept_of_jobs_that_are_over() -> None:
         recorder.passes.clear()
         gc.collect()
         assert sum(token() is not None for token in tokens) == 0
-        assert not engine._running
-        assert not engine._waiting
+        assert not engine._queue.jobs()
         tokens.clear()
         assert len(gc.get_objects()) < before + 250
 

@@ -12,7 +12,7 @@ import pytest
 from interp.probe import Procedure
 from service.engine.engine import Engine
 from service.engine.job import Job, Priority, QueueFull
-from service.engine.scheduler import BATCH_TURN, PATIENCE, first_in
+from service.engine.scheduler import BATCH_TURN, OVERTAKEN_SECONDS, next_to_admit
 from tests.service.engine.toys_engine import WAIT, Recorder, counted, forever, held, running, steps
 
 BATCH, INTERACTIVE = Priority.BATCH, Priority.INTERACTIVE
@@ -72,7 +72,7 @@ def test_admission_has_the_same_order_and_shares() -> None:
     jobs = {100 + n: waiting(100 + n, BATCH) for n in range(3)} | {n: waiting(n) for n in range(7)}
     order: list[int] = []
     while jobs:
-        job = first_in(jobs.values(), len(order), None)
+        job = next_to_admit(jobs.values(), len(order), None)
         order.append(next(tag for tag, other in jobs.items() if other is job))
         del jobs[order[-1]]
     assert order == [0, 1, 2, 100, 3, 4, 5, 101, 6, 102]
@@ -80,12 +80,12 @@ def test_admission_has_the_same_order_and_shares() -> None:
 
 def test_small_jobs_overtake_one_that_does_not_fit_but_not_for_ever() -> None:
     large, small = waiting(0, memory=10), waiting(1, memory=2)
-    assert first_in([large, small], 0, 10) is large
-    assert first_in([large, small], 0, 9) is small
-    assert first_in([large, small], 0, 1) is None
-    large.submitted -= 2 * PATIENCE
-    assert first_in([large, small], 0, 9) is None
-    assert first_in([large, small], 0, None) is large
+    assert next_to_admit([large, small], 0, 10) is large
+    assert next_to_admit([large, small], 0, 9) is small
+    assert next_to_admit([large, small], 0, 1) is None
+    large.submitted -= 2 * OVERTAKEN_SECONDS
+    assert next_to_admit([large, small], 0, 9) is None
+    assert next_to_admit([large, small], 0, None) is large
 
 
 def test_jobs_are_let_in_by_the_memory_they_keep() -> None:

@@ -5,7 +5,7 @@ engine that is held until all is queued.
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
@@ -15,6 +15,7 @@ from interp.network.network import Network
 from interp.objective import Objective
 from interp.probe import Answer, Probe, Procedure, Progress
 from service.engine.engine import Engine
+from service.engine.limits import EngineLimits
 from service.engine.metrics import Metrics
 
 WAIT = 30  # seconds; nothing in these tests takes a tenth of that
@@ -100,10 +101,15 @@ def steps(
     return scores
 
 
+def limits(**changed: int) -> EngineLimits:
+    """What an engine of the tests takes on: 64 rows a pass, 2 GiB, chunks of 8, one thread."""
+    return replace(EngineLimits(64, 2**31, 256, 8, 1), **changed)
+
+
 @contextmanager
-def running(**options: Any) -> Iterator[Engine]:
-    """An engine, closed in the end."""
-    engine = Engine(Metrics(), threads=1, **options)
+def running(**options: int) -> Iterator[Engine]:
+    """An engine with some limits changed, closed in the end."""
+    engine = Engine(Metrics(), limits(**options))
     try:
         yield engine
     finally:

@@ -154,9 +154,9 @@ def test_a_long_request_ends_when_its_caller_leaves(place: Place) -> None:
 
     asyncio.run(leave())
     limit = time.monotonic() + WAIT
-    while place.engine._busy() and time.monotonic() < limit:
+    while place.engine._queue.busy and time.monotonic() < limit:
         time.sleep(0.01)
-    assert not place.engine._busy()
+    assert not place.engine._queue.busy
 
 
 def test_one_channel(place: Place) -> None:

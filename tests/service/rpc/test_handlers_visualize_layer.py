@@ -20,9 +20,9 @@ from interp.feature.visualize import Settings, Trial, visualize
 from interp.layer import LayerPath
 from interp.objective import activation
 from interp.probe import solve
+from service.engine import submit
 from service.engine.job import NotFinite
 from service.index.types import IndexMissing, Maxima, Subject
-from service.rpc.handlers import visualize_layer as layers
 from service.rpc.validation import InvalidField
 from service.visualization.cache import Picture
 from service.visualization.comparison import Yardstick, relative_rank
@@ -277,7 +277,7 @@ def test_a_named_data_set_must_have_an_index(tmp_path: Path) -> None:
 
 
 def test_a_full_queue_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layers, "_LONGEST_PAUSE", 0.005)
+    monkeypatch.setattr(submit, "LONGEST_PAUSE", 0.005)
 
     async def scenario() -> None:
         async with studio(

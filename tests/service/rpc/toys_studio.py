@@ -56,9 +56,7 @@ class Studio:
 
     async def jobs(self) -> int:
         """How many jobs the engine has, between two ticks."""
-        return await asyncio.wrap_future(
-            self.engine.run(lambda: len(self.engine._running) + len(self.engine._waiting))
-        )
+        return await asyncio.wrap_future(self.engine.run(lambda: len(self.engine._queue.jobs())))
 
     async def visualize(self, **settings: Any) -> pb.VisualizeResult:
         """The result of Visualize."""

@@ -1,0 +1,91 @@
+"""One pass of a network over rows of several jobs: how many rows it may have, and what its answers
+are worth.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+from interp.network.network import Network
+from interp.probe import Answer
+from interp.rows import Chunks, cut
+from service.engine.job import Job, RowRange
+from service.engine.limits import EngineLimits
+
+
+class PassRows:
+    """The most rows of a pass, which shrink for a network that ran out of memory and grow again
+    with every pass that went well.
+    """
+
+    def __init__(self, limits: EngineLimits) -> None:
+        """Begin with the engine's limits for every network.
+
+        Args:
+            limits: rows and memory of a pass.
+        """
+        self._limits = limits
+        self._shrunk: WeakKeyDictionary[Network, int] = WeakKeyDictionary()
+
+    def most(self, leader: Job[Any]) -> int:
+        """Return the most rows of a pass that `leader` leads, at least 1."""
+        by_memory = max(1, self._limits.memory // 2 // leader.row_bytes)
+        tick_rows = self._limits.tick_rows
+        return min(tick_rows, by_memory, self._shrunk.get(leader.model.network, tick_rows))
+
+    def shrink(self, network: Network, rows: int) -> None:
+        """Halve the passes of a network, of which one of `rows` rows ran out of memory."""
+        self._shrunk[network] = max(1, rows // 2)
+
+    def grow(self, network: Network) -> None:
+        """Give a network that was shrunk a sixteenth more rows, up to the engine's limit."""
+        limit = self._shrunk.pop(network, self._limits.tick_rows)
+        limit += max(1, limit // 16)
+        if limit < self._limits.tick_rows:
+            self._shrunk[network] = limit
+
+
+def run_pass(rows: Sequence[RowRange], chunk: int) -> list[Answer]:
+    """Answer rows of jobs that share a network in one pass.
+
+    Args:
+        rows: of jobs with equal batch keys.
+        chunk: rows of a deterministic pass.
+
+    Returns:
+        An answer for each row range, in order.
+
+    Raises:
+        Exception: whatever the network or a job's objective raises.
+    """
+    network = rows[0].job.model.network
+    oracle = Chunks(network, chunk) if rows[0].job.deterministic else network
+    return oracle.answer(
+        [cut(r.job.probe, r.start, r.stop) for r in rows if r.job.probe is not None]
+    )
+
+
+def is_finite(answer: Answer) -> bool:
+    """Return whether all that the network gave are finite numbers."""
+    return all(
+        t is None or _all_finite(t)
+        for t in (answer.score, answer.grad, answer.logits, *answer.activations.values())
+    )
+
+
+def _all_finite(values: Tensor) -> bool:
+    """A finite sum has finite terms alone, and is had much sooner than a look at each; a sum that
+    is not may have overflowed.
+    """
+    return math.isfinite(values.sum().item()) or bool(values.isfinite().all())
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Return whether an error says that the device, or the machine, has no memory left."""
+    return isinstance(
+        error, torch.OutOfMemoryError | MemoryError
+    ) or "can't allocate memory" in str(error)
