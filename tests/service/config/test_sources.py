@@ -4,26 +4,9 @@ import itertools
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
 
 from service.config import Settings, load_settings
-
-
-@pytest.fixture(autouse=True)
-def _no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in Settings.model_fields:
-        monkeypatch.delenv(f"STRIATE_{name.upper()}", raising=False)
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-
-
-def refused(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """What is told of wrong settings, which end the process with code 2."""
-    with pytest.raises(SystemExit) as exit_:
-        load_settings(argv)
-    assert exit_.value.code == 2
-    error = capsys.readouterr().err
-    assert "Traceback" not in error
-    return error
+from tests.service.config.toys_config import refused
 
 
 def test_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,42 +85,6 @@ def test_lists_and_data_sets_from_every_source(
     assert settings.dataset == {"a": "digits", "b": "parquet:/x,/y", "c": "torchvision:CIFAR10"}
 
 
-def test_a_models_table(tmp_path: Path) -> None:
-    file = tmp_path / "striate.toml"
-    file.write_text(
-        """
-        weights_dir = "weights"
-        [models.mine]
-        factory = "my.networks:small"
-        weights = "mine.safetensors"
-        mean = [0.5]
-        std = [0.25]
-        size = [32, 48]
-        channels = 1
-        labels = "names.txt"
-        [models.flowers]
-        architecture = "resnet18"
-        weights = "/absolute/flowers.pth"
-        labels = ["rose", "tulip"]
-        size = 96
-        interpolation = "bicubic"
-        """
-    )
-    settings = load_settings(["--settings", str(file)])
-    mine, flowers = settings.models["mine"], settings.models["flowers"]
-    assert settings.weights_dir == tmp_path / "weights"
-    assert (mine.factory, mine.size, mine.channels, mine.mean, mine.std) == (
-        "my.networks:small",
-        (32, 48),
-        1,
-        (0.5,),
-        (0.25,),
-    )
-    assert (mine.weights, mine.labels) == (tmp_path / "mine.safetensors", tmp_path / "names.txt")
-    assert (flowers.weights, flowers.labels) == (Path("/absolute/flowers.pth"), ("rose", "tulip"))
-    assert (flowers.size, flowers.interpolation, flowers.mean) == ((96, 96), "bicubic", None)
-
-
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
@@ -178,43 +125,6 @@ def test_all_wrong_settings_are_told_with_their_source(
         assert any(line.startswith(f"striate-server: {start}") for line in told)
 
 
-@pytest.mark.parametrize(
-    ("table", "told"),
-    [
-        ('weights = "x.pth"', "must have either factory or architecture"),
-        ('factory = "a:b"\narchitecture = "resnet18"', "must have either factory or architecture"),
-        ('factory = "a:b"\nmean = [0.5]', "a factory needs size, mean and std"),
-        ('factory = "not a path"\nsize = 3', "factory: "),
-        (
-            'architecture = "resnet18"\nsize = 0',
-            "size.0: Input should be greater than or equal to 1",
-        ),
-        ('architecture = "resnet18"\nstd = [0, 1, 1]', "std.0: Input should be greater than 0"),
-        ('architecture = "resnet18"\nchannels = 2', "channels: "),
-        (
-            'architecture = "resnet18"\nchannels = 3\nmean = [0.5]',
-            "mean must have one value for each of the 3 channels",
-        ),
-        (
-            'factory = "a:b"\nsize = 8\nmean = [0.5, 0.5]\nstd = [1, 1]',
-            "mean must have one value for each channel, 1 or 3",
-        ),
-        (
-            'architecture = "resnet18"\nwieghts = "x"',
-            "models.mine.wieghts: Extra inputs are not permitted",
-        ),
-    ],
-)
-def test_wrong_tables_are_named(
-    table: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = tmp_path / "striate.toml"
-    file.write_text(f"[models.mine]\n{table}")
-    error = refused(["--settings", str(file)], capsys)
-    assert f"{file}: models.mine" in error
-    assert told in error
-
-
 def test_a_file_that_is_no_toml_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -222,11 +132,6 @@ def test_a_file_that_is_no_toml_is_refused(
     for text in (b"port 1", b"\xff\xfe", b'settings = "other.toml"', b"models = 3"):
         file.write_bytes(text)
         assert str(file) in refused(["--settings", str(file)], capsys)
-
-
-def test_settings_cannot_be_changed() -> None:
-    with pytest.raises(ValidationError):
-        load_settings([]).port = 1  # type: ignore[misc]
 
 
 def test_help_names_every_flag(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,132 @@
+"""The settings of a server, in one frozen object that checks them."""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from service.config.model_table import ModelTable
+
+EMBEDDED = ("cifar10-plain", "cifar10-robust", "digits-lenet5")  # networks that come along
+
+_NAME = re.compile(r"[\w.-]{1,100}")
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+def dataset_uris(value: Any) -> Any:
+    """Read data sets as NAME=URI.
+
+    Args:
+        value: a list of texts (flags), one text with commas between pairs (the environment), or a
+            table by name (the file), which stays as it is.
+
+    Returns:
+        The URIs by name.
+
+    Raises:
+        ValueError: a text is no NAME=URI.
+    """
+    if isinstance(value, str):
+        value = re.split(r",(?=[\w.-]+=)", value)  # a comma inside a URI is none between pairs
+    if not isinstance(value, list):
+        return value
+    uris = {}
+    for text in (str(item).strip() for item in value):
+        name, _, uri = text.partition("=")
+        if not _NAME.fullmatch(name) or not uri:
+            raise ValueError(
+                f"must be NAME=URI, with a name of letters, digits, '_', '.' and '-', not {text!r}"
+            )
+        uris[name] = uri
+    return uris
+
+
+def _names(value: object) -> object:
+    """The names in a text with commas between them, as the environment has it."""
+    if not isinstance(value, str):
+        return value
+    return [name.strip() for name in value.split(",") if name.strip()]
+
+
+def _default_state_dir() -> Path:
+    """The user's folder for state, by the XDG convention."""
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "striate"
+
+
+class Settings(BaseModel):
+    """Hosts pretrained CNNs over gRPC: what each unit sees, and what fools the whole.
+
+    Every flag can also be set as environment variable STRIATE_NAME (several values with commas
+    between) or in the TOML file; flags win, then the environment. Data sets are gathered from all
+    three.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
+    port: Port = Field(50051, description="port to listen on; 0 picks a free one")
+    model: Annotated[tuple[str, ...], BeforeValidator(_names)] = Field(
+        EMBEDDED, description="model to load at start; may be repeated"
+    )
+    weights_dir: Path | None = Field(
+        None,
+        description="folder of NAME.safetensors or NAME.pth, read before anything is downloaded",
+    )
+    dataset: dict[str, str] = Field(
+        {"digits": "digits", "photo-patches": "photo-patches"},
+        description="data set as NAME=URI; may be repeated",
+    )
+    state_dir: Path = Field(
+        default_factory=_default_state_dir,
+        description="folder of indexes, operations and downloads",
+    )
+    index_uri: str | None = Field(
+        None,
+        min_length=1,
+        description="folder or fsspec URL of indexes, e.g. s3://bucket/prefix; default: in the "
+        "state folder",
+    )
+    device: str = Field(
+        "auto",
+        pattern=r"^(auto|cpu|cuda(:\d+)?)$",
+        description="device of the networks: auto (a GPU if there is one), cpu, cuda or cuda:N",
+    )
+    threads: int = Field(
+        0, ge=0, le=1024, description="CPU threads of the engine; 0 leaves it to torch"
+    )
+    queue_size: int = Field(
+        256, ge=1, description="jobs that may wait for the device; more are refused"
+    )
+    tick_rows: int = Field(
+        0, ge=0, description="most images of one pass; 0: 64 on a CPU, 1024 on a GPU"
+    )
+    memory_bytes: int = Field(
+        0,
+        ge=0,
+        description="memory for jobs and passes; 0: a quarter of the machine's, or half of what is "
+        "free on a GPU",
+    )
+    deterministic_chunk: int = Field(
+        0, ge=0, le=256, description="images of a deterministic pass; 0: 8 on a CPU, 32 on a GPU"
+    )
+    picture_cache_bytes: int = Field(
+        2 * 2**30, ge=0, description="disk space for pictures of whole layers; 0 keeps none"
+    )
+    drain_seconds: float = Field(
+        20.0, ge=0, le=86400, description="time that calls have to finish after SIGTERM"
+    )
+    metrics_port: Port = Field(0, description="port of Prometheus' metrics; 0 serves none")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="least level of what is logged: debug, info, warning or error"
+    )
+    log_format: Literal["json", "console"] = Field(
+        "json", description="form of the log: json for machines, console for eyes"
+    )
+    settings: Path | None = Field(
+        None, description="TOML file of these settings and of [models.NAME] tables"
+    )
+    models: Mapping[str, ModelTable] = Field({}, exclude=True)
