@@ -25,7 +25,7 @@ from service.audit.assignment import VERSIONS, Assignment
 from service.audit.journal import REPORT, Shard
 from service.audit.run import Audit
 from service.imaging import png
-from service.report import Example, json_text, junit, magnified, page
+from service.report import Example, audit_page, json_text, junit, magnified
 
 HTML, JUNIT, IMAGES, EXAMPLES = "report.html", "report.xml", "images.parquet", "examples.parquet"
 GALLERY = 6  # images of a network and a threat
@@ -105,7 +105,7 @@ def write(audit: Audit) -> None:
     gallery = [
         _shown(job, *place, one) for place, found in sorted(exhibits.items()) for one in found
     ]
-    whole_file.write(journal.folder / HTML, page(told, gallery).encode(), durable=True)
+    whole_file.write(journal.folder / HTML, audit_page(told, gallery).encode(), durable=True)
     whole_file.write(journal.folder / JUNIT, junit(told).encode(), durable=True)
     whole_file.write(journal.folder / REPORT, json_text(told).encode(), durable=True)
     journal.close()

@@ -11,7 +11,7 @@ from service.report.wording import counted
 
 Rate = Mapping[str, Any]
 
-COLOURS = 6  # of the palette in style.css, used in turn
+COLOURS = 6  # of the palette in shared.css, used in turn
 MARKERS = 4  # circle, square, diamond, triangle: a network is told by more than its colour
 DASHES = ("7 3", "3 3", "9 3 2 3", "5 2 1 2 1 2", "12 4", "1 2")  # of the attacks, in turn
 LABEL_ROOM = 46.0  # between two labels of the horizontal axis

@@ -12,8 +12,8 @@ _NEAR = 26.0  # marks whose words would touch
 
 
 @dataclass(frozen=True)
-class Bar:
-    """One bin; positions in the chart's units."""
+class Bin:
+    """One bin as a bar; positions in the chart's units."""
 
     x: float
     y: float
@@ -38,7 +38,7 @@ class Histogram:
     """
 
     frame: Frame
-    bars: Sequence[Bar]
+    bars: Sequence[Bin]
     marks: Sequence[Mark]
     ticks: Sequence[tuple[float, str]]
 
@@ -65,7 +65,7 @@ def histogram(
         title = (
             f"{count:,} images from {low + place * width:.4g} to {low + (place + 1) * width:.4g}"
         )
-        bars.append(Bar(left, top, max(right - left - 0.6, 0.8), frame.y(0) - top, title))
+        bars.append(Bin(left, top, max(right - left - 0.6, 0.8), frame.y(0) - top, title))
     return Histogram(
         frame,
         bars,

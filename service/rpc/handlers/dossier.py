@@ -17,7 +17,7 @@ from service.datasets import Dataset
 from service.datasets.samples import image
 from service.engine.job import OutOfMemory
 from service.models.zoo import HostedModel
-from service.report.dossier import page
+from service.report import dossier_page
 from service.rpc.handlers.exemplars import ExemplarHandlers
 from service.rpc.handlers.facets import FacetHandlers
 from service.rpc.handlers.tuning import TuningHandlers
@@ -280,7 +280,7 @@ def _page(
         "missing": missing,
         **settings,
     }
-    return page(facts).encode()
+    return dossier_page(facts).encode()
 
 
 def _visualization(message: visualize_pb2.Visualization) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from service.report import page
+from service.report import audit_page
 from service.report.bar_chart import bars
 from service.report.curve_chart import COLOURS, LABEL_ROOM, MARKERS, curves, marker
 from tests.service.report.toys_report import AUGMENTATIONS, GRIDS, example, rate
@@ -22,7 +22,7 @@ def drawings(report: Any) -> list[ET.Element]:
     """The charts of the page, read as strict XML."""
     return [
         ET.fromstring(text)
-        for text in re.findall(r'<svg class="chart.*?</svg>', page(report), re.DOTALL)
+        for text in re.findall(r'<svg class="chart.*?</svg>', audit_page(report), re.DOTALL)
     ]
 
 

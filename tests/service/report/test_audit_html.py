@@ -13,7 +13,7 @@ import pytest
 
 from interp.audit import conditions
 from interp.audit.conditions import NORMS
-from service.report import Example, page
+from service.report import Example, audit_page
 from service.report.wording import condition, printable, setting
 from tests.service.report.oracles_html import Node, read
 from tests.service.report.toys_report import (
@@ -48,7 +48,7 @@ Path = tuple[str | int, ...]
 
 @pytest.fixture(scope="module")
 def tree() -> Node:
-    return read(page(example(), gallery()))
+    return read(audit_page(example(), gallery()))
 
 
 def section(tree: Node, name: str) -> Node:
@@ -120,7 +120,7 @@ def test_every_value_of_the_report_shows(kind: str) -> None:
 
 def visible(report: Any) -> list[str]:
     """What the page says, in its text and its tooltips."""
-    tree = read(page(report))
+    tree = read(audit_page(report))
     return [
         tree.text,
         *(node.attributes["title"] for node in tree.all() if "title" in node.attributes),
@@ -198,8 +198,8 @@ def test_many_classes_are_folded() -> None:
     report = example()
     for network in report["networks"]:
         network["classes"] = [{**network["classes"][0], "index": index} for index in range(21)]
-    assert "open" not in section(read(page(report)), "classes").one("details").attributes
-    assert "open" in section(read(page(example())), "classes").one("details").attributes
+    assert "open" not in section(read(audit_page(report)), "classes").one("details").attributes
+    assert "open" in section(read(audit_page(example())), "classes").one("details").attributes
 
 
 def test_heat_maps(tree: Node) -> None:
@@ -265,8 +265,8 @@ def test_checks(tree: Node) -> None:
 
 
 def test_verdict() -> None:
-    (valid,) = read(page(example())).all("section", class_="verdict")
-    (doubtful,) = read(page(suspect())).all("section", class_="verdict")
+    (valid,) = read(audit_page(example())).all("section", class_="verdict")
+    (doubtful,) = read(audit_page(suspect())).all("section", class_="verdict")
     assert "valid" in valid.classes
     assert "10 of the audit's own checks passed, none failed, 2 did not apply" in valid.text
     assert "suspect" in doubtful.classes
@@ -280,17 +280,17 @@ def test_without_checks_nothing_is_believed() -> None:
     report = example() | {"verdict": "suspect"}
     for network in report["networks"]:
         network |= {"checks": [], "verdict": "suspect"}
-    tree = read(page(report))
+    tree = read(audit_page(report))
     assert "the audit did not check itself" in tree.one("section", class_="verdict").text
     assert section(tree, "checks").text.count("No check was made.") == 2
 
 
 def test_intervals_are_explained() -> None:
     report = example()
-    exact = section(read(page(report)), "methods").text
+    exact = section(read(audit_page(report)), "methods").text
     report["settings"]["interval"] = "anytime"
     assert "Clopper and Pearson (1934) at 95% confidence" in exact
-    anytime = section(read(page(report)), "methods").text
+    anytime = section(read(audit_page(report)), "methods").text
     assert "hold at all times at once, at 95% confidence" in anytime
     assert "Clopper" not in anytime
 
@@ -316,7 +316,7 @@ def test_parts_that_an_audit_left_out_leave_no_heading() -> None:
     report = example() | {"comparisons": [], "gates": []}
     for network in report["networks"]:
         network |= {"classes": [], "corruptions": [], "augmentations": [], "threats": []}
-    bare = read(page(report))
+    bare = read(audit_page(report))
     assert [part.attributes["id"] for part in bare.all("section") if "id" in part.attributes] == [
         "summary",
         "checks",
@@ -328,7 +328,7 @@ def test_parts_that_an_audit_left_out_leave_no_heading() -> None:
 def test_nothing_measured_is_a_dash() -> None:
     report = example()
     report["networks"][0]["classes"][0]["clean"] = rate(0, 0)
-    assert section(read(page(report)), "classes").one("table").rows()[2][2] == DASH
+    assert section(read(audit_page(report)), "classes").one("table").rows()[2][2] == DASH
 
 
 def test_networks_may_have_been_attacked_differently() -> None:
@@ -342,14 +342,16 @@ def test_networks_may_have_been_attacked_differently() -> None:
         *(attack["robust"] for attack in threat["attacks"]),
     ):
         del rates[1]
-    tree = read(page(report))
+    tree = read(audit_page(report))
     assert section(tree, "summary").one("table").rows()[3][4:6] == [DASH, DASH]
     first, second = section(tree, "curves").all("table")
     assert first.rows()[2][2] == DASH  # the epsilon that only the other network was attacked with
     assert "cifar10-robust" not in second.text
 
 
-@pytest.mark.parametrize("render", [lambda: page(example(), gallery()), lambda: page(suspect())])
+@pytest.mark.parametrize(
+    "render", [lambda: audit_page(example(), gallery()), lambda: audit_page(suspect())]
+)
 def test_nothing_comes_from_elsewhere(render: Callable[[], str]) -> None:
     text = render()
     assert not re.search(r"https?:|url\(|@import|javascript:", text)
@@ -382,13 +384,13 @@ def test_hostile_names_are_text() -> None:
     for network in report["networks"]:
         network["threats"][1]["norm"] = HOSTILE
     examples = cast(list[Example], [hostile(dict(item)) for item in gallery()])
-    text = page(report, examples)
+    text = audit_page(report, examples)
     tree = read(text)
     assert "<script" not in text
     assert HOSTILE in tree.one("h1").text
     assert next(tree.all("title")).text.count(HOSTILE) == 2
     assert {node.tag for node in tree.all()} == {
-        node.tag for node in read(page(suspect(), gallery())).all()
+        node.tag for node in read(audit_page(suspect(), gallery())).all()
     } | {"li"}
     assert not [name for node in tree.all() for name in node.attributes if name.startswith("on")]
     assert "49" not in tree.one("h1").text
@@ -398,7 +400,7 @@ def test_hostile_names_are_text() -> None:
 def test_characters_that_no_page_can_hold(character: str) -> None:
     report = example()
     report["networks"][0]["name"] = f"a{character}b"
-    data = page(report).encode("utf-8")
+    data = audit_page(report).encode("utf-8")
     assert "a\ufffdb" in data.decode()
     assert character.encode("utf-8", "surrogatepass") not in data
 
@@ -407,7 +409,11 @@ def test_same_report_same_page() -> None:
     stored = json.loads(
         json.dumps(example(), sort_keys=True)
     )  # as a journal gives it back: another order of keys
-    assert page(stored, gallery()) == page(example(), gallery()) == page(example(), gallery())
+    assert (
+        audit_page(stored, gallery())
+        == audit_page(example(), gallery())
+        == audit_page(example(), gallery())
+    )
 
 
 @pytest.mark.parametrize("p", NORMS)
@@ -438,7 +444,10 @@ def test_large_audits_have_finer_percentages() -> None:
     report = example()
     report["networks"][0]["clean"] = rate(91_734, 100_000)
     assert (
-        section(read(page(report)), "summary").one("table").rows()[2][1].startswith("91.73% 91.5")
+        section(read(audit_page(report)), "summary")
+        .one("table")
+        .rows()[2][1]
+        .startswith("91.73% 91.5")
     )
 
 

@@ -106,7 +106,7 @@ def test_the_schema_is_kept(name: str) -> None:
 
 @pytest.mark.parametrize("name", PLANS)
 def test_the_page_is_made(name: str) -> None:
-    tree = read(reports.page(PLANS[name]))
+    tree = read(reports.audit_page(PLANS[name]))
     assert tree.one("h1").text == "a and b"
     charts = [
         chart.attributes["data-norm"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from service.report.dossier import SHIFTS, ends, page
+from service.report.dossier_html import SHIFTS, dossier_page, strongest_shifts
 from service.report.histogram import histogram
 from service.rpc.handlers.dossier import DossierHandlers, _exemplar
 from service.rpc.validation import InvalidField
@@ -102,7 +102,7 @@ def test_the_chart_is_of_maxima_alone() -> None:
     stretch the axis and leave the page.
     """
     for activation in (-50.0, 0.01, 50.0):
-        html = page(
+        html = dossier_page(
             facts(visualizations=[{**facts()["visualizations"][0], "activation": activation}])
         )
         svg = html[html.index("<svg") : html.index("</svg>")]
@@ -112,18 +112,18 @@ def test_the_chart_is_of_maxima_alone() -> None:
 
 def test_many_classes_are_cut_in_the_middle() -> None:
     shifts = [{"mean": float(place)} for place in range(40, -60, -1)]
-    shown, scale = ends(shifts)
+    shown, scale = strongest_shifts(shifts)
     assert [shift["mean"] for shift in shown] == [
         *range(40, 40 - SHIFTS, -1),
         *range(-59 + SHIFTS - 1, -60, -1),
     ]
     assert scale == 59
-    assert ends([{"mean": 0.0}]) == ([{"mean": 0.0}], 1.0)
+    assert strongest_shifts([{"mean": 0.0}]) == ([{"mean": 0.0}], 1.0)
 
 
 def test_names_are_escaped() -> None:
     evil = '<img src=x onerror="1">'
-    html = page(
+    html = dossier_page(
         facts(
             unit=evil,
             model=evil,
@@ -147,7 +147,7 @@ def test_names_are_escaped() -> None:
 
 
 def test_what_the_page_says() -> None:
-    html = page(facts())
+    html = dossier_page(facts())
     for said in (
         "1.25 times the highest mean",
         "Rank 3 of 8 units",
@@ -161,7 +161,7 @@ def test_what_the_page_says() -> None:
         assert said in html
     assert "Left out" not in html
     assert 'id="facets"' not in html
-    dead = page(
+    dead = dossier_page(
         facts(
             visualizations=[{**facts()["visualizations"][0], "dead": True}],
             missing=[("Tuning to gratings", "no rows")],
