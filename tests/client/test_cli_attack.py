@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from google.protobuf.json_format import MessageToDict
 
-from striate._cli.attack_methods import read
+from striate._cli.robustness.attack_options import parse
 from striate.v1 import attack_pb2
 from tests.client.fakes_server import CLASSES
 from tests.client.toys_cli import Cli
@@ -82,7 +82,7 @@ def test_warnings_are_lines_on_stderr(cli: Cli) -> None:
 
 
 def test_settings_of_attacks_are_read() -> None:
-    attack = read(
+    attack = parse(
         "pgd:steps=100, "
         "restarts=5,random-start=yes,stop-when-fooled=no,step=2/255,loss=dlr,keep=last,decay=1"
     )
@@ -99,7 +99,7 @@ def test_settings_of_attacks_are_read() -> None:
         "last",
         1.0,
     )
-    assert vars(read("apgd-t:steps=50"))["target_classes"] == 9
+    assert vars(parse("apgd-t:steps=50"))["target_classes"] == 9
 
 
 def test_curve(cli: Cli) -> None:

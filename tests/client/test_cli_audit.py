@@ -7,7 +7,7 @@ import grpc
 import pytest
 
 from striate._api.operation import Operation
-from striate._cli.audit import duration
+from striate._cli.operation_progress import duration
 from striate.v1 import audit_pb2
 from tests.client.fakes_robustness import AUDIT, REPORT, UPLOADED, audited, auditing, gate
 from tests.client.fakes_server import CLASSES, failed, failure, finished, png, reason

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from striate._cli.console import Screen
+from striate._cli.screen import Screen
 from striate.v1 import types_pb2
 from striate.v1 import visualize_pb2 as pb
 from tests.client.fakes_pictures import HTML, KEPT, UNITS, certificate

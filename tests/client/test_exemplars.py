@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import striate
-from striate._cli.exemplars import _bars
+from striate._cli.interpret.statistics import _bars
 from striate.v1 import exemplars_pb2 as pb
 from tests.client.fakes_exemplars import COUNTS, QUANTILES
 from tests.client.fakes_server import DATASET_SIZE, DIGEST, Fake, finished, png

@@ -4,58 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from striate._cli.console import image_files
-
-LabelOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--label", help="True class, index or name: one for all, or repeated, one an image."
-    ),
-]
-LabelsOption = Annotated[
-    str | None, typer.Option("--labels", help="The same, separated by commas.")
-]
-TargetOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--target",
-        help="Class to be taken for: one for all, or repeated, one an image; or "
-        '"random" or "least-likely".',
-    ),
-]
+PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 
 
-def words(label: list[str] | None, labels: str | None) -> list[str] | None:
-    """The labels of --label or --labels. Raises typer.BadParameter for both."""
-    if label and labels:
-        raise typer.BadParameter("give --label or --labels, not both", param_hint="--labels")
-    return labels.split(",") if labels else label
+def image_files(paths: Sequence[Path]) -> list[Path]:
+    """Replaces every folder by the pictures in it, in name order.
 
+    Args:
+        paths: Files and folders.
 
-def as_classes(
-    given: Sequence[str] | None, classes: Sequence[str]
-) -> list[int | str] | int | str | None:
-    """Classes from the command line: a number is an index unless a class has that very name; a
-    single one stands for all.
+    Returns:
+        Files.
+
+    Raises:
+        FileNotFoundError: A folder holds no picture.
     """
-    if not given:
-        return None
-    read = [
-        int(word) if word.strip().isdigit() and word.strip() not in classes else word.strip()
-        for word in given
-    ]
-    return read[0] if len(read) == 1 else read
+    files: list[Path] = []
+    for path in paths:
+        found = (
+            sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURE_ENDINGS)
+            if path.is_dir()
+            else [path]
+        )
+        if not found:
+            raise FileNotFoundError(f"no {', '.join(PICTURE_ENDINGS)} in the folder {path}")
+        files += found
+    return files
 
 
 def class_folders(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
-    """The pictures in the subfolders of some folders, and for each the name of its subfolder, which
-    is its class.
+    """Finds the pictures in folders that hold one subfolder a class.
 
-    Raises FileNotFoundError for a path without subfolders, or a subfolder without pictures.
+    Args:
+        paths: The folders.
+
+    Returns:
+        The pictures, and for each the name of its subfolder, which is its class.
+
+    Raises:
+        FileNotFoundError: A path has no subfolders, or a subfolder no pictures.
     """
     files, labels = list[Path](), list[str]()
     for path in paths:
@@ -73,11 +61,27 @@ def class_folders(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
     return files, labels
 
 
-def class_name(classes: Sequence[str], place: int) -> str:
+def as_classes(
+    words: Sequence[str] | None, classes: Sequence[str]
+) -> list[int | str] | int | str | None:
+    """Reads classes from the command line.
+
+    Args:
+        words: Indices and names; a number is an index unless a class has that very name.
+        classes: Names of the model's classes.
+
+    Returns:
+        Indices and names; a single one, which stands for all images, alone; None for no words.
+    """
+    if not words:
+        return None
+    read = [
+        int(word) if word.strip().isdigit() and word.strip() not in classes else word.strip()
+        for word in words
+    ]
+    return read[0] if len(read) == 1 else read
+
+
+def class_name(classes: Sequence[str], index: int) -> str:
     """The name of a class, or its number if it has none."""
-    return classes[place] if place < len(classes) else str(place)
-
-
-def yes(value: bool) -> str:
-    """A flag in a table."""
-    return "yes" if value else "no"
+    return classes[index] if index < len(classes) else str(index)

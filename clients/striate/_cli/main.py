@@ -12,16 +12,28 @@ from typing import Annotated
 
 import typer
 
-from striate._cli import attack as cli_attack
-from striate._cli import attribute as cli_attribute
-from striate._cli import audit as cli_audit
-from striate._cli import classify as cli_network
-from striate._cli import curve as cli_curve
-from striate._cli import exemplars as cli_exemplars
-from striate._cli import layers as cli_measuring
-from striate._cli import pictures as cli_pictures
-from striate._cli import service as cli_service
-from striate._cli.console import Json, Server, Timeout, default_server
+from striate._cli.command import Json, Server, Timeout, default_server
+from striate._cli.interpret.activations import activations
+from striate._cli.interpret.attribute import attribute
+from striate._cli.interpret.classify import classify
+from striate._cli.interpret.dossier import dossier
+from striate._cli.interpret.exemplars import exemplars
+from striate._cli.interpret.facets import facets
+from striate._cli.interpret.filters import filters
+from striate._cli.interpret.index import index
+from striate._cli.interpret.statistics import statistics
+from striate._cli.interpret.tuning import tuning
+from striate._cli.interpret.visualize import visualize
+from striate._cli.robustness.attack import attack
+from striate._cli.robustness.audit import audit
+from striate._cli.robustness.curve import curve
+from striate._cli.server.datasets import datasets
+from striate._cli.server.health import health
+from striate._cli.server.layers import layers
+from striate._cli.server.load import load
+from striate._cli.server.models import models
+from striate._cli.server.operations import operations
+from striate._cli.server.unload import unload
 
 app = typer.Typer(
     help="See what each unit of a network sees, and what fools the whole, on a Striate server.",
@@ -29,35 +41,36 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
-COMMANDS: dict[str, Callable[..., None]] = {
-    "models": cli_service.models,
-    "layers": cli_service.layers,
-    "load": cli_service.load,
-    "unload": cli_service.unload,
-    "datasets": cli_service.datasets,
-    "classify": cli_network.classify,
-    "visualize": cli_pictures.visualize,
-    "facets": cli_pictures.facets,
-    "dossier": cli_pictures.dossier,
-    "filters": cli_measuring.filters,
-    "tuning": cli_measuring.tuning,
-    "activations": cli_measuring.activations,
-    "index": cli_exemplars.index,
-    "exemplars": cli_exemplars.exemplars,
-    "statistics": cli_exemplars.statistics,
-    "attribute": cli_attribute.attribute,
-    "attack": cli_attack.attack,
-    "curve": cli_curve.curve,
-    "audit": cli_audit.audit,
-    "operations": cli_service.operations,
-    "health": cli_service.health,
-}
+_COMMANDS: tuple[Callable[..., None], ...] = (  # in the order of the help; named by their functions
+    models,
+    layers,
+    load,
+    unload,
+    datasets,
+    classify,
+    visualize,
+    facets,
+    dossier,
+    filters,
+    tuning,
+    activations,
+    index,
+    exemplars,
+    statistics,
+    attribute,
+    attack,
+    curve,
+    audit,
+    operations,
+    health,
+)
+COMMANDS = {command.__name__: command for command in _COMMANDS}
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(value: bool) -> None:
+    if value:
         from importlib.metadata import version
 
         typer.echo(version("striate-client"))
@@ -83,5 +96,5 @@ def _options(
 
 
 def main() -> None:
-    """Entry point of the `striate` script."""
+    """Runs the `striate` script."""
     app(prog_name="striate")

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from striate._api.attributions import AttributionName
-from striate._cli.console import (
-    DEFAULT_SERVER,
-    Json,
-    ModelName,
-    Pictures,
-    Server,
-    Timeout,
-    fraction,
-    image_files,
-    session,
-)
-from striate._cli.images import as_classes
+from striate._cli.arguments import ModelName, Pictures, number_option
+from striate._cli.command import command
+from striate._cli.images import as_classes, image_files
+from striate._cli.screen import Screen
+from striate._cli.session import Session
+from striate.results.attributions import Attributions
+
+_HEADER = ("image", "objective", "class", "score", "misses by")
 
 
-def _number(text: str) -> Any:
-    return typer.Option(parser=fraction, metavar="NUMBER", help=text)
-
-
+@command()
 def attribute(
+    session: Session,
     model: ModelName,
     images: Pictures,
     method: Annotated[
@@ -50,11 +45,11 @@ def attribute(
         int | None, typer.Option(min=1, max=1000, help="Noisy copies of SmoothGrad. Default: 25.")
     ] = None,
     noise: Annotated[
-        float | None, _number("Their noise's standard deviation. Default: 0.15.")
+        float | None, number_option("Their noise's standard deviation. Default: 0.15.")
     ] = None,
     baseline: Annotated[
         float | None,
-        _number("Pixel value to begin at, or to cover with. Default: 0, for occlusion 1/2."),
+        number_option("Pixel value to begin at, or to cover with. Default: 0, for occlusion 1/2."),
     ] = None,
     window: Annotated[
         int | None,
@@ -67,7 +62,7 @@ def attribute(
         str | None, typer.Option(help="Of Grad-CAM. Default: the last one with rows and columns.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of SmoothGrad's noise.")] = 0,
-    opacity: Annotated[float, _number("Of the heat map over the image, 0 to 1.")] = 0.6,
+    opacity: Annotated[float, number_option("Of the heat map over the image, 0 to 1.")] = 0.6,
     deterministic: Annotated[
         bool,
         typer.Option("--deterministic", help="The same gradients whatever else the server does."),
@@ -76,45 +71,38 @@ def attribute(
         Path,
         typer.Option(help="Folder for overlays, heat maps, attributions.npy and results.json."),
     ] = Path("attributions"),
-    server: Server = DEFAULT_SERVER,
-    timeout: Timeout = None,
-    as_json: Json = False,
 ) -> None:
     """Draw which pixels a class or a unit hangs on. Without either, the network's own predictions
     are explained.
     """
-    with session(server, timeout, as_json) as (service, screen):
-        files, net = image_files(images), service.model(model)
-        found = net.attribute(
-            list(files),
-            method,
-            as_classes(target, net.classes),
-            unit=unit,
-            steps=steps,
-            samples=samples,
-            noise=noise,
-            baseline=baseline,
-            window=window,
-            stride=stride,
-            layer=layer,
-            seed=seed,
-            opacity=opacity,
-            deterministic=deterministic,
-        )
-        folder = found.save(out)
-        screen.result(
-            found.summary() | {"files": [str(file) for file in files], "out": str(folder)}
-        )
-        columns = [
-            files,
-            found.objectives,
-            found.labels,
-            [f"{score:.4g}" for score in found.scores],
-        ]
-        if found.deltas is not None:
-            columns.append([f"{delta:.2g}" for delta in found.deltas])
-        screen.table(
-            ("image", "objective", "class", "score", "misses by")[: len(columns)],
-            zip(*columns, strict=True),
-        )
-        screen.line(f"{method}{f' of {found.layer}' if found.layer else ''} -> {folder}")
+    files, net = image_files(images), session.service.model(model)
+    found = net.attribute(
+        list(files),
+        method,
+        as_classes(target, net.classes),
+        unit=unit,
+        steps=steps,
+        samples=samples,
+        noise=noise,
+        baseline=baseline,
+        window=window,
+        stride=stride,
+        layer=layer,
+        seed=seed,
+        opacity=opacity,
+        deterministic=deterministic,
+    )
+    folder = found.save(out)
+    session.screen.result(
+        found.summary() | {"files": [str(file) for file in files], "out": str(folder)}
+    )
+    _print_scores(session.screen, files, found)
+    session.screen.line(f"{method}{f' of {found.layer}' if found.layer else ''} -> {folder}")
+
+
+def _print_scores(screen: Screen, files: Sequence[Path], found: Attributions) -> None:
+    columns: list[Sequence[object]] = [files, found.objectives, found.labels]
+    columns.append([f"{score:.4g}" for score in found.scores])
+    if found.deltas is not None:
+        columns.append([f"{delta:.2g}" for delta in found.deltas])
+    screen.table(_HEADER[: len(columns)], zip(*columns, strict=True))

@@ -1,248 +1,171 @@
-"""How pictures are made, as the command line spells it: the options that all commands with pictures
-share.
+"""How pictures are made, as the command line spells it: the options of all commands with pictures.
+
+They are derived from the dataclass of the settings and from the classes of `striate.space`,
+`striate.view` and `striate.regularize`.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from dataclasses import fields
-from functools import partial, wraps
-from typing import Annotated, Any
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, fields
+from typing import Annotated, Any, get_args
 
 import typer
 
 from striate import regularize, space, view
-from striate._cli.console import fraction
+from striate._cli.arguments import fraction
+from striate._cli.command import OptionGroup, keyword, option_group
+from striate._cli.dataclass_options import annotated, build, settings_of, syntax
+from striate._cli.docstrings import summary
+from striate._requests.visualize import Settings
 
-_SPACES: dict[str, type[Any]] = {
-    "fourier": space.Fourier,
-    "pixels": space.Pixels,
-    "cppn": space.Cppn,
-    "maco": space.Maco,
+
+def _by_name(union: Any) -> dict[str, type[Any]]:
+    """The classes of a union by their names in lower case."""
+    return {kind.__name__.lower(): kind for kind in get_args(union)}
+
+
+_VIEWS = _by_name(view.View)
+_SPACES = _by_name(space.Space)
+_REGULARIZERS = {
+    {"totalvariation": "tv"}.get(name, name): kind
+    for name, kind in _by_name(regularize.Regularizer).items()
 }
-_VIEWS: dict[str, type[view.View]] = {
-    "jitter": view.Jitter,
-    "rotate": view.Rotate,
-    "scale": view.Scale,
-    "pad": view.Pad,
-    "crop": view.Crop,
-    "noise": view.Noise,
-    "mirror": view.Mirror,
-}
-
-Steps = Annotated[int | None, typer.Option(min=1, help="Gradient steps. Default: the server's.")]
-LearningRate = Annotated[
-    float | None, typer.Option(help="Adam's learning rate, above 0 to 1. Default: the server's.")
-]
-Seed = Annotated[int, typer.Option(min=0, help="Picks start and transforms.")]
-Size = Annotated[
-    int | None,
-    typer.Option(min=1, help="Picture height and width in pixels. Default: the network's."),
-]
-Transforms = Annotated[bool, typer.Option(help="Optimize under random jitter, rotation and scale.")]
-OwnTransforms = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--transform",
-        metavar="NAME=AMOUNT",
-        help="Instead of those, in this order; repeatable: jitter, scale and pad by a share of "
-        "the side, rotate by degrees, "
-        "noise=DEVIATION, mirror=PROBABILITY, crop=SIDE[,DEVIATION].",
-    ),
-]
-Variants = Annotated[int | None, typer.Option(min=1, max=16, help="Pictures an objective.")]
-Diversity = Annotated[
-    str | None,
-    typer.Option(metavar="LAYER[=WEIGHT]", help="Push the variants apart in this layer."),
-]
-SpaceOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME[=AMOUNTS]",
-        help="Where the picture lives: fourier[=DECAY], pixels, cppn[=DEPTH[,WIDTH]] or "
-        "maco[=IMAGES[,TRANSPARENCY]]. Default: fourier.",
-    ),
-]
-SpectrumDataset = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Data set that maco takes its spectrum from.")
-]
-Alpha = Annotated[bool, typer.Option("--alpha", help="Also optimize transparency.")]
-L1 = Annotated[
-    float | None,
-    typer.Option("--l1", metavar="WEIGHT", help="Push pixels to gray by the mean of |x - 1/2|."),
-]
-L2 = Annotated[
-    float | None,
-    typer.Option("--l2", metavar="WEIGHT", help="The same by the mean of (x - 1/2)^2."),
-]
-TotalVariation = Annotated[
-    float | None, typer.Option("--tv", metavar="WEIGHT", help="Push neighbouring pixels together.")
-]
-Blur = Annotated[
-    str | None,
-    typer.Option(metavar="SIGMA[,EVERY]", help="Blur by a share of the side, every so many steps."),
-]
-Clip = Annotated[
-    str | None,
-    typer.Option(
-        metavar="SHARE[,EVERY]", help="The pixels nearest to gray become gray, every so many steps."
-    ),
-]
-CertifiedBy = Annotated[
-    str | None,
-    typer.Option(
-        "--dataset", metavar="NAME", help="Data set whose maxima pictures are compared with."
-    ),
-]
-Seeds = Annotated[
-    int,
-    typer.Option(min=0, max=16, help="Also optimize from so many other seeds, to see the spread."),
-]
-Retries = Annotated[
-    int | None,
-    typer.Option(
-        min=0, max=8, help="Try so often again where a picture is dead or weak. Default: 2."
-    ),
-]
+_DATASET_OPTION = "--spectrum-dataset"  # of the spaces whose first field is a data set
+_LEFT_OUT = ("priority",)  # people are interactive
 
 
-Deterministic = Annotated[
-    bool, typer.Option("--deterministic", help="The same pictures whatever else the server does.")
-]
+def _takes_dataset(kind: type[Any]) -> bool:
+    return any(one.name == "dataset" for one in fields(kind)[:1])
 
 
-def picture_settings(
-    steps: Steps = None,
-    learning_rate: LearningRate = None,
-    seed: Seed = 0,
-    size: Size = None,
-    transforms: Transforms = True,
-    transform: OwnTransforms = None,
-    space: SpaceOption = None,
-    spectrum_dataset: SpectrumDataset = None,
-    alpha: Alpha = False,
-    l1: L1 = None,
-    l2: L2 = None,
-    tv: TotalVariation = None,
-    blur: Blur = None,
-    clip: Clip = None,
-    seeds: Seeds = 0,
-    retries: Retries = None,
-    deterministic: Deterministic = False,
-) -> dict[str, Any]:
-    """The PictureOptions that the options of a command say. Raises typer.BadParameter,
-    InvalidArgument.
-    """
-    return {
-        "steps": steps,
-        "learning_rate": learning_rate,
-        "seed": seed,
-        "size": size,
-        "transforms": read_views(transform, transforms),
-        "parameterization": read_space(space, spectrum_dataset),
-        "alpha": alpha,
-        "regularizers": read_regularizers(l1, l2, tv, blur, clip),
-        "seeds": seeds,
-        "retries": retries,
-        "deterministic": deterministic,
-    }
+def _usage(name: str, kind: type[Any]) -> str:
+    """How the command line spells a value of a class, e.g. "cppn[=DEPTH[,WIDTH]]"."""
+    first = int(_takes_dataset(kind))
+    amounts = f"={syntax(kind, without=first)}" if fields(kind)[first:] else ""
+    required = any(one.default is MISSING for one in fields(kind)[first:])
+    return f"{name}{amounts}" if required or not amounts else f"{name}[{amounts}]"
 
 
-def with_picture_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with the options of `picture_settings` in the place of its parameter `settings`,
-    which is then a function that reads them: inside the command, so that what is wrong with them is
-    told as all errors are.
-    """
-    shared = inspect.signature(picture_settings, eval_str=True).parameters
-    own = inspect.signature(command, eval_str=True).parameters
-    options = [
-        one for name in own for one in (shared.values() if name == "settings" else (own[name],))
-    ]
-
-    @wraps(command)
-    def run(**values: Any) -> None:
-        said = {name: values.pop(name) for name in shared}
-        command(**values, settings=partial(picture_settings, **said))
-
-    run.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]  # what typer reads
-    run.__annotations__ = {one.name: one.annotation for one in options}
-    return run
-
-
-def read_views(texts: list[str] | None, wanted: bool) -> bool | list[view.View]:
-    """The views of --transform, or else of --transforms. Raises typer.BadParameter,
-    InvalidArgument.
-    """
-    if not texts:
-        return wanted
-    if not wanted:
+def _read_views(
+    transforms: Annotated[
+        bool, typer.Option(help="Optimize under random jitter, rotation and scale.")
+    ] = True,
+    transform: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=AMOUNT",
+            help="Instead of those, in this order; repeatable: "
+            f"{', '.join(_usage(*item) for item in _VIEWS.items())}.",
+        ),
+    ] = None,
+) -> bool | list[view.View]:
+    """Reads the views of --transform, or else of --transforms."""
+    if not transform:
+        return transforms
+    if not transforms:
         raise typer.BadParameter("goes not with --no-transforms", param_hint="--transform")
-    return [_read_view(text) for text in texts]
+    return [_read_view(text) for text in transform]
 
 
 def _read_view(text: str) -> view.View:
     name, _, values = text.partition("=")
-    if name.strip() not in _VIEWS:
+    name = name.strip()
+    if name not in _VIEWS:
         raise typer.BadParameter(
             f"{name!r} is none of {', '.join(_VIEWS)}", param_hint="--transform"
         )
-    found: view.View = _build(_VIEWS[name.strip()], values, "--transform", f"{name.strip()}=")
+    found: view.View = build(_VIEWS[name], values, "--transform", f"{name}=")
     return found
 
 
-def read_space(text: str | None, spectrum_dataset: str | None) -> space.Space | None:
-    """The parameterization of --space. Raises typer.BadParameter, InvalidArgument."""
-    name, _, values = (text or "").partition("=")
-    if (name == "maco") != (spectrum_dataset is not None):
+def _read_space(
+    space_text: Annotated[
+        str | None,
+        typer.Option(
+            "--space",
+            metavar="NAME[=AMOUNTS]",
+            help="Where the picture lives: "
+            f"{', '.join(_usage(*item) for item in _SPACES.items())}. Default: fourier.",
+        ),
+    ] = None,
+    spectrum_dataset: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Data set that maco takes its spectrum from.")
+    ] = None,
+) -> space.Space | None:
+    """Reads the parameterization of --space."""
+    name, _, values = (space_text or "").partition("=")
+    kind = _SPACES.get(name)
+    if (kind is not None and _takes_dataset(kind)) != (spectrum_dataset is not None):
+        names = ", ".join(name for name, kind in _SPACES.items() if _takes_dataset(kind))
         raise typer.BadParameter(
-            "goes with --space maco, which needs it", param_hint="--spectrum-dataset"
+            f"goes with --space {names}, which needs it", param_hint=_DATASET_OPTION
         )
-    if text is None:
+    if space_text is None:
         return None
-    if name not in _SPACES:
+    if kind is None:
         raise typer.BadParameter(f"{name!r} is none of {', '.join(_SPACES)}", param_hint="--space")
-    given = () if spectrum_dataset is None else (spectrum_dataset,)
-    found: space.Space = _build(_SPACES[name], values, "--space", f"{name}=", *given)
+    first = () if spectrum_dataset is None else (spectrum_dataset,)
+    found: space.Space = build(kind, values, "--space", f"{name}=", *first)
     return found
 
 
-def read_regularizers(
-    l1: float | None, l2: float | None, tv: float | None, blur: str | None, clip: str | None
-) -> list[regularize.Regularizer]:
-    """Those that are given. Raises typer.BadParameter, InvalidArgument."""
-    found: list[regularize.Regularizer] = []
-    found += [] if l1 is None else [regularize.L1(l1)]
-    found += [] if l2 is None else [regularize.L2(l2)]
-    found += [] if tv is None else [regularize.TotalVariation(tv)]
-    found += [] if blur is None else [_build(regularize.Blur, blur, "--blur")]
-    found += [] if clip is None else [_build(regularize.Clip, clip, "--clip")]
-    return found
+def _regularizer_options() -> Iterable[inspect.Parameter]:
+    """An option for each regularizer, which takes its amounts."""
+    for name, kind in _REGULARIZERS.items():
+        option = typer.Option(f"--{name}", metavar=syntax(kind), help=summary(kind))
+        yield keyword(name, Annotated[str | None, option], None)
+
+
+def _read_regularizers(**values: str | None) -> list[regularize.Regularizer]:
+    """Reads those that are given."""
+    return [
+        build(_REGULARIZERS[name], text, f"--{name}")
+        for name, text in values.items()
+        if text is not None
+    ]
+
+
+_GROUPS: Mapping[str, OptionGroup] = {  # of the settings that are more than one value
+    "transforms": option_group(_read_views),
+    "parameterization": option_group(_read_space),
+    "regularizers": OptionGroup(
+        {one.name: one for one in _regularizer_options()}, _read_regularizers
+    ),
+}
+
+
+def _options() -> Iterable[inspect.Parameter]:
+    """The options of every setting, in the order of the dataclass."""
+    for name, setting in settings_of(Settings).items():
+        if name in _GROUPS:
+            yield from _GROUPS[name].parameters.values()
+        elif name not in _LEFT_OUT:
+            flag = (setting.option,) if setting.value_type is bool else ()
+            yield keyword(name, annotated(setting, setting.description, *flag), setting.default)
+
+
+def _read(**values: Any) -> dict[str, Any]:
+    """Reads the options as keyword arguments of `Model.visualize`."""
+    settings = {}
+    for name in settings_of(Settings):
+        if name in _GROUPS:
+            group = _GROUPS[name]
+            settings[name] = group.read(**{key: values[key] for key in group.parameters})
+        elif name in values:
+            settings[name] = values[name]
+    return settings
+
+
+PICTURE_SETTINGS = OptionGroup({one.name: one for one in _options()}, _read)
 
 
 def read_diversity(text: str | None) -> str | tuple[str, float] | None:
-    """A layer, or a layer and its weight. Raises typer.BadParameter."""
+    """Reads "LAYER" or "LAYER=WEIGHT".
+
+    Raises:
+        typer.BadParameter: The weight is no number.
+    """
     layer, equals, weight = (text or "").partition("=")
     return (layer, fraction(weight)) if equals else layer or None
-
-
-def _build(kind: type[Any], text: str, option: str, before: str = "", *given: object) -> Any:
-    """The setting with what is given and the numbers of "0.005,4". Raises typer.BadParameter for
-    what is no number, and for more or fewer than it has.
-    """
-    try:
-        return kind(
-            *given,
-            *(
-                int(word) if word.strip().isdigit() else fraction(word.strip())
-                for word in text.split(",")
-                if word.strip()
-            ),
-        )
-    except typer.BadParameter as error:
-        raise typer.BadParameter(error.message, param_hint=option) from None
-    except TypeError:
-        words = ",".join(one.name.upper() for one in fields(kind)[len(given) :]) or "nothing"
-        raise typer.BadParameter(
-            f"{before}{text} must be of the form {before}{words}", param_hint=option
-        ) from None

@@ -1,0 +1,1 @@
+"""Commands about what the units of a network see."""

@@ -1,0 +1,160 @@
+"""The options of an audit, and what they ask of `Service.audit`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from striate._cli.arguments import fraction
+from striate._cli.command import option_group
+from striate._cli.robustness import attack_options
+
+Output = Annotated[Path | None, typer.Option(metavar="PATH", help="Write this form of the report.")]
+
+_OPTIONS = {  # by the arguments of Service.audit, where names differ
+    "threats": "threat",
+    "attacks": "attack",
+    "corruptions": "corruption",
+    "severities": "severity",
+    "augmentations": "augmentation",
+    "budget_gradients": "budget",
+    "gates": "fail-under",
+}
+
+
+def option_name(argument: str) -> str:
+    """The option that gives an argument of `Service.audit`."""
+    return f"--{_OPTIONS.get(argument, argument.replace('_', '-'))}"
+
+
+def _settings(
+    threat: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NORM:EPSILONS",
+            help="E.g. linf:1/255,8/255; repeatable. Default: linf at 1, 2, 4 and 8/255.",
+        ),
+    ] = None,
+    attack: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[:SETTINGS]",
+            help="E.g. pgd:steps=100,restarts=2; repeatable. Default: PGD and APGD.",
+        ),
+    ] = None,
+    corruption: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help='E.g. fog, or "all"; repeatable.')
+    ] = None,
+    severity: Annotated[
+        list[int] | None,
+        typer.Option(min=1, max=5, help="Of the corruptions; repeatable. Default: all five."),
+    ] = None,
+    augmentation: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help='E.g. rotation, or "all"; repeatable.')
+    ] = None,
+    limit: Annotated[
+        int, typer.Option(min=0, help="Judge so many images of a random order; 0 for all.")
+    ] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of that order and all else.")] = 0,
+    confidence: Annotated[
+        float | None, typer.Option(help="Of intervals and gates. Default: 0.95.")
+    ] = None,
+    budget: Annotated[
+        int,
+        typer.Option(
+            min=0, metavar="GRADIENTS", help="End after so many image-gradients; 0 for no limit."
+        ),
+    ] = 0,
+    float_images: Annotated[
+        bool,
+        typer.Option("--float-images", help="Attack with float32 pixels instead of 8-bit ones."),
+    ] = False,
+    shard_images: Annotated[
+        int | None,
+        typer.Option(min=8, max=1024, help="What a restart may have to do again. Default: 64."),
+    ] = None,
+    skip_checks: Annotated[
+        bool,
+        typer.Option(
+            "--skip-checks", help="Leave out the audit's checks of itself: it is then suspect."
+        ),
+    ] = False,
+    fail_under: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[MODEL@]CONDITION=BAR",
+            help="Exit 1 under it, e.g. clean=0.8 or linf:8/255=0.40; repeatable.",
+        ),
+    ] = None,
+) -> dict[str, Any]:
+    """Reads the settings as arguments of `Service.audit`."""
+    return {
+        "threats": _threats(threat or ()),
+        "attacks": [attack_options.parse(text) for text in attack or ()],
+        "gates": _gates(fail_under or ()),
+        "corruptions": corruption or (),
+        "severities": severity or (),
+        "augmentations": augmentation or (),
+        "limit": limit,
+        "seed": seed,
+        "confidence": confidence,
+        "budget_gradients": budget,
+        "float_images": float_images,
+        "shard_images": shard_images,
+        "skip_checks": skip_checks,
+    }
+
+
+def _threats(texts: Sequence[str]) -> dict[str, list[float]]:
+    """Radii by norm, of texts such as "linf:1/255,8/255"."""
+    threats: dict[str, list[float]] = {}
+    for text in texts:
+        norm, colon, radii = text.partition(":")
+        if not colon:
+            raise typer.BadParameter(
+                f"{text!r} is not of the form linf:1/255,8/255", param_hint="--threat"
+            )
+        threats.setdefault(norm, []).extend(fraction(radius) for radius in radii.split(","))
+    return threats
+
+
+def _gates(texts: Sequence[str]) -> dict[str, float]:
+    """Least accuracies by condition, of texts such as "linf:8/255=0.40"."""
+    gates: dict[str, float] = {}
+    for text in texts:
+        condition, equals, bar = text.rpartition("=")
+        if not equals:
+            raise typer.BadParameter(
+                f"{text!r} is not of the form linf:8/255=0.40", param_hint="--fail-under"
+            )
+        if condition in gates:
+            raise typer.BadParameter(
+                f"{condition!r} has more than one bar", param_hint="--fail-under"
+            )
+        gates[condition] = fraction(bar)
+    return gates
+
+
+def _report_files(
+    html: Output = None,
+    json_report: Output = None,
+    junit: Output = None,
+    parquet: Output = None,
+    examples: Output = None,
+) -> Mapping[str, Path]:
+    """Reads where the report is written, by form."""
+    files = {
+        "html": html,
+        "json": json_report,
+        "junit": junit,
+        "parquet": parquet,
+        "examples": examples,
+    }
+    return {form: path for form, path in files.items() if path is not None}
+
+
+AUDIT_SETTINGS = option_group(_settings)
+REPORT_FILES = option_group(_report_files)

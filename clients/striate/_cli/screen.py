@@ -1,0 +1,130 @@
+"""Where a command writes: results to stdout, progress and errors to stderr."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import rich.console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from striate.errors import StriateError
+
+_PIPE_WIDTH = 200  # characters of a line, where nobody looks at a terminal
+
+
+class Screen:
+    """Where a command writes: results to stdout, as text or as one JSON object, progress and errors
+    to stderr.
+
+    Args:
+        as_json: Write one JSON object to stdout instead of text.
+    """
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+        self._out = rich.console.Console(
+            width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False, markup=False
+        )
+        self._err = rich.console.Console(stderr=True, highlight=False, markup=False)
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether stderr is a terminal, so that a progress bar is seen."""
+        return self._err.is_terminal
+
+    def result(self, values: dict[str, Any]) -> None:
+        """Prints the command's result as JSON; nothing without --json.
+
+        Args:
+            values: Plain values; numbers that are not finite become null.
+        """
+        if self.as_json:
+            print(json.dumps(_finite(values), allow_nan=False))
+
+    def line(self, text: str) -> None:
+        """Prints a line of the result as text; nothing with --json."""
+        if not self.as_json:
+            self._out.print(text, soft_wrap=True)
+
+    def table(self, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+        """Prints a table of the result as text; nothing with --json.
+
+        Args:
+            header: Names of the columns.
+            rows: Their cells, None for an empty one.
+        """
+        if self.as_json:
+            return
+        table = Table(*header, box=None, header_style="bold", pad_edge=False)
+        for row in rows:
+            table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
+        self._out.print(table)
+
+    def note(self, text: str) -> None:
+        """Prints a line beside the result, to stderr."""
+        self._err.print(text, soft_wrap=True)
+
+    def fail(self, error: Exception) -> None:
+        """Prints an error: text to stderr, and with --json the object {"error": ...} to stdout."""
+        self.note(f"striate: {error}")
+        report: dict[str, Any] = {"message": str(error)}
+        if isinstance(error, StriateError):
+            for field, problem in error.fields.items():
+                if problem not in str(error):
+                    self.note(f"  {field}: {problem}")
+            report |= {"code": error.code.name, "reason": error.reason, "fields": error.fields}
+            report |= {"request_id": error.request_id, "retry_after": error.retry_after}
+        self.result({"error": report})
+
+    @contextmanager
+    def bar(self, label: str, estimate: bool = True) -> Iterator[ProgressBar]:
+        """Shows a progress bar on stderr within the block, where that is a terminal.
+
+        Args:
+            label: What is in progress.
+            estimate: Also show the client's own estimate of the time left.
+
+        Yields:
+            The bar, to be updated.
+        """
+        columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
+        columns += [TimeRemainingColumn()] if estimate else []
+        columns += [TextColumn("{task.fields[note]}")]
+        with Progress(
+            *columns, console=self._err, disable=not self.is_terminal, transient=True
+        ) as progress:
+            yield ProgressBar(progress, label)
+
+
+class ProgressBar:
+    """A progress bar that learns its total as it goes."""
+
+    def __init__(self, progress: Progress, label: str) -> None:
+        self._progress = progress
+        self._task = progress.add_task(label, total=None, note="")
+
+    def update(self, done: int, total: int, note: str = "") -> None:
+        """Moves the bar.
+
+        Args:
+            done: Steps, units or images so far.
+            total: Those in all, 0 if that is not known.
+            note: Text behind the bar.
+        """
+        self._progress.update(self._task, completed=done, total=total or None, note=note)
+
+
+def _finite(value: Any) -> Any:
+    """The same values with None for numbers that are not finite, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,1 @@
+"""Commands about the server itself: its models, data sets, operations and health."""

@@ -1,0 +1,32 @@
+"""The command that loads a model."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from striate._cli.arguments import ModelName
+from striate._cli.command import command
+from striate._cli.session import Session
+
+
+@command()
+def load(
+    session: Session,
+    model: ModelName,
+    weights: Annotated[
+        str,
+        typer.Option(
+            help='"random" or a member of torchvision\'s Weights enum. Default: the published ones.'
+        ),
+    ] = "",
+) -> None:
+    """Load a model."""
+    info = session.service.load(model, weights).info
+    session.screen.result({"model": asdict(info)})
+    session.screen.line(
+        f"{info.name}: {info.state}, weights {info.weights}, {info.parameters} "
+        f"parameters, sha256 {info.digest}"
+    )

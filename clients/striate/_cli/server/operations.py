@@ -1,0 +1,57 @@
+"""The command that lists and cancels operations."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from striate._api.operation import Operation
+from striate._cli.command import command
+from striate._cli.session import Session
+from striate.results.audit import AuditProgress
+from striate.results.index import IndexProgress
+
+
+@command()
+def operations(
+    session: Session,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="One operation. Default: all.")
+    ] = None,
+    cancel: Annotated[bool, typer.Option("--cancel", help="Cancel the named operation.")] = False,
+) -> None:
+    """List operations, or cancel one."""
+    if cancel and name is None:
+        raise typer.BadParameter("name the operation to cancel", param_hint="NAME")
+    service = session.service
+    if name is not None and cancel:
+        service.operation(name).cancel()
+    found = service.operations() if name is None else [service.operation(name)]
+    session.screen.result({"operations": [_as_json(operation) for operation in found]})
+    rows = ((o.name, "yes" if o.done else "no", _progress(o), o.error) for o in found)
+    session.screen.table(("operation", "done", "progress", "error"), rows)
+
+
+def _progress(operation: Operation) -> str:
+    match operation.metadata:
+        case IndexProgress() as p:
+            return f"index {p.model} on {p.dataset}: {p.images_done} of {p.images_total} images"
+        case AuditProgress() as p:
+            return (
+                f"audit {', '.join(p.models)} on {p.dataset}: {p.images_done} of "
+                f"{p.images_total} images, {p.stage}"
+            )
+    return ""
+
+
+def _as_json(operation: Operation) -> dict[str, Any]:
+    progress, error = operation.metadata, operation.error
+    known = isinstance(progress, IndexProgress | AuditProgress)
+    return {
+        "name": operation.name,
+        "done": operation.done,
+        "progress": asdict(progress) if known else None,
+        "error": None if error is None else f"{error.code.name}: {error}",
+    }
