@@ -25,18 +25,12 @@ from service.engine.metrics import Metrics
 from service.index.store import IndexStore
 from service.models.zoo import ModelZoo
 from service.operations import Operations, OperationsService, OperationStore
+from service.rpc.compute import Compute
+from service.rpc.context import request_id
 from service.rpc.errors import status_of
-from service.rpc.handlers import House, InterpretHandlers, ModelHandlers, RobustnessHandlers
-from service.rpc.interceptor import Manners, request_id
+from service.rpc.interceptor import CallInterceptor
+from service.rpc.registration import SERVICES, Resources, register_services
 from service.threads import in_daemon_thread
-from striate.v1 import (
-    interpret_pb2,
-    interpret_pb2_grpc,
-    model_pb2,
-    model_pb2_grpc,
-    robustness_pb2,
-    robustness_pb2_grpc,
-)
 
 log = structlog.get_logger("striate")
 
@@ -44,10 +38,8 @@ MESSAGE_BYTES = 64 * 2**20
 MOST_CALLS = 1024
 STALLED_SECONDS = 30.0  # that a download may bring nothing before it is given up
 CLOSE_SECONDS = 5.0  # that the device's thread has to finish its pass
-SERVICES = (
-    model_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name,
-    interpret_pb2.DESCRIPTOR.services_by_name["InterpretService"].full_name,
-    robustness_pb2.DESCRIPTOR.services_by_name["RobustnessService"].full_name,
+SERVICE_NAMES = (
+    *(service.full_name for service in SERVICES),
     operations_pb2.DESCRIPTOR.services_by_name["Operations"].full_name,
     health.SERVICE_NAME,
 )
@@ -73,10 +65,7 @@ class Server:
             run=self.engine.run,
             device=device,
         )
-        datasets = Datasets(settings.dataset, settings.state_dir / "datasets")
-        self._house = House(
-            self.zoo, self.engine, datasets, self._pool, settings.picture_cache_bytes
-        )
+        self._datasets = Datasets(settings.dataset, settings.state_dir / "datasets")
         self._health = health.aio.HealthServicer()
 
     async def start(self) -> int:
@@ -91,7 +80,7 @@ class Server:
             lambda error: status_of(error, request_id.get()),
         )
         self._server = grpc.aio.server(
-            interceptors=[Manners(self.metrics)],
+            interceptors=[CallInterceptor(self.metrics)],
             maximum_concurrent_rpcs=MOST_CALLS,  # each holds its request until it is answered
             options=[
                 ("grpc.max_receive_message_length", MESSAGE_BYTES),
@@ -121,28 +110,28 @@ class Server:
             await self._operations.drain(0)
             await self._operations.close()
             raise
-        for service in ("", *SERVICES):
+        for service in ("", *SERVICE_NAMES):
             await self._health.set(service, _SERVING)
         return port
 
     def _register(self) -> None:
-        server, house = self._server, self._house
-        index = IndexStore(self.settings.state_dir, self.settings.index_uri or "")
-        model_pb2_grpc.add_ModelServiceServicer_to_server(
-            ModelHandlers(house, self._on_model), server
+        server, settings = self._server, self.settings
+        resources = Resources(
+            zoo=self.zoo,
+            compute=Compute(self.engine, self._pool),
+            datasets=self._datasets,
+            index=IndexStore(settings.state_dir, settings.index_uri or ""),
+            operations=self._operations,
+            state=settings.state_dir,
+            picture_cache_bytes=settings.picture_cache_bytes,
+            on_model_change=self._on_model,
         )
-        interpret_pb2_grpc.add_InterpretServiceServicer_to_server(
-            InterpretHandlers(house, index, self._operations, self.settings.state_dir), server
-        )
-        robustness = RobustnessHandlers(
-            house, self._operations, self.settings.state_dir, self.engine.limits.chunk
-        )
-        robustness_pb2_grpc.add_RobustnessServiceServicer_to_server(robustness, server)
+        register_services(server, resources)
         operations_pb2_grpc.add_OperationsServicer_to_server(
             OperationsService(self._operations), server
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        names = (*SERVICES, reflection.SERVICE_NAME, _REFLECTION)
+        names = (*SERVICE_NAMES, reflection.SERVICE_NAME, _REFLECTION)
         reflection.enable_server_reflection(names, server)
         # The messages of v1 and v1alpha are the same on the wire; newer tools ask for v1 alone.
         answer = grpc.stream_stream_rpc_method_handler(

@@ -6,8 +6,6 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextvars import ContextVar
-from importlib.metadata import version
 from typing import Any
 
 import grpc
@@ -15,19 +13,16 @@ import structlog
 
 from service.engine.metrics import Metrics
 from service.rpc import errors
+from service.rpc.context import VERSION, Context, request_id
 
 log = structlog.get_logger("striate")
-request_id: ContextVar[str] = ContextVar("request_id", default="")
-
-Context = grpc.aio.ServicerContext[Any, Any]
-VERSION = version("striate-server")
 _TRAILER = (
     ("x-striate-version", VERSION),
 )  # in every answer, also of services that have no provenance
 _QUIET = ("/grpc.health.", "/grpc.reflection.")  # probed every few seconds: counted, not logged
 
 
-class Manners(grpc.aio.ServerInterceptor):  # type: ignore[type-arg, unused-ignore]
+class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg, unused-ignore]
     """Wraps every method, but of the standard services those whose requests stream."""
 
     def __init__(self, metrics: Metrics) -> None:
@@ -67,21 +62,21 @@ class Manners(grpc.aio.ServerInterceptor):  # type: ignore[type-arg, unused-igno
 
     def _unary(self, call: Any, method: str) -> Any:
         async def answer(request: Any, context: Context) -> Any:
-            async with Attended(self._metrics, method, context):
+            async with CallSpan(self._metrics, method, context):
                 return await call(request, context)
 
         return answer
 
     def _stream(self, call: Any, method: str) -> Any:
         async def answer(request: Any, context: Context) -> AsyncIterator[Any]:
-            async with Attended(self._metrics, method, context):
+            async with CallSpan(self._metrics, method, context):
                 async for response in call(request, context):
                     yield response
 
         return answer
 
 
-class Attended:
+class CallSpan:
     """The span of one call: names it, times it, logs how it ended, and turns exceptions into
     statuses.
     """

@@ -1,10 +1,3 @@
-"""The methods of striate.v1: each reads its request through `wire`, has the engine compute, and
-writes the answer.
+"""The methods of the contract's services: each reads its request through `wire`, has the engine
+compute, and writes the answer. `service.rpc.registration` puts them together.
 """
-
-from service.rpc.context import House
-from service.rpc.handlers.interpret import InterpretHandlers
-from service.rpc.handlers.models import ModelHandlers
-from service.rpc.handlers.robustness import RobustnessHandlers
-
-__all__ = ["House", "InterpretHandlers", "ModelHandlers", "RobustnessHandlers"]

@@ -6,10 +6,10 @@ from torch import Tensor
 
 from interp.filters.activations import Activations, Order, draw_activations, strongest
 from service.imaging import png
-from service.models.zoo import HostedModel
-from service.rpc.context import Interpreter
-from service.rpc.interceptor import Context
-from service.rpc.validation import InvalidField, known, within
+from service.models.zoo import HostedModel, ModelZoo
+from service.rpc.compute import Compute
+from service.rpc.context import Context
+from service.rpc.validation import InvalidField, known, required, within
 from service.rpc.wire import filters as wire_filters
 from service.rpc.wire import images as wire_images
 from service.rpc.wire import priority as wire_priority
@@ -24,14 +24,17 @@ _ORDERS: dict[int, Order] = {
 _DRAWN = 3  # bytes of a value in a picture that cannot be packed
 
 
-class ActivationHandlers(Interpreter):
-    """GetActivations."""
+class ActivationHandler:
+    """Answers GetActivations."""
 
-    async def GetActivations(
+    def __init__(self, zoo: ModelZoo, compute: Compute) -> None:
+        self._zoo, self._compute = zoo, compute
+
+    async def get_activations(
         self, request: pb.GetActivationsRequest, context: Context
     ) -> pb.GetActivationsResponse:
         """One forward pass, shared with whatever else runs; the maps are drawn in the pool."""
-        with self._house.model(request.model) as model:
+        with self._zoo.use(required("model", request.model)) as model:
             known("order", request.order, pb.ActivationOrder.DESCRIPTOR)
             layer = wire_filters.whole_layer(request.layer, model)
             shape = model.network.output_shapes[layer]
@@ -44,10 +47,10 @@ class ActivationHandlers(Interpreter):
                 )
             image = await self._image(request, model)
             procedure = strongest(image, layer, k, _ORDERS.get(request.order, "peak"))
-            found = await self._house.solve(
+            found = await self._compute.solve(
                 context, model, procedure, image.nbytes + 4 * prod(shape), wire_priority.priority(0)
             )
-            response = await self._house.aside(_response, found, request.all_units)
+            response = await self._compute.run_in_pool(_response, found, request.all_units)
             response.layer = layer
             response.units.extend(wire_filters.unit_activations(found.units, layer, model.classes))
             response.provenance.CopyFrom(wire_provenance.provenance(model))
@@ -57,7 +60,7 @@ class ActivationHandlers(Interpreter):
         """The one image (1, C, H, W); errors name this request's field."""
         try:
             within("images (their number)", wire_images.count(request.image), 1, 1)
-            return await self._house.images(request.image, model.preprocessing)
+            return await self._compute.decode_images(request.image, model.preprocessing)
         except (InvalidField, wire_images.InvalidImage) as error:
             raise type(error)(
                 error.field.replace("images", "image", 1), error.description

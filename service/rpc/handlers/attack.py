@@ -11,10 +11,10 @@ from interp.attack.base import Attacked, attack
 from interp.attack.epsilon_curve import epsilon_curve
 from interp.probe import Procedure
 from service.imaging import png
-from service.models.zoo import HostedModel
-from service.rpc.context import LIGHT, House
-from service.rpc.interceptor import Context
-from service.rpc.validation import InvalidField, known, within
+from service.models.zoo import HostedModel, ModelZoo
+from service.rpc.compute import LIGHT, Compute
+from service.rpc.context import Context
+from service.rpc.validation import InvalidField, known, required, within
 from service.rpc.wire import attack as wire_attack
 from service.rpc.wire import images as wire_images
 from service.rpc.wire import priority as wire_priority
@@ -36,15 +36,15 @@ class Found:
     withstood: list[int]
 
 
-class AttackHandlers:
-    """Attack."""
+class AttackHandler:
+    """Answers Attack."""
 
-    def __init__(self, house: House) -> None:
-        self._house = house
+    def __init__(self, zoo: ModelZoo, compute: Compute) -> None:
+        self._zoo, self._compute = zoo, compute
 
-    async def Attack(self, request: pb.AttackRequest, context: Context) -> pb.AttackResponse:
+    async def attack(self, request: pb.AttackRequest, context: Context) -> pb.AttackResponse:
         """One procedure for the whole batch; rows that are fooled leave it."""
-        with self._house.model(request.model) as model:
+        with self._zoo.use(required("model", request.model)) as model:
             count = wire_images.count(request.images)
             within(
                 "images (their number)",
@@ -55,9 +55,9 @@ class AttackHandlers:
             labels = wire_attack.classes(request.labels, "labels", count, model)
             targets = wire_attack.classes(request.targets, "targets", count, model)
             prepared = prepare(request, model, count, labels, targets)
-            x = await self._house.images(request.images, model.preprocessing)
+            x = await self._compute.decode_images(request.images, model.preprocessing)
             priority = wire_priority.priority(request.priority)
-            found = await self._house.solve(
+            found = await self._compute.solve(
                 context,
                 model,
                 prepared(x),
@@ -67,7 +67,7 @@ class AttackHandlers:
             )
             if request.format != pb.IMAGE_FORMAT_PNG and x.nbytes < LIGHT:
                 return _response(request, model, found)
-            return await self._house.aside(_response, request, model, found)
+            return await self._compute.run_in_pool(_response, request, model, found)
 
 
 class Prepared:
@@ -121,7 +121,7 @@ def prepare(
         "eight_bit": request.format == pb.IMAGE_FORMAT_PNG,
         "noise_control": request.noise_control,
     }
-    if request.WhichOneof("method") == "epsilon_search":
+    if request.WhichOneof("search") == "epsilon_search":
         return Prepared(model.network.device, wire_attack.curve(request, model), **settings)
     return Prepared(
         model.network.device, None, method=wire_attack.method(request, model, count), **settings

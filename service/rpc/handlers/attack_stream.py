@@ -13,13 +13,12 @@ import torch
 from torch import Tensor
 
 from service.engine.job import Draining, Priority
-from service.engine.submit import solve_when_free
-from service.models.zoo import HostedModel
-from service.rpc.context import House
+from service.models.zoo import HostedModel, ModelZoo
+from service.rpc.compute import Compute, deadline_of
+from service.rpc.context import Context, request_id
 from service.rpc.errors import row_of, status_of
 from service.rpc.handlers.attack import Found, Prepared, Seeds, pngs, prepare
-from service.rpc.interceptor import Context, request_id
-from service.rpc.validation import InvalidField, within
+from service.rpc.validation import InvalidField, required, within
 from service.rpc.wire import attack as wire_attack
 from service.rpc.wire import attack_methods as wire_methods
 from service.rpc.wire import images as wire_images
@@ -49,18 +48,18 @@ class Image:
         return self.message.HasField("label"), self.message.HasField("target")
 
 
-class StreamHandlers:
-    """AttackStream."""
+class AttackStreamHandler:
+    """Answers AttackStream."""
 
-    def __init__(self, house: House) -> None:
-        self._house = house
+    def __init__(self, zoo: ModelZoo, compute: Compute) -> None:
+        self._zoo, self._compute = zoo, compute
 
-    async def AttackStream(
+    async def attack_stream(
         self, requests: AsyncIterator[pb.AttackStreamRequest], context: Context
     ) -> AsyncIterator[pb.AttackStreamResponse]:
         """Reads on while there is room, and writes as fast as the caller reads."""
         settings = await _settings(requests)
-        with self._house.model(settings.attack.model) as model:
+        with self._zoo.use(required("model", settings.attack.model)) as model:
             wire_priority.priority(settings.attack.priority)
             prepare(
                 settings.attack, model, 1, None, None
@@ -70,9 +69,9 @@ class StreamHandlers:
                 settings.in_flight,
                 1,
                 MOST_IN_FLIGHT,
-                default=PASSES * self._house.engine.limits.tick_rows,
+                default=PASSES * self._compute.engine.limits.tick_rows,
             )
-            flow = Flow(self._house, model, settings.attack, context, most)
+            flow = Flow(self._compute, model, settings.attack, context, most)
             work = asyncio.create_task(flow.run(requests))
             try:
                 while (response := await flow.answers.get()) is not None:
@@ -108,19 +107,19 @@ class Flow:
 
     def __init__(
         self,
-        house: House,
+        compute: Compute,
         model: HostedModel,
         request: pb.AttackRequest,
         context: Context,
         most: int,
     ) -> None:
-        self._house, self._model, self._request, self._context = house, model, request, context
+        self._compute, self._model, self._request, self._context = compute, model, request, context
         self.room = asyncio.Semaphore(most)  # for images that are not answered yet
         self.answers: asyncio.Queue[pb.AttackStreamResponse | None] = (
             asyncio.Queue()
         )  # None: there are no more
         self._ready: asyncio.Queue[Image | None] = asyncio.Queue()
-        self._job_rows = max(1, min(most, house.engine.limits.tick_rows) // 2)
+        self._job_rows = max(1, min(most, compute.engine.limits.tick_rows) // 2)
 
     async def run(self, requests: AsyncIterator[pb.AttackStreamRequest]) -> None:
         """Answer every image of the requests. What it raises ends the call."""
@@ -152,7 +151,7 @@ class Flow:
         try:
             within("image.image (its number of images)", wire_images.count(message.image), 1, 1)
             self._check(message)
-            x = await self._house.images(message.image, self._model.preprocessing)
+            x = await self._compute.decode_images(message.image, self._model.preprocessing)
         except Exception as error:  # noqa: BLE001 - one bad image, which its own answer says
             self._refuse([message.id], error)
         else:
@@ -169,10 +168,9 @@ class Flow:
         ):
             raise InvalidField("image.target", "is the image's own label")
         if message.HasField("epsilon"):
-            method = self._request.WhichOneof("method")
-            if method == "epsilon_search":
+            if self._request.WhichOneof("search") == "epsilon_search":
                 raise InvalidField("image.epsilon", "cannot be given with epsilon_search")
-            p = wire_methods.norm(getattr(self._request, str(method)).norm, "norm")
+            p = wire_methods.norm(self._request.norm, "norm")
             wire_methods.radius(message.epsilon, p, "image.epsilon", self._model)
 
     async def _gather(self, group: asyncio.TaskGroup) -> None:
@@ -204,7 +202,7 @@ class Flow:
                 for image in images:
                     await self._attack([image])
             return
-        for answer in await self._house.aside(self._answers, images, found):
+        for answer in await self._compute.run_in_pool(self._answers, images, found):
             self.answers.put_nowait(answer)
 
     async def _solve(self, images: list[Image]) -> Found:
@@ -213,15 +211,13 @@ class Flow:
         interactive = self._request.priority == types_pb2.PRIORITY_INTERACTIVE
         priority = Priority.INTERACTIVE if interactive else Priority.BATCH
         memory = x.nbytes * wire_images.STATE_COPIES
-        return await solve_when_free(
-            lambda: self._house.solve(
-                self._context,
-                self._model,
-                prepared(x),
-                memory,
-                priority,
-                self._request.deterministic,
-            )
+        return await self._compute.solve_patiently(
+            self._model,
+            prepared(x),
+            memory,
+            priority,
+            self._request.deterministic,
+            deadline_of(self._context),
         )
 
     def _prepared(self, images: list[Image]) -> Prepared:
@@ -233,9 +229,8 @@ class Flow:
         labels = torch.tensor([m.label for m in messages]) if labelled else None
         targets = torch.tensor([m.target for m in messages]) if targeted else None
         if any(m.HasField("epsilon") for m in messages):
-            common = getattr(request, str(request.WhichOneof("method"))).epsilon
             request.row_settings.epsilons.extend(
-                m.epsilon if m.HasField("epsilon") else common for m in messages
+                m.epsilon if m.HasField("epsilon") else request.epsilon for m in messages
             )
         if targeted:
             request.targets.extend(m.target for m in messages)

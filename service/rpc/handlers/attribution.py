@@ -4,7 +4,6 @@ import asyncio
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -21,12 +20,10 @@ from interp.probe import Probe, Procedure
 from interp.seeds import generators
 from service.engine.job import NotFinite, OutOfMemory
 from service.imaging import png
-from service.index.store import IndexStore
-from service.models.zoo import HostedModel
-from service.operations import Operations
-from service.rpc.context import House, Interpreter
-from service.rpc.interceptor import Context
-from service.rpc.validation import InvalidField, known, within
+from service.models.zoo import HostedModel, ModelZoo
+from service.rpc.compute import Compute
+from service.rpc.context import Context
+from service.rpc.validation import InvalidField, known, required, within
 from service.rpc.wire import attack as wire_attack
 from service.rpc.wire import images as wire_images
 from service.rpc.wire import priority as wire_priority
@@ -141,45 +138,46 @@ class Settings:
         return hooks[method]
 
 
-class AttributionHandlers(Interpreter):
-    """Attribute."""
+class AttributionHandler:
+    """Answers Attribute."""
 
-    def __init__(
-        self, house: House, index: IndexStore, operations: Operations, state: Path
-    ) -> None:
-        super().__init__(house, index, operations, state)
+    def __init__(self, zoo: ModelZoo, compute: Compute) -> None:
+        self._zoo, self._compute = zoo, compute
         self._turn = (
             asyncio.Lock()
         )  # however many ask for hooks, one image's pass lies between two ticks
 
-    async def Attribute(
+    async def attribute(
         self, request: pb.AttributeRequest, context: Context
     ) -> pb.AttributeResponse:
         """Methods that ask for gradients alone share the engine's passes; the others have the
         device to themselves, an image at a time.
         """
-        with self._house.model(request.model) as model:
+        with self._zoo.use(required("model", request.model)) as model:
             count = _count(request, model)
             path, classes = _explained(request, model, count)
             settings, priority = (
                 Settings.read(request, model),
                 wire_priority.priority(request.priority),
             )
-            x = await self._house.images(request.images, model.preprocessing)
+            x = await self._compute.decode_images(request.images, model.preprocessing)
             ask, layer = settings.ask(request.method), ""
             memory = 4 * x.nbytes + wire_images.image_bytes(_PASS_COPIES, model)
             procedure = _ask(x, model.network, path, classes, ask)
-            found, paths = await self._house.solve(
+            found, paths = await self._compute.solve(
                 context, model, procedure, memory, priority, request.deterministic
             )
             if ask is None:
                 layer = await self._cam_layer(request, model, paths[0])
                 found = await self._hooked(
-                    x, model, paths, await self._house.aside(settings.hook, request.method, layer)
+                    x,
+                    model,
+                    paths,
+                    await self._compute.run_in_pool(settings.hook, request.method, layer),
                 )
             if not all(torch.isfinite(t).all() for t in (found.values, found.score)):
                 raise NotFinite("the network gave values that are infinite or not numbers")
-            response = await self._house.aside(
+            response = await self._compute.run_in_pool(
                 _response, found, paths, x, model, request.method in _UNSIGNED, settings.opacity
             )
             response.layer = layer
@@ -220,7 +218,7 @@ class AttributionHandlers(Interpreter):
     async def _on_device(self, call: Callable[[], T]) -> T:
         try:
             async with self._turn:
-                return await self._house.on_device(call)
+                return await self._compute.run_on_device(call)
         except torch.OutOfMemoryError as error:
             raise OutOfMemory(
                 "one image's pass with hooks does not fit into the device's memory"

@@ -1,4 +1,4 @@
-"""Audits: started as operations, read as reports, on data sets that callers may send."""
+"""Audits: started as operations, read as reports."""
 
 import re
 import shutil
@@ -15,22 +15,21 @@ from service.audit import files as audit_files
 from service.audit.assignment import Assignment, Progress
 from service.audit.journal import REPORT, Journal, NoReport
 from service.audit.run import Audit
-from service.datasets.uploads import Upload
+from service.datasets import Datasets
 from service.engine.job import Priority, T
-from service.models.zoo import HostedModel
+from service.models.zoo import HostedModel, ModelZoo
 from service.operations import Context as OperationContext
 from service.operations import OperationRunning, Operations
-from service.rpc.context import House
-from service.rpc.interceptor import Context
+from service.rpc.compute import Compute
+from service.rpc.context import Context
 from service.rpc.validation import InvalidField, required
 from service.rpc.wire import audit as wire_audit
 from service.rpc.wire import images as wire_images
-from service.rpc.wire import uploads as wire_uploads
 from service.threads import in_daemon_thread
 from striate.v1 import audit_pb2 as pb
 
 AUDIT = "Audit"
-PART_BYTES = 2**20  # of a report in one message
+CHUNK_BYTES = 2**20  # of a report in one message
 _FILES = {
     pb.REPORT_FORMAT_UNSPECIFIED: REPORT,
     pb.REPORT_FORMAT_JSON: REPORT,
@@ -41,18 +40,26 @@ _FILES = {
 }
 
 
-class AuditHandlers:
-    """Audit, ReadAuditReport, UploadDataset."""
+class AuditHandler:
+    """Answers Audit and ReadAuditReport.
 
-    def __init__(self, house: House, operations: Operations, state: Path, chunk: int) -> None:
-        """Journals and reports are kept below the server's folder `state`; `chunk` is the engine's
-        images of a deterministic pass.
-        """
-        self._house, self._operations, self._chunk = house, operations, chunk
-        self._audits = state / "audits"
-        operations.register(AUDIT, self._audit, self._forget)
+    Args:
+        folder: where journals and reports are kept, one folder an operation.
+    """
 
-    async def Audit(self, request: pb.AuditRequest, context: Context) -> Operation:
+    def __init__(
+        self,
+        zoo: ModelZoo,
+        compute: Compute,
+        datasets: Datasets,
+        operations: Operations,
+        folder: Path,
+    ) -> None:
+        self._zoo, self._compute, self._datasets = zoo, compute, datasets
+        self._operations, self._folder = operations, folder
+        operations.register(AUDIT, self._run, self._forget)
+
+    async def audit(self, request: pb.AuditRequest, context: Context) -> Operation:
         """Checks the request, and answers as soon as the operation is on disk."""
         images = await in_daemon_thread(self._check, request)
         metadata = pb.AuditMetadata(
@@ -60,39 +67,17 @@ class AuditHandlers:
         )
         return await self._operations.start(AUDIT, request, metadata)
 
-    async def ReadAuditReport(
+    async def read_audit_report(
         self, request: pb.ReadAuditReportRequest, context: Context
     ) -> AsyncIterator[pb.ReadAuditReportResponse]:
-        """The file in parts, read as fast as the caller takes them."""
+        """Send the file in pieces, read as fast as the caller takes them."""
         path = await self._report(request)
-        file = await self._house.aside(path.open, "rb")
+        file = await self._compute.run_in_pool(path.open, "rb")
         try:
-            while data := await self._house.aside(file.read, PART_BYTES):
+            while data := await self._compute.run_in_pool(file.read, CHUNK_BYTES):
                 yield pb.ReadAuditReportResponse(data=data)
         finally:
             file.close()
-
-    async def UploadDataset(
-        self, requests: AsyncIterator[pb.UploadDatasetRequest], context: Context
-    ) -> pb.UploadDatasetResponse:
-        """Appends every part to a file that gets its name when all of them have come."""
-        upload: Upload | None = None
-        classes: tuple[str, ...] = ()
-        try:
-            async for part in requests:
-                if upload is None:
-                    classes = wire_uploads.classes(part)
-                    upload = await self._house.aside(self._house.datasets.uploads.begin, classes)
-                elif part.classes:
-                    raise InvalidField("classes", "belong into the first message")
-                await self._house.aside(_append, upload, part, classes)
-            if upload is None:
-                raise InvalidField("images", "there are none")
-            name = await self._house.aside(upload.finish)
-            return pb.UploadDatasetResponse(dataset=name, images=upload.count)
-        finally:
-            if upload is not None:
-                await self._house.aside(upload.abandon)
 
     def _check(self, request: pb.AuditRequest) -> int:
         with self._assigned(request) as job:
@@ -105,19 +90,19 @@ class AuditHandlers:
         """
         with ExitStack() as models:
             lent = [
-                models.enter_context(self._house.model(name))
+                models.enter_context(self._zoo.use(name))
                 for name in wire_audit.model_names(request)
             ]
-            dataset = self._house.datasets.get(required("dataset", request.dataset))
-            yield wire_audit.assignment(request, lent, dataset, self._chunk)
+            dataset = self._datasets.get(required("dataset", request.dataset))
+            yield wire_audit.assignment(request, lent, dataset, self._compute.engine.limits.chunk)
 
-    def _audit(self, packed: Any, context: OperationContext) -> pb.AuditResponse:
+    def _run(self, packed: Any, context: OperationContext) -> pb.AuditResponse:
         """Runs the operation, in a thread of its own; after a restart it goes on where it
         stopped.
         """
         request = pb.AuditRequest()
         packed.Unpack(request)
-        journal = Journal(self._folder(context.name))
+        journal = Journal(self._folder_of(context.name))
 
         def tell(progress: Progress, lasting: bool) -> None:
             context.progress(wire_audit.metadata(request, progress), lasting)
@@ -131,7 +116,7 @@ class AuditHandlers:
 
     def _submit(self, model: HostedModel, procedure: Procedure[T], rows: int) -> "Future[T]":
         memory = wire_images.image_bytes(rows, model, wire_images.STATE_COPIES)
-        return self._house.engine.submit(
+        return self._compute.engine.submit(
             model, procedure, memory=memory, priority=Priority.BATCH, deterministic=True
         )
 
@@ -146,22 +131,18 @@ class AuditHandlers:
             raise InvalidField("operation", f"{operation.name!r} is not an audit")
         if not operation.done:
             raise OperationRunning(f"{operation.name!r} has not ended: there is no report yet")
-        path = self._folder(operation.name) / _FILES[request.format]
-        if operation.HasField("error") or not await self._house.aside(path.exists):
+        path = self._folder_of(operation.name) / _FILES[request.format]
+        if operation.HasField("error") or not await self._compute.run_in_pool(path.exists):
             raise NoReport(
                 f"{operation.name!r} has no report: "
                 f"{operation.error.message or 'its files are gone'}"
             )
         return path
 
-    def _folder(self, operation: str) -> Path:
-        return self._audits / re.sub(r"[^0-9a-f]", "", operation.rpartition("/")[2])
+    def _folder_of(self, operation: str) -> Path:
+        return self._folder / re.sub(r"[^0-9a-f]", "", operation.rpartition("/")[2])
 
     def _forget(self, operation: str) -> None:
-        folder = self._folder(operation)
+        folder = self._folder_of(operation)
         if folder.exists():
             shutil.rmtree(folder)
-
-
-def _append(upload: Upload, part: pb.UploadDatasetRequest, classes: tuple[str, ...]) -> None:
-    upload.add(wire_uploads.rows(part, upload.count, classes))

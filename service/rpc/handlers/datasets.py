@@ -1,10 +1,10 @@
 """The methods of InterpretService about data sets alone: which there are, and their images."""
 
-from service.datasets import Dataset, DatasetError, class_indices
-from service.index.store import Subject
-from service.models.zoo import HostedModel
-from service.rpc.context import Interpreter
-from service.rpc.interceptor import Context
+from service.datasets import DatasetError, Datasets, class_indices
+from service.index.store import IndexStore, Subject
+from service.models.zoo import HostedModel, ModelZoo
+from service.rpc.compute import Compute
+from service.rpc.context import Context
 from service.rpc.validation import required, within
 from service.rpc.wire import images as wire_images
 from service.threads import in_daemon_thread
@@ -13,29 +13,34 @@ from striate.v1 import interpret_pb2 as pb
 MOST_ERROR = 1000  # characters of a data set's error
 
 
-class DatasetHandlers(Interpreter):
-    """ListDatasets, ReadSamples."""
+class DatasetHandler:
+    """Answers ListDatasets and ReadSamples."""
 
-    async def ListDatasets(
+    def __init__(
+        self, zoo: ModelZoo, compute: Compute, datasets: Datasets, index: IndexStore
+    ) -> None:
+        self._zoo, self._compute, self._datasets, self._index = zoo, compute, datasets, index
+
+    async def list_datasets(
         self, request: pb.ListDatasetsRequest, context: Context
     ) -> pb.ListDatasetsResponse:
         """Opens every data set that needs no download, which reads its table of contents; one that
         cannot be read says so.
         """
         if not request.model:
-            datasets = await in_daemon_thread(self._datasets, None)
+            datasets = await in_daemon_thread(self._list, None)
         else:
-            with self._house.model(request.model) as model:
-                datasets = await in_daemon_thread(self._datasets, model)
+            with self._zoo.use(required("model", request.model)) as model:
+                datasets = await in_daemon_thread(self._list, model)
         return pb.ListDatasetsResponse(datasets=datasets)
 
-    def _datasets(self, model: HostedModel | None) -> list[pb.Dataset]:
-        return [self._listed(name, model) for name in self._house.datasets.names]
+    def _list(self, model: HostedModel | None) -> list[pb.Dataset]:
+        return [self._listed(name, model) for name in self._datasets.names]
 
     def _listed(self, name: str, model: HostedModel | None) -> pb.Dataset:
-        message = pb.Dataset(name=name, uri=self._house.datasets.uri(name))
+        message = pb.Dataset(name=name, uri=self._datasets.uri(name))
         try:
-            dataset = self._house.datasets.glance(name)
+            dataset = self._datasets.glance(name)
         except DatasetError as error:
             message.error = str(error)[:MOST_ERROR]
             return message
@@ -57,21 +62,17 @@ class DatasetHandlers(Interpreter):
             )
         return message
 
-    async def ReadSamples(
+    async def read_samples(
         self, request: pb.ReadSamplesRequest, context: Context
     ) -> pb.ReadSamplesResponse:
         """As many as there are from `first` on and as fit into one message; the others are not
         read.
         """
         count = within("count", request.count, 1, 1024, default=16)
-        dataset = await self._opened(required("dataset", request.dataset))
-        samples = await self._house.aside(
+        dataset = await in_daemon_thread(self._datasets.get, required("dataset", request.dataset))
+        samples = await self._compute.run_in_pool(
             dataset.read, request.first, count, wire_images.MOST_BYTES
         )
         return pb.ReadSamplesResponse(
             samples=[pb.Sample(id=s.id, name=s.name, image=s.image, label=s.label) for s in samples]
         )
-
-    async def _opened(self, name: str) -> Dataset:
-        """The data set of that name; opening it may download it, and hang."""
-        return await in_daemon_thread(self._house.datasets.get, name)

@@ -1,6 +1,6 @@
 """CompileDossier: one unit on one page."""
 
-from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,22 +13,28 @@ from interp.layer import LOGITS, LayerPath
 from interp.network.ablation import falls, summary
 from interp.network.network import Network
 from interp.probe import Procedure
-from service.datasets import Dataset
+from service.datasets import Dataset, Datasets
 from service.datasets.samples import image
-from service.engine.job import OutOfMemory
-from service.models.zoo import HostedModel
+from service.engine.job import OutOfMemory, Priority
+from service.models.zoo import HostedModel, ModelZoo
 from service.report import dossier_page
-from service.rpc.handlers.exemplars import ExemplarHandlers
-from service.rpc.handlers.facets import FacetHandlers
-from service.rpc.handlers.tuning import TuningHandlers
-from service.rpc.handlers.visualize import VisualizeHandlers
-from service.rpc.interceptor import Context
+from service.rpc.compute import Compute
+from service.rpc.context import Context
+from service.rpc.handlers.facets import FacetFinder
+from service.rpc.handlers.index_reader import IndexReader
+from service.rpc.handlers.pictures import PicturePlanner
+from service.rpc.handlers.tuning import measure_tuning
 from service.rpc.validation import InvalidField, required, within
+from service.rpc.wire import certificate as wire_certificate
 from service.rpc.wire import exemplars as wire_exemplars
+from service.rpc.wire import filters as wire_filters
 from service.rpc.wire import images as wire_images
 from service.rpc.wire import priority as wire_priority
 from service.rpc.wire import provenance as wire_provenance
 from service.rpc.wire import visualize as wire_visualize
+from service.threads import in_daemon_thread
+from service.visualization import build
+from service.visualization.spec import Apart, Goal, Term
 from striate.v1 import dossier_pb2 as pb
 from striate.v1 import exemplars_pb2, filters_pb2, visualize_pb2
 
@@ -38,38 +44,51 @@ EPSILON = 8 / 255
 Missing = list[tuple[str, str]]  # what is not on the page, and why
 
 
-class DossierHandlers(VisualizeHandlers, FacetHandlers, ExemplarHandlers, TuningHandlers):
-    """CompileDossier, which asks the other methods for their parts."""
+class DossierHandler:
+    """Answers CompileDossier."""
 
-    async def CompileDossier(
+    def __init__(
+        self,
+        zoo: ModelZoo,
+        compute: Compute,
+        datasets: Datasets,
+        reader: IndexReader,
+        planner: PicturePlanner,
+        finder: FacetFinder,
+    ) -> None:
+        self._zoo, self._compute, self._datasets = zoo, compute, datasets
+        self._reader, self._planner, self._finder = reader, planner, finder
+
+    async def compile_dossier(
         self, request: pb.CompileDossierRequest, context: Context
     ) -> pb.CompileDossierResponse:
-        """Checks all settings first, then makes part by part; one that cannot be made is left out,
-        and the page says so.
+        """Check all settings first, then make one section after the other; one that cannot be made
+        is left out, and the page says so.
         """
-        with self._house.model(required("settings.model", request.settings.model)) as model:
-            wire_visualize.manner_alone(request.settings, "settings.")
+        with self._zoo.use(required("model", request.model)) as model:
             path = wire_exemplars.unit(request.unit, model)
             pictures = within("pictures", request.pictures, 1, 4, default=1)
             exemplars = within("exemplars", request.exemplars, 1, 36, default=9)
             count = within("images", request.images, 1, 512, default=64)
             epsilon = within("epsilon", request.epsilon, 1e-6, 1.0, default=EPSILON)
             steps = within("attack_steps", request.attack_steps, 1, 1000, default=10)
-            response, missing = (
-                pb.CompileDossierResponse(
-                    unit=str(path), provenance=wire_provenance.provenance(model)
-                ),
-                Missing(),
+            name = required("dataset", request.dataset)
+            dataset = await in_daemon_thread(self._datasets.get, name)
+            missing = Missing()
+            response = pb.CompileDossierResponse(
+                unit=str(path), provenance=wire_provenance.provenance(model)
             )
-            dataset = await self._opened(required("dataset", request.dataset))
-            await self._indexed(request, response, exemplars, context)
+            found, _ = await self._reader.exemplars(model, path, dataset, exemplars)
+            response.exemplars.extend(found)
+            (statistics,) = await self._reader.statistics(model, path, dataset)
+            response.statistics.CopyFrom(statistics)
             response.visualizations.extend(
                 await self._pictures(request, model, path, pictures, context)
             )
             await self._tuned(response, model, path, missing, context)
             if request.facets:
-                await self._faceted(request, response, missing, context)
-            x = await self._house.aside(_spread, dataset, count, model)
+                await self._faceted(request, response, model, missing, context)
+            x = await self._compute.run_in_pool(_spread, dataset, count, model)
             response.logit_shifts.extend(await self._shifts(x, model, path))
             response.flips.extend(await self._flips(x, model, path, epsilon, steps, context))
             settings = {
@@ -78,7 +97,9 @@ class DossierHandlers(VisualizeHandlers, FacetHandlers, ExemplarHandlers, Tuning
                 "images": len(x),
                 "dataset": request.dataset,
             }
-            response.html = await self._house.aside(_page, response, model, path, settings, missing)
+            response.html = await self._compute.run_in_pool(
+                _page, response, model, path, settings, missing
+            )
             if response.ByteSize() > wire_images.MOST_BYTES:
                 raise InvalidField(
                     "exemplars",
@@ -87,48 +108,41 @@ class DossierHandlers(VisualizeHandlers, FacetHandlers, ExemplarHandlers, Tuning
                 )
             return response
 
-    async def _indexed(
-        self,
-        request: pb.CompileDossierRequest,
-        response: pb.CompileDossierResponse,
-        k: int,
-        context: Context,
-    ) -> None:
-        """What the index of the data set knows. Raises IndexMissing."""
-        model, unit, dataset = request.settings.model, request.unit, request.dataset
-        found = await self.FindExemplars(
-            exemplars_pb2.FindExemplarsRequest(model=model, unit=unit, dataset=dataset, k=k),
-            context,
-        )
-        response.exemplars.extend(found.exemplars)
-        known = await self.GetUnitStatistics(
-            exemplars_pb2.GetUnitStatisticsRequest(model=model, unit=unit, dataset=dataset), context
-        )
-        response.statistics.CopyFrom(known.units[0])
-
     async def _pictures(
         self,
         request: pb.CompileDossierRequest,
         model: HostedModel,
         path: LayerPath,
-        pictures: int,
+        count: int,
         context: Context,
-    ) -> Sequence[visualize_pb2.Visualization]:
-        wanted = visualize_pb2.VisualizeRequest()
-        wanted.CopyFrom(request.settings)
-        wanted.objectives.append(str(path))
-        wanted.variants = pictures
-        if not wanted.certification.dataset:
-            wanted.certification.dataset = request.dataset
-        if pictures > 1:
-            wanted.diversity.layer = _apart(path, model.network)
-        try:
-            async for event in self.Visualize(wanted, context):
-                if event.HasField("result"):
-                    return event.result.visualizations
-        except InvalidField as error:
-            raise InvalidField(f"settings.{error.field}", error.description) from error
-        raise AssertionError("a visualization ends with its result")
+    ) -> list[visualize_pb2.Visualization]:
+        """Pictures of the unit from different seeds, which are pushed apart."""
+        settings = request.settings
+        priority = wire_priority.priority(settings.priority)
+        apart = Apart(_apart(path, model.network), 1.0) if count > 1 else None
+        layers = {path.layer} | ({apart.layer} if apart else set())
+        where = await self._planner.shapes(settings, model, layers)
+        recipe = wire_visualize.recipe(settings, where.preprocessing.shape, count)
+        recipe = replace(recipe, apart=apart, indexed=recipe.indexed or request.dataset)
+        memory = self._planner.bounded(
+            "settings.size", count, wire_visualize.held_bytes(recipe, count)
+        )
+        self._planner.check_shared_pass(model, recipe, count)
+        goal = Goal((Term(path),))
+        procedure, yardsticks = await self._planner.procedure([goal] * count, recipe, where)
+        found = await self._compute.solve(
+            context, model, procedure, memory, priority, deterministic=True
+        )
+
+        def messages() -> list[visualize_pb2.Visualization]:
+            return [
+                wire_certificate.visualization(
+                    str(goal), picture, yardsticks.standing(path, picture), variant
+                )
+                for variant, picture in enumerate(build.drawn(found))
+            ]
+
+        return await self._compute.run_in_pool(messages)
 
     async def _tuned(
         self,
@@ -141,15 +155,18 @@ class DossierHandlers(VisualizeHandlers, FacetHandlers, ExemplarHandlers, Tuning
         if len(model.network.output_shapes[path.layer]) != 3:
             missing.append(("Tuning to gratings", f"{path.layer} has no rows and columns"))
             return
-        found = await self.MeasureTuning(
-            filters_pb2.MeasureTuningRequest(model=model.name, layer=path.layer), context
+        layer = wire_filters.map_layer(path.layer, model)
+        gratings = wire_filters.gratings(filters_pb2.MeasureTuningRequest(), layer, model)
+        tuning = await measure_tuning(
+            self._compute, context, model, layer, gratings, Priority.INTERACTIVE
         )
-        response.tuning.CopyFrom(found.units[path.unit or 0])
+        response.tuning.CopyFrom(wire_filters.unit_tunings(tuning)[path.unit or 0])
 
     async def _faceted(
         self,
         request: pb.CompileDossierRequest,
         response: pb.CompileDossierResponse,
+        model: HostedModel,
         missing: Missing,
         context: Context,
     ) -> None:
@@ -157,21 +174,22 @@ class DossierHandlers(VisualizeHandlers, FacetHandlers, ExemplarHandlers, Tuning
             settings=request.settings, unit=request.unit, dataset=request.dataset
         )
         try:
-            response.facets.extend((await self.FindFacets(wanted, context)).facets)
+            found = await self._finder.find(wanted, model, context)
+            response.facets.extend(found.facets)
         except InvalidField as error:
             missing.append(("Facets", error.description))
 
     async def _shifts(self, x: Tensor, model: HostedModel, path: LayerPath) -> list[pb.LogitShift]:
         network, unit = model.network, path.unit or 0
         rows = max(
-            1, min(ROWS, self._house.engine.limits.memory // 2 // max(1, model.bytes_per_row))
+            1, min(ROWS, self._compute.engine.limits.memory // 2 // max(1, model.bytes_per_row))
         )
         parts = []
         for low in range(0, len(x), rows):
             part = x[low : low + rows]
             try:
                 parts.append(
-                    await self._house.on_device(
+                    await self._compute.run_on_device(
                         lambda part=part: falls(network, part, path.layer, unit).cpu()  # type: ignore[misc]
                     )
                 )
@@ -198,7 +216,7 @@ class DossierHandlers(VisualizeHandlers, FacetHandlers, ExemplarHandlers, Tuning
     ) -> list[pb.UnitFlip]:
         memory = x.nbytes + wire_images.image_bytes(ROWS, model, wire_images.STATE_COPIES)
         procedure = _attacked(x, model.network, path.layer, epsilon, steps)
-        found = await self._house.solve(
+        found = await self._compute.solve(
             context, model, procedure, memory, wire_priority.priority(0)
         )
         ranks = {unit: rank for rank, unit in enumerate(found.order, start=1)}

@@ -9,14 +9,16 @@ from torch import Tensor
 
 from interp.feature.facets import Clustering, cluster
 from interp.layer import LayerPath
-from service.datasets import Dataset
+from service.datasets import Dataset, Datasets
 from service.datasets.samples import image
 from service.engine.job import Priority
 from service.imaging import png
+from service.index.store import IndexStore
 from service.index.types import Hit, Subject
-from service.models.zoo import HostedModel
-from service.rpc.handlers.pictures import PictureHandlers, Yardsticks, path_of, units_of
-from service.rpc.interceptor import Context
+from service.models.zoo import HostedModel, ModelZoo
+from service.rpc.compute import Compute
+from service.rpc.context import Context
+from service.rpc.handlers.pictures import PicturePlanner, Yardsticks, path_of, units_of
 from service.rpc.validation import InvalidField, required, within
 from service.rpc.wire import certificate as wire_certificate
 from service.rpc.wire import exemplars as wire_exemplars
@@ -59,74 +61,86 @@ class Asked:
     urgency: Priority
 
 
-class FacetHandlers(PictureHandlers):
-    """FindFacets."""
+class FacetHandler:
+    """Answers FindFacets."""
 
-    async def FindFacets(
+    def __init__(self, zoo: ModelZoo, finder: "FacetFinder") -> None:
+        self._zoo, self._finder = zoo, finder
+
+    async def find_facets(
         self, request: pb.FindFacetsRequest, context: Context
     ) -> pb.FindFacetsResponse:
-        """Reads the exemplars in the pool, clusters them there, and makes all pictures in one
-        batch.
-        """
-        with self._house.model(request.settings.model) as model:
-            asked, memory = await self._asked(request, model)
-            by_layer = await self._by_layer(request.by_layer, asked, context)
-            clustering = await self._clustering(asked, by_layer, context)
-            seen = asked.exemplars
-            start = await self._house.aside(
-                facet_work.beginnings,
-                seen.images,
-                seen.boxes,
-                clustering.labels.tolist(),
-                asked.recipe.shape[1:],
-            )
-            yardsticks = await self._yardsticks(asked.recipe, model, [asked.path])
-            count = clustering.number
-            procedure = pictures.picture(
-                [Goal((Term(asked.path),))] * count,
-                replace(asked.recipe, start=start),
-                model.network,
-                rows=[(asked.recipe.seed, facet) for facet in range(count)],
-                bars=[yardsticks.bar(asked.path)] * count,
-            )
-            found = await self._house.solve(
-                context, model, procedure, memory, asked.urgency, deterministic=True
-            )
-            drawn = await self._house.aside(pictures.drawn, found)
-            facets = await self._house.aside(_facets, asked, clustering, drawn, yardsticks)
-            return pb.FindFacetsResponse(
-                facets=facets,
-                by_layer=by_layer,
-                silhouette=clustering.silhouette,
-                provenance=wire_provenance.provenance(model),
-            )
+        """Find the facets of one unit."""
+        with self._zoo.use(required("model", request.model)) as model:
+            return await self._finder.find(request, model, context)
+
+
+class FacetFinder:
+    """Reads a unit's exemplars, clusters them in the pool, and makes all pictures in one batch."""
+
+    def __init__(
+        self, compute: Compute, datasets: Datasets, index: IndexStore, planner: PicturePlanner
+    ) -> None:
+        self._compute, self._datasets = compute, datasets
+        self._index, self._planner = index, planner
+
+    async def find(
+        self, request: pb.FindFacetsRequest, model: HostedModel, context: Context
+    ) -> pb.FindFacetsResponse:
+        """Find the facets of a unit of a model that cannot be unloaded meanwhile."""
+        asked, memory = await self._asked(request, model)
+        by_layer = await self._by_layer(request.by_layer, asked, context)
+        clustering = await self._clustering(asked, by_layer, context)
+        seen = asked.exemplars
+        start = await self._compute.run_in_pool(
+            facet_work.beginnings,
+            seen.images,
+            seen.boxes,
+            clustering.labels.tolist(),
+            asked.recipe.shape[1:],
+        )
+        yardsticks = await self._planner.yardsticks(asked.recipe, model, [asked.path])
+        count = clustering.number
+        procedure = pictures.picture(
+            [Goal((Term(asked.path),))] * count,
+            replace(asked.recipe, start=start),
+            model.network,
+            rows=[(asked.recipe.seed, facet) for facet in range(count)],
+            bars=[yardsticks.bar(asked.path)] * count,
+        )
+        found = await self._compute.solve(
+            context, model, procedure, memory, asked.urgency, deterministic=True
+        )
+        drawn = await self._compute.run_in_pool(pictures.drawn, found)
+        facets = await self._compute.run_in_pool(_facets, asked, clustering, drawn, yardsticks)
+        return pb.FindFacetsResponse(
+            facets=facets,
+            by_layer=by_layer,
+            silhouette=clustering.silhouette,
+            provenance=wire_provenance.provenance(model),
+        )
 
     async def _asked(self, request: pb.FindFacetsRequest, model: HostedModel) -> tuple[Asked, int]:
-        settings, field = request.settings, "settings."
-        wire_visualize.manner_alone(settings, field)
+        settings = request.settings
         urgency = wire_priority.priority(settings.priority)
         path = wire_exemplars.unit(request.unit, model)
         facets = within("facets", request.facets, 0, MOST_FACETS)
         k = within("exemplars", request.exemplars, 2, MOST_EXEMPLARS, default=MOST_EXEMPLARS)
-        where = await self._where(settings, field, model, {path.layer})
-        recipe = wire_visualize.recipe(settings, field, where.preprocessing.shape)
+        where = await self._planner.shapes(settings, model, {path.layer})
+        recipe = wire_visualize.recipe(settings, where.preprocessing.shape)
         if recipe.space[0] not in ("fourier", "pixels"):
             raise InvalidField(
-                f"{field}parameterization",
+                "settings.parameterization",
                 f"{recipe.space[0]} cannot begin at an image, as facets do",
             )
-        memory = self._bound(
-            f"{field}size",
-            MOST_FACETS,
-            wire_visualize.held_bytes(settings, recipe, MOST_FACETS, where),
+        memory = self._planner.bounded(
+            "settings.size", MOST_FACETS, wire_visualize.held_bytes(recipe, MOST_FACETS)
         )
-        dataset = await in_daemon_thread(
-            self._house.datasets.get, required("dataset", request.dataset)
-        )
-        hits = await self._house.aside(
+        dataset = await in_daemon_thread(self._datasets.get, required("dataset", request.dataset))
+        hits = await self._compute.run_in_pool(
             self._hits, request, Subject.of(model.name, model.digest, dataset), path, k
         )
-        exemplars = await self._house.aside(_read, hits, dataset, path, model)
+        exemplars = await self._compute.run_in_pool(_read, hits, dataset, path, model)
         recipe = replace(recipe, indexed=recipe.indexed or request.dataset)
         return Asked(model, path, recipe, exemplars, facets, urgency), memory
 
@@ -158,7 +172,7 @@ class FacetHandlers(PictureHandlers):
         names = facet_work.candidates(asked.path.layer, network.layers, network.output_shapes)
         procedure = facet_work.other(asked.exemplars.images[:1], asked.path.layer, names)
         found = (
-            await self._house.solve(context, asked.model, procedure, 0, asked.urgency)
+            await self._compute.solve(context, asked.model, procedure, 0, asked.urgency)
             if names
             else None
         )
@@ -174,11 +188,11 @@ class FacetHandlers(PictureHandlers):
             (info.receptive_field for info in asked.model.layers if info.name == by_layer), None
         )
         procedure = facet_work.features(seen.images, seen.boxes, by_layer, field)
-        points = await self._house.solve(
+        points = await self._compute.solve(
             context, asked.model, procedure, seen.images.nbytes, asked.urgency, deterministic=True
         )
         try:
-            return await self._house.aside(cluster, points, asked.facets)
+            return await self._compute.run_in_pool(cluster, points, asked.facets)
         except ValueError as error:
             raise InvalidField("facets", str(error)) from error
 

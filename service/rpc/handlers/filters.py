@@ -15,10 +15,10 @@ from interp.filters.weights import (
 )
 from interp.layer import dotted
 from service.imaging import png
-from service.models.zoo import HostedModel
-from service.rpc.context import Interpreter
-from service.rpc.interceptor import Context
-from service.rpc.validation import InvalidField, known, short, within
+from service.models.zoo import HostedModel, ModelZoo
+from service.rpc.compute import Compute
+from service.rpc.context import Context
+from service.rpc.validation import InvalidField, known, required, short, within
 from service.rpc.wire import filters as wire_filters
 from service.rpc.wire import provenance as wire_provenance
 from service.rpc.wire import tensors as wire_tensors
@@ -28,20 +28,25 @@ _SCALES: dict[int, Scale] = {pb.FILTER_SCALE_GLOBAL: "global"}
 _ORDERS: dict[int, Order] = {pb.FILTER_ORDER_ORIENTATION: "orientation", pb.FILTER_ORDER_HUE: "hue"}
 
 
-class FilterHandlers(Interpreter):
-    """RenderFilters."""
+class FilterHandler:
+    """Answers RenderFilters."""
 
-    async def RenderFilters(
+    def __init__(self, zoo: ModelZoo, compute: Compute) -> None:
+        self._zoo, self._compute = zoo, compute
+
+    async def render_filters(
         self, request: pb.RenderFiltersRequest, context: Context
     ) -> pb.RenderFiltersResponse:
         """Weights are read between two ticks, and analyzed and drawn in the pool."""
         known("scale", request.scale, pb.FilterScale.DESCRIPTOR)
         known("order", request.order, pb.FilterOrder.DESCRIPTOR)
         within("zoom", request.zoom, 0, 32)
-        with self._house.model(request.model) as model:
+        with self._zoo.use(required("model", request.model)) as model:
             try:
                 layer = _convolution(request.layer, model)
-                weights = await self._house.on_device(lambda: filter_weights(model.network, layer))
+                weights = await self._compute.run_on_device(
+                    lambda: filter_weights(model.network, layer)
+                )
             except ValueError as error:
                 raise InvalidField("layer", str(error)) from error
             spacing = (
@@ -49,7 +54,7 @@ class FilterHandlers(Interpreter):
                 if request.analyze or request.order in _ORDERS
                 else 1
             )
-            response = await self._house.aside(_drawn, request, weights, spacing)
+            response = await self._compute.run_in_pool(_drawn, request, weights, spacing)
             response.layer = layer
             response.provenance.CopyFrom(wire_provenance.provenance(model))
             return response

@@ -4,55 +4,56 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
-from service.models.zoo import HostedModel
-from service.rpc.context import House
-from service.rpc.interceptor import Context
+from service.models.zoo import HostedModel, ModelZoo
+from service.rpc.context import Context
 from service.rpc.validation import required
 from service.rpc.wire import models as wire_models
 from service.threads import in_daemon_thread
-from striate.v1 import model_pb2, model_pb2_grpc
+from striate.v1 import model_pb2
 
 T = TypeVar("T")
 OnChange = Callable[[str], Awaitable[None]]  # (name)
 
 
-class ModelHandlers(model_pb2_grpc.ModelServiceServicer):
-    """ListModels, GetModel, LoadModel, UnloadModel; `on_change` is told of models that may have
-    begun or ceased to serve.
+class ModelHandler:
+    """Answers ListModels, GetModel, LoadModel and UnloadModel.
+
+    Args:
+        zoo: the models.
+        on_change: told of models that may have begun or ceased to serve.
     """
 
-    def __init__(self, house: House, on_change: OnChange) -> None:
-        self._house, self._on_change = house, on_change
+    def __init__(self, zoo: ModelZoo, on_change: OnChange) -> None:
+        self._zoo, self._on_change = zoo, on_change
         self._changes: set[asyncio.Task[Any]] = set()  # the loop itself holds its tasks but weakly
 
-    async def ListModels(
+    async def list_models(
         self, request: model_pb2.ListModelsRequest, context: Context
     ) -> model_pb2.ListModelsResponse:
         """Loaded models with their details; those that are loading or available by name and
         state.
         """
-        zoo = self._house.zoo
-        models = {model.name: wire_models.model_info(model) for model in zoo.loaded()}
-        for name in zoo.loading():
+        models = {model.name: wire_models.model_info(model) for model in self._zoo.loaded()}
+        for name in self._zoo.loading():
             models.setdefault(
                 name, model_pb2.ModelInfo(name=name, state=model_pb2.MODEL_STATE_LOADING)
             )
         if request.include_available:
-            for name in zoo.available():
+            for name in self._zoo.available():
                 models.setdefault(
                     name, model_pb2.ModelInfo(name=name, state=model_pb2.MODEL_STATE_AVAILABLE)
                 )
         return model_pb2.ListModelsResponse(models=[models[name] for name in sorted(models)])
 
-    async def GetModel(
+    async def get_model(
         self, request: model_pb2.GetModelRequest, context: Context
     ) -> model_pb2.GetModelResponse:
         """The model and its layers."""
-        with self._house.model(request.model) as model:
+        with self._zoo.use(required("model", request.model)) as model:
             layers = [wire_models.layer_message(info) for info in model.layers]
             return model_pb2.GetModelResponse(model=wire_models.model_info(model), layers=layers)
 
-    async def LoadModel(
+    async def load_model(
         self, request: model_pb2.LoadModelRequest, context: Context
     ) -> model_pb2.LoadModelResponse:
         """Loads in a thread: reading, hashing and warming up take seconds, and a download
@@ -63,7 +64,7 @@ class ModelHandlers(model_pb2_grpc.ModelServiceServicer):
         )
         return model_pb2.LoadModelResponse(model=wire_models.model_info(model))
 
-    async def UnloadModel(
+    async def unload_model(
         self, request: model_pb2.UnloadModelRequest, context: Context
     ) -> model_pb2.UnloadModelResponse:
         """Refused while jobs use the model."""
@@ -71,12 +72,12 @@ class ModelHandlers(model_pb2_grpc.ModelServiceServicer):
         return model_pb2.UnloadModelResponse(freed_bytes=freed)
 
     async def _load(self, name: str, weights: str) -> HostedModel:
-        model = await in_daemon_thread(self._house.zoo.load, name, weights)
+        model = await in_daemon_thread(self._zoo.load, name, weights)
         await self._on_change(name)
         return model
 
     async def _unload(self, name: str) -> int:
-        freed = await in_daemon_thread(self._house.zoo.unload, name)
+        freed = await in_daemon_thread(self._zoo.unload, name)
         await self._on_change(name)
         return freed
 

@@ -1,4 +1,4 @@
-"""What the handlers that make pictures share: sizes, memory, spectra, indexes."""
+"""What pictures take: sizes, memory, spectra, indexes. Shared by the handlers that make some."""
 
 import asyncio
 import math
@@ -6,27 +6,28 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from interp.feature.visualize import Pictures
 from interp.layer import LayerPath
+from interp.probe import Procedure
+from service.datasets import Datasets
 from service.engine.job import Draining, OutOfMemory
 from service.index.store import IndexStore
 from service.index.types import Subject
 from service.models.zoo import HostedModel
-from service.operations import Operations
-from service.rpc.context import House, Interpreter
+from service.rpc.compute import Compute
 from service.rpc.validation import InvalidField
 from service.rpc.wire import units as wire_units
 from service.rpc.wire import visualize as wire_visualize
 from service.rpc.wire.objective import Where
 from service.threads import in_daemon_thread
-from service.visualization import spectra
+from service.visualization import build, spectra
 from service.visualization.cache import Picture
 from service.visualization.comparison import Standing, Yardstick
-from service.visualization.spec import Recipe
+from service.visualization.spec import Goal, Recipe
 from service.visualization.spectra import SpectrumStore
 from striate.v1 import visualize_pb2 as pb
 
@@ -61,52 +62,53 @@ class Yardsticks:
         return None if found is None or path is None else found.standing(path, picture)
 
 
-class PictureHandlers(Interpreter):
-    """What Visualize, VisualizeLayer and FindFacets have in common."""
+class PicturePlanner:
+    """Finds out what the making of pictures takes, before the engine is asked to make them."""
 
     def __init__(
-        self, house: House, index: IndexStore, operations: Operations, state: Path
+        self, compute: Compute, datasets: Datasets, index: IndexStore, spectra: SpectrumStore
     ) -> None:
-        super().__init__(house, index, operations, state)
-        self._spectra = SpectrumStore(state / "spectra")
+        self._compute, self._datasets, self._index = compute, datasets, index
+        self._spectra = spectra
 
-    async def _where(
+    async def shapes(
         self,
-        request: pb.VisualizeRequest,
-        field: str,
+        settings: pb.PictureSettings,
         model: HostedModel,
         layers: set[str],
-        chunks: bool = True,
+        deterministic: bool = True,
     ) -> Where:
-        """The shapes of some layers at the size that a request asks for.
+        """Find the shapes of some layers for pictures of the size that a request asks for.
 
         Args:
-            chunks: passes are deterministic, and so have as many rows as a chunk.
+            layers: their dotted names.
+            deterministic: passes have as many rows as a chunk.
+
+        Raises:
+            InvalidField: the network cannot take that size, or the device not such a pass.
         """
-        seen = wire_visualize.preprocessing(request, field, model)
+        seen = wire_visualize.preprocessing(settings, model)
         if seen.shape == model.network.shape:
             return Where(model, model.network.output_shapes, seen)
-        engine, rows = self._house.engine, self._house.engine.limits.chunk if chunks else 1
-        if self._pass_bytes(model, seen.shape, rows) > engine.limits.memory // 2:
+        engine = self._compute.engine
+        rows = engine.limits.chunk if deterministic else 1
+        if pass_bytes(model, seen.shape, rows) > engine.limits.memory // 2:
             what = (
-                f"a {'deterministic ' if chunks else ''}pass of {rows} pictures of "
+                f"a {'deterministic ' if deterministic else ''}pass of {rows} pictures of "
                 f"{seen.height} x {seen.width} pixels"
             )
-            raise InvalidField(f"{field}size", f"{what} takes more memory than there is")
-        return Where(model, await self._shapes_at(model, layers, seen.shape, f"{field}size"), seen)
-
-    def _pass_bytes(self, model: HostedModel, shape: tuple[int, int, int], rows: int = 1) -> int:
-        return rows * model.bytes_per_row * math.prod(shape) // math.prod(model.network.shape)
+            raise InvalidField("settings.size", f"{what} takes more memory than there is")
+        return Where(model, await self._shapes_at(model, layers, seen.shape), seen)
 
     async def _shapes_at(
-        self, model: HostedModel, layers: set[str], shape: tuple[int, int, int], field: str
+        self, model: HostedModel, layers: set[str], shape: tuple[int, int, int]
     ) -> dict[str, tuple[int, ...]]:
-        def look() -> dict[str, tuple[int, ...]]:
+        def run() -> dict[str, tuple[int, ...]]:
             found = model.network.activations(torch.full((1, *shape), 0.5), sorted(layers))
             return {name: tuple(a.shape[1:]) for name, a in found.items()}
 
         try:
-            return await self._house.on_device(look)
+            return await self._compute.run_on_device(run)
         except torch.OutOfMemoryError as error:
             raise OutOfMemory(
                 f"one picture of {shape[1]} x {shape[2]} does not fit into the device's memory"
@@ -115,14 +117,19 @@ class PictureHandlers(Interpreter):
             raise
         except RuntimeError as error:
             raise InvalidField(
-                field, f"this network cannot take {shape[1]} x {shape[2]}: {error}"
+                "settings.size", f"this network cannot take {shape[1]} x {shape[2]}: {error}"
             ) from error
 
-    def _bound(self, field: str, pictures: int, held: int) -> int:
-        """The bytes that so many pictures hold; InvalidField if that is more than jobs may have,
-        and than plain pictures ever take.
+    def bounded(self, field: str, pictures: int, held: int) -> int:
+        """Check the bytes that the making of so many pictures holds.
+
+        Returns:
+            The bytes.
+
+        Raises:
+            InvalidField: that is more than jobs may have, and than plain pictures ever take.
         """
-        if held > max(self._house.engine.limits.memory, _PLAIN):
+        if held > max(self._compute.engine.limits.memory, _PLAIN):
             raise InvalidField(
                 field,
                 f"making {pictures} such pictures takes {held / 2**20:.0f} MiB, more "
@@ -130,7 +137,7 @@ class PictureHandlers(Interpreter):
             )
         return held
 
-    async def _spectral(self, recipe: Recipe, where: Where) -> Spectral:
+    async def spectrum(self, recipe: Recipe, where: Where) -> Spectral:
         """The spectrum of a recipe's data set, which a thread of its own computes unless it is
         kept.
         """
@@ -138,7 +145,7 @@ class PictureHandlers(Interpreter):
             return Spectral()
         stop = threading.Event()
         images = int(recipe.space[1][0])
-        dataset = await in_daemon_thread(self._house.datasets.get, recipe.dataset)
+        dataset = await in_daemon_thread(self._datasets.get, recipe.dataset)
         try:
             magnitude = await in_daemon_thread(
                 self._spectra.magnitude, dataset, where.preprocessing, images, stop.is_set
@@ -149,7 +156,7 @@ class PictureHandlers(Interpreter):
             stop.set()
         return Spectral(magnitude, spectra.identity(dataset, where.preprocessing, images))
 
-    async def _yardsticks(
+    async def yardsticks(
         self, recipe: Recipe, model: HostedModel, paths: Iterable[LayerPath | None]
     ) -> Yardsticks:
         """The indexes of the units' layers over the data set that a recipe names, or over the
@@ -165,15 +172,53 @@ class PictureHandlers(Interpreter):
             }
             return Yardsticks({layer: one for layer, one in found.items() if one is not None})
 
-        return await self._house.aside(find)
+        return await self._compute.run_in_pool(find)
+
+    async def procedure(
+        self, goals: Sequence[Goal], recipe: Recipe, where: Where
+    ) -> tuple[Procedure[Pictures], Yardsticks]:
+        """Put together what makes the pictures, once everything about them is checked.
+
+        Args:
+            goals: one a picture; picture i draws from the recipe's seed and i.
+
+        Returns:
+            The procedure, and the indexes that its pictures are held against.
+        """
+        yardsticks = await self.yardsticks(recipe, where.model, (goal.unit for goal in goals))
+        spectrum = await self.spectrum(recipe, where)
+        procedure = build.picture(
+            goals,
+            recipe,
+            where.model.network,
+            rows=[(recipe.seed, row) for row in range(len(goals))],
+            bars=[yardsticks.bar(goal.unit) for goal in goals],
+            magnitude=spectrum.magnitude,
+        )
+        return procedure, yardsticks
+
+    def check_shared_pass(self, model: HostedModel, recipe: Recipe, pictures: int) -> None:
+        """Check that pictures which are pushed apart fit into the one pass that they share."""
+        if recipe.apart is None:
+            return
+        if pass_bytes(model, recipe.shape, pictures) > self._compute.engine.limits.memory // 2:
+            raise InvalidField(
+                "diversity",
+                f"{pictures} pictures, which have to share a pass, take more memory than there is",
+            )
 
     async def _subject(self, name: str, model: HostedModel) -> Subject:
         """What an index of that data set is about; opening the data set may download it,
         and hang.
         """
         return Subject.of(
-            model.name, model.digest, await in_daemon_thread(self._house.datasets.get, name)
+            model.name, model.digest, await in_daemon_thread(self._datasets.get, name)
         )
+
+
+def pass_bytes(model: HostedModel, shape: tuple[int, int, int], rows: int = 1) -> int:
+    """Bytes of a pass over so many pictures (C, H, W)."""
+    return rows * model.bytes_per_row * math.prod(shape) // math.prod(model.network.shape)
 
 
 def units_of(shape: Sequence[int], field: str) -> int:

@@ -6,10 +6,12 @@ from interp.filters.gratings import Gratings
 from interp.filters.tuning import Tuning, batch_rows, measure
 from interp.filters.tuning_picture import draw_tuning
 from interp.network.describe import LayerInfo
+from service.engine.job import Priority
 from service.imaging import png
-from service.models.zoo import HostedModel
-from service.rpc.context import Interpreter
-from service.rpc.interceptor import Context
+from service.models.zoo import HostedModel, ModelZoo
+from service.rpc.compute import Compute
+from service.rpc.context import Context
+from service.rpc.validation import required
 from service.rpc.wire import filters as wire_filters
 from service.rpc.wire import priority as wire_priority
 from service.rpc.wire import provenance as wire_provenance
@@ -17,25 +19,39 @@ from service.rpc.wire import tensors as wire_tensors
 from striate.v1 import filters_pb2 as pb
 
 
-class TuningHandlers(Interpreter):
-    """MeasureTuning."""
+class TuningHandler:
+    """Answers MeasureTuning."""
 
-    async def MeasureTuning(
+    def __init__(self, zoo: ModelZoo, compute: Compute) -> None:
+        self._zoo, self._compute = zoo, compute
+
+    async def measure_tuning(
         self, request: pb.MeasureTuningRequest, context: Context
     ) -> pb.MeasureTuningResponse:
         """Forward passes, shared with whatever else runs; the curves are drawn in the pool."""
-        with self._house.model(request.model) as model:
+        with self._zoo.use(required("model", request.model)) as model:
             layer = wire_filters.map_layer(request.layer, model)
             gratings = wire_filters.gratings(request, layer, model)
-            procedure = measure(model.network.shape, layer, gratings)
-            memory = _memory(gratings, layer, model)
-            tuning = await self._house.solve(
-                context, model, procedure, memory, wire_priority.priority(request.priority)
-            )
-            response = await self._house.aside(_response, tuning)
+            priority = wire_priority.priority(request.priority)
+            tuning = await measure_tuning(self._compute, context, model, layer, gratings, priority)
+            response = await self._compute.run_in_pool(_response, tuning)
             response.layer = layer.name
             response.provenance.CopyFrom(wire_provenance.provenance(model))
             return response
+
+
+async def measure_tuning(
+    compute: Compute,
+    context: Context,
+    model: HostedModel,
+    layer: LayerInfo,
+    gratings: Gratings,
+    priority: Priority,
+) -> Tuning:
+    """Measure what gratings the units of a layer answer to."""
+    procedure = measure(model.network.shape, layer, gratings)
+    memory = _memory(gratings, layer, model)
+    return await compute.solve(context, model, procedure, memory, priority)
 
 
 def _memory(gratings: Gratings, layer: LayerInfo, model: HostedModel) -> int:

@@ -10,9 +10,11 @@ from torch import Tensor
 
 from interp.feature.visualize import Pictures
 from interp.probe import Progress
-from service.rpc.handlers.pictures import PictureHandlers, Yardsticks
-from service.rpc.interceptor import Context
-from service.rpc.validation import InvalidField
+from service.models.zoo import ModelZoo
+from service.rpc.compute import Compute
+from service.rpc.context import Context
+from service.rpc.handlers.pictures import PicturePlanner, Yardsticks
+from service.rpc.validation import InvalidField, required
 from service.rpc.wire import certificate as wire_certificate
 from service.rpc.wire import images as wire_images
 from service.rpc.wire import priority as wire_priority
@@ -31,48 +33,56 @@ _UNSENT = 32  # progress messages kept for a slow reader; more are dropped
 Event = tuple[int, list[float], list[NDArray[np.uint8]]]  # step, scores, previews (C, H, W)
 
 
-class VisualizeHandlers(PictureHandlers):
-    """Visualize."""
+class VisualizeHandler:
+    """Answers Visualize."""
 
-    async def Visualize(
+    def __init__(self, zoo: ModelZoo, compute: Compute, planner: PicturePlanner) -> None:
+        self._zoo, self._compute, self._planner = zoo, compute, planner
+
+    async def visualize(
         self, request: pb.VisualizeRequest, context: Context
     ) -> AsyncIterator[pb.VisualizeResponse]:
-        """Streams while the engine climbs; a reader who leaves takes the job along."""
-        with self._house.model(request.model) as model:
+        """Stream while the engine climbs; a reader who leaves takes the job along."""
+        settings = request.settings
+        with self._zoo.use(required("model", request.model)) as model:
             count = wire_visualize.number(request)
-            urgency = wire_priority.priority(request.priority)
-            where = await self._where(
-                request, "", model, named(request, "", model), request.deterministic
+            priority = wire_priority.priority(settings.priority)
+            where = await self._planner.shapes(
+                settings, model, named(request, model), settings.deterministic
             )
-            recipe = wire_visualize.recipe(request, "", where.preprocessing.shape)
+            recipe = wire_visualize.recipe(
+                settings,
+                where.preprocessing.shape,
+                request.variants or 1,
+                request.HasField("start"),
+            )
             memory = self._bounded(request, recipe, where, count * recipe.variants)
-            wanted = await self._house.aside(wire_visualize.wanted, request, recipe, where)
-            goals = wanted.of_row
-            yardsticks = await self._yardsticks(recipe, model, (goal.unit for goal in goals))
-            spectral = await self._spectral(recipe, where)
-            procedure = pictures.picture(
-                goals,
-                wanted.recipe,
-                model.network,
-                rows=[(recipe.seed, row) for row in range(len(goals))],
-                bars=[yardsticks.bar(goal.unit) for goal in goals],
-                magnitude=spectral.magnitude,
+            wanted = await self._compute.run_in_pool(wire_visualize.wanted, request, recipe, where)
+            self._planner.check_shared_pass(model, wanted.recipe, len(wanted.of_row))
+            procedure, yardsticks = await self._planner.procedure(
+                wanted.of_row, wanted.recipe, where
             )
-            news = News(request.preview_every)
+            updates = ProgressQueue(request.preview_every)
             job = asyncio.ensure_future(
-                self._house.solve(
-                    context, model, procedure, memory, urgency, request.deterministic, news.tell
+                self._compute.solve(
+                    context,
+                    model,
+                    procedure,
+                    memory,
+                    priority,
+                    settings.deterministic,
+                    updates.put,
                 )
             )
             try:
-                async for step, scores, previews in news.until(job):
-                    pngs = await self._house.aside(_pngs, previews)
+                async for step, scores, previews in updates.until(job):
+                    pngs = await self._compute.run_in_pool(_pngs, previews)
                     yield pb.VisualizeResponse(
                         progress=pb.VisualizeProgress(
                             step=step, steps=recipe.steps, scores=scores, previews=pngs
                         )
                     )
-                result = await self._house.aside(
+                result = await self._compute.run_in_pool(
                     _result, job.result(), wanted, yardsticks, request.include_tensor
                 )
                 result.provenance.CopyFrom(wire_provenance.provenance(model))
@@ -92,21 +102,14 @@ class VisualizeHandlers(PictureHandlers):
         )  # float32, and a PNG that cannot be packed
         if bytes_a_value * count * recipe.channels * height * width > wire_images.MOST_BYTES:
             raise InvalidField(
-                "size", f"{count} pictures of {height} x {width} are more than one answer can hold"
+                "settings.size",
+                f"{count} pictures of {height} x {width} are more than one answer can hold",
             )
-        memory = self._bound(
-            "size", count, wire_visualize.held_bytes(request, recipe, count, where)
-        )
-        half = self._house.engine.limits.memory // 2
-        if (
-            request.HasField("diversity")
-            and self._pass_bytes(where.model, recipe.shape, count) > half
-        ):
-            raise InvalidField(
-                "diversity",
-                f"{count} pictures, which have to share a pass, take more memory than there is",
-            )
-        if wire_visualize.gram_bytes(request, recipe, count, where) > max(half, _GRAMS):
+        held = wire_visualize.held_bytes(recipe, count)
+        held += wire_visualize.likeness_bytes(request, recipe, where)
+        memory = self._planner.bounded("settings.size", count, held)
+        grams = wire_visualize.gram_bytes(request, recipe, count, where)
+        if grams > max(self._compute.engine.limits.memory // 2, _GRAMS):
             field = "diversity.layer" if request.HasField("diversity") else "composed"
             raise InvalidField(
                 field,
@@ -116,9 +119,9 @@ class VisualizeHandlers(PictureHandlers):
         return memory
 
 
-class News:
+class ProgressQueue:
     """Carries a job's progress from the engine's thread to the call's coroutine; it rather drops
-    news than keeps a job waiting.
+    updates than keeps a job waiting.
     """
 
     def __init__(self, preview_every: int) -> None:
@@ -126,29 +129,29 @@ class News:
         self._loop = asyncio.get_running_loop()
         self._queue: asyncio.Queue[Event] = asyncio.Queue(_UNSENT)
         self._pictures_unsent = 0
-        self._told = 0
+        self._last_step = 0
 
-    def tell(self, progress: Progress, scores: Tensor) -> None:
+    def put(self, progress: Progress, scores: Tensor) -> None:
         """Called by the engine; pictures are copied off the device only for previews that were
         asked for and can be sent.
 
         Only the first optimization is told of: later ones, of a few rows or of further seeds, begin
         at step 1 again.
         """
-        if progress.step <= self._told:
+        if progress.step <= self._last_step:
             return
-        self._told = progress.step
+        self._last_step = progress.step
         wanted = self._every and progress.step % self._every == 0 and not self._pictures_unsent
         previews = list((progress.preview() * 255).round().byte().cpu().numpy()) if wanted else []
-        self._loop.call_soon_threadsafe(self._put, (progress.step, scores.tolist(), previews))
+        self._loop.call_soon_threadsafe(self._enqueue, (progress.step, scores.tolist(), previews))
 
-    def _put(self, item: Event) -> None:
+    def _enqueue(self, item: Event) -> None:
         if not self._queue.full():
             self._pictures_unsent += bool(item[2])
             self._queue.put_nowait(item)
 
     async def until(self, job: "asyncio.Future[Pictures]") -> AsyncIterator[Event]:
-        """The news as it comes, until the job is done; raises what the job raises."""
+        """The updates as they come, until the job is done; raises what the job raises."""
         while not (job.done() and self._queue.empty()):
             item = asyncio.ensure_future(self._queue.get())
             either: set[asyncio.Future[Any]] = {item, job}

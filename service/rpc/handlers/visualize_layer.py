@@ -1,33 +1,27 @@
 """VisualizeLayer: every unit of a layer, streamed as it is finished, and kept."""
 
-import asyncio
 import math
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import torch
 
-from interp.feature.visualize import Pictures, Settings
+from interp.feature.visualize import Settings
 from interp.layer import LayerPath
-from interp.probe import Procedure
 from service.engine.job import NotFinite, Priority
-from service.engine.submit import solve_when_free
-from service.index.store import IndexStore
-from service.models.zoo import HostedModel
-from service.operations import Operations
-from service.rpc.context import House
-from service.rpc.handlers.pictures import PictureHandlers, Spectral, Yardsticks, path_of, units_of
-from service.rpc.interceptor import VERSION, Context
-from service.rpc.validation import within
+from service.models.zoo import HostedModel, ModelZoo
+from service.rpc.compute import Compute
+from service.rpc.context import VERSION, Context
+from service.rpc.handlers.pictures import PicturePlanner, Spectral, Yardsticks, path_of, units_of
+from service.rpc.validation import required, within
 from service.rpc.wire import certificate as wire_certificate
 from service.rpc.wire import priority as wire_priority
 from service.rpc.wire import provenance as wire_provenance
 from service.rpc.wire import visualize as wire_visualize
 from service.visualization import build as pictures
-from service.visualization.cache import Picture, PictureCache, key
+from service.visualization.cache import Picture, key
 from service.visualization.contact_sheet import ContactSheet
 from service.visualization.layer_stream import Block, Gallery, Shown
 from service.visualization.spec import Goal, Recipe, Term
@@ -70,28 +64,26 @@ class Series:
         return pb.UnitPicture(unit=shown.unit, visualization=drawn, cached=shown.cached)
 
 
-class LayerHandlers(PictureHandlers):
-    """VisualizeLayer."""
+class VisualizeLayerHandler:
+    """Answers VisualizeLayer."""
 
     def __init__(
-        self, house: House, index: IndexStore, operations: Operations, state: Path
+        self, zoo: ModelZoo, compute: Compute, planner: PicturePlanner, gallery: Gallery
     ) -> None:
-        super().__init__(house, index, operations, state)
-        self._gallery = Gallery(
-            PictureCache(state / "pictures", house.picture_cache_bytes), house.aside
-        )
+        self._zoo, self._compute = zoo, compute
+        self._planner, self._gallery = planner, gallery
 
-    async def VisualizeLayer(
+    async def visualize_layer(
         self, request: pb.VisualizeLayerRequest, context: Context
     ) -> AsyncIterator[pb.VisualizeLayerResponse]:
         """Streams units as they finish; a reader who leaves takes along what nobody else
         waits for.
         """
-        with self._house.model(request.settings.model) as model:
+        with self._zoo.use(required("model", request.model)) as model:
             series = await self._series(request, model)
-            blocks = await self._house.aside(self._blocks, series)
+            blocks = await self._compute.run_in_pool(self._blocks, series)
             sheet = (
-                await self._house.aside(_sheet, series)
+                await self._compute.run_in_pool(_sheet, series)
                 if request.sheet or not request.HasField("sheet")
                 else None
             )
@@ -100,15 +92,15 @@ class LayerHandlers(PictureHandlers):
                 async for shown in gallery:
                     done += 1
                     if sheet is not None:
-                        await self._house.aside(
+                        await self._compute.run_in_pool(
                             sheet.place, shown.unit - series.units.start, shown.picture.png
                         )
-                    picture = await self._house.aside(series.message, shown)
+                    picture = await self._compute.run_in_pool(series.message, shown)
                     yield pb.VisualizeLayerResponse(
                         picture=picture, units_done=done, units_total=total, provenance=provenance
                     )
             if sheet is not None:
-                png = await self._house.aside(sheet.png)
+                png = await self._compute.run_in_pool(sheet.png)
                 last = pb.ContactSheet(
                     png=png, columns=sheet.columns, tile=sheet.tile, units=series.units
                 )
@@ -117,23 +109,22 @@ class LayerHandlers(PictureHandlers):
                 )
 
     async def _series(self, request: pb.VisualizeLayerRequest, model: HostedModel) -> Series:
-        settings, field = request.settings, "settings."
-        wire_visualize.manner_alone(settings, field)
+        settings = request.settings
         urgency = wire_priority.priority(settings.priority)
         layer = path_of(request.layer, "layer", model).layer
-        where = await self._where(settings, field, model, {layer})
-        recipe = wire_visualize.recipe(settings, field, where.preprocessing.shape)
+        where = await self._planner.shapes(settings, model, {layer})
+        recipe = wire_visualize.recipe(settings, where.preprocessing.shape)
         in_layer = units_of(where.shapes[layer], "layer")
         first = within("first_unit", request.first_unit, 0, in_layer - 1)
         count = within(
             "unit_count", request.unit_count, 1, in_layer - first, default=in_layer - first
         )
-        size = min(self._house.engine.limits.chunk, in_layer)
-        memory = self._bound(
-            f"{field}size", size, wire_visualize.held_bytes(settings, recipe, size, where)
+        size = min(self._compute.engine.limits.chunk, in_layer)
+        memory = self._planner.bounded(
+            "settings.size", size, wire_visualize.held_bytes(recipe, size)
         )
-        yardsticks = await self._yardsticks(recipe, model, [LayerPath(layer, 0)])
-        spectral = await self._spectral(recipe, where)
+        yardsticks = await self._planner.yardsticks(recipe, model, [LayerPath(layer, 0)])
+        spectral = await self._planner.spectrum(recipe, where)
         return Series(
             model,
             layer,
@@ -153,7 +144,7 @@ class LayerHandlers(PictureHandlers):
         All that a picture hangs on is in its key, also what its neighbours are to reach: which of
         them are tried again decides what a second pass is made of.
         """
-        chunk, blocks = self._house.engine.limits.chunk, []
+        chunk, blocks = self._compute.engine.limits.chunk, []
         default = repr(Settings.transform)
         same = [
             self._machine(series.model.network.device),
@@ -176,7 +167,7 @@ class LayerHandlers(PictureHandlers):
         """What the last bits of a pass hang on beside its numbers."""
         if device.type == "cuda":
             return [VERSION, torch.__version__, torch.cuda.get_device_name(device)]
-        threads = self._house.engine.limits.threads or torch.get_num_threads()
+        threads = self._compute.engine.limits.threads or torch.get_num_threads()
         return [
             VERSION,
             torch.__version__,
@@ -196,7 +187,9 @@ class LayerHandlers(PictureHandlers):
             return await self._together(series, units)
         except NotFinite:
             if len(units) == 1:
-                return {units.start: await self._house.aside(pictures.broken, series.recipe)}
+                return {
+                    units.start: await self._compute.run_in_pool(pictures.broken, series.recipe)
+                }
             alone = [await self._make(series, range(unit, unit + 1)) for unit in units]
             return {unit: picture for one in alone for unit, picture in one.items()}
 
@@ -209,26 +202,12 @@ class LayerHandlers(PictureHandlers):
             bars=series.bars(units),
             magnitude=series.spectral.magnitude,
         )
-        found = await self._patiently(series, procedure)
-        drawn = await self._house.aside(pictures.drawn, found)
+        # A whole layer gives way to those who cannot wait.
+        found = await self._compute.solve_patiently(
+            series.model, procedure, series.memory, series.urgency, deterministic=True
+        )
+        drawn = await self._compute.run_in_pool(pictures.drawn, found)
         return dict(zip(units, drawn, strict=True))
-
-    async def _patiently(self, series: Series, procedure: Procedure[Pictures]) -> Pictures:
-        """What the engine makes of a procedure, however long its queue is: a whole layer gives way
-        to those who cannot wait.
-        """
-
-        async def solve() -> Pictures:
-            future = self._house.engine.submit(
-                series.model,
-                procedure,
-                memory=series.memory,
-                priority=series.urgency,
-                deterministic=True,
-            )
-            return await asyncio.wrap_future(future)
-
-        return await solve_when_free(solve)
 
 
 def _sheet(series: Series) -> ContactSheet:

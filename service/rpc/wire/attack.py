@@ -45,11 +45,11 @@ def method(request: pb.AttackRequest, model: HostedModel, count: int = 1) -> Met
     """The attack of a request on `count` images, with every default filled in and every row's own
     settings.
     """
-    field = request.WhichOneof("method")
-    if field is None or field == "epsilon_search":
-        raise InvalidField("method", f"is required: {wire_methods.METHODS}")
-    message: wire_methods.Kind = getattr(request, field)
-    p, rows = wire_methods.norm(message.norm, f"{field}.norm"), request.row_settings
+    name = request.method.WhichOneof("method")
+    if name is None:
+        raise InvalidField("method", f"is required: {wire_methods.METHODS} or epsilon_search")
+    message: wire_methods.Kind = getattr(request.method, name)
+    p, rows = wire_methods.norm(request.norm, "norm"), request.row_settings
     if rows.epsilons:
         _one_each(rows.epsilons, "row_settings.epsilons", count)
         values = [
@@ -57,12 +57,12 @@ def method(request: pb.AttackRequest, model: HostedModel, count: int = 1) -> Met
             for i, e in enumerate(rows.epsilons)
         ]
         epsilon: float | Tensor = torch.tensor(values, dtype=torch.float64)
-    elif message.HasField("epsilon"):
-        epsilon = wire_methods.radius(message.epsilon, p, f"{field}.epsilon", model)
+    elif request.HasField("epsilon"):
+        epsilon = wire_methods.radius(request.epsilon, p, "epsilon", model)
     else:
-        raise InvalidField(f"{field}.epsilon", "is required")
+        raise InvalidField("epsilon", "is required")
     return wire_methods.build(
-        message, field, model, _targeted(request), _own(request, model, count)
+        message, f"method.{name}", model, _targeted(request), _own(request, model, count)
     )(epsilon, p)
 
 
@@ -74,7 +74,7 @@ def _own(request: pb.AttackRequest, model: HostedModel, count: int) -> dict[str,
         field = "row_settings.step_sizes" if name == "step" else "row_settings.steps"
         if not values:
             continue
-        if request.WhichOneof("method") != "pgd":
+        if request.method.WhichOneof("method") != "pgd":
             raise InvalidField(field, "is a setting of pgd alone")
         _one_each(values, field, count)
         for number, value in enumerate(values):
@@ -100,11 +100,12 @@ def unit(request: pb.AttackRequest, model: HostedModel, count: int) -> Aim | Non
     """The unit that is attacked instead of the class, or None."""
     if not request.HasField("unit"):
         return None
-    wanted, method = request.unit, request.WhichOneof("method")
+    wanted = request.unit
+    method = request.method.WhichOneof("method") or request.WhichOneof("search")
     if request.targets or request.target_choice != pb.TARGET_CHOICE_UNSPECIFIED:
         raise InvalidField("unit", "cannot be given with targets")
     if method not in ("fgsm", "pgd", "apgd", "square", "epsilon_search") or (
-        method == "apgd" and request.apgd.target_classes
+        method == "apgd" and request.method.apgd.target_classes
     ):
         raise InvalidField(
             "unit",
@@ -137,7 +138,9 @@ def seeds(request: pb.AttackRequest, count: int) -> list[tuple[int, int]] | None
 def curve(request: pb.AttackRequest, model: HostedModel) -> dict[str, Any]:
     """What `interp.attack.epsilon_curve.epsilon_curve` is given for an EpsilonSearch."""
     message, field = request.epsilon_search, "epsilon_search"
-    p = wire_methods.norm(message.norm, f"{field}.norm")
+    p = wire_methods.norm(request.norm, "norm")
+    if request.HasField("epsilon"):
+        raise InvalidField("epsilon", "cannot be given with epsilon_search, which has its own")
     for name in ("epsilons", "step_sizes", "steps"):
         if getattr(request.row_settings, name):
             raise InvalidField(f"row_settings.{name}", "cannot be given with epsilon_search")

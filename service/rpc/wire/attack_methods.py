@@ -17,7 +17,6 @@ from interp.audit.plan import Entry
 from service.models.zoo import HostedModel
 from service.rpc.validation import InvalidField, known, within
 from striate.v1 import attack_pb2 as pb
-from striate.v1 import audit_pb2
 
 Kind = pb.Fgsm | pb.Pgd | pb.Apgd | pb.Fab | pb.Square | pb.AutoAttack
 Build = Callable[[float | Tensor, float], Method]  # (epsilon, p) -> the attack
@@ -33,7 +32,7 @@ _LOSSES: dict[int, Loss] = {
     pb.LOSS_MARGIN: MARGIN,
     pb.LOSS_DLR: DLR,
 }
-METHODS = "fgsm, pgd, apgd, fab, square, auto_attack or epsilon_search"
+METHODS = "fgsm, pgd, apgd, fab, square or auto_attack"
 _LABELS = {
     "fgsm": "FGSM",
     "pgd": "PGD",
@@ -70,17 +69,12 @@ def rising(
     return found
 
 
-def entry(message: audit_pb2.AuditAttack, field: str, model: HostedModel) -> Entry:
+def entry(message: pb.AttackMethod, field: str, model: HostedModel) -> Entry:
     """An attack of an audit; epsilon and norm come from the audit's threat models."""
     kind = message.WhichOneof("method")
     if kind is None:
-        raise InvalidField(field, f"is required: {METHODS.replace(' or epsilon_search', '')}")
+        raise InvalidField(field, f"is required: {METHODS}")
     one: Kind = getattr(message, kind)
-    if one.HasField("epsilon") or one.norm != pb.NORM_UNSPECIFIED:
-        raise InvalidField(
-            f"{field}.{kind}",
-            "must not have an epsilon or a norm: they are those of the threat models",
-        )
     made = build(one, f"{field}.{kind}", model, False, {})
     settings = dict(made(1.0, math.inf).settings)  # epsilon 1 stands for any
     if isinstance(one, pb.Pgd) and not one.HasField("step"):

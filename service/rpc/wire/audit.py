@@ -174,13 +174,13 @@ def _epsilons(
 
 
 def _attacks(
-    messages: Sequence[pb.AuditAttack], models: Sequence[HostedModel]
+    messages: Sequence[attack_pb2.AttackMethod], models: Sequence[HostedModel]
 ) -> tuple[Entry, ...]:
     if len(messages) > MOST_ATTACKS:
         raise InvalidField("attacks", f"there are {len(messages)}, must be at most {MOST_ATTACKS}")
     default = (
-        pb.AuditAttack(pgd=attack_pb2.Pgd(steps=40)),
-        pb.AuditAttack(apgd=attack_pb2.Apgd(steps=50, loss=attack_pb2.LOSS_MARGIN)),
+        attack_pb2.AttackMethod(pgd=attack_pb2.Pgd(steps=40)),
+        attack_pb2.AttackMethod(apgd=attack_pb2.Apgd(steps=50, loss=attack_pb2.LOSS_MARGIN)),
     )
     found: list[Entry] = []
     for number, message in enumerate(messages or default):

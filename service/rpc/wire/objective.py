@@ -57,14 +57,14 @@ class Where:
         return path
 
 
-def named(request: pb.VisualizeRequest, field: str, model: HostedModel) -> set[str]:
+def named(request: pb.VisualizeRequest, model: HostedModel) -> set[str]:
     """Dotted names of all layers that objectives and diversity name; raises for unknown ones.
     Numbers are checked by `goals`.
     """
-    texts = [(text, f"{field}objectives[{i}]") for i, text in enumerate(request.objectives)]
+    texts = [(text, f"objectives[{i}]") for i, text in enumerate(request.objectives)]
     for i, objective in enumerate(request.composed):
         for j, term in enumerate(objective.terms):
-            kind, at = term.WhichOneof("kind"), f"{field}composed[{i}].terms[{j}]"
+            kind, at = term.WhichOneof("kind"), f"composed[{i}].terms[{j}]"
             if kind is not None:
                 texts.append(
                     (term.unit, f"{at}.unit")
@@ -72,11 +72,11 @@ def named(request: pb.VisualizeRequest, field: str, model: HostedModel) -> set[s
                     else (getattr(term, kind).layer, f"{at}.{kind}.layer")
                 )
     if request.HasField("diversity"):
-        texts.append((request.diversity.layer, f"{field}diversity.layer"))
+        texts.append((request.diversity.layer, "diversity.layer"))
     return {wire_units.path(text, at, model).layer for text, at in texts}
 
 
-def goals(request: pb.VisualizeRequest, field: str, where: Where) -> list[Goal]:
+def goals(request: pb.VisualizeRequest, where: Where) -> list[Goal]:
     """What the pictures are to raise, in order; decodes the images of likenesses: not for the event
     loop.
 
@@ -84,11 +84,11 @@ def goals(request: pb.VisualizeRequest, field: str, where: Where) -> list[Goal]:
         InvalidField, UnknownLayer, BadImage: the field is named in full.
     """
     plain = [
-        Goal((Term(_unit(text, f"{field}objectives[{i}]", where)),))
+        Goal((Term(_unit(text, f"objectives[{i}]", where)),))
         for i, text in enumerate(request.objectives)
     ]
     return plain or [
-        _goal(message, f"{field}composed[{i}]", where) for i, message in enumerate(request.composed)
+        _goal(message, f"composed[{i}]", where) for i, message in enumerate(request.composed)
     ]
 
 

@@ -1,7 +1,7 @@
 """Where a result came from, as message."""
 
 from service.models.zoo import HostedModel
-from service.rpc.interceptor import VERSION, request_id
+from service.rpc.context import VERSION, request_id
 from striate.v1 import types_pb2
 
 

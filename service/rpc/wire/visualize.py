@@ -5,6 +5,7 @@ would take.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from interp.feature.visualize import Settings
 from service.imaging import Preprocessing
@@ -15,20 +16,11 @@ from service.rpc.wire import objective as wire_objective
 from service.rpc.wire import recipe as wire_recipe
 from service.rpc.wire import units as wire_units
 from service.rpc.wire.objective import Where
-from service.visualization.spec import Apart, Goal, Recipe
+from service.visualization.spec import Apart, Goal, Part, Recipe
 from striate.v1 import visualize_pb2 as pb
 
 MOST_PICTURES = 64
 MOST_VARIANTS = 16
-EMPTY = (
-    "objectives",
-    "composed",
-    "variants",
-    "diversity",
-    "start",
-    "preview_every",
-    "include_tensor",
-)  # where only the manner is asked
 _NO_START = ("cppn", "maco")  # no picture can be brought into these
 _OPERATORS = ("blur", "clip")
 BEGUN_RATE = 0.02  # at which a picture keeps something of the image that it began at
@@ -70,69 +62,82 @@ def number(request: pb.VisualizeRequest) -> int:
     return count
 
 
-def manner_alone(request: pb.VisualizeRequest, field: str) -> None:
-    """InvalidField unless a request that only says how pictures are made says no more."""
-    given = {described.name for described, _ in request.ListFields()}
-    for name in EMPTY:
-        if name in given:
-            raise InvalidField(field + name, "must be empty")
-
-
-def preprocessing(request: pb.VisualizeRequest, field: str, model: HostedModel) -> Preprocessing:
+def preprocessing(settings: pb.PictureSettings, model: HostedModel) -> Preprocessing:
     """How the model takes images, for pictures of the size asked for: the same share of an image is
     cropped.
     """
-    seen = model.preprocessing
-    if not request.size:
-        return seen
-    size = within(f"{field}size", request.size, 16, 1024)
-    resize = max(size, round(seen.resize * size / max(seen.height, seen.width)))
-    return replace(seen, height=size, width=size, resize=resize)
+    own = model.preprocessing
+    if not settings.size:
+        return own
+    size = within("settings.size", settings.size, 16, 1024)
+    resize = max(size, round(own.resize * size / max(own.height, own.width)))
+    return replace(own, height=size, width=size, resize=resize)
 
 
-def recipe(request: pb.VisualizeRequest, field: str, shape: tuple[int, int, int]) -> Recipe:
+def recipe(
+    settings: pb.PictureSettings,
+    shape: tuple[int, int, int],
+    variants: int = 1,
+    from_images: bool = False,
+) -> Recipe:
     """How pictures of this shape are made; start images and diversity come by `wanted`.
+
+    Args:
+        settings: those of a request.
+        shape: (C, H, W) as the network takes them.
+        variants: pictures an objective.
+        from_images: the pictures begin at images instead of noise.
 
     Raises:
         InvalidField: something is out of range, or does not go with the rest.
     """
-    space, dataset = wire_recipe.space(request.parameterization, f"{field}parameterization")
-    if request.HasField("start") and space[0] in _NO_START:
-        raise InvalidField(f"{field}start", f"does not go with {space[0]}")
-    regularizers = wire_recipe.regularizers(request.regularizers, f"{field}regularizers")
-    for i, (kind, _) in enumerate(regularizers):
-        if kind in _OPERATORS and space[0] in _NO_START:
-            raise InvalidField(
-                f"{field}regularizers[{i}].{kind}",
-                f"does not go with {space[0]}, which cannot take up a changed picture",
-            )
-    certification = f"{field}certification"
-    indexed, seeds, retries = wire_recipe.certification(request.certification, certification)
+    field = "settings."
+    space, dataset = wire_recipe.space(settings.parameterization, f"{field}parameterization")
+    if from_images and space[0] in _NO_START:
+        raise InvalidField("start", f"does not go with {space[0]}")
     return Recipe(
         shape,
-        steps=within(f"{field}steps", request.steps, 1, 4096, default=Settings.steps),
+        steps=within(f"{field}steps", settings.steps, 1, 4096, default=Settings.steps),
         rate=wire_recipe.above(
             f"{field}learning_rate",
-            request.learning_rate,
+            settings.learning_rate,
             1.0,
-            default=BEGUN_RATE if request.HasField("start") else Settings.rate,
+            default=BEGUN_RATE if from_images else Settings.rate,
         ),
-        seed=request.seed,
+        seed=settings.seed,
         space=space,
         dataset=dataset,
-        alpha=request.parameterization.alpha,
-        regularizers=regularizers,
+        alpha=settings.parameterization.alpha,
+        regularizers=_regularizers(settings, space[0]),
         views=wire_recipe.views(
-            request.transforms,
-            request.without_transforms,
+            settings.transforms,
+            settings.without_transforms,
             f"{field}transforms",
             "without_transforms",
         ),
-        variants=request.variants or 1,
-        indexed=indexed,
-        seeds=seeds,
-        retries=retries,
+        variants=variants,
+        **_certification(settings),
     )
+
+
+def _regularizers(settings: pb.PictureSettings, space: str) -> tuple[Part, ...]:
+    """The terms and operators, which the space has to be able to take."""
+    field = "settings.regularizers"
+    found = wire_recipe.regularizers(settings.regularizers, field)
+    for i, (kind, _) in enumerate(found):
+        if kind in _OPERATORS and space in _NO_START:
+            raise InvalidField(
+                f"{field}[{i}].{kind}",
+                f"does not go with {space}, which cannot take up a changed picture",
+            )
+    return found
+
+
+def _certification(settings: pb.PictureSettings) -> dict[str, Any]:
+    indexed, seeds, retries = wire_recipe.certification(
+        settings.certification, "settings.certification"
+    )
+    return {"indexed": indexed, "seeds": seeds, "retries": retries}
 
 
 def wanted(request: pb.VisualizeRequest, made: Recipe, where: Where) -> Wanted:
@@ -152,15 +157,18 @@ def wanted(request: pb.VisualizeRequest, made: Recipe, where: Where) -> Wanted:
         )
     if request.HasField("start"):
         start = wire_objective.images(request.start, "start", (1, count), where.preprocessing)
-    return Wanted(wire_objective.goals(request, "", where), replace(made, apart=apart, start=start))
+    return Wanted(wire_objective.goals(request, where), replace(made, apart=apart, start=start))
 
 
-def held_bytes(request: pb.VisualizeRequest, made: Recipe, pictures: int, where: Where) -> int:
-    """Bytes that the making of so many pictures holds between passes, images of likenesses and
-    their activations included.
-    """
+def held_bytes(made: Recipe, pictures: int) -> int:
+    """Bytes that the making of so many pictures holds between passes."""
     plane = 4 * math.prod(made.shape[1:])
-    held = pictures * plane * made.planes(wire_images.STATE_COPIES)
+    return pictures * plane * made.planes(wire_images.STATE_COPIES)
+
+
+def likeness_bytes(request: pb.VisualizeRequest, made: Recipe, where: Where) -> int:
+    """Bytes of the images of a request's likenesses, and of their activations."""
+    plane, held = 4 * math.prod(made.shape[1:]), 0
     for shape, kind in _likenesses(request, where):
         kept = shape[0] ** 2 if kind == pb.LIKENESS_KIND_STYLE else math.prod(shape)
         held += plane * made.shape[0] * 2 + made.variants * 4 * kept

@@ -18,7 +18,7 @@ from PIL import Image
 
 from service.datasets import DatasetError, Datasets, UnknownDataset, open_dataset
 from service.datasets.uploads import GROUP_ROWS, Uploads, UploadTooLarge
-from service.rpc.handlers.audit import AuditHandlers
+from service.rpc.handlers.uploads import UploadHandler
 from service.rpc.validation import InvalidField
 from service.rpc.wire import images as wire_images
 from service.rpc.wire import tensors as wire_tensors
@@ -146,17 +146,16 @@ def part(
 def call(datasets: Datasets, parts: Sequence[pb.UploadDatasetRequest]) -> pb.UploadDatasetResponse:
     """UploadDataset's answer to these messages."""
 
-    async def aside(work: Any, *args: Any) -> Any:
+    async def run_in_pool(work: Any, *args: Any) -> Any:
         return await asyncio.to_thread(work, *args)
 
     async def messages() -> AsyncIterator[pb.UploadDatasetRequest]:
         for one in parts:
             yield one
 
-    house: Any = SimpleNamespace(datasets=datasets, aside=aside)
-    operations: Any = SimpleNamespace(register=lambda *_: None)
-    handlers = AuditHandlers(house, operations, Path(), 8)
-    return asyncio.run(handlers.UploadDataset(messages(), None))  # type: ignore[arg-type]
+    compute: Any = SimpleNamespace(run_in_pool=run_in_pool)
+    handler = UploadHandler(compute, datasets)
+    return asyncio.run(handler.upload_dataset(messages(), None))  # type: ignore[arg-type]
 
 
 def test_parts_become_one_data_set(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from service.operations import (
     ShuttingDown,
     TooManyOperations,
 )
-from service.rpc.interceptor import Manners
+from service.rpc.interceptor import CallInterceptor
 
 ROOT = Path(__file__).parents[3]
 PATIENCE = 60.0  # seconds, for what should happen at once
@@ -86,7 +86,7 @@ async def serving(
     for kind, runner in runners.items():
         operations.register(kind, runner)
     await operations.recover()
-    server = grpc.aio.server(interceptors=[Manners(Metrics())])
+    server = grpc.aio.server(interceptors=[CallInterceptor(Metrics())])
     add_OperationsServicer_to_server(OperationsService(operations), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

@@ -3,7 +3,6 @@
 import asyncio
 import re
 from contextlib import nullcontext
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 
 from service.report.dossier_html import SHIFTS, dossier_page, strongest_shifts
 from service.report.histogram import histogram
-from service.rpc.handlers.dossier import DossierHandlers, _exemplar
+from service.rpc.handlers.dossier import DossierHandler, _exemplar
 from service.rpc.validation import InvalidField
 from striate.v1 import dossier_pb2, exemplars_pb2
 
@@ -177,10 +176,9 @@ def test_the_corner_is_a_place_too() -> None:
     assert _exemplar(corner, placed=False)["where"] == ""
 
 
-def test_a_missing_model_is_named_where_it_belongs(tmp_path: Path) -> None:
-    house: Any = SimpleNamespace(model=nullcontext)
-    operations: Any = SimpleNamespace(register=lambda *_: None)
+def test_a_missing_model_is_named() -> None:
     unused: Any = None
-    handlers = DossierHandlers(house, unused, operations, tmp_path)  # type: ignore[abstract, unused-ignore]
-    with pytest.raises(InvalidField, match=r"^settings\.model: is required"):
-        asyncio.run(handlers.CompileDossier(dossier_pb2.CompileDossierRequest(unit="c3:1"), unused))
+    zoo: Any = SimpleNamespace(use=nullcontext)
+    handler = DossierHandler(zoo, unused, unused, unused, unused, unused)
+    with pytest.raises(InvalidField, match=r"^model: is required"):
+        asyncio.run(handler.compile_dossier(dossier_pb2.CompileDossierRequest(unit="c3:1"), unused))

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any, cast
@@ -11,51 +12,64 @@ import torch
 
 from interp.probe import Procedure, solve
 from service.engine.job import Draining, NotFinite, QueueFull
-from service.rpc.context import House
-from service.rpc.handlers.attack_stream import StreamHandlers
-from service.rpc.interceptor import Context
+from service.imaging import Preprocessing
+from service.rpc.compute import Compute
+from service.rpc.handlers.attack_stream import AttackStreamHandler
 from service.rpc.validation import InvalidField
 from service.rpc.wire import tensors as wire_tensors
 from striate.v1 import attack_pb2 as pb
 from striate.v1 import types_pb2
 from tests.interp.toys_networks import images, tricky
+from tests.service.rpc.toys_studio import CALL
 
 NETWORK = tricky(torch.float32, 4)
 X = images(40, 4, torch.float32)
+TAKEN = Preprocessing(3, 4, 4, 4, "bilinear", (0.5,) * 3, (0.5,) * 3)
 
 
-class Fake:
-    """A house whose device answers at once, but for what `trouble` raises."""
+class FakeEngine:
+    """An engine that answers at once, but for what `trouble` raises; it is the zoo too."""
 
     def __init__(self) -> None:
-        self.engine = SimpleNamespace(tick_rows=8)
+        self.limits = SimpleNamespace(tick_rows=8)
         self.rows: list[int] = []
         self.trouble: list[Exception] = []
         self.bad: set[float] = set()  # a first pixel that makes a job fail
 
     @contextmanager
-    def model(self, name: str) -> Iterator[Any]:
-        yield SimpleNamespace(name=name, network=NETWORK, preprocessing=None)
+    def use(self, name: str) -> Iterator[Any]:
+        yield SimpleNamespace(name=name, network=NETWORK, preprocessing=TAKEN)
 
-    async def images(self, batch: types_pb2.ImageBatch, _: object) -> torch.Tensor:
-        return torch.from_numpy(wire_tensors.to_array(batch.tensor, "image").copy())
-
-    async def aside(self, call: Any, *args: Any) -> Any:
-        return call(*args)
-
-    async def solve(self, context: Context, model: Any, procedure: Procedure[Any], *_: Any) -> Any:
-        await asyncio.sleep(0)
+    def submit(self, model: Any, procedure: Procedure[Any], **_: Any) -> "Future[Any]":
+        future: Future[Any] = Future()
         if self.trouble:
-            raise self.trouble.pop()
+            trouble = self.trouble.pop()
+            if isinstance(trouble, QueueFull):
+                raise trouble
+            future.set_exception(trouble)
+            return future
         found = solve(procedure, NETWORK)
         self.rows.append(len(found.attacked.images))
         if self.bad & set(found.attacked.images[:, 0, 0, 0].tolist()):
-            raise NotFinite("not a number")
-        return found
+            future.set_exception(NotFinite("not a number"))
+        else:
+            future.set_result(found)
+        return future
+
+
+class InlineExecutor(Executor):
+    """Runs calls where they are submitted."""
+
+    def submit(self, call: Any, /, *args: Any, **kwargs: Any) -> "Future[Any]":
+        future: Future[Any] = Future()
+        future.set_result(call(*args, **kwargs))
+        return future
 
 
 def settings(**more: Any) -> pb.AttackStreamRequest:
-    attack = pb.AttackRequest(model="tricky", pgd=pb.Pgd(epsilon=0, steps=1))
+    attack = pb.AttackRequest(
+        model="tricky", epsilon=0, method=pb.AttackMethod(pgd=pb.Pgd(steps=1))
+    )
     return pb.AttackStreamRequest(settings=pb.AttackStreamSettings(attack=attack, **more))
 
 
@@ -73,16 +87,17 @@ async def given(
 
 
 def stream(
-    fake: Fake, requests: list[pb.AttackStreamRequest], taken: list[int]
+    fake: FakeEngine, requests: list[pb.AttackStreamRequest], taken: list[int]
 ) -> AsyncIterator[pb.AttackStreamResponse]:
-    handlers = StreamHandlers(cast(House, fake))
-    return handlers.AttackStream(given(requests, taken), cast(Context, None))
+    compute = Compute(cast(Any, fake), InlineExecutor())
+    handler = AttackStreamHandler(cast(Any, fake), compute)
+    return handler.attack_stream(given(requests, taken), CALL)
 
 
 @pytest.mark.parametrize("most", [1, 3, 7])
 def test_no_more_is_read_than_there_is_room_for(most: int) -> None:
     async def run() -> None:
-        fake, taken, answered = Fake(), list[int](), 0
+        fake, taken, answered = FakeEngine(), list[int](), 0
         async for _ in stream(fake, [settings(in_flight=most), *map(image, range(40))], taken):
             answered += 1
             for _ in range(50):  # all the time that the server might want
@@ -103,14 +118,14 @@ def test_numbers_that_no_enumeration_has_are_refused(field: str) -> None:
         first = settings()
         setattr(first.settings.attack, field, 9)
         with pytest.raises(InvalidField, match=f"{field}: is 9, must be one of"):
-            await anext(stream(Fake(), [first, image(0)], []))
+            await anext(stream(FakeEngine(), [first, image(0)], []))
 
     asyncio.run(run())
 
 
 def test_images_that_come_fast_share_a_job() -> None:
     async def run() -> None:
-        fake = Fake()
+        fake = FakeEngine()
         found = [
             answer.id async for answer in stream(fake, [settings(), *map(image, range(40))], [])
         ]
@@ -123,7 +138,7 @@ def test_images_that_come_fast_share_a_job() -> None:
 
 def test_a_job_that_fails_takes_only_the_image_at_fault_with_it() -> None:
     async def run() -> None:
-        fake = Fake()
+        fake = FakeEngine()
         fake.bad = {float(X[5, 0, 0, 0]), float(X[17, 0, 0, 0])}
         found = {
             answer.id: answer
@@ -141,7 +156,7 @@ def test_a_job_that_fails_takes_only_the_image_at_fault_with_it() -> None:
 
 def test_a_full_queue_is_waited_out_and_a_closing_server_ends_the_call() -> None:
     async def run(trouble: list[Exception]) -> list[int]:
-        fake = Fake()
+        fake = FakeEngine()
         fake.trouble = trouble
         return [answer.id async for answer in stream(fake, [settings(), image(0)], [])]
 
@@ -152,7 +167,7 @@ def test_a_full_queue_is_waited_out_and_a_closing_server_ends_the_call() -> None
 
 def test_what_a_caller_leaves_behind_is_cancelled() -> None:
     async def run() -> None:
-        answers = stream(Fake(), [settings(), *map(image, range(40))], [])
+        answers = stream(FakeEngine(), [settings(), *map(image, range(40))], [])
         await anext(answers)
         await answers.aclose()  # type: ignore[attr-defined]
         await asyncio.sleep(0.01)

@@ -5,18 +5,16 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from service.datasets import Datasets
 from service.engine.engine import Engine
 from service.models.zoo import ModelZoo
-from service.rpc.context import House
-from service.rpc.handlers.attribution import AttributionHandlers
+from service.rpc.compute import Compute
+from service.rpc.handlers.attribution import AttributionHandler
 from service.rpc.validation import InvalidField
 from service.rpc.wire import tensors as wire_tensors
 from striate.v1 import attribution_pb2 as pb
@@ -43,7 +41,7 @@ SALIENCY, PATH, NOISY, GUIDED, LIFT, CAM, GUIDED_CAM, COVER, LRP = (
 
 @dataclass
 class Place:
-    handlers: AttributionHandlers
+    handlers: AttributionHandler
     engine: Engine
 
     def __call__(self, **fields: Any) -> pb.AttributeResponse:
@@ -55,19 +53,16 @@ class Place:
         request = pb.AttributeRequest(
             model=model, images=images(count, 1 if model == DIGITS else 3), **fields
         )
-        return await self.handlers.Attribute(request, CONTEXT)
+        return await self.handlers.attribute(request, CONTEXT)
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    folder = tmp_path_factory.mktemp("attributing")
+def place() -> Iterator[Place]:
     with running() as engine, ThreadPoolExecutor(1) as pool:
         zoo = ModelZoo(None, {}, engine.run)
         for name in (DIGITS, CIFAR):
             zoo.load(name)
-        unused: Any = None
-        house = House(zoo, engine, Datasets({}, Path(folder)), pool)
-        yield Place(AttributionHandlers(house, unused, unused, Path(folder)), engine)  # type: ignore[abstract, unused-ignore]
+        yield Place(AttributionHandler(zoo, Compute(engine, pool)), engine)
 
 
 def images(count: int, channels: int) -> types_pb2.ImageBatch:

@@ -20,10 +20,10 @@ from service.audit.journal import NoReport
 from service.datasets import Datasets, UnknownDataset
 from service.models.zoo import ModelBusy, ModelZoo, UnknownModel
 from service.operations import OperationRunning, Operations, OperationStore, UnknownOperation
-from service.rpc.context import House
+from service.rpc.compute import Compute
 from service.rpc.errors import status_of
 from service.rpc.handlers import audit as handlers
-from service.rpc.handlers.audit import AUDIT, AuditHandlers
+from service.rpc.handlers.audit import AUDIT, AuditHandler
 from service.rpc.validation import InvalidField
 from striate.v1 import attack_pb2
 from striate.v1 import audit_pb2 as pb
@@ -38,7 +38,7 @@ SMALL = {
     "limit": 24,
     "shard_images": 8,
     "threats": [pb.ThreatModel(epsilons=[32 / 255])],
-    "attacks": [pb.AuditAttack(fgsm=attack_pb2.Fgsm())],
+    "attacks": [attack_pb2.AttackMethod(fgsm=attack_pb2.Fgsm())],
     "skip_checks": True,
 }
 
@@ -47,19 +47,19 @@ class Place:
     """A server without its gRPC: the handlers, the operations and the models."""
 
     def __init__(
-        self, operations: Operations, audits: AuditHandlers, zoo: ModelZoo, state: Path
+        self, operations: Operations, audits: AuditHandler, zoo: ModelZoo, state: Path
     ) -> None:
         self.operations, self.audits, self.zoo, self.state = operations, audits, zoo, state
 
     async def start(self, **settings: Any) -> Operation:
-        return await self.audits.Audit(pb.AuditRequest(**SMALL | settings), None)  # type: ignore[arg-type]
+        return await self.audits.audit(pb.AuditRequest(**SMALL | settings), None)  # type: ignore[arg-type]
 
     async def ended(self, **settings: Any) -> Operation:
         return await self.operations.wait((await self.start(**settings)).name, LONG)
 
     async def read(self, operation: str, kind: int = 0) -> list[bytes]:
         request = pb.ReadAuditReportRequest(operation=operation, format=kind)  # type: ignore[arg-type]
-        return [part.data async for part in self.audits.ReadAuditReport(request, None)]  # type: ignore[arg-type]
+        return [part.data async for part in self.audits.read_audit_report(request, None)]  # type: ignore[arg-type]
 
     def folder(self, operation: str) -> Path:
         return self.state / "audits" / operation.removeprefix("operations/")
@@ -74,8 +74,8 @@ async def placed(state: Path) -> AsyncIterator[Place]:
             OperationStore(state / "operations.sqlite"), lambda error: status_of(error, "")
         )
         operations.register("other", lambda request, _: request)
-        house = House(zoo, engine, Datasets({}, state / "datasets"), pool)
-        audits = AuditHandlers(house, operations, state, 8)
+        datasets = Datasets({}, state / "datasets")
+        audits = AuditHandler(zoo, Compute(engine, pool), datasets, operations, state / "audits")
         await operations.recover()
         yield Place(operations, audits, zoo, state)
         await operations.drain(LONG)
@@ -102,7 +102,7 @@ def eventually(condition: Callable[[], object]) -> None:
 def test_an_audit_from_request_to_reports_to_its_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(handlers, "PART_BYTES", 1000)
+    monkeypatch.setattr(handlers, "CHUNK_BYTES", 1000)
 
     async def scenario() -> None:
         async with placed(tmp_path) as place:
@@ -163,7 +163,7 @@ def test_a_server_that_died_before_it_could_say_so_has_the_report(
             )  # of a request that could not be run
             ended = await place.operations.wait(again.name, LONG)
             assert ended.error.code == code_pb2.INVALID_ARGUMENT
-            monkeypatch.setattr(place.audits, "_folder", lambda _: place.folder(first.name))
+            monkeypatch.setattr(place.audits, "_folder_of", lambda _: place.folder(first.name))
             third = await place.operations.start(AUDIT, pb.AuditRequest(), pb.AuditMetadata())
             assert unpacked(await place.operations.wait(third.name, LONG)) == unpacked(first)
 

@@ -6,8 +6,7 @@ import asyncio
 import io
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, fields
-from pathlib import Path
+from dataclasses import dataclass, field, fields, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,14 +16,17 @@ from PIL import Image
 
 from interp.layer import UnknownLayer
 from service.datasets import Dataset, DatasetError, Datasets, Source, digits
-from service.index.store import Found, Hit, IndexMissing, Subject, UnitStatistics
+from service.index.store import Found, Hit, IndexMissing, Plan, Subject, UnitStatistics
 from service.models.zoo import ModelZoo
-from service.rpc.context import House
-from service.rpc.handlers.exemplars import ExemplarHandlers
+from service.rpc.compute import Compute
+from service.rpc.handlers.exemplars import ExemplarHandler
+from service.rpc.handlers.index_build import IndexBuildHandler
+from service.rpc.handlers.index_reader import IndexReader
 from service.rpc.validation import InvalidField
 from service.rpc.wire import images as wire_images
 from striate.v1 import exemplars_pb2 as pb
 from tests.service.engine.toys_engine import running
+from tests.service.rpc.toys_studio import CALL
 
 NAME = "digits-lenet5"
 HITS = [Hit(5, 2.5, 0, 0), Hit(1700, 1.5, 9, 4), Hit(3, -0.5, 3, 9)]
@@ -75,27 +77,34 @@ def unreadable(index: int) -> tuple[str, bytes, int | None]:
 class Place:
     """The handlers, without a server."""
 
-    house: House
+    zoo: ModelZoo
+    compute: Compute
+    datasets: Datasets
     index: Index
 
     @property
-    def handlers(self) -> ExemplarHandlers:
+    def handler(self) -> ExemplarHandler:
+        reader = IndexReader(self.compute, self.index)  # type: ignore[arg-type]
+        return ExemplarHandler(self.zoo, self.datasets, reader)
+
+    def plan(self, request: pb.BuildExemplarIndexRequest) -> Plan:
         operations: Any = SimpleNamespace(register=lambda *_: None)
-        return ExemplarHandlers(self.house, self.index, operations, Path())  # type: ignore[arg-type, abstract, unused-ignore]
+        builds = IndexBuildHandler(self.zoo, self.compute, self.datasets, self.index, operations)  # type: ignore[arg-type]
+        return builds._plan(request)[0]
 
     def find(
         self, unit: str = "c3:2", dataset: str = "digits", **settings: Any
     ) -> pb.FindExemplarsResponse:
         request = pb.FindExemplarsRequest(model=NAME, unit=unit, dataset=dataset, **settings)
-        return asyncio.run(self.handlers.FindExemplars(request, None))  # type: ignore[arg-type]
+        return asyncio.run(self.handler.find_exemplars(request, CALL))
 
     def statistics(self, unit: str) -> pb.GetUnitStatisticsResponse:
         request = pb.GetUnitStatisticsRequest(model=NAME, unit=unit, dataset="digits")
-        return asyncio.run(self.handlers.GetUnitStatistics(request, None))  # type: ignore[arg-type]
+        return asyncio.run(self.handler.get_unit_statistics(request, CALL))
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     with running() as engine, ThreadPoolExecutor(2) as pool:
         zoo = ModelZoo(None, {}, engine.run)
         zoo.load(NAME)
@@ -103,12 +112,12 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         datasets._uris["gone"] = datasets._uris["bare"] = "memory"
         datasets._opened["gone"] = Dataset("gone", "memory", Source(9999, unreadable, (), 3))
         datasets._opened["bare"] = Dataset("bare", "memory", Source(9999, unreadable))
-        yield House(zoo, engine, datasets, pool)
+        yield Place(zoo, Compute(engine, pool), datasets, Index())
 
 
 @pytest.fixture
-def place(house: House) -> Place:
-    return Place(house, Index())
+def place(shared: Place) -> Place:
+    return replace(shared, index=Index())
 
 
 def levels(data: bytes) -> np.ndarray:
@@ -280,7 +289,7 @@ def plan(place: Place, **settings: Any) -> Any:
     request = pb.BuildExemplarIndexRequest(
         **{"model": NAME, "dataset": "digits", "layers": ["c3", "logits"]} | settings
     )
-    return place.handlers._plan(request)[0]
+    return place.plan(request)
 
 
 def test_a_build_is_planned_as_asked(place: Place) -> None:
@@ -327,8 +336,8 @@ def test_builds_that_are_refused(place: Place, settings: dict[str, Any], where: 
 
 
 def test_exemplars_by_label_are_bounded(place: Place) -> None:
-    place.house.datasets._uris["many"] = "memory"
-    place.house.datasets._opened["many"] = Dataset(
+    place.datasets._uris["many"] = "memory"
+    place.datasets._opened["many"] = Dataset(
         "many", "memory", Source(9999, unreadable, (), 100_000)
     )
     most = 2**22 // (16 * 100_000)  # c3 has 16 units

@@ -16,29 +16,32 @@ from service.datasets import Datasets
 from service.imaging import decode
 from service.index.store import IndexStore, Subject
 from service.models.zoo import ModelZoo
-from service.rpc.context import House
-from service.rpc.handlers.exemplars import ExemplarHandlers
+from service.rpc.compute import Compute
+from service.rpc.handlers.index_build import IndexBuildHandler
 from striate.v1 import exemplars_pb2 as pb
 from tests.service.engine.toys_engine import running
 
 NAME = "digits-lenet5"
 
+Place = tuple[ModelZoo, Compute, Datasets]
+
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     with running() as engine, ThreadPoolExecutor(1) as pool:
         zoo = ModelZoo(None, {}, engine.run)
         zoo.load(NAME)
-        yield House(
-            zoo, engine, Datasets({"digits": "digits"}, tmp_path_factory.mktemp("data")), pool
-        )
+        datasets = Datasets({"digits": "digits"}, tmp_path_factory.mktemp("data"))
+        yield zoo, Compute(engine, pool), datasets
 
 
 def test_an_operation_builds_an_index_and_tells_of_whole_shards(
-    house: House, tmp_path: Path
+    place: Place, tmp_path: Path
 ) -> None:
     store, told = IndexStore(tmp_path), list[tuple[pb.BuildExemplarIndexMetadata, bool]]()
-    handlers = ExemplarHandlers(house, store, SimpleNamespace(register=lambda *_: None), tmp_path)  # type: ignore[arg-type, abstract, unused-ignore]
+    zoo, compute, datasets = place
+    operations: Any = SimpleNamespace(register=lambda *_: None)
+    handler = IndexBuildHandler(zoo, compute, datasets, store, operations)
     request = Packed()
     request.Pack(
         pb.BuildExemplarIndexRequest(
@@ -48,7 +51,7 @@ def test_an_operation_builds_an_index_and_tells_of_whole_shards(
     context: Any = SimpleNamespace(
         cancelled=bool, progress=lambda metadata, lasting: told.append((metadata, lasting))
     )
-    response = handlers._build(request, context)
+    response = handler._build(request, context)
     assert (response.images, response.units) == (150, 26)
     assert [lasting for _, lasting in told].count(True) == 3
     last = told[-1][0]
@@ -59,8 +62,8 @@ def test_an_operation_builds_an_index_and_tells_of_whole_shards(
         3,
     )
     assert (last.model, last.dataset, list(last.layers)) == (NAME, "digits", ["c3", "logits"])
-    with house.model(NAME) as model:
-        data = house.datasets.get("digits")
+    with zoo.use(NAME) as model:
+        data = datasets.get("digits")
         _assert_maxima(
             store,
             Subject.of(NAME, model.digest, data),

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,13 +21,12 @@ from interp.filters.analysis import analyze_filters, in_order
 from interp.filters.spectra import render_spectra
 from interp.filters.weights import filter_weights, render_filters
 from interp.layer import UnknownLayer
-from service.datasets import Datasets
 from service.imaging import png
 from service.models.zoo import ModelZoo, UnknownModel
-from service.rpc.context import House
-from service.rpc.handlers.activations import ActivationHandlers
-from service.rpc.handlers.filters import FilterHandlers
-from service.rpc.handlers.tuning import TuningHandlers
+from service.rpc.compute import Compute
+from service.rpc.handlers.activations import ActivationHandler
+from service.rpc.handlers.filters import FilterHandler
+from service.rpc.handlers.tuning import TuningHandler
 from service.rpc.validation import InvalidField
 from service.rpc.wire import filters as wire_filters
 from service.rpc.wire import images as wire_images
@@ -41,41 +39,40 @@ DIGITS, CIFAR = "digits-lenet5", "cifar10-plain"
 CONTEXT: Any = SimpleNamespace(time_remaining=lambda: None)
 
 
-class Handlers(FilterHandlers, TuningHandlers, ActivationHandlers):
-    """What is tested here."""
-
-
 @dataclass
 class Place:
-    handlers: Handlers
     zoo: ModelZoo
+    compute: Compute
 
     def filters(self, model: str = CIFAR, **fields: Any) -> pb.RenderFiltersResponse:
         return asyncio.run(
-            self.handlers.RenderFilters(pb.RenderFiltersRequest(model=model, **fields), CONTEXT)
+            FilterHandler(self.zoo, self.compute).render_filters(
+                pb.RenderFiltersRequest(model=model, **fields), CONTEXT
+            )
         )
 
     def tuning(self, model: str = CIFAR, **fields: Any) -> pb.MeasureTuningResponse:
         return asyncio.run(
-            self.handlers.MeasureTuning(pb.MeasureTuningRequest(model=model, **fields), CONTEXT)
+            TuningHandler(self.zoo, self.compute).measure_tuning(
+                pb.MeasureTuningRequest(model=model, **fields), CONTEXT
+            )
         )
 
     def activations(self, model: str = CIFAR, **fields: Any) -> pb.GetActivationsResponse:
         return asyncio.run(
-            self.handlers.GetActivations(pb.GetActivationsRequest(model=model, **fields), CONTEXT)
+            ActivationHandler(self.zoo, self.compute).get_activations(
+                pb.GetActivationsRequest(model=model, **fields), CONTEXT
+            )
         )
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    folder = tmp_path_factory.mktemp("measuring")
+def place() -> Iterator[Place]:
     with running() as engine, ThreadPoolExecutor(1) as pool:
         zoo = ModelZoo(None, {}, engine.run)
         for name in (DIGITS, CIFAR):
             zoo.load(name)
-        house = House(zoo, engine, Datasets({}, Path(folder)), pool)
-        unused: Any = None
-        yield Place(Handlers(house, unused, unused, Path(folder)), zoo)  # type: ignore[abstract, unused-ignore]
+        yield Place(zoo, Compute(engine, pool))
 
 
 def array(message: types_pb2.Tensor) -> NDArray[Any]:

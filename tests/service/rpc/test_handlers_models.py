@@ -6,13 +6,13 @@ import asyncio
 import gc
 import threading
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from service.rpc.handlers import ModelHandlers
+from service.rpc.handlers.models import ModelHandler
 from striate.v1 import model_pb2
+from tests.service.rpc.toys_studio import CALL
 
 LONG = 20.0  # seconds after which a test that hangs has failed
 
@@ -40,16 +40,19 @@ class SlowZoo:
             raise LookupError("it cannot be had")
 
 
-CHANGES: list[tuple[Callable[[ModelHandlers], Any], set[str]]] = [
+CHANGES: list[tuple[Callable[[ModelHandler], Any], set[str]]] = [
     (
-        lambda handlers: handlers.LoadModel(model_pb2.LoadModelRequest(model="new"), None),  # type: ignore[arg-type]
+        lambda handlers: handlers.load_model(model_pb2.LoadModelRequest(model="new"), CALL),
         {"old", "new"},
     ),
-    (lambda handlers: handlers.UnloadModel(model_pb2.UnloadModelRequest(model="old"), None), set()),  # type: ignore[arg-type]
+    (
+        lambda handlers: handlers.unload_model(model_pb2.UnloadModelRequest(model="old"), CALL),
+        set(),
+    ),
 ]
 
 
-async def cancelled(zoo: SlowZoo, call: Callable[[ModelHandlers], Any]) -> list[set[str]]:
+async def cancelled(zoo: SlowZoo, call: Callable[[ModelHandler], Any]) -> list[set[str]]:
     """Cancel a call while its change goes on; the names that served whenever the server was told of
     a change.
     """
@@ -58,7 +61,7 @@ async def cancelled(zoo: SlowZoo, call: Callable[[ModelHandlers], Any]) -> list[
     async def on_change(_: str) -> None:
         told.append(set(zoo.names))
 
-    handlers = ModelHandlers(SimpleNamespace(zoo=zoo), on_change)  # type: ignore[arg-type]
+    handlers = ModelHandler(zoo, on_change)  # type: ignore[arg-type]
     task = asyncio.ensure_future(call(handlers))
     assert await asyncio.to_thread(zoo.began.wait, LONG)
     changes = asyncio.all_tasks() - {asyncio.current_task(), task}
@@ -72,14 +75,14 @@ async def cancelled(zoo: SlowZoo, call: Callable[[ModelHandlers], Any]) -> list[
 
 @pytest.mark.parametrize(("call", "left"), CHANGES)
 def test_the_server_hears_of_a_change_whose_call_was_cancelled(
-    call: Callable[[ModelHandlers], Any], left: set[str]
+    call: Callable[[ModelHandler], Any], left: set[str]
 ) -> None:
     assert asyncio.run(cancelled(SlowZoo(), call)) == [left]
 
 
 @pytest.mark.parametrize(("call", "_"), CHANGES)
 def test_a_change_that_fails_changes_nothing(
-    call: Callable[[ModelHandlers], Any], _: set[str], caplog: pytest.LogCaptureFixture
+    call: Callable[[ModelHandler], Any], _: set[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     assert asyncio.run(cancelled(SlowZoo(fails=True), call)) == []
     gc.collect()

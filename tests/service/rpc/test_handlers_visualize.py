@@ -18,6 +18,7 @@ from service.index.types import Plan, Subject
 from service.rpc.validation import InvalidField
 from service.rpc.wire import tensors as wire_tensors
 from service.visualization import facets as facet_work
+from service.visualization.errors import UnfitObjective
 from striate.v1 import types_pb2
 from striate.v1 import visualize_pb2 as pb
 from tests.service.rpc.toys_studio import CALL, NAME, Studio, run, studio
@@ -173,14 +174,14 @@ def test_what_is_too_much_is_refused_before_anything_is_made(tmp_path: Path) -> 
         network = cast(Any, place.model.network)  # as if it had a layer of many units
         network.layers, network.output_shapes["wide"] = (*network.layers, "wide"), (1000,)
         settings = [
-            ({"objectives": ["c1:1"], "size": 1024}, "size"),
+            ({"objectives": ["c1:1"], "size": 1024}, "settings.size"),
             (
                 {
                     "objectives": ["c3:1"] * 60,
                     "size": 64,
                     "parameterization": P(cppn=pb.Cppn(depth=16, width=64)),
                 },
-                "size",
+                "settings.size",
             ),
             (
                 {"objectives": ["c3:1"] * 8, "variants": 8, "diversity": pb.Diversity(layer="c3")},
@@ -207,7 +208,7 @@ def test_a_deterministic_pass_must_fit_with_all_its_rows(tmp_path: Path) -> None
         assert len((await place.visualize(objectives=["c1:1"], **wide)).visualizations) == 1
         with pytest.raises(InvalidField, match="pass of 8 pictures") as refused:
             await place.visualize(objectives=["c1:1"], deterministic=True, **wide)
-        assert refused.value.field == "size"
+        assert refused.value.field == "settings.size"
         with pytest.raises(InvalidField) as refused:
             await place.layer("c1", count=1, **wide)
         assert refused.value.field == "settings.size"
@@ -220,7 +221,7 @@ def test_a_likeness_of_what_a_layer_does_not_see_is_refused(tmp_path: Path) -> N
         for weight in ("weight", "bias"):
             getattr(place.model.network.module.get_submodule("c3"), weight).data.zero_()
         like = pb.Likeness(kind=pb.LIKENESS_KIND_INVERSION, layer="c3", image=batch(noise()))
-        with pytest.raises(InvalidField, match="0 everywhere"):
+        with pytest.raises(UnfitObjective, match="0 everywhere"):
             await place.visualize(composed=[pb.Objective(terms=[T(likeness=like)])])
 
     with_studio(scenario, tmp_path)
@@ -228,7 +229,7 @@ def test_a_likeness_of_what_a_layer_does_not_see_is_refused(tmp_path: Path) -> N
 
 async def _built(place: Studio, layer: str, count: int, k: int) -> torch.Tensor:
     """Index the first digits; returns them as the network sees them, (count, 1, 32, 32)."""
-    dataset = place.handlers._house.datasets.get("digits")
+    dataset = place.datasets.get("digits")
     seen = place.model.preprocessing
     shapes = {layer: place.model.network.output_shapes[layer]}
     plan = Plan(Subject.of(place.model.name, place.model.digest, dataset), shapes, k, count)
@@ -285,14 +286,15 @@ def test_facets_share_out_the_exemplars(tmp_path: Path) -> None:
     async def scenario(place: Studio) -> None:
         images = await _built(place, "c3", 80, 12)
         request = pb.FindFacetsRequest(
-            settings=pb.VisualizeRequest(model=NAME, steps=3),
+            model=NAME,
+            settings=pb.PictureSettings(steps=3),
             unit="c3:2",
             dataset="digits",
             facets=3,
         )
         found = await place.handlers.FindFacets(request, CALL)
         hits = place.index.find(
-            Subject.of(NAME, place.model.digest, place.handlers._house.datasets.get("digits")),
+            Subject.of(NAME, place.model.digest, place.datasets.get("digits")),
             "c3",
             2,
             12,
@@ -341,12 +343,11 @@ def test_facets_that_cannot_be_found_are_refused(tmp_path: Path) -> None:
             (plain | {"unit": "c1"}, "unit"),
             (plain | {"dataset": ""}, "dataset"),
             (
-                plain | {"settings": pb.VisualizeRequest(parameterization=P(cppn=pb.Cppn()))},
+                plain | {"settings": pb.PictureSettings(parameterization=P(cppn=pb.Cppn()))},
                 "settings.parameterization",
             ),
         ]:
-            request = pb.FindFacetsRequest(**wanted)
-            request.settings.model = NAME
+            request = pb.FindFacetsRequest(model=NAME, **wanted)
             with pytest.raises(InvalidField) as refused:
                 await place.handlers.FindFacets(request, CALL)
             assert refused.value.field == field

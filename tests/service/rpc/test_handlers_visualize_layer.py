@@ -59,7 +59,8 @@ class Index:
 
 
 def indexed(place: Studio, index: Index) -> None:
-    cast(Any, place.handlers)._index = index
+    """Has the planner of the pictures ask this index."""
+    place.handlers.VisualizeLayer.__self__._planner._index = index
 
 
 def pngs(found: list[pb.VisualizeLayerResponse]) -> dict[int, bytes]:
@@ -137,7 +138,7 @@ def test_what_is_kept_is_told_and_equal(tmp_path: Path) -> None:
                 {"steps": 4},
                 {"steps": 3, "seed": 1},
                 {"steps": 3, "size": 40},
-                {"steps": 3, "learning_rate": 0.1},
+                {"steps": 3, "learning_rate": 0.11},
             ]
             for settings in changed:
                 (one,) = await place.layer("c3", first=1, count=1, **settings)
@@ -335,14 +336,13 @@ def test_what_cannot_be_shown_is_refused(tmp_path: Path) -> None:
         (layer(layer=""), "layer"),
         (layer(layer="c3", first_unit=16), "first_unit"),
         (layer(layer="c3", first_unit=10, unit_count=7), "unit_count"),
-        (layer(layer="c3", settings=pb.VisualizeRequest(variants=2)), "settings.variants"),
-        (layer(layer="c3", settings=pb.VisualizeRequest(steps=5000)), "settings.steps"),
+        (layer(layer="c3", settings=pb.PictureSettings(steps=5000)), "settings.steps"),
         (
-            layer(layer="logits", settings=pb.VisualizeRequest(size=20)),
+            layer(layer="logits", settings=pb.PictureSettings(size=20)),
             "settings.size",
         ),  # a linear layer needs 32
         (
-            layer(layer="c1", settings=pb.VisualizeRequest(size=1024)),
+            layer(layer="c1", settings=pb.PictureSettings(size=1024)),
             "settings.size",
         ),  # more than 40 MB
     ]
@@ -350,7 +350,7 @@ def test_what_cannot_be_shown_is_refused(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with studio(tmp_path, memory=40_000_000) as place:
             for request, field in refused:
-                request.settings.model = NAME
+                request.model = NAME
                 with pytest.raises(InvalidField) as error:
                     async for _ in place.handlers.VisualizeLayer(request, CALL):
                         pass

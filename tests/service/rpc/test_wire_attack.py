@@ -3,7 +3,6 @@ together.
 """
 
 import math
-from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -18,7 +17,6 @@ from service.rpc.validation import InvalidField
 from service.rpc.wire import attack as wire_attack
 from service.rpc.wire import attack_methods as wire_methods
 from striate.v1 import attack_pb2 as pb
-from striate.v1 import audit_pb2
 from tests.interp.toys_networks import images, tricky
 
 NETWORK = tricky(size=4)  # 5 classes
@@ -26,12 +24,17 @@ MODEL = cast(HostedModel, SimpleNamespace(name="tricky", network=NETWORK))
 PAIR = cast(
     HostedModel, SimpleNamespace(name="pair", network=SimpleNamespace(shape=(1, 4, 4), classes=2))
 )
-FGSM, PGD, APGD = (
-    partial(pb.Fgsm, epsilon=0.1),
-    partial(pb.Pgd, epsilon=0.1),
-    partial(pb.Apgd, epsilon=0.1),
-)
+FGSM, PGD, APGD = pb.Fgsm, pb.Pgd, pb.Apgd
 Rows = pb.RowSettings
+METHODS = pb.AttackMethod.DESCRIPTOR.fields_by_name
+
+
+def attack_request(**fields: Any) -> pb.AttackRequest:
+    """A request whose methods are told apart by their names, by default at epsilon 0.1."""
+    method = {name: fields.pop(name) for name in list(fields) if name in METHODS}
+    if method:
+        fields = {"epsilon": 0.1, "method": pb.AttackMethod(**method), **fields}
+    return pb.AttackRequest(**fields)
 
 
 def read(request: pb.AttackRequest, count: int = 2, model: HostedModel = MODEL) -> dict[str, Any]:
@@ -41,7 +44,7 @@ def read(request: pb.AttackRequest, count: int = 2, model: HostedModel = MODEL) 
         "unit": wire_attack.unit(request, model, count),
     }
     found["seeds"] = wire_attack.seeds(request, count)
-    if request.WhichOneof("method") == "epsilon_search":
+    if request.WhichOneof("search") == "epsilon_search":
         return {**found, "curve": wire_attack.curve(request, model)}
     return {**found, "method": wire_attack.method(request, model, count)}
 
@@ -50,26 +53,31 @@ def read(request: pb.AttackRequest, count: int = 2, model: HostedModel = MODEL) 
     ("settings", "field"),
     [
         ({}, "method"),
-        ({"fgsm": pb.Fgsm()}, "fgsm.epsilon"),
-        ({"fgsm": pb.Fgsm(epsilon=1.5)}, "fgsm.epsilon"),
-        ({"fgsm": FGSM(norm=cast(Any, 9))}, "fgsm.norm"),
-        ({"fgsm": FGSM(loss=cast(Any, 9))}, "fgsm.loss"),
-        ({"fgsm": FGSM(keep=cast(Any, 9))}, "fgsm.keep"),
-        ({"pgd": PGD(keep=cast(Any, 9))}, "pgd.keep"),
-        ({"pgd": pb.Pgd(epsilon=math.nan)}, "pgd.epsilon"),
-        ({"pgd": pb.Pgd(epsilon=7.0, norm=pb.NORM_L2)}, "pgd.epsilon"),  # sqrt(48) is 6.93
-        ({"pgd": pb.Pgd(epsilon=48.5, norm=pb.NORM_L1)}, "pgd.epsilon"),
-        ({"pgd": PGD(steps=10_001)}, "pgd.steps"),
-        ({"pgd": PGD(step=-0.1)}, "pgd.step"),
-        ({"pgd": PGD(step=math.inf)}, "pgd.step"),
-        ({"pgd": PGD(restarts=101)}, "pgd.restarts"),
-        ({"pgd": PGD(restarts=2, random_start=False)}, "pgd.restarts"),
-        ({"pgd": PGD(decay=-1)}, "pgd.decay"),
-        ({"apgd": APGD(steps=10_001)}, "apgd.steps"),
-        ({"apgd": APGD(target_classes=1001)}, "apgd.target_classes"),
-        ({"fab": pb.Fab(epsilon=0.1, target_classes=1001)}, "fab.target_classes"),
-        ({"square": pb.Square(epsilon=0.1, queries=100_001)}, "square.queries"),
-        ({"auto_attack": pb.AutoAttack()}, "auto_attack.epsilon"),
+        ({"method": pb.AttackMethod(fgsm=FGSM())}, "epsilon"),
+        ({"method": pb.AttackMethod(), "epsilon": 0.1}, "method"),
+        ({"fgsm": FGSM(), "epsilon": 1.5}, "epsilon"),
+        ({"fgsm": FGSM(), "norm": cast(Any, 9)}, "norm"),
+        ({"fgsm": FGSM(loss=cast(Any, 9))}, "method.fgsm.loss"),
+        ({"fgsm": FGSM(keep=cast(Any, 9))}, "method.fgsm.keep"),
+        ({"pgd": PGD(keep=cast(Any, 9))}, "method.pgd.keep"),
+        ({"pgd": PGD(), "epsilon": math.nan}, "epsilon"),
+        ({"pgd": PGD(), "epsilon": 7.0, "norm": pb.NORM_L2}, "epsilon"),  # sqrt(48) is 6.93
+        ({"pgd": PGD(), "epsilon": 48.5, "norm": pb.NORM_L1}, "epsilon"),
+        ({"pgd": PGD(steps=10_001)}, "method.pgd.steps"),
+        ({"pgd": PGD(step=-0.1)}, "method.pgd.step"),
+        ({"pgd": PGD(step=math.inf)}, "method.pgd.step"),
+        ({"pgd": PGD(restarts=101)}, "method.pgd.restarts"),
+        ({"pgd": PGD(restarts=2, random_start=False)}, "method.pgd.restarts"),
+        ({"pgd": PGD(decay=-1)}, "method.pgd.decay"),
+        ({"apgd": APGD(steps=10_001)}, "method.apgd.steps"),
+        ({"apgd": APGD(target_classes=1001)}, "method.apgd.target_classes"),
+        ({"fab": pb.Fab(target_classes=1001)}, "method.fab.target_classes"),
+        ({"square": pb.Square(queries=100_001)}, "method.square.queries"),
+        ({"method": pb.AttackMethod(auto_attack=pb.AutoAttack())}, "epsilon"),
+        (
+            {"epsilon_search": pb.EpsilonSearch(epsilons=[0.1]), "epsilon": 0.1},
+            "epsilon",
+        ),
         ({"fgsm": FGSM(), "row_settings": Rows(epsilons=[0.1])}, "row_settings.epsilons"),
         ({"fgsm": FGSM(), "row_settings": Rows(epsilons=[0.1, 1.1])}, "row_settings.epsilons[1]"),
         ({"fgsm": FGSM(), "row_settings": Rows(steps=[1, 1])}, "row_settings.steps"),
@@ -87,7 +95,7 @@ def read(request: pb.AttackRequest, count: int = 2, model: HostedModel = MODEL) 
         ({"pgd": PGD(), "unit": pb.UnitGoal(unit="stem:8")}, "unit.unit (unit of stem)"),
         ({"pgd": PGD(), "unit": pb.UnitGoal(unit="stem:0@4,0")}, "unit.unit (row)"),
         ({"pgd": PGD(), "unit": pb.UnitGoal(unit="stem:0", level=math.nan)}, "unit.level"),
-        ({"auto_attack": pb.AutoAttack(epsilon=0.1), "unit": pb.UnitGoal(unit="stem:0")}, "unit"),
+        ({"auto_attack": pb.AutoAttack(), "unit": pb.UnitGoal(unit="stem:0")}, "unit"),
         ({"apgd": APGD(target_classes=2), "unit": pb.UnitGoal(unit="stem:0")}, "unit"),
         ({"epsilon_search": pb.EpsilonSearch()}, "epsilon_search.epsilons"),
         ({"epsilon_search": pb.EpsilonSearch(epsilons=[0.2, 0.1])}, "epsilon_search.epsilons"),
@@ -109,7 +117,7 @@ def test_what_is_out_of_range_or_does_not_fit_is_named(
     settings: dict[str, Any], field: str
 ) -> None:
     with pytest.raises(InvalidField) as refused:
-        read(pb.AttackRequest(**settings))
+        read(attack_request(**settings))
     assert refused.value.field == field
 
 
@@ -119,11 +127,11 @@ def test_what_is_out_of_range_or_does_not_fit_is_named(
 )
 def test_the_dlr_loss_needs_classes(settings: dict[str, Any], least: int) -> None:
     with pytest.raises(InvalidField, match=f"at least {least} classes; 'pair' has 2"):
-        read(pb.AttackRequest(pgd=PGD(loss=pb.LOSS_DLR), **settings), model=PAIR)
+        read(attack_request(pgd=PGD(loss=pb.LOSS_DLR), **settings), model=PAIR)
 
 
 def test_defaults_are_those_that_the_contract_states() -> None:
-    found = read(pb.AttackRequest(pgd=pb.Pgd(epsilon=0.25)))
+    found = read(attack_request(pgd=pb.Pgd(), epsilon=0.25))
     assert (found["method"].epsilon, found["method"].p) == (0.25, math.inf)
     expected = {
         "steps": 40,
@@ -139,20 +147,20 @@ def test_defaults_are_those_that_the_contract_states() -> None:
         "loss": "cross-entropy",
     }
     assert found["choice"] is found["unit"] is found["seeds"] is None
-    assert read(pb.AttackRequest(apgd=APGD()))["method"].settings == {
+    assert read(attack_request(apgd=APGD()))["method"].settings == {
         "steps": 100,
         "loss": "cross-entropy",
         "restarts": 1,
     }
-    assert read(pb.AttackRequest(apgd=APGD(target_classes=3)))["method"].name == "apgd-t"
-    assert read(pb.AttackRequest(fab=pb.Fab(epsilon=0.1)))["method"].settings == {
+    assert read(attack_request(apgd=APGD(target_classes=3)))["method"].name == "apgd-t"
+    assert read(attack_request(fab=pb.Fab()))["method"].settings == {
         "steps": 100,
         "target_classes": 9,
     }
-    square = read(pb.AttackRequest(square=pb.Square(epsilon=0.1)))["method"]
+    square = read(attack_request(square=pb.Square()))["method"]
     assert square.settings == {"queries": 5000, "loss": "margin", "restarts": 1}
     curve = read(
-        pb.AttackRequest(epsilon_search=pb.EpsilonSearch(epsilons=[0.25, 0.5], norm=pb.NORM_L1))
+        attack_request(epsilon_search=pb.EpsilonSearch(epsilons=[0.25, 0.5]), norm=pb.NORM_L1)
     )["curve"]
     assert (
         curve["epsilons"],
@@ -162,7 +170,7 @@ def test_defaults_are_those_that_the_contract_states() -> None:
         curve["random_start"],
     ) == ([0.25, 0.5], 1, 10, 0, False)
     assert (
-        read(pb.AttackRequest(pgd=PGD(), target_choice=pb.TARGET_CHOICE_LEAST_LIKELY))["choice"]
+        read(attack_request(pgd=PGD(), target_choice=pb.TARGET_CHOICE_LEAST_LIKELY))["choice"]
         is least_likely
     )
 
@@ -175,11 +183,12 @@ def test_rows_get_their_own_settings() -> None:
         steps=[3, 7, 2],
         seeds=[5, 6, 7],
     )
-    found = read(pb.AttackRequest(pgd=pb.Pgd(), row_settings=rows), 3)
+    found = read(attack_request(pgd=pb.Pgd(), row_settings=rows), 3)
     together = solve(attack(x, labels, found["method"], seeds=found["seeds"]), NETWORK)
     for row in range(3):
-        one = pb.Pgd(epsilon=rows.epsilons[row], step=rows.step_sizes[row], steps=rows.steps[row])
-        method: Method = read(pb.AttackRequest(pgd=one), 1)["method"]
+        one = pb.Pgd(step=rows.step_sizes[row], steps=rows.steps[row])
+        request = attack_request(pgd=one, epsilon=rows.epsilons[row])
+        method: Method = read(request, 1)["method"]
         alone = solve(
             attack(x[row : row + 1], labels[row : row + 1], method, seed=rows.seeds[row]), NETWORK
         )
@@ -187,29 +196,25 @@ def test_rows_get_their_own_settings() -> None:
 
 
 def test_an_audits_attacks_take_epsilon_and_norm_from_elsewhere() -> None:
-    entry = wire_methods.entry(audit_pb2.AuditAttack(pgd=pb.Pgd(steps=7)), "attacks[0]", MODEL)
+    entry = wire_methods.entry(pb.AttackMethod(pgd=pb.Pgd(steps=7)), "attacks[0]", MODEL)
     assert (entry.name, entry.label, entry.settings["step"]) == (
         "pgd",
         "PGD-7",
         "2.5 epsilon / steps",
     )
     labels = {
-        "PGD-40": audit_pb2.AuditAttack(pgd=pb.Pgd()),
-        "PGD-40 decay 1 margin x5": audit_pb2.AuditAttack(
+        "PGD-40": pb.AttackMethod(pgd=pb.Pgd()),
+        "PGD-40 decay 1 margin x5": pb.AttackMethod(
             pgd=pb.Pgd(decay=1, loss=pb.LOSS_MARGIN, restarts=5)
         ),
-        "FGSM": audit_pb2.AuditAttack(fgsm=pb.Fgsm()),
-        "APGD-T-20": audit_pb2.AuditAttack(apgd=pb.Apgd(steps=20, target_classes=2)),
-        "Square-100": audit_pb2.AuditAttack(square=pb.Square(queries=100)),
-        "AutoAttack": audit_pb2.AuditAttack(auto_attack=pb.AutoAttack()),
+        "FGSM": pb.AttackMethod(fgsm=pb.Fgsm()),
+        "APGD-T-20": pb.AttackMethod(apgd=pb.Apgd(steps=20, target_classes=2)),
+        "Square-100": pb.AttackMethod(square=pb.Square(queries=100)),
+        "AutoAttack": pb.AttackMethod(auto_attack=pb.AutoAttack()),
     }
     assert [
         wire_methods.entry(message, "attacks[0]", MODEL).label for message in labels.values()
     ] == list(labels)
     assert entry.method(0.25, 2).settings["step"] == 2.5 * 0.25 / 7
-    for message in (pb.Pgd(epsilon=0.1), pb.Pgd(norm=pb.NORM_L2)):
-        with pytest.raises(InvalidField) as refused:
-            wire_methods.entry(audit_pb2.AuditAttack(pgd=message), "attacks[0]", MODEL)
-        assert refused.value.field == "attacks[0].pgd"
     with pytest.raises(InvalidField, match="is required"):
-        wire_methods.entry(audit_pb2.AuditAttack(), "attacks[1]", MODEL)
+        wire_methods.entry(pb.AttackMethod(), "attacks[1]", MODEL)

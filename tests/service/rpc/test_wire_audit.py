@@ -46,7 +46,7 @@ def threat(*epsilons: float, norm: int = 0) -> pb.ThreatModel:
 
 
 GRID = [threat(0.1, 0.2)]
-PGD = pb.AuditAttack(pgd=attack_pb2.Pgd(steps=7))
+PGD = attack_pb2.AttackMethod(pgd=attack_pb2.Pgd(steps=7))
 
 
 def test_defaults() -> None:
@@ -76,7 +76,7 @@ def test_everything_said_is_heard() -> None:
     request = pb.AuditRequest(
         limit=30,
         threats=[threat(0.1, 8 / 255 * 4), threat(0.5, norm=L2), threat(12, norm=L1)],
-        attacks=[PGD, pb.AuditAttack(fgsm=attack_pb2.Fgsm()), PGD],
+        attacks=[PGD, attack_pb2.AttackMethod(fgsm=attack_pb2.Fgsm()), PGD],
         corruptions=["fog", "contrast"],
         severities=[5, 1, 5],
         augmentations=["all"],
@@ -147,9 +147,11 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ),
     ({"threats": [threat(0.1)] * 9}, "threats"),
     ({"attacks": [PGD] * 17}, "attacks"),
-    ({"attacks": [PGD, pb.AuditAttack()]}, "attacks[1]"),
-    ({"attacks": [pb.AuditAttack(pgd=attack_pb2.Pgd(epsilon=0.1))]}, "attacks[0].pgd"),
-    ({"attacks": [pb.AuditAttack(pgd=attack_pb2.Pgd(steps=10_001))]}, "attacks[0].pgd.steps"),
+    ({"attacks": [PGD, attack_pb2.AttackMethod()]}, "attacks[1]"),
+    (
+        {"attacks": [attack_pb2.AttackMethod(pgd=attack_pb2.Pgd(steps=10_001))]},
+        "attacks[0].pgd.steps",
+    ),
     ({"corruptions": ["fog", "smog"]}, "corruptions[1]"),
     ({"corruptions": ["fog", "all"]}, "corruptions[1]"),
     ({"corruptions": ["fog"], "severities": [1, 6]}, "severities[1]"),

@@ -19,9 +19,10 @@ from service.rpc.wire import tensors as wire_tensors
 from service.rpc.wire import visualize as wire_visualize
 from service.rpc.wire.objective import Where, named
 from service.rpc.wire.visualize import Wanted
-from service.visualization.spec import Alike, Towards
+from service.visualization.spec import Alike, Recipe, Towards
 from striate.v1 import types_pb2
 from striate.v1 import visualize_pb2 as pb
+from tests.service.rpc.toys_studio import visualize_request
 
 SHAPES = {"stem": (4, 8, 8), "head": (5,), "odd": (2, 3, 4, 5), "logits": (3,)}
 GRAY = Preprocessing(1, 16, 16, 20, "bilinear", (0.5,), (0.5,))
@@ -45,18 +46,25 @@ def vector(*values: float, dtype: type[np.generic] = np.float32) -> types_pb2.Te
     return wire_tensors.from_array(np.array(values, dtype))
 
 
-def read(request: pb.VisualizeRequest, field: str = "") -> Wanted:
-    """All checks of a request, in the order of the handler."""
-    wire_visualize.number(request)
-    named(request, field, MODEL)
-    where = Where(MODEL, SHAPES, wire_visualize.preprocessing(request, field, MODEL))
-    return wire_visualize.wanted(
-        request, wire_visualize.recipe(request, field, where.preprocessing.shape), where
+def recipe(request: pb.VisualizeRequest, where: Where) -> Recipe:
+    return wire_visualize.recipe(
+        request.settings,
+        where.preprocessing.shape,
+        request.variants or 1,
+        request.HasField("start"),
     )
 
 
-def one(**settings: Any) -> pb.VisualizeRequest:
-    return pb.VisualizeRequest(**{"objectives": ["stem:0"], **settings})
+def read(request: pb.VisualizeRequest) -> Wanted:
+    """All checks of a request, in the order of the handler."""
+    wire_visualize.number(request)
+    named(request, MODEL)
+    where = Where(MODEL, SHAPES, wire_visualize.preprocessing(request.settings, MODEL))
+    return wire_visualize.wanted(request, recipe(request, where), where)
+
+
+def one(**fields: Any) -> pb.VisualizeRequest:
+    return visualize_request(**{"objectives": ["stem:0"], **fields})
 
 
 def term(**settings: Any) -> pb.VisualizeRequest:
@@ -141,49 +149,52 @@ REFUSED = [
     (alike(image=batch(2)), f"{LIKENESS}.image"),
     (alike(image=batch(value=2)), f"{LIKENESS}.image.tensor.data"),
     (alike(layer="logits", kind=pb.LIKENESS_KIND_STYLE), f"{LIKENESS}.layer"),
-    (one(steps=4097), "steps"),
-    (one(learning_rate=1.5), "learning_rate"),
-    (one(learning_rate=-0.1), "learning_rate"),
-    (one(size=15), "size"),
-    (one(size=1025), "size"),
-    (space(fourier=pb.Fourier(decay=4.5)), "parameterization.fourier.decay"),
-    (space(fourier=pb.Fourier(decay=math.nan)), "parameterization.fourier.decay"),
-    (space(cppn=pb.Cppn(depth=17)), "parameterization.cppn.depth"),
-    (space(cppn=pb.Cppn(width=65)), "parameterization.cppn.width"),
-    (space(maco=pb.Maco()), "parameterization.maco.dataset"),
-    (space(maco=pb.Maco(dataset="d", images=100_001)), "parameterization.maco.images"),
-    (space(maco=pb.Maco(dataset="d", transparency=100.5)), "parameterization.maco.transparency"),
-    (space(maco=pb.Maco(dataset="d"), alpha=True), "parameterization.alpha"),
-    (rule(), "regularizers[0]"),
-    (rule(l1=0), "regularizers[0].l1"),
-    (rule(l2=-1), "regularizers[0].l2"),
-    (rule(total_variation=math.nan), "regularizers[0].total_variation"),
-    (rule(blur=pb.BlurRegularizer(sigma=0.11)), "regularizers[0].blur.sigma"),
-    (rule(blur=pb.BlurRegularizer(every=4097)), "regularizers[0].blur.every"),
-    (rule(clip=pb.ClipRegularizer(share=1)), "regularizers[0].clip.share"),
-    (rule(clip=pb.ClipRegularizer(every=4097)), "regularizers[0].clip.every"),
-    (one(regularizers=[pb.Regularizer(l1=1)] * 9), "regularizers"),
+    (one(steps=4097), "settings.steps"),
+    (one(learning_rate=1.5), "settings.learning_rate"),
+    (one(learning_rate=-0.1), "settings.learning_rate"),
+    (one(size=15), "settings.size"),
+    (one(size=1025), "settings.size"),
+    (space(fourier=pb.Fourier(decay=4.5)), "settings.parameterization.fourier.decay"),
+    (space(fourier=pb.Fourier(decay=math.nan)), "settings.parameterization.fourier.decay"),
+    (space(cppn=pb.Cppn(depth=17)), "settings.parameterization.cppn.depth"),
+    (space(cppn=pb.Cppn(width=65)), "settings.parameterization.cppn.width"),
+    (space(maco=pb.Maco()), "settings.parameterization.maco.dataset"),
+    (space(maco=pb.Maco(dataset="d", images=100_001)), "settings.parameterization.maco.images"),
+    (
+        space(maco=pb.Maco(dataset="d", transparency=100.5)),
+        "settings.parameterization.maco.transparency",
+    ),
+    (space(maco=pb.Maco(dataset="d"), alpha=True), "settings.parameterization.alpha"),
+    (rule(), "settings.regularizers[0]"),
+    (rule(l1=0), "settings.regularizers[0].l1"),
+    (rule(l2=-1), "settings.regularizers[0].l2"),
+    (rule(total_variation=math.nan), "settings.regularizers[0].total_variation"),
+    (rule(blur=pb.BlurRegularizer(sigma=0.11)), "settings.regularizers[0].blur.sigma"),
+    (rule(blur=pb.BlurRegularizer(every=4097)), "settings.regularizers[0].blur.every"),
+    (rule(clip=pb.ClipRegularizer(share=1)), "settings.regularizers[0].clip.share"),
+    (rule(clip=pb.ClipRegularizer(every=4097)), "settings.regularizers[0].clip.every"),
+    (one(regularizers=[pb.Regularizer(l1=1)] * 9), "settings.regularizers"),
     (
         one(
             regularizers=[pb.Regularizer(clip=pb.ClipRegularizer())],
             parameterization=pb.Parameterization(cppn=pb.Cppn()),
         ),
-        "regularizers[0].clip",
+        "settings.regularizers[0].clip",
     ),
-    (view(), "transforms[1]"),
-    (view(jitter=0.51), "transforms[1].jitter"),
-    (view(rotate=181), "transforms[1].rotate"),
-    (view(scale=0.91), "transforms[1].scale"),
-    (view(pad=-0.1), "transforms[1].pad"),
-    (view(noise=1.1), "transforms[1].noise"),
-    (view(mirror=1.1), "transforms[1].mirror"),
-    (view(crop=pb.CropTransform(side=1.1)), "transforms[1].crop.side"),
-    (view(crop=pb.CropTransform(deviation=1.1)), "transforms[1].crop.deviation"),
-    (one(transforms=[pb.Transform(jitter=0.1)] * 17), "transforms"),
-    (one(transforms=[pb.Transform(jitter=0.1)], without_transforms=True), "transforms"),
-    (one(certification=pb.Certification(seeds=17)), "certification.seeds"),
-    (one(certification=pb.Certification(retries=9)), "certification.retries"),
-    (one(certification=pb.Certification(dataset="d" * 201)), "certification.dataset"),
+    (view(), "settings.transforms[1]"),
+    (view(jitter=0.51), "settings.transforms[1].jitter"),
+    (view(rotate=181), "settings.transforms[1].rotate"),
+    (view(scale=0.91), "settings.transforms[1].scale"),
+    (view(pad=-0.1), "settings.transforms[1].pad"),
+    (view(noise=1.1), "settings.transforms[1].noise"),
+    (view(mirror=1.1), "settings.transforms[1].mirror"),
+    (view(crop=pb.CropTransform(side=1.1)), "settings.transforms[1].crop.side"),
+    (view(crop=pb.CropTransform(deviation=1.1)), "settings.transforms[1].crop.deviation"),
+    (one(transforms=[pb.Transform(jitter=0.1)] * 17), "settings.transforms"),
+    (one(transforms=[pb.Transform(jitter=0.1)], without_transforms=True), "settings.transforms"),
+    (one(certification=pb.Certification(seeds=17)), "settings.certification.seeds"),
+    (one(certification=pb.Certification(retries=9)), "settings.certification.retries"),
+    (one(certification=pb.Certification(dataset="d" * 201)), "settings.certification.dataset"),
     (one(start=batch(2)), "start"),
     (one(start=types_pb2.ImageBatch()), "start"),
     (one(start=batch(), parameterization=pb.Parameterization(cppn=pb.Cppn())), "start"),
@@ -323,33 +334,17 @@ def test_a_weighted_unit_or_a_layer_is_not_a_unit_alone() -> None:
 
 
 def test_another_size_sees_the_same_share_of_an_image() -> None:
-    seen = wire_visualize.preprocessing(one(size=64), "", MODEL)
+    seen = wire_visualize.preprocessing(one(size=64).settings, MODEL)
     assert (seen.height, seen.width, seen.resize) == (64, 64, 80)
-
-
-@pytest.mark.parametrize("field", wire_visualize.EMPTY)
-def test_settings_alone_say_nothing_of_what_is_shown(field: str) -> None:
-    values: dict[str, Any] = {
-        "objectives": ["stem:0"],
-        "composed": [pb.Objective()],
-        "variants": 1,
-        "diversity": pb.Diversity(),
-        "start": batch(),
-        "preview_every": 1,
-        "include_tensor": True,
-    }
-    wire_visualize.manner_alone(pb.VisualizeRequest(model="toy", steps=3), "settings.")
-    with pytest.raises(InvalidField) as refused:
-        wire_visualize.manner_alone(pb.VisualizeRequest(**{field: values[field]}), "settings.")
-    assert refused.value.field == f"settings.{field}"
 
 
 def test_memory_grows_with_what_is_asked_for() -> None:
     where = Where(MODEL, SHAPES, GRAY)
 
     def held(request: pb.VisualizeRequest, pictures: int = 1) -> int:
-        return wire_visualize.held_bytes(
-            request, wire_visualize.recipe(request, "", GRAY.shape), pictures, where
+        made = recipe(request, where)
+        return wire_visualize.held_bytes(made, pictures) + wire_visualize.likeness_bytes(
+            request, made, where
         )
 
     assert held(one(), 64) == 64 * held(one()) > 64 * 4 * 16 * 16
@@ -363,7 +358,7 @@ def test_gram_matrices_grow_with_the_square_of_the_units() -> None:
         alike(kind=pb.LIKENESS_KIND_STYLE),
         one(variants=2, diversity=pb.Diversity(layer="head")),
     )
-    made = wire_visualize.recipe(apart, "", GRAY.shape)
+    made = recipe(apart, where)
     assert wire_visualize.gram_bytes(alike(), made, 2, where) == 0
     assert wire_visualize.gram_bytes(style, made, 2, where) >= 2 * 4 * 4**2
     assert wire_visualize.gram_bytes(apart, made, 2, where) >= 2 * 4 * 5**2

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 from service.datasets import Datasets
@@ -14,15 +15,25 @@ from service.engine.engine import Engine
 from service.index.store import IndexStore
 from service.models.zoo import HostedModel, ModelZoo
 from service.operations import Operations, OperationStore
-from service.rpc.context import House
+from service.rpc.compute import Compute
+from service.rpc.context import Context
 from service.rpc.errors import status_of
-from service.rpc.handlers import InterpretHandlers
-from service.rpc.interceptor import Context
+from service.rpc.registration import Resources, interpret_methods
+from service.visualization.cache import MOST_BYTES
 from striate.v1 import visualize_pb2 as pb
 from tests.service.engine.toys_engine import running
 
 NAME = "digits-lenet5"
 LONG = 60.0
+
+
+def visualize_request(**fields: Any) -> pb.VisualizeRequest:
+    """A request whose fields and settings are told apart by their names."""
+    known = pb.PictureSettings.DESCRIPTOR.fields_by_name
+    settings = {name: fields.pop(name) for name in list(fields) if name in known}
+    return pb.VisualizeRequest(
+        model=NAME, settings=pb.PictureSettings(**settings) if settings else None, **fields
+    )
 
 
 class Call:
@@ -40,43 +51,45 @@ class Studio:
 
     def __init__(
         self,
-        handlers: InterpretHandlers,
+        handlers: Any,
         engine: Engine,
         model: HostedModel,
         index: IndexStore,
+        datasets: Datasets,
         state: Path,
     ) -> None:
-        self.handlers, self.engine, self.model, self.index, self.state = (
-            handlers,
-            engine,
-            model,
-            index,
-            state,
-        )
+        self.handlers, self.engine, self.model = handlers, engine, model
+        self.index, self.datasets, self.state = index, datasets, state
 
     async def jobs(self) -> int:
         """How many jobs the engine has, between two ticks."""
         return await asyncio.wrap_future(self.engine.run(lambda: len(self.engine._queue.jobs())))
 
-    async def visualize(self, **settings: Any) -> pb.VisualizeResult:
+    async def visualize(self, **fields: Any) -> pb.VisualizeResult:
         """The result of Visualize."""
         events = [
-            event
-            async for event in self.handlers.Visualize(
-                pb.VisualizeRequest(model=NAME, **settings), CALL
-            )
+            event async for event in self.handlers.Visualize(visualize_request(**fields), CALL)
         ]
-        return events[-1].result
+        result: pb.VisualizeResult = events[-1].result
+        return result
 
     async def layer(
         self, layer: str, *, first: int = 0, count: int = 0, sheet: bool = False, **settings: Any
     ) -> list[Any]:
         """All that VisualizeLayer says."""
-        wanted = pb.VisualizeRequest(model=NAME, **settings)
         request = pb.VisualizeLayerRequest(
-            settings=wanted, layer=layer, first_unit=first, unit_count=count, sheet=sheet
+            model=NAME,
+            settings=pb.PictureSettings(**settings),
+            layer=layer,
+            first_unit=first,
+            unit_count=count,
+            sheet=sheet,
         )
         return [event async for event in self.handlers.VisualizeLayer(request, CALL)]
+
+
+async def on_model_change(name: str) -> None:
+    """Nobody is told."""
 
 
 @asynccontextmanager
@@ -88,11 +101,19 @@ async def studio(state: Path, **options: Any) -> AsyncIterator[Studio]:
         operations = Operations(
             OperationStore(state / "operations.sqlite"), lambda error: status_of(error, "")
         )
-        index = IndexStore(state)
-        house = House(zoo, engine, Datasets({}, state / "datasets"), pool)
-        yield Studio(
-            InterpretHandlers(house, index, operations, state), engine, zoo.get(NAME), index, state
+        index, datasets = IndexStore(state), Datasets({}, state / "datasets")
+        given = Resources(
+            zoo,
+            Compute(engine, pool),
+            datasets,
+            index,
+            operations,
+            state,
+            MOST_BYTES,
+            on_model_change,
         )
+        handlers = SimpleNamespace(**interpret_methods(given))
+        yield Studio(handlers, engine, zoo.get(NAME), index, datasets, state)
         await operations.drain(LONG)
         await operations.close()
 

@@ -1,0 +1,146 @@
+"""Where handlers have their work done: the engine's thread for the device, a pool for images."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+from typing import ParamSpec, TypeVar
+
+from torch import Tensor
+
+from interp.probe import Procedure
+from service.engine.engine import Engine
+from service.engine.job import OnProgress, Priority
+from service.engine.submit import solve_when_free
+from service.imaging import Preprocessing
+from service.models.zoo import HostedModel
+from service.rpc.context import Context
+from service.rpc.wire import images as wire_images
+from striate.v1 import types_pb2
+
+LIGHT = 2**18  # bytes that are copied on the event loop, in microseconds
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Compute:
+    """The ways from the event loop to the threads that compute.
+
+    Attributes:
+        engine: answers procedures, and owns the device.
+        pool: decodes and encodes images and reads files, which must not hold up the event loop.
+    """
+
+    engine: Engine
+    pool: Executor
+
+    async def run_in_pool(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a call in the pool, and return what it returns."""
+        return await asyncio.get_running_loop().run_in_executor(
+            self.pool, partial(call, *args, **kwargs)
+        )
+
+    async def run_on_device(self, call: Callable[[], T]) -> T:
+        """Run a call on the engine's thread between two ticks, and return what it returns."""
+        return await asyncio.wrap_future(self.engine.run(call))
+
+    async def decode_images(
+        self, batch: types_pb2.ImageBatch, preprocessing: Preprocessing, first: int = 0
+    ) -> Tensor:
+        """Decode a batch of images: in the pool, unless all there is to do is to copy a few floats,
+        for which a thread's hop would take longer.
+
+        Args:
+            batch: images of a request.
+            preprocessing: how the model takes images.
+            first: number of the first image in the whole request, for errors.
+
+        Returns:
+            (N, C, H, W) float32 in [0, 1].
+
+        Raises:
+            InvalidField: the batch is empty, too large, or of a wrong kind, shape or range.
+            BadImage: an encoded image cannot be decoded.
+        """
+        if (
+            not batch.encoded
+            and batch.tensor.dtype == types_pb2.DATA_TYPE_FLOAT32
+            and len(batch.tensor.data) < LIGHT
+        ):
+            return wire_images.decode_batch(batch, preprocessing)
+        return await self.run_in_pool(wire_images.decode_batch, batch, preprocessing, first)
+
+    async def solve(
+        self,
+        context: Context,
+        model: HostedModel,
+        procedure: Procedure[T],
+        memory: int,
+        priority: Priority,
+        deterministic: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> T:
+        """Have the engine answer a procedure for one call: it is cancelled with the call, and
+        expires with the call's deadline.
+
+        Args:
+            memory: bytes that the procedure holds between ticks.
+            deterministic: passes are padded chunks, so that bytes do not depend on the company.
+            on_progress: told of every step, on the engine's thread.
+
+        Returns:
+            The procedure's result.
+
+        Raises:
+            QueueFull: the engine has as many jobs waiting as it takes.
+        """
+        future = self.engine.submit(
+            model,
+            procedure,
+            memory=memory,
+            priority=priority,
+            deadline=deadline_of(context),
+            deterministic=deterministic,
+            on_progress=on_progress,
+        )
+        return await asyncio.wrap_future(future)
+
+    async def solve_patiently(
+        self,
+        model: HostedModel,
+        procedure: Procedure[T],
+        memory: int,
+        priority: Priority,
+        deterministic: bool = False,
+        deadline: float | None = None,
+    ) -> T:
+        """Have the engine answer a procedure, however long its queue is: for work that gives way to
+        those who cannot wait.
+
+        Args:
+            memory: bytes that the procedure holds between ticks.
+            deadline: on the monotonic clock; None for no deadline.
+        """
+
+        async def solve() -> T:
+            future = self.engine.submit(
+                model,
+                procedure,
+                memory=memory,
+                priority=priority,
+                deadline=deadline,
+                deterministic=deterministic,
+            )
+            return await asyncio.wrap_future(future)
+
+        return await solve_when_free(solve)
+
+
+def deadline_of(context: Context) -> float | None:
+    """When a call expires, on the monotonic clock; None if it may take any time."""
+    remaining = context.time_remaining()
+    return None if remaining is None else time.monotonic() + remaining

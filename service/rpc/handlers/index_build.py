@@ -1,0 +1,134 @@
+"""BuildExemplarIndex: what a data set shows of every unit, computed once and kept."""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from google.longrunning.operations_pb2 import Operation
+
+from interp.probe import Procedure
+from service.datasets import Dataset, Datasets
+from service.engine.job import Priority, T
+from service.imaging import decode
+from service.index.store import BuildProgress, IndexStore, Plan, Subject
+from service.models.zoo import HostedModel, ModelZoo
+from service.operations import Context as OperationContext
+from service.operations import Operations
+from service.rpc.compute import Compute
+from service.rpc.context import Context
+from service.rpc.validation import InvalidField, required, within
+from service.rpc.wire import exemplars as wire_exemplars
+from service.rpc.wire import images as wire_images
+from service.rpc.wire import provenance as wire_provenance
+from service.rpc.wire import units as wire_units
+from service.threads import in_daemon_thread
+from striate.v1 import exemplars_pb2 as pb
+
+BUILD = "BuildExemplarIndex"
+MOST_LAYERS = 64
+BATCH = (64, 256)  # images of one pass of a scan, at least and at most
+
+
+class IndexBuildHandler:
+    """Answers BuildExemplarIndex."""
+
+    def __init__(
+        self,
+        zoo: ModelZoo,
+        compute: Compute,
+        datasets: Datasets,
+        index: IndexStore,
+        operations: Operations,
+    ) -> None:
+        self._zoo, self._compute, self._datasets = zoo, compute, datasets
+        self._index, self._operations = index, operations
+        operations.register(BUILD, self._build)
+
+    async def build_exemplar_index(
+        self, request: pb.BuildExemplarIndexRequest, context: Context
+    ) -> Operation:
+        """Check the request, and answer as soon as the operation is on disk."""
+        await in_daemon_thread(self._plan, request)
+        metadata = pb.BuildExemplarIndexMetadata(
+            model=request.model, dataset=request.dataset, layers=request.layers
+        )
+        return await self._operations.start(BUILD, request, metadata)
+
+    def _plan(self, request: pb.BuildExemplarIndexRequest) -> tuple[Plan, Dataset]:
+        k = within("k", request.k, 1, wire_exemplars.MOST, default=9)
+        if not 1 <= len(request.layers) <= MOST_LAYERS:
+            raise InvalidField(
+                "layers", f"there are {len(request.layers)}, must be from 1 to {MOST_LAYERS}"
+            )
+        dataset = self._datasets.get(required("dataset", request.dataset))
+        with self._zoo.use(required("model", request.model)) as model:
+            paths = [
+                wire_units.path(text, f"layers[{i}]", model)
+                for i, text in enumerate(request.layers)
+            ]
+            for i, path in enumerate(paths):
+                if path.unit is not None or len(model.network.output_shapes[path.layer]) not in (
+                    1,
+                    3,
+                ):
+                    raise InvalidField(
+                        f"layers[{i}]",
+                        "must name a layer whose output is (units,) or (units, rows, columns)",
+                    )
+            shapes = {path.layer: model.network.output_shapes[path.layer] for path in paths}
+            plan = Plan(
+                Subject.of(model.name, model.digest, dataset),
+                shapes,
+                k,
+                request.limit,
+                labels=dataset.label_count,
+                class_k=within("class_k", request.class_k, 0, wire_exemplars.MOST)
+                if request.HasField("class_k")
+                else None,
+                shard_images=within("shard_images", request.shard_images, 64, 65536, default=4096),
+                quantiles=wire_exemplars.quantiles(request.quantiles),
+            )
+            wire_exemplars.check_class_k(plan)
+            return plan, dataset
+
+    def _build(self, packed: Any, context: OperationContext) -> pb.BuildExemplarIndexResponse:
+        """Runs the operation, in a thread of its own; after a restart it goes on where it
+        stopped.
+        """
+        request = pb.BuildExemplarIndexRequest()
+        packed.Unpack(request)
+        batch = min(max(self._compute.engine.limits.tick_rows, BATCH[0]), BATCH[1])
+        # The plan is of this model: none is loaded in its place meanwhile.
+        with self._zoo.use(required("model", request.model)) as model:
+            plan, dataset = self._plan(request)
+
+            def progress(now: BuildProgress) -> None:
+                metadata = pb.BuildExemplarIndexMetadata(
+                    model=request.model,
+                    dataset=request.dataset,
+                    layers=list(plan.shapes),
+                    images_done=now.images_done,
+                    images_total=now.images,
+                    shards_done=now.shards_done,
+                    shards_total=now.shards,
+                )
+                context.progress(metadata, lasting=now.lasting)
+
+            images = self._index.build(
+                plan,
+                dataset,
+                lambda data: model.preprocessing.apply(decode(data)),
+                self._submitter(model, batch),
+                batch=batch,
+                progress=progress,
+                cancelled=context.cancelled,
+            )
+            return pb.BuildExemplarIndexResponse(
+                images=images, units=plan.units, provenance=wire_provenance.provenance(model)
+            )
+
+    def _submitter(self, model: HostedModel, batch: int) -> "Callable[[Procedure[T]], Future[T]]":
+        memory = wire_images.image_bytes(batch, model)
+        return lambda procedure: self._compute.engine.submit(
+            model, procedure, memory=memory, priority=Priority.BATCH
+        )

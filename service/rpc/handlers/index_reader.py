@@ -1,0 +1,86 @@
+"""What the exemplar index of a data set says of units, as messages."""
+
+import asyncio
+
+from interp.layer import LayerPath
+from service.datasets import Dataset
+from service.index.store import IndexStore, Subject
+from service.index.types import Order
+from service.models.zoo import HostedModel
+from service.rpc.compute import Compute
+from service.rpc.validation import InvalidField
+from service.rpc.wire import exemplars as wire_exemplars
+from striate.v1 import exemplars_pb2 as pb
+
+
+class IndexReader:
+    """Reads indexes, images and crops in the pool; the device is not asked."""
+
+    def __init__(self, compute: Compute, index: IndexStore) -> None:
+        self._compute, self._index = compute, index
+
+    async def exemplars(
+        self,
+        model: HostedModel,
+        path: LayerPath,
+        dataset: Dataset,
+        k: int,
+        order: Order = "max",
+        label: int | None = None,
+        with_images: bool = True,
+    ) -> tuple[list[pb.Exemplar], int]:
+        """Find the images on which a unit is most, or least, active.
+
+        Args:
+            path: the unit.
+            k: how many; fewer come if the index keeps fewer.
+            order: by what they are exemplars.
+            label: only images of this label.
+            with_images: also read and crop the images.
+
+        Returns:
+            The exemplars, strongest first, and the number of images of the index.
+
+        Raises:
+            IndexMissing: the layer has no index over the data set.
+            InvalidField: the index keeps no images by label.
+        """
+        assert path.unit is not None
+        subject = Subject.of(model.name, model.digest, dataset)
+        try:
+            found = await self._compute.run_in_pool(
+                self._index.find, subject, path.layer, path.unit, k, order, label
+            )
+        except ValueError as error:  # the unit and the order are there
+            raise InvalidField("label", str(error)) from error
+        messages = [
+            wire_exemplars.exemplar(hit, wire_exemplars.box(hit, path, order, model))
+            for hit in found.hits
+        ]
+        if with_images:
+            drawn = (
+                self._compute.run_in_pool(
+                    wire_exemplars.draw, message, dataset, model.preprocessing
+                )
+                for message in messages
+            )
+            await asyncio.gather(*drawn)
+        return messages, found.images
+
+    async def statistics(
+        self, model: HostedModel, path: LayerPath, dataset: Dataset
+    ) -> list[pb.UnitStatistics]:
+        """Read the statistics of a unit, or of all units of a layer.
+
+        Raises:
+            IndexMissing: the layer has no index over the data set.
+        """
+        subject = Subject.of(model.name, model.digest, dataset)
+
+        def read() -> list[pb.UnitStatistics]:
+            return [
+                wire_exemplars.statistics(path.layer, unit)
+                for unit in self._index.statistics(subject, path.layer, path.unit)
+            ]
+
+        return await self._compute.run_in_pool(read)
