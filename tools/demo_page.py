@@ -17,7 +17,7 @@ from PIL import Image
 from interp.attack.ball import Ball
 from interp.attack.base import NOISE
 from interp.seeds import generators
-from striate._pictures import grid
+from striate._formats.pictures import grid
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #222; --soft: #555; --line: #ddd; --page: #fff;

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from striate._pictures import encode_png
+from striate._formats.pictures import encode_png
 from striate._rpc.channel import MESSAGE_LIMIT
 from striate.errors import InvalidArgument, invalid
 from striate.results.datasets import Sample

@@ -7,10 +7,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from striate import _pictures as pictures
+from striate._formats import notebook, pictures
+from striate._formats.files import save_array_or_picture
+from striate._formats.tensors import read_float32
 from striate.provenance import Provenance
-from striate.results._files import save_array_or_picture
-from striate.results._tensors import read_float32
 from striate.v1 import filters_pb2
 
 if TYPE_CHECKING:
@@ -77,4 +77,4 @@ class Activations:
         return self.png
 
     def _repr_html_(self) -> str:
-        return pictures.figure(self.png, f"{self.layer}: the {len(self.units)} strongest units")
+        return notebook.figure(self.png, f"{self.layer}: the {len(self.units)} strongest units")

@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from striate import _pictures as pictures
+from striate._formats import notebook, pictures
+from striate._formats.tensors import read_float32
 from striate._rpc.warnings import distinct
 from striate.attacks import Attack, EpsilonSearch
 from striate.provenance import Provenance
-from striate.results._tensors import read_float32
 from striate.v1 import attack_pb2 as pb
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ class AttackResult:
             f"{self.attack}: {self.succeeded.sum()} of {len(self)} succeeded, robust accuracy "
             f"{self.robust_accuracy:.1%}"
         )
-        return pictures.figure(self._repr_png_(), caption)
+        return notebook.figure(self._repr_png_(), caption)
 
 
 def _plain(values: Iterable[Any]) -> list[Any]:

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from striate import _pictures as pictures
+from striate._formats import pictures
+from striate._formats.tensors import read_float32
 from striate.errors import Internal, StriateError, from_status
-from striate.results._tensors import read_float32
 from striate.v1 import attack_pb2 as pb
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from striate import _pictures as pictures
+from striate._formats import notebook, pictures
+from striate._formats.tensors import read_float32
 from striate.provenance import Provenance
-from striate.results._tensors import read_float32
 from striate.v1 import attribution_pb2 as pb
 
 if TYPE_CHECKING:
@@ -125,6 +125,6 @@ class Attributions:
             self.overlay_pngs[:_SHOWN], self.objectives, self.labels, self.scores, strict=False
         )
         return "".join(
-            pictures.figure(png, f"{label or name}: {score:.4g}")
+            notebook.figure(png, f"{label or name}: {score:.4g}")
             for png, name, label, score in shown
         )

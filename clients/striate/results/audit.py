@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from striate import _pictures as pictures
+from striate._formats import audit_table, notebook
+from striate._formats.files import write_whole
 from striate._rpc.channel import Caller
 from striate.epsilons import condition_name
 from striate.errors import Internal
 from striate.provenance import Provenance
-from striate.results import audit_table
-from striate.results._files import write_whole
 from striate.v1 import attack_pb2, audit_pb2, robustness_pb2_grpc
 
 VerdictName = Literal["valid", "suspect"]
@@ -183,13 +182,13 @@ class AuditReport:
 
     def _repr_html_(self) -> str:
         gates = (
-            pictures.table(audit_table.GATE_HEADER, [gate_row(gate) for gate in self.gates])
+            notebook.table(audit_table.GATE_HEADER, [gate_row(gate) for gate in self.gates])
             if self.gates
             else ""
         )
         return (
             f"<p>{self.verdict}</p>"
-            + pictures.table(audit_table.header(self.report), audit_table.rows(self.report))
+            + notebook.table(audit_table.header(self.report), audit_table.rows(self.report))
             + gates
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from striate import _pictures as pictures
+from striate._formats import notebook
 from striate.provenance import Provenance
 
 
@@ -41,4 +41,4 @@ class Classifications(list[list[Prediction]]):
             for row, predictions in enumerate(self)
             for p in predictions
         ]
-        return pictures.table(("image", "label", "index", "probability"), cells)
+        return notebook.table(("image", "label", "index", "probability"), cells)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from striate import _pictures as pictures
+from striate._formats import pictures
 from striate.v1 import interpret_pb2
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from striate import _pictures as pictures
+from striate._formats import notebook
 from striate.attacks import EpsilonSearch
 from striate.epsilons import radius
 from striate.errors import Internal
@@ -89,7 +89,7 @@ class EpsilonCurve:
             (radius(epsilon), f"{share:.1%}")
             for epsilon, share in zip(self.epsilons, self.robust_accuracy, strict=True)
         ]
-        return self._drawing() + pictures.table(("epsilon", "robust accuracy"), rows)
+        return self._drawing() + notebook.table(("epsilon", "robust accuracy"), rows)
 
     def _drawing(self) -> str:
         """The curve as SVG, from the clean accuracy at 0 to the last epsilon."""

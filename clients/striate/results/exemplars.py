@@ -9,7 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from striate import _pictures as pictures
+from striate._formats import notebook, pictures
+from striate._formats.files import write_picture
 from striate.errors import invalid
 from striate.provenance import Provenance
 from striate.results.unit_statistics import share
@@ -71,7 +72,7 @@ class Exemplar:
 
     def save(self, path: str | Path) -> Path:
         """Writes the whole image, in the format of the path's ending (PNG without one)."""
-        return pictures.write(_given(self.image_png), path)
+        return write_picture(_given(self.image_png), path)
 
     def _repr_png_(self) -> bytes | None:
         return self.crop_png or None
@@ -81,7 +82,7 @@ class Exemplar:
         caption = f"{below}{self.label_name or self.name or self.id}: {self.activation:.4g}"
         if not self.image_png:
             return f"<p>{html.escape(caption)}</p>"
-        return pictures.figure(self.image_png, caption) + pictures.figure(self.crop_png, "crop")
+        return notebook.figure(self.image_png, caption) + notebook.figure(self.crop_png, "crop")
 
 
 def _given(png: bytes) -> bytes:
@@ -122,11 +123,11 @@ class Exemplars(list[Exemplar]):
     def save(self, folder: str | Path) -> list[Path]:
         """Writes grid.png and, in order of rank, each image and crop into the folder."""
         folder = Path(folder)
-        paths = [pictures.write(pictures.encode_png(self.image), folder / "grid.png")]
+        paths = [write_picture(pictures.encode_png(self.image), folder / "grid.png")]
         for rank, exemplar in enumerate(self):
             paths.append(exemplar.save(folder / f"{rank:02}-{exemplar.id}.png"))
             paths.append(
-                pictures.write(exemplar.crop_png, folder / f"{rank:02}-{exemplar.id}-crop.png")
+                write_picture(exemplar.crop_png, folder / f"{rank:02}-{exemplar.id}-crop.png")
             )
         return paths
 

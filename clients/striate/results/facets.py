@@ -9,7 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from striate import _pictures as pictures
+from striate._formats import notebook, pictures
+from striate._formats.files import write_picture
 from striate.provenance import Provenance
 from striate.results.visualization import Visualization
 from striate.v1 import visualize_pb2
@@ -48,7 +49,7 @@ class Facet:
         return self.visualization.png
 
     def _repr_html_(self) -> str:
-        crops = "".join(pictures.figure(png, "crop") for png in self.crop_pngs)
+        crops = "".join(notebook.figure(png, "crop") for png in self.crop_pngs)
         return (
             f"<div><p>{self.share:.0%} of the "
             f"exemplars</p>{self.visualization._repr_html_()}{crops}</div>"
@@ -89,7 +90,7 @@ class Facets(list[Facet]):
             paths.append(facet.visualization.save(Path(folder) / f"facet-{place}.png"))
             crops = enumerate(facet.crop_pngs)
             paths += [
-                pictures.write(png, Path(folder) / f"facet-{place}-crop-{number}.png")
+                write_picture(png, Path(folder) / f"facet-{place}-crop-{number}.png")
                 for number, png in crops
             ]
         return paths

@@ -7,10 +7,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from striate import _pictures as pictures
+from striate._formats import notebook, pictures
+from striate._formats.files import save_array_or_picture
+from striate._formats.tensors import read_float32
 from striate.provenance import Provenance
-from striate.results._files import save_array_or_picture
-from striate.results._tensors import read_float32
 from striate.v1 import filters_pb2
 
 if TYPE_CHECKING:
@@ -118,9 +118,9 @@ class Filters:
         return self.png
 
     def _repr_html_(self) -> str:
-        shown = pictures.figure(self.png, f"{self.layer}: {self.normalization}")
+        shown = notebook.figure(self.png, f"{self.layer}: {self.normalization}")
         return (
-            shown + pictures.figure(self.spectra_png, f"{self.layer}: amplitude spectra")
+            shown + notebook.figure(self.spectra_png, f"{self.layer}: amplitude spectra")
             if self.spectra_png
             else shown
         )

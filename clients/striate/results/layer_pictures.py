@@ -6,10 +6,10 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from striate import _pictures as pictures
+from striate._formats import notebook, pictures
+from striate._formats.files import file_name, write_picture
 from striate.errors import Cancelled, Internal, invalid
 from striate.provenance import Provenance
-from striate.results._files import file_name
 from striate.results.visualization import Visualization
 from striate.v1 import visualize_pb2 as pb
 
@@ -98,7 +98,7 @@ class LayerPictures:
 
     def save_sheet(self, path: str | Path) -> Path:
         """Writes the sheet, in the format of the path's ending (PNG without one)."""
-        return pictures.write(self.sheet_png, path)
+        return write_picture(self.sheet_png, path)
 
     def close(self) -> None:
         """Stops the work on the server."""
@@ -122,7 +122,7 @@ class LayerPictures:
 
     def _repr_html_(self) -> str:
         if self._sheet is not None:
-            return pictures.figure(self._sheet.png, repr(self))
+            return notebook.figure(self._sheet.png, repr(self))
         return "".join(picture.visualization._repr_html_() for picture in self.found)
 
     def _contact_sheet(self) -> pb.ContactSheet:

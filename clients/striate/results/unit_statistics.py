@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from striate import _pictures as pictures
+from striate._formats import notebook
 from striate.provenance import Provenance
 from striate.v1 import exemplars_pb2
 
@@ -87,7 +87,7 @@ class UnitStatistics:
         return (
             head
             + histogram_svg(self.counts, self.span)
-            + pictures.table(("statistic", "value"), rows)
+            + notebook.table(("statistic", "value"), rows)
         )
 
 
@@ -109,7 +109,7 @@ class LayerStatistics(list[UnitStatistics]):
 
     def _repr_html_(self) -> str:
         cells = ((unit.unit, *(f"{getattr(unit, name):.4g}" for name in _SHOWN)) for unit in self)
-        return pictures.table(("unit", *(name.replace("_", " ") for name in _SHOWN)), list(cells))
+        return notebook.table(("unit", *(name.replace("_", " ") for name in _SHOWN)), list(cells))
 
 
 def share(value: float) -> float:

@@ -8,10 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from striate import _pictures as pictures
+from striate._formats import notebook, pictures
+from striate._formats.files import file_names, write_picture
+from striate._formats.tensors import read_float32
 from striate.provenance import Provenance
-from striate.results._files import file_names
-from striate.results._tensors import read_float32
 from striate.results.certificate import Certificate
 from striate.v1 import visualize_pb2
 
@@ -83,7 +83,7 @@ class Visualization:
 
     def save(self, path: str | Path) -> Path:
         """Writes the picture, in the format of the path's ending (PNG without one)."""
-        return pictures.write(self.png, path)
+        return write_picture(self.png, path)
 
     def _repr_png_(self) -> bytes:
         return self.png
@@ -91,7 +91,7 @@ class Visualization:
     def _repr_html_(self) -> str:
         worth = "" if self.certificate is None else str(self.certificate)
         value = "dead" if self.dead else f"{self.activation:.4g}"
-        return pictures.figure(
+        return notebook.figure(
             self.png,
             f"{self.objective}: {value}" + (f" ({worth})" if worth and not self.dead else ""),
         )

@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from striate import _pictures as pictures
 from striate._api.layers import FilterOrderName, ScaleName
 from striate._cli.arguments import ModelName
 from striate._cli.command import command
 from striate._cli.session import Session
+from striate._formats.files import write_picture
 from striate.results.filters import FilterAnalysis, Filters
 
 _HEADER = (
@@ -58,7 +58,7 @@ def filters(
     )
     files = [found.save(out)]
     if spectra is not None:
-        files.append(pictures.write(found.spectra_png, spectra))
+        files.append(write_picture(found.spectra_png, spectra))
     session.screen.result(_as_json(found, files))
     shape = "x".join(map(str, found.weights.shape))
     session.screen.line(

@@ -18,7 +18,7 @@ from striate._cli.operation_progress import AuditDisplay, wait_for
 from striate._cli.robustness.audit_options import AUDIT_SETTINGS, REPORT_FILES, option_name
 from striate._cli.screen import Screen
 from striate._cli.session import Session
-from striate.results import audit_table
+from striate._formats import audit_table
 from striate.results.audit import AuditReport, gate_row
 from striate.service import Service
 

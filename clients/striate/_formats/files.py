@@ -8,7 +8,8 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from striate import _pictures as pictures
+from striate._formats.pictures import decode
+from striate.errors import invalid
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,6 +50,33 @@ def file_names(texts: Iterable[str]) -> list[str]:
     return list(names)
 
 
+def write_picture(encoded: bytes, path: str | Path) -> Path:
+    """Writes a picture in the format of the path's ending.
+
+    Args:
+        encoded: The picture, a PNG file.
+        path: Where to; ".png" and no ending get the bytes as they are, other endings the picture
+            encoded again. Folders that are missing are made.
+
+    Returns:
+        The path.
+
+    Raises:
+        OSError: The file cannot be written.
+        InvalidArgument: The path's ending is no known picture format.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix.lower() in ("", ".png"):
+        path.write_bytes(encoded)
+        return path
+    try:
+        decode(encoded).convert("RGB").save(path)
+    except ValueError:
+        raise invalid("path", f"{path.suffix!r} is no known picture format") from None
+    return path
+
+
 def save_array_or_picture(array: NDArray[np.float32], png: bytes, path: str | Path) -> Path:
     """Saves the array to a ".npy" file, and the picture to any other.
 
@@ -67,7 +95,7 @@ def save_array_or_picture(array: NDArray[np.float32], png: bytes, path: str | Pa
     import numpy as np
 
     if Path(path).suffix.lower() != ".npy":
-        return pictures.write(png, path)
+        return write_picture(png, path)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     np.save(path, array, allow_pickle=False)
     return Path(path)
