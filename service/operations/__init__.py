@@ -1,5 +1,6 @@
 """Long-running operations that survive the server: `google.longrunning` over SQLite."""
 
+from service.operations.context import OperationContext
 from service.operations.errors import (
     InvalidListing,
     OperationRunning,
@@ -8,13 +9,13 @@ from service.operations.errors import (
     TooManyOperations,
     UnknownOperation,
 )
-from service.operations.runner import Context, Operations, Runner
+from service.operations.runner import Operations, Runner
 from service.operations.servicer import OperationsService
 from service.operations.store import OperationStore
 
 __all__ = [
-    "Context",
     "InvalidListing",
+    "OperationContext",
     "OperationRunning",
     "OperationStore",
     "Operations",

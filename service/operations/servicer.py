@@ -36,14 +36,14 @@ class OperationsService(OperationsServicer):  # type: ignore[misc, unused-ignore
     async def GetOperation(
         self, request: GetOperationRequest, context: ServicerContext
     ) -> Operation:
-        """NOT_FOUND for a name that does not exist."""
+        """Return an operation as it is now; NOT_FOUND for a name that does not exist."""
         return await self._operations.get(request.name)
 
     async def WaitOperation(
         self, request: WaitOperationRequest, context: ServicerContext
     ) -> Operation:
-        """Returns when the operation is done, or as it is after `timeout`; without one, the call's
-        deadline is the limit.
+        """Return an operation when it is done, or as it is after `timeout`; without one, the
+        call's deadline is the limit.
         """
         timeout = (
             min(request.timeout.seconds + request.timeout.nanos / 1e9, LONGEST_WAIT)
@@ -55,7 +55,7 @@ class OperationsService(OperationsServicer):  # type: ignore[misc, unused-ignore
     async def CancelOperation(
         self, request: CancelOperationRequest, context: ServicerContext
     ) -> Empty:
-        """Asks for an end: the operation is done a moment later, with error CANCELLED. Nothing
+        """Ask an operation to end: it is done a moment later, with error CANCELLED. Nothing
         happens to one that is done.
         """
         await self._operations.cancel(request.name)
@@ -64,15 +64,15 @@ class OperationsService(OperationsServicer):  # type: ignore[misc, unused-ignore
     async def DeleteOperation(
         self, request: DeleteOperationRequest, context: ServicerContext
     ) -> Empty:
-        """FAILED_PRECONDITION for an operation that is not done."""
+        """Forget an operation; FAILED_PRECONDITION for one that is not done."""
         await self._operations.delete(request.name)
         return Empty()
 
     async def ListOperations(
         self, request: ListOperationsRequest, context: ServicerContext
     ) -> ListOperationsResponse:
-        """Newest first, `page_size` at a time: 1 to 1000, default 50. The filter may hold
-        "done=true" or "done=false" and "kind=NAME", joined by AND.
+        """List operations, newest first, `page_size` at a time: 1 to 1000, default 50. The filter
+        may hold "done=true" or "done=false" and "kind=NAME", joined by AND.
         """
         if request.name.rstrip("/") not in ("", "operations"):
             raise InvalidListing("name", f'must be empty or "operations", not {request.name!r}')
@@ -92,7 +92,7 @@ class OperationsService(OperationsServicer):  # type: ignore[misc, unused-ignore
 
 
 def _filter(text: str) -> tuple[str | None, bool | None]:
-    """The kind and whether done, that a filter asks for; None where it does not. Raises
+    """The kind that a filter asks for, and whether done; None where it does not. Raises
     InvalidListing.
     """
     kind: str | None = None

@@ -48,20 +48,23 @@ class Record:
 
 
 class OperationStore:
-    """The database of operations at `path`, made if it is not there.
-
-    Raises:
-        ValueError: it was written by a later version.
-    """
+    """The database of operations."""
 
     def __init__(self, path: Path) -> None:
+        """Open the database, or make it if it is not there.
+
+        Args:
+            path: of its file.
+
+        Raises:
+            ValueError: it was written by a later version.
+        """
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
         self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute(
-            "PRAGMA synchronous = FULL"
-        )  # what was acknowledged survives a power cut
+        # What was acknowledged survives a power cut.
+        self._connection.execute("PRAGMA synchronous = FULL")
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
         if version == 0:
             self._connection.executescript(
@@ -80,7 +83,16 @@ class OperationStore:
             self._connection.close()
 
     def insert(self, kind: str, request: Any, metadata: Any) -> Record:
-        """A new running operation. Names grow with time."""
+        """Add a new running operation.
+
+        Args:
+            kind: of the operation.
+            request: what its runner is given.
+            metadata: what it reports so far.
+
+        Returns:
+            The operation, whose name is greater than those of all earlier ones.
+        """
         name = f"operations/{time.time_ns():016x}{secrets.token_hex(4)}"
         operation = Operation(name=name, metadata=metadata)
         now = time.time()
@@ -100,16 +112,24 @@ class OperationStore:
         return Record(name, kind, request, operation, "running", False, 0)
 
     def get(self, name: str) -> Record:
-        """One operation. Raises UnknownOperation."""
+        """Return one operation.
+
+        Raises:
+            UnknownOperation: there is none of that name.
+        """
         with self._transaction() as database:
             return self._get(database, name)
 
     def change(self, name: str, change: Callable[[Operation], None], forgive: bool = False) -> None:
-        """Change an operation unless it is done; a change that sets `done` ends it. Raises
-        UnknownOperation.
+        """Change an operation unless it is done.
 
         Args:
+            name: of the operation.
+            change: changes it in place; it ends where this sets `done`.
             forgive: forget how often the server died while it ran.
+
+        Raises:
+            UnknownOperation: there is none of that name.
         """
         with self._transaction() as database:
             record = self._get(database, name)
@@ -126,8 +146,10 @@ class OperationStore:
             )
 
     def cancel(self, name: str) -> Record:
-        """Note that somebody wants an operation to end; one that is done stays as it is. Raises
-        UnknownOperation.
+        """Note that somebody wants an operation to end; one that is done stays as it is.
+
+        Raises:
+            UnknownOperation: there is none of that name.
         """
         with self._transaction() as database:
             database.execute(
@@ -158,7 +180,14 @@ class OperationStore:
             database.execute(statement, (time.time(), name))
 
     def delete(self, name: str) -> bool:
-        """Forget an operation that is done; whether it was done. Raises UnknownOperation."""
+        """Forget an operation if it is done.
+
+        Returns:
+            Whether it was done.
+
+        Raises:
+            UnknownOperation: there is none of that name.
+        """
         with self._transaction() as database:
             done = self._get(database, name).state == "done"
             if done:
@@ -166,7 +195,7 @@ class OperationStore:
             return done
 
     def unfinished(self) -> list[Record]:
-        """All operations that are not done, oldest first."""
+        """Return all operations that are not done, oldest first."""
         with self._transaction() as database:
             rows = database.execute(
                 f"SELECT {_COLUMNS} FROM operations WHERE state != 'done' ORDER BY name"
@@ -180,8 +209,16 @@ class OperationStore:
         kind: str | None = None,
         done: bool | None = None,
     ) -> list[Record]:
-        """Up to `count` operations, newest first: those older than the name `before`, of a kind,
-        and done or not.
+        """List operations, newest first.
+
+        Args:
+            count: how many at most.
+            before: only those older than the one of this name.
+            kind: only those of this kind.
+            done: only those that are done, or only those that are not.
+
+        Returns:
+            The operations; an argument that is None excludes none.
         """
         with self._transaction() as database:
             rows = database.execute(

@@ -18,8 +18,7 @@ from service.audit.run import Audit
 from service.datasets import Datasets
 from service.engine.job import Priority, T
 from service.models.zoo import HostedModel, ModelZoo
-from service.operations import Context as OperationContext
-from service.operations import OperationRunning, Operations
+from service.operations import OperationContext, OperationRunning, Operations
 from service.rpc.compute import Compute
 from service.rpc.context import Context
 from service.rpc.validation import InvalidField, required

@@ -12,8 +12,7 @@ from service.engine.job import Priority, T
 from service.imaging import decode
 from service.index.store import BuildProgress, IndexStore, Plan, Subject
 from service.models.zoo import HostedModel, ModelZoo
-from service.operations import Context as OperationContext
-from service.operations import Operations
+from service.operations import OperationContext, Operations
 from service.rpc.compute import Compute
 from service.rpc.context import Context
 from service.rpc.validation import InvalidField, required, within

@@ -15,7 +15,7 @@ from google.protobuf.wrappers_pb2 import StringValue, UInt64Value
 from google.rpc import code_pb2  # type: ignore[import-untyped, unused-ignore]
 
 from service.operations import (
-    Context,
+    OperationContext,
     OperationRunning,
     Operations,
     OperationStore,
@@ -42,7 +42,7 @@ async def lived(path: Path, advances: bool, lasting: bool) -> None:
     begun = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def work(_: Any, context: Context) -> StringValue:
+    def work(_: Any, context: OperationContext) -> StringValue:
         if advances:
             context.progress(UInt64Value(value=1), lasting=lasting)
         loop.call_soon_threadsafe(begun.set)
@@ -101,7 +101,7 @@ def test_only_the_first_lasting_progress_of_a_server_is_written_at_once(
         monkeypatch.setattr(OperationStore, "change", counted)
         operations = Operations(OperationStore(path), interval=1e6)
 
-        def work(_: Any, context: Context) -> StringValue:
+        def work(_: Any, context: OperationContext) -> StringValue:
             for number in range(100):
                 context.progress(UInt64Value(value=number), lasting=True)
             return StringValue(value="done")
@@ -126,7 +126,7 @@ def test_deleting_removes_what_an_operation_left_behind(tmp_path: Path) -> None:
         )
         loop = asyncio.get_running_loop()
 
-        def work(_: Any, context: Context) -> StringValue:
+        def work(_: Any, context: OperationContext) -> StringValue:
             asyncio.run_coroutine_threadsafe(hold.wait(), loop).result(LONG)
             return StringValue()
 

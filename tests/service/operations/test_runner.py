@@ -22,7 +22,7 @@ from google.rpc import code_pb2, status_pb2  # type: ignore[import-untyped, unus
 
 from service.engine.metrics import Metrics
 from service.operations import (
-    Context,
+    OperationContext,
     Operations,
     OperationsService,
     OperationStore,
@@ -41,9 +41,9 @@ class Gate:
 
     def __init__(self) -> None:
         self.opened, self.entered = threading.Event(), threading.Event()
-        self.contexts: list[Context] = []
+        self.contexts: list[OperationContext] = []
 
-    def __call__(self, request: Any, context: Context) -> StringValue:
+    def __call__(self, request: Any, context: OperationContext) -> StringValue:
         self.contexts.append(context)
         self.entered.set()
         while not self.opened.wait(0.01):
@@ -148,7 +148,7 @@ def test_an_operation_runs_to_its_response(tmp_path: Path, gate: Gate) -> None:
 
 
 def test_a_runner_that_raises_ends_with_its_error(tmp_path: Path) -> None:
-    def fail(_: Any, context: Context) -> StringValue:
+    def fail(_: Any, context: OperationContext) -> StringValue:
         raise ValueError("the layer is gone")
 
     def describe(error: BaseException) -> Any:
@@ -208,7 +208,7 @@ def test_cancel_and_delete(tmp_path: Path, gate: Gate) -> None:
 def test_a_runner_that_finishes_all_the_same_keeps_its_response(tmp_path: Path) -> None:
     begun, go_on = threading.Event(), threading.Event()
 
-    def deaf(_: Any, context: Context) -> StringValue:
+    def deaf(_: Any, context: OperationContext) -> StringValue:
         begun.set()
         assert go_on.wait(PATIENCE)
         return StringValue(value="done anyway")
@@ -380,7 +380,7 @@ def rows(path: Path) -> dict[str, tuple[str, int]]:
 def test_a_drain_journals_runners_that_do_not_hear(tmp_path: Path) -> None:
     begun, go_on = threading.Event(), threading.Event()
 
-    def deaf(_: Any, context: Context) -> StringValue:
+    def deaf(_: Any, context: OperationContext) -> StringValue:
         begun.set()
         go_on.wait(PATIENCE)
         return StringValue()
@@ -403,7 +403,7 @@ def test_a_drain_journals_runners_that_do_not_hear(tmp_path: Path) -> None:
 def test_a_drain_that_breaks_a_runner_interrupts_it(tmp_path: Path) -> None:
     begun = threading.Event()
 
-    def broken(_: Any, context: Context) -> StringValue:
+    def broken(_: Any, context: OperationContext) -> StringValue:
         begun.set()
         while not context.cancelled():
             time.sleep(0.01)
@@ -466,7 +466,7 @@ def test_a_killed_server_loses_nothing(tmp_path: Path) -> None:
     assert len(names) == 3
     seen: list[int] = []
 
-    def work(packed: Any, context: Context) -> StringValue:
+    def work(packed: Any, context: OperationContext) -> StringValue:
         seen.append(number(context.metadata))
         return StringValue(value=f"did {text(packed)}")
 
@@ -536,7 +536,7 @@ def test_an_operation_that_cannot_be_taken_up_is_aborted(
     path = tmp_path / "o.db"
     name = abandon(path, gate)
 
-    def fail(_: Any, context: Context) -> StringValue:
+    def fail(_: Any, context: OperationContext) -> StringValue:
         if progresses:
             context.progress(request("further"))
         raise RuntimeError("no such model any more")
@@ -551,7 +551,7 @@ def test_an_operation_that_cannot_be_taken_up_is_aborted(
 
 
 def test_work_that_the_server_itself_stops_is_aborted(tmp_path: Path) -> None:
-    def stopped(_: Any, context: Context) -> StringValue:
+    def stopped(_: Any, context: OperationContext) -> StringValue:
         raise CancelledError
 
     async def scenario() -> None:
@@ -572,7 +572,7 @@ def test_progress_is_written_now_and_then(tmp_path: Path) -> None:
             ((blob,),) = database.execute("SELECT operation FROM operations")
         return number(lro.Operation.FromString(blob).metadata)
 
-    def patient(_: Any, context: Context) -> StringValue:
+    def patient(_: Any, context: OperationContext) -> StringValue:
         for step in range(1, 1001):
             context.progress(UInt64Value(value=step))
         return StringValue(value=str(stored()))

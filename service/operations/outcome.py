@@ -1,0 +1,53 @@
+"""How an operation ends: its response, or one of these errors."""
+
+from google.longrunning.operations_pb2 import Operation  # type: ignore[import-untyped, unused-ignore]
+from google.protobuf.message import Message
+from google.rpc.code_pb2 import ABORTED, CANCELLED, INTERNAL  # type: ignore[import-untyped, unused-ignore]
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped, unused-ignore]
+
+from service.operations.context import OperationContext
+
+
+def internal_error(error: BaseException) -> Status:
+    """Return any error as INTERNAL, with its text."""
+    return Status(code=INTERNAL, message=f"{type(error).__name__}: {error}")
+
+
+def cancelled() -> Status:
+    """Return the error of an operation that somebody cancelled."""
+    return Status(code=CANCELLED, message="cancelled")
+
+
+def aborted(message: str) -> Status:
+    """Return the error of an operation that the server has given up."""
+    return Status(code=ABORTED, message=message)
+
+
+def not_resumed(status: Status) -> Status:
+    """Return the error of an operation that failed before it made progress after a restart.
+
+    Args:
+        status: what it failed with.
+
+    Returns:
+        ABORTED, with the same details.
+    """
+    message = f"the operation could not be taken up after a restart of the server: {status.message}"
+    return Status(code=ABORTED, message=message, details=status.details)
+
+
+def finish(operation: Operation, outcome: Message, context: OperationContext | None) -> None:
+    """Mark an operation as done.
+
+    Args:
+        operation: changed in place.
+        outcome: a Status is its error, any other message its response.
+        context: of its run, whose metadata it keeps; None: it did not run.
+    """
+    operation.done = True
+    if context is not None:
+        operation.metadata.CopyFrom(context.metadata)
+    if isinstance(outcome, Status):
+        operation.error.CopyFrom(outcome)
+    else:
+        operation.response.Pack(outcome)
