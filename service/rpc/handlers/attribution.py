@@ -189,7 +189,9 @@ class AttributionHandler:
         """Grad-CAM's layer; "" for other methods."""
         if request.method not in _CAMS:
             return ""
-        wanted = wire_units.path(request.layer, "layer", model) if request.layer else LayerPath("")
+        wanted = (
+            wire_units.parse_path(request.layer, "layer", model) if request.layer else LayerPath("")
+        )
         if wanted.unit is not None:
             raise InvalidField("layer", "must name a layer, not a unit")
         try:
@@ -258,14 +260,7 @@ def _explained(
     if request.unit and request.classes:
         raise InvalidField("unit", "cannot be given with classes")
     if request.unit:
-        path = wire_units.path(request.unit, "unit", model)
-        if path.unit is None:
-            raise InvalidField(
-                "unit",
-                "must be of the form layer:unit, layer:unit@row,column, layer:unit@center "
-                "or logits:class",
-            )
-        return wire_units.check_path(path, "unit", model.network.output_shapes[path.layer]), []
+        return wire_units.read_unit(request.unit, "unit", model), []
     classes = list(request.classes) * (count if len(request.classes) == 1 else 1)
     wire_attack.classes(classes, "classes", count, model)
     return None, classes

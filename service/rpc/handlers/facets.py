@@ -18,12 +18,13 @@ from service.index.types import Hit, Subject
 from service.models.zoo import HostedModel, ModelZoo
 from service.rpc.compute import Compute
 from service.rpc.context import Context
-from service.rpc.handlers.pictures import PicturePlanner, Yardsticks, path_of, units_of
+from service.rpc.handlers.pictures import PicturePlanner, Yardsticks
 from service.rpc.validation import InvalidField, required, within
 from service.rpc.wire import certificate as wire_certificate
 from service.rpc.wire import exemplars as wire_exemplars
 from service.rpc.wire import priority as wire_priority
 from service.rpc.wire import provenance as wire_provenance
+from service.rpc.wire import units as wire_units
 from service.rpc.wire import visualize as wire_visualize
 from service.threads import in_daemon_thread
 from service.visualization import build as pictures
@@ -166,9 +167,7 @@ class FacetFinder:
         """The layer that the request names, or the one before the unit's."""
         network = asked.model.network
         if text:
-            layer = path_of(text, "by_layer", asked.model).layer
-            units_of(network.output_shapes[layer], "by_layer")
-            return layer
+            return wire_units.read_layer(text, "by_layer", asked.model)
         names = facet_work.candidates(asked.path.layer, network.layers, network.output_shapes)
         procedure = facet_work.other(asked.exemplars.images[:1], asked.path.layer, names)
         found = (

@@ -61,20 +61,11 @@ class IndexBuildHandler:
             )
         dataset = self._datasets.get(required("dataset", request.dataset))
         with self._zoo.use(required("model", request.model)) as model:
-            paths = [
-                wire_units.path(text, f"layers[{i}]", model)
+            layers = [
+                wire_units.read_layer(text, f"layers[{i}]", model)
                 for i, text in enumerate(request.layers)
             ]
-            for i, path in enumerate(paths):
-                if path.unit is not None or len(model.network.output_shapes[path.layer]) not in (
-                    1,
-                    3,
-                ):
-                    raise InvalidField(
-                        f"layers[{i}]",
-                        "must name a layer whose output is (units,) or (units, rows, columns)",
-                    )
-            shapes = {path.layer: model.network.output_shapes[path.layer] for path in paths}
+            shapes = {layer: model.network.output_shapes[layer] for layer in layers}
             plan = Plan(
                 Subject.of(model.name, model.digest, dataset),
                 shapes,

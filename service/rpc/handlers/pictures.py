@@ -20,7 +20,6 @@ from service.index.types import Subject
 from service.models.zoo import HostedModel
 from service.rpc.compute import Compute
 from service.rpc.validation import InvalidField
-from service.rpc.wire import units as wire_units
 from service.rpc.wire import visualize as wire_visualize
 from service.rpc.wire.objective import Where
 from service.threads import in_daemon_thread
@@ -31,7 +30,6 @@ from service.visualization.spec import Goal, Recipe
 from service.visualization.spectra import SpectrumStore
 from striate.v1 import visualize_pb2 as pb
 
-_WITH_UNITS = (1, 3)  # dimensions of one image's output, of layers that have units
 _PLAIN = (
     2**31
 )  # bytes that as many and as large pictures as one answer can hold take while they are made
@@ -219,22 +217,3 @@ class PicturePlanner:
 def pass_bytes(model: HostedModel, shape: tuple[int, int, int], rows: int = 1) -> int:
     """Bytes of a pass over so many pictures (C, H, W)."""
     return rows * model.bytes_per_row * math.prod(shape) // math.prod(model.network.shape)
-
-
-def units_of(shape: Sequence[int], field: str) -> int:
-    """The number of units of a layer whose output for one image has this shape; InvalidField if it
-    has none.
-    """
-    if len(shape) not in _WITH_UNITS:
-        raise InvalidField(
-            field, "must name a layer whose output is (units,) or (units, rows, columns)"
-        )
-    return shape[0]
-
-
-def path_of(text: str, field: str, model: HostedModel) -> LayerPath:
-    """A layer of the model without a unit."""
-    path = wire_units.path(text, field, model)
-    if path.unit is not None:
-        raise InvalidField(field, "must name a layer, without a unit")
-    return path

@@ -14,11 +14,12 @@ from service.engine.job import NotFinite, Priority
 from service.models.zoo import HostedModel, ModelZoo
 from service.rpc.compute import Compute
 from service.rpc.context import VERSION, Context
-from service.rpc.handlers.pictures import PicturePlanner, Spectral, Yardsticks, path_of, units_of
+from service.rpc.handlers.pictures import PicturePlanner, Spectral, Yardsticks
 from service.rpc.validation import required, within
 from service.rpc.wire import certificate as wire_certificate
 from service.rpc.wire import priority as wire_priority
 from service.rpc.wire import provenance as wire_provenance
+from service.rpc.wire import units as wire_units
 from service.rpc.wire import visualize as wire_visualize
 from service.visualization import build as pictures
 from service.visualization.cache import Picture, key
@@ -111,10 +112,10 @@ class VisualizeLayerHandler:
     async def _series(self, request: pb.VisualizeLayerRequest, model: HostedModel) -> Series:
         settings = request.settings
         urgency = wire_priority.priority(settings.priority)
-        layer = path_of(request.layer, "layer", model).layer
+        layer = wire_units.read_layer(request.layer, "layer", model)
         where = await self._planner.shapes(settings, model, {layer})
         recipe = wire_visualize.recipe(settings, where.preprocessing.shape)
-        in_layer = units_of(where.shapes[layer], "layer")
+        in_layer = wire_units.unit_count(where.shapes[layer], "layer")
         first = within("first_unit", request.first_unit, 0, in_layer - 1)
         count = within(
             "unit_count", request.unit_count, 1, in_layer - first, default=in_layer - first

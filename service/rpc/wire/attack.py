@@ -111,14 +111,7 @@ def unit(request: pb.AttackRequest, model: HostedModel, count: int) -> Aim | Non
             "unit",
             "can be attacked by fgsm, pgd, apgd without target classes, square or epsilon_search",
         )
-    path = wire_units.path(wanted.unit, "unit.unit", model)
-    if path.unit is None:
-        raise InvalidField(
-            "unit.unit",
-            "must be of the form layer:unit, layer:unit@row,column, layer:unit@center or "
-            "logits:class",
-        )
-    path = wire_units.check_path(path, "unit.unit", model.network.output_shapes[path.layer])
+    path = wire_units.read_unit(wanted.unit, "unit.unit", model)
     if wanted.HasField("level") and not math.isfinite(wanted.level):
         raise InvalidField("unit.level", f"is {wanted.level}, must be a finite number")
     level = wanted.level if wanted.HasField("level") else None

@@ -75,21 +75,18 @@ def check_class_k(plan: Plan) -> None:
 
 def unit(text: str, model: HostedModel) -> LayerPath:
     """A unit of the model, "layer:unit"."""
-    path = units(text, model)
-    if path.unit is None:
-        raise InvalidField("unit", "must be of the form layer:unit")
-    return path
+    return wire_units.read_unit(text, "unit", model, positions=False)
 
 
 def units(text: str, model: HostedModel) -> LayerPath:
     """A unit of the model or a whole layer, "layer:unit" or "layer"."""
-    path = wire_units.path(text, "unit", model)
+    path = wire_units.parse_path(text, "unit", model)
     if path.central or path.position is not None:
         raise InvalidField("unit", "must be of the form layer:unit or layer, without a position")
     return (
         path
         if path.unit is None
-        else wire_units.check_path(path, "unit", model.network.output_shapes[path.layer])
+        else wire_units.resolve_path(path, "unit", model.network.output_shapes[path.layer])
     )
 
 

@@ -71,7 +71,7 @@ def whole_layer(text: str, model: HostedModel) -> str:
     """The name of a layer, or "logits", whose output is (units,) or (units, rows, columns). Raises
     InvalidField, UnknownLayer.
     """
-    path = wire_units.path(text, "layer", model)
+    path = wire_units.parse_path(text, "layer", model)
     if path.unit is not None:
         raise InvalidField("layer", f"is the unit {path}, must be a whole layer")
     try:

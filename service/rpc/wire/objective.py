@@ -47,14 +47,7 @@ class Where:
 
     def layer(self, text: str, field: str) -> LayerPath:
         """A layer without a unit, whose output is (units,) or (units, rows, columns)."""
-        path = wire_units.path(text, field, self.model)
-        if path.unit is not None:
-            raise InvalidField(field, "must name a layer, without a unit")
-        if len(self.shapes[path.layer]) not in (1, 3):
-            raise InvalidField(
-                field, "must name a layer whose output is (units,) or (units, rows, columns)"
-            )
-        return path
+        return LayerPath(wire_units.read_layer(text, field, self.model, self.shapes))
 
 
 def named(request: pb.VisualizeRequest, model: HostedModel) -> set[str]:
@@ -73,7 +66,7 @@ def named(request: pb.VisualizeRequest, model: HostedModel) -> set[str]:
                 )
     if request.HasField("diversity"):
         texts.append((request.diversity.layer, "diversity.layer"))
-    return {wire_units.path(text, at, model).layer for text, at in texts}
+    return {wire_units.parse_path(text, at, model).layer for text, at in texts}
 
 
 def goals(request: pb.VisualizeRequest, where: Where) -> list[Goal]:
@@ -117,8 +110,7 @@ def _term(message: pb.Term, field: str, where: Where) -> Term:
 
 
 def _unit(text: str, field: str, where: Where) -> LayerPath:
-    path = wire_units.path(text, field, where.model)
-    return wire_units.check_path(path, field, where.shapes[path.layer])
+    return wire_units.read_path(text, field, where.model, where.shapes)
 
 
 def _towards(message: pb.Direction, field: str, where: Where) -> Towards:
@@ -134,7 +126,7 @@ def _towards(message: pb.Direction, field: str, where: Where) -> Towards:
         raise InvalidField(f"{field}.row", "and column must both be given, or none of them")
     if message.HasField("row"):
         position = message.row, message.column
-        wire_units.check_path(LayerPath(path.layer, 0, position), field, shape)
+        wire_units.resolve_path(LayerPath(path.layer, 0, position), field, shape)
     return Towards(
         path.layer,
         _vector(message.vector, f"{field}.vector", shape[0]),

@@ -1,18 +1,27 @@
-"""From the name of a layer or unit to its path in a model."""
+"""From the name of a layer or unit to its path in a model: parsed once, checked, and resolved."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from interp.layer import LOGITS, LayerPath
 from service.models.zoo import HostedModel
 from service.rpc.validation import InvalidField, required, within
 
+Shapes = Mapping[str, Sequence[int]]  # layer -> output shape of one image
 
-def path(text: str, field: str, model: HostedModel) -> LayerPath:
-    """A layer or unit of the model; its name is checked here, its numbers by `check_path`.
+WITH_UNITS = (1, 3)  # dimensions of one image's output, of layers that have units
+_UNIT_FORMS = "layer:unit, layer:unit@row,column, layer:unit@center or logits:class"
+
+
+def parse_path(text: str, field: str, model: HostedModel) -> LayerPath:
+    """Read the name of a layer, unit or neuron. Its numbers are checked by `resolve_path`.
+
+    Args:
+        text: e.g. "layer3.2", "layer3.2:7", "layer3.2:7@center", "logits:281".
+        field: the request's field, for errors.
 
     Raises:
-        InvalidField: the syntax is wrong.
-        UnknownLayer: there is no such layer.
+        InvalidField: the name is empty, long, or of no such form.
+        UnknownLayer: the model has no such layer.
     """
     name = required(field, text)
     try:
@@ -21,9 +30,14 @@ def path(text: str, field: str, model: HostedModel) -> LayerPath:
         raise InvalidField(field, str(error)) from error
 
 
-def check_path(path: LayerPath, field: str, shape: Sequence[int]) -> LayerPath:
-    """The path with its position in numbers, if `shape` (units, rows, columns) or (units,) has that
-    unit and position; else InvalidField.
+def resolve_path(path: LayerPath, field: str, shape: Sequence[int]) -> LayerPath:
+    """Check a path's numbers, and turn a central position into numbers.
+
+    Args:
+        shape: the layer's output for one image, (units, rows, columns) or (units,).
+
+    Raises:
+        InvalidField: the layer has no such unit or position.
     """
     if path.unit is not None:
         within(f"{field} (unit of {path.layer})", path.unit, 0, shape[0] - 1)
@@ -36,3 +50,75 @@ def check_path(path: LayerPath, field: str, shape: Sequence[int]) -> LayerPath:
     if path.unit is None and path.layer == LOGITS:
         raise InvalidField(field, "names no class: write logits:CLASS")
     return path
+
+
+def read_path(text: str, field: str, model: HostedModel, shapes: Shapes | None = None) -> LayerPath:
+    """Read and check the name of a layer, unit or neuron.
+
+    Args:
+        shapes: the layers' outputs for one image, where it has another size than the model's.
+
+    Returns:
+        The path, with its position in numbers.
+
+    Raises:
+        InvalidField: the name has a wrong form, or the layer no such unit or position.
+        UnknownLayer: the model has no such layer.
+    """
+    path = parse_path(text, field, model)
+    return resolve_path(path, field, (shapes or model.network.output_shapes)[path.layer])
+
+
+def read_unit(text: str, field: str, model: HostedModel, positions: bool = True) -> LayerPath:
+    """Read and check the name of a unit or neuron.
+
+    Args:
+        positions: a neuron, "layer:unit@row,column", will do; else only a whole unit.
+
+    Raises:
+        InvalidField: it is not a unit of the layer.
+        UnknownLayer: the model has no such layer.
+    """
+    path = parse_path(text, field, model)
+    if path.unit is None:
+        forms = _UNIT_FORMS if positions else "layer:unit"
+        raise InvalidField(field, f"must be of the form {forms}")
+    if not positions and (path.central or path.position is not None):
+        raise InvalidField(field, "must be of the form layer:unit, without a position")
+    return resolve_path(path, field, model.network.output_shapes[path.layer])
+
+
+def read_layer(text: str, field: str, model: HostedModel, shapes: Shapes | None = None) -> str:
+    """Read and check the name of a layer that has units, or "logits".
+
+    Args:
+        shapes: the layers' outputs for one image, where it has another size than the model's.
+
+    Returns:
+        The layer's dotted name.
+
+    Raises:
+        InvalidField: it is a unit, or the layer has none.
+        UnknownLayer: the model has no such layer.
+    """
+    path = parse_path(text, field, model)
+    if path.unit is not None:
+        raise InvalidField(field, f"is the unit {path}, must name a layer, without a unit")
+    unit_count((shapes or model.network.output_shapes)[path.layer], field)
+    return path.layer
+
+
+def unit_count(shape: Sequence[int], field: str) -> int:
+    """Count the units of a layer.
+
+    Args:
+        shape: the layer's output for one image.
+
+    Raises:
+        InvalidField: the output is neither (units,) nor (units, rows, columns).
+    """
+    if len(shape) not in WITH_UNITS:
+        raise InvalidField(
+            field, "must name a layer whose output is (units,) or (units, rows, columns)"
+        )
+    return shape[0]

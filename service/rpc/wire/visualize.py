@@ -199,7 +199,7 @@ def _likenesses(request: pb.VisualizeRequest, where: Where) -> Iterator[tuple[Se
             if term.WhichOneof("kind") == "likeness":
                 yield (
                     where.shapes[
-                        wire_units.path(term.likeness.layer, "composed", where.model).layer
+                        wire_units.parse_path(term.likeness.layer, "composed", where.model).layer
                     ],
                     term.likeness.kind,
                 )
