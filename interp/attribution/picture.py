@@ -11,34 +11,47 @@ PERCENTILE = 99.0
 Floats = NDArray[np.floating[Any]]
 
 # Evenly spaced from -1 to 1, and from 0 to 1; RGB of [0, 1].
-_SIGNED = np.array(
+_DIVERGING_COLOURS = np.array(
     [[0.02, 0.19, 0.52], [0.26, 0.54, 0.80], [1, 1, 1], [0.90, 0.38, 0.32], [0.55, 0.02, 0.12]]
 )
-_UNSIGNED = np.array(
+_SEQUENTIAL_COLOURS = np.array(
     [[0, 0, 0.02], [0.28, 0.06, 0.43], [0.71, 0.21, 0.33], [0.96, 0.56, 0.11], [0.99, 0.98, 0.70]]
 )
 
 
 def heat_map(values: Floats, signed: bool) -> NDArray[np.float64]:
-    """(3, H, W) in [0, 1] of values (C, H, W) on the network's channels.
+    """Colour the attributions of one image.
 
-    Signed: the sum over channels, red above zero, blue below, white at zero. Unsigned: the largest
-    channel, dark to bright. Full colour is at the 99th percentile of the magnitudes, or where that
-    is zero at their maximum.
+    Full colour is at the 99th percentile of the magnitudes, or where that is zero at their maximum.
+
+    Args:
+        values: (C, H, W), of the network's channels or of one.
+        signed: draw the sum over channels, red above zero, blue below, white at zero. Otherwise the
+            largest channel, dark to bright.
+
+    Returns:
+        (3, H, W) RGB in [0, 1].
     """
     shares = values.astype(np.float64)
     shares = shares.sum(0) if signed else shares.max(0)
     magnitudes = np.abs(shares)
     scale = np.percentile(magnitudes, PERCENTILE) or magnitudes.max() or 1.0
-    colours = _SIGNED if signed else _UNSIGNED
-    stops = np.linspace(-1 if signed else 0, 1, len(colours))
+    palette = _DIVERGING_COLOURS if signed else _SEQUENTIAL_COLOURS
+    stops = np.linspace(-1 if signed else 0, 1, len(palette))
     level = np.clip(shares / scale, stops[0], 1)
-    return np.stack([np.interp(level, stops, colours[:, channel]) for channel in range(3)])
+    return np.stack([np.interp(level, stops, palette[:, channel]) for channel in range(3)])
 
 
 def overlay(image: Floats, heat: Floats, opacity: float) -> NDArray[np.float64]:
-    """(3, H, W): a heat map (3, H, W) over an image (1 or 3, H, W) turned gray, so that all colour
-    is the map's; opacity 0 to 1.
+    """Lay a heat map over an image turned gray, so that all colour is the map's.
+
+    Args:
+        image: (1 or 3, H, W) in [0, 1].
+        heat: (3, H, W) in [0, 1].
+        opacity: of the map, 0 (the image itself, in its own colours) to 1 (the map alone).
+
+    Returns:
+        (3, H, W) RGB in [0, 1].
     """
     gray = (
         image[0]

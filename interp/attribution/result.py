@@ -1,4 +1,4 @@
-"""What an attribution method finds."""
+"""What an attribution method returns, and the error of one that does not apply."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,14 +9,16 @@ from interp.layer import LayerPath
 
 
 @dataclass(frozen=True, eq=False)
-class Attributed:
-    """One row an image.
+class Attribution:
+    """The attributions of a batch of images, one row an image.
 
     Attributes:
         values: (B, C, H, W) every pixel's share, or (B, 1, H, W) where all its channels have one.
-        score: (B,) what was explained: the activation of the class or unit.
-        delta: (B,) the sum of the values minus what they should add up to; None where the method
-            promises no sum.
+            In units of the score, or for a method that returns a slope in those per unit of pixel
+            value.
+        score: (B,) the activation of the class or unit that was explained.
+        delta: (B,) the sum of the values minus what they should add up to, in units of the score;
+            None where the method promises no sum.
     """
 
     values: Tensor
@@ -24,10 +26,9 @@ class Attributed:
     delta: Tensor | None = None
 
 
-Explain = Callable[
-    [Tensor, LayerPath], Attributed
-]  # one image (1, C, H, W) in [0, 1], and which unit of the layer
+# (one image (1, C, H, W) in [0, 1], a unit of the layer) -> its attribution
+Explainer = Callable[[Tensor, LayerPath], Attribution]
 
 
-class Unexplainable(RuntimeError):
-    """A method cannot be right on this network, for a reason that the message names."""
+class MethodNotApplicable(RuntimeError):
+    """A method cannot be right on a network, for a reason that the message names."""

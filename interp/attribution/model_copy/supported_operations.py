@@ -1,5 +1,5 @@
-"""Which steps of a rewritten network a method treats as it should: what is not listed is refused,
-not taken on trust.
+"""Which operations of a rewritten network a method supports: what is not listed is refused, not
+taken on trust.
 """
 
 import operator
@@ -80,45 +80,64 @@ _RESCALED = (nn.ReLU, nn.Tanh, nn.Sigmoid, nn.MaxPool2d)
 _CLIPPING = (nn.Hardtanh, nn.Threshold)  # rectifiers by another name
 
 
-def for_lrp(traced: fx.GraphModule) -> str:
-    """Which steps layer-wise relevance propagation has no rule for; "" if none, as in the other
-    two.
+def unsupported_by_lrp(traced: fx.GraphModule) -> str:
+    """Say which operations layer-wise relevance propagation has no rule for.
+
+    Args:
+        traced: a rewritten network, with the shapes of its tensors.
+
+    Returns:
+        a clause for an error; "" if there are none.
     """
-    return _others(traced, _LRP_MODULES, _PASSING)
+    return _unsupported(traced, _LRP_MODULES, _PASSING)
 
 
-def for_deep_lift(traced: fx.GraphModule) -> str:
-    """Which steps are neither linear nor of one input and one output."""
-    return _others(traced, (*_LINEAR_MODULES, *_RESCALED), _PASSING | _LINEAR)
+def unsupported_by_deep_lift(traced: fx.GraphModule) -> str:
+    """Say which operations are neither linear nor of one input and one output.
+
+    Args:
+        traced: a rewritten network, with the shapes of its tensors.
+
+    Returns:
+        a clause for an error; "" if there are none.
+    """
+    return _unsupported(traced, (*_LINEAR_MODULES, *_RESCALED), _PASSING | _LINEAR)
 
 
-def for_guided_backprop(traced: fx.GraphModule) -> str:
-    """Which steps might hide a rectifier, or that there is none to guide."""
-    parts = [type(part) for part in traced.modules()]
-    if nn.ReLU not in parts:
+def unsupported_by_guided_backprop(traced: fx.GraphModule) -> str:
+    """Say which operations might hide a rectifier, or that there is none to guide.
+
+    Args:
+        traced: a rewritten network, with the shapes of its tensors.
+
+    Returns:
+        a clause for an error; "" if there is nothing to say.
+    """
+    kinds = [type(part) for part in traced.modules()]
+    if nn.ReLU not in kinds:
         return "it has no rectifiers there, so guided backprop would be the gradient"
-    plain = tuple(
-        {kind for kind in parts if kind.__module__.startswith("torch.nn") and kind not in _CLIPPING}
+    of_torch = tuple(
+        {kind for kind in kinds if kind.__module__.startswith("torch.nn") and kind not in _CLIPPING}
     )
-    return _others(traced, (*plain, Addition_Module), _PASSING | _LINEAR | _PRODUCTS)
+    return _unsupported(traced, (*of_torch, Addition_Module), _PASSING | _LINEAR | _PRODUCTS)
 
 
-def _others(
+def _unsupported(
     traced: fx.GraphModule, modules: tuple[type[nn.Module], ...], functions: set[Any]
 ) -> str:
-    """What the network does beside these, in words."""
-    found = [
+    """The names of what the network calls beside these, as a clause."""
+    names = [
         type(leaf).__name__
         for node in traced.graph.nodes
         if node.op == "call_module"
         for leaf in traced.get_submodule(str(node.target)).modules()
         if not list(leaf.children()) and type(leaf) not in modules
     ]
-    found += [
+    names += [
         str(getattr(node.target, "__name__", node.target))
         for node in traced.graph.nodes
         if node.op in ("call_function", "call_method")
         and "shape" in node.meta
         and node.target not in functions
     ]
-    return f"it cannot treat {', '.join(sorted(set(found)))}" if found else ""
+    return f"it cannot treat {', '.join(sorted(set(names)))}" if names else ""
