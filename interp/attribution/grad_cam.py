@@ -60,9 +60,7 @@ def source_layers(network: Network, path: LayerPath) -> list[str]:
         return output.clone()
 
     for name in spatial:
-        copy.layers[name].register_forward_hook(
-            lambda _, __, output, name=name: keep(name, output)
-        )
+        copy.layers[name].register_forward_hook(lambda _, __, output, name=name: keep(name, output))
     if not spatial:
         return []
     image = torch.full((1, *network.shape), 0.5, device=network.device, dtype=network.dtype)

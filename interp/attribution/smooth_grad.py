@@ -36,7 +36,5 @@ def smooth_grad(
         ) -> Tensor:
             return x[row] + noise * normal([generator], (high - low, *x.shape[1:]), x)[0]
 
-        means.append(
-            (yield from weighted_gradient(noisy, [1 / samples] * samples, objective, row))
-        )
+        means.append((yield from weighted_gradient(noisy, [1 / samples] * samples, objective, row)))
     return Attribution(torch.stack(means), score_of(answer))

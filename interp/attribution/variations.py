@@ -44,9 +44,7 @@ def weighted_gradient(
 
 def probe_spans(count: int) -> Iterator[tuple[int, int]]:
     """Yield (low, high) of consecutive probes of at most `MAX_PROBE_ROWS` of `count` rows."""
-    return (
-        (low, min(low + MAX_PROBE_ROWS, count)) for low in range(0, count, MAX_PROBE_ROWS)
-    )
+    return ((low, min(low + MAX_PROBE_ROWS, count)) for low in range(0, count, MAX_PROBE_ROWS))
 
 
 def repeat_row(objective: Objective, row: int, count: int) -> Objective:

@@ -13,7 +13,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc import StatusCode
 from grpc_status import rpc_status
 
-from interp.attribution import Unexplainable
+from interp.attribution.result import MethodNotApplicable
 from interp.layer import UnknownLayer
 from service import operations
 from service.audit.journal import AuditChanged, NoReport
@@ -73,7 +73,9 @@ TABLE: Mapping[type[BaseException], Row] = {
     AuditChanged: Row(StatusCode.FAILED_PRECONDITION, errors_pb2.ERROR_REASON_AUDIT_CHANGED),
     NoReport: Row(StatusCode.FAILED_PRECONDITION, errors_pb2.ERROR_REASON_NO_REPORT),
     UploadTooLarge: Row(StatusCode.RESOURCE_EXHAUSTED, errors_pb2.ERROR_REASON_UPLOAD_TOO_LARGE),
-    Unexplainable: Row(StatusCode.FAILED_PRECONDITION, errors_pb2.ERROR_REASON_NOT_EXPLAINABLE),
+    MethodNotApplicable: Row(
+        StatusCode.FAILED_PRECONDITION, errors_pb2.ERROR_REASON_NOT_EXPLAINABLE
+    ),
     IndexMissing: Row(StatusCode.FAILED_PRECONDITION, errors_pb2.ERROR_REASON_INDEX_NOT_FOUND),
     DatasetError: Row(StatusCode.FAILED_PRECONDITION, errors_pb2.ERROR_REASON_DATASET_UNREADABLE),
     operations.OperationRunning: Row(

@@ -7,15 +7,14 @@ import pytest
 import torch
 
 import striate
-from interp.attribution import (
-    Explain,
-    check_source,
-    integrated_gradients,
-    occlusion,
-    saliency,
-    smooth_grad,
-)
-from interp.attribution.backward import deep_lift, grad_cam, lrp
+from interp.attribution.deep_lift import deep_lift
+from interp.attribution.grad_cam import check_layer, grad_cam
+from interp.attribution.integrated_gradients import integrated_gradients
+from interp.attribution.lrp import lrp
+from interp.attribution.occlusion import occlusion
+from interp.attribution.result import Explainer
+from interp.attribution.saliency import saliency
+from interp.attribution.smooth_grad import smooth_grad
 from interp.layer import LOGITS, LayerPath
 from interp.network.network import Network
 from interp.objective import activation
@@ -65,8 +64,8 @@ def test_hooks_agree_with_the_library(
     net: striate.Model, local: Network, digits: Digits, pixels: torch.Tensor
 ) -> None:
     path = LayerPath("f6", 10)
-    layer = check_source(local, path, "")
-    methods: list[tuple[AttributionName, Explain]] = [
+    layer = check_layer(local, path, "")
+    methods: list[tuple[AttributionName, Explainer]] = [
         ("deep-lift", deep_lift(local, path)),
         ("lrp", lrp(local, path)),
         ("grad-cam", grad_cam(local, path, layer)),

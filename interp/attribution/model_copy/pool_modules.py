@@ -46,7 +46,9 @@ class NonOverlappingMaxPool2d(nn.Module):
         """
         super().__init__()
         self._kernel, self._stride, self._padding, self._dilation = _pairs(pool)
-        self._overlapping = partial(F.max_pool2d, **{name: getattr(pool, name) for name in _MAX_POOL})
+        self._overlapping = partial(
+            F.max_pool2d, **{name: getattr(pool, name) for name in _MAX_POOL}
+        )
         self.pool = nn.MaxPool2d((self._kernel[0] * self._kernel[1], 1))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -8,8 +8,12 @@ import torchvision
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from interp.attribution import Unexplainable, check_source, integrated_gradients
-from interp.attribution.backward import deep_lift, grad_cam, guided_backprop, lrp
+from interp.attribution.deep_lift import deep_lift
+from interp.attribution.grad_cam import check_layer, grad_cam
+from interp.attribution.guided_backprop import guided_backprop
+from interp.attribution.integrated_gradients import integrated_gradients
+from interp.attribution.lrp import lrp
+from interp.attribution.result import MethodNotApplicable
 from interp.layer import LOGITS, LayerPath
 from interp.network.architectures import CifarTwin, LeNet5
 from interp.network.network import Network
@@ -17,7 +21,7 @@ from interp.objective import activation
 from interp.probe import solve
 from service.models.initialization import randomize
 from tests.e2e.conftest import WEIGHTS
-from tests.interp.attribution.test_backward import Rectifying, _Guided
+from tests.interp.attribution.test_hooked_methods import Rectifying, _Guided
 from tests.interp.toys_networks import cifar, trained_resnet
 
 CLASS = LayerPath(LOGITS, 1)
@@ -58,7 +62,7 @@ def check(network: Network, x: Tensor, rectified: bool = True) -> None:
             guided = gradient(network, x) / torch.tensor(STD[: x.shape[1]]).view(1, -1, 1, 1)
         values = guided_backprop(network, CLASS)(x, CLASS).values
         assert (values - guided).abs().max() < 1e-3 * guided.abs().max()
-    cam = grad_cam(network, CLASS, check_source(network, CLASS, ""))(x, CLASS).values
+    cam = grad_cam(network, CLASS, check_layer(network, CLASS, ""))(x, CLASS).values
     assert cam.shape == (1, 1, *x.shape[2:])
     assert cam.min() >= 0
 
@@ -73,7 +77,7 @@ def test_digits_lenet5() -> None:
     delta = solve(integrated_gradients(noise(32, 1), activation([CLASS]), 40), network).delta
     assert delta is not None
     assert delta.abs().item() < 1e-4, "a smooth network takes few steps"
-    with pytest.raises(Unexplainable, match="no rectifiers"):
+    with pytest.raises(MethodNotApplicable, match="no rectifiers"):
         guided_backprop(network, CLASS)
 
 
@@ -96,6 +100,6 @@ def test_what_is_refused_says_which_network() -> None:
     network = random("efficientnet_b0", 32)
     for method in (deep_lift, lrp):
         with pytest.raises(
-            Unexplainable, match=r"does not apply to EfficientNet: it cannot treat .*mul"
+            MethodNotApplicable, match=r"does not apply to EfficientNet: it cannot treat .*mul"
         ):
             method(network, CLASS)

@@ -12,13 +12,17 @@ from captum.attr import LRP, DeepLift, GuidedBackprop, LayerAttribution, LayerGr
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from interp.attribution import Unexplainable, check_source
-from interp.attribution.backward import deep_lift, grad_cam, guided_backprop, guided_grad_cam, lrp
-from interp.attribution.pools import ApartPool
+from interp.attribution.deep_lift import deep_lift
+from interp.attribution.grad_cam import check_layer, grad_cam
+from interp.attribution.guided_backprop import guided_backprop
+from interp.attribution.guided_grad_cam import guided_grad_cam
+from interp.attribution.lrp import lrp
+from interp.attribution.model_copy.pool_modules import NonOverlappingMaxPool2d
+from interp.attribution.result import MethodNotApplicable
 from interp.layer import LOGITS, LayerPath
 from interp.network.architectures import CifarResNet, LeNet5
 from interp.network.network import Network
-from tests.interp.attribution.test_gradients import Unit, agree
+from tests.interp.attribution.test_procedures import Unit, agree
 from tests.interp.toys_networks import MEAN, STD, images, linear, tricky
 
 CLASS = LayerPath(LOGITS, 2)
@@ -233,13 +237,13 @@ def test_grad_cam_by_its_formula(layer: str) -> None:
 
 def test_layers_of_grad_cam() -> None:
     network = tricky()
-    assert check_source(network, CLASS, "") == "norm"
-    assert check_source(network, CLASS, "stem") == "stem"
-    assert check_source(network, LayerPath("twice", 1), "") == "act"
+    assert check_layer(network, CLASS, "") == "norm"
+    assert check_layer(network, CLASS, "stem") == "stem"
+    assert check_layer(network, LayerPath("twice", 1), "") == "act"
     with pytest.raises(ValueError, match="not computed from"):
-        check_source(network, LayerPath("twice", 1), "down")
-    with pytest.raises(Unexplainable, match="no layer with rows and columns"):
-        check_source(network, LayerPath("stem.0", 1), "")
+        check_layer(network, LayerPath("twice", 1), "down")
+    with pytest.raises(MethodNotApplicable, match="no layer with rows and columns"):
+        check_layer(network, LayerPath("stem.0", 1), "")
 
 
 def test_linear_network() -> None:
@@ -252,7 +256,7 @@ def test_linear_network() -> None:
     w = weight[1].view(3, 6, 6)
     agree(deep_lift(network, path, 0.3)(x, path).values, w * (x - 0.3))
     assert (lrp(network, path)(x, path).values - w * x).abs().max() < 1e-6
-    with pytest.raises(Unexplainable, match="no rectifiers"):
+    with pytest.raises(MethodNotApplicable, match="no rectifiers"):
         guided_backprop(network, path)
 
 
@@ -265,7 +269,7 @@ def test_pools_with_windows_apart_are_the_same_function(
 ) -> None:
     pool = nn.MaxPool2d(kernel, stride, padding, dilation, ceil_mode=ceil_mode)
     x = images(2, size=9, channels=4) - 0.5
-    assert torch.equal(ApartPool(pool)(x), pool(x))
+    assert torch.equal(NonOverlappingMaxPool2d(pool)(x), pool(x))
 
 
 class Squeezed(nn.Module):
@@ -309,13 +313,13 @@ class Deciding(Squeezed):
     ],
 )
 def test_what_cannot_be_right_is_refused(kind: type[nn.Module], method: Any, reason: str) -> None:
-    with pytest.raises(Unexplainable, match=reason):
+    with pytest.raises(MethodNotApplicable, match=reason):
         method(hosted(kind()), CLASS)
 
 
 def test_grad_cam_needs_no_trace_and_products_can_be_guided() -> None:
     network, x = hosted(seeded(Deciding)), images(1)
-    assert grad_cam(network, CLASS, check_source(network, CLASS, ""))(x, CLASS).values.shape == (
+    assert grad_cam(network, CLASS, check_layer(network, CLASS, ""))(x, CLASS).values.shape == (
         1,
         1,
         8,

@@ -11,16 +11,13 @@ import torch
 from captum.attr import InputXGradient, IntegratedGradients, Occlusion, Saliency
 from torch import Tensor, nn
 
-from interp.attribution import (
-    Attributed,
-    input_x_gradient,
-    integrated_gradients,
-    occlusion,
-    saliency,
-    smooth_grad,
-)
-from interp.attribution.gradients import ROWS
-from interp.attribution.occlusion import places
+from interp.attribution.input_x_gradient import input_x_gradient
+from interp.attribution.integrated_gradients import integrated_gradients
+from interp.attribution.occlusion import occlusion, window_positions
+from interp.attribution.result import Attribution
+from interp.attribution.saliency import saliency
+from interp.attribution.smooth_grad import smooth_grad
+from interp.attribution.variations import MAX_PROBE_ROWS
 from interp.layer import LOGITS, LayerPath
 from interp.network.network import Network
 from interp.objective import Objective, activation
@@ -29,7 +26,7 @@ from interp.seeds import generators
 from tests.interp.toys_networks import Counting, Wired, images, linear, tricky
 
 PATHS = [LayerPath(LOGITS, 3), LayerPath("down", 7), LayerPath("stem", 2, (1, 6))]
-Method = Callable[[Tensor, Objective], Procedure[Attributed]]
+Method = Callable[[Tensor, Objective], Procedure[Attribution]]
 
 
 class Unit(nn.Module):
@@ -71,7 +68,7 @@ def test_equal_to_captum(path: LayerPath) -> None:
     x, unit = images(3), Unit(tricky(), path)
     objective = activation([path] * 3)
 
-    def found(method: Method) -> Attributed:
+    def found(method: Method) -> Attribution:
         return solve(method(x, objective), network)
 
     pairs: list[tuple[Method, Tensor]] = [
@@ -115,7 +112,7 @@ WEIGHT = torch.linspace(-1, 1, 2 * 3 * 36, dtype=torch.float64).view(2, 108).sin
 BIAS = torch.tensor([0.5, -2.0], dtype=torch.float64)
 
 
-def of_linear(method: Method, x: Tensor) -> Attributed:
+def of_linear(method: Method, x: Tensor) -> Attribution:
     """What a method finds for class 1 of a linear network on images (B, 3, 6, 6)."""
     return solve(
         method(x, activation([LayerPath(LOGITS, 1)] * len(x))), linear(WEIGHT, BIAS, (3, 6, 6))
@@ -152,7 +149,7 @@ def test_occlusion_by_brute_force() -> None:
 
 
 def test_squares_of_occlusion_are_not_held_together() -> None:
-    squares = places(10**6, 10**6, 1, 1)
+    squares = window_positions(10**6, 10**6, 1, 1)
     assert [next(squares), next(squares)] == [
         (slice(0, 1), slice(0, 1)),
         (slice(0, 1), slice(1, 2)),
@@ -160,7 +157,7 @@ def test_squares_of_occlusion_are_not_held_together() -> None:
 
 
 def test_smooth_grad_is_the_mean_over_its_own_noise() -> None:
-    network, x, samples = tricky(), images(2), ROWS + 6
+    network, x, samples = tricky(), images(2), MAX_PROBE_ROWS + 6
     path = LayerPath("down", 4)
     found = solve(
         smooth_grad(x, activation([path] * 2), generators(7, 20, 2), samples, 0.3), network
@@ -195,11 +192,14 @@ def test_an_image_has_the_same_shares_in_any_company(rows: list[int]) -> None:
 def test_probes_stay_small_and_occlusion_asks_for_no_gradient() -> None:
     objective = activation([LayerPath(LOGITS, 0)] * 2)
     for method, gradients in (
-        (integrated_gradients(images(2), objective, 3 * ROWS + 1), 2 * (3 * ROWS + 1)),
+        (
+            integrated_gradients(images(2), objective, 3 * MAX_PROBE_ROWS + 1),
+            2 * (3 * MAX_PROBE_ROWS + 1),
+        ),
         (occlusion(images(2, size=12), objective, 1, 1), 0),
     ):
         counting = Counting(tricky())
         solve(method, counting)
-        assert max(len(probe.images) for probe in counting.probes) <= ROWS
+        assert max(len(probe.images) for probe in counting.probes) <= MAX_PROBE_ROWS
         assert sum(counting.gradients) == gradients
     assert isinstance(counting.probes[0], Probe)
