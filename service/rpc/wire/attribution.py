@@ -113,14 +113,7 @@ def _explained(
     if request.unit and request.classes:
         raise InvalidField("unit", "cannot be given with classes")
     if request.unit:
-        path = wire_units.path(request.unit, "unit", model)
-        if path.unit is None:
-            raise InvalidField(
-                "unit",
-                "must be of the form layer:unit, layer:unit@row,column, layer:unit@center "
-                "or logits:class",
-            )
-        return wire_units.check_path(path, "unit", model.network.output_shapes[path.layer]), []
+        return wire_units.read_unit(request.unit, "unit", model), []
     classes = list(request.classes) * (count if len(request.classes) == 1 else 1)
     wire_attack.classes(classes, "classes", count, model)
     return None, classes
@@ -164,7 +157,7 @@ def _layer(name: str, model: HostedModel) -> str:
     """The dotted name of Grad-CAM's layer; "" where none is named."""
     if not name:
         return ""
-    path = wire_units.path(name, "layer", model)
+    path = wire_units.parse_path(name, "layer", model)
     if path.unit is not None:
         raise InvalidField("layer", "must name a layer, not a unit")
     return path.layer
