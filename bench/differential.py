@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from bench.figure import Figure, Figures
 from bench.peers import LINF, hand_loop_l2, hosted
 from bench.setting import MODEL, Setting
-from interp.attack.base import Method, attack, fgsm, pgd
-from interp.attack.registry import apgd
+from interp.attack.apgd import apgd
+from interp.attack.base import Method, attack
+from interp.attack.pgd import fgsm, pgd
 from interp.network.network import Network
 from interp.probe import solve
 
@@ -40,10 +41,8 @@ def differential(place: Setting) -> Figures:
     }
 
 
-def _plain(epsilon: float, p: float = math.inf) -> Method:
-    return pgd(
-        epsilon, p, epsilon / 4, STEPS, random_start=False, keep_best=False, stop_when_fooled=False
-    )
+def _plain(epsilon: float) -> Method:
+    return pgd(epsilon / 4, STEPS, random_start=False, keep_best=False, stop_when_fooled=False)
 
 
 def _linf(place: Setting) -> Figures:
@@ -55,7 +54,7 @@ def _linf(place: Setting) -> Figures:
         else "on the module that we host"
     )
     for name, epsilon in RADII.items():
-        ours = solve(attack(x, y, _plain(epsilon)), place.local)
+        ours = solve(attack(x, y, _plain(epsilon), epsilon=epsilon), place.local)
         for peer, run in LINF.items():
             theirs = run(same, x, y, epsilon, epsilon / 4, STEPS)
             fooled = place.local.logits(theirs).argmax(1) != y
@@ -72,7 +71,7 @@ def _linf(place: Setting) -> Figures:
 def _l2(place: Setting) -> Figures:
     x, y = place.images[:ROWS].double(), place.labels[:ROWS]
     exact = place.hosted(MODEL, torch.float64)
-    ours = solve(attack(x, y, _plain(0.5, 2)), exact)
+    ours = solve(attack(x, y, _plain(0.5), epsilon=0.5, p=2), exact)
     theirs = hand_loop_l2(hosted(place, exact, MODEL), x, y, 0.5, 0.125, STEPS)
     fooled = exact.logits(theirs).argmax(1) != y
     return {
@@ -113,11 +112,11 @@ def _linear(rows: int = 16, size: int = 6, epsilon: float = 0.01) -> Figures:
     figures = Figures()
     for name, p, dual in (("Linf", math.inf, 1), ("L2", 2, 2), ("L1", 1, math.inf)):
         best = epsilon * float(slope.norm(dual))
-        methods = {"FGSM": fgsm(epsilon, p), "PGD-10": _plain(epsilon, p)}
+        methods = {"FGSM": fgsm(), "PGD-10": _plain(epsilon)}
         if p == 1:  # the best is one pixel alone, and the steps of L1 spread over several
-            methods = {"APGD-200": apgd(epsilon, p, 200)}
+            methods = {"APGD-200": apgd(200)}
         for method, run in methods.items():
-            found = solve(attack(x, y, run), network)
+            found = solve(attack(x, y, run, epsilon=epsilon, p=p), network)
             gain = (_gap(network, found.images) - _gap(network, x)).abs()
             error = float((gain / best - 1).abs().max())
             about = f"linear network, {method} in {name}: gain beside epsilon ||w||, relative error"

@@ -159,9 +159,7 @@ def _ours(network: Network) -> Callable[[Tensor, Tensor, int, Counter[str]], Ten
     def run(x: Tensor, y: Tensor, first: int, given: Counter[str]) -> Tensor:
         parts = standard(math.inf, STEPS, TARGETS, QUERIES)
         search = in_turn([_noted(name, part, given) for name, part in parts.items()])
-        return solve(
-            attack(x, y, Method(EPSILON, math.inf, search), first_row=first), network
-        ).images
+        return solve(attack(x, y, Method(search), epsilon=EPSILON, first_row=first), network).images
 
     return run
 

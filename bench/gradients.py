@@ -8,8 +8,9 @@ from torch import Tensor
 from bench.figure import Figure, Figures
 from bench.peers import published
 from bench.setting import MODEL, Setting
-from interp.attack.base import attack, pgd
+from interp.attack.base import attack
 from interp.attack.epsilon_curve import epsilon_curve
+from interp.attack.pgd import pgd
 from interp.probe import solve
 
 ROWS = 96
@@ -44,8 +45,10 @@ def _curve(place: Setting, x: Tensor, y: Tensor, about: str, epsilons: list[floa
     found = solve(epsilon_curve(x, y, epsilons, steps=STEPS), place.local)
     naive = []
     for epsilon in epsilons:
-        method = pgd(epsilon, steps=STEPS, random_start=False, stop_when_fooled=False)
-        naive.append(int((~solve(attack(x, y, method), place.local).succeeded).sum()))
+        method = pgd(steps=STEPS, random_start=False, stop_when_fooled=False)
+        naive.append(
+            int((~solve(attack(x, y, method, epsilon=epsilon), place.local).succeeded).sum())
+        )
     ours, taken = found.withstood.tolist(), found.attacked.gradients
     above = max(a - b for a, b in zip(ours, naive, strict=True))
     return {
@@ -59,7 +62,7 @@ def _curve(place: Setting, x: Tensor, y: Tensor, about: str, epsilons: list[floa
 
 
 def _pgd40(place: Setting, x: Tensor, y: Tensor) -> Figures:
-    found = solve(attack(x, y, pgd(8 / 255, random_start=False)), place.local)
+    found = solve(attack(x, y, pgd(random_start=False), epsilon=8 / 255), place.local)
     network, rows = published(place, MODEL), list[int]()
     network.register_forward_pre_hook(
         lambda _, args: rows.append(

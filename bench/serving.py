@@ -15,7 +15,8 @@ import striate
 from bench.figure import Figure, Figures
 from bench.setting import MODEL, Setting
 from bench.timing import seconds
-from interp.attack.base import attack, fgsm, pgd
+from interp.attack.base import attack
+from interp.attack.pgd import fgsm, pgd
 from interp.feature.visualize import Pictures, of_units
 from interp.layer import LayerPath
 from interp.network.network import Network
@@ -35,7 +36,7 @@ def crowd(place: Setting, repeats: int = 3) -> Figures:
     """
     x, y = place.images[:CLIENTS], place.labels[:CLIENTS]
     method = striate.PGD(EPSILON, steps=20, random_start=False, stop_when_fooled=False)
-    same = pgd(EPSILON, steps=20, random_start=False, stop_when_fooled=False)
+    same = pgd(steps=20, random_start=False, stop_when_fooled=False)
     services = [place.connect() for _ in range(CLIENTS)]
     nets = [service.model(MODEL) for service in services]
     rows = [(net, x[i : i + 1].numpy(), [int(y[i])]) for i, net in enumerate(nets)]
@@ -47,7 +48,9 @@ def crowd(place: Setting, repeats: int = 3) -> Figures:
     with ThreadPoolExecutor(CLIENTS) as pool:
         list(pool.map(ask, rows))  # every connection is open and warm
         for _ in range(repeats):
-            times["batch"].append(seconds(lambda: solve(attack(x, y, same), place.local)))
+            times["batch"].append(
+                seconds(lambda: solve(attack(x, y, same, epsilon=EPSILON), place.local))
+            )
             times["crowd"].append(seconds(lambda: list(pool.map(ask, rows))))
             times["sequence"].append(
                 sum(seconds(partial(ask, row)) for row in rows[:16]) * CLIENTS / 16
@@ -73,7 +76,7 @@ def fgsm_overhead(place: Setting, repeats: int = 100) -> Figures:
         net = service.model(MODEL)
         for turn in range(repeats + 5):
             there = seconds(lambda: net.attack(x.numpy(), [int(y[0])], striate.FGSM(EPSILON)))
-            here = seconds(lambda: solve(attack(x, y, fgsm(EPSILON)), place.local))
+            here = seconds(lambda: solve(attack(x, y, fgsm(), epsilon=EPSILON), place.local))
             if turn >= 5:
                 remote.append(there)
                 local.append(here)

@@ -7,8 +7,9 @@ from bench.figure import Figure, Figures
 from bench.peers import LINF, published
 from bench.setting import MODEL, ROBUST, Setting
 from bench.timing import interleaved, ratio
-from interp.attack.base import attack, pgd
+from interp.attack.base import attack
 from interp.attack.losses import cross_entropy
+from interp.attack.pgd import pgd
 from interp.probe import Probe, solve
 
 STEPS, EPSILON = 10, 1 / 255
@@ -34,16 +35,17 @@ def speed(place: Setting, rows: int = 128, repeats: int = 5) -> Figures:
         name: partial(run, network, x, y, EPSILON, EPSILON / 4, STEPS) for name, run in LINF.items()
     }
     whole = pgd(
-        EPSILON,
         step=EPSILON / 4,
         steps=STEPS,
         random_start=False,
         keep_best=False,
         stop_when_fooled=False,
     )
-    early = pgd(EPSILON, step=EPSILON / 4, steps=STEPS, random_start=False)
+    early = pgd(step=EPSILON / 4, steps=STEPS, random_start=False)
     for name, method in (("whole", whole), ("early", early)):
-        calls[name] = partial(lambda method: solve(attack(x, y, method), place.local), method)
+        calls[name] = partial(
+            lambda method: solve(attack(x, y, method, epsilon=EPSILON), place.local), method
+        )
     times = interleaved(calls, repeats)
     figures = Figures()
     for peer in LINF:

@@ -19,17 +19,19 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from interp.attack.base import attack, pgd
+from interp.attack.base import attack
 from interp.attack.goal import MARGIN
+from interp.attack.pgd import pgd
 from interp.network.architectures import CifarTwin, LeNet5
 from interp.network.network import Network
 from interp.probe import solve
 from tools.train_embedded import CIFAR_MEAN, CIFAR_STD, WEIGHTS, cifar, digits
 
 BATCH = 500
-PGD40 = pgd(8 / 255, step=2 / 255, steps=40)
-PGD40_MARGIN = pgd(8 / 255, step=2 / 255, steps=40, loss=MARGIN)
-PGD80 = pgd(8 / 255, step=2 / 255, steps=80)
+EPSILON = 8 / 255
+PGD40 = pgd(step=2 / 255, steps=40)
+PGD40_MARGIN = pgd(step=2 / 255, steps=40, loss=MARGIN)
+PGD80 = pgd(step=2 / 255, steps=80)
 
 ABOUT: dict[str, dict[str, str]] = {
     "digits-lenet5": {
@@ -73,7 +75,7 @@ def robust_accuracy(
 
     def left_right(first: int) -> int:
         x, y = images[first : first + BATCH].float() / 255, labels[first : first + BATCH]
-        found = solve(attack(x, y, method, first_row=first, **settings), network)
+        found = solve(attack(x, y, method, epsilon=EPSILON, first_row=first, **settings), network)
         return int((~found.succeeded).sum())
 
     right = 0

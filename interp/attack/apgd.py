@@ -1,318 +1,89 @@
-"""APGD, the ascent that sets its own step sizes.
+"""APGD and its targeted form as methods (Croce & Hein 2020; for L1 Croce & Hein 2021)."""
 
-Croce & Hein 2020 (algorithm 1) for Linf and L2, Croce & Hein 2021 ("Mind the box") for L1. Nothing
-is left to tune: the loss is an objective (`cross_entropy`, `dlr`; for targets `target_likelihood`,
-`dlr_targeted`), the budget a number of steps.
-"""
+from dataclasses import replace
 
-from dataclasses import dataclass, fields, replace
-
-import torch
 from torch import Tensor
 
-from interp.ascent import Done, Summit
+from interp.ascent import Summit
+from interp.attack.apgd_ascent import apgd_ascent, apgd_decreasing_radii
 from interp.attack.ball import Ball
+from interp.attack.base import Method
+from interp.attack.fab import TARGET_LEAD
+from interp.attack.goal import CROSS_ENTROPY, DLR, Goal, Loss
+from interp.attack.search import Search, in_turn
+from interp.attack.target_classes import Contest, each_rival
 from interp.objective import Objective
-from interp.probe import Answer, Probe, Procedure, Progress
+from interp.probe import Answer, Procedure
 from interp.seeds import Generators
-from interp.step import Step, sign, sparse, unit
 
-MOMENTUM = 0.75  # how much of a step is new (alpha in the paper); the rest repeats the step before
-RHO = 0.75  # the share of steps that must raise the score, or steps are too long
-SHARE = 0.2  # L1: of the pixels, how many move at first
-# L1: the best perturbation must have fewer pixels than this share of what it had, or steps are too
-# long
-THINNER = 0.95
-# L1: what divides a step size, and the pixels of the best perturbation to give those that move
-REDUCTION = 1.5
-SHORTEST = 0.1  # L1: the least step size, in radii
+DLR_CLASSES = 4  # the least for which the targeted DLR loss is defined
 
 
-def checkpoints(steps: int) -> list[int]:
-    """After which steps the step size is judged: ceil(p_j steps), p_1 = 0.22, p_(j+1) = p_j +
-    max(p_j - p_(j-1) - 0.03, 0.06).
-    """
-    percent, gap, found = 22, 22, list[int]()
-    while percent < 100:
-        found.append(-(-percent * steps // 100))
-        gap = max(gap - 3, 6)
-        percent += gap
-    return [
-        w for w in dict.fromkeys(found) if w < steps
-    ]  # after the last there is nothing left to decide
-
-
-@dataclass(frozen=True, eq=False)
-class _Rows:
-    """The state of the rows still walking: one tensor a field, one entry a row."""
-
-    number: Tensor  # (A,) int64, which rows these are
-    z: Tensor  # (A, C, H, W), as are the next four
-    before: Tensor  # the z before
-    grad: Tensor
-    best: Tensor
-    best_grad: Tensor
-    score: Tensor  # (A,), as are the next three
-    best_score: Tensor
-    judged_score: Tensor  # the best at the last verdict
-    rises: Tensor  # steps since the last verdict that raised the score
-    size: Tensor  # (A, 1, 1, 1) eta, as are the next two
-    share: Tensor  # L1: of the pixels, how many move
-    spread: Tensor  # L1: pixels that the best perturbation had at the last verdict
-    shortened: Tensor  # (A,) bool, by the last verdict
-
-    def take(self, index: Tensor) -> "_Rows":
-        return _Rows(*(getattr(self, f.name)[index] for f in fields(self)))
-
-    def returned(self, chosen: Tensor) -> "_Rows":
-        """With the chosen rows (A,) back at their best points."""
-        pixels = chosen.view(-1, 1, 1, 1)
-        z, grad = (
-            torch.where(pixels, self.best, self.z),
-            torch.where(pixels, self.best_grad, self.grad),
-        )
-        return replace(self, z=z, grad=grad, score=torch.where(chosen, self.best_score, self.score))
-
-
-def _begin(ball: Ball, z: Tensor, sparse_start: bool) -> _Rows:
-    nothing, lowest = torch.zeros_like(z), z.new_full((len(z),), -torch.inf)
-    number = torch.arange(len(z), device=z.device)
-    size = ball.eps * (1 if ball.p == 1 else 2)
-    share, spread = torch.full_like(size, SHARE), torch.full_like(size, z[0].numel())
-    if sparse_start:
-        spread = _spread(z - ball.x).to(size)
-        share = spread / z[0].numel() / REDUCTION
-    never = torch.zeros_like(number, dtype=torch.bool)
-    return _Rows(
-        number,
-        z,
-        z,
-        nothing,
-        z,
-        nothing,
-        lowest,
-        lowest,
-        lowest,
-        torch.zeros_like(number),
-        size,
-        share,
-        spread,
-        never,
-    )
-
-
-def _step(rows: _Rows, ball: Ball, first: bool) -> _Rows:
-    """One step from z along its gradient; with momentum, except in L1 and from the start."""
-    ahead = ball.project(rows.z + _rule(rows, ball.p)(rows.z)(rows.grad))
-    if not first and ball.p != 1:
-        ahead = ball.project(
-            rows.z + MOMENTUM * (ahead - rows.z) + (1 - MOMENTUM) * (rows.z - rows.before)
-        )
-    return replace(rows, z=ahead, before=rows.z)
-
-
-def _rule(rows: _Rows, p: float) -> Step:
-    if p == 1:
-        return sparse(rows.size, rows.share)
-    return sign(rows.size) if p == torch.inf else unit(rows.size)
-
-
-def _see(rows: _Rows, answer: Answer) -> _Rows:
-    """Take in score and gradient of z."""
-    assert answer.score is not None
-    score = answer.score.to(rows.z)
-    grad = rows.grad if answer.grad is None else answer.grad.to(rows.z)
-    better = score > rows.best_score
-    pixels = better.view(-1, 1, 1, 1)
-    return replace(
-        rows,
-        grad=grad,
-        score=score,
-        rises=rows.rises + (score > rows.score),
-        best=torch.where(pixels, rows.z, rows.best),
-        best_grad=torch.where(pixels, grad, rows.best_grad),
-        best_score=torch.where(better, score, rows.best_score),
-    )
-
-
-def _judge(rows: _Rows, steps: int) -> _Rows:
-    """Conditions 1 and 2 of the paper for the `steps` since the last verdict: where one holds, half
-    the size, from the best on.
-    """
-    stuck = ~rows.shortened & (rows.best_score == rows.judged_score)
-    short = (rows.rises < RHO * steps) | stuck
-    size = torch.where(short.view(-1, 1, 1, 1), rows.size / 2, rows.size)
-    judged = replace(
-        rows,
-        size=size,
-        shortened=short,
-        judged_score=rows.best_score,
-        rises=torch.zeros_like(rows.rises),
-    )
-    return judged.returned(short)
-
-
-def _thin(rows: _Rows, ball: Ball) -> _Rows:
-    """L1: move fewer pixels than the best perturbation has. Where it got thinner, long steps from
-    the best on, else shorter ones.
-    """
-    spread = _spread(rows.best - ball.x).to(rows.spread)
-    thinner = spread < THINNER * rows.spread
-    size = torch.where(thinner, ball.eps, torch.maximum(rows.size / REDUCTION, SHORTEST * ball.eps))
-    return replace(
-        rows, size=size, share=spread / rows.best[0].numel() / REDUCTION, spread=spread
-    ).returned(thinner.flatten())
-
-
-def _spread(delta: Tensor) -> Tensor:
-    """How many pixels of each row differ, (A, 1, 1, 1)."""
-    dust = (
-        8 * torch.finfo(delta.dtype).eps
-    )  # where pixels tie with the cut, rounding decides which stay, ever so little moved
-    return (delta.abs() > dust).sum((1, 2, 3), keepdim=True)
-
-
-class _Walk:
-    """An APGD under way: the rows still walking, and what those that left have found."""
-
-    def __init__(
-        self,
-        ball: Ball,
-        objective: Objective,
-        steps: int,
-        generators: Generators,
-        start: Tensor | None,
-    ) -> None:
-        self.whole, self.wanted, self.steps = ball, objective, steps
-        self.ball, self.objective = ball, objective
-        self.rows = (
-            _begin(ball, ball.start(generators), False)
-            if start is None
-            else _begin(ball, ball.project(start), ball.p == 1)
-        )
-        self.found = self.rows.z.clone()
-        self.moved = torch.zeros_like(self.rows.shortened)
-        self.start_logits: Tensor | None = None
-        self.gradients, self.judged = 0, 0
-        self.marks = checkpoints(steps)
-        if ball.p == 1:
-            every = max(steps // 25, 1)
-            self.marks = list(range(every, steps, every))
-
-    def preview(self) -> Tensor:
-        return self.whole.image(self.found.index_copy(0, self.rows.number, self.rows.z)).detach()
-
-    def probe(self, k: int, logits: bool) -> Probe:
-        """Ask for the score of x^(k) and, unless it is the last, the gradient."""
-        images = self.ball.image(self.rows.z).detach()
-        if k == self.steps:
-            return Probe(images, self.objective, gradient=False, logits=logits)
-        self.gradients += len(images)
-        return Probe(
-            images,
-            self.objective,
-            logits=logits,
-            progress=Progress(k + 1, self.steps, self.preview),
-        )
-
-    def see(self, answer: Answer, done: Done | None) -> None:
-        """Take in what x^(k) is like; rows that are done leave with it."""
-        self.rows = rows = _see(self.rows, answer)
-        if answer.grad is not None:
-            self.moved[rows.number] |= rows.grad.flatten(1).any(1)
-        if done is None:
-            return
-        arrived = done(answer, rows.number)
-        if arrived.any():
-            self.found[rows.number[arrived]] = rows.z[arrived]
-            self.rows = rows = rows.take(~arrived)
-            self.ball, self.objective = self.whole.take(rows.number), self.wanted.take(rows.number)
-
-    def decide(self, k: int) -> None:
-        """Give the verdict that is due after step k, if one is."""
-        if k in self.marks:
-            self.rows = (
-                _thin(self.rows, self.ball)
-                if self.ball.p == 1
-                else _judge(self.rows, k - self.judged)
-            )
-            self.judged = k
-
-    def summit(self) -> Summit:
-        z = self.found.index_copy(0, self.rows.number, self.rows.best)
-        return Summit(self.whole.image(z).detach(), self.moved, self.start_logits, self.gradients)
-
-
-def apgd(
-    ball: Ball,
-    objective: Objective,
-    steps: int,
-    rows: Generators,
-    done: Done | None = None,
-    logits: bool = True,
-    start: Tensor | None = None,
-) -> Procedure[Summit]:
-    """Raise `objective` within `ball` by at most `steps` gradients a row, at least 1, step sizes
-    set by the rows' own progress.
-
-    A row leaves with the first point that is `done`, the start included; the others return their
-    highest score. The L2 projection is the exact one, whatever the ball says. Where the listing in
-    the paper sends x^(k + 1) back to the best point at a checkpoint k, this sends x^(k), which the
-    conditions are about, as the authors' own program does; and a rise is a score above that of the
-    point where the step began.
+def apgd(steps: int = 100, loss: Loss = CROSS_ENTROPY, restarts: int = 1) -> Method:
+    """Make APGD, PGD that sets its own step sizes, see `interp.attack.apgd_ascent`.
 
     Args:
-        ball: radii of their own for every row; `random_start` to begin at a random point.
-        rows: one generator a row, for random starts.
-        logits: whether `done` reads logits.
-        start: points (B, C, H, W) to begin at, brought into the ball; None: where the ball says.
-            For L1 the first steps are sparser than these are.
+        steps: gradients a row and start, at least 1.
+        loss: what is raised.
+        restarts: random starts, at least 1, each of the rows that are not at their goal yet.
     """
-    walk = _Walk(replace(ball, exact=True), objective, steps, rows, start)
-    for k in range(steps + 1):
-        if k:
-            walk.rows = _step(walk.rows, walk.ball, first=k == 1)
-        answer = yield walk.probe(k, logits=logits and done is not None)
-        walk.see(answer, done)
-        if k == 0:
-            walk.start_logits = answer.logits
-            walk.rows = replace(
-                walk.rows,
-                rises=torch.zeros_like(walk.rows.rises),
-                judged_score=walk.rows.best_score,
-            )
-        if not len(walk.rows.number):
-            break
-        walk.decide(k)
-    return walk.summit()
+    return Method(
+        apgd_search(steps, loss, restarts),
+        name="apgd",
+        settings={"steps": steps, "loss": loss.name, "restarts": restarts},
+        title="APGD",
+        classes_needed=loss.classes_needed,
+    )
 
 
-def shrinking(
-    ball: Ball,
-    objective: Objective,
-    steps: int,
-    rows: Generators,
-    done: Done | None = None,
-    logits: bool = True,
+def apgd_t(steps: int = 100, target_classes: int = 9, restarts: int = 1) -> Method:
+    """Make APGD-T, which heads for the most probable wrong classes in turn (Croce & Hein 2020,
+    section 4).
+
+    Of a targeted attack the one class is the target.
+
+    Args:
+        steps: gradients a row, target class and start, at least 1.
+        target_classes: how many wrong classes are tried, at least 1; all if there are fewer.
+        restarts: random starts, at least 1.
+    """
+    return Method(
+        in_turn([apgd_targeted_search(steps, target_classes)] * restarts),
+        name="apgd-t",
+        settings={"steps": steps, "target_classes": target_classes, "restarts": restarts},
+        title="APGD-T",
+        classes_needed=DLR_CLASSES,
+    )
+
+
+def apgd_search(steps: int, loss: Loss = CROSS_ENTROPY, restarts: int = 1) -> Search:
+    """The search of `apgd`: from a random point, in L1 from larger balls on."""
+
+    def search(ball: Ball, goal: Goal, rows: Generators) -> Procedure[Summit]:
+        return _climb(ball, goal, goal.objective(loss), steps, rows)
+
+    return in_turn([search] * restarts)
+
+
+def apgd_targeted_search(steps: int, target_classes: int) -> Search:
+    """The search of `apgd_t` by the targeted DLR loss; any wrong class is a success.
+
+    A network of fewer than 4 classes has no such loss. There this raises what the loss divides: the
+    target's logit minus the label's. (AutoAttack itself fails there.)
+    """
+
+    def duel(ball: Ball, goal: Contest, number: int, rows: Generators) -> Procedure[Summit]:
+        loss = DLR if goal.classes >= DLR_CLASSES else TARGET_LEAD
+        return _climb(ball, goal, goal.towards(number, loss), steps, rows)
+
+    return each_rival(duel, target_classes)
+
+
+def _climb(
+    ball: Ball, goal: Goal, objective: Objective, steps: int, rows: Generators
 ) -> Procedure[Summit]:
-    """APGD that begins in a ball of three times the radius and goes on in one of twice and one of
-    once the radius.
+    def done(answer: Answer, chosen: Tensor) -> Tensor:
+        return goal.take(chosen).reached(answer)
 
-    Croce & Hein 2021, section 4.2. Each of the first two stages has three tenths of the steps, and
-    the next begins at its best point, brought into its own ball. Rows leave in the last stage only,
-    as no other asks about points of the ball itself. The arguments are those of `apgd`.
-    """
-    early = min(
-        -(-3 * steps // 10), (steps - 1) // 2
-    )  # which leaves the last stage one step at least
-    start, moved, gradients = None, torch.zeros_like(ball.x[:, 0, 0, 0], dtype=torch.bool), 0
-    for radii, count in ((3, early), (2, early), (1, steps - 2 * early)):
-        if not count:
-            continue
-        last = radii == 1
-        larger = replace(ball, eps=radii * ball.eps, eight_bit=ball.eight_bit and last)
-        summit = yield from apgd(
-            larger, objective, count, rows, done if last else None, logits, start
-        )
-        start, moved, gradients = summit.images, moved | summit.moved, gradients + summit.gradients
-    return replace(summit, moved=moved, start_logits=None, gradients=gradients)
+    ascent = apgd_decreasing_radii if ball.p == 1 else apgd_ascent
+    return ascent(replace(ball, random_start=True), objective, steps, rows, done, goal.logits)

@@ -1,105 +1,81 @@
-"""The searches of AutoAttack, and the ensemble of them (Croce & Hein 2020, "Reliable evaluation of
-adversarial robustness with an ensemble of diverse parameter-free attacks"; for L1 Croce & Hein
-2021, "Mind the box").
+"""AutoAttack, the standard ensemble (Croce & Hein 2020, "Reliable evaluation of adversarial
+robustness with an ensemble of diverse parameter-free attacks"; for L1 Croce & Hein 2021, "Mind the
+box").
 """
 
-from dataclasses import replace
-
-from torch import Tensor
-
 from interp.ascent import Summit
-from interp.attack.apgd import apgd, shrinking
+from interp.attack.apgd import DLR_CLASSES, apgd_search, apgd_targeted_search
 from interp.attack.ball import Ball
-from interp.attack.fab import LEAD, fab
-from interp.attack.goal import CROSS_ENTROPY, DLR, MARGIN, Goal, Loss
+from interp.attack.base import Method
+from interp.attack.fab import fab_search
+from interp.attack.goal import Goal
 from interp.attack.search import Search, in_turn
-from interp.attack.square import square
-from interp.attack.target_classes import Contest, each_rival
-from interp.objective import Objective
-from interp.probe import Answer, Procedure
+from interp.attack.square import square_search
+from interp.probe import Procedure
 from interp.seeds import Generators
 
-DLR_CLASSES = 4  # the least for which the targeted DLR loss is defined
+STEPS, TARGET_CLASSES, QUERIES = 100, 9, 5000  # of the standard version
+TARGET_CLASSES_L1 = 5  # of APGD-T
+STARTS_L1 = 5  # of APGD
 SCHEDULE = 10_000  # proposals that the ensemble lays Square's schedule out for
 
 
-def _climb(
-    ball: Ball, goal: Goal, objective: Objective, steps: int, rows: Generators, from_outside: bool
-) -> Procedure[Summit]:
-    def done(answer: Answer, chosen: Tensor) -> Tensor:
-        return goal.take(chosen).reached(answer)
-
-    method = shrinking if from_outside else apgd
-    return method(replace(ball, random_start=True), objective, steps, rows, done, goal.logits)
-
-
-def apgd_search(
-    steps: int = 100, loss: Loss = CROSS_ENTROPY, restarts: int = 1, from_outside: bool = False
-) -> Search:
-    """APGD from a random point, see `interp.attack.apgd`.
-
-    Args:
-        steps: gradients a row and start, at least 1.
-        restarts: starts, at least 1, each of the rows that are not at their goal yet.
-        from_outside: begin in larger balls, see `interp.attack.apgd.shrinking`.
+def auto_attack() -> Method:
+    """Make the standard ensemble: APGD on the cross-entropy, APGD-T, FAB-T and Square, each on the
+    rows that withstood those before.
     """
+
+    return Method(
+        ensemble_search(),
+        name="autoattack",
+        settings={
+            "version": "standard",
+            "steps": STEPS,
+            "target_classes": TARGET_CLASSES,
+            "queries": QUERIES,
+            "give_up": True,
+        },
+        title="AutoAttack",
+        classes_needed=DLR_CLASSES,
+    )
+
+
+def ensemble_search(
+    steps: int = STEPS, target_classes: int = TARGET_CLASSES, queries: int = QUERIES
+) -> Search:
+    """The search of `auto_attack`, with the budgets of `standard`."""
 
     def search(ball: Ball, goal: Goal, rows: Generators) -> Procedure[Summit]:
-        return _climb(ball, goal, goal.objective(loss), steps, rows, from_outside)
+        searches = standard(ball.p, steps, target_classes, queries)
+        return in_turn(list(searches.values()))(ball, goal, rows)
 
-    return in_turn([search] * restarts)
-
-
-def apgd_targeted(steps: int = 100, targets: int = 9, from_outside: bool = False) -> Search:
-    """APGD-T: towards the most probable wrong classes in turn, by the targeted DLR loss; any wrong
-    class is a success.
-
-    A network of fewer than 4 classes has no such loss. There this raises what the loss divides: the
-    target's logit minus the label's. (AutoAttack itself fails there.) Of a targeted goal the one
-    class is the target.
-    """
-
-    def duel(ball: Ball, goal: Contest, number: int, rows: Generators) -> Procedure[Summit]:
-        loss = DLR if goal.classes >= DLR_CLASSES else LEAD
-        return _climb(ball, goal, goal.towards(number, loss), steps, rows, from_outside)
-
-    return each_rival(duel, targets)
-
-
-def fab_search(steps: int = 100, targets: int = 9) -> Search:
-    """FAB-T: along the boundaries to the most probable wrong classes in turn; any wrong class is a
-    success. See `interp.attack.fab`.
-    """
-    return each_rival(lambda ball, goal, number, _: fab(ball, goal, number, steps), targets)
-
-
-def square_search(
-    queries: int = 5000, loss: Loss = MARGIN, planned: int | None = None, give_up: bool = False
-) -> Search:
-    """Square, see `interp.attack.square`."""
-    return lambda ball, goal, rows: square(ball, goal, queries, rows, loss, planned, give_up)
+    return search
 
 
 def standard(
-    p: float, steps: int = 100, targets: int = 9, queries: int = 5000
+    p: float,
+    steps: int = STEPS,
+    target_classes: int = TARGET_CLASSES,
+    queries: int = QUERIES,
 ) -> dict[str, Search]:
-    """The parts of the standard ensemble, by name, in their order.
+    """List the searches of the standard ensemble.
 
-    For L1, as its authors have it, both APGDs begin outside, the first of them five times, and
-    APGD-T has at most 5 targets. Square gives rows up, as its authors do not: see
-    `interp.attack.square.square`.
+    For L1, as its authors have it, APGD starts five times, and APGD-T has at most 5 target classes.
+    Square gives rows up, as its authors do not: see `interp.attack.square.square_search`.
+
+    Args:
+        p: the norm of the balls, `math.inf`, 2 or 1.
+        steps: gradients a row, at least 1, for each start and target class.
+        target_classes: wrong classes that APGD-T and FAB-T try, at least 1.
+        queries: of Square, at least 1 a row.
+
+    Returns:
+        The searches by name, in their order.
     """
-    outside = p == 1
+    targets = min(target_classes, TARGET_CLASSES_L1) if p == 1 else target_classes
     return {
-        "APGD": apgd_search(steps, restarts=5 if outside else 1, from_outside=outside),
-        "APGD-T": apgd_targeted(steps, min(targets, 5) if outside else targets, outside),
-        "FAB-T": fab_search(steps, targets),
+        "APGD": apgd_search(steps, restarts=STARTS_L1 if p == 1 else 1),
+        "APGD-T": apgd_targeted_search(steps, targets),
+        "FAB-T": fab_search(steps, target_classes),
         "Square": square_search(queries, planned=SCHEDULE, give_up=True),
     }
-
-
-def auto_attack(p: float, steps: int = 100, targets: int = 9, queries: int = 5000) -> Search:
-    """The standard ensemble: APGD on the cross-entropy, APGD-T, FAB-T and Square, each on the rows
-    that are still standing.
-    """
-    return in_turn(list(standard(p, steps, targets, queries).values()))

@@ -24,7 +24,8 @@ class Ball:
 
     Args:
         x: centres (B, C, H, W) in [0, 1].
-        eps: radii (B, 1, 1, 1), at least 0, in pixel units.
+        epsilon: radii (B, 1, 1, 1), at least 0, in pixel units, in a dtype as precise as they are
+            known, see `radii`; `eps` has them in the dtype of x.
         p: `math.inf`, 2 or 1.
         random_start: begin at a random point of the ball instead of x.
         eight_bit: the images are those of 8-bit levels, which x then must be of too.
@@ -37,12 +38,17 @@ class Ball:
     """
 
     x: Tensor
-    eps: Tensor
+    epsilon: Tensor
     p: float = math.inf
     random_start: bool = False
     eight_bit: bool = False
     exact: bool = False
     rows: Tensor | None = None
+
+    @property
+    def eps(self) -> Tensor:
+        """(B, 1, 1, 1) the radii in the dtype of x."""
+        return self.epsilon.to(self.x.dtype)
 
     @property
     def fixed(self) -> Tensor:
@@ -173,7 +179,7 @@ class Ball:
             if self.rows is None
             else self.rows[index]
         )
-        return replace(self, x=self.x[index], eps=self.eps[index], rows=rows)
+        return replace(self, x=self.x[index], epsilon=self.epsilon[index], rows=rows)
 
     def round(self, z: Tensor) -> Tensor:
         """The images of 8-bit levels (multiples of 1/255) nearest to z that lie in the ball; x must
@@ -295,3 +301,18 @@ def _round_within(wanted: Tensor, radius: Tensor, p: float) -> Tensor:
     too_long = levels.abs().pow(p).sum(1, keepdim=True) > radius.pow(p)
     shrunk = wanted * (radius / wanted.norm(p, dim=1, keepdim=True).clamp_min(1e-12)).clamp_max(1)
     return torch.where(too_long, shrunk.trunc(), levels)
+
+
+def radii(epsilon: float | Tensor, x: Tensor) -> Tensor:
+    """Radii for a `Ball` around images.
+
+    Args:
+        epsilon: one radius for all rows or (B,), in pixel units, at least 0.
+        x: images (B, C, H, W).
+
+    Returns:
+        (B, 1, 1, 1) float64 on the device of x, so that step sizes that are a share of epsilon are
+        rounded only once.
+    """
+    exact = torch.as_tensor(epsilon, dtype=torch.float64, device=x.device)
+    return exact.expand(len(x)).reshape(-1, 1, 1, 1)

@@ -9,16 +9,15 @@ import torch
 from torch import Tensor
 
 from interp.ascent import Ascent, Summit, ascend
-from interp.attack.ball import LEVELS, Ball
-from interp.attack.base import radii, rule
+from interp.attack.ball import LEVELS, Ball, radii
 from interp.attack.early_stopping import hopeless, shortfall
 from interp.attack.evaluate import NOISE, Aim, Attacked, Randomness, look, set_out, verdict
 from interp.attack.goal import CROSS_ENTROPY, Choice, Goal, Loss
+from interp.attack.pgd import OVERSHOOT, steepest_step
 from interp.probe import Answer, Procedure
 from interp.seeds import Generators
 from interp.step import Move, Step
 
-OVERSHOOT = 2.5  # what the steps add up to, in radii, as in Madry et al. 2018
 RECENT = 0.3  # the share of the steps that a row's pace is measured over
 SETTLED = 0.4  # no row is given up before it has taken this share of the steps
 
@@ -96,7 +95,9 @@ def epsilon_curve(
         task, last, search.images, search.summit, noise, search.reach(last)
     )
     stuck = sum(
-        bool(replace(last, eps=radii(e, x)).fixed.all()) for e in epsilons if 0 < e < epsilons[-1]
+        bool(replace(last, epsilon=radii(e, x)).fixed.all())
+        for e in epsilons
+        if 0 < e < epsilons[-1]
     )
     if stuck:
         told = (
@@ -130,7 +131,7 @@ class _Search:
         """The balls of the rows' minimal epsilons, or of the last epsilon."""
         return replace(
             last,
-            eps=torch.where(
+            epsilon=torch.where(
                 self.minimal.isinf().view_as(last.eps), last.eps, self.minimal.view_as(last.eps)
             ),
         )
@@ -171,8 +172,8 @@ class _Search:
             self.images[todo[there]] = images[there]
             below[todo[~there]] = ball.eps.flatten()[~there]
 
-    def _around(self, todo: Tensor, eps: Tensor) -> Ball:
-        return replace(self.ball, x=self.ball.x[todo], eps=eps, rows=todo)
+    def _around(self, todo: Tensor, epsilon: Tensor) -> Ball:
+        return replace(self.ball, x=self.ball.x[todo], epsilon=epsilon, rows=todo)
 
     def _climb(
         self, ball: Ball, start: Tensor, steps: Callable[[float, Tensor, int], Step]
@@ -204,7 +205,7 @@ class _Search:
 
 def steady(p: float, size: Tensor, steps: int) -> Step:
     """Steps of one size: at the first epsilon, so that what PGD finds there is found."""
-    return rule(p, size)
+    return steepest_step(p, size)
 
 
 def falling(p: float, size: Tensor, steps: int) -> Step:
@@ -218,7 +219,7 @@ def falling(p: float, size: Tensor, steps: int) -> Step:
         def move(grad: Tensor) -> Tensor:
             nonlocal taken
             taken += 1
-            return rule(p, size * (2 - (2 * taken - 1) / steps))(z)(grad)
+            return steepest_step(p, size * (2 - (2 * taken - 1) / steps))(z)(grad)
 
         return move
 

@@ -13,9 +13,11 @@ from torch import Tensor
 
 from interp.ascent import Summit
 from interp.attack.ball import Ball
+from interp.attack.base import Method
 from interp.attack.goal import MARGIN, Goal, Loss, Untargeted
 from interp.attack.losses import margin
-from interp.attack.target_classes import Contest, contest
+from interp.attack.search import Search
+from interp.attack.target_classes import Contest, contest, each_rival
 from interp.layer import LOGITS
 from interp.norms import norm
 from interp.objective import Objective
@@ -41,7 +43,7 @@ def lead(labels: Tensor, targets: Tensor) -> Objective:
     return Objective((LOGITS,), _lead, (labels, targets))
 
 
-LEAD = Loss("lead", margin, lead)
+TARGET_LEAD = Loss("lead", margin, lead)
 
 
 def to_plane(t: Tensor, w: Tensor, rise: Tensor, p: float) -> Tensor:
@@ -173,7 +175,10 @@ def _chase(ball: Ball, goal: Contest, number: int, steps: int) -> Procedure[_Cha
         goal.goal, Untargeted
     )  # otherwise every other class is to be left behind, not the label alone
     chase = _Chase(
-        ball, goal, goal.towards(number, LEAD) if untargeted else goal.objective(MARGIN), steps
+        ball,
+        goal,
+        goal.towards(number, TARGET_LEAD) if untargeted else goal.objective(MARGIN),
+        steps,
     )
     for k in range(steps + 1):
         answer = yield chase.probe(k)
@@ -200,7 +205,7 @@ def _landed(chase: _Chase, near: Tensor) -> Procedure[Tensor]:
     return goal.reached(answer)
 
 
-def fab(ball: Ball, goal: Contest, number: int, steps: int) -> Procedure[Summit]:
+def fab_towards(ball: Ball, goal: Contest, number: int, steps: int) -> Procedure[Summit]:
     """Look for the nearest point at a goal, across the boundary to one rival class, by at most
     `steps` gradients a row.
 
@@ -216,6 +221,31 @@ def fab(ball: Ball, goal: Contest, number: int, steps: int) -> Procedure[Summit]
     """
     chase = yield from _chase(ball, goal, number, steps)
     return Summit(chase.preview().detach(), chase.moved, chase.start_logits, chase.gradients)
+
+
+def fab(steps: int = 100, target_classes: int = 9) -> Method:
+    """Make FAB-T, the fast adaptive boundary attack in its targeted form.
+
+    Args:
+        steps: gradients a row and target class, at least 1.
+        target_classes: how many of the most probable wrong classes are tried, at least 1; all if
+            there are fewer. Of a targeted attack the one class is the target.
+    """
+    return Method(
+        fab_search(steps, target_classes),
+        name="fab-t",
+        settings={"steps": steps, "target_classes": target_classes},
+        title="FAB-T",
+    )
+
+
+def fab_search(steps: int, target_classes: int) -> Search:
+    """The search of `fab`: along the boundaries to the most probable wrong classes in turn; any
+    wrong class is a success.
+    """
+    return each_rival(
+        lambda ball, goal, number, _: fab_towards(ball, goal, number, steps), target_classes
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,16 +25,22 @@ from interp.seeds import Generators
 class Loss(NamedTuple):
     """What an attack raises to leave the labels (B,), and what to lead from labels to
     targets (B,).
+
+    Attributes:
+        classes_needed: of a network, the fewest for which the untargeted loss is defined.
+        classes_needed_targeted: the fewest for which the targeted loss is.
     """
 
     name: str
     untargeted: Callable[[Tensor], Objective]
     targeted: Callable[[Tensor, Tensor], Objective]
+    classes_needed: int = 2
+    classes_needed_targeted: int = 2
 
 
 CROSS_ENTROPY = Loss("cross-entropy", cross_entropy, lambda _, targets: target_likelihood(targets))
 MARGIN = Loss("margin", margin, lambda _, targets: target_margin(targets))
-DLR = Loss("dlr", dlr, dlr_targeted)
+DLR = Loss("dlr", dlr, dlr_targeted, 3, 4)
 
 
 class Goal(Protocol):

@@ -14,8 +14,10 @@ from torch import Tensor
 
 from interp.ascent import Summit
 from interp.attack.ball import Ball
+from interp.attack.base import Method
 from interp.attack.early_stopping import hopeless, shortfall
 from interp.attack.goal import MARGIN, Goal, Loss
+from interp.attack.search import Search, in_turn
 from interp.norms import norm
 from interp.probe import Answer, Probe, Procedure, Progress
 from interp.seeds import Generators
@@ -284,7 +286,31 @@ def _within(draw: Tensor, length: int, size: int) -> Tensor:
     return (along >= 0) & (along < length)
 
 
-def square(
+def square(queries: int = 5000, loss: Loss = MARGIN, restarts: int = 1) -> Method:
+    """Make Square, a random search without gradients.
+
+    Args:
+        queries: images asked about, at least 1 a row and start.
+        loss: what is raised.
+        restarts: starts, at least 1, each of the rows that are not at their goal yet.
+    """
+    return Method(
+        in_turn([square_search(queries, loss)] * restarts),
+        name="square",
+        settings={"queries": queries, "loss": loss.name, "restarts": restarts},
+        title="Square",
+        classes_needed=loss.classes_needed,
+    )
+
+
+def square_search(
+    queries: int, loss: Loss = MARGIN, planned: int | None = None, give_up: bool = False
+) -> Search:
+    """The search of `square`, see `square_ascent`."""
+    return lambda ball, goal, rows: square_ascent(ball, goal, queries, rows, loss, planned, give_up)
+
+
+def square_ascent(
     ball: Ball,
     goal: Goal,
     queries: int,

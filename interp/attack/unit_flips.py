@@ -1,12 +1,12 @@
 """Which units of a layer an attack on the class takes along."""
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from interp.attack.base import attack, pgd
+from interp.attack.base import attack
+from interp.attack.pgd import pgd
 from interp.probe import Probe, Procedure
 
 ROWS = 32  # images attacked, and looked at, at a time
@@ -40,14 +40,12 @@ def under_attack(
         layer: (units,) or (units, rows, columns), or "logits".
         epsilon: radius in pixel units.
     """
-    method = pgd(
-        epsilon, math.inf, steps=steps, random_start=False, keep_best=False, stop_when_fooled=False
-    )
+    method = pgd(steps=steps, random_start=False, keep_best=False, stop_when_fooled=False)
     clean, attacked = [], []
     for low in range(0, len(x), ROWS):
         part = x[low : low + ROWS]
         clean.append((yield from _largest(part, layer)))
-        found = yield from attack(part, None, method, first_row=low)
+        found = yield from attack(part, None, method, epsilon=epsilon, first_row=low)
         attacked.append((yield from _largest(found.images, layer)))
     return torch.cat(clean), torch.cat(attacked)
 

@@ -1,10 +1,8 @@
 """What a robustness audit tries: threats, attacks, corruptions and augmentations."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
-
-from torch import Tensor
+from typing import NamedTuple
 
 from interp.attack.base import Method
 from interp.audit.conditions import NORMS, condition
@@ -31,15 +29,16 @@ class Threat(NamedTuple):
     epsilons: tuple[float, ...]
 
 
-class Entry(NamedTuple):
-    """An attack of an audit: `method` makes it of an epsilon and a norm. `label`, e.g. "PGD-40", is
-    the attack's alone.
+class PlannedAttack(NamedTuple):
+    """An attack of an audit, which is made at every epsilon of every threat.
+
+    Attributes:
+        label: its column in tables, e.g. "PGD-40"; no other attack of the audit has the same.
+        method: how it searches.
     """
 
-    name: str
     label: str
-    settings: Mapping[str, Any]
-    method: Callable[[float | Tensor, float], Method]
+    method: Method
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class Plan:
     """
 
     threats: tuple[Threat, ...]
-    attacks: tuple[Entry, ...] = ()
+    attacks: tuple[PlannedAttack, ...] = ()
     corruptions: tuple[str, ...] = ()
     severities: tuple[int, ...] = (1, 2, 3, 4, 5)
     augmentations: tuple[str, ...] = ()

@@ -119,7 +119,8 @@ def _settings(plan: Plan) -> Json:
         "seed": plan.seed,
         "eight_bit": plan.eight_bit,
         "attacks": [
-            {**entry.settings, "name": entry.name, "label": entry.label} for entry in plan.attacks
+            {**entry.method.settings, "name": entry.method.name, "label": entry.label}
+            for entry in plan.attacks
         ],
         "threats": [{"norm": NORMS[p], "epsilons": list(epsilons)} for p, epsilons in plan.threats],
         "corruptions": list(plan.corruptions),
@@ -169,7 +170,7 @@ def _threat(sums: Sums, plan: Plan, number: int, rates: Rates) -> Json:
         "epsilons": list(epsilons),
         "noise": rates(sums.noise[number], images),
         "attacks": [
-            {"name": entry.name, "label": entry.label, "robust": rates(robust, images)}
+            {"name": entry.method.name, "label": entry.label, "robust": rates(robust, images)}
             for entry, robust in zip(plan.attacks, sums.robust[number], strict=True)
         ],
         "worst": rates(sums.worst(number).sum(0), images),

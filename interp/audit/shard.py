@@ -11,11 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interp.attack.ball import LEVELS, Ball
-from interp.attack.base import radii
+from interp.attack.ball import LEVELS, Ball, radii
 from interp.attack.goal import Untargeted
 from interp.audit.conditions import condition
-from interp.audit.plan import MAGNITUDES, Entry, Plan, Threat
+from interp.audit.plan import MAGNITUDES, Plan, PlannedAttack, Threat
 from interp.audit.result import Bools, Examples, Judged
 from interp.corruption.augmentation import augment
 from interp.corruption.imagenet_c import corrupt
@@ -23,7 +22,7 @@ from interp.norms import norm
 from interp.probe import Probe, Procedure
 from interp.seeds import Generators, generators
 
-__all__ = ["Entry", "Examples", "Judged", "Plan", "Threat", "judge"]
+__all__ = ["Examples", "Judged", "Plan", "PlannedAttack", "Threat", "judge"]
 
 AT_ONCE = 64  # images that are made noisy, corrupted or augmented at a time
 # By how much rounding may lengthen a perturbation: a share of epsilon, of a level what a ball of
@@ -178,8 +177,9 @@ class _Book:
             return left
         labels = self.shard.labels[left]
         use = f"{condition(self.threat.p, epsilon)} {entry.label}"
-        search = entry.method(epsilon, self.threat.p).search
-        summit = yield from search(ball, Untargeted(labels), self.shard.streams(use, left))
+        summit = yield from entry.method.search(
+            ball, Untargeted(labels), self.shard.streams(use, left)
+        )
         self.gradients, self.queries = (
             self.gradients + summit.gradients,
             self.queries + summit.queries,

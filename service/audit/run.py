@@ -36,7 +36,6 @@ T = TypeVar("T")
 CHECK_IMAGES = 256
 GALLERY_IMAGES = 1024  # from which the gallery is chosen: their clean pixels are kept
 _POLL = 0.05  # seconds between two looks at whether the audit was cancelled
-_NEEDED = {"autoattack": 4, "apgd-t": 4}  # classes, by attack; 3 for another with the DLR loss
 
 
 class Submit(Protocol):
@@ -256,13 +255,7 @@ def _checked(
     """`certify`, in the same way."""
     x, classes = _on_device(model.network.device, pixels, labels)
     seen = model.preprocessing
-    needed = max(
-        (
-            _NEEDED.get(entry.name, 3 if entry.settings.get("loss") == "dlr" else 2)
-            for entry in plan.attacks
-        ),
-        default=2,
-    )
+    needed = max((entry.method.classes_needed for entry in plan.attacks), default=2)
     threats = [(threat.p, threat.epsilons) for threat in plan.threats]
     checks = yield from certify(
         x, classes, threats, mean=seen.mean, std=seen.std, seed=plan.seed, classes_needed=needed

@@ -13,7 +13,8 @@ import torch
 from safetensors.torch import load_file
 
 import striate
-from interp.attack.base import attack, pgd
+from interp.attack.base import attack
+from interp.attack.pgd import pgd
 from interp.network.architectures import LeNet5
 from interp.network.network import Network
 from interp.probe import solve
@@ -99,9 +100,17 @@ def test_each_image_is_answered_as_if_it_were_alone(
         more = own.get(n, {})
         label = torch.tensor([more["label"]]) if "label" in more else None
         target = torch.tensor([more["target"]]) if "target" in more else None
-        method = pgd(float(more.get("epsilon", 0.125)), steps=8)
+        method = pgd(steps=8)
         expected = solve(
-            attack(x[None], label, method, targets=target, seed=3, first_row=ids[n]),
+            attack(
+                x[None],
+                label,
+                method,
+                epsilon=float(more.get("epsilon", 0.125)),
+                targets=target,
+                seed=3,
+                first_row=ids[n],
+            ),
             Chunks(network, 8),
         )
         assert found[ids[n]].WhichOneof("outcome") == "attacked", found[ids[n]].error

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from interp.attack.base import attack, pgd
+from interp.attack.base import attack
 from interp.attack.losses import cross_entropy, margin
+from interp.attack.pgd import pgd
 from interp.layer import LayerPath
 from interp.network.architectures import CifarResNet, LeNet5
 from interp.network.network import Network
@@ -175,6 +176,9 @@ def test_company_does_not_change_a_bit(
 def test_an_attack_in_chunks_asks_for_the_same_steps(p: float) -> None:
     network, x = tricky(), images(5)
     plainly, chunked = (Counting(oracle) for oracle in (network, Chunks(network, 4)))
-    found = [solve(attack(x, None, pgd(0.2, p, steps=6)), oracle) for oracle in (plainly, chunked)]
+    found = [
+        solve(attack(x, None, pgd(steps=6), epsilon=0.2, p=p), oracle)
+        for oracle in (plainly, chunked)
+    ]
     torch.testing.assert_close(found[0].images, found[1].images, rtol=0, atol=1e-9)
     assert plainly.gradients == chunked.gradients

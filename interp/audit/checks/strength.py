@@ -3,7 +3,6 @@ weaker does.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -11,10 +10,11 @@ import torch
 from torch import Tensor
 
 from interp.ascent import Summit
-from interp.attack.apgd import apgd
-from interp.attack.ball import Ball
-from interp.attack.base import Method, fgsm, pgd, radii
+from interp.attack.apgd_ascent import apgd_ascent
+from interp.attack.ball import Ball, radii
+from interp.attack.base import Method
 from interp.attack.goal import CROSS_ENTROPY, MARGIN, Goal, Loss, Untargeted
+from interp.attack.pgd import fgsm, pgd
 from interp.attack.square import square
 from interp.audit.checks.check import (
     CHANGE,
@@ -54,16 +54,16 @@ CONVERGED = "Carlini et al. 2019, section 3.2"
 
 
 def white_box(
-    epsilon: float, p: float, steps: int, loss: Loss = CROSS_ENTROPY, random_start: bool = True
+    p: float, steps: int, loss: Loss = CROSS_ENTROPY, random_start: bool = True
 ) -> Method:
     """The attack that is measured: PGD; for L1, in which PGD is weak, APGD with twice the steps."""
     if p != 1:
-        return pgd(epsilon, p, steps=steps, loss=loss, random_start=random_start)
+        return pgd(steps=steps, loss=loss, random_start=random_start)
 
     def search(ball: Ball, goal: Goal, rows: Generators) -> Procedure[Summit]:
         start = replace(ball, random_start=random_start)
         return (
-            yield from apgd(
+            yield from apgd_ascent(
                 start,
                 goal.objective(loss),
                 2 * steps,
@@ -72,16 +72,7 @@ def white_box(
             )
         )
 
-    return Method(epsilon, p, search, name="apgd")
-
-
-def black_box(epsilon: float, p: float) -> Method:
-    """Square with few queries."""
-
-    def search(ball: Ball, goal: Goal, rows: Generators) -> Procedure[Summit]:
-        return (yield from square(ball, goal, QUERIES, rows))
-
-    return Method(epsilon, p, search, name="square")
+    return Method(search, name="apgd")
 
 
 Rung = tuple[float, Tensor]  # a radius, which images (B,) the white-box attack fools there
@@ -105,15 +96,17 @@ class Arena:
         rows = self.row[which].tolist()
         return [generators(self.seed + RUN * (run + 1), row, 1)[0] for row in rows]
 
-    def fooled(self, run: int, method: Method, among: Tensor | None = None) -> Procedure[Tensor]:
-        """Which images (B,) the method fools, judged anew on what it returns; those not `among`
-        (B,) count as not fooled.
+    def fooled(
+        self, run: int, method: Method, epsilon: float, among: Tensor | None = None
+    ) -> Procedure[Tensor]:
+        """Which images (B,) the method fools at an epsilon, judged anew on what it returns; those
+        not `among` (B,) count as not fooled.
         """
         verdict = torch.zeros_like(self.labels, dtype=torch.bool)
         which = (torch.ones_like(verdict) if among is None else among).nonzero(as_tuple=True)[0]
         if len(which):
             x, labels = self.x[which], self.labels[which]
-            ball = Ball(x, radii(method.epsilon, x), method.p)
+            ball = Ball(x, radii(epsilon, x), self.p)
             summit = yield from method.search(ball, Untargeted(labels), self.streams(run, which))
             verdict[which] = ((yield from look(summit.images)).argmax(1) != labels).to(verdict)
         return verdict
@@ -145,7 +138,7 @@ class Arena:
         They go up from `epsilon` by doubling, but not beyond `reach`, or down by halving, until
         fewer than half are fooled.
         """
-        rungs = [(epsilon, (yield from self.fooled(run, white_box(epsilon, self.p, self.steps))))]
+        rungs = [(epsilon, (yield from self.fooled(run, white_box(self.p, self.steps), epsilon)))]
         factor = 2.0 if self._few(rungs[0]) and 2 * epsilon <= self.reach else 0.5
         while len(rungs) < RUNGS and factor * rungs[-1][0] <= max(epsilon, self.reach):
             radius = factor * rungs[-1][0]
@@ -154,7 +147,7 @@ class Arena:
                     radius,
                     (
                         yield from self.fooled(
-                            run + len(rungs), white_box(radius, self.p, self.steps)
+                            run + len(rungs), white_box(self.p, self.steps), radius
                         )
                     ),
                 )
@@ -177,40 +170,40 @@ def strength(arena: Arena, largest: float, first_run: int) -> Procedure[list[Che
     rungs = yield from arena.ladder(first_run, largest)
     epsilon, fooled = min(rungs, key=lambda rung: abs(count(rung[1]) / len(arena.x) - HALF))
     where = condition(arena.p, epsilon)
-    single = yield from arena.fooled(run, fgsm(epsilon, arena.p))
+    single = yield from arena.fooled(run, fgsm(), epsilon)
     checks = [_iterative(name, where, single, fooled), _monotone(name, rungs)]
     checks.append((yield from _huge(arena, name, run + 1)))
     trials = len(arena.x)
-    again: list[tuple[str, str, Callable[[], Method], str, float]] = [
+    again: list[tuple[str, str, Method, str, float]] = [
         (
             "doubled-steps",
             "Twice the steps",
-            lambda: white_box(epsilon, arena.p, 2 * arena.steps),
+            white_box(arena.p, 2 * arena.steps),
             CONVERGED,
             CHANGE,
         ),
         (
             "doubled-restarts",
             "A second start",
-            lambda: white_box(epsilon, arena.p, arena.steps),
+            white_box(arena.p, arena.steps),
             CONVERGED,
             CHANGE,
         ),
         (
             "other-loss",
             "The margin loss",
-            lambda: white_box(epsilon, arena.p, arena.steps, MARGIN),
+            white_box(arena.p, arena.steps, MARGIN),
             "Croce & Hein 2020, section 4",
             CHANGE,
         ),
     ]
     for number, (title, finder, method, source, tolerated) in enumerate(again):
-        new = yield from arena.fooled(run + 3 + number, method(), ~fooled)
+        new = yield from arena.fooled(run + 3 + number, method, epsilon, ~fooled)
         checks.append(
             gap(f"{title}-{name}", f"{finder} at {where}", count(new), trials, source, tolerated)
         )
     noisy = yield from arena.noise(run + 6, epsilon)
-    blind = yield from arena.fooled(run + 7, black_box(epsilon, arena.p), ~fooled | noisy)
+    blind = yield from arena.fooled(run + 7, square(QUERIES), epsilon, ~fooled | noisy)
     finder = f"Square with {QUERIES} queries at {where}"
     checks.append(
         gap(f"black-box-{name}", finder, count(blind & ~fooled), trials, f"{SOUND}; {MASKED}")
@@ -274,7 +267,10 @@ def _huge(arena: Arena, name: str, run: int) -> Procedure[Check]:
     for number, epsilon in enumerate((arena.reach, 2 * arena.reach)):
         left &= ~(
             yield from arena.fooled(
-                run + number, white_box(epsilon, arena.p, arena.steps, random_start=False), left
+                run + number,
+                white_box(arena.p, arena.steps, random_start=False),
+                epsilon,
+                left,
             )
         )
     classes = (yield from look(arena.x[:1])).shape[1]

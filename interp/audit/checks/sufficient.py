@@ -7,8 +7,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from interp.attack.ball import Ball
-from interp.attack.base import Method, radii
+from interp.attack.ball import Ball, radii
+from interp.attack.base import Method
 from interp.attack.goal import CROSS_ENTROPY, MARGIN, Untargeted
 from interp.audit.checks.check import CHANGE, Check, count, gap, skipped
 from interp.audit.checks.outputs import look
@@ -57,15 +57,13 @@ def sufficient(
             ]
             continue
         first_run = number * (len(plan.attacks) + 3)
-        fooled = partial(_fooled, x[row], labels[row], row, plan, first_run)
+        fooled = partial(_fooled, x[row], labels[row], row, plan, first_run, (largest, threat.p))
         left = torch.ones_like(row, dtype=torch.bool)
         for run, entry in enumerate(plan.attacks):
-            left &= ~(yield from fooled(run, entry.method(largest, threat.p), left))
+            left &= ~(yield from fooled(run, entry.method, left))
         stronger = torch.zeros_like(left)
         for run, loss in enumerate((CROSS_ENTROPY, MARGIN), start=len(plan.attacks)):
-            stronger |= yield from fooled(
-                run, white_box(largest, threat.p, STEPS, loss), left & ~stronger
-            )
+            stronger |= yield from fooled(run, white_box(threat.p, STEPS, loss), left & ~stronger)
         noisy = yield from _noise(
             x[row], labels[row], row, plan, first_run, (largest, threat.p), left
         )
@@ -108,17 +106,18 @@ def _fooled(
     row: Tensor,
     plan: Plan,
     first_run: int,
+    radius: tuple[float, float],
     run: int,
     method: Method,
     among: Tensor,
 ) -> Procedure[Tensor]:
-    """Which of the images (B,) the method fools, judged anew on what it returns; those not `among`
-    (B,) count as not fooled.
+    """Which of the images (B,) the method fools within (epsilon, p), judged anew on what it
+    returns; those not `among` (B,) count as not fooled.
     """
     verdict, which = torch.zeros_like(among), among.nonzero(as_tuple=True)[0]
     if len(which):
         ball, streams = (
-            _ball(x[which], method.epsilon, method.p, plan),
+            _ball(x[which], *radius, plan),
             _streams(plan, first_run + run, row[which]),
         )
         summit = yield from method.search(ball, Untargeted(labels[which]), streams)

@@ -123,9 +123,8 @@ def prepare(
     }
     if request.WhichOneof("search") == "epsilon_search":
         return Prepared(model.network.device, wire_attack.curve(request, model), **settings)
-    return Prepared(
-        model.network.device, None, method=wire_attack.method(request, model, count), **settings
-    )
+    method, epsilon, p = wire_attack.method(request, model, count)
+    return Prepared(model.network.device, None, method=method, epsilon=epsilon, p=p, **settings)
 
 
 def _response(request: pb.AttackRequest, model: HostedModel, found: Found) -> pb.AttackResponse:

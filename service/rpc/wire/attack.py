@@ -41,9 +41,11 @@ def _one_each(values: Sequence[object], field: str, count: int) -> None:
         raise InvalidField(field, f"there are {len(values)} for {count} images")
 
 
-def method(request: pb.AttackRequest, model: HostedModel, count: int = 1) -> Method:
+def method(
+    request: pb.AttackRequest, model: HostedModel, count: int = 1
+) -> tuple[Method, float | Tensor, float]:
     """The attack of a request on `count` images, with every default filled in and every row's own
-    settings.
+    settings; and its epsilon and p.
     """
     name = request.method.WhichOneof("method")
     if name is None:
@@ -61,9 +63,9 @@ def method(request: pb.AttackRequest, model: HostedModel, count: int = 1) -> Met
         epsilon = wire_methods.radius(request.epsilon, p, "epsilon", model)
     else:
         raise InvalidField("epsilon", "is required")
-    return wire_methods.build(
-        message, f"method.{name}", model, _targeted(request), _own(request, model, count)
-    )(epsilon, p)
+    own = _own(request, model, count)
+    built = wire_methods.build(message, f"method.{name}", model, _targeted(request), own)
+    return built, epsilon, p
 
 
 def _own(request: pb.AttackRequest, model: HostedModel, count: int) -> dict[str, Tensor]:

@@ -3,23 +3,21 @@ method's settings.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 from torch import Tensor
 
-from interp.attack import registry as recipes
-from interp.attack.base import Method, fgsm, pgd
+from interp.attack import registry as attacks
+from interp.attack.base import Method
 from interp.attack.goal import CROSS_ENTROPY, DLR, MARGIN, Loss
-from interp.audit.plan import Entry
+from interp.audit.plan import PlannedAttack
 from service.models.zoo import HostedModel
 from service.rpc.validation import InvalidField, known, within
 from striate.v1 import attack_pb2 as pb
 
 Kind = pb.Fgsm | pb.Pgd | pb.Apgd | pb.Fab | pb.Square | pb.AutoAttack
-Build = Callable[[float | Tensor, float], Method]  # (epsilon, p) -> the attack
 
 _NORMS: dict[int, float] = {
     pb.NORM_UNSPECIFIED: math.inf,
@@ -69,18 +67,14 @@ def rising(
     return found
 
 
-def entry(message: pb.AttackMethod, field: str, model: HostedModel) -> Entry:
+def entry(message: pb.AttackMethod, field: str, model: HostedModel) -> PlannedAttack:
     """An attack of an audit; epsilon and norm come from the audit's threat models."""
     kind = message.WhichOneof("method")
     if kind is None:
         raise InvalidField(field, f"is required: {METHODS}")
     one: Kind = getattr(message, kind)
-    made = build(one, f"{field}.{kind}", model, False, {})
-    settings = dict(made(1.0, math.inf).settings)  # epsilon 1 stands for any
-    if isinstance(one, pb.Pgd) and not one.HasField("step"):
-        settings["step"] = "2.5 epsilon / steps"
-    name = made(1.0, math.inf).name
-    return Entry(name, _label(name, settings), settings, made)
+    method = build(one, f"{field}.{kind}", model, False, {})
+    return PlannedAttack(_label(method.name, method.settings), method)
 
 
 def _label(name: str, settings: Mapping[str, Any]) -> str:
@@ -104,12 +98,11 @@ def _label(name: str, settings: Mapping[str, Any]) -> str:
 
 def build(
     message: Kind, field: str, model: HostedModel, targeted: bool, own: dict[str, Tensor]
-) -> Build:
+) -> Method:
     match message:
         case pb.Fgsm():
             known(f"{field}.keep", message.keep, pb.Keep.DESCRIPTOR)
-            return partial(
-                fgsm,
+            return attacks.fgsm(
                 keep_best=message.keep == pb.KEEP_BEST,
                 loss=loss(message, field, model, targeted),
             )
@@ -117,38 +110,35 @@ def build(
             return _pgd(message, field, model, targeted, own)
         case pb.Apgd() if message.target_classes:
             most = within(f"{field}.target_classes", message.target_classes, 0, 1000)
-            return partial(
-                recipes.apgd_t,
+            return attacks.apgd_t(
                 steps=steps(message.steps, field, 100),
                 target_classes=most,
                 restarts=_restarts(message.restarts, field),
             )
         case pb.Apgd():
-            return partial(
-                recipes.apgd,
+            return attacks.apgd(
                 steps=steps(message.steps, field, 100),
                 loss=loss(message, field, model, targeted),
                 restarts=_restarts(message.restarts, field),
             )
         case pb.Fab():
             most = within(f"{field}.target_classes", message.target_classes, 1, 1000, default=9)
-            return partial(recipes.fab, steps=steps(message.steps, field, 100), target_classes=most)
+            return attacks.fab(steps=steps(message.steps, field, 100), target_classes=most)
         case pb.Square():
             queries = within(f"{field}.queries", message.queries, 1, 100_000, default=5000)
             climbed = loss(message, field, model, targeted, MARGIN)
-            return partial(
-                recipes.square,
+            return attacks.square(
                 queries=queries,
                 loss=climbed,
                 restarts=_restarts(message.restarts, field),
             )
         case pb.AutoAttack():
-            return recipes.auto_attack
+            return attacks.auto_attack()
 
 
 def _pgd(
     message: pb.Pgd, field: str, model: HostedModel, targeted: bool, own: dict[str, Tensor]
-) -> Build:
+) -> Method:
     known(f"{field}.keep", message.keep, pb.Keep.DESCRIPTOR)
     step = (
         within(f"{field}.step", message.step, 0.0, float(math.prod(model.network.shape)))
@@ -162,8 +152,7 @@ def _pgd(
             f"{field}.restarts",
             f"is {restarts}, must be 1 without a random start: all attempts would be alike",
         )
-    return partial(
-        pgd,
+    return attacks.pgd(
         step=own.get("step", step),
         steps=own.get("steps", steps(message.steps, field, 40)),
         random_start=random_start,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from interp.audit.conditions import condition, parse
-from interp.audit.plan import Entry, Plan, Threat
+from interp.audit.plan import Plan, PlannedAttack, Threat
 from interp.audit.statistics import Gate
 from interp.audit.tally import CLEAN, Gated
 from interp.corruption.augmentation import AUGMENTATIONS
@@ -175,14 +175,14 @@ def _epsilons(
 
 def _attacks(
     messages: Sequence[attack_pb2.AttackMethod], models: Sequence[HostedModel]
-) -> tuple[Entry, ...]:
+) -> tuple[PlannedAttack, ...]:
     if len(messages) > MOST_ATTACKS:
         raise InvalidField("attacks", f"there are {len(messages)}, must be at most {MOST_ATTACKS}")
     default = (
         attack_pb2.AttackMethod(pgd=attack_pb2.Pgd(steps=40)),
         attack_pb2.AttackMethod(apgd=attack_pb2.Apgd(steps=50, loss=attack_pb2.LOSS_MARGIN)),
     )
-    found: list[Entry] = []
+    found: list[PlannedAttack] = []
     for number, message in enumerate(messages or default):
         entries = [
             wire_methods.entry(message, f"attacks[{number}]", model) for model in models

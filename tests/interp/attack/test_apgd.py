@@ -17,7 +17,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 from interp.ascent import Ascent, Done, Summit, ascend
-from interp.attack.apgd import apgd, checkpoints
+from interp.attack.apgd_ascent import apgd_ascent, checkpoints
 from interp.attack.ball import Ball
 from interp.attack.goal import Untargeted
 from interp.attack.losses import cross_entropy
@@ -43,7 +43,7 @@ def ball(x: Tensor, eps: float | Tensor, p: float, *, random_start: bool = False
 def climb(
     network: Oracle, b: Ball, loss: Objective, steps: int, done: Done | None = None, seed: int = 0
 ) -> Summit:
-    return solve(apgd(b, loss, steps, generators(seed, 0, len(b.x)), done), network)
+    return solve(apgd_ascent(b, loss, steps, generators(seed, 0, len(b.x)), done), network)
 
 
 def missed(labels: Tensor) -> Done:
@@ -258,7 +258,7 @@ def scripted(scores: list[float], slopes: list[float], steps: int) -> list[Tenso
     gradients of these signs.
     """
     x = torch.full((1, 1, 2, 2), 0.5, dtype=torch.float64)
-    procedure = apgd(
+    procedure = apgd_ascent(
         ball(x, 0.2, math.inf), cross_entropy(torch.tensor([0])), steps, generators(0, 0, 1)
     )
     seen = [next(procedure).images]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from interp.ascent import Done, Summit
-from interp.attack.apgd import apgd
+from interp.attack.apgd_ascent import apgd_ascent
 from interp.attack.ball import Ball
 from interp.attack.goal import Untargeted
 from interp.attack.losses import cross_entropy, dlr, dlr_targeted, target_likelihood
@@ -33,7 +33,7 @@ def ball(
 def climb(
     network: Oracle, b: Ball, loss: Objective, steps: int, done: Done | None = None, seed: int = 0
 ) -> Summit:
-    return solve(apgd(b, loss, steps, generators(seed, 0, len(b.x)), done), network)
+    return solve(apgd_ascent(b, loss, steps, generators(seed, 0, len(b.x)), done), network)
 
 
 def missed(labels: Tensor) -> Done:
@@ -50,13 +50,15 @@ def test_rows_do_not_depend_on_their_company(p: float, random_start: bool) -> No
     eps = EPSILON[p] * torch.linspace(0.2, 3, 12, dtype=torch.float64)
     b, counting = ball(x, eps, p, random_start=random_start), Counting(network)
     whole = solve(
-        apgd(b, cross_entropy(labels), 15, generators(5, 0, 12), missed(labels)), counting
+        apgd_ascent(b, cross_entropy(labels), 15, generators(5, 0, 12), missed(labels)), counting
     )
     alone = []
     for row in range(12):
         one, label = torch.tensor([row]), labels[row : row + 1]
         single = solve(
-            apgd(b.take(one), cross_entropy(label), 15, generators(5, row, 1), missed(label)),
+            apgd_ascent(
+                b.take(one), cross_entropy(label), 15, generators(5, row, 1), missed(label)
+            ),
             network,
         )
         torch.testing.assert_close(single.images[0], whole.images[row], rtol=0, atol=1e-10)
@@ -80,7 +82,7 @@ def test_the_first_that_fools_is_kept_and_else_the_highest_loss(p: float) -> Non
     labels = network.logits(x).argmax(1)
     b, counting = ball(x, EPSILON[p], p), Counting(network)
     found = solve(
-        apgd(b, cross_entropy(labels), 12, generators(0, 0, 10), missed(labels)), counting
+        apgd_ascent(b, cross_entropy(labels), 12, generators(0, 0, 10), missed(labels)), counting
     )
     seen: dict[int, list[tuple[bool, float, Tensor]]] = {row: [] for row in range(10)}
     walking = list(range(10))
@@ -104,7 +106,9 @@ def test_the_first_that_fools_is_kept_and_else_the_highest_loss(p: float) -> Non
 def test_what_fools_is_kept_even_with_little_loss(p: float) -> None:
     x = torch.full((1, 1, 2, 2), 0.5, dtype=torch.float64)
     label = torch.tensor([0])
-    procedure = apgd(ball(x, 0.1, p), cross_entropy(label), 9, generators(0, 0, 1), missed(label))
+    procedure = apgd_ascent(
+        ball(x, 0.1, p), cross_entropy(label), 9, generators(0, 0, 1), missed(label)
+    )
     probe, grad, highest = next(procedure), torch.ones_like(x), x
     for score in (3.0, 4.0):
         probe = procedure.send(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from interp.ascent import Done, Summit
-from interp.attack.apgd import apgd, shrinking
+from interp.attack.apgd_ascent import apgd_ascent, apgd_decreasing_radii
 from interp.attack.ball import Ball
 from interp.attack.goal import Untargeted
 from interp.attack.losses import cross_entropy
@@ -47,7 +47,7 @@ def test_the_balls_shrink_and_the_steps_are_shared_out(
     ]  # so small that the box hardly matters and no row leaves
     counting = Counting(network)
     found = solve(
-        shrinking(
+        apgd_decreasing_radii(
             ball(x, eps, p), cross_entropy(labels), steps, generators(0, 0, 4), missed(labels)
         ),
         counting,
@@ -72,7 +72,9 @@ def test_rows_leave_only_where_their_points_count(p: float) -> None:
     eps = {math.inf: 0.03, 2.0: 0.3, 1.0: 4.0}[p]
     counting = Counting(network)
     found = solve(
-        shrinking(ball(x, eps, p), cross_entropy(labels), 10, generators(0, 0, 8), missed(labels)),
+        apgd_decreasing_radii(
+            ball(x, eps, p), cross_entropy(labels), 10, generators(0, 0, 8), missed(labels)
+        ),
         counting,
     )
     assert counting.gradients[:6] == [8] * 6
@@ -81,7 +83,7 @@ def test_rows_leave_only_where_their_points_count(p: float) -> None:
     assert fooled.any()
     for row in (0, 7):
         one = slice(row, row + 1)
-        walk = shrinking(
+        walk = apgd_decreasing_radii(
             ball(x[one], eps, p),
             cross_entropy(labels[one]),
             10,
@@ -98,7 +100,7 @@ def test_on_a_linear_network_the_best_point_of_all_is_found(p: float) -> None:
     network, x, w = linear_pair(2)
     eps = {math.inf: 0.1, 2.0: 0.5, 1.0: 1.0}[p]
     found = solve(
-        shrinking(
+        apgd_decreasing_radii(
             ball(x, eps, p),
             cross_entropy(torch.zeros(5, dtype=torch.long)),
             80,
@@ -118,7 +120,7 @@ def test_an_l1_walk_from_a_given_point_moves_fewer_pixels_than_that_has() -> Non
     start.view(5, -1)[:, :9] = (x.flatten(1)[:, :9] + 0.02 * w[:9].sign()).clamp(0.001, 0.999)
     counting = Counting(network)
     loss: Objective = cross_entropy(torch.zeros(5, dtype=torch.long))
-    solve(apgd(ball(x, 4.0, 1.0), loss, 1, generators(0, 0, 5), start=start), counting)
+    solve(apgd_ascent(ball(x, 4.0, 1.0), loss, 1, generators(0, 0, 5), start=start), counting)
     first, second = (probe.images.flatten(1) for probe in counting.probes)
     torch.testing.assert_close(first, start.flatten(1))
     assert ((second - first).abs() > 1e-9).sum(1).max() <= 6  # nine, divided by 1.5
@@ -136,7 +138,9 @@ def test_in_l1_it_fools_no_fewer_than_apgd_that_stays_inside() -> None:
         outside += fooled(
             network,
             solve(
-                shrinking(b, cross_entropy(labels), 30, generators(0, 0, 64), missed(labels)),
+                apgd_decreasing_radii(
+                    b, cross_entropy(labels), 30, generators(0, 0, 64), missed(labels)
+                ),
                 network,
             ),
             labels,
@@ -144,7 +148,8 @@ def test_in_l1_it_fools_no_fewer_than_apgd_that_stays_inside() -> None:
         inside += fooled(
             network,
             solve(
-                apgd(b, cross_entropy(labels), 30, generators(0, 0, 64), missed(labels)), network
+                apgd_ascent(b, cross_entropy(labels), 30, generators(0, 0, 64), missed(labels)),
+                network,
             ),
             labels,
         )

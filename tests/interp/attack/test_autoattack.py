@@ -9,16 +9,13 @@ import torch
 from torch import Tensor
 
 from interp.ascent import Summit
-from interp.attack.autoattack import (
-    apgd_search,
-    apgd_targeted,
-    auto_attack,
-    fab_search,
-    square_search,
-)
+from interp.attack.apgd import apgd_search, apgd_targeted_search
+from interp.attack.autoattack import ensemble_search
 from interp.attack.ball import Ball
+from interp.attack.fab import fab_search
 from interp.attack.goal import DLR, Goal, Targeted, Untargeted, drive
 from interp.attack.search import Search
+from interp.attack.square import square_search
 from interp.attack.target_classes import Contest, each_rival, rivals
 from interp.layer import LayerPath
 from interp.norms import norm
@@ -91,7 +88,7 @@ def test_the_ensembles_verdicts_are_exact_on_linear_networks(p: float, count: in
     bound = torch.tensor(exact[which(p)], dtype=torch.float64)
     factor = torch.tensor([0.97, 1.03] * 3, dtype=torch.float64)
     found = run(
-        auto_attack(p, 20, queries=40), network, ball(x, bound * factor, p), Untargeted(labels)
+        ensemble_search(20, queries=40), network, ball(x, bound * factor, p), Untargeted(labels)
     )
     assert ((network.logits(found.images).argmax(1) != labels) == (factor > 1)).all()
 
@@ -101,7 +98,9 @@ def test_apgd_t_needs_no_four_classes(count: int) -> None:
     network, x, labels, exact = classes(count)
     bound = torch.tensor(exact[0], dtype=torch.float64)
     factor = torch.tensor([0.97, 1.03] * 3, dtype=torch.float64)
-    found = run(apgd_targeted(30), network, ball(x, bound * factor, math.inf), Untargeted(labels))
+    found = run(
+        apgd_targeted_search(30, 9), network, ball(x, bound * factor, math.inf), Untargeted(labels)
+    )
     assert ((network.logits(found.images).argmax(1) != labels) == (factor > 1)).all()
     assert found.gradients >= 3 * 30 * (count - 1)  # every rival is tried where none can be reached
 
@@ -110,12 +109,15 @@ def test_apgd_t_needs_no_four_classes(count: int) -> None:
 @pytest.mark.parametrize(
     ("search", "steps", "least"),
     [
-        (apgd_targeted(60), 60, 6),
-        (fab_search(60), 60, 5),
-        (auto_attack(math.inf, 20, queries=30), 60, 6),
+        (apgd_targeted_search(60, 9), {}, 6),
+        (fab_search(60, 9), {}, 5),
+        (ensemble_search(20, queries=30), {1.0: 20 * 7}, 6),  # in L1 its APGD starts five times
     ],
+    ids=["apgd-t", "fab-t", "autoattack"],
 )
-def test_a_targeted_goal_has_one_rival(p: float, search: Search, steps: int, least: int) -> None:
+def test_a_targeted_goal_has_one_rival(
+    p: float, search: Search, steps: dict[float, int], least: int
+) -> None:
     network, x, labels, _ = classes(5)
     targets = network.logits(x).topk(2, 1)[1][:, 1]
     counting = Counting(network)
@@ -125,7 +127,7 @@ def test_a_targeted_goal_has_one_rival(p: float, search: Search, steps: int, lea
     out_of_reach = run(
         search, network, ball(x, torch.full((6,), 1e-4), p), Targeted(labels, targets)
     )
-    assert out_of_reach.gradients == 6 * steps
+    assert out_of_reach.gradients == 6 * steps.get(p, 60)
     assert found.gradients == sum(counting.gradients)
 
 
@@ -133,7 +135,7 @@ def test_a_unit_has_no_rivals() -> None:
     network, x = tricky(), images(2)
     goal = drive(activation([LayerPath("down", 3)] * 2), torch.ones(2, dtype=torch.float64), 1e9)
     b = ball(x, torch.full((2,), 0.1), math.inf)
-    for search in (apgd_targeted(5), fab_search(5), auto_attack(math.inf, 5)):
+    for search in (apgd_targeted_search(5, 9), fab_search(5, 9), ensemble_search(5)):
         with pytest.raises(ValueError, match="classes"):
             run(search, network, b, goal)
     clean = network.activations(x, ["down"])["down"][:, 3].mean((1, 2))
@@ -153,7 +155,7 @@ def test_every_part_takes_the_survivors_and_counts_what_it_asks(p: float) -> Non
     )
     b = ball(x, eps, p)
     counting = Counting(network)
-    found = run(auto_attack(p, 6, 3, 20), counting, b, Untargeted(labels))
+    found = run(ensemble_search(6, 3, 20), counting, b, Untargeted(labels))
     fooled = network.logits(found.images).argmax(1) != labels
     assert 3 <= fooled.sum() <= 10
     assert found.gradients == sum(counting.gradients)
@@ -161,7 +163,7 @@ def test_every_part_takes_the_survivors_and_counts_what_it_asks(p: float) -> Non
     assert found.queries >= 20 * survivors
     assert len(counting.probes[-1].images) == survivors  # the last look is at what Square returns
     alone = 0
-    for search in (apgd_search(6), apgd_targeted(6, 3), fab_search(6, 3), square_search(20)):
+    for search in (apgd_search(6), apgd_targeted_search(6, 3), fab_search(6, 3), square_search(20)):
         by_one = run(search, network, b, Untargeted(labels))
         alone = max(alone, int((network.logits(by_one.images).argmax(1) != labels).sum()))
     assert fooled.sum() >= alone
@@ -174,7 +176,7 @@ def test_every_part_takes_the_survivors_and_counts_what_it_asks(p: float) -> Non
 def test_square_is_not_kept_up_where_it_leads_nowhere(p: float) -> None:
     network, x = tricky(), images(4)
     found = run(
-        auto_attack(p, 2, 1, 1250),
+        ensemble_search(2, 1, 1250),
         network,
         ball(x, torch.full((4,), 1e-6), p),
         Untargeted(network.logits(x).argmax(1)),
@@ -189,7 +191,7 @@ def test_company_does_not_matter(p: float) -> None:
     eps = {math.inf: 0.02, 2.0: 0.25, 1.0: 2.0}[p] * torch.linspace(
         0.05, 1.5, 6, dtype=torch.float64
     )
-    search = auto_attack(p, 5, 2, 15)
+    search = ensemble_search(5, 2, 15)
     everyone = run(search, network, ball(x, eps, p), Untargeted(labels))
     for row in (0, 2, 5):
         one = slice(row, row + 1)
@@ -203,7 +205,7 @@ def test_eight_bit_results_lie_on_the_lattice_inside_the_ball(p: float) -> None:
     labels = network.logits(x).argmax(1)
     eps = {math.inf: 4, 2.0: 50, 1.0: 400}[p] / 255 * torch.ones(6, dtype=torch.float64)
     found = run(
-        auto_attack(p, 8, 2, 15), network, ball(x, eps, p, eight_bit=True), Untargeted(labels)
+        ensemble_search(8, 2, 15), network, ball(x, eps, p, eight_bit=True), Untargeted(labels)
     )
     torch.testing.assert_close(found.images * 255, (found.images * 255).round(), rtol=0, atol=1e-9)
     assert (norm(found.images - x, p).flatten() * 255 <= eps * 255 + 1e-3).all()

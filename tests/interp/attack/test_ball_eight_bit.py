@@ -4,7 +4,6 @@ also when a row leaves early.
 
 import io
 import math
-from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
@@ -14,10 +13,11 @@ from PIL import Image
 from torch import Tensor
 
 from interp.ascent import Summit
-from interp.attack.apgd import apgd
+from interp.attack.apgd_ascent import apgd_ascent
 from interp.attack.ball import Ball
-from interp.attack.base import Attacked, Method, attack, fgsm, pgd
+from interp.attack.base import Attacked, Method, attack
 from interp.attack.goal import CROSS_ENTROPY, Goal
+from interp.attack.pgd import fgsm, pgd
 from interp.probe import Procedure, solve
 from interp.seeds import Generators
 from tests.interp.toys_networks import Counting, images, linear, tricky
@@ -32,25 +32,25 @@ L1 = [Fraction(n) for n in ("0.5", "0.99", "1", "2.5", "100", "510", "3060", "99
 CASES = [(math.inf, n) for n in LINF] + [(2.0, n) for n in L2] + [(1.0, n) for n in L1]
 
 
-def searched(epsilon: float, p: float) -> Method:
+def searched() -> Method:
     """APGD, a search of its own."""
 
     def search(ball: Ball, goal: Goal, rows: Generators) -> Procedure[Summit]:
         reached = goal.objective(CROSS_ENTROPY)
         random = Ball(ball.x, ball.eps, ball.p, random_start=True, eight_bit=ball.eight_bit)
-        return apgd(
+        return apgd_ascent(
             random, reached, 4, rows, lambda answer, chosen: goal.take(chosen).reached(answer)
         )
 
-    return Method(epsilon, p, search)
+    return Method(search)
 
 
-METHODS: dict[str, Callable[[float, float], Method]] = {
-    "fgsm": fgsm,
-    "pgd": lambda epsilon, p: pgd(epsilon, p, steps=5),
-    "last": lambda epsilon, p: pgd(epsilon, p, steps=3, keep_best=False, stop_when_fooled=False),
-    "momentum": lambda epsilon, p: pgd(epsilon, p, steps=3, decay=1.0, restarts=2),
-    "apgd": searched,
+METHODS = {
+    "fgsm": fgsm(),
+    "pgd": pgd(steps=5),
+    "last": pgd(steps=3, keep_best=False, stop_when_fooled=False),
+    "momentum": pgd(steps=3, decay=1.0, restarts=2),
+    "apgd": searched(),
 }
 
 
@@ -93,7 +93,8 @@ def test_results_are_levels_within_epsilon_and_judged_by_their_png(
     labels = network.logits(x).argmax(1)
     epsilon = float(np.float32(budget / 255))  # as it arrives
     found = solve(
-        attack(x, labels, METHODS[name](epsilon, p), eight_bit=True, noise_control=True), network
+        attack(x, labels, METHODS[name], epsilon=epsilon, p=p, eight_bit=True, noise_control=True),
+        network,
     )
     centre = (x * 255).round() / 255
     for row in range(ROWS):
@@ -123,7 +124,11 @@ def test_every_row_has_a_freedom_of_its_own() -> None:
     epsilon = torch.tensor([float(n / 255) for n in budgets])
     found = solve(
         attack(
-            x, None, pgd(epsilon, steps=4, keep_best=False, stop_when_fooled=False), eight_bit=True
+            x,
+            None,
+            pgd(steps=4, keep_best=False, stop_when_fooled=False),
+            epsilon=epsilon,
+            eight_bit=True,
         ),
         network,
     )
@@ -145,10 +150,12 @@ def test_x_is_rounded_before_it_is_judged() -> None:
         100.05 / 255,
         100.2 / 255,
     )  # both are 100/255 when rounded, right: 100 < 100.1
-    found = solve(attack(x, torch.tensor([0, 0]), pgd(0.5 / 255, steps=2), eight_bit=True), network)
+    found = solve(
+        attack(x, torch.tensor([0, 0]), pgd(steps=2), epsilon=0.5 / 255, eight_bit=True), network
+    )
     assert not found.succeeded.any()
     assert found.clean_prediction.tolist() == [0, 0]
-    found = solve(attack(x, torch.tensor([0, 0]), pgd(0.5 / 255, steps=2)), network)
+    found = solve(attack(x, torch.tensor([0, 0]), pgd(steps=2), epsilon=0.5 / 255), network)
     assert found.clean_prediction.tolist() == [0, 1]
     assert found.succeeded.tolist() == [True, True]
 
@@ -165,12 +172,14 @@ def test_a_row_leaves_by_what_its_rounded_iterate_is_taken_for(
     )
     x = torch.full((1, 3, 1, 1), 100 / 255, dtype=torch.float64)
     counting = Counting(network)
-    method = pgd(1.45 / 255, step=0.4 / 255, steps=6, random_start=False)
-    found: Attacked = solve(attack(x, torch.tensor([0]), method, eight_bit=True), counting)
+    method = pgd(step=0.4 / 255, steps=6, random_start=False)
+    found: Attacked = solve(
+        attack(x, torch.tensor([0]), method, epsilon=1.45 / 255, eight_bit=True), counting
+    )
     asked = [levels_of(p.images[0])[0, 0, 0] for p in counting.probes if p.differentiates]
     # 100, 100.4, 100.8, 101.2, 101.45 ... are 100, 100, 101, 101, 101 ... as images
     assert asked == [100, 100, 101, 101, 101, 101][: leaves_after or 6]
     assert found.succeeded.tolist() == [leaves_after is not None]
     assert levels_of(found.images[0])[0, 0, 0] == 101
-    without = solve(attack(x, torch.tensor([0]), method), network)
+    without = solve(attack(x, torch.tensor([0]), method, epsilon=1.45 / 255), network)
     assert without.succeeded.all()  # the ball holds what fools, but no image of levels that does

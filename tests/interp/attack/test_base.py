@@ -12,8 +12,9 @@ import torch.nn.functional as F
 from captum.robust import FGSM, PGD
 from torch import Tensor
 
-from interp.attack.base import Attacked, Method, attack, fgsm, pgd
+from interp.attack.base import Attacked, Method, attack
 from interp.attack.goal import MARGIN
+from interp.attack.pgd import fgsm, pgd
 from interp.network.architectures import CifarResNet
 from interp.network.network import Network
 from interp.probe import solve
@@ -37,9 +38,9 @@ def run(
     return solve(attack(x, labels, method, **options), network)
 
 
-def steady(epsilon: float, p: float = math.inf, **options: Any) -> Method:
+def steady(**options: Any) -> Method:
     """PGD as other libraries have it: from the image itself, all steps, the last iterate."""
-    return pgd(epsilon, p, random_start=False, keep_best=False, stop_when_fooled=False, **options)
+    return pgd(random_start=False, keep_best=False, stop_when_fooled=False, **options)
 
 
 def random_resnet() -> Network:
@@ -76,14 +77,14 @@ def test_linf_attacks_are_those_of_captum(build: Callable[[], Network], targeted
     classes = targets if targeted else labels
     options = {"targets": targets} if targeted else {}
     for eps in (2 / 255, 8 / 255):
-        ours = run(network, x, labels, fgsm(eps), **options)
+        ours = run(network, x, labels, fgsm(), epsilon=eps, **options)
         torch.testing.assert_close(
             ours.images,
             by_captum(FGSM, model, x, classes, targeted, epsilon=eps),
             rtol=0,
             atol=1e-6,
         )
-        ours = run(network, x, labels, steady(eps, step=eps / 4, steps=7), **options)
+        ours = run(network, x, labels, steady(step=eps / 4, steps=7), epsilon=eps, **options)
         theirs = by_captum(
             PGD, model, x, classes, targeted, radius=eps, step_size=eps / 4, step_num=7
         )
@@ -129,9 +130,9 @@ def test_l2_attacks_are_those_of_a_plain_loop(eps: float, targeted: bool) -> Non
 
     options = {"targets": torch.full((4,), target)} if targeted else {}
     labels = torch.full((4,), label)
-    ours = run(network, x, labels, steady(eps, 2, step=eps / 3, steps=9), **options)
+    ours = run(network, x, labels, steady(step=eps / 3, steps=9), epsilon=eps, p=2, **options)
     torch.testing.assert_close(ours.images, own_l2(loss, x, eps, eps / 3, 9), rtol=0, atol=1e-9)
-    ours = run(network, x, labels, fgsm(eps, 2), **options)
+    ours = run(network, x, labels, fgsm(), epsilon=eps, p=2, **options)
     torch.testing.assert_close(ours.images, own_l2(loss, x, eps, eps, 1), rtol=0, atol=1e-9)
 
 
@@ -146,7 +147,7 @@ def test_another_loss_may_be_raised() -> None:
     expected = []
     for row in range(3):
         expected.append(own_l2(loss, x[row : row + 1], 0.3, 0.1, 5))
-    ours = run(network, x, labels, steady(0.3, 2, step=0.1, steps=5, loss=MARGIN))
+    ours = run(network, x, labels, steady(step=0.1, steps=5, loss=MARGIN), epsilon=0.3, p=2)
     torch.testing.assert_close(ours.images, torch.cat(expected), rtol=0, atol=1e-9)
 
 
@@ -155,7 +156,12 @@ def test_tiny_gradients_move_as_far_as_large_ones() -> None:
     x = torch.full((1, 3, 2, 2), 0.5, dtype=torch.float64)
     for scale in (1e-300, 1e-170, 1e-30, 1.0):
         found = run(
-            linear(scale * weight, torch.zeros(2), (3, 2, 2)), x, torch.tensor([0]), fgsm(0.1, 2)
+            linear(scale * weight, torch.zeros(2), (3, 2, 2)),
+            x,
+            torch.tensor([0]),
+            fgsm(),
+            epsilon=0.1,
+            p=2,
         )
         assert found.norm.item() == pytest.approx(0.1, rel=1e-9)
 
@@ -187,12 +193,13 @@ def test_the_gain_on_a_linear_network_is_the_best_possible(
     best = 0.02 * w.norm(q).item()
     assert margins.min() > best  # or rows would leave before they are at the end
     for method in (
-        fgsm(0.02, p),
-        pgd(0.02, p),
-        pgd(0.02, p, random_start=False),
-        steady(0.02, p, step=0.001, steps=40),
+        fgsm(),
+        pgd(),
+        pgd(random_start=False),
+        steady(step=0.001, steps=40),
     ):
-        found = run(network, x, torch.zeros(5, dtype=torch.long), method, **options)
+        labels = torch.zeros(5, dtype=torch.long)
+        found = run(network, x, labels, method, epsilon=0.02, p=p, **options)
         gained = (found.images - x).flatten(1) @ w
         assert (gained <= best * (1 + 1e-9)).all()
         nearly = (
@@ -213,11 +220,11 @@ def test_a_linear_network_is_fooled_exactly_from_its_critical_epsilon_on(
     network = linear(
         torch.stack([torch.zeros_like(w), w]), torch.stack([bias, bias.new_zeros(())]), (3, 4, 4)
     )
-    methods = [
-        (fgsm(eps, p), pgd(eps, p, random_start=p == math.inf)) for eps in (0.00999, 0.01001)
-    ]
-    for pair in zip(*methods, strict=True):
-        below, above = (run(network, x[:1], torch.tensor([0]), method) for method in pair)
+    for method in (fgsm(), pgd(random_start=p == math.inf)):
+        below, above = (
+            run(network, x[:1], torch.tensor([0]), method, epsilon=epsilon, p=p)
+            for epsilon in (0.00999, 0.01001)
+        )
         assert below.clean_prediction.item() == above.clean_prediction.item() == 0
         assert (below.succeeded.item(), above.succeeded.item()) == (False, True)
         assert (below.prediction.item(), above.prediction.item()) == (0, 1)

@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from interp.attack.base import Attacked, Method, attack, fgsm, pgd
+from interp.attack.base import Attacked, Method, attack
+from interp.attack.pgd import fgsm, pgd
 from interp.network.network import Network
 from interp.norms import norm
 from interp.probe import Answer, Probe, solve
@@ -47,7 +48,9 @@ def rows_that_differ(p: float) -> tuple[Network, Tensor, Tensor, list[int]]:
             counting,
             x[row : row + 1],
             labels[row : row + 1],
-            pgd(EPSILON[p], p, steps=12),
+            pgd(steps=12),
+            epsilon=EPSILON[p],
+            p=p,
             seed=5,
             first_row=row,
         )
@@ -61,12 +64,14 @@ def test_rows_leave_when_they_are_fooled_and_the_others_do_not_notice(p: float) 
     assert alone[10:] == [0, 0]
     assert len(set(alone)) >= 4  # or there would be little to see
     counting = Counting(network)
-    whole = run(counting, x, labels, pgd(EPSILON[p], p, steps=12), seed=5)
+    whole = run(counting, x, labels, pgd(steps=12), epsilon=EPSILON[p], p=p, seed=5)
     assert counting.gradients == [
         n for step in range(12) if (n := sum(count > step for count in alone))
     ]
     assert whole.gradients == sum(alone)
-    kept = run(network, x, labels, pgd(EPSILON[p], p, steps=12, stop_when_fooled=False), seed=5)
+    kept = run(
+        network, x, labels, pgd(steps=12, stop_when_fooled=False), epsilon=EPSILON[p], p=p, seed=5
+    )
     assert kept.gradients == 10 * 12
     same(
         whole.images, kept.images
@@ -76,7 +81,9 @@ def test_rows_leave_when_they_are_fooled_and_the_others_do_not_notice(p: float) 
             network,
             x[row : row + 1],
             labels[row : row + 1],
-            pgd(EPSILON[p], p, steps=12),
+            pgd(steps=12),
+            epsilon=EPSILON[p],
+            p=p,
             seed=5,
             first_row=row,
         )
@@ -90,11 +97,12 @@ def test_a_batch_in_parts_gives_what_it_gives_whole(p: float, labels_given: bool
     network, x = tricky(), images(16)
     labels = torch.arange(16) % 5 if labels_given else None
     for method in (
-        pgd(EPSILON[p], p, steps=6),
-        fgsm(EPSILON[p], p),
-        pgd(EPSILON[p], p, steps=3, keep_best=False),
+        pgd(steps=6),
+        fgsm(),
+        pgd(steps=3, keep_best=False),
     ):
-        whole = run(network, x, labels, method, seed=7, first_row=100, noise_control=True)
+        settings: dict[str, Any] = {"epsilon": EPSILON[p], "p": p, "noise_control": True}
+        whole = run(network, x, labels, method, seed=7, first_row=100, **settings)
         halves = []
         for half in (slice(0, 8), slice(8, 16)):
             theirs = None if labels is None else labels[half]
@@ -106,7 +114,7 @@ def test_a_batch_in_parts_gives_what_it_gives_whole(p: float, labels_given: bool
                     method,
                     seed=7,
                     first_row=100 + half.start,
-                    noise_control=True,
+                    **settings,
                 )
             )
         assert whole.control is not None
@@ -126,10 +134,11 @@ def test_a_batch_in_parts_gives_what_it_gives_whole(p: float, labels_given: bool
 def test_seeds_change_random_starts_and_rows_have_their_own() -> None:
     network, x = tricky(), images(1).expand(2, -1, -1, -1)
     method = pgd(
-        0.03, steps=1, step=0.0, keep_best=False, stop_when_fooled=False
+        steps=1, step=0.0, keep_best=False, stop_when_fooled=False
     )  # the random start itself
     first, again, other = (
-        run(network, x, torch.tensor([0, 0]), method, seed=seed).images for seed in (1, 1, 2)
+        run(network, x, torch.tensor([0, 0]), method, epsilon=0.03, seed=seed).images
+        for seed in (1, 1, 2)
     )
     assert torch.equal(first, again)
     assert not torch.isclose(first, other).any(1).all()
@@ -177,11 +186,12 @@ def scripted(
     rows = len(columns)
     x = torch.full((rows, 1, 2, 2), 0.5, dtype=torch.float64)
     script = Script([list(step) for step in zip(*columns, strict=True)] + [[(LABEL, 0.0)] * rows])
-    method = pgd(0.4, step=0.1, steps=3, random_start=False, stop_when_fooled=False, **options)
+    method = pgd(step=0.1, steps=3, random_start=False, stop_when_fooled=False, **options)
     procedure = attack(
         x,
         torch.full((rows,), LABEL),
         method,
+        epsilon=0.4,
         targets=torch.full((rows,), TARGET) if targeted else None,
     )
     found = solve(procedure, script)
@@ -246,8 +256,10 @@ def test_the_last_is_the_last_whatever_it_is() -> None:
 def test_without_labels_the_networks_own_predictions_are_attacked() -> None:
     network, x = tricky(), images(6)
     own = network.logits(x).argmax(1)
-    for method in (fgsm(0.05), pgd(0.05, steps=4)):
-        without, given = (run(network, x, labels, method, seed=3) for labels in (None, own))
+    for method in (fgsm(), pgd(steps=4)):
+        without, given = (
+            run(network, x, labels, method, epsilon=0.05, seed=3) for labels in (None, own)
+        )
         same(without.images, given.images)
         assert torch.equal(without.label, own)
         assert torch.equal(without.clean_prediction, own)
@@ -259,12 +271,12 @@ def test_images_that_are_wrong_already_are_returned_as_they_are(random_start: bo
     network, x = tricky(), images(6)
     labels = network.logits(x).argsort(1)[:, -2]
     counting = Counting(network)
-    found = run(counting, x, labels, pgd(0.05, random_start=random_start))
+    found = run(counting, x, labels, pgd(random_start=random_start), epsilon=0.05)
     assert torch.equal(found.images, x)
     assert found.succeeded.all()
     assert not found.norm.any()
     assert found.gradients == sum(counting.gradients) == (0 if random_start else 6)
-    perturbed = run(network, x, labels, fgsm(0.05))  # which keeps its last and only step
+    perturbed = run(network, x, labels, fgsm(), epsilon=0.05)  # which keeps its last and only step
     assert (perturbed.norm > 0.049).all()
 
 
@@ -272,12 +284,14 @@ def test_images_that_are_wrong_already_are_returned_as_they_are(random_start: bo
 def test_an_epsilon_of_zero_changes_nothing(p: float) -> None:
     network, x = tricky(), images(5)
     for method in (
-        fgsm(0, p),
-        pgd(0, p, steps=3),
-        pgd(0, p, steps=2, random_start=False, keep_best=False),
+        fgsm(),
+        pgd(steps=3),
+        pgd(steps=2, random_start=False, keep_best=False),
     ):
         for eight_bit in (False, True):
-            found = run(network, x, None, method, eight_bit=eight_bit, noise_control=True)
+            found = run(
+                network, x, None, method, epsilon=0, p=p, eight_bit=eight_bit, noise_control=True
+            )
             assert torch.equal(found.images, (x * 255).round() / 255 if eight_bit else x)
             assert not found.succeeded.any()
             assert not found.norm.any()
@@ -293,8 +307,15 @@ def test_eight_bit_results_are_judged_on_the_bytes_that_leave(p: float, targeted
     x = images(8, dtype=torch.float32)
     labels = network.logits(x).argmax(1)
     options = {"targets": (labels + 1) % 5} if targeted else {}
-    for method in (fgsm(0.02, p), pgd(EPSILON[p] / 2, p, steps=8), pgd(0.7 / 255, p, steps=3)):
-        found = run(network, x, labels, method, eight_bit=True, noise_control=True, **options)
+    for epsilon, method in (
+        (0.02, fgsm()),
+        (EPSILON[p] / 2, pgd(steps=8)),
+        (0.7 / 255, pgd(steps=3)),
+    ):
+        ball: dict[str, Any] = {"epsilon": epsilon, "p": p}
+        found = run(
+            network, x, labels, method, eight_bit=True, noise_control=True, **ball, **options
+        )
         levels = np.rint(found.images.numpy() * 255).astype(np.uint8)
         decoded = torch.stack([through_png(image) for image in levels])
         assert torch.equal(decoded, found.images)
@@ -305,9 +326,9 @@ def test_eight_bit_results_are_judged_on_the_bytes_that_leave(p: float, targeted
         )
         centre = (x * 255).round() / 255
         torch.testing.assert_close(found.norm, norm(decoded - centre, p).flatten())
-        assert (found.norm <= method.epsilon * (1 + 1e-6)).all()
+        assert (found.norm <= epsilon * (1 + 1e-6)).all()
         assert found.control is not None
-        assert (found.control.norm <= method.epsilon * (1 + 1e-6)).all()
+        assert (found.control.norm <= epsilon * (1 + 1e-6)).all()
 
 
 def through_png(levels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Tensor:
@@ -320,7 +341,9 @@ def through_png(levels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Tens
 def test_the_noise_control_is_noise_of_the_same_norm(p: float) -> None:
     network, x = tricky(), torch.full((6, 3, 8, 8), 0.5, dtype=torch.float64)
     counting = Counting(network)
-    found = run(counting, x, None, pgd(EPSILON[p], p, steps=2), seed=9, noise_control=True)
+    found = run(
+        counting, x, None, pgd(steps=2), epsilon=EPSILON[p], p=p, seed=9, noise_control=True
+    )
     assert found.control is not None
     same(found.control.norm, torch.full((6,), EPSILON[p], dtype=torch.float64))
     noise = counting.probes[-1].images
@@ -331,9 +354,9 @@ def test_the_noise_control_is_noise_of_the_same_norm(p: float) -> None:
     assert (
         abs(float(a @ b / a.norm() / b.norm())) < 4 / len(a) ** 0.5
     )  # not the noise of the random start
-    again = run(network, x, None, fgsm(EPSILON[p], p), seed=9, noise_control=True)
+    again = run(network, x, None, fgsm(), epsilon=EPSILON[p], p=p, seed=9, noise_control=True)
     assert again.control is not None
     assert torch.equal(again.control.prediction, found.control.prediction)  # whatever the method
     counting.probes.clear()
-    run(counting, x, None, pgd(EPSILON[p], p, steps=2), seed=10, noise_control=True)
+    run(counting, x, None, pgd(steps=2), epsilon=EPSILON[p], p=p, seed=10, noise_control=True)
     assert not torch.isclose(counting.probes[-1].images, noise).any(1).all()

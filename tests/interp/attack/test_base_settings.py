@@ -10,8 +10,9 @@ import torch
 from scipy import optimize, stats
 from torch import Tensor, nn
 
-from interp.attack.base import Attacked, Method, attack, fgsm, pgd
+from interp.attack.base import Attacked, Method, attack
 from interp.attack.goal import CROSS_ENTROPY, DLR, MARGIN, Choice, Loss, least_likely, random_class
+from interp.attack.pgd import fgsm, pgd
 from interp.network.network import Network
 from interp.probe import Oracle, solve
 from interp.seeds import generators
@@ -67,7 +68,9 @@ def test_every_row_fares_as_it_would_alone_with_its_settings(
         network,
         x,
         labels,
-        pgd(epsilon, p, step, steps, **options),
+        pgd(step, steps, **options),
+        epsilon=epsilon,
+        p=p,
         targets=targets,
         seeds=seeds,
         noise_control=True,
@@ -75,10 +78,18 @@ def test_every_row_fares_as_it_would_alone_with_its_settings(
     gradients = 0
     for row in range(ROWS):
         one = slice(row, row + 1)
-        method = pgd(float(epsilon[row]), p, float(step[row]), int(steps[row]), **options)
+        method = pgd(float(step[row]), int(steps[row]), **options)
         aim = None if targets is None else targets[one]
         alone = run(
-            network, x[one], labels[one], method, targets=aim, seeds=seeds[one], noise_control=True
+            network,
+            x[one],
+            labels[one],
+            method,
+            epsilon=float(epsilon[row]),
+            p=p,
+            targets=aim,
+            seeds=seeds[one],
+            noise_control=True,
         )
         torch.testing.assert_close(alone.images[0], whole.images[row], rtol=0, atol=1e-9)
         for name in ("prediction", "succeeded", "norm"):
@@ -102,25 +113,34 @@ def test_every_row_fares_as_it_would_alone_with_its_settings(
 def test_a_row_without_an_own_step_takes_the_usual_share_of_its_own_radius(p: float) -> None:
     network, x, (epsilon, _, steps, _) = tricky(), images(ROWS), own_settings(p)
     options: dict[str, Any] = {"random_start": False, "stop_when_fooled": False}
-    own = run(network, x, None, pgd(epsilon, p, steps=steps, **options))
-    told = run(network, x, None, pgd(epsilon, p, 2.5 * epsilon / steps, steps, **options))
+    own = run(network, x, None, pgd(steps=steps, **options), epsilon=epsilon, p=p)
+    told = run(network, x, None, pgd(2.5 * epsilon / steps, steps, **options), epsilon=epsilon, p=p)
     assert torch.equal(own.images, told.images)
 
 
 def test_no_row_takes_more_steps_than_its_own() -> None:
     counting, x, steps = Counting(tricky()), images(5), torch.tensor([1, 5, 3, 2, 3])
-    run(counting, x, None, pgd(0.001, steps=steps, stop_when_fooled=False, random_start=False))
+    run(
+        counting,
+        x,
+        None,
+        pgd(steps=steps, stop_when_fooled=False, random_start=False),
+        epsilon=0.001,
+    )
     assert counting.gradients == [5, 4, 3, 1, 1]
 
 
 def test_pairs_of_seed_and_row_are_those_of_a_batch() -> None:
     network, x = tricky(), images(4)
-    by_number = run(network, x, None, pgd(0.03, steps=3), seed=8, first_row=20, noise_control=True)
+    by_number = run(
+        network, x, None, pgd(steps=3), epsilon=0.03, seed=8, first_row=20, noise_control=True
+    )
     by_pair = run(
         network,
         x,
         None,
-        pgd(0.03, steps=3),
+        pgd(steps=3),
+        epsilon=0.03,
         seeds=[(8, 20), (8, 21), (8, 22), (8, 23)],
         noise_control=True,
     )
@@ -161,7 +181,9 @@ def test_one_pixel_takes_the_whole_budget_where_it_has_room(seed: int) -> None:
             towards(w, (1, 2, 3)),
             x,
             torch.tensor([0]),
-            pgd(0.3, 1, random_start=random_start, steps=60),
+            pgd(random_start=random_start, steps=60),
+            epsilon=0.3,
+            p=1,
         )
         gained = float((found.images - x).flatten() @ w)
         assert gained == pytest.approx(best_gain(w, x, 0.3), rel=1e-9)
@@ -181,7 +203,9 @@ def test_the_box_stops_pixels_and_the_rest_of_the_budget_goes_to_others(seed: in
             towards(w, (1, 8, 10)),
             x,
             torch.tensor([0]),
-            pgd(share * budget, 1, budget / 9, 80, random_start=False),
+            pgd(budget / 9, 80, random_start=False),
+            epsilon=share * budget,
+            p=1,
         )
         gained, best = float((found.images - x).flatten() @ w), best_gain(w, x, share * budget)
         assert gained <= best * (1 + 1e-9)
@@ -196,7 +220,7 @@ def test_of_equal_losses_the_last_is_kept() -> None:
     """
     w, x = torch.ones(12, dtype=torch.float64), torch.full((1, 3, 2, 2), 0.5, dtype=torch.float64)
     network = linear(torch.stack([torch.zeros_like(w), w]), torch.tensor([100.0, 0.0]), (3, 2, 2))
-    found = run(network, x, torch.tensor([0]), pgd(0.1, steps=5, random_start=False))
+    found = run(network, x, torch.tensor([0]), pgd(steps=5, random_start=False), epsilon=0.1)
     assert found.norm.item() == pytest.approx(0.1)
 
 
@@ -212,7 +236,9 @@ def test_momentum_is_mi_fgsm(p: float, loss: Loss) -> None:
         network,
         x,
         torch.full((3,), label),
-        pgd(eps, p, eps / 4, 7, decay=0.8, loss=loss, **options),
+        pgd(eps / 4, 7, decay=0.8, loss=loss, **options),
+        epsilon=eps,
+        p=p,
     )
     for row in range(3):
         z, g = x[row : row + 1].clone(), torch.zeros(1, 3, 8, 8, dtype=torch.float64)
@@ -244,7 +270,7 @@ def test_too_few_classes_for_dlr_are_said(
     rng = torch.Generator().manual_seed(0)
     network = linear(torch.randn(classes, 12, generator=rng), torch.zeros(classes), (3, 2, 2))
     with pytest.raises(ValueError, match=f"at least {needed} classes; this one has {classes}"):
-        run(network, images(1, 2), None, pgd(0.1, loss=DLR), targets=targets)
+        run(network, images(1, 2), None, pgd(loss=DLR), epsilon=0.1, targets=targets)
 
 
 # Targets
@@ -279,7 +305,8 @@ def test_chosen_targets_are_attacked_like_given_ones(choice: Choice, start: bool
         network,
         x,
         labels,
-        pgd(0.05, steps=6, random_start=start),
+        pgd(steps=6, random_start=start),
+        epsilon=0.05,
         targets=choice,
         seed=4,
         first_row=9,
@@ -290,7 +317,8 @@ def test_chosen_targets_are_attacked_like_given_ones(choice: Choice, start: bool
         network,
         x,
         labels,
-        pgd(0.05, steps=6, random_start=start),
+        pgd(steps=6, random_start=start),
+        epsilon=0.05,
         targets=found.target,
         seed=4,
         first_row=9,
@@ -302,7 +330,14 @@ def test_chosen_targets_are_attacked_like_given_ones(choice: Choice, start: bool
     for row in range(8):  # a row's target is its own, whoever is with it
         one = slice(row, row + 1)
         alone = run(
-            network, x[one], labels[one], fgsm(0.01), targets=choice, seed=4, first_row=9 + row
+            network,
+            x[one],
+            labels[one],
+            fgsm(),
+            epsilon=0.01,
+            targets=choice,
+            seed=4,
+            first_row=9 + row,
         )
         assert alone.target is not None
         assert alone.target[0] == found.target[row]
@@ -330,8 +365,9 @@ def ending(end: Callable[[Tensor], Tensor]) -> Network:
 
 
 def test_a_softmax_in_the_network_is_warned_of() -> None:
-    for method in (fgsm(0.1), pgd(0.1, steps=2), pgd(0, steps=1)):
-        (warning,) = run(ending(lambda z: z.softmax(1)), images(3, 2), None, method).warnings
+    for epsilon, method in ((0.1, fgsm()), (0.1, pgd(steps=2)), (0, pgd(steps=1))):
+        softmax = ending(lambda z: z.softmax(1))
+        (warning,) = run(softmax, images(3, 2), None, method, epsilon=epsilon).warnings
         assert "probabilities" in warning
         for sound in (
             lambda z: z,
@@ -339,34 +375,35 @@ def test_a_softmax_in_the_network_is_warned_of() -> None:
             lambda z: z.sigmoid(),
             lambda z: z.softmax(1) - 0.25,
         ):
-            assert run(ending(sound), images(3, 2), None, method).warnings == ()
+            found = run(ending(sound), images(3, 2), None, method, epsilon=epsilon)
+            assert found.warnings == ()
 
 
 def test_gradients_of_zero_are_warned_of_and_counted() -> None:
     steps = ending(lambda z: (10 * z).round())
-    (warning,) = run(steps, images(5, 2), None, pgd(0.01, steps=3)).warnings
+    (warning,) = run(steps, images(5, 2), None, pgd(steps=3), epsilon=0.01).warnings
     assert "zero for 5 of 5 images" in warning
     x = images(8, 2)
     size = ending(lambda z: z).logits(x).amax(1)
     dark = ending(
         lambda z: torch.where(z.amax(1, keepdim=True) > size.sort()[0][4:6].mean(), z.detach(), z)
     )  # of three images
-    (warning,) = run(dark, x, None, fgsm(1e-6)).warnings
+    (warning,) = run(dark, x, None, fgsm(), epsilon=1e-6).warnings
     assert "zero for 3 of 8 images" in warning
     labels = dark.logits(x).argmin(1)  # all are wrong already: none is attacked
-    assert run(dark, x, labels, pgd(0.001)).warnings == ()
+    assert run(dark, x, labels, pgd(), epsilon=0.001).warnings == ()
 
 
 @norms
 def test_an_epsilon_under_one_level_is_warned_of(p: float) -> None:
     network, x = ending(lambda z: z), images(4, 2)
     epsilon = torch.tensor([0.5, 0.999, 1.0, 2.0], dtype=torch.float64) / 255
-    found = run(network, x, None, pgd(epsilon, p, steps=2), eight_bit=True)
+    found = run(network, x, None, pgd(steps=2), epsilon=epsilon, p=p, eight_bit=True)
     (warning,) = found.warnings
     assert "under one 8-bit level (1/255) for 2 images" in warning
     assert found.fixed.tolist() == [True, True, False, False]
     assert not found.norm[:2].any()
-    assert run(network, x, None, pgd(epsilon, p, steps=2)).warnings == ()
+    assert run(network, x, None, pgd(steps=2), epsilon=epsilon, p=p).warnings == ()
     assert (
-        run(network, x, None, pgd(0, p, steps=2), eight_bit=True).warnings == ()
+        run(network, x, None, pgd(steps=2), epsilon=0, p=p, eight_bit=True).warnings == ()
     )  # nobody expects anything of that

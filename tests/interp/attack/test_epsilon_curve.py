@@ -10,9 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from interp.attack.base import attack, pgd
+from interp.attack.base import attack
 from interp.attack.epsilon_curve import Curve, epsilon_curve
 from interp.attack.goal import MARGIN, drive, silence
+from interp.attack.pgd import pgd
 from interp.layer import LayerPath
 from interp.network.network import Network
 from interp.norms import norm
@@ -155,7 +156,9 @@ def test_the_curve_is_no_higher_than_that_of_pgd(p: float, options: dict[str, An
     cost, alone_withstood = 0, list[int]()
     for epsilon, withstood in zip(GRIDS[p], curve.withstood.tolist(), strict=True):
         alone = solve(
-            attack(x, labels, pgd(epsilon, p, **{"steps": 10, "random_start": False, **same})),
+            attack(
+                x, labels, pgd(**{"steps": 10, "random_start": False, **same}), epsilon=epsilon, p=p
+            ),
             network,
         )
         alone_withstood.append(int((~alone.succeeded).sum()))
@@ -348,5 +351,7 @@ def test_eight_points_of_a_trained_network_take_at_most_2200_gradients() -> None
     assert curve.attacked.gradients <= 2200
     for epsilon, withstood in zip(epsilons, curve.withstood.tolist(), strict=True):
         if withstood:
-            alone = solve(attack(x, labels, pgd(epsilon, steps=10, random_start=False)), network)
+            alone = solve(
+                attack(x, labels, pgd(steps=10, random_start=False), epsilon=epsilon), network
+            )
             assert withstood <= int((~alone.succeeded).sum())

@@ -11,9 +11,8 @@ from scipy import optimize
 from torch import Tensor
 
 from interp.ascent import Summit
-from interp.attack.autoattack import fab_search
 from interp.attack.ball import Ball
-from interp.attack.fab import fab_minimal, to_plane
+from interp.attack.fab import fab_minimal, fab_search, to_plane
 from interp.attack.goal import Targeted, Untargeted, drive
 from interp.layer import LayerPath
 from interp.network.network import Network
@@ -171,7 +170,7 @@ def at_epsilon(
     eight_bit: bool = False,
 ) -> Summit:
     ball = Ball(x, eps.view(-1, 1, 1, 1).to(x), p, eight_bit=eight_bit)
-    return solve(fab_search(steps)(ball, Untargeted(labels), generators(0, 0, len(x))), network)
+    return solve(fab_search(steps, 9)(ball, Untargeted(labels), generators(0, 0, len(x))), network)
 
 
 @norms

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from interp.attack.base import attack, fgsm, pgd
+from interp.attack.base import attack
 from interp.attack.goal import (
     CROSS_ENTROPY,
     DLR,
@@ -24,6 +24,7 @@ from interp.attack.goal import (
     drive,
     silence,
 )
+from interp.attack.pgd import fgsm, pgd
 from interp.layer import LayerPath
 from interp.network.architectures import CifarTwin
 from interp.network.network import Network
@@ -69,12 +70,14 @@ def test_units_are_silenced_and_driven(p: float, aim: str, text: str) -> None:
     objective, clean = unit_of(network, text, 6), by_hand(network, x, text)
     for level in (None, float(clean.sort()[0][2:4].mean())):
         counting = Counting(network)
-        method = pgd(EPSILON[p], p, steps=25, random_start=False)
+        method = pgd(steps=25, random_start=False)
         found = solve(
             attack(
                 x,
                 None,
                 method,
+                epsilon=EPSILON[p],
+                p=p,
                 unit=(objective, partial(AIMS[aim], level=level)),
                 noise_control=True,
             ),
@@ -103,7 +106,7 @@ def test_every_row_may_attack_a_unit_of_its_own() -> None:
     network, x = tricky(), images(len(UNITS))
     objective = activation([LayerPath.parse(text, network.layers) for text in UNITS])
     together = solve(
-        attack(x, None, pgd(0.1, steps=15), unit=(objective, silence), seed=3), network
+        attack(x, None, pgd(steps=15), epsilon=0.1, unit=(objective, silence), seed=3), network
     )
     for row, text in enumerate(UNITS):
         one = x[row : row + 1]
@@ -111,7 +114,8 @@ def test_every_row_may_attack_a_unit_of_its_own() -> None:
             attack(
                 one,
                 None,
-                pgd(0.1, steps=15),
+                pgd(steps=15),
+                epsilon=0.1,
                 unit=(unit_of(network, text, 1), silence),
                 seed=3,
                 first_row=row,
@@ -128,12 +132,12 @@ def test_a_dead_unit_is_silent_already_and_cannot_be_driven(text: str) -> None:
     with torch.no_grad():
         raw(network).stem.get_parameter("1.bias")[0] = -100.0
     objective = unit_of(network, text, 4)
-    found = solve(attack(x, None, pgd(0.1, steps=3), unit=(objective, silence)), network)
+    found = solve(attack(x, None, pgd(steps=3), epsilon=0.1, unit=(objective, silence)), network)
     assert found.succeeded.all()
     assert found.gradients == 0
     assert not found.norm.any()
     assert found.warnings == ()
-    found = solve(attack(x, None, pgd(0.1, steps=3), unit=(objective, drive)), network)
+    found = solve(attack(x, None, pgd(steps=3), epsilon=0.1, unit=(objective, drive)), network)
     assert not found.succeeded.any()
     assert found.activation is not None
     assert not found.activation.any()
@@ -144,7 +148,9 @@ def test_a_dead_unit_is_silent_already_and_cannot_be_driven(text: str) -> None:
 @pytest.mark.parametrize("aim", AIMS)
 def test_one_step_goes_straight_for_the_unit(aim: str) -> None:
     network, x, text = tricky(), images(5), "twice:3"
-    found = solve(attack(x, None, fgsm(0.01), unit=(unit_of(network, text, 5), AIMS[aim])), network)
+    found = solve(
+        attack(x, None, fgsm(), epsilon=0.01, unit=(unit_of(network, text, 5), AIMS[aim])), network
+    )
     point = x.clone().requires_grad_()
     (slope,) = torch.autograd.grad(by_hand(network, point, text).sum(), point)
     expected = (x + (0.01 if aim == "drive" else -0.01) * slope.sign()).clamp(0, 1)
@@ -176,9 +182,11 @@ def test_units_of_a_trained_network(aim: str, eight_bit: bool) -> None:
 
     clean = layer1(x)
     for level in (None, float(clean.median()) * (1.3 if aim == "drive" else 0.7)):
-        method = pgd(8 / 255, steps=20)
+        method = pgd(steps=20)
         unit = (unit_of(network, "layer1:20", 6), partial(AIMS[aim], level=level))
-        found = solve(attack(x, labels, method, unit=unit, eight_bit=eight_bit), network)
+        found = solve(
+            attack(x, labels, method, epsilon=8 / 255, unit=unit, eight_bit=eight_bit), network
+        )
         assert found.activation is not None
         torch.testing.assert_close(found.activation, layer1(found.images), rtol=1e-4, atol=1e-5)
         bar = wanted(clean, aim, level)

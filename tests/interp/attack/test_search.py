@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from interp.ascent import Summit
-from interp.attack.apgd import apgd
+from interp.attack.apgd_ascent import apgd_ascent
 from interp.attack.ball import Ball
 from interp.attack.goal import CROSS_ENTROPY, Goal, Loss, Untargeted
 from interp.attack.search import Search, in_turn
@@ -24,7 +24,7 @@ EPSILON = {math.inf: 0.012, 2.0: 0.12, 1.0: 1.6}
 
 
 def four_steps(ball: Ball, goal: Goal, rows: Generators) -> Procedure[Summit]:
-    return apgd(
+    return apgd_ascent(
         ball,
         goal.objective(CROSS_ENTROPY),
         4,

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from interp.ascent import Summit
-from interp.attack.autoattack import square_search
 from interp.attack.ball import Ball
 from interp.attack.goal import Goal, Targeted, Untargeted, drive
-from interp.attack.square import bump, share, side
+from interp.attack.square import bump, share, side, square_search
 from interp.layer import LayerPath
 from interp.norms import norm
 from interp.objective import activation

@@ -10,9 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from interp.attack.autoattack import square_search
 from interp.attack.goal import Untargeted, drive
-from interp.attack.square import square
+from interp.attack.square import square_ascent, square_search
 from interp.layer import LayerPath
 from interp.norms import norm
 from interp.objective import activation
@@ -69,7 +68,7 @@ def test_rows_that_are_too_slow_by_far_are_given_up(queries: int) -> None:
     distance += rng.exponential(0.1, size=(rows, queries))  # most proposals lead away again
     oracle = Scripted(torch.from_numpy(distance))
     b, goal = ball(images(rows), 0.05, math.inf), Untargeted(torch.arange(rows))
-    found = solve(square(b, goal, queries, generators(0, 0, rows), give_up=True), oracle)
+    found = solve(square_ascent(b, goal, queries, generators(0, 0, rows), give_up=True), oracle)
     expected = [asked(row, queries) for row in distance.tolist()]
     assert oracle.asked == expected
     assert found.queries == sum(expected)
@@ -82,7 +81,7 @@ def test_rows_that_are_too_slow_by_far_are_given_up(queries: int) -> None:
 def test_by_itself_no_row_is_given_up() -> None:
     oracle = Scripted(torch.ones(2, 700, dtype=torch.float64))
     solve(
-        square(
+        square_ascent(
             ball(images(2), 0.05, math.inf), Untargeted(torch.arange(2)), 700, generators(0, 0, 2)
         ),
         oracle,

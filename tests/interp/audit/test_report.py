@@ -41,8 +41,8 @@ def test_a_report_says_what_was_asked_for() -> None:
         "confidence": 0.9,
         "interval": "clopper-pearson",
         "attacks": [
-            {"name": "fgsm", "label": "FGSM", "loss": "margin"},
-            {"name": "fgsm", "label": "two"},
+            {"name": "fgsm", "label": "FGSM", "keep_best": False, "loss": "margin"},
+            {"name": "fgsm", "label": "two", "keep_best": False, "loss": "cross-entropy"},
         ],
         "threats": [{"norm": "linf", "epsilons": list(LINF)}, {"norm": "l2", "epsilons": list(L2)}],
         "corruptions": ["fog", "snow"],

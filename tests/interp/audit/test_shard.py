@@ -3,7 +3,6 @@ parts done by hand.
 """
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -17,7 +16,7 @@ from interp.attack.base import Method
 from interp.attack.goal import Goal
 from interp.audit.conditions import condition
 from interp.audit.plan import MAGNITUDES
-from interp.audit.shard import Entry, Plan, Threat, streams
+from interp.audit.shard import Plan, PlannedAttack, Threat, streams
 from interp.corruption.augmentation import AUGMENTATIONS, augment
 from interp.corruption.imagenet_c import corrupt
 from interp.network.network import Network
@@ -185,14 +184,14 @@ def test_examples_are_in_the_ball_and_fool_the_network(eight_bit: bool) -> None:
         assert z.max() <= 1
 
 
-def elsewhere(move: float) -> Callable[[float | Tensor, float], Method]:
+def elsewhere(move: float) -> Method:
     """An attack whose images lie `move` from x."""
 
     def search(ball: Ball, goal: Goal, rows: Generators) -> Procedure[Summit]:
         yield from ()
         return Summit(ball.x + move, torch.ones(len(ball.x), dtype=torch.bool), None, 3, 4)
 
-    return lambda epsilon, p: Method(epsilon, p, search)
+    return Method(search, "own")
 
 
 def test_verdicts_are_those_of_the_images_that_are_kept() -> None:
@@ -201,7 +200,7 @@ def test_verdicts_are_those_of_the_images_that_are_kept() -> None:
     for eight_bit, fooled in ((False, True), (True, False)):
         plan = Plan(
             (Threat(math.inf, (1 / 255,)),),
-            (Entry("own", "own", {}, elsewhere(0.45 / 255)),),
+            (PlannedAttack("own", elsewhere(0.45 / 255)),),
             eight_bit=eight_bit,
         )
         judged = run(network, x, labels, plan)
@@ -212,7 +211,7 @@ def test_verdicts_are_those_of_the_images_that_are_kept() -> None:
 def test_an_attack_that_leaves_its_ball_is_found_out() -> None:
     network, x, _ = case(4)
     for move in (2 / 255, 1.01 / 255):
-        plan = Plan(THREATS[:1], (Entry("own", "own", {}, elsewhere(move)),), eight_bit=False)
+        plan = Plan(THREATS[:1], (PlannedAttack("own", elsewhere(move)),), eight_bit=False)
         with pytest.raises(RuntimeError, match=r"own left its ball: norm 0\.00.* at linf:1/255"):
             run(network, x * 0.5, network.logits(x * 0.5).argmax(1), plan)
 

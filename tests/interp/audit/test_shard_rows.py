@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from interp.attack.base import pgd
+from interp.attack.pgd import pgd
 from interp.audit import shard as audit
-from interp.audit.shard import Entry, Examples, Judged, Plan, Threat, streams
+from interp.audit.shard import Examples, Judged, Plan, PlannedAttack, Threat, streams
 from tests.interp.audit.toys_audit import THREATS, WHOLE, case, equal, run
 from tests.interp.toys_networks import Counting, images, tricky
 
@@ -91,7 +91,7 @@ def test_all_randomness_has_streams_of_its_own() -> None:
 def test_noise_and_random_starts_are_drawn_afresh_everywhere() -> None:
     network, x, labels = case(24)
     labels[:] = network.logits(x).argmax(1)
-    once = Entry("pgd", "once", {}, lambda epsilon, p: pgd(epsilon, p, steps=1))
+    once = PlannedAttack("once", pgd(steps=1))
     counting = Counting(network)
     run(
         counting,

@@ -23,9 +23,11 @@ class Scripted(Arena):
 
     script: Script
 
-    def fooled(self, run: int, method: Method, among: Tensor | None = None) -> Procedure[Tensor]:
+    def fooled(
+        self, run: int, method: Method, epsilon: float, among: Tensor | None = None
+    ) -> Procedure[Tensor]:
         yield from ()
-        verdict = self.told(called(run, method), float(method.epsilon))
+        verdict = self.told(called(run, method), epsilon)
         return verdict if among is None else verdict & among
 
     def noise(self, run: int, epsilon: float) -> Procedure[Tensor]:

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from interp.attack.base import pgd
+from interp.attack.pgd import pgd
 from interp.attack.registry import apgd, square
 from interp.audit.checks.sufficient import sufficient
-from interp.audit.plan import Entry, Plan, Threat
+from interp.audit.plan import Plan, PlannedAttack, Threat
 from interp.network.network import Network
 from interp.probe import Answer, Probe, solve
 from tests.interp.toys_networks import cifar, trained_resnet
@@ -22,17 +22,15 @@ def network(data_dir: object) -> Network:
 
 
 def plan(
-    *attacks: Entry, epsilon: float = 1 / 255, p: float = math.inf, eight_bit: bool = False
+    *attacks: PlannedAttack, epsilon: float = 1 / 255, p: float = math.inf, eight_bit: bool = False
 ) -> Plan:
     return Plan((Threat(p, (epsilon,)),), attacks, (), (), (), 0, eight_bit)
 
 
-PGD = Entry("pgd", "PGD-20", {}, lambda epsilon, p: pgd(epsilon, p, steps=20))
-APGD = Entry("apgd", "APGD-20", {}, lambda epsilon, p: apgd(epsilon, p, steps=20))
-BLIND = Entry("square", "Square-5", {}, lambda epsilon, p: square(epsilon, p, queries=5))
-STILL = Entry(
-    "pgd", "PGD-1", {}, lambda epsilon, p: pgd(epsilon, p, step=0.0, steps=1, random_start=False)
-)
+PGD = PlannedAttack("PGD-20", pgd(steps=20))
+APGD = PlannedAttack("APGD-20", apgd(steps=20))
+BLIND = PlannedAttack("Square-5", square(queries=5))
+STILL = PlannedAttack("PGD-1", pgd(step=0.0, steps=1, random_start=False))
 
 
 @pytest.mark.parametrize(

@@ -6,17 +6,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interp.attack.base import fgsm, pgd
-from interp.audit.shard import Entry, Judged, Plan, Threat, judge
+from interp.attack.pgd import fgsm, pgd
+from interp.audit.shard import Judged, Plan, PlannedAttack, Threat, judge
 from interp.network.network import Network
 from interp.probe import Oracle, solve
 from tests.interp.toys_networks import images, tricky
 
-FGSM = Entry("fgsm", "FGSM", {}, fgsm)
-STEADY = Entry(
-    "pgd", "PGD-10", {"steps": 10}, lambda epsilon, p: pgd(epsilon, p, steps=10, random_start=False)
-)
-RANDOM = Entry("pgd", "PGD-3", {"steps": 3}, lambda epsilon, p: pgd(epsilon, p, steps=3))
+FGSM = PlannedAttack("FGSM", fgsm())
+STEADY = PlannedAttack("PGD-10", pgd(steps=10, random_start=False))
+RANDOM = PlannedAttack("PGD-3", pgd(steps=3))
 THREATS = (Threat(math.inf, (1 / 255, 2 / 255, 4 / 255)), Threat(2, (0.05, 0.1, 0.2)))
 
 

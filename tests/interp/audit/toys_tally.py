@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from interp.attack.base import fgsm
-from interp.audit.plan import Entry, Plan, Threat
+from interp.attack.goal import MARGIN
+from interp.attack.pgd import fgsm
+from interp.audit.plan import Plan, PlannedAttack, Threat
 from interp.audit.report import Subject, report
 from interp.audit.result import Examples, Ints, Judged
 from interp.audit.statistics import Gate
@@ -19,7 +20,7 @@ NAMES = ("a", "b", "c", "d")
 LINF, L2 = (1 / 255, 2 / 255, 8 / 255), (0.25, 0.5)
 PLAN = Plan(
     (Threat(math.inf, LINF), Threat(2, L2)),
-    (Entry("fgsm", "FGSM", {"loss": "margin"}, fgsm), Entry("fgsm", "two", {}, fgsm)),
+    (PlannedAttack("FGSM", fgsm(loss=MARGIN)), PlannedAttack("two", fgsm())),
     ("fog", "snow"),
     (2, 5),
     ("rotation",),

@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from interp.attack.base import attack, pgd
+from interp.attack.base import attack
+from interp.attack.pgd import pgd
 from interp.attack.unit_flips import compare, under_attack
 from interp.layer import UnknownLayer
 from interp.network.ablation import falls, summary
@@ -83,8 +84,10 @@ def test_flips_by_hand() -> None:
 def test_the_attack_is_the_whole_of_pgd_on_the_prediction(layer: str) -> None:
     network, x = tricky(), images(34)  # more than are attacked at a time
     before, after = solve(under_attack(x, layer, 0.05, 4), network)
-    method = pgd(0.05, steps=4, random_start=False, keep_best=False, stop_when_fooled=False)
-    adversarial = solve(attack(x, network.logits(x).argmax(1), method), network).images
+    method = pgd(steps=4, random_start=False, keep_best=False, stop_when_fooled=False)
+    adversarial = solve(
+        attack(x, network.logits(x).argmax(1), method, epsilon=0.05), network
+    ).images
     assert (adversarial - x).abs().max() <= 0.05 + 1e-9
     for found, seen in ((before, x), (after, adversarial)):
         expected = network.activations(seen, [layer])[layer]

@@ -2,14 +2,16 @@
 failure in the middle of it.
 """
 
+import math
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from interp.attack.base import Attacked, Method, attack, fgsm, pgd
+from interp.attack.base import Attacked, Method, attack
 from interp.attack.goal import MARGIN, Loss, random_class
+from interp.attack.pgd import fgsm, pgd
 from interp.network.network import Network
 from interp.objective import Objective
 from interp.probe import Oracle, solve
@@ -91,9 +93,13 @@ def test_a_network_is_left_as_it_was(trained: bool) -> None:
     network.logits(x)  # which makes the folded copy
     before, global_state = state(network), torch.is_grad_enabled()
     x.requires_grad_()
-    for method in (fgsm(0.05), pgd(0.05, 2, steps=3, restarts=2), pgd(1.0, 1, steps=3, decay=1.0)):
+    for epsilon, p, method in (
+        (0.05, math.inf, fgsm()),
+        (0.05, 2, pgd(steps=3, restarts=2)),
+        (1.0, 1, pgd(steps=3, decay=1.0)),
+    ):
         for options in ({}, {"eight_bit": True, "noise_control": True}, {"targets": random_class}):
-            run(network, x.detach(), None, method, **options)
+            run(network, x.detach(), None, method, epsilon=epsilon, p=p, **options)
             assert state(network) == before
     assert x.grad is None
     assert torch.is_grad_enabled() == global_state
@@ -106,12 +112,11 @@ def test_a_network_is_left_as_it_was_after_a_failure_in_the_middle(left: int) ->
     before, labels = state(network), answers.argmax(1)
     failing = Raises(left)
     method = pgd(
-        0.0,
         steps=5,
         loss=Loss("raises", failing.untargeted, lambda labels, _: failing.untargeted(labels)),
     )
     with pytest.raises(RuntimeError, match="the objective fails"):
-        run(network, x, labels, method)
+        run(network, x, labels, method, epsilon=0.0)
     assert state(network) == before
     network.module.passes_left = left  # type: ignore[assignment]
     with pytest.raises(RuntimeError, match="the network fails"):
@@ -119,7 +124,8 @@ def test_a_network_is_left_as_it_was_after_a_failure_in_the_middle(left: int) ->
             network,
             x,
             labels,
-            pgd(0.0, steps=5, loss=MARGIN, stop_when_fooled=False, random_start=False),
+            pgd(steps=5, loss=MARGIN, stop_when_fooled=False, random_start=False),
+            epsilon=0.0,
             unit=None,
         )
     network.module.passes_left = 10**9  # type: ignore[assignment]

@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeVar, cast
@@ -17,8 +16,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from interp.attack.base import fgsm, pgd
-from interp.audit.plan import Entry, Plan, Threat
+from interp.attack.pgd import fgsm, pgd
+from interp.audit.plan import Plan, PlannedAttack, Threat
 from interp.audit.result import Judged
 from interp.audit.shard import judge
 from interp.network.network import Network
@@ -95,8 +94,8 @@ def dataset(
 PLAN = Plan(
     threats=(Threat(math.inf, (4 / 255, 16 / 255)), Threat(2.0, (0.5,))),
     attacks=(
-        Entry("fgsm", "FGSM", {"loss": "cross-entropy"}, fgsm),
-        Entry("pgd", "PGD-3", {"steps": 3, "loss": "cross-entropy"}, partial(pgd, steps=3)),
+        PlannedAttack("FGSM", fgsm()),
+        PlannedAttack("PGD-3", pgd(steps=3)),
     ),
     corruptions=("fog",),
     severities=(2,),

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from interp.attack.base import attack, pgd
+from interp.attack.base import attack
+from interp.attack.pgd import pgd
 from interp.probe import Probe, Procedure, Progress, solve
 from service.engine.job import Expired, Priority
 from tests.interp.toys_networks import images, tricky
@@ -47,7 +48,7 @@ def test_a_job_in_company_gets_what_it_gets_alone(tick_rows: int, deterministic:
 def test_jobs_of_several_networks_and_shapes_run_beside_each_other() -> None:
     networks = [tricky(), tricky(seed=1)]
     jobs = [
-        (n, partial(attack, images(3, size), None, pgd(0.02, steps=4)))
+        (n, partial(attack, images(3, size), None, pgd(steps=4), epsilon=0.02))
         for n in networks
         for size in (8, 12)
     ]

@@ -2,6 +2,7 @@
 runs.
 """
 
+import math
 import random
 from collections.abc import Callable
 from functools import partial
@@ -12,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from interp.attack.base import Attacked, attack, fgsm, pgd
+from interp.attack.base import Attacked, attack
+from interp.attack.pgd import fgsm, pgd
 from interp.feature.visualize import of_units
 from interp.layer import LayerPath
 from interp.network.architectures import CifarResNet
@@ -54,10 +56,10 @@ def hosted(module: Callable[[], nn.Module], size: int) -> Network:
 def attacks(x: Tensor, steps: int) -> list[Job]:
     """Attacks of several kinds on rows of x, one or many."""
     methods = [
-        pgd(2 / 255, steps=steps),
-        pgd(0.2, 2, steps=steps),
-        pgd(1 / 255, steps=steps, stop_when_fooled=False),
-        fgsm(4 / 255),
+        (pgd(steps=steps), 2 / 255, math.inf),
+        (pgd(steps=steps), 0.2, 2),
+        (pgd(steps=steps, stop_when_fooled=False), 1 / 255, math.inf),
+        (fgsm(), 4 / 255, math.inf),
     ]
     parts = [(0, 1), (1, 2), (2, 5), (5, 10), (10, 19), (19, 20), (20, 24)]
     jobs: list[Job] = []
@@ -68,7 +70,8 @@ def attacks(x: Tensor, steps: int) -> list[Job]:
             "eight_bit": number % 3 == 2,
             "noise_control": number % 2 == 1,
         }
-        jobs.append(partial(attack, x[low:high], None, methods[(number + 1) % 4], **options))
+        method, epsilon, p = methods[(number + 1) % 4]
+        jobs.append(partial(attack, x[low:high], None, method, epsilon=epsilon, p=p, **options))
     return jobs
 
 
@@ -142,17 +145,17 @@ def test_the_same_jobs_do_differ_where_bytes_are_not_asked_for() -> None:
     """Otherwise the tests above would prove nothing about chunks."""
     network = hosted(Odd, 8)
     x = images(24, 8, torch.float32)
-    method = pgd(1.0, 2, step=0.3, steps=1, random_start=False, keep_best=False)
+    method = pgd(step=0.3, steps=1, random_start=False, keep_best=False)
 
     def job() -> Procedure[Attacked]:
-        return attack(x[:1], None, method)
+        return attack(x[:1], None, method, epsilon=1.0, p=2)
 
     with running() as engine:
         alone = engine.submit(Model(network), job()).result(WAIT)
         differences = 0
         for rows in range(1, 24):
             with held(engine):
-                engine.submit(Model(network), attack(x[:rows], None, fgsm(0.1)))
+                engine.submit(Model(network), attack(x[:rows], None, fgsm(), epsilon=0.1))
                 future = engine.submit(Model(network), job())
             differences += not same_bytes(future.result(WAIT), alone)
     assert differences > 0

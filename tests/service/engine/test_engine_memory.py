@@ -13,7 +13,8 @@ from typing import Any, cast
 import pytest
 import torch
 
-from interp.attack.base import attack, pgd
+from interp.attack.base import attack
+from interp.attack.pgd import pgd
 from interp.network.network import Network
 from interp.probe import Answer, Probe, Procedure, solve
 from service.engine.job import OutOfMemory
@@ -56,7 +57,8 @@ def test_too_large_passes_are_halved_and_results_are_right(
     network = tricky()
     model = Model(cast(Network, Small(network, capacity, error)))
     jobs = [
-        partial(attack, images(rows, seed=rows), None, pgd(0.02, steps=3)) for rows in (13, 1, 6)
+        partial(attack, images(rows, seed=rows), None, pgd(steps=3), epsilon=0.02)
+        for rows in (13, 1, 6)
     ]
     with running(tick_rows=64) as engine:
         with held(engine):

@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interp.attack.base import Attacked, attack, fgsm, pgd
+from interp.attack.base import Attacked, attack
+from interp.attack.pgd import fgsm, pgd
 from interp.feature.visualize import Pictures, of_units
 from interp.layer import LayerPath
 from interp.probe import Probe, Procedure
@@ -26,14 +27,19 @@ def looks(*texts: str) -> Procedure[Pictures]:
 
 
 JOBS: list[Callable[[], Procedure[Any]]] = [
-    lambda: attack(images(5, seed=1), None, pgd(0.03, steps=6), seed=1, noise_control=True),
+    lambda: attack(images(5, seed=1), None, pgd(steps=6), epsilon=0.03, seed=1, noise_control=True),
     lambda: attack(
-        images(3, seed=2), torch.tensor([0, 1, 2]), pgd(0.4, 2, steps=9, stop_when_fooled=False)
+        images(3, seed=2),
+        torch.tensor([0, 1, 2]),
+        pgd(steps=9, stop_when_fooled=False),
+        epsilon=0.4,
+        p=2,
     ),
     lambda: attack(
         images(2, seed=3),
         torch.tensor([0, 1]),
-        fgsm(0.02),
+        fgsm(),
+        epsilon=0.02,
         targets=torch.tensor([3, 3]),
         eight_bit=True,
     ),
@@ -41,7 +47,7 @@ JOBS: list[Callable[[], Procedure[Any]]] = [
     lambda: predict(1, 5),
     lambda: looks("down:3", "stem.0:1@2,2", "logits:1"),
     lambda: looks("twice"),
-    lambda: attack(images(11, seed=6), None, pgd(0.01, steps=3)),
+    lambda: attack(images(11, seed=6), None, pgd(steps=3), epsilon=0.01),
 ]
 
 

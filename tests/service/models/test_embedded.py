@@ -17,7 +17,7 @@ from interp.network.architectures import CifarTwin, LeNet5
 from interp.network.network import Network
 from interp.probe import solve
 from service.models.architectures import architecture
-from tools.model_card import PGD40
+from tools.model_card import EPSILON, PGD40
 from tools.train_embedded import CIFAR_MEAN, CIFAR_STD, WEIGHTS, cifar, digits
 
 TWINS = ("cifar10-plain", "cifar10-robust")
@@ -87,7 +87,7 @@ def test_twins_hold_their_figures_on_a_part(
     figures, network = card(name)["figures"], twin(name)
     clean = (network.logits(images).argmax(1) == labels).double().mean().item()
     assert abs(clean - figures["clean_accuracy"]) < 0.045  # four standard errors of 1000 images
-    found = solve(attack(images[:100], labels[:100], PGD40), network)
+    found = solve(attack(images[:100], labels[:100], PGD40, epsilon=EPSILON), network)
     robust = 1 - found.succeeded.double().mean().item()
     assert abs(robust - figures["pgd40_accuracy"]) < 0.2  # four of 100
 

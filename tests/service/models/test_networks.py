@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 import torchvision
 
-from interp.attack.base import attack, pgd
+from interp.attack.base import attack
 from interp.attack.losses import cross_entropy
+from interp.attack.pgd import pgd
 from interp.feature.transform import identity
 from interp.feature.visualize import of_units
 from interp.layer import LayerPath
@@ -125,7 +126,8 @@ def test_is_attacked(hosted: HostedModel) -> None:
         attack(
             x,
             None,
-            pgd(4 / 255, steps=2, random_start=False, keep_best=False, stop_when_fooled=False),
+            pgd(steps=2, random_start=False, keep_best=False, stop_when_fooled=False),
+            epsilon=4 / 255,
         ),
         hosted.network,
     )

@@ -4,14 +4,15 @@ them.
 
 import math
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
-from interp.attack.base import pgd
-from interp.audit.plan import Entry, Plan, Threat
+from interp.attack.pgd import pgd
+from interp.audit.plan import Plan, PlannedAttack, Threat
 from interp.audit.report import Subject, report
 from interp.audit.result import Judged
 from interp.audit.statistics import Gate
@@ -80,9 +81,10 @@ def made(plan: Plan, bars: tuple[float, ...] = (), checked: bool = True) -> dict
     )
 
 
-def entry(label: str) -> Entry:
+def entry(label: str) -> PlannedAttack:
     """An attack by its label."""
-    return Entry("pgd", label, {"steps": 40, "step": None, "loss": "dlr"}, pgd)
+    method = replace(pgd(), settings={"steps": 40, "step": None, "loss": "dlr"})
+    return PlannedAttack(label, method)
 
 
 FULL = Plan(

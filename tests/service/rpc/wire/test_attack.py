@@ -46,7 +46,8 @@ def read(request: pb.AttackRequest, count: int = 2, model: HostedModel = MODEL) 
     found["seeds"] = wire_attack.seeds(request, count)
     if request.WhichOneof("search") == "epsilon_search":
         return {**found, "curve": wire_attack.curve(request, model)}
-    return {**found, "method": wire_attack.method(request, model, count)}
+    method, epsilon, p = wire_attack.method(request, model, count)
+    return {**found, "method": method, "epsilon": epsilon, "p": p}
 
 
 @pytest.mark.parametrize(
@@ -132,10 +133,10 @@ def test_the_dlr_loss_needs_classes(settings: dict[str, Any], least: int) -> Non
 
 def test_defaults_are_those_that_the_contract_states() -> None:
     found = read(attack_request(pgd=pb.Pgd(), epsilon=0.25))
-    assert (found["method"].epsilon, found["method"].p) == (0.25, math.inf)
+    assert (found["epsilon"], found["p"]) == (0.25, math.inf)
     expected = {
         "steps": 40,
-        "step": 2.5 * 0.25 / 40,
+        "step": "2.5 epsilon / steps",
         "random_start": True,
         "keep_best": True,
         "stop_when_fooled": True,
@@ -184,20 +185,24 @@ def test_rows_get_their_own_settings() -> None:
         seeds=[5, 6, 7],
     )
     found = read(attack_request(pgd=pb.Pgd(), row_settings=rows), 3)
-    together = solve(attack(x, labels, found["method"], seeds=found["seeds"]), NETWORK)
+    seeds = found["seeds"]
+    together = solve(
+        attack(x, labels, found["method"], epsilon=found["epsilon"], seeds=seeds), NETWORK
+    )
     for row in range(3):
         one = pb.Pgd(step=rows.step_sizes[row], steps=rows.steps[row])
         request = attack_request(pgd=one, epsilon=rows.epsilons[row])
         method: Method = read(request, 1)["method"]
+        part, epsilon = slice(row, row + 1), rows.epsilons[row]
         alone = solve(
-            attack(x[row : row + 1], labels[row : row + 1], method, seed=rows.seeds[row]), NETWORK
+            attack(x[part], labels[part], method, epsilon=epsilon, seed=rows.seeds[row]), NETWORK
         )
         torch.testing.assert_close(alone.images[0], together.images[row], rtol=0, atol=1e-9)
 
 
 def test_an_audits_attacks_take_epsilon_and_norm_from_elsewhere() -> None:
     entry = wire_methods.entry(pb.AttackMethod(pgd=pb.Pgd(steps=7)), "attacks[0]", MODEL)
-    assert (entry.name, entry.label, entry.settings["step"]) == (
+    assert (entry.method.name, entry.label, entry.method.settings["step"]) == (
         "pgd",
         "PGD-7",
         "2.5 epsilon / steps",
@@ -215,6 +220,5 @@ def test_an_audits_attacks_take_epsilon_and_norm_from_elsewhere() -> None:
     assert [
         wire_methods.entry(message, "attacks[0]", MODEL).label for message in labels.values()
     ] == list(labels)
-    assert entry.method(0.25, 2).settings["step"] == 2.5 * 0.25 / 7
     with pytest.raises(InvalidField, match="is required"):
         wire_methods.entry(pb.AttackMethod(), "attacks[1]", MODEL)

@@ -1,0 +1,144 @@
+"""FGSM and PGD in Linf, L2 and L1 (Goodfellow et al. 2015; Madry et al. 2018; Dong et al. 2018)."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor
+
+from interp.ascent import Ascent, Summit, ascend
+from interp.attack.ball import Ball
+from interp.attack.base import Method
+from interp.attack.goal import CROSS_ENTROPY, Goal, Loss
+from interp.attack.search import Search, in_turn
+from interp.probe import Procedure
+from interp.seeds import Generators
+from interp.step import Step, momentum, sign, sparse, unit
+
+# L1: of the pixels, how many a step moves; fewer get stuck at the box, more waste what epsilon
+# allows
+SHARE = 0.05
+OVERSHOOT = 2.5  # what the steps add up to by default, in radii, as in Madry et al. 2018
+DEFAULT_STEP = "2.5 epsilon / steps"
+Size = Callable[[Ball], float | Tensor]  # the length of a step in a ball
+
+
+def fgsm(keep_best: bool = False, loss: Loss = CROSS_ENTROPY) -> Method:
+    """Make FGSM, one step of size epsilon (Goodfellow et al. 2015, section 4).
+
+    For Linf the step goes along the gradient's sign, for L2 along the gradient, for L1 along the
+    largest twentieth of its entries, see `interp.step.sparse`.
+
+    Args:
+        keep_best: return the clean image where the step lowers the loss without reaching the goal;
+            otherwise always the image after the step.
+        loss: what is raised.
+    """
+    return Method(
+        _search(lambda ball: ball.eps, 1, False, keep_best, False, None, loss),
+        name="fgsm",
+        settings={"keep_best": keep_best, "loss": loss.name},
+        title="FGSM",
+        classes_needed=loss.classes_needed,
+        skip_reached=keep_best,
+        starts_at_x=True,
+    )
+
+
+def pgd(
+    step: float | Tensor | None = None,
+    steps: int | Tensor = 40,
+    random_start: bool = True,
+    keep_best: bool = True,
+    stop_when_fooled: bool = True,
+    restarts: int = 1,
+    decay: float | None = None,
+    loss: Loss = CROSS_ENTROPY,
+) -> Method:
+    """Make projected gradient descent (Madry et al. 2018, section 2.1).
+
+    Args:
+        step: length of a step in the ball's norm and pixel units, one for all rows or (B,); None:
+            2.5 epsilon / steps, as in the paper.
+        steps: gradient steps, at least 1, one number for all rows or (B,).
+        random_start: begin at a random point of the ball instead of x.
+        keep_best: return the first iterate at the goal, else the one with the highest loss;
+            otherwise the last iterate.
+        stop_when_fooled: a row leaves with its first iterate at the goal.
+        restarts: attempts, at least 1, each on the rows that none before it has brought to their
+            goal.
+        decay: mu of a momentum of gradients, at least 0, which makes it MI-FGSM (Dong et al. 2018);
+            None: no momentum.
+        loss: what is raised.
+    """
+
+    def size(ball: Ball) -> float | Tensor:
+        if step is not None:
+            return ball.of_row(step)
+        count = ball.own(steps).view(-1, 1, 1, 1) if isinstance(steps, Tensor) else steps
+        return (OVERSHOOT * ball.epsilon / count).to(ball.x.dtype)
+
+    search = _search(size, steps, random_start, keep_best, stop_when_fooled, decay, loss)
+    return Method(
+        in_turn([search] * restarts, loss),
+        name="pgd",
+        settings={
+            "step": DEFAULT_STEP if step is None else _plain(step),
+            "steps": _plain(steps),
+            "random_start": random_start,
+            "keep_best": keep_best,
+            "stop_when_fooled": stop_when_fooled,
+            "restarts": restarts,
+            "decay": decay,
+            "loss": loss.name,
+        },
+        title="PGD",
+        classes_needed=loss.classes_needed,
+        skip_reached=keep_best or stop_when_fooled,
+        starts_at_x=not random_start,
+    )
+
+
+def _search(
+    size: Size,
+    steps: int | Tensor,
+    random_start: bool,
+    keep_best: bool,
+    stop_when_fooled: bool,
+    decay: float | None,
+    loss: Loss,
+) -> Search:
+    """The search of `pgd`, whose steps have a `size` that may depend on the ball."""
+
+    def search(ball: Ball, goal: Goal, rows: Generators) -> Procedure[Summit]:
+        problem = Ascent(
+            replace(ball, random_start=random_start),
+            goal.objective(loss),
+            steepest_step(ball.p, size(ball), decay),
+            int(steps.max()) if isinstance(steps, Tensor) else steps,
+            limits=ball.own(steps) if isinstance(steps, Tensor) else None,
+            done=lambda answer, chosen: goal.take(chosen).reached(answer),
+            logits=goal.logits,
+            leave=stop_when_fooled,
+            keep_best=keep_best,
+        )
+        return (yield from ascend(problem, rows))
+
+    return search
+
+
+def _plain(value: float | Tensor) -> Any:
+    return value.tolist() if isinstance(value, Tensor) else value
+
+
+def steepest_step(p: float, size: float | Tensor, decay: float | None = None) -> Step:
+    """Make the step rule that rises steeply under a norm.
+
+    Args:
+        p: `math.inf`, 2 or 1.
+        size: length of a step in that norm, pixel units, one number or (B, 1, 1, 1).
+        decay: mu of a momentum of gradients, at least 0; None: no momentum.
+    """
+    steep = sign(size) if p == math.inf else unit(size) if p == 2 else sparse(size, SHARE)
+    return steep if decay is None else momentum(steep, decay)
