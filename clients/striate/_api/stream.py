@@ -171,7 +171,7 @@ class Stream:
                 try:
                     yield pb.AttackStreamRequest(image=self._packer.message(identity, item))
                 except StriateError as error:
-                    self._events.put(StreamedImage.bad(identity, error))
+                    self._events.put(StreamedImage.failed(identity, error))
         except GeneratorExit:  # gRPC has dropped the call
             raise
         except BaseException as error:  # noqa: BLE001 - raised to the caller behind the images that were read before; SystemExit too

@@ -11,8 +11,11 @@ GATE_HEADER = ("network", "gate", "bar", "withstood", "share", "verdict", "decid
 
 
 def header(report: Mapping[str, Any]) -> tuple[str, ...]:
-    """The names of the columns: what noise of equal norm leaves, what each attack leaves, and all
-    of them together.
+    """The names of the columns: accuracy under noise of equal norm, under each attack, and under
+    all of them together.
+
+    Args:
+        report: The report as plain values.
     """
     return (
         "network",
@@ -25,14 +28,24 @@ def header(report: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def rows(report: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """The accuracies of every network: clean, under each threat, and by the mean over corruptions
+    """The accuracies of every network: clean, under each threat, and the means over corruptions
     and augmentations.
+
+    Args:
+        report: The report as plain values.
+
+    Returns:
+        Cells under `header`, a row a network and condition.
     """
     return [row for network in report["networks"] for row in _network(network, _attacks(report))]
 
 
 def failures(report: Mapping[str, Any]) -> list[str]:
-    """The audit's checks of itself that failed, one line each."""
+    """The audit's checks of itself that failed, one line each.
+
+    Args:
+        report: The report as plain values.
+    """
     checks = [
         (network["name"], check) for network in report["networks"] for check in network["checks"]
     ]
@@ -44,7 +57,16 @@ def failures(report: Mapping[str, Any]) -> list[str]:
 
 
 def as_text(report: Mapping[str, Any], verdict: str, gates: Sequence[Sequence[str]]) -> str:
-    """The verdict, both tables and what failed, in columns of fixed width."""
+    """The whole report as text, in columns of fixed width.
+
+    Args:
+        report: The report as plain values.
+        verdict: "valid" or "suspect".
+        gates: Cells of the gates under GATE_HEADER.
+
+    Returns:
+        The verdict, the checks that failed, and both tables.
+    """
     head = f"{verdict}: {report['images']} images of {report['dataset']['name']}"
     lines = [head, *failures(report), "", *_columns([header(report), *rows(report)])]
     if gates:
@@ -59,17 +81,18 @@ def _attacks(report: Mapping[str, Any]) -> list[str]:
 
 
 def _network(network: Mapping[str, Any], labels: Sequence[str]) -> Iterable[tuple[str, ...]]:
+    """The rows of one network. labels: the attacks, which are the columns."""
     name, blank = network["name"], [""] * len(labels)
     yield (name, CLEAN, "", *blank, *_rate(network["clean"]))
     for threat in network["threats"]:
-        for place, epsilon in enumerate(threat["epsilons"]):
-            each = [_share(attack["robust"][place]) for attack in threat["attacks"]]
+        for index, epsilon in enumerate(threat["epsilons"]):
+            each = [_share(attack["robust"][index]) for attack in threat["attacks"]]
             yield (
                 name,
                 condition_name(threat["norm"], epsilon),
-                _share(threat["noise"][place]),
+                _share(threat["noise"][index]),
                 *each,
-                *_rate(threat["worst"][place]),
+                *_rate(threat["worst"][index]),
             )
     for group in ("corruptions", "augmentations"):
         if network[group]:
@@ -83,11 +106,12 @@ def _network(network: Mapping[str, Any], labels: Sequence[str]) -> Iterable[tupl
 
 
 def _share(rate: Mapping[str, Any]) -> str:
+    """A measured rate in percent, "" without images."""
     return "" if rate["value"] is None else f"{rate['value']:.1%}"
 
 
 def _rate(rate: Mapping[str, Any]) -> tuple[str, str]:
-    """Accuracy and interval."""
+    """A measured rate and its interval in percent, "" without images."""
     return (
         _share(rate),
         "" if rate["value"] is None else f"{100 * rate['low']:.1f} to {rate['high']:.1%}",
@@ -95,6 +119,7 @@ def _rate(rate: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _columns(table: Sequence[Sequence[str]]) -> list[str]:
+    """The rows of a table as lines, every cell as wide as the widest of its column."""
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -21,9 +21,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class UnitActivation:
-    """One unit. value: by which it was ordered; position: (row, column) in the map of its largest
-    activation, or magnitude if that is the order, (0, 0) in linear layers; label: the class's name,
-    for "logits", else "".
+    """How strong one unit is on an image.
+
+    Attributes:
+        unit: Its number, from 0.
+        value: What units were ordered by: the peak, the mean or the largest magnitude.
+        position: (row, column) in the map of its largest activation, or of its largest magnitude
+            if that is the order; (0, 0) in linear layers.
+        label: The class's name, for the layer "logits", else "".
     """
 
     unit: int
@@ -33,6 +38,7 @@ class UnitActivation:
 
     @staticmethod
     def read(message: filters_pb2.UnitActivation) -> UnitActivation:
+        """Reads the message of the contract."""
         return UnitActivation(
             message.unit, message.value, (message.row, message.column), message.label
         )
@@ -40,8 +46,15 @@ class UnitActivation:
 
 @dataclass(frozen=True, eq=False)
 class Activations:
-    """units: strongest first; maps: (units, rows, columns) or (units,), of `units` in their order,
-    or of the whole layer if that was asked for.
+    """The strongest units of a layer on an image, and their feature maps.
+
+    Attributes:
+        layer: Name of the layer.
+        units: The units, strongest first.
+        provenance: Where the maps came from.
+        maps: (units, rows, columns), or (units,) in linear layers: of `units` in their order, or of
+            the whole layer if that was asked for.
+        png: The picture of the maps, a PNG file.
     """
 
     layer: str
@@ -52,6 +65,11 @@ class Activations:
 
     @staticmethod
     def read(message: filters_pb2.GetActivationsResponse) -> Activations:
+        """Reads the message of the contract.
+
+        Raises:
+            Internal: The tensor does not fit its description.
+        """
         return Activations(
             layer=message.layer,
             units=list(map(UnitActivation.read, message.units)),
@@ -68,8 +86,17 @@ class Activations:
         return pictures.decode(self.png)
 
     def save(self, path: str | Path) -> Path:
-        """Writes the maps if the path ends in ".npy", else the picture in the format of the
-        ending.
+        """Saves the maps to a ".npy" file, and the picture to any other.
+
+        Args:
+            path: Where to; the picture takes the format of the ending.
+
+        Returns:
+            The path.
+
+        Raises:
+            OSError: The file cannot be written.
+            InvalidArgument: The path's ending is no known picture format.
         """
         return save_array_or_picture(self.maps, self.png, path)
 

@@ -1,4 +1,4 @@
-"""What an attack returns."""
+"""What an attack on a batch of images returns."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-_SHOWN = 64  # images in the notebook's picture
-_COLUMNS = (
+_SHOWN_IMAGES = 64  # in the notebook's picture
+_SUMMARY_COLUMNS = (
     *(
         "labels",
         "targets",
@@ -41,19 +41,33 @@ _COLUMNS = (
 class AttackResult:
     """Adversarial examples, one row an image.
 
-    images: (N, C, H, W) float32 in [0, 1]; pngs: the PNG files in png format, else empty; labels:
-    the labels attacked; targets: the classes that the images should be taken for, None without;
-    clean_predictions, predictions: the network's on the clean and on the returned images;
-    succeeded: untargeted, prediction differs from label, an image that was wrong before included;
-    targeted, prediction is the target; a unit, its activation is past the level; norms: size of the
-    perturbation in the attack's norm and pixel units; no_freedom: the ball holds no 8-bit image but
-    the clean one; clean_activations, activations: of the unit attacked, on the clean and on the
-    returned images, else None; minimal_epsilons: of an EpsilonSearch, the least radius at which an
-    image was found that fools, 0 if the clean one does, NaN if none does; None of other attacks.
-    With the noise control, noise_predictions, noise_succeeded and noise_norms say the same of
-    random noise of equal norm; else they are None. gradients: image-gradients computed; queries:
-    images asked about without a gradient; warnings: why the verdicts might not be what they seem;
-    classes: the network's class names.
+    Attributes:
+        attack: The attack that was asked for.
+        provenance: Where the result came from.
+        gradients: Image-gradients that were computed.
+        queries: Images that were evaluated without a gradient.
+        warnings: Why the outcomes might not be what they seem.
+        images: (N, C, H, W) float32 in [0, 1].
+        pngs: One PNG file an image in png format, else empty.
+        labels: (N,) the labels that were attacked.
+        targets: (N,) the classes that the images should be taken for, None without.
+        clean_predictions: (N,) the network's predictions on the clean images.
+        predictions: (N,) its predictions on the returned images.
+        succeeded: (N,) Untargeted: the prediction differs from the label, an image that was wrong
+            before included. Targeted: the prediction is the target. A unit: its activation is past
+            the level.
+        norms: (N,) size of the perturbation in the attack's norm and pixel units.
+        no_freedom: (N,) the ball holds no 8-bit image but the clean one.
+        clean_activations: (N,) activation of the unit that was attacked on the clean images, None
+            if none was.
+        activations: (N,) its activation on the returned images, None if none was attacked.
+        minimal_epsilons: (N,) of an EpsilonSearch: the least radius at which an image was found
+            that fools, 0 if the clean one does, NaN if none does; None for other attacks.
+        noise_predictions: (N,) predictions under random noise of the same norm, None without the
+            noise control.
+        noise_succeeded: (N,) whether that noise alone succeeded, None without the noise control.
+        noise_norms: (N,) its size, None without the noise control.
+        classes: The network's class names.
     """
 
     attack: Attack | EpsilonSearch
@@ -80,23 +94,33 @@ class AttackResult:
 
     @staticmethod
     def read(
-        parts: Sequence[pb.AttackResponse],
+        responses: Sequence[pb.AttackResponse],
         provenance: Provenance,
         attack: Attack | EpsilonSearch,
         classes: tuple[str, ...],
     ) -> AttackResult:
-        """Joins the responses to the parts of one request."""
+        """Joins the responses to the parts of one request.
+
+        Args:
+            responses: The responses, in the order of the images.
+            provenance: Where they came from.
+            attack: The attack that was asked for.
+            classes: The network's class names.
+
+        Raises:
+            Internal: A tensor does not fit its description.
+        """
         import numpy as np
 
-        rows = [row for part in parts for row in part.rows]
+        rows = [row for response in responses for row in response.rows]
         return AttackResult(
             attack=attack,
             provenance=provenance,
-            gradients=sum(part.gradients for part in parts),
-            queries=sum(part.queries for part in parts),
-            warnings=distinct(message for part in parts for message in part.warnings),
-            images=np.concatenate([_pixels(part) for part in parts]),
-            pngs=tuple(png for part in parts for png in part.pngs),
+            gradients=sum(response.gradients for response in responses),
+            queries=sum(response.queries for response in responses),
+            warnings=distinct(text for response in responses for text in response.warnings),
+            images=np.concatenate([_pixels(response) for response in responses]),
+            pngs=tuple(png for response in responses for png in response.pngs),
             labels=np.array([row.label for row in rows], np.int64),
             targets=_optional(rows, "target", np.int64),
             clean_predictions=np.array([row.clean_prediction for row in rows], np.int64),
@@ -106,7 +130,7 @@ class AttackResult:
             no_freedom=np.array([row.no_freedom for row in rows], np.bool_),
             clean_activations=_optional(rows, "clean_activation", np.float32),
             activations=_optional(rows, "activation", np.float32),
-            minimal_epsilons=_minimal(rows) if isinstance(attack, EpsilonSearch) else None,
+            minimal_epsilons=_minimal_epsilons(rows) if isinstance(attack, EpsilonSearch) else None,
             noise_predictions=_optional(rows, "noise_prediction", np.int64),
             noise_succeeded=_optional(rows, "noise_succeeded", np.bool_),
             noise_norms=_optional(rows, "noise_norm", np.float64),
@@ -136,10 +160,12 @@ class AttackResult:
     @property
     def image(self) -> Image:
         """The first 64 adversarial images in one picture (PIL)."""
-        return pictures.grid([pictures.from_floats(pixels) for pixels in self.images[:_SHOWN]])
+        return pictures.grid(
+            [pictures.from_floats(pixels) for pixels in self.images[:_SHOWN_IMAGES]]
+        )
 
     def summary(self) -> dict[str, Any]:
-        """Rates, settings and rows as plain values for JSON, which has no NaN; no pixels."""
+        """Rates, settings and rows as plain values for JSON, without pixels; NaN is None."""
         return {
             "attack": {"method": type(self.attack).__name__.lower(), **asdict(self.attack)},
             "count": len(self),
@@ -150,18 +176,26 @@ class AttackResult:
             "queries": self.queries,
             "warnings": list(self.warnings),
             **{
-                name: None if (column := getattr(self, name)) is None else _plain(column.tolist())
-                for name in _COLUMNS
+                name: None if (column := getattr(self, name)) is None else _finite(column.tolist())
+                for name in _SUMMARY_COLUMNS
             },
             "provenance": asdict(self.provenance),
         }
 
     def save(self, folder: str | Path) -> Path:
-        """Writes results.json, images.npy (the exact pixels) and one PNG an image into the folder,
-        and returns the folder.
+        """Saves results.json, images.npy (the exact pixels) and one PNG file an image.
 
         In png format the PNG files are the server's, whose success was measured; in float32 format
         they are rounded to 8 bits for the eye.
+
+        Args:
+            folder: Where to; it is made if it is missing.
+
+        Returns:
+            The folder.
+
+        Raises:
+            OSError: A file cannot be written.
         """
         import numpy as np
 
@@ -192,12 +226,13 @@ class AttackResult:
         return notebook.figure(self._repr_png_(), caption)
 
 
-def _plain(values: Iterable[Any]) -> list[Any]:
+def _finite(values: Iterable[Any]) -> list[Any]:
+    """The values with None for NaN, which JSON does not have."""
     return [None if isinstance(value, float) and math.isnan(value) else value for value in values]
 
 
 def _optional(rows: Sequence[pb.AttackRow], name: Any, dtype: Any) -> Any:
-    """A column that the rows may lack, then None."""
+    """A column of the rows, None if they lack it."""
     import numpy as np
 
     return (
@@ -207,7 +242,8 @@ def _optional(rows: Sequence[pb.AttackRow], name: Any, dtype: Any) -> Any:
     )
 
 
-def _minimal(rows: Sequence[pb.AttackRow]) -> NDArray[np.float64]:
+def _minimal_epsilons(rows: Sequence[pb.AttackRow]) -> NDArray[np.float64]:
+    """A search's minimal epsilons, (N,), NaN for images that nothing fooled."""
     import numpy as np
 
     return np.array(
@@ -216,10 +252,10 @@ def _minimal(rows: Sequence[pb.AttackRow]) -> NDArray[np.float64]:
     )
 
 
-def _pixels(part: pb.AttackResponse) -> NDArray[np.float32]:
-    """The images (N, C, H, W) of a response, in either format."""
+def _pixels(response: pb.AttackResponse) -> NDArray[np.float32]:
+    """The images of a response, (N, C, H, W), in either format."""
     import numpy as np
 
-    if not part.pngs:
-        return read_float32(part.images)
-    return np.stack([pictures.to_floats(pictures.decode(png)) for png in part.pngs])
+    if not response.pngs:
+        return read_float32(response.images)
+    return np.stack([pictures.to_floats(pictures.decode(png)) for png in response.pngs])

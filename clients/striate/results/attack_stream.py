@@ -1,4 +1,4 @@
-"""What a stream of attacks hands out."""
+"""What a stream of attacks returns, image by image."""
 
 from __future__ import annotations
 
@@ -18,15 +18,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AttackRow:
-    """The verdict on one image; what does not apply is None.
+    """The outcome of an attack on one image. What does not apply is None.
 
-    label: the label attacked; clean_prediction, prediction: the network's on the clean and on the
-    returned image; succeeded: untargeted, prediction differs from label; targeted, prediction is
-    the target; a unit, its activation is past the level; norm: size of the perturbation in the
-    attack's norm and pixel units; target: class that the image should be taken for;
-    clean_activation, activation: of the unit attacked; minimal_epsilon: of an EpsilonSearch;
-    noise_prediction, noise_succeeded, noise_norm: of the noise control; no_freedom: the ball holds
-    no 8-bit image but the clean one.
+    Attributes:
+        label: The label that was attacked.
+        clean_prediction: The network's prediction on the clean image.
+        prediction: Its prediction on the returned image.
+        succeeded: Untargeted: the prediction differs from the label. Targeted: the prediction is
+            the target. A unit: its activation is past the level.
+        norm: Size of the perturbation in the attack's norm and pixel units.
+        target: Class that the image should be taken for.
+        clean_activation: Activation of the unit that was attacked on the clean image.
+        activation: Its activation on the returned image.
+        minimal_epsilon: Of an EpsilonSearch: the least radius at which an image was found that
+            fools, 0 if the clean one does, None if none does.
+        noise_prediction: Prediction under random noise of the same norm.
+        noise_succeeded: Whether that noise alone succeeded.
+        noise_norm: Its size.
+        no_freedom: The ball holds no 8-bit image but the clean one.
     """
 
     label: int
@@ -45,6 +54,7 @@ class AttackRow:
 
     @staticmethod
     def read(message: pb.AttackRow) -> AttackRow:
+        """Reads the message of the contract."""
         always = ("label", "clean_prediction", "prediction", "succeeded", "norm", "no_freedom")
         known: dict[str, Any] = {name: getattr(message, name) for name in always}
         return AttackRow(
@@ -55,11 +65,14 @@ class AttackRow:
 
 @dataclass(frozen=True, eq=False)
 class StreamedImage:
-    """The outcome of one image of a stream.
+    """One image of a stream, attacked.
 
-    id: its number, counted from the stream's first_id; row: the verdict, None with an error; error:
-    what is wrong with this image, None if nothing is; png: the PNG file in png format, else empty;
-    warnings: why the verdict might not be what it seems.
+    Attributes:
+        id: The image's number, counted from the stream's `first_id`.
+        row: The attack's outcome, None with an error.
+        error: What is wrong with this image, None if nothing is.
+        png: The adversarial image as a PNG file in png format, else empty.
+        warnings: Why the outcome might not be what it seems.
     """
 
     id: int
@@ -71,26 +84,41 @@ class StreamedImage:
 
     @staticmethod
     def read(message: pb.AttackStreamResponse) -> StreamedImage:
-        """Raises Internal if the message holds no outcome, or no image."""
+        """Reads the message of the contract.
+
+        Raises:
+            Internal: The message holds no outcome, or no image.
+        """
         if message.HasField("error"):
-            return StreamedImage.bad(message.id, from_status(message.error))
-        found = message.attacked
-        if not message.HasField("attacked") or not (found.png or found.HasField("image")):
+            return StreamedImage.failed(message.id, from_status(message.error))
+        attacked = message.attacked
+        if not message.HasField("attacked") or not (attacked.png or attacked.HasField("image")):
             raise Internal(f"the server answered image {message.id} without an outcome")
-        floats = None if found.png else read_float32(found.image)[0]
+        floats = None if attacked.png else read_float32(attacked.image)[0]
         return StreamedImage(
-            message.id, AttackRow.read(found.row), None, found.png, tuple(found.warnings), floats
+            id=message.id,
+            row=AttackRow.read(attacked.row),
+            png=attacked.png,
+            warnings=tuple(attacked.warnings),
+            _floats=floats,
         )
 
     @staticmethod
-    def bad(identity: int, error: StriateError) -> StreamedImage:
-        """The outcome of an image that could not be attacked."""
+    def failed(identity: int, error: StriateError) -> StreamedImage:
+        """Makes the outcome of an image that could not be attacked.
+
+        Args:
+            identity: The image's number.
+            error: What is wrong with it.
+        """
         return StreamedImage(identity, None, error)
 
     @cached_property
     def image(self) -> NDArray[np.float32]:
-        """The adversarial image (C, H, W) float32 in [0, 1], in either format. Raises the error if
-        there is one.
+        """The adversarial image, (C, H, W) float32 in [0, 1], in either format.
+
+        Raises:
+            StriateError: `error`, if there is one.
         """
         if self.error is not None:
             raise self.error

@@ -26,12 +26,20 @@ _SHOWN = 64  # images in the notebook's picture
 class Attributions:
     """How much every pixel has to do with a score, one row an image.
 
-    values: (N, C, H, W) float32, (N, 1, H, W) for Grad-CAM: every pixel's share in the score, in
-    the score's units; of saliency, SmoothGrad, guided backprop and guided Grad-CAM a slope, in the
-    score's units per unit of pixel value; objectives: what was explained, "logits:class" or the
-    unit; labels: the class names, "" for units; scores: the logit or activation that was explained;
-    deltas: where the method promises that the values add up, by how much they miss, else None;
-    layer: that of Grad-CAM, else ""; overlay_pngs, heat_map_pngs: the server's pictures.
+    Attributes:
+        method: Name of the method, e.g. "integrated-gradients".
+        layer: Layer of Grad-CAM, "" for other methods.
+        provenance: Where the attributions came from.
+        objectives: What was explained, "logits:class" or the unit; (N,).
+        labels: Names of the classes that were explained, "" for units; (N,).
+        values: (N, C, H, W) float32, (N, 1, H, W) for Grad-CAM: every pixel's share in the score,
+            in the score's units; of saliency, SmoothGrad, guided backprop and guided Grad-CAM a
+            slope, in the score's units per unit of pixel value.
+        scores: (N,) the logit or activation that was explained.
+        deltas: (N,) where the method promises that the values add up, by how much they miss; else
+            None.
+        overlay_pngs: The images under their heat maps, PNG files.
+        heat_map_pngs: The heat maps alone, PNG files.
     """
 
     method: str
@@ -47,20 +55,29 @@ class Attributions:
 
     @staticmethod
     def read(
-        parts: Sequence[pb.AttributeResponse], provenance: Provenance, method: str
+        responses: Sequence[pb.AttributeResponse], provenance: Provenance, method: str
     ) -> Attributions:
-        """Joins the responses to the parts of one request."""
+        """Joins the responses to the parts of one request.
+
+        Args:
+            responses: The responses, in the order of the images.
+            provenance: Where they came from.
+            method: Name of the method.
+
+        Raises:
+            Internal: A tensor does not fit its description.
+        """
         import numpy as np
 
-        rows = [row for part in parts for row in part.images]
+        rows = [row for response in responses for row in response.images]
         whole = all(row.HasField("convergence_delta") for row in rows)
         return Attributions(
             method=method,
-            layer=parts[0].layer,
+            layer=responses[0].layer,
             provenance=provenance,
             objectives=tuple(row.objective for row in rows),
             labels=tuple(row.label for row in rows),
-            values=np.concatenate([read_float32(part.attributions) for part in parts]),
+            values=np.concatenate([read_float32(one.attributions) for one in responses]),
             scores=np.array([row.score for row in rows], np.float32),
             deltas=np.array([row.convergence_delta for row in rows], np.float32) if whole else None,
             overlay_pngs=tuple(row.overlay_png for row in rows),
@@ -72,8 +89,8 @@ class Attributions:
 
     @cached_property
     def overlays(self) -> list[Image]:
-        """The images under their heat maps (PIL): red raises the score, blue lowers it; without a
-        sign, dark to bright.
+        """The images under their heat maps (PIL): red raises the score, blue lowers it; for methods
+        without a sign, dark to bright.
         """
         return [pictures.decode(png) for png in self.overlay_pngs]
 
@@ -88,7 +105,7 @@ class Attributions:
         return pictures.grid(self.overlays[:_SHOWN])
 
     def summary(self) -> dict[str, Any]:
-        """What was explained and how well, as plain values for JSON; no pixels."""
+        """What was explained and how well, as plain values for JSON, without pixels."""
         deltas = [None] * len(self) if self.deltas is None else self.deltas.tolist()
         rows = zip(self.objectives, self.labels, self.scores.tolist(), deltas, strict=True)
         return {
@@ -103,8 +120,17 @@ class Attributions:
         }
 
     def save(self, folder: str | Path) -> Path:
-        """Writes attributions.npy (the exact values), results.json, and an overlay and a heat map
-        an image into the folder; returns it.
+        """Saves attributions.npy (the exact values), results.json, and an overlay and a heat map an
+        image.
+
+        Args:
+            folder: Where to; it is made if it is missing.
+
+        Returns:
+            The folder.
+
+        Raises:
+            OSError: A file cannot be written.
         """
         import numpy as np
 

@@ -1,4 +1,4 @@
-"""What an audit tells: how far it is, and its report."""
+"""What an audit returns: its progress, and its report."""
 
 from __future__ import annotations
 
@@ -38,8 +38,16 @@ _NORMS = {
 
 @dataclass(frozen=True)
 class AuditProgress:
-    """How far an audit is. gradients: image-gradients so far; seconds_left: estimate, None before
-    there is one; stage: what is being done, e.g. "shard 3 of 8".
+    """How far an audit is.
+
+    Attributes:
+        models: Names of the models.
+        dataset: Name of the data set.
+        images_done: Images that are judged so far.
+        images_total: Images to be judged in all.
+        gradients: Image-gradients so far.
+        seconds_left: Estimate of the time left in seconds, None before there is one.
+        stage: What is being done, e.g. "shard 3 of 8".
     """
 
     models: tuple[str, ...]
@@ -52,21 +60,31 @@ class AuditProgress:
 
     @staticmethod
     def read(data: bytes, caller: Caller, operation: str) -> AuditProgress:
-        m = audit_pb2.AuditMetadata.FromString(data)
-        left = m.seconds_left if m.HasField("seconds_left") else None
+        """Reads the operation's packed metadata."""
+        message = audit_pb2.AuditMetadata.FromString(data)
         return AuditProgress(
-            tuple(m.models), m.dataset, m.images_done, m.images_total, m.gradients, left, m.stage
+            models=tuple(message.models),
+            dataset=message.dataset,
+            images_done=message.images_done,
+            images_total=message.images_total,
+            gradients=message.gradients,
+            seconds_left=message.seconds_left if message.HasField("seconds_left") else None,
+            stage=message.stage,
         )
 
 
 @dataclass(frozen=True)
 class Gate:
-    """What became of the least accuracy that was asked for.
+    """A least accuracy that was asked for, and whether it was reached.
 
-    model: whose; condition: "clean" or e.g. "linf:8/255"; bar: the least accuracy, 0 to 1; verdict:
-    "pass" or "fail" at the audit's confidence, or "open" if the images do not decide it;
-    decided_after: images after which it was decided, or all; images, robust: how many the audit
-    judged in all, and how many of them withstood.
+    Attributes:
+        model: Name of the model.
+        condition: "clean", or a norm and a radius such as "linf:8/255".
+        bar: The least accuracy, 0 to 1.
+        verdict: "pass" or "fail" at the audit's confidence, "open" if the images do not decide it.
+        decided_after: Images after which it was decided; all of them if it was not.
+        images: Images that the audit judged in all.
+        robust: How many of them withstood.
     """
 
     model: str
@@ -79,26 +97,35 @@ class Gate:
 
     @property
     def share(self) -> float:
-        """The accuracy measured, 0 to 1; 0 without images."""
+        """The accuracy that was measured, 0 to 1; 0 without images."""
         return self.robust / self.images if self.images else 0.0
 
     @property
     def missed(self) -> bool:
-        """Is the bar missed: for certain, or, where the images do not decide it, as measured?"""
+        """Whether the bar is missed: for certain, or as measured where the images are too few."""
         return self.verdict == "fail" or (self.verdict == "open" and self.share < self.bar)
 
     @staticmethod
     def read(message: audit_pb2.GateOutcome, images: int) -> Gate:
+        """Reads the message of the contract.
+
+        Args:
+            message: A gate and its outcome.
+            images: Images that the audit judged in all.
+
+        Raises:
+            Internal: The verdict is one that this client does not know.
+        """
         gate = message.gate
         condition = condition_name(_NORMS[gate.norm] if gate.epsilon else "", gate.epsilon)
         return Gate(
-            gate.model,
-            condition,
-            gate.bar,
-            _word(_GATES, message.verdict),
-            message.images,
-            images,
-            message.robust,
+            model=gate.model,
+            condition=condition,
+            bar=gate.bar,
+            verdict=_known(_GATES, message.verdict),
+            decided_after=message.images,
+            images=images,
+            robust=message.robust,
         )
 
 
@@ -106,10 +133,14 @@ class Gate:
 class AuditReport:
     """How robust networks are, and whether that can be believed.
 
-    verdict: "valid" if every check of the audit on itself passed, else "suspect": the figures may
-    flatter a network; gates: the least accuracies asked for and what became of them; report: the
-    whole report as plain values; provenance: one a model; operation: name of the audit, by which
-    `service.audit_report` finds it again.
+    Attributes:
+        operation: Name of the audit, by which `service.audit_report` finds it again.
+        verdict: "valid" if every check of the audit on itself passed, else "suspect": the figures
+            may flatter a network.
+        gates: The least accuracies that were asked for, and whether they were reached.
+        provenance: Where the figures came from, one a model.
+        json_text: The whole report by its published schema, as JSON.
+        report: The whole report as plain values.
     """
 
     operation: str
@@ -122,7 +153,16 @@ class AuditReport:
 
     @staticmethod
     def read(data: bytes, caller: Caller, operation: str) -> AuditReport:
-        """Raises Internal if the server's report is not what a report is."""
+        """Reads the operation's packed response.
+
+        Args:
+            data: The packed message.
+            caller: The connection, over which files of the report are read.
+            operation: Name of the audit.
+
+        Raises:
+            Internal: The server's report is no JSON, or does not say how many images it judged.
+        """
         message = audit_pb2.AuditResponse.FromString(data)
         try:
             report = json.loads(message.report_json)
@@ -132,7 +172,7 @@ class AuditReport:
             raise Internal("the server sent a report that does not say how many images it judged")
         return AuditReport(
             operation=operation,
-            verdict=_word(_VERDICTS, message.verdict),
+            verdict=_known(_VERDICTS, message.verdict),
             gates=tuple(Gate.read(gate, images) for gate in message.gates),
             provenance=tuple(Provenance.read(one) for one in message.provenance),
             json_text=message.report_json,
@@ -142,32 +182,52 @@ class AuditReport:
 
     @property
     def passed(self) -> bool:
-        """Did no gate fail? Gates that the images do not decide have not failed: see
+        """Whether no gate failed. Gates that the images do not decide have not failed: see
         Gate.missed.
         """
         return all(gate.verdict != "fail" for gate in self.gates)
 
     def to_json(self, path: str | Path) -> Path:
-        """Writes the report by its published schema, and returns the path."""
+        """Saves the report as JSON by its published schema.
+
+        Args:
+            path: Where to; folders that are missing are made.
+
+        Returns:
+            The path.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
         return write_whole(path, [self.json_text.encode()])
 
     def to_html(self, path: str | Path, *, timeout: float | None = None) -> Path:
-        """Writes one self-contained page: curves, tables, a gallery, the checks and all
-        settings.
+        """Saves one self-contained page: curves, tables, a gallery, the checks and all settings.
+
+        Args:
+            path: Where to; folders that are missing are made.
+            timeout: Seconds, None for the connection's; likewise in the methods below.
+
+        Returns:
+            The path.
+
+        Raises:
+            OperationNotFound: The server has forgotten the audit; likewise in the methods below.
+            OSError: The file cannot be written.
         """
         return self._fetch(audit_pb2.REPORT_FORMAT_HTML, path, timeout)
 
     def to_junit(self, path: str | Path, *, timeout: float | None = None) -> Path:
-        """Writes gates and checks as JUnit test cases."""
+        """Saves gates and checks as JUnit test cases, and returns the path."""
         return self._fetch(audit_pb2.REPORT_FORMAT_JUNIT, path, timeout)
 
     def to_parquet(self, path: str | Path, *, timeout: float | None = None) -> Path:
-        """Writes a table of one row an image and network."""
+        """Saves a table (parquet) of one row an image and network, and returns the path."""
         return self._fetch(audit_pb2.REPORT_FORMAT_PARQUET, path, timeout)
 
     def to_examples(self, path: str | Path, *, timeout: float | None = None) -> Path:
-        """Writes the adversarial images as a table (parquet): one PNG file a row, with the image,
-        network, threat, epsilon and attack.
+        """Saves the adversarial images as a table (parquet), and returns the path: one PNG file a
+        row, with the image, network, threat, epsilon and attack.
         """
         return self._fetch(audit_pb2.REPORT_FORMAT_EXAMPLES, path, timeout)
 
@@ -195,17 +255,15 @@ class AuditReport:
     def _fetch(
         self, form: audit_pb2.ReportFormat.ValueType, path: str | Path, timeout: float | None
     ) -> Path:
-        """Writes a file that the server makes, in parts. Raises a StriateError, e.g.
-        OperationNotFound if the audit was forgotten.
-        """
+        """Saves a form of the report that the server makes, as its parts arrive."""
         stub = robustness_pb2_grpc.RobustnessServiceStub(self._caller.channel)
         request = audit_pb2.ReadAuditReportRequest(operation=self.operation, format=form)
-        with closing(self._caller.stream(stub.ReadAuditReport, request, timeout)) as parts:
-            return write_whole(path, (part.data for part in parts))
+        with closing(self._caller.stream(stub.ReadAuditReport, request, timeout)) as responses:
+            return write_whole(path, (response.data for response in responses))
 
 
 def gate_row(gate: Gate) -> tuple[str, ...]:
-    """A gate as a row of a table."""
+    """The cells of a gate under `audit_table.GATE_HEADER`."""
     after = "" if gate.verdict == "open" else f"after {gate.decided_after}"
     return (
         gate.model,
@@ -218,7 +276,8 @@ def gate_row(gate: Gate) -> tuple[str, ...]:
     )
 
 
-def _word(words: dict[int, Any], value: int) -> Any:
+def _known(words: dict[int, Any], value: int) -> Any:
+    """The word of an enum's value. Raises Internal for a value of a later server."""
     if value not in words:
         raise Internal(f"the server sent a verdict that this client does not know: {value}")
     return words[value]

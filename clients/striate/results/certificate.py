@@ -10,16 +10,27 @@ from striate.v1 import visualize_pb2
 
 @dataclass(frozen=True)
 class Certificate:
-    """What does not apply, or what no index of the layer knows, is None.
+    """What a picture is worth as evidence of what a unit sees.
 
-    activation: the objective on the picture itself; held_out, held_out_minimum: its mean and lowest
-    value under a fixed set of random views that no optimization draws; dataset_maximum: the largest
-    value of the same on any of the `images` images of `dataset`; ratio, held_out_ratio: activation
-    and held_out over that, where it is above 0; percentile: share of those images on which the
-    objective is lower, 0 to 1; rank: place of the unit among the layer's `units` on this picture, 1
-    for the most active; relative_rank: the same by activation over each unit's own maximum;
-    seed_activations: of the further seeds that were asked for; attempts: optimizations run for this
-    picture; seed, learning_rate: of the one that is returned.
+    What does not apply, and what no index of the layer knows, is None.
+
+    Attributes:
+        activation: The objective on the picture itself.
+        held_out: Its mean under a fixed set of random views that no optimization draws.
+        held_out_minimum: Its lowest value under them.
+        dataset_maximum: The largest value of the objective on any image of the data set.
+        ratio: `activation / dataset_maximum`, where the maximum is above 0.
+        held_out_ratio: `held_out / dataset_maximum`, where the maximum is above 0.
+        percentile: Share of the data set's images on which the objective is lower, 0 to 1.
+        dataset: Name of the data set, "" for none.
+        images: Number of its images that the index knows.
+        rank: Place of the unit among the layer's units on this picture, 1 for the most active.
+        units: Number of the layer's units.
+        relative_rank: The rank by activation over each unit's own maximum on the data set.
+        seed_activations: Activations of the pictures of the further seeds that were asked for.
+        attempts: Optimizations that were run for this picture.
+        seed: Seed of the one that is returned.
+        learning_rate: Its learning rate.
     """
 
     activation: float
@@ -41,6 +52,7 @@ class Certificate:
 
     @staticmethod
     def read(message: visualize_pb2.Certificate) -> Certificate:
+        """Reads the message of the contract."""
         values: dict[str, Any] = {
             one.name: getattr(message, one.name) for one in fields(Certificate)
         }
@@ -59,8 +71,8 @@ class Certificate:
         )
 
     def __str__(self) -> str:
-        """E.g. "3.02 times the data set's maximum, 2.1 held out, above 100.00% of its images, rank
-        1 of 64".
+        """The certificate in one line, e.g. "3.02 times the data set's maximum, 2.1 held out, above
+        100.00% of its images, rank 1 of 64".
         """
         parts = [
             "" if self.ratio is None else f"{self.ratio:.3g} times the data set's maximum",

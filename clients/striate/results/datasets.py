@@ -15,10 +15,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """A data set of the server. size: images; classes: names by label; class_indices: per label the
-    index of the model's class of that name, or -1, if a model was named; indexed_layers: layers
-    with an exemplar index of that model; error: why nothing of this is known (it cannot be read, or
-    would first have to be downloaded), else empty.
+    """A data set of the server.
+
+    Attributes:
+        name: What requests call it.
+        uri: Where it is read from, e.g. "imagefolder:/data/birds".
+        size: Number of images.
+        classes: Class names by label.
+        labelled: Whether its images have labels.
+        class_indices: For each label the index of the model's class of the same name, -1 for none;
+            empty if no model was named.
+        indexed_layers: Layers with an exemplar index; empty if no model was named.
+        error: Why nothing of this is known (the data set cannot be read, or would first have to be
+            downloaded), else "".
     """
 
     name: str
@@ -32,6 +41,7 @@ class DatasetInfo:
 
     @staticmethod
     def read(message: interpret_pb2.Dataset) -> DatasetInfo:
+        """Reads the message of the contract."""
         return DatasetInfo(
             name=message.name,
             uri=message.uri,
@@ -46,8 +56,13 @@ class DatasetInfo:
 
 @dataclass(frozen=True)
 class Sample:
-    """One image of a data set. id: position in it, from 0; encoded: the image file; label: the data
-    set's own, None without.
+    """One image of a data set.
+
+    Attributes:
+        id: Position in the data set, from 0.
+        name: Its name in the data set, e.g. the name of its file.
+        label: The data set's own label, None without.
+        encoded: The image file.
     """
 
     id: int
@@ -57,7 +72,7 @@ class Sample:
 
     @cached_property
     def image(self) -> Image:
-        """The image (PIL)."""
+        """The image, decoded (PIL)."""
         return pictures.decode(self.encoded)
 
     def _repr_png_(self) -> bytes:
@@ -65,6 +80,7 @@ class Sample:
 
     @staticmethod
     def read(message: interpret_pb2.Sample) -> Sample:
+        """Reads the message of the contract."""
         return Sample(
             message.id,
             message.name,

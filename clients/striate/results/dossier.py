@@ -17,8 +17,14 @@ from striate.v1 import dossier_pb2
 
 @dataclass(frozen=True)
 class LogitShift:
-    """How a class's logit depends on the unit. mean: over the images, of the logit with the unit
-    minus that with its activations set to zero; standard_error: of that mean.
+    """How a class's logit depends on the unit.
+
+    Attributes:
+        index: The class's position in the logits.
+        label: Its name.
+        mean: Mean over the images of the logit with the unit, minus that with the unit's
+            activations set to zero.
+        standard_error: Standard error of that mean.
     """
 
     index: int
@@ -28,15 +34,20 @@ class LogitShift:
 
     @staticmethod
     def read(message: dossier_pb2.LogitShift) -> LogitShift:
+        """Reads the message of the contract."""
         return LogitShift(message.index, message.label, message.mean, message.standard_error)
 
 
 @dataclass(frozen=True)
 class UnitFlip:
-    """How an attack on the class changes a unit. share: of the images on which PGD takes the unit's
-    largest activation across its median over the clean images; shift: mean change of its largest
-    activation, in standard deviations over the clean images; rank: place among the layer's units by
-    share, from 1.
+    """How an attack on the class changes a unit.
+
+    Attributes:
+        unit: The unit's number, from 0.
+        share: Share of the images on which PGD takes the unit's largest activation across its
+            median over the clean images, 0 to 1.
+        shift: Mean change of its largest activation, in standard deviations over the clean images.
+        rank: Place among the layer's units by share, from 1.
     """
 
     unit: int
@@ -46,6 +57,7 @@ class UnitFlip:
 
     @staticmethod
     def read(message: dossier_pb2.UnitFlip) -> UnitFlip:
+        """Reads the message of the contract."""
         return UnitFlip(message.unit, message.share, message.shift, message.rank)
 
 
@@ -53,10 +65,17 @@ class UnitFlip:
 class Dossier:
     """What is known of one unit.
 
-    html: one self-contained page; unit: in full, with the layer's dotted name; statistics: over the
-    data set; tuning: None for layers without rows and columns; logit_shifts: every class, largest
-    fall first; flips: at most 16 units of the layer, those first that PGD flips most often, and
-    this one; facets: empty unless asked for.
+    Attributes:
+        html: One self-contained page.
+        unit: The unit in full, "layer:unit" with the layer's dotted name.
+        visualizations: Its pictures from different seeds.
+        exemplars: The images of the data set on which it is strongest.
+        statistics: What it does over the data set.
+        tuning: The grating that it prefers; None for layers without rows and columns.
+        logit_shifts: How every class depends on it, the largest fall of a logit first.
+        flips: At most 16 units of the layer, those first that PGD flips most often, and this one.
+        facets: The different things that it sees; empty unless asked for.
+        provenance: Where all of it came from.
     """
 
     html: str = field(repr=False)
@@ -72,6 +91,7 @@ class Dossier:
 
     @staticmethod
     def read(message: dossier_pb2.CompileDossierResponse) -> Dossier:
+        """Reads the message of the contract."""
         provenance = Provenance.read(message.provenance)
         images = sum(message.statistics.histogram)  # its bins hold every image once
         return Dossier(
@@ -92,7 +112,17 @@ class Dossier:
         )
 
     def save(self, path: str | Path) -> Path:
-        """Writes the page."""
+        """Saves the page.
+
+        Args:
+            path: Where to; folders that are missing are made.
+
+        Returns:
+            The path.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(self.html, encoding="utf-8")

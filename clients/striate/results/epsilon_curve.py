@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-_WIDTH, _HEIGHT, _MARGIN = 320, 200, 24  # of the notebook's picture, in its own units
+_WIDTH, _HEIGHT, _MARGIN = 320, 200, 24  # of the notebook's picture, in pixels
 
 
 @dataclass(frozen=True, eq=False)
 class EpsilonCurve:
     """The accuracy of a network under attack, radius by radius.
 
-    epsilons: (E,) rising, in pixel units of [0, 1]; robust_accuracy: (E,) share of all images that
-    withstand each, 0 to 1, falling; minimal_epsilons: (N,) the least radius at which an image was
-    found that fools, 0 if the clean one does, NaN if none does; images: (N, C, H, W) the images
-    found, in [0, 1]; attack: everything else that an attack returns.
+    Attributes:
+        epsilons: (E,) the radii, rising, in pixel units of [0, 1].
+        robust_accuracy: (E,) share of all images that withstand each of them, 0 to 1, falling.
+        attack: Everything else that an attack returns.
     """
 
     epsilons: NDArray[np.float64]
@@ -37,17 +37,25 @@ class EpsilonCurve:
 
     @staticmethod
     def read(
-        parts: Sequence[pb.AttackResponse], result: AttackResult, search: EpsilonSearch
+        responses: Sequence[pb.AttackResponse], result: AttackResult, search: EpsilonSearch
     ) -> EpsilonCurve:
-        """Joins the curves of the parts of one request. Raises Internal if the server's do
-        not fit.
+        """Joins the curves of the parts of one request.
+
+        Args:
+            responses: The responses, in the order of the images.
+            result: All that they say of the images.
+            search: The search that was asked for.
+
+        Raises:
+            Internal: The server's curves are not over the radii or not over the images.
         """
         import numpy as np
 
-        if any(len(part.curve) != len(search.epsilons) for part in parts):
+        if any(len(response.curve) != len(search.epsilons) for response in responses):
             raise Internal(f"the server sent no curve over {len(search.epsilons)} epsilons")
         counts = np.array(
-            [[(point.robust, point.images) for point in part.curve] for part in parts], np.float64
+            [[(point.robust, point.images) for point in one.curve] for one in responses],
+            np.float64,
         ).sum(axis=0)  # (E, 2)
         if not (counts[:, 1] == len(result)).all():
             raise Internal(f"the server's curve is not over the {len(result)} images")
@@ -57,7 +65,7 @@ class EpsilonCurve:
 
     @property
     def minimal_epsilons(self) -> NDArray[np.float64]:
-        """(N,) the least radius at which an image was found that fools, 0 if the clean one does,
+        """The least radius at which an image was found that fools, (N,): 0 if the clean one does,
         NaN if none does.
         """
         assert self.attack.minimal_epsilons is not None  # as of every EpsilonSearch
@@ -65,7 +73,7 @@ class EpsilonCurve:
 
     @property
     def images(self) -> NDArray[np.float32]:
-        """(N, C, H, W) the adversarial images, in [0, 1]."""
+        """The adversarial images, (N, C, H, W) in [0, 1]."""
         return self.attack.images
 
     @property
@@ -74,7 +82,7 @@ class EpsilonCurve:
         return self.attack.image
 
     def summary(self) -> dict[str, Any]:
-        """The curve, and rates, settings and rows as plain values for JSON; no pixels."""
+        """The curve, rates, settings and rows as plain values for JSON, without pixels."""
         return {
             "epsilons": self.epsilons.tolist(),
             "curve": self.robust_accuracy.tolist(),
@@ -89,9 +97,9 @@ class EpsilonCurve:
             (radius(epsilon), f"{share:.1%}")
             for epsilon, share in zip(self.epsilons, self.robust_accuracy, strict=True)
         ]
-        return self._drawing() + notebook.table(("epsilon", "robust accuracy"), rows)
+        return self._svg() + notebook.table(("epsilon", "robust accuracy"), rows)
 
-    def _drawing(self) -> str:
+    def _svg(self) -> str:
         """The curve as SVG, from the clean accuracy at 0 to the last epsilon."""
         xs, ys = [0.0, *self.epsilons], [self.attack.clean_accuracy, *self.robust_accuracy]
         across, down = _WIDTH - 2 * _MARGIN, _HEIGHT - 2 * _MARGIN

@@ -1,4 +1,4 @@
-"""The images that show what a unit answers to."""
+"""The images of a data set that show what a unit answers to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from striate._formats import notebook, pictures
 from striate._formats.files import write_picture
 from striate.errors import invalid
 from striate.provenance import Provenance
-from striate.results.unit_statistics import share
 from striate.v1 import exemplars_pb2
 
 if TYPE_CHECKING:
@@ -24,13 +23,23 @@ if TYPE_CHECKING:
 class Exemplar:
     """One image for a unit.
 
-    id, name: the image's position and name in the data set; activation: the unit's on it by the
-    order asked for, the largest, the smallest, the mean or that of the largest magnitude; position:
-    where, (row, column) in the layer's map, (0, 0) for means and linear layers; box: the receptive
-    field there as PIL counts boxes, (left, upper, right, lower) in pixels of `image`, all of it for
-    means; label, label_name: the data set's, None and "" without; quantile: the share of the other
-    images whose maximum is below, where quantiles were asked for. Asked for without images, name,
-    label and pictures are left out.
+    Name, label and pictures are left out where exemplars were asked for without images.
+
+    Attributes:
+        id: The image's position in the data set.
+        name: Its name in the data set.
+        activation: The unit's activation on it by the order that was asked for: the largest, the
+            smallest, the mean, or that of the largest magnitude.
+        position: Where that is, (row, column) in the layer's map; (0, 0) for means and in linear
+            layers.
+        box: The receptive field there as PIL counts boxes, (left, upper, right, lower) in pixels of
+            `image`; all of it for means.
+        label: The data set's own label, None without.
+        label_name: The label's name, "" without.
+        image_png: The image as the network saw it, a PNG file.
+        crop_png: The part of it inside the receptive field, a PNG file.
+        quantile: Share of the other images whose maximum is lower, 0 to 1; None unless quantiles
+            were asked for.
     """
 
     id: int
@@ -46,6 +55,7 @@ class Exemplar:
 
     @staticmethod
     def read(message: exemplars_pb2.Exemplar) -> Exemplar:
+        """Reads the message of the contract."""
         left, top = message.crop_left, message.crop_top
         return Exemplar(
             id=message.id,
@@ -57,22 +67,38 @@ class Exemplar:
             label_name=message.label_name,
             image_png=message.image_png,
             crop_png=message.crop_png,
-            quantile=share(message.quantile) if message.HasField("quantile") else None,
+            quantile=message.quantile if message.HasField("quantile") else None,
         )
 
     @cached_property
     def image(self) -> Image:
-        """The image as the network saw it (PIL)."""
-        return pictures.decode(_given(self.image_png))
+        """The image as the network saw it (PIL).
+
+        Raises:
+            InvalidArgument: The exemplars were asked for without images; likewise `crop`.
+        """
+        return pictures.decode(_required(self.image_png))
 
     @cached_property
     def crop(self) -> Image:
         """The part of it inside the unit's receptive field (PIL)."""
-        return pictures.decode(_given(self.crop_png))
+        return pictures.decode(_required(self.crop_png))
 
     def save(self, path: str | Path) -> Path:
-        """Writes the whole image, in the format of the path's ending (PNG without one)."""
-        return write_picture(_given(self.image_png), path)
+        """Saves the whole image.
+
+        Args:
+            path: Where to; the image takes the format of the ending, PNG without one.
+
+        Returns:
+            The path.
+
+        Raises:
+            OSError: The file cannot be written.
+            InvalidArgument: The path's ending is no known picture format, or the exemplars were
+                asked for without images.
+        """
+        return write_picture(_required(self.image_png), path)
 
     def _repr_png_(self) -> bytes | None:
         return self.crop_png or None
@@ -85,7 +111,8 @@ class Exemplar:
         return notebook.figure(self.image_png, caption) + notebook.figure(self.crop_png, "crop")
 
 
-def _given(png: bytes) -> bytes:
+def _required(png: bytes) -> bytes:
+    """The picture. Raises InvalidArgument if it was left out."""
     if not png:
         raise invalid("images", "was False, so that there are no pictures: ask again")
     return png
@@ -94,8 +121,10 @@ def _given(png: bytes) -> bytes:
 class Exemplars(list[Exemplar]):
     """The exemplars of one unit, in the order that was asked for.
 
-    unit: in full, with the layer's dotted name; images: how many images of the data set they are
-    the best of.
+    Attributes:
+        unit: The unit in full, "layer:unit" with the layer's dotted name.
+        images: Number of the data set's images that they are the best of.
+        provenance: Where they came from.
     """
 
     def __init__(
@@ -108,6 +137,7 @@ class Exemplars(list[Exemplar]):
 
     @staticmethod
     def read(message: exemplars_pb2.FindExemplarsResponse) -> Exemplars:
+        """Reads the message of the contract."""
         return Exemplars(
             map(Exemplar.read, message.exemplars),
             message.unit,
@@ -117,11 +147,26 @@ class Exemplars(list[Exemplar]):
 
     @property
     def image(self) -> Image:
-        """All crops in one picture (PIL), in order."""
+        """All crops in one picture (PIL), in order.
+
+        Raises:
+            InvalidArgument: The exemplars were asked for without images.
+        """
         return pictures.grid([exemplar.crop for exemplar in self], columns=3)
 
     def save(self, folder: str | Path) -> list[Path]:
-        """Writes grid.png and, in order of rank, each image and crop into the folder."""
+        """Saves grid.png and, in order of rank, each image and crop.
+
+        Args:
+            folder: Where to; it is made if it is missing.
+
+        Returns:
+            The paths of the files.
+
+        Raises:
+            OSError: A file cannot be written.
+            InvalidArgument: The exemplars were asked for without images.
+        """
         folder = Path(folder)
         paths = [write_picture(pictures.encode_png(self.image), folder / "grid.png")]
         for rank, exemplar in enumerate(self):

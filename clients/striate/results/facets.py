@@ -21,9 +21,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Facet:
-    """One of the things that a unit sees. share: of the exemplars that are of it, 0 to 1; ids:
-    theirs in the data set, strongest first; visualization: begun at their mean; crop_pngs: the
-    receptive-field crops of up to 4 of them, strongest first.
+    """One of the things that a unit sees.
+
+    Attributes:
+        share: Share of the exemplars that belong to it, 0 to 1.
+        ids: Their positions in the data set, strongest first.
+        visualization: A picture whose optimization started from their mean image.
+        crop_pngs: The receptive-field crops of up to 4 of them, strongest first, PNG files.
     """
 
     share: float
@@ -33,6 +37,7 @@ class Facet:
 
     @staticmethod
     def read(message: visualize_pb2.Facet, provenance: Provenance) -> Facet:
+        """Reads the message of the contract."""
         return Facet(
             message.share,
             tuple(message.ids),
@@ -42,7 +47,7 @@ class Facet:
 
     @cached_property
     def crops(self) -> tuple[Image, ...]:
-        """The crops (PIL)."""
+        """The crops, decoded (PIL)."""
         return tuple(map(pictures.decode, self.crop_pngs))
 
     def _repr_png_(self) -> bytes:
@@ -57,8 +62,13 @@ class Facet:
 
 
 class Facets(list[Facet]):
-    """The facets of a unit, largest first. by_layer: whose activations were clustered; silhouette:
-    mean of the clustering, -1 to 1, 0 for one facet.
+    """The facets of a unit, largest first.
+
+    Attributes:
+        unit: The unit as it was asked for, "layer:unit".
+        by_layer: Name of the layer whose activations were clustered.
+        silhouette: Mean silhouette of the clustering, -1 to 1; 0 for one facet.
+        provenance: Where they came from.
     """
 
     def __init__(
@@ -77,20 +87,29 @@ class Facets(list[Facet]):
 
     @staticmethod
     def read(message: visualize_pb2.FindFacetsResponse, unit: str) -> Facets:
+        """Reads the message of the contract."""
         provenance = Provenance.read(message.provenance)
         items = [Facet.read(facet, provenance) for facet in message.facets]
         return Facets(items, unit, message.by_layer, message.silhouette, provenance)
 
     def save(self, folder: str | Path) -> list[Path]:
-        """Writes, for each facet in order, its picture and crops into the folder: facet-0.png,
-        facet-0-crop-0.png, ...
+        """Saves each facet's picture and crops: facet-0.png, facet-0-crop-0.png, ...
+
+        Args:
+            folder: Where to; it is made if it is missing.
+
+        Returns:
+            The paths of the files.
+
+        Raises:
+            OSError: A file cannot be written.
         """
         paths: list[Path] = []
-        for place, facet in enumerate(self):
-            paths.append(facet.visualization.save(Path(folder) / f"facet-{place}.png"))
+        for index, facet in enumerate(self):
+            paths.append(facet.visualization.save(Path(folder) / f"facet-{index}.png"))
             crops = enumerate(facet.crop_pngs)
             paths += [
-                write_picture(png, Path(folder) / f"facet-{place}-crop-{number}.png")
+                write_picture(png, Path(folder) / f"facet-{index}-crop-{number}.png")
                 for number, png in crops
             ]
         return paths

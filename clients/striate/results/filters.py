@@ -22,17 +22,26 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class FilterAnalysis:
     """What one filter looks like: the Gabor function nearest to its strongest component of one
-    colour, its colours, its spectrum. Pixels are those of the layer's input, which is the image for
-    a first layer.
+    colour, its colours, and its spectrum.
 
-    orientation: of the bars in degrees, 0 to below 180, 0 for horizontal ones, 90 for vertical
-    ones, rising counter-clockwise; wavelength: pixels a period; phase: of the cosine at the centre
-    in degrees, 0 or -180 for a bar, 90 or -90 for an edge; sigma: standard deviations of the
-    envelope in pixels, (across, along) the bars; center: (row, column) of the envelope in pixels;
-    r_squared: share of the variance that the fit explains; color_share: of the energy that is
-    colour, 0 to 1; opponency: 0 to 1, 1 for exactly opposite colours; hue: of the strongest colour
-    in degrees, 0 red, 120 green, 240 blue; peak_orientation, peak_wavelength: where the amplitude
-    spectrum is highest, both 0 at frequency zero. A filter that was not fitted has wavelength 0.
+    Pixels are those of the layer's input, which is the image for a first layer. A filter that was
+    not fitted has wavelength 0.
+
+    Attributes:
+        orientation: That of the bars in degrees, 0 to below 180: 0 for horizontal ones, 90 for
+            vertical ones, rising counter-clockwise.
+        wavelength: Pixels a period.
+        phase: That of the cosine at the centre in degrees: 0 or -180 for a bar, 90 or -90 for an
+            edge.
+        sigma: Standard deviations of the envelope in pixels, (across, along) the bars.
+        center: (row, column) of the envelope in pixels.
+        r_squared: Share of the variance that the fit explains.
+        color_share: Share of the energy that is colour, 0 to 1.
+        opponency: Colour opponency, 0 to 1; 1 for exactly opposite colours.
+        hue: That of the strongest colour in degrees: 0 red, 120 green, 240 blue.
+        peak_orientation: Orientation at which the amplitude spectrum is highest, in degrees; 0 at
+            frequency zero.
+        peak_wavelength: Wavelength at which it is highest, in pixels; 0 at frequency zero.
     """
 
     orientation: float
@@ -49,6 +58,7 @@ class FilterAnalysis:
 
     @staticmethod
     def read(message: filters_pb2.FilterAnalysis) -> FilterAnalysis:
+        """Reads the message of the contract."""
         return FilterAnalysis(
             orientation=message.orientation,
             wavelength=message.wavelength,
@@ -66,12 +76,18 @@ class FilterAnalysis:
 
 @dataclass(frozen=True, eq=False)
 class Filters:
-    """A convolution's weights (out channels, in channels / groups, rows, columns), exactly as
-    stored, and their picture.
+    """The weights of a convolution, and their picture.
 
-    normalization: how weights became pixels, in words; order: the channels in the order of the
-    picture's tiles; analyses: one a filter in channel order, or none if they were not asked for;
-    spectra_png: empty if not asked for.
+    Attributes:
+        layer: Name of the layer.
+        normalization: How weights became pixels, in words.
+        provenance: Where the weights came from.
+        weights: (out channels, in channels / groups, rows, columns), exactly as stored.
+        png: The picture of the filters, a PNG file.
+        order: The channels in the order of the picture's tiles.
+        analyses: One analysis a filter in channel order; empty if they were not asked for.
+        spectra_png: The picture of the amplitude spectra, a PNG file; empty if it was not asked
+            for.
     """
 
     layer: str
@@ -85,6 +101,11 @@ class Filters:
 
     @staticmethod
     def read(message: filters_pb2.RenderFiltersResponse) -> Filters:
+        """Reads the message of the contract.
+
+        Raises:
+            Internal: The tensor does not fit its description.
+        """
         return Filters(
             layer=message.layer,
             normalization=message.normalization,
@@ -103,14 +124,23 @@ class Filters:
 
     @cached_property
     def spectra(self) -> Image | None:
-        """The grid of their amplitude spectra (PIL), frequency zero in the middle of each; None if
-        not asked for.
+        """The grid of the filters' amplitude spectra (PIL), frequency zero in the middle of each;
+        None if it was not asked for.
         """
         return pictures.decode(self.spectra_png) if self.spectra_png else None
 
     def save(self, path: str | Path) -> Path:
-        """Writes the weights if the path ends in ".npy", else the picture in the format of the
-        ending.
+        """Saves the weights to a ".npy" file, and the picture to any other.
+
+        Args:
+            path: Where to; the picture takes the format of the ending.
+
+        Returns:
+            The path.
+
+        Raises:
+            OSError: The file cannot be written.
+            InvalidArgument: The path's ending is no known picture format.
         """
         return save_array_or_picture(self.weights, self.png, path)
 

@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 
 
 class UnitPicture(NamedTuple):
-    """A unit that is finished. cached: the server had kept it from an earlier request."""
+    """A unit whose picture is finished.
+
+    Attributes:
+        unit: The unit's number, from 0.
+        visualization: Its picture.
+        cached: The server had kept it from an earlier request.
+    """
 
     unit: int
     visualization: Visualization
@@ -28,15 +34,18 @@ class UnitPicture(NamedTuple):
 
 
 class LayerPictures:
-    """The pictures of a layer's units.
+    """The pictures of a layer's units, as they finish.
 
-    Going through it yields a UnitPicture as each unit finishes, and again those that came before;
-    the work begins with the first. `close()`, the end of a `with` block and Ctrl-C while waiting
-    stop it on the server, which keeps what is finished: asking again goes on from there. While
-    iterating it raises what the call does, e.g. LayerNotFound.
+    Iterating yields a UnitPicture as each unit finishes, and again those that came before; the work
+    starts with the first. `close()`, the end of a `with` block and Ctrl-C while waiting stop it on
+    the server, which keeps what is finished: asking again goes on from there. While iterating it
+    raises what the call does, e.g. LayerNotFound.
 
-    layer: as asked for; found: the units so far, in order of their coming; total: units in all, 0
-    before the first.
+    Attributes:
+        layer: Name of the layer as it was asked for.
+        found: The units so far, in the order in which they came.
+        total: Units in all, 0 before the first.
+        provenance: Where the pictures came from, None before the first.
     """
 
     def __init__(
@@ -53,30 +62,32 @@ class LayerPictures:
         self._closed = False
 
     def __iter__(self) -> Iterator[UnitPicture]:
-        place = 0
-        while place < len(self.found) or self._advance():
-            yield self.found[place]
-            place += 1
+        index = 0
+        while index < len(self.found) or self._advance():
+            yield self.found[index]
+            index += 1
 
     def all(self) -> list[UnitPicture]:
-        """Every unit in order, after waiting for the last."""
+        """Waits for the last unit, and returns every unit in order."""
         return sorted(self, key=lambda picture: picture.unit)
 
     @property
     def sheet(self) -> Image:
-        """All units as tiles of one picture (PIL), in rows of `columns`, after waiting for the
-        last. Raises InvalidArgument if it was not asked for.
+        """All units as tiles of one picture (PIL), in rows of `columns`; waits for the last.
+
+        Raises:
+            InvalidArgument: The sheet was not asked for; likewise the properties below.
         """
         return pictures.decode(self.sheet_png)
 
     @property
     def sheet_png(self) -> bytes:
-        """The same as a PNG file."""
+        """The sheet as a PNG file."""
         return self._contact_sheet().png
 
     @property
     def columns(self) -> int:
-        """Tiles in a row of the sheet."""
+        """Number of tiles in a row of the sheet."""
         return self._contact_sheet().columns
 
     @property
@@ -90,14 +101,34 @@ class LayerPictures:
         return tuple(self._contact_sheet().units)
 
     def save(self, folder: str | Path) -> list[Path]:
-        """Writes a PNG for each unit as it finishes, then sheet.png if there is one, into the
-        folder.
+        """Saves a PNG file for each unit as it finishes, then sheet.png if it was asked for.
+
+        Args:
+            folder: Where to; it is made if it is missing.
+
+        Returns:
+            The paths of the files.
+
+        Raises:
+            OSError: A file cannot be written.
         """
         paths = [save_unit(picture, folder) for picture in self]
         return [*paths, self.save_sheet(Path(folder) / "sheet.png")] if self._wants_sheet else paths
 
     def save_sheet(self, path: str | Path) -> Path:
-        """Writes the sheet, in the format of the path's ending (PNG without one)."""
+        """Saves the sheet.
+
+        Args:
+            path: Where to; the sheet takes the format of the ending, PNG without one.
+
+        Returns:
+            The path.
+
+        Raises:
+            OSError: The file cannot be written.
+            InvalidArgument: The sheet was not asked for, or the path's ending is no known picture
+                format.
+        """
         return write_picture(self.sheet_png, path)
 
     def close(self) -> None:
@@ -133,9 +164,7 @@ class LayerPictures:
         return self._sheet
 
     def _advance(self) -> bool:
-        """Takes messages up to the next unit; False at the end. Raises Internal if the server ends
-        before its time, and Cancelled if the caller has closed it.
-        """
+        """Reads messages up to the next unit; False at the end."""
         if self._finished:
             return False
         for event in self._events:
@@ -147,6 +176,14 @@ class LayerPictures:
             elif event.HasField("picture"):
                 self.found.append(self._read(event.picture))
                 return True
+        self._check_end()
+        self._finished = True
+        return False
+
+    def _check_end(self) -> None:
+        """Raises Internal if the server has ended before its time, and Cancelled if the caller has
+        closed the stream.
+        """
         if self._closed:
             raise Cancelled(
                 f"the pictures of {self.layer} were closed at {len(self.found)} of "
@@ -156,8 +193,6 @@ class LayerPictures:
             raise Internal(
                 f"the server ended {self.layer} after {len(self.found)} of {self.total} units"
             )
-        self._finished = True
-        return False
 
     def _read(self, message: pb.UnitPicture) -> UnitPicture:
         provenance = self.provenance or Provenance("", "", "", "")
@@ -167,7 +202,15 @@ class LayerPictures:
 
 
 def save_unit(picture: UnitPicture, folder: str | Path) -> Path:
-    """Writes one unit's picture, named by its objective, into the folder."""
+    """Saves one unit's picture as a PNG file, named by its objective.
+
+    Args:
+        picture: The unit.
+        folder: Where to; it is made if it is missing.
+
+    Returns:
+        The file's path.
+    """
     return picture.visualization.save(
         Path(folder) / f"{file_name(picture.visualization.objective)}.png"
     )

@@ -9,10 +9,23 @@ from striate.v1 import model_pb2
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """A hosted network. state: "available" (known by name), "loading" or "serving"; input_size:
-    (height, width) in pixels; channels: 1 or 3; mean, std: per channel, in pixel units of [0, 1];
-    resize: pixels of the short side before the centre crop; classes: names in the order of the
-    logits; memory_bytes: of parameters and buffers. Much is empty while "available".
+    """A hosted network. What only a loaded network has is empty while it is "available".
+
+    Attributes:
+        name: What requests call it.
+        state: "available" (known by name, and loaded when asked for), "loading" or "serving".
+        architecture: Name of the architecture, e.g. "resnet50".
+        weights: Where the weights came from.
+        digest: SHA-256 of weights and preprocessing, in hexadecimal.
+        input_size: (height, width) of input images in pixels.
+        channels: Channels of input images, 1 or 3.
+        mean: Mean of each channel that the network subtracts, in pixel units of [0, 1].
+        std: Standard deviation of each channel that it divides by, in the same units.
+        resize: Pixels of an image's short side before the centre crop.
+        interpolation: How images are resized, e.g. "bilinear".
+        classes: Class names in the order of the logits.
+        parameters: Number of parameters.
+        memory_bytes: Bytes of parameters and buffers.
     """
 
     name: str
@@ -32,6 +45,7 @@ class ModelInfo:
 
     @staticmethod
     def read(message: model_pb2.ModelInfo) -> ModelInfo:
+        """Reads the message of the contract."""
         return ModelInfo(
             name=message.name,
             state=model_pb2.ModelState.Name(message.state).removeprefix("MODEL_STATE_").lower(),
@@ -52,11 +66,17 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """The input pixels of a unit: position (i, j) covers rows offset[0] + i * jump[0] to that +
-    size[0] - 1, likewise columns.
+    """The input pixels that a unit depends on.
 
-    size, jump, offset: (rows, columns) in pixels, offset negative inside the padding; is_global: it
-    depends on the whole image.
+    The unit at row i of its map covers the `size[0]` input rows from `offset[0] + i * jump[0]` on,
+    and likewise columns.
+
+    Attributes:
+        size: (rows, columns) of the receptive field in pixels.
+        jump: (rows, columns) in pixels between the fields of neighbouring positions.
+        offset: (row, column) in pixels at which the field of position (0, 0) begins, negative
+            inside the padding.
+        is_global: Whether the unit depends on the whole image.
     """
 
     size: tuple[int, int]
@@ -67,9 +87,20 @@ class ReceptiveField:
 
 @dataclass(frozen=True)
 class Layer:
-    """One module of a network. output_shape: (channels, rows, columns) or (features,); kernel,
-    stride, padding, dilation: (rows, columns) or empty; parameters, multiply_adds: of this module
-    and all inside it, the latter for one image.
+    """One module of a network.
+
+    Attributes:
+        name: Dotted name, as PyTorch's `named_modules` gives it.
+        type: Name of the module's class, e.g. "Conv2d".
+        kernel: (rows, columns), empty for modules without a kernel; likewise `stride`, `padding`
+            and `dilation`.
+        stride: (rows, columns), or empty.
+        padding: (rows, columns), or empty.
+        dilation: (rows, columns), or empty.
+        output_shape: (channels, rows, columns) or (features,).
+        parameters: Parameters of this module and all inside it.
+        multiply_adds: Multiplications of this module and all inside it, for one image.
+        receptive_field: That of one unit, None where it is not known.
     """
 
     name: str
@@ -85,6 +116,7 @@ class Layer:
 
     @staticmethod
     def read(message: model_pb2.Layer) -> Layer:
+        """Reads the message of the contract."""
         rf = message.receptive_field
         return Layer(
             name=message.name,

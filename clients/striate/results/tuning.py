@@ -22,12 +22,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class UnitTuning:
-    """What one unit prefers.
+    """The grating that one unit prefers.
 
-    orientation: of the bars in degrees, 0 to below 180, 0 for horizontal ones, 90 for vertical
-    ones, rising counter-clockwise; wavelength: pixels a period; selectivity: for orientation, 1 -
-    circular variance, 0 to 1; response: its highest activation; baseline: its activation on
-    mid-gray.
+    Attributes:
+        orientation: That of the bars in degrees, 0 to below 180: 0 for horizontal ones, 90 for
+            vertical ones, rising counter-clockwise.
+        wavelength: Pixels a period.
+        selectivity: Orientation selectivity, 1 - circular variance, 0 to 1.
+        response: The unit's highest activation on any grating.
+        baseline: Its activation on mid-gray.
     """
 
     orientation: float
@@ -38,6 +41,7 @@ class UnitTuning:
 
     @staticmethod
     def read(message: filters_pb2.UnitTuning) -> UnitTuning:
+        """Reads the message of the contract."""
         return UnitTuning(
             message.orientation,
             message.wavelength,
@@ -49,11 +53,16 @@ class UnitTuning:
 
 @dataclass(frozen=True, eq=False)
 class Tuning:
-    """The tuning curves of a layer; tuning[unit] is what a unit prefers, and its length the number
-    of units.
+    """The tuning curves of a layer: a sequence of one UnitTuning a unit.
 
-    orientations: degrees; wavelengths: pixels; responses: activations (units, wavelengths,
-    orientations), the highest over the phases.
+    Attributes:
+        layer: Name of the layer.
+        orientations: Orientations of the gratings in degrees.
+        wavelengths: Their wavelengths in pixels a period.
+        units: What each unit prefers, in order.
+        provenance: Where the curves came from.
+        responses: (units, wavelengths, orientations) activations, each the highest over the phases.
+        png: The picture of the curves, a PNG file.
     """
 
     layer: str
@@ -66,6 +75,11 @@ class Tuning:
 
     @staticmethod
     def read(message: filters_pb2.MeasureTuningResponse) -> Tuning:
+        """Reads the message of the contract.
+
+        Raises:
+            Internal: The tensor does not fit its description.
+        """
         return Tuning(
             layer=message.layer,
             orientations=tuple(message.orientations),
@@ -93,8 +107,17 @@ class Tuning:
         return pictures.decode(self.png)
 
     def save(self, path: str | Path) -> Path:
-        """Writes the responses if the path ends in ".npy", else the picture in the format of the
-        ending.
+        """Saves the responses to a ".npy" file, and the picture to any other.
+
+        Args:
+            path: Where to; the picture takes the format of the ending.
+
+        Returns:
+            The path.
+
+        Raises:
+            OSError: The file cannot be written.
+            InvalidArgument: The path's ending is no known picture format.
         """
         return save_array_or_picture(self.responses, self.png, path)
 

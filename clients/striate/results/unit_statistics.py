@@ -22,14 +22,25 @@ _SHOWN = ("minimum", "maximum", "mean", "variance", "active_share", "active_imag
 
 @dataclass(frozen=True)
 class UnitStatistics:
-    """One unit over `images` images of a data set. Moments are over all images and positions.
+    """What one unit does over the images of a data set. Moments are over all images and positions.
 
-    unit: in full, with the layer's dotted name; maximum_mean: the highest mean over positions of
-    any image; active_share: share of images and positions at which the unit is above 0;
-    active_images: share of images on which it is above 0 anywhere; sparsity: of its maxima over
-    images, 1 - (mean)^2 / mean square, 0 for equally active everywhere to 1 (Vinje & Gallant 2000),
-    negative maxima taken as 0; quantiles: share of the images -> the maximum that has that share of
-    the others' below it.
+    Attributes:
+        unit: The unit in full, "layer:unit" with the layer's dotted name.
+        images: Number of images.
+        minimum: Lowest activation.
+        maximum: Highest activation.
+        maximum_mean: Highest mean over positions of any image.
+        mean: Mean activation.
+        variance: Variance of the activations.
+        active_share: Share of images and positions at which the unit is above 0.
+        active_images: Share of images on which it is above 0 anywhere.
+        sparsity: That of its maxima over images, 1 - (mean)^2 / mean square, negative maxima taken
+            as 0: from 0 for equally active everywhere to 1 (Vinje & Gallant 2000).
+        quantiles: For shares of the images the maximum that has that share of the other images'
+            maxima below it.
+        counts: Images in each bin of the histogram of the images' maxima.
+        span: From the low edge of its first bin to the high edge of its last.
+        provenance: Where the statistics came from.
     """
 
     unit: str
@@ -43,16 +54,21 @@ class UnitStatistics:
     active_images: float
     sparsity: float
     quantiles: dict[float, float]
-    counts: tuple[int, ...] = field(repr=False)  # of the histogram's bins
-    span: tuple[float, float] = field(
-        repr=False
-    )  # from the low edge of its first bin to the high edge of its last
+    counts: tuple[int, ...] = field(repr=False)
+    span: tuple[float, float] = field(repr=False)
     provenance: Provenance = field(repr=False)
 
     @staticmethod
     def read(
         message: exemplars_pb2.UnitStatistics, images: int, provenance: Provenance
     ) -> UnitStatistics:
+        """Reads the message of the contract.
+
+        Args:
+            message: Statistics of one unit.
+            images: Number of images that they are over.
+            provenance: Where they came from.
+        """
         return UnitStatistics(
             unit=message.unit,
             images=images,
@@ -64,9 +80,7 @@ class UnitStatistics:
             active_share=message.active_share,
             active_images=message.active_images,
             sparsity=message.sparsity,
-            quantiles=dict(
-                zip(map(share, message.quantiles), message.quantile_values, strict=False)
-            ),
+            quantiles=dict(zip(message.quantiles, message.quantile_values, strict=False)),
             counts=tuple(message.histogram),
             span=(message.histogram_low, message.histogram_high),
             provenance=provenance,
@@ -74,8 +88,8 @@ class UnitStatistics:
 
     @cached_property
     def histogram(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Of each image's maximum, as numpy.histogram gives it: images a bin (bins,) and edges
-        (bins + 1,), the last bin closed.
+        """The histogram of the images' maxima, as numpy.histogram gives it: images a bin (bins,)
+        and edges (bins + 1,), the last bin closed.
         """
         import numpy as np
 
@@ -92,7 +106,12 @@ class UnitStatistics:
 
 
 class LayerStatistics(list[UnitStatistics]):
-    """The statistics of all units of a layer, in order. images: how many they are over."""
+    """The statistics of all units of a layer, in order.
+
+    Attributes:
+        images: Number of images that they are over.
+        provenance: Where they came from.
+    """
 
     def __init__(
         self, items: Iterable[UnitStatistics], images: int, provenance: Provenance
@@ -103,6 +122,7 @@ class LayerStatistics(list[UnitStatistics]):
 
     @staticmethod
     def read(message: exemplars_pb2.GetUnitStatisticsResponse) -> LayerStatistics:
+        """Reads the message of the contract."""
         provenance = Provenance.read(message.provenance)
         units = (UnitStatistics.read(unit, message.images, provenance) for unit in message.units)
         return LayerStatistics(units, message.images, provenance)
@@ -112,14 +132,15 @@ class LayerStatistics(list[UnitStatistics]):
         return notebook.table(("unit", *(name.replace("_", " ") for name in _SHOWN)), list(cells))
 
 
-def share(value: float) -> float:
-    """A share as it was meant: it travels in 32 bits, in which 0.1 is a little more."""
-    return round(value, 7)
-
-
 def histogram_svg(counts: tuple[int, ...], span: tuple[float, float]) -> str:
-    """A drawn histogram, as SVG within HTML: bars as high as their counts, the span's ends
-    below.
+    """Draws a histogram.
+
+    Args:
+        counts: The counts of the bins, which are the heights of the bars.
+        span: Both ends of the axis, which are written below.
+
+    Returns:
+        SVG, to stand within HTML.
     """
     step, top = _WIDTH / max(1, len(counts)), max(counts, default=0) or 1
     bars = "".join(

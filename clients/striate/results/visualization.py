@@ -23,8 +23,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Progress:
-    """A step of a running visualization. scores: the objective under that step's random transforms,
-    one an objective; previews: the running pictures (PIL), on the steps that preview_every names.
+    """A step of a running visualization.
+
+    Attributes:
+        step: Steps done, from 1.
+        steps: Steps in all.
+        scores: The objectives under that step's random transforms, one an objective.
+        previews: The running pictures (PIL), on the steps that `preview_every` names.
     """
 
     step: int
@@ -34,18 +39,25 @@ class Progress:
 
     @staticmethod
     def read(message: visualize_pb2.VisualizeProgress) -> Progress:
+        """Reads the message of the contract."""
         previews = tuple(pictures.decode(png) for png in message.previews)
         return Progress(message.step, message.steps, tuple(message.scores), previews)
 
 
 @dataclass(frozen=True)
 class Visualization:
-    """The picture that maximizes an objective. objective: in full; activation: the objective on the
-    picture, without transforms; dead: the unit gave no gradient, or in a whole layer no finite
-    values (activation is NaN then), so the picture is not evidence of anything; png: the picture's
-    file; variant: which of its objective's pictures it is, from 0; certificate: what it is worth,
-    None from a server that does not say; tensor: the pixels (C, H, W) float32 in [0, 1] where asked
-    for, else None.
+    """The picture that maximizes an objective.
+
+    Attributes:
+        objective: The objective in full, e.g. "layer3.2:7".
+        activation: The objective on the picture, without transforms.
+        dead: The unit gave no gradient, or in a whole layer no finite values (`activation` is NaN
+            then): the picture is no evidence of anything.
+        provenance: Where the picture came from.
+        png: The picture, a PNG file.
+        variant: Which of its objective's pictures it is, from 0.
+        certificate: What it is worth, None from a server that does not say.
+        tensor: The exact pixels, (C, H, W) float32 in [0, 1], where they were asked for; else None.
     """
 
     objective: str
@@ -63,6 +75,13 @@ class Visualization:
         provenance: Provenance,
         tensor: NDArray[np.float32] | None = None,
     ) -> Visualization:
+        """Reads the message of the contract.
+
+        Args:
+            message: One picture.
+            provenance: Where it came from.
+            tensor: Its exact pixels, (C, H, W), if they were asked for.
+        """
         certificate = (
             Certificate.read(message.certificate) if message.HasField("certificate") else None
         )
@@ -78,11 +97,22 @@ class Visualization:
 
     @cached_property
     def image(self) -> Image:
-        """The picture (PIL)."""
+        """The picture, decoded (PIL)."""
         return pictures.decode(self.png)
 
     def save(self, path: str | Path) -> Path:
-        """Writes the picture, in the format of the path's ending (PNG without one)."""
+        """Saves the picture.
+
+        Args:
+            path: Where to; the picture takes the format of the ending, PNG without one.
+
+        Returns:
+            The path.
+
+        Raises:
+            OSError: The file cannot be written.
+            InvalidArgument: The path's ending is no known picture format.
+        """
         return write_picture(self.png, path)
 
     def _repr_png_(self) -> bytes:
@@ -98,8 +128,12 @@ class Visualization:
 
 
 class Visualizations(list[Visualization]):
-    """Several visualizations that were optimized as one batch: variant j of objective i at place i
-    * variants + j.
+    """Several visualizations that were optimized as one batch.
+
+    Variant j of objective i is at index `i * variants + j`.
+
+    Attributes:
+        provenance: Where the pictures came from.
     """
 
     def __init__(self, items: Iterable[Visualization], provenance: Provenance) -> None:
@@ -108,7 +142,11 @@ class Visualizations(list[Visualization]):
 
     @staticmethod
     def read(message: visualize_pb2.VisualizeResult) -> Visualizations:
-        """Raises Internal if the tensor does not fit."""
+        """Reads the message of the contract.
+
+        Raises:
+            Internal: The tensor does not fit its description.
+        """
         provenance = Provenance.read(message.provenance)
         tensors = (
             read_float32(message.tensor)
@@ -122,13 +160,23 @@ class Visualizations(list[Visualization]):
         return Visualizations(items, provenance)
 
     def names(self) -> list[str]:
-        """A file name for each, without ending: its objective, with a number behind it where it
-        comes again.
+        """A file name for each picture, without ending: its objective, with a number behind it
+        where it comes again.
         """
         return file_names(item.objective for item in self)
 
     def save(self, folder: str | Path) -> list[Path]:
-        """Writes every picture as PNG into the folder, named by its objective."""
+        """Saves every picture as a PNG file, named by its objective.
+
+        Args:
+            folder: Where to; it is made if it is missing.
+
+        Returns:
+            The paths, in the pictures' order.
+
+        Raises:
+            OSError: A file cannot be written.
+        """
         return [
             item.save(Path(folder) / f"{name}.png")
             for item, name in zip(self, self.names(), strict=True)
