@@ -15,6 +15,7 @@ from striate._requests.attack_methods import Drive, Silence
 from striate.attacks import APGD, FAB, FGSM, PGD, AutoAttack, EpsilonSearch, Square
 from striate.errors import (
     Aborted,
+    AuditChanged,
     BadImage,
     Cancelled,
     DatasetNotFound,
@@ -28,6 +29,8 @@ from striate.errors import (
     ModelBusy,
     ModelNotFound,
     ModelNotLoadable,
+    NoReport,
+    NotExplainable,
     NotFinite,
     NotFound,
     OperationNotFound,
@@ -41,6 +44,7 @@ from striate.errors import (
     TooManyOperations,
     Unavailable,
     Unimplemented,
+    UploadTooLarge,
 )
 from striate.model import Model
 from striate.provenance import Provenance
@@ -79,6 +83,7 @@ __all__ = [
     "AttackResult",
     "AttackRow",
     "Attributions",
+    "AuditChanged",
     "AuditProgress",
     "AuditReport",
     "AutoAttack",
@@ -118,6 +123,8 @@ __all__ = [
     "ModelInfo",
     "ModelNotFound",
     "ModelNotLoadable",
+    "NoReport",
+    "NotExplainable",
     "NotFinite",
     "NotFound",
     "Objective",
@@ -148,6 +155,7 @@ __all__ = [
     "UnitPicture",
     "UnitStatistics",
     "UnitTuning",
+    "UploadTooLarge",
     "Visualization",
     "Visualizations",
     "connect",

@@ -1,5 +1,6 @@
-"""What can go wrong, as exceptions: one table from the service's reasons and status codes to Python
-classes.
+"""What can go wrong, as exceptions: one table from the contract's reasons and codes to classes.
+
+Every member of `ErrorReason` in protos/striate/v1/errors.proto has a class of its own here.
 """
 
 from __future__ import annotations
@@ -17,9 +18,13 @@ _DETAILS_KEY = "grpc-status-details-bin"
 class StriateError(Exception):
     """Base of every error of the service, and of arguments that the client refuses itself.
 
-    Attributes: `code` (grpc.StatusCode), `reason` (the service's word for it, e.g.
-    "LAYER_NOT_FOUND"), `fields` (request field -> what is wrong with it), `request_id` (as in the
-    server's log), `retry_after` (seconds to wait before asking again, or None).
+    Attributes:
+        code: Status code of the call.
+        reason: Name of the contract's ErrorReason without its prefix, e.g. "LAYER_NOT_FOUND"; ""
+            for an error that has none.
+        fields: Field of the request -> what is wrong with it.
+        request_id: Name of the request in the server's log, "" if it was not sent.
+        retry_after: Seconds to wait before asking again, None if the server does not say.
     """
 
     code: grpc.StatusCode = grpc.StatusCode.UNKNOWN
@@ -101,6 +106,18 @@ class OperationRunning(FailedPrecondition):
     """The operation has not ended yet: cancel it or wait."""
 
 
+class AuditChanged(FailedPrecondition):
+    """A network or data set is no longer what it was when the audit began: start a new audit."""
+
+
+class NoReport(FailedPrecondition):
+    """The operation has no report, not yet, or not in this format."""
+
+
+class NotExplainable(FailedPrecondition):
+    """The attribution method cannot treat a step of this network: choose another method."""
+
+
 class NotFinite(FailedPrecondition):
     """Values became infinite or not-a-number."""
 
@@ -121,6 +138,10 @@ class TooManyOperations(ResourceExhausted):
 
 class OutOfMemory(ResourceExhausted):
     """The device's memory does not hold even the smallest part of the request."""
+
+
+class UploadTooLarge(ResourceExhausted):
+    """The upload is larger than the server takes."""
 
 
 class DeadlineExceeded(StriateError, TimeoutError):
@@ -163,7 +184,7 @@ class Unimplemented(StriateError):
     code = grpc.StatusCode.UNIMPLEMENTED
 
 
-_BY_REASON: dict[str, type[StriateError]] = {
+_BY_REASON: dict[str, type[StriateError]] = {  # names of ErrorReason without their prefix
     "INVALID_FIELD": InvalidArgument,
     "BAD_IMAGE": BadImage,
     "MODEL_NOT_FOUND": ModelNotFound,
@@ -175,11 +196,17 @@ _BY_REASON: dict[str, type[StriateError]] = {
     "MODEL_NOT_LOADABLE": ModelNotLoadable,
     "DATASET_UNREADABLE": DatasetUnreadable,
     "OPERATION_RUNNING": OperationRunning,
+    "AUDIT_CHANGED": AuditChanged,
+    "NO_REPORT": NoReport,
+    "NOT_EXPLAINABLE": NotExplainable,
     "NOT_FINITE": NotFinite,
-    "TOO_MANY_OPERATIONS": TooManyOperations,
-    "SHUTTING_DOWN": ShuttingDown,
     "QUEUE_FULL": QueueFull,
     "OUT_OF_MEMORY": OutOfMemory,
+    "TOO_MANY_OPERATIONS": TooManyOperations,
+    "UPLOAD_TOO_LARGE": UploadTooLarge,
+    "SHUTTING_DOWN": ShuttingDown,
+    "DEADLINE_EXCEEDED": DeadlineExceeded,
+    "INTERNAL": Internal,
 }
 
 _BY_CODE: dict[grpc.StatusCode, type[StriateError]] = {
@@ -213,12 +240,28 @@ class StriateWarning(UserWarning):
 
 
 def invalid(field: str, problem: str) -> InvalidArgument:
-    """The error for an argument that the client refuses before it is sent."""
+    """Makes the error for an argument that the client refuses before it is sent.
+
+    Args:
+        field: Name of the argument, e.g. "labels[3]".
+        problem: What is wrong with it and what is allowed, e.g. "must be at least 1, is 0".
+
+    Returns:
+        The error, to be raised.
+    """
     return InvalidArgument(f"{field}: {problem}", reason="INVALID_FIELD", fields={field: problem})
 
 
 def from_rpc(error: grpc.RpcError, request_id: str) -> StriateError:
-    """The typed error for a failed call, with what its google.rpc.Status trailer tells."""
+    """Makes the typed error for a failed call, with the details in its google.rpc.Status trailer.
+
+    Args:
+        error: The error of gRPC.
+        request_id: Name of the request in the server's log.
+
+    Returns:
+        The error, to be raised.
+    """
     call: Any = (
         error  # grpc's own failures are Calls as well, which their declared type does not say
     )
@@ -234,7 +277,15 @@ def from_rpc(error: grpc.RpcError, request_id: str) -> StriateError:
 
 
 def from_status(status: Any, request_id: str = "") -> StriateError:
-    """The typed error for a google.rpc.Status, as a failed operation holds it."""
+    """Makes the typed error for a google.rpc.Status, as a failed operation holds it.
+
+    Args:
+        status: The message.
+        request_id: Name of the request in the server's log, "" if unknown.
+
+    Returns:
+        The error, to be raised.
+    """
     code = _CODE_BY_NUMBER.get(status.code, grpc.StatusCode.UNKNOWN)
     return _build(code, status.message or code.name, status, request_id)
 

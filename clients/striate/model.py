@@ -12,7 +12,7 @@ from striate._api.exemplars import Answering
 from striate._api.layers import Measuring
 from striate._api.visualizations import Visualizing
 from striate._rpc.batching import check_count, send
-from striate._rpc.channel import Caller
+from striate._rpc.caller import Caller
 from striate._rpc.checks import at_least
 from striate.images import as_batch
 from striate.results.classification import Classifications, Prediction

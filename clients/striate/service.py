@@ -11,7 +11,7 @@ from google.protobuf import wrappers_pb2
 
 from striate._api.audits import Auditing
 from striate._api.operation import Operation, Operations
-from striate._rpc.channel import Caller
+from striate._rpc.caller import Caller
 from striate._rpc.checks import at_least, number
 from striate.errors import NotFound
 from striate.model import Model

@@ -8,9 +8,11 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf import duration_pb2
-from google.rpc import error_details_pb2  # type: ignore[import-untyped, unused-ignore]
+from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped, unused-ignore]
 
 import striate
+from striate.errors import from_status
+from striate.v1 import errors_pb2
 from tests.client.fakes_server import Fake, failure, reason
 
 Code = grpc.StatusCode
@@ -58,6 +60,19 @@ def test_reason_and_code_become_an_exception(
     assert isinstance(caught.value, also)
     assert (caught.value.code, caught.value.reason) == (code, word)
     assert caught.value.request_id == fake.calls[-1].metadata["x-request-id"]
+
+
+def test_every_reason_of_the_contract_has_an_exception_of_its_own() -> None:
+    kinds = {}
+    for name, _ in errors_pb2.ErrorReason.items():
+        if name != "ERROR_REASON_UNSPECIFIED":
+            info = reason(name.removeprefix("ERROR_REASON_"))
+            status = status_pb2.Status(code=Code.UNKNOWN.value[0], message="no")
+            status.details.add().Pack(info)
+            kind = type(from_status(status))
+            assert getattr(striate, kind.__name__) is kind, "users can catch it"
+            kinds[name] = kind
+    assert len(set(kinds.values())) == len(kinds) == 22
 
 
 def test_exhaustion_that_must_not_be_retried(fake: Fake, service: striate.Service) -> None:

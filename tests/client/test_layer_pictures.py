@@ -91,6 +91,31 @@ def test_closing_cancels_on_the_server(fake: Fake, net: striate.Model) -> None:
         pictures.all()
 
 
+def test_another_thread_may_close(fake: Fake, net: striate.Model) -> None:
+    started, cancelled = threading.Event(), threading.Event()
+    fake.before_unit = lambda unit, context: block_until_cancelled(context, started.set, cancelled)
+    pictures = whole(net)
+
+    def close() -> None:
+        started.wait(LONG)
+        pictures.close()
+
+    closer = threading.Thread(target=close)
+    closer.start()
+    with pytest.raises(striate.Cancelled, match="closed at 0 of"):
+        next(iter(pictures))  # waits for the first unit
+    closer.join(LONG)
+    assert cancelled.wait(LONG)
+
+
+def test_a_closed_layer_is_never_asked_for(fake: Fake, net: striate.Model) -> None:
+    pictures = whole(net)
+    pictures.close()
+    with pytest.raises(striate.Cancelled):
+        pictures.all()
+    assert fake.requests("VisualizeLayer") == []
+
+
 def test_ctrl_c_cancels_on_the_server(fake: Fake, net: striate.Model) -> None:
     main = threading.main_thread().ident
     assert main is not None

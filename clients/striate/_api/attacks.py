@@ -21,7 +21,7 @@ from striate.v1 import attack_pb2
 
 if TYPE_CHECKING:
     from striate._api.stream import Items
-    from striate._rpc.channel import Caller
+    from striate._rpc.caller import Caller
     from striate.images import Images
     from striate.results.models import ModelInfo
     from striate.v1 import robustness_pb2_grpc

@@ -18,7 +18,7 @@ from striate.results.attributions import Attributions
 from striate.v1 import attribution_pb2 as pb
 
 if TYPE_CHECKING:
-    from striate._rpc.channel import Caller
+    from striate._rpc.caller import Caller
     from striate.images import Images
     from striate.results.models import ModelInfo
     from striate.v1 import interpret_pb2_grpc

@@ -15,7 +15,7 @@ from striate.labels import Labels
 from striate.results.audit import AuditReport
 
 if TYPE_CHECKING:
-    from striate._rpc.channel import Caller
+    from striate._rpc.caller import Caller
     from striate.images import Images
     from striate.model import Model
     from striate.v1 import robustness_pb2_grpc

@@ -13,7 +13,8 @@ from striate.results.unit_statistics import LayerStatistics, UnitStatistics
 from striate.v1 import exemplars_pb2, interpret_pb2
 
 if TYPE_CHECKING:
-    from striate._rpc.channel import Caller, Deadline
+    from striate._rpc.caller import Caller
+    from striate._rpc.deadline import Deadline
     from striate.labels import Label
     from striate.results.models import ModelInfo
     from striate.v1 import interpret_pb2_grpc

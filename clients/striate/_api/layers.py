@@ -14,7 +14,7 @@ from striate.images import as_batch
 from striate.v1 import filters_pb2
 
 if TYPE_CHECKING:
-    from striate._rpc.channel import Caller
+    from striate._rpc.caller import Caller
     from striate.images import One
     from striate.results.activations import Activations
     from striate.results.filters import Filters

@@ -10,7 +10,8 @@ from google.longrunning import operations_pb2  # type: ignore[import-untyped, un
 from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.message import DecodeError
 
-from striate._rpc.channel import Caller, Deadline
+from striate._rpc.caller import Caller
+from striate._rpc.deadline import Deadline
 from striate.errors import DeadlineExceeded, Internal, StriateError, from_status
 from striate.results.audit import AuditProgress, AuditReport
 from striate.results.index import IndexProgress, IndexReport

@@ -21,7 +21,7 @@ from striate.v1 import attack_pb2 as pb
 if TYPE_CHECKING:
     import grpc
 
-    from striate._rpc.channel import Caller
+    from striate._rpc.caller import Caller
     from striate.images import One
 
     Own = Label | None

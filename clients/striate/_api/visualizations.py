@@ -18,7 +18,7 @@ from striate.v1 import dossier_pb2, visualize_pb2
 
 if TYPE_CHECKING:
     from striate._requests.picture_options import PictureOptions, VisualizeOptions
-    from striate._rpc.channel import Caller
+    from striate._rpc.caller import Caller
     from striate.images import Images
     from striate.objective import Objective, Unit
     from striate.results.dossier import Dossier

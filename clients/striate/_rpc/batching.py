@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 
 import grpc
 
-from striate._rpc.channel import Caller, new_request_id
+from striate._rpc.caller import Caller, new_request_id
 from striate.errors import FailedPrecondition, Internal
 from striate.provenance import Provenance
 from striate.v1 import types_pb2

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from striate._formats import audit_table, notebook
 from striate._formats.files import write_whole
-from striate._rpc.channel import Caller
+from striate._rpc.caller import Caller
 from striate.epsilons import condition_name
 from striate.errors import Internal
 from striate.provenance import Provenance

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from striate._rpc.channel import Caller
+from striate._rpc.caller import Caller
 from striate.provenance import Provenance
 from striate.v1 import exemplars_pb2
 

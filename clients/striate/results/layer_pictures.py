@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from PIL.Image import Image
+
+    from striate._rpc.response_stream import ResponseStream
 
 
 class UnitPicture(NamedTuple):
@@ -49,7 +51,7 @@ class LayerPictures:
     """
 
     def __init__(
-        self, layer: str, events: Generator[pb.VisualizeLayerResponse, None, None], sheet: bool
+        self, layer: str, events: ResponseStream[pb.VisualizeLayerResponse], sheet: bool
     ) -> None:
         self.layer = layer
         self.found: list[UnitPicture] = []
@@ -132,7 +134,7 @@ class LayerPictures:
         return write_picture(self.sheet_png, path)
 
     def close(self) -> None:
-        """Stops the work on the server."""
+        """Stops the work on the server; any thread may, also while another waits for a unit."""
         self._closed = True
         self._events.close()
 

@@ -1,0 +1,225 @@
+"""Calls on one connection: they carry deadlines, cancel on Ctrl-C and raise typed errors."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import grpc
+
+from striate._rpc.channel import open_channel
+from striate._rpc.deadline import Deadline
+from striate._rpc.feeder import Feeder
+from striate._rpc.interrupts import held
+from striate._rpc.response_stream import ResponseStream
+from striate.errors import Cancelled, FailedPrecondition, from_rpc, invalid
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+
+VERSION_KEY = "x-striate-version"  # trailing metadata in which the server names its version
+
+
+class Caller:
+    """A channel to one server. Safe to share among threads, but not among processes.
+
+    Args:
+        target: Address of the server, "host:port".
+        timeout: Seconds of every call that names none, None for no limit.
+        credentials: Credentials for TLS, None for plain text.
+        metadata: (key, value) pairs sent with every call.
+
+    Raises:
+        InvalidArgument: `target` is empty.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        timeout: float | None,
+        credentials: grpc.ChannelCredentials | None,
+        metadata: Sequence[tuple[str, str]],
+    ) -> None:
+        if not target:
+            raise invalid("target", 'must be "host:port"')
+        self.target = target
+        self.timeout = timeout
+        self.server_version = ""
+        self._metadata = tuple(metadata)
+        self._closed = False
+        self._process = os.getpid()
+        self.channel = open_channel(target, credentials)
+
+    def close(self) -> None:
+        """Cancels running calls and drops the connection."""
+        self._closed = True
+        self.channel.close()
+
+    def deadline(self, timeout: float | None) -> Deadline:
+        """Sets the deadline of a request that takes several calls.
+
+        Args:
+            timeout: Seconds, None for the connection's default.
+
+        Returns:
+            The deadline.
+        """
+        return Deadline(self.timeout if timeout is None else timeout)
+
+    def unary(
+        self,
+        method: grpc.UnaryUnaryMultiCallable[Request, Response],
+        request: Request,
+        timeout: float | None = None,
+        request_id: str = "",
+    ) -> Response:
+        """Sends one request and waits for its one response; Ctrl-C cancels the call on the server.
+
+        Args:
+            method: The stub's method.
+            request: The message to send.
+            timeout: Seconds, None for the connection's default.
+            request_id: Name of the request in the server's log, "" for a new one.
+
+        Returns:
+            The response.
+
+        Raises:
+            StriateError: The call failed.
+        """
+        request_id, options = self._options(timeout, request_id)
+        call = None
+        try:
+            with held():
+                call = method.future(request, **options)
+            response = call.result()
+            self._note_version(call)
+        except grpc.RpcError as error:
+            raise from_rpc(error, request_id) from None
+        except BaseException:
+            if call is not None:
+                call.cancel()
+            raise
+        return response
+
+    def stream(
+        self,
+        method: grpc.UnaryStreamMultiCallable[Request, Response],
+        request: Request,
+        timeout: float | None = None,
+    ) -> ResponseStream[Response]:
+        """Sends one request and hands out its many responses; the call begins with the first.
+
+        Args:
+            method: The stub's method.
+            request: The message to send.
+            timeout: Seconds for all of it, None for the connection's default.
+
+        Returns:
+            The responses. Closing them, from any thread, cancels the call on the server.
+        """
+
+        def begin() -> tuple[Any, str]:
+            request_id, options = self._options(timeout, "")
+            return method(request, **options), request_id
+
+        return ResponseStream(begin, self._note_version)
+
+    def feed(
+        self,
+        method: grpc.StreamUnaryMultiCallable[Request, Response],
+        requests: Iterable[Request],
+        timeout: float | None = None,
+    ) -> Response:
+        """Sends many requests, made one by one in a thread of gRPC, and waits for one response.
+
+        Args:
+            method: The stub's method.
+            requests: The messages to send.
+            timeout: Seconds for all of it, None for the connection's default.
+
+        Returns:
+            The response.
+
+        Raises:
+            StriateError: The call failed.
+            BaseException: Whatever the iterable raised: the server then learns of no end, only that
+                the call was cancelled.
+        """
+        request_id, options = self._options(timeout, "")
+        feeder = Feeder(requests)
+        try:
+            with held():
+                call = method.future(feeder, **options)
+                feeder.start(call)
+            response = call.result()
+            self._note_version(call)
+        except (grpc.RpcError, grpc.FutureCancelledError) as error:
+            if feeder.failure is not None:
+                raise feeder.failure from None
+            raise (
+                from_rpc(error, request_id)
+                if isinstance(error, grpc.RpcError)
+                else Cancelled("the call was cancelled")
+            ) from None
+        finally:
+            feeder.stop()
+        return response
+
+    @contextmanager
+    def conversation(
+        self,
+        method: grpc.StreamStreamMultiCallable[Request, Response],
+        requests: Iterator[Request],
+        timeout: float | None,
+    ) -> Iterator[Iterator[Response]]:
+        """Sends many requests and hands out many responses; leaving the block cancels the call.
+
+        Args:
+            method: The stub's method.
+            requests: The messages to send. gRPC takes them in a thread of its own; they must not
+                raise.
+            timeout: Seconds for the whole of it, None for no limit, whatever the connection's
+                default says about single calls.
+
+        Yields:
+            The responses, to be read in any thread; reading them raises a StriateError.
+        """
+
+        def begin() -> tuple[Any, str]:
+            request_id, options = self._options(timeout, "")
+            return method(requests, **options | {"timeout": timeout}), request_id
+
+        responses = ResponseStream[Response](begin, self._note_version)
+        responses.start()
+        try:
+            yield responses
+        finally:
+            responses.close()
+
+    def _options(self, timeout: float | None, request_id: str) -> tuple[str, dict[str, Any]]:
+        if self._closed:
+            raise FailedPrecondition(f"the connection to {self.target} is closed")
+        if os.getpid() != self._process:  # gRPC would hang: its threads are not in a forked process
+            raise FailedPrecondition(
+                f"the connection to {self.target} belongs to process {self._process}: open "
+                f"one in every process"
+            )
+        request_id = request_id or new_request_id()
+        return request_id, {
+            "timeout": self.timeout if timeout is None else timeout,
+            "metadata": (("x-request-id", request_id), *self._metadata),
+        }
+
+    def _note_version(self, call: Any) -> None:
+        """Remembers the version that the server names at the end of its calls."""
+        found = (value for key, value in call.trailing_metadata() or () if key == VERSION_KEY)
+        self.server_version = next(found, self.server_version)
+
+
+def new_request_id() -> str:
+    """Makes a fresh name for a request, as it appears in the server's log."""
+    return uuid.uuid4().hex

@@ -1,0 +1,69 @@
+"""The responses of a streaming call, which any thread may close."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import grpc
+
+from striate._rpc.interrupts import held
+from striate.errors import from_rpc
+
+Response = TypeVar("Response")
+
+
+class ResponseStream(Iterator[Response]):
+    """The responses of one call, which begins with the first of them.
+
+    Going through it raises a StriateError where the call fails. `close()`, Ctrl-C while waiting and
+    dropping the last reference cancel the call on the server; a closed stream ends.
+
+    Args:
+        begin: Begins the call; returns it and the request's id.
+        on_end: Called with the call when it has ended well.
+    """
+
+    def __init__(
+        self, begin: Callable[[], tuple[Any, str]], on_end: Callable[[Any], object]
+    ) -> None:
+        self._begin = begin
+        self._on_end = on_end
+        self._call: Any = None
+        self._request_id = ""
+        self._closed = False
+
+    def start(self) -> None:
+        """Begins the call, unless it has begun."""
+        if self._call is None:
+            with held():
+                self._call, self._request_id = self._begin()
+            if self._closed:  # by another thread in the meantime
+                self._call.cancel()
+
+    def close(self) -> None:
+        """Cancels the call on the server; without effect on one that has ended."""
+        self._closed = True
+        if self._call is not None:
+            self._call.cancel()
+
+    def __next__(self) -> Response:
+        if self._closed:
+            raise StopIteration
+        try:
+            self.start()
+            response: Response = next(self._call)
+        except StopIteration:
+            self._on_end(self._call)
+            raise
+        except grpc.RpcError as error:
+            if self._closed:
+                raise StopIteration from None
+            raise from_rpc(error, self._request_id) from None
+        except BaseException:
+            self.close()
+            raise
+        return response
+
+    def __del__(self) -> None:
+        self.close()
