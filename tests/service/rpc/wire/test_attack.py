@@ -222,3 +222,9 @@ def test_an_audits_attacks_take_epsilon_and_norm_from_elsewhere() -> None:
     ] == list(labels)
     with pytest.raises(InvalidField, match="is required"):
         wire_methods.entry(pb.AttackMethod(), "attacks[1]", MODEL)
+
+
+def test_labels_are_classes_one_an_image() -> None:
+    for labels in ([0, 5], [0]):
+        with pytest.raises(InvalidField):
+            wire_attack.classes(labels, "labels", 2, MODEL)
