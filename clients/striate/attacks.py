@@ -97,9 +97,14 @@ class FGSM(Attack):
     """One step of size epsilon along the sign of the gradient, for L2 along the gradient, for L1
     along its largest entries (Goodfellow et al. 2015).
 
-    epsilon: radius of the ball in pixel units of [0, 1]; norm: "linf", "l2" or "l1"; keep: "last"
-    (the server's default) or "best" iterate; loss: "cross-entropy" (the server's default), "margin"
-    or "dlr". Raises InvalidArgument.
+    Attributes:
+        epsilon: Radius of the ball around each image in pixel units of [0, 1].
+        norm: What the ball is measured in: "linf", "l2" or "l1".
+        keep: Iterate that is returned, "last" or "best", None for last.
+        loss: What is raised, "cross-entropy", "margin" or "dlr", None for cross-entropy.
+
+    Raises:
+        InvalidArgument: A value is out of its range.
     """
 
     epsilon: float = 8 / 255
@@ -112,13 +117,21 @@ class FGSM(Attack):
 class PGD(Attack):
     """Projected gradient descent (Madry et al. 2018); with a decay, MI-FGSM (Dong et al. 2018).
 
-    epsilon: radius of the ball in pixel units of [0, 1]; step: step size in the same units, None
-    for 2.5 * epsilon / steps; steps: 1 to 10000; norm: "linf", "l2" or "l1"; random_start: begin at
-    a random point of the ball; keep: "last" or "best" (the server's default) iterate;
-    stop_when_fooled: stop with an image as soon as it is fooled; loss: "cross-entropy" (the
-    server's default), "margin" or "dlr"; restarts: attempts, 1 to 100, each on the images that none
-    before it has fooled, more than one only with random_start; decay: of a momentum of gradients, 0
-    to 10, None for no momentum. Raises InvalidArgument.
+    Attributes:
+        epsilon: Radius of the ball around each image in pixel units of [0, 1].
+        step: Step size in pixel units, at least 0, None for 2.5 * epsilon / steps.
+        steps: Gradient steps, 1 to 10000.
+        norm: What the ball is measured in: "linf", "l2" or "l1".
+        random_start: Begin at a random point of the ball.
+        keep: Iterate that is returned, "last" or "best", None for best.
+        stop_when_fooled: Stop with an image as soon as it is fooled.
+        loss: What is raised, "cross-entropy", "margin" or "dlr", None for cross-entropy.
+        restarts: Attempts, 1 to 100, each on the images that none before it has fooled; more than
+            one only with a random start.
+        decay: Decay of a momentum of gradients, 0 to 10, None for no momentum.
+
+    Raises:
+        InvalidArgument: A value is out of its range.
     """
 
     epsilon: float = 8 / 255
@@ -145,9 +158,17 @@ class APGD(Attack):
     """PGD that sets its own step sizes, from a random start (Croce & Hein 2020; for L1 Croce & Hein
     2021).
 
-    epsilon, norm, loss: as in PGD; steps: 1 to 10000; restarts: attempts, 1 to 100; target_classes:
-    0 for one untargeted search, else APGD-T, a search towards each of so many of the most probable
-    wrong classes, up to 1000. Raises InvalidArgument.
+    Attributes:
+        epsilon: Radius of the ball around each image in pixel units of [0, 1].
+        norm: What the ball is measured in: "linf", "l2" or "l1".
+        steps: Gradient steps, 1 to 10000.
+        loss: What is raised, "cross-entropy", "margin" or "dlr", None for cross-entropy.
+        restarts: Attempts, 1 to 100, each on the images that none before it has fooled.
+        target_classes: How many of the most probable wrong classes are searched towards one by one
+            (APGD-T), up to 1000; 0 for one untargeted search.
+
+    Raises:
+        InvalidArgument: A value is out of its range.
     """
 
     epsilon: float = 8 / 255
@@ -163,8 +184,14 @@ class FAB(Attack):
     """The fast adaptive boundary attack in its targeted form, FAB-T (Croce & Hein 2020): the
     nearest point of another class.
 
-    epsilon, norm: as in PGD; steps: a target class, 1 to 10000; target_classes: how many of the
-    most probable wrong classes are tried, 1 to 1000. Raises InvalidArgument.
+    Attributes:
+        epsilon: Radius of the ball around each image in pixel units of [0, 1].
+        norm: What the ball is measured in: "linf", "l2" or "l1".
+        steps: Gradient steps a target class, 1 to 10000.
+        target_classes: How many of the most probable wrong classes are tried, 1 to 1000.
+
+    Raises:
+        InvalidArgument: A value is out of its range.
     """
 
     epsilon: float = 8 / 255
@@ -181,8 +208,15 @@ class FAB(Attack):
 class Square(Attack):
     """Random search without gradients (Andriushchenko et al. 2020).
 
-    epsilon, norm: as in PGD; queries: images asked about, 1 to 100000; loss: "margin" (the server's
-    default), "cross-entropy" or "dlr"; restarts: attempts, 1 to 100. Raises InvalidArgument.
+    Attributes:
+        epsilon: Radius of the ball around each image in pixel units of [0, 1].
+        norm: What the ball is measured in: "linf", "l2" or "l1".
+        queries: Images that are evaluated, 1 to 100000.
+        loss: What is raised, "cross-entropy", "margin" or "dlr", None for margin.
+        restarts: Attempts, 1 to 100, each on the images that none before it has fooled.
+
+    Raises:
+        InvalidArgument: A value is out of its range.
     """
 
     epsilon: float = 8 / 255
@@ -195,10 +229,14 @@ class Square(Attack):
 @dataclass(frozen=True)
 class AutoAttack(Attack):
     """The standard ensemble (Croce & Hein 2020): APGD with cross-entropy, APGD-T, FAB-T and Square,
-    each on the survivors.
+    each on the images that none before it has fooled.
 
-    epsilon: radius of the ball in pixel units of [0, 1]; norm: "linf", "l2" or "l1". Raises
-    InvalidArgument.
+    Attributes:
+        epsilon: Radius of the ball around each image in pixel units of [0, 1].
+        norm: What the ball is measured in: "linf", "l2" or "l1".
+
+    Raises:
+        InvalidArgument: A value is out of its range.
     """
 
     epsilon: float = 8 / 255
@@ -210,9 +248,16 @@ class EpsilonSearch(_Checked):
     """PGD at one epsilon after the other, each beginning where the last one ended; see
     Model.epsilon_curve, which asks for it.
 
-    epsilons: radii in rising order, 1 to 64 of them, in pixel units of [0, 1]; norm, loss: as in
-    PGD; steps: an epsilon, 1 to 10000; bisections: halve the gap below each image's minimal epsilon
-    so often, 0 to 20; random_start: begin at a random point. Raises InvalidArgument.
+    Attributes:
+        epsilons: Radii in rising order, 1 to 64 of them, in pixel units of [0, 1].
+        norm: What the balls are measured in: "linf", "l2" or "l1".
+        steps: Gradient steps an epsilon, 1 to 10000.
+        bisections: Halve the gap below each image's minimal epsilon so often, 0 to 20.
+        random_start: Begin at a random point of the ball.
+        loss: What is raised, "cross-entropy", "margin" or "dlr", None for cross-entropy.
+
+    Raises:
+        InvalidArgument: A value is out of its range.
     """
 
     MOST: ClassVar[int] = 64

@@ -17,7 +17,14 @@ _LONGEST = 4096  # steps
 
 @dataclass(frozen=True)
 class L1:
-    """Minus weight times the mean of |x - 1/2|. weight: above 0. Raises InvalidArgument."""
+    """Pushes pixels to gray: minus weight times the mean of |x - 1/2|.
+
+    Attributes:
+        weight: Above 0.
+
+    Raises:
+        InvalidArgument: A value is out of its range.
+    """
 
     weight: float
 
@@ -27,7 +34,14 @@ class L1:
 
 @dataclass(frozen=True)
 class L2:
-    """Minus weight times the mean of (x - 1/2)^2. weight: above 0. Raises InvalidArgument."""
+    """Pushes pixels to gray: minus weight times the mean of (x - 1/2)^2.
+
+    Attributes:
+        weight: Above 0.
+
+    Raises:
+        InvalidArgument: A value is out of its range.
+    """
 
     weight: float
 
@@ -37,8 +51,14 @@ class L2:
 
 @dataclass(frozen=True)
 class TotalVariation:
-    """Minus weight times the mean absolute difference of neighbouring pixels (Mahendran & Vedaldi
-    2015). weight: above 0. Raises InvalidArgument.
+    """Pushes neighbouring pixels together: minus weight times their mean absolute difference
+    (Mahendran & Vedaldi 2015).
+
+    Attributes:
+        weight: Above 0.
+
+    Raises:
+        InvalidArgument: A value is out of its range.
     """
 
     weight: float
@@ -49,9 +69,14 @@ class TotalVariation:
 
 @dataclass(frozen=True)
 class Blur:
-    """Gaussian blur after steps. sigma: its standard deviation as a share of the picture's side,
-    above 0 to 0.1 (server's default 0.005); every: so many steps, 1 to 4096 (4). Raises
-    InvalidArgument.
+    """Blurs the picture by a Gaussian, every so many steps.
+
+    Attributes:
+        sigma: Standard deviation as a share of the picture's side, above 0 to 0.1, None for 0.005.
+        every: Steps from one blur to the next, 1 to 4096, None for 4.
+
+    Raises:
+        InvalidArgument: A value is out of its range.
     """
 
     sigma: float | None = None
@@ -67,8 +92,14 @@ class Blur:
 
 @dataclass(frozen=True)
 class Clip:
-    """The pixels nearest to gray become gray after steps. share: of them, above 0 and below 1
-    (server's default 0.1); every: so many steps, 1 to 4096 (4). Raises InvalidArgument.
+    """Makes the pixels that are nearest to gray gray, every so many steps.
+
+    Attributes:
+        share: Share of the pixels, above 0 and below 1, None for 0.1.
+        every: Steps from one time to the next, 1 to 4096, None for 4.
+
+    Raises:
+        InvalidArgument: A value is out of its range.
     """
 
     share: float | None = None

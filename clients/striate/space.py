@@ -15,8 +15,11 @@ from striate.v1 import visualize_pb2 as pb
 class Fourier:
     """A spectrum scaled as in natural images, with decorrelated colour (Olah et al. 2017).
 
-    decay: the strength of each frequency is 1 / frequency^decay, 0 to 4 (server's default 1).
-    Raises InvalidArgument.
+    Attributes:
+        decay: The strength of each frequency is 1 / frequency^decay; 0 to 4, None for 1.
+
+    Raises:
+        InvalidArgument: A value is out of its range.
     """
 
     decay: float | None = None
@@ -35,8 +38,12 @@ class Pixels:
 class Cppn:
     """A compositional pattern-producing network (Stanley 2007; Mordvintsev et al. 2018).
 
-    depth: hidden layers, 1 to 16 (server's default 8); width: units each, 1 to 64 (24). Raises
-    InvalidArgument.
+    Attributes:
+        depth: Hidden layers, 1 to 16, None for 8.
+        width: Units in each of them, 1 to 64, None for 24.
+
+    Raises:
+        InvalidArgument: A value is out of its range.
     """
 
     depth: int | None = None
@@ -52,9 +59,14 @@ class Cppn:
 class Maco:
     """The phase alone, under the magnitude spectrum of a data set (Fel et al. 2023).
 
-    dataset: whose mean spectrum is taken; images: its first so many, 1 to 100000 (server's default
-    1000); transparency: the picture is seen through where the gradient was weak, cut at this
-    percentile, 0 to 100, 0 for opaque (90). Raises InvalidArgument.
+    Attributes:
+        dataset: Name of the data set whose mean spectrum is taken.
+        images: Its first so many images are read, 1 to 100000, None for 1000.
+        transparency: The picture is transparent where the gradient was weak, cut at this
+            percentile, 0 to 100, 0 for an opaque picture; None for 90.
+
+    Raises:
+        InvalidArgument: A value is out of its range.
     """
 
     dataset: str

@@ -16,7 +16,14 @@ MOST = 16
 
 @dataclass(frozen=True)
 class Jitter:
-    """A shift. share: at most so much of the side, 0 to 0.5. Raises InvalidArgument."""
+    """A random shift.
+
+    Attributes:
+        share: Largest shift as a share of the side, 0 to 0.5.
+
+    Raises:
+        InvalidArgument: A value is out of its range.
+    """
 
     share: float
 
@@ -26,7 +33,14 @@ class Jitter:
 
 @dataclass(frozen=True)
 class Rotate:
-    """A rotation. degrees: at most so many either way, 0 to 180. Raises InvalidArgument."""
+    """A random rotation.
+
+    Attributes:
+        degrees: Largest angle in either direction, 0 to 180.
+
+    Raises:
+        InvalidArgument: A value is out of its range.
+    """
 
     degrees: float
 
@@ -36,8 +50,13 @@ class Rotate:
 
 @dataclass(frozen=True)
 class Scale:
-    """A change of size. share: relative, at most so much either way, 0 to 0.9. Raises
-    InvalidArgument.
+    """A random change of size.
+
+    Attributes:
+        share: Largest relative change in either direction, 0 to 0.9.
+
+    Raises:
+        InvalidArgument: A value is out of its range.
     """
 
     share: float
@@ -48,8 +67,13 @@ class Scale:
 
 @dataclass(frozen=True)
 class Pad:
-    """A gray margin, into which the picture shrinks. share: its width as a share of the side, 0 to
-    0.5. Raises InvalidArgument.
+    """A gray margin, into which the picture shrinks.
+
+    Attributes:
+        share: Width of the margin as a share of the side, 0 to 0.5.
+
+    Raises:
+        InvalidArgument: A value is out of its range.
     """
 
     share: float
@@ -60,9 +84,14 @@ class Pad:
 
 @dataclass(frozen=True)
 class Crop:
-    """A random square crop, drawn back to full size (Fel et al. 2023). side: its mean as a share of
-    the picture's, above 0 to 1 (server's default 0.25); deviation: standard deviation of that, 0 to
-    1 (0.1). Raises InvalidArgument.
+    """A random square crop, drawn back to full size (Fel et al. 2023).
+
+    Attributes:
+        side: Mean side of the crop as a share of the picture's, above 0 to 1, None for 0.25.
+        deviation: Standard deviation of that, 0 to 1, None for 0.1.
+
+    Raises:
+        InvalidArgument: A value is out of its range.
     """
 
     side: float | None = None
@@ -77,8 +106,13 @@ class Crop:
 
 @dataclass(frozen=True)
 class Noise:
-    """Gaussian noise. deviation: standard deviation in units of [0, 1], 0 to 1. Raises
-    InvalidArgument.
+    """Gaussian noise.
+
+    Attributes:
+        deviation: Standard deviation in pixel units, 0 to 1.
+
+    Raises:
+        InvalidArgument: A value is out of its range.
     """
 
     deviation: float
@@ -89,7 +123,14 @@ class Noise:
 
 @dataclass(frozen=True)
 class Mirror:
-    """Left and right exchanged. probability: 0 to 1. Raises InvalidArgument."""
+    """Left and right exchanged.
+
+    Attributes:
+        probability: How often, 0 to 1.
+
+    Raises:
+        InvalidArgument: A value is out of its range.
+    """
 
     probability: float = 0.5
 

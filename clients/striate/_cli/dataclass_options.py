@@ -11,7 +11,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 import typer
 
 from striate._cli.arguments import fraction, number_option
-from striate._cli.docstrings import attributes
+from striate._cli.docstrings import attributes, without_default
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,20 @@ class Setting:
         annotation: Its type, e.g. `int`, `float | None` or a `Literal` of names.
         default: Its default value; dataclasses.MISSING without one.
         description: What the dataclass's docstring says of it, "" for nothing.
+        none_means: What the docstring says that None stands for, "" for nothing.
     """
 
     name: str
     annotation: Any
     default: Any
     description: str
+    none_means: str
+
+    @property
+    def help(self) -> str:
+        """The description, with the default that None stands for."""
+        end = f" Default: {self.none_means}." if self.none_means else ""
+        return f"{self.description}{end}"
 
     @property
     def option(self) -> str:
@@ -56,7 +64,7 @@ def settings_of(kind: type) -> Mapping[str, Setting]:
     hints, descriptions = get_type_hints(kind), attributes(kind)
     return {
         one.name: Setting(
-            one.name, hints.get(one.name), one.default, descriptions.get(one.name, "")
+            one.name, hints[one.name], one.default, *without_default(descriptions.get(one.name, ""))
         )
         for one in fields(kind)
     }

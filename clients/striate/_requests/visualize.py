@@ -22,7 +22,26 @@ _MOST_SEEDS, _MOST_RETRIES = 16, 8
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The settings that all requests for pictures share; see Model.visualize."""
+    """How pictures are made: the settings that all requests for pictures share.
+
+    Attributes:
+        steps: Gradient steps, 1 to 4096, None for 256.
+        learning_rate: Adam's learning rate, above 0 to 1, None for 0.1, or 0.02 where a picture
+            begins at an image.
+        seed: Picks start and transforms.
+        size: Height and width of the picture in pixels, 16 to 1024, None for the network's input
+            size.
+        transforms: True for random jitter, rotation and scale, False for none, or a sequence of
+            views of striate.view.
+        parameterization: Where the picture lives, of striate.space, None for Fourier.
+        alpha: Also optimize transparency.
+        regularizers: At most 8 of striate.regularize.
+        seeds: Also optimize from so many other seeds, 0 to 16, to see the spread.
+        retries: Try so often again where a picture is dead or below the data set's maximum, 0 to 8,
+            None for 2.
+        deterministic: The same pictures whatever else the server does.
+        priority: "interactive" or "batch", None for interactive.
+    """
 
     steps: int | None = None
     learning_rate: float | None = None

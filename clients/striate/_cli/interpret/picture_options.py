@@ -143,7 +143,7 @@ def _options() -> Iterable[inspect.Parameter]:
             yield from _GROUPS[name].parameters.values()
         elif name not in _LEFT_OUT:
             flag = (setting.option,) if setting.value_type is bool else ()
-            yield keyword(name, annotated(setting, setting.description, *flag), setting.default)
+            yield keyword(name, annotated(setting, setting.help, *flag), setting.default)
 
 
 def _read(**values: Any) -> dict[str, Any]:

@@ -129,15 +129,15 @@ def _owners(key: str) -> str:
     for kind in ATTACKS.values():
         name = kind.__name__.lower()
         if key in _SETTINGS[name]:
-            owners.setdefault(_shown(_SETTINGS[name][key].default), []).append(name)
+            setting = _SETTINGS[name][key]
+            value = setting.none_means if setting.default is None else _shown(setting.default)
+            owners.setdefault(value, []).append(name)
     texts = (", ".join(names) + (f": {value}" if value else "") for value, names in owners.items())
     return f"For {'; '.join(texts)}."
 
 
 def _shown(default: object) -> str:
-    """A value for people, "" for one that is left to the server."""
-    if default is None:
-        return ""
+    """A value for people."""
     return {True: "yes", False: "no"}[default] if isinstance(default, bool) else str(default)
 
 

@@ -39,7 +39,7 @@ def _options() -> Iterable[inspect.Parameter]:
             option = typer.Option(metavar="NUMBERS", help=text)
             yield keyword(setting.name, Annotated[str, option], _DEFAULT_EPSILONS)
         else:
-            yield keyword(setting.name, annotated(setting, setting.description), setting.default)
+            yield keyword(setting.name, annotated(setting, setting.help), setting.default)
 
 
 def _read(epsilons: str, **values: Any) -> dict[str, Any]:
