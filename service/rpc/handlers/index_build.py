@@ -10,21 +10,19 @@ from interp.probe import Procedure
 from service.datasets import Dataset, Datasets
 from service.engine.job import Priority, T
 from service.imaging import decode
-from service.index.store import BuildProgress, IndexStore, Plan, Subject
+from service.index.store import IndexStore, Plan
 from service.models.zoo import HostedModel, ModelZoo
 from service.operations import OperationContext, Operations
 from service.rpc.compute import Compute
 from service.rpc.context import Context
-from service.rpc.validation import InvalidField, required, within
-from service.rpc.wire import exemplars as wire_exemplars
+from service.rpc.validation import required
 from service.rpc.wire import images as wire_images
 from service.rpc.wire import provenance as wire_provenance
-from service.rpc.wire import units as wire_units
+from service.rpc.wire.index_plan import build_metadata, read_plan
 from service.threads import in_daemon_thread
 from striate.v1 import exemplars_pb2 as pb
 
 BUILD = "BuildExemplarIndex"
-MOST_LAYERS = 64
 BATCH = (64, 256)  # images of one pass of a scan, at least and at most
 
 
@@ -54,35 +52,13 @@ class IndexBuildHandler:
         return await self._operations.start(BUILD, request, metadata)
 
     def _plan(self, request: pb.BuildExemplarIndexRequest) -> tuple[Plan, Dataset]:
-        k = within("k", request.k, 1, wire_exemplars.MOST, default=9)
-        if not 1 <= len(request.layers) <= MOST_LAYERS:
-            raise InvalidField(
-                "layers", f"there are {len(request.layers)}, must be from 1 to {MOST_LAYERS}"
-            )
+        """Opening the data set may download it, and hang: not for the event loop."""
         dataset = self._datasets.get(required("dataset", request.dataset))
         with self._zoo.use(required("model", request.model)) as model:
-            layers = [
-                wire_units.read_layer(text, f"layers[{i}]", model)
-                for i, text in enumerate(request.layers)
-            ]
-            shapes = {layer: model.network.output_shapes[layer] for layer in layers}
-            plan = Plan(
-                Subject.of(model.name, model.digest, dataset),
-                shapes,
-                k,
-                request.limit,
-                labels=dataset.label_count,
-                class_k=within("class_k", request.class_k, 0, wire_exemplars.MOST)
-                if request.HasField("class_k")
-                else None,
-                shard_images=within("shard_images", request.shard_images, 64, 65536, default=4096),
-                quantiles=wire_exemplars.quantiles(request.quantiles),
-            )
-            wire_exemplars.check_class_k(plan)
-            return plan, dataset
+            return read_plan(request, model, dataset), dataset
 
     def _build(self, packed: Any, context: OperationContext) -> pb.BuildExemplarIndexResponse:
-        """Runs the operation, in a thread of its own; after a restart it goes on where it
+        """Run the operation, in a thread of its own; after a restart it goes on where it
         stopped.
         """
         request = pb.BuildExemplarIndexRequest()
@@ -91,26 +67,15 @@ class IndexBuildHandler:
         # The plan is of this model: none is loaded in its place meanwhile.
         with self._zoo.use(required("model", request.model)) as model:
             plan, dataset = self._plan(request)
-
-            def progress(now: BuildProgress) -> None:
-                metadata = pb.BuildExemplarIndexMetadata(
-                    model=request.model,
-                    dataset=request.dataset,
-                    layers=list(plan.shapes),
-                    images_done=now.images_done,
-                    images_total=now.images,
-                    shards_done=now.shards_done,
-                    shards_total=now.shards,
-                )
-                context.progress(metadata, lasting=now.lasting)
-
             images = self._index.build(
                 plan,
                 dataset,
                 lambda data: model.preprocessing.apply(decode(data)),
                 self._submitter(model, batch),
                 batch=batch,
-                progress=progress,
+                progress=lambda now: context.progress(
+                    build_metadata(request, plan, now), lasting=now.lasting
+                ),
                 cancelled=context.cancelled,
             )
             return pb.BuildExemplarIndexResponse(

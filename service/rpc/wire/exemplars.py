@@ -1,20 +1,18 @@
 """Between the messages about exemplars and statistics, and the values of an index."""
 
-from collections.abc import Sequence
-
 from interp.exemplars import crop_rectangle
 from interp.layer import LayerPath
 from interp.network.describe import ReceptiveField
 from service.datasets import Dataset
 from service.imaging import Preprocessing, decode, png
-from service.index.types import QUANTILES, Hit, Order, Plan, UnitStatistics
+from service.index.types import Hit, Order, UnitStatistics
 from service.models.zoo import HostedModel
 from service.rpc.validation import InvalidField, known, within
+from service.rpc.wire import index_plan
 from service.rpc.wire import units as wire_units
 from striate.v1 import exemplars_pb2 as pb
 
-MOST = 100  # exemplars of one request, and kept a unit
-MOST_QUANTILES = 32
+MOST = 100  # exemplars of one request
 
 Box = tuple[int, int, int, int]  # top, left, height, width in pixels
 
@@ -37,7 +35,11 @@ def order(request: pb.FindExemplarsRequest) -> Order:
 def count(request: pb.FindExemplarsRequest) -> int:
     """How many exemplars a request wants: by default 9, and all there are of quantiles."""
     return within(
-        "k", request.k, 1, MOST, default=MOST_QUANTILES if order(request) == "quantile" else 9
+        "k",
+        request.k,
+        1,
+        MOST,
+        default=index_plan.MOST_QUANTILES if order(request) == "quantile" else 9,
     )
 
 
@@ -50,27 +52,6 @@ def label(request: pb.FindExemplarsRequest, dataset: Dataset) -> int | None:
     if not dataset.labelled:
         raise InvalidField("label", f"data set {dataset.name!r} has no labels")
     return within("label", request.label, 0, dataset.label_count - 1)
-
-
-def quantiles(values: Sequence[float]) -> tuple[float, ...]:
-    """The shares that a request wants of an index, in rising order."""
-    if len(values) > MOST_QUANTILES:
-        raise InvalidField(
-            "quantiles", f"there are {len(values)}, must be at most {MOST_QUANTILES}"
-        )
-    # The message's 32-bit 0.1 is a little more than 0.1, which could pick the next image.
-    exact = {round(within(f"quantiles[{i}]", value, 0.0, 1.0), 7) for i, value in enumerate(values)}
-    return tuple(sorted(exact)) or QUANTILES
-
-
-def check_class_k(plan: Plan) -> None:
-    """Refuse a plan that would keep more images by label than fit into memory."""
-    if plan.labels and (plan.class_k or 0) > plan.most_class_k:
-        most = (
-            f"at most {plan.most_class_k} for the {plan.labels} classes of the data set and "
-            f"layers of so many units"
-        )
-        raise InvalidField("class_k", f"is {plan.class_k}, must be {most}")
 
 
 def unit(text: str, model: HostedModel) -> LayerPath:

@@ -311,7 +311,7 @@ def test_a_build_is_planned_as_asked(place: Place) -> None:
         64,
         (0.0, 0.1, 0.9, 1.0),
     )
-    assert plan(place, quantiles=usual.quantiles).key == usual.key  # though they travel in 32 bits
+    assert plan(place, quantiles=usual.quantiles).key == usual.key
     assert plan(place, dataset="bare").labels == 0
 
 
