@@ -1,5 +1,5 @@
-"""The server: the parts put together around one grpc.aio server, from the first model to the last
-drained job.
+"""The server: everything put together around one grpc.aio server, from the first model that is
+loaded to the last job that is drained.
 """
 
 import asyncio
@@ -12,9 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 import structlog
 import torch
-from google.longrunning import operations_pb2, operations_pb2_grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection, reflection_pb2
+from grpc_health.v1 import health, health_pb2
 from prometheus_client import start_http_server
 
 from service.config import Settings
@@ -29,7 +27,8 @@ from service.rpc.compute import Compute
 from service.rpc.context import request_id
 from service.rpc.errors import status_of
 from service.rpc.interceptor import CallInterceptor
-from service.rpc.registration import SERVICES, Resources, register_services
+from service.rpc.registration import Resources, register_services
+from service.rpc.standard_services import SERVICE_NAMES, register_standard_services
 from service.threads import in_daemon_thread
 
 log = structlog.get_logger("striate")
@@ -38,12 +37,6 @@ MESSAGE_BYTES = 64 * 2**20
 MOST_CALLS = 1024
 STALLED_SECONDS = 30.0  # that a download may bring nothing before it is given up
 CLOSE_SECONDS = 5.0  # that the device's thread has to finish its pass
-SERVICE_NAMES = (
-    *(service.full_name for service in SERVICES),
-    operations_pb2.DESCRIPTOR.services_by_name["Operations"].full_name,
-    health.SERVICE_NAME,
-)
-_REFLECTION = "grpc.reflection.v1.ServerReflection"
 _SERVING, _NOT_SERVING = (
     health_pb2.HealthCheckResponse.SERVING,
     health_pb2.HealthCheckResponse.NOT_SERVING,
@@ -51,7 +44,11 @@ _SERVING, _NOT_SERVING = (
 
 
 class Server:
-    """Everything that one process serves. `start`, then `drain`."""
+    """Everything that one process serves: first `start` it, then `drain` it.
+
+    Args:
+        settings: of the whole process.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -69,9 +66,14 @@ class Server:
         self._health = health.aio.HealthServicer()
 
     async def start(self) -> int:
-        """Load the models, take up interrupted operations, open the port, and return its number.
+        """Load the models, take up interrupted operations, and open the port.
 
-        Raises whatever a model or the port cannot be had for.
+        Returns:
+            The port's number.
+
+        Raises:
+            OSError: the port cannot be had.
+            ModelError, UnknownModel: a model cannot be loaded.
         """
         settings = self.settings
         settings.state_dir.mkdir(parents=True, exist_ok=True)
@@ -79,18 +81,7 @@ class Server:
             OperationStore(settings.state_dir / "operations.sqlite"),
             lambda error: status_of(error, request_id.get()),
         )
-        self._server = grpc.aio.server(
-            interceptors=[CallInterceptor(self.metrics)],
-            maximum_concurrent_rpcs=MOST_CALLS,  # each holds its request until it is answered
-            options=[
-                ("grpc.max_receive_message_length", MESSAGE_BYTES),
-                ("grpc.max_send_message_length", MESSAGE_BYTES),
-                (
-                    "grpc.so_reuseport",
-                    0,
-                ),  # a second server on the same port is a mistake, not a load balancer
-            ],
-        )
+        self._server = _grpc_server(self.metrics)
         self._register()
         try:
             port = self._server.add_insecure_port(f"{settings.host}:{settings.port}")
@@ -98,15 +89,14 @@ class Server:
             raise OSError(f"cannot listen on {settings.host}:{settings.port}: {error}") from error
         for name in settings.model:
             await in_daemon_thread(self.zoo.load, name)
-            await self._on_model(name)
+            await self._report_model(name)
         if settings.metrics_port:
             start_http_server(settings.metrics_port, settings.host, self.metrics.registry)
         try:
             await self._operations.recover()
             await self._server.start()
-        except (
-            asyncio.CancelledError
-        ):  # told to stop: what was just taken up must not count as lost in a crash
+        except asyncio.CancelledError:
+            # Told to stop: what was just taken up must not count as lost in a crash.
             await self._operations.drain(0)
             await self._operations.close()
             raise
@@ -115,7 +105,8 @@ class Server:
         return port
 
     def _register(self) -> None:
-        server, settings = self._server, self.settings
+        """Make the handlers, and have the server answer with them."""
+        settings = self.settings
         resources = Resources(
             zoo=self.zoo,
             compute=Compute(self.engine, self._pool),
@@ -124,36 +115,22 @@ class Server:
             operations=self._operations,
             state=settings.state_dir,
             picture_cache_bytes=settings.picture_cache_bytes,
-            on_model_change=self._on_model,
+            on_model_change=self._report_model,
         )
-        register_services(server, resources)
-        operations_pb2_grpc.add_OperationsServicer_to_server(
-            OperationsService(self._operations), server
-        )
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        names = (*SERVICE_NAMES, reflection.SERVICE_NAME, _REFLECTION)
-        reflection.enable_server_reflection(names, server)
-        # The messages of v1 and v1alpha are the same on the wire; newer tools ask for v1 alone.
-        answer = grpc.stream_stream_rpc_method_handler(
-            reflection.aio.ReflectionServicer(names).ServerReflectionInfo,
-            reflection_pb2.ServerReflectionRequest.FromString,
-            reflection_pb2.ServerReflectionResponse.SerializeToString,
-        )
-        server.add_generic_rpc_handlers(
-            [grpc.method_handlers_generic_handler(_REFLECTION, {"ServerReflectionInfo": answer})]
-        )
+        register_services(self._server, resources)
+        register_standard_services(self._server, OperationsService(self._operations), self._health)
 
-    async def _on_model(self, name: str) -> None:
-        """Tell what is so now: of two calls that change one model, either may be the last to get
-        here.
+    async def _report_model(self, name: str) -> None:
+        """Tell health and metrics what is so now: of two calls that change one model, either may be
+        the last to get here.
         """
         names = {model.name for model in self.zoo.loaded()}
         await self._health.set(name, _SERVING if name in names else _NOT_SERVING)
         self.metrics.models.set(len(names))
 
     async def drain(self) -> None:
-        """Take no new calls, let running ones finish and journal operations, all within the time
-        that the settings give.
+        """Take no new calls, let running ones finish and journal operations, all within the
+        settings' `drain_seconds`.
         """
         grace = self.settings.drain_seconds
         log.info("draining", seconds=grace)
@@ -166,8 +143,14 @@ class Server:
 
 
 async def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT. Threads that hang may be left; they do not hold up the
-    loop.
+    """Serve until SIGTERM or SIGINT.
+
+    Prints one line to stdout once the port is open: "striate listening on HOST:PORT". Threads that
+    hang may be left; they do not hold up the loop.
+
+    Raises:
+        OSError: the port cannot be had.
+        ModelError, UnknownModel: a model cannot be loaded.
     """
     socket.setdefaulttimeout(STALLED_SECONDS)  # the libraries that download set none
     stop = asyncio.Event()
@@ -187,6 +170,20 @@ async def serve(settings: Settings) -> None:
     print(f"striate listening on {settings.host}:{port}", flush=True)
     await stop.wait()
     await server.drain()
+
+
+def _grpc_server(metrics: Metrics) -> grpc.aio.Server:
+    """A server with the project's interceptor and limits, which answers nothing yet."""
+    return grpc.aio.server(
+        interceptors=[CallInterceptor(metrics)],
+        maximum_concurrent_rpcs=MOST_CALLS,  # each holds its request until it is answered
+        options=[
+            ("grpc.max_receive_message_length", MESSAGE_BYTES),
+            ("grpc.max_send_message_length", MESSAGE_BYTES),
+            # A second server on the same port is a mistake, not a load balancer.
+            ("grpc.so_reuseport", 0),
+        ],
+    )
 
 
 def _device(name: str) -> torch.device:

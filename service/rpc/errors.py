@@ -31,6 +31,7 @@ DOMAIN = "striate"
 # Bytes of a message, of which HTTP/2 makes up to three each: details of more than about 8 KB would
 # turn into RESOURCE_EXHAUSTED.
 MOST_TEXT = 1000
+PUSHBACK = "grpc-retry-pushback-ms"  # the trailer that gRPC's automatic retries heed
 PREFIX = "ERROR_REASON_"  # of the names of `ErrorReason`, which ErrorInfo's reasons do without
 
 
@@ -157,15 +158,18 @@ async def abort(
     request_id: str,
     trailer: Metadata,
 ) -> None:
-    """End the call with the error's status; a full queue also tells gRPC's automatic retries when
-    to come back.
+    """End a call with an error's status. A full queue also tells gRPC's automatic retries when to
+    come back.
+
+    Args:
+        trailer: metadata that every answer ends with.
     """
     status = rpc_status.to_status(status_of(error, request_id))
     pushback: Metadata = ()
     if isinstance(error, jobs.QueueFull):
-        pushback = (("grpc-retry-pushback-ms", str(int(error.retry_after * 1000))),)
+        pushback = ((PUSHBACK, str(int(error.retry_after * 1000))),)
     elif isinstance(error, jobs.OutOfMemory):
-        pushback = (("grpc-retry-pushback-ms", "-1"),)  # trying again would not help
+        pushback = ((PUSHBACK, "-1"),)  # trying again would not help
     # Details and pushback have to leave together: `abort_with_status` would drop the one for the
     # other.
     await context.abort(
@@ -176,6 +180,7 @@ async def abort(
 
 
 def _short(text: str) -> str:
+    """The text, cut where it has more bytes than may be sent."""
     data = text.encode()
     return text if len(data) <= MOST_TEXT else data[: MOST_TEXT - 3].decode(errors="ignore") + "…"
 

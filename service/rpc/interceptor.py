@@ -1,6 +1,4 @@
-"""What every call gets, in one interceptor: a request id, a log line, metrics, and errors from the
-one table.
-"""
+"""What every call gets: a request id, a log line, metrics, and errors from the one table."""
 
 import asyncio
 import time
@@ -16,14 +14,18 @@ from service.rpc import errors
 from service.rpc.context import VERSION, Context, request_id
 
 log = structlog.get_logger("striate")
-_TRAILER = (
-    ("x-striate-version", VERSION),
-)  # in every answer, also of services that have no provenance
+# In every answer, also of services that have no provenance.
+_TRAILER = (("x-striate-version", VERSION),)
 _QUIET = ("/grpc.health.", "/grpc.reflection.")  # probed every few seconds: counted, not logged
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg, unused-ignore]
-    """Wraps every method, but of the standard services those whose requests stream."""
+    """Wraps the methods of all services in a `CallSpan`, but of the standard services not those
+    whose requests stream.
+
+    Args:
+        metrics: counts and times every call.
+    """
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -35,30 +37,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg, unu
         ],
         details: grpc.HandlerCallDetails,
     ) -> "grpc.RpcMethodHandler[Any, Any] | None":
+        """Wrap the handler that gRPC has found for a method, if there is one."""
         handler = await continuation(details)
         method: str = details.method
         if handler is None or (handler.request_streaming and not method.startswith("/striate.")):
             return handler
-        kinds: dict[tuple[bool, bool], tuple[Any, Any, Any]] = {
-            (False, False): (grpc.unary_unary_rpc_method_handler, self._unary, handler.unary_unary),
-            (False, True): (
-                grpc.unary_stream_rpc_method_handler,
-                self._stream,
-                handler.unary_stream,
-            ),
-            (True, False): (
-                grpc.stream_unary_rpc_method_handler,
-                self._unary,
-                handler.stream_unary,
-            ),
-            (True, True): (
-                grpc.stream_stream_rpc_method_handler,
-                self._stream,
-                handler.stream_stream,
-            ),
-        }
-        make, attend, call = kinds[handler.request_streaming, handler.response_streaming]
-        return make(attend(call, method), handler.request_deserializer, handler.response_serializer)  # type: ignore[no-any-return]
+        wrap = self._stream if handler.response_streaming else self._unary
+        make, call = _kind(handler)
+        return make(wrap(call, method), handler.request_deserializer, handler.response_serializer)  # type: ignore[no-any-return]
 
     def _unary(self, call: Any, method: str) -> Any:
         async def answer(request: Any, context: Context) -> Any:
@@ -76,9 +62,20 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg, unu
         return answer
 
 
+def _kind(handler: Any) -> tuple[Any, Any]:
+    """What makes a handler of the same kind, and the method that this one calls."""
+    if handler.request_streaming:
+        if handler.response_streaming:
+            return grpc.stream_stream_rpc_method_handler, handler.stream_stream
+        return grpc.stream_unary_rpc_method_handler, handler.stream_unary
+    if handler.response_streaming:
+        return grpc.unary_stream_rpc_method_handler, handler.unary_stream
+    return grpc.unary_unary_rpc_method_handler, handler.unary_unary
+
+
 class CallSpan:
-    """The span of one call: names it, times it, logs how it ended, and turns exceptions into
-    statuses.
+    """The time from the begin of one call to its end: gives it a request id, times it, logs how it
+    ended, and turns exceptions into statuses.
     """
 
     def __init__(self, metrics: Metrics, method: str, context: Context) -> None:
@@ -105,25 +102,17 @@ class CallSpan:
             self._end("OK", None)
 
     def _end(self, code: str, error: BaseException | None) -> None:
+        """Count and time the call, and log it."""
         seconds = time.monotonic() - self._started
         self._metrics.requests.labels(self._method, code).inc()
         self._metrics.request_seconds.labels(self._method).observe(seconds)
+        call: dict[str, Any] = {
+            "method": self._method,
+            "code": code,
+            "seconds": round(seconds, 4),
+            "request_id": self._id,
+        }
         if code == "INTERNAL":
-            log.error(
-                "call",
-                method=self._method,
-                code=code,
-                seconds=round(seconds, 4),
-                request_id=self._id,
-                exc_info=error,
-            )
+            log.error("call", **call, exc_info=error)
         elif not self._method.startswith(_QUIET):
-            said = {"error": str(error)} if error else {}
-            log.info(
-                "call",
-                method=self._method,
-                code=code,
-                seconds=round(seconds, 4),
-                request_id=self._id,
-                **said,
-            )
+            log.info("call", **call, **({"error": str(error)} if error else {}))

@@ -14,14 +14,19 @@ from service.rpc.validation import InvalidField
 from service.rpc.wire import tensors as wire_tensors
 from striate.v1 import types_pb2
 
-MOST_IMAGES = 4096
+MOST_IMAGES = 4096  # of one request
 # images' worth of memory that an ascent keeps a row: z, its momenta, the best, views and gradients
 STATE_COPIES = 12
 MOST_BYTES = 60 * 2**20  # of pixels in one message of at most 64 MiB
 
 
 class InvalidImage(BadImage):
-    """An image of a request that cannot be used; `field` says which."""
+    """An image of a request cannot be used.
+
+    Attributes:
+        field: the image's field in the request, e.g. "images.encoded[3]".
+        description: why not.
+    """
 
     def __init__(self, field: str, description: str) -> None:
         self.field, self.description = field, description
@@ -29,12 +34,21 @@ class InvalidImage(BadImage):
 
 
 def image_bytes(count: int, model: HostedModel, copies: int = 1) -> int:
-    """Memory of so many images of the model's input size, in float32."""
+    """Compute the memory of images of the model's input size, in float32.
+
+    Args:
+        count: images.
+        copies: how many tensors of that size each image takes.
+    """
     return 4 * count * copies * math.prod(model.network.shape)
 
 
 def count(batch: types_pb2.ImageBatch) -> int:
-    """How many images a batch says it has. Raises InvalidField if there are none or too many."""
+    """Count the images of a batch, without decoding any.
+
+    Raises:
+        InvalidField: there are none or too many, or both encoded images and a tensor.
+    """
     if bool(batch.encoded) == batch.HasField("tensor"):
         raise InvalidField("images", "must have either encoded images or a tensor")
     number = len(batch.encoded) or next(iter(batch.tensor.shape), 0)
@@ -44,8 +58,10 @@ def count(batch: types_pb2.ImageBatch) -> int:
 
 
 def split(batch: types_pb2.ImageBatch, size: int) -> Iterator[types_pb2.ImageBatch]:
-    """The batch in parts of at most `size` images, so that only a part at a time need be
-    decoded.
+    """Split a batch of encoded images, so that only so many at a time need be decoded.
+
+    Args:
+        size: the most images of each batch that is returned.
     """
     if not batch.encoded:
         yield batch  # decoded already
@@ -57,11 +73,15 @@ def split(batch: types_pb2.ImageBatch, size: int) -> Iterator[types_pb2.ImageBat
 def decode_batch(
     batch: types_pb2.ImageBatch, preprocessing: Preprocessing, first: int = 0
 ) -> Tensor:
-    """The batch as the network takes it, (N, C, H, W) float32 in [0, 1]. Decodes: not for the event
-    loop.
+    """Read images as the network takes them. Decodes: not for the event loop.
 
     Args:
-        first: number of the first image in the whole request, for error messages.
+        batch: encoded images, or a tensor (N, H, W, C) uint8 or (N, C, H, W) float32.
+        preprocessing: how the model takes images.
+        first: number of the first image in the whole request, for errors.
+
+    Returns:
+        (N, C, H, W) float32 in [0, 1].
 
     Raises:
         InvalidField: the batch is empty, too large, or a tensor of the wrong kind, shape or range.
@@ -102,9 +122,8 @@ def _from_float(pixels: NDArray[np.generic], preprocessing: Preprocessing) -> Te
         raise InvalidField(
             "images.tensor.shape", f"is {pixels.shape}, must be (N, {', '.join(map(str, shape))})"
         )
-    values = torch.from_numpy(
-        pixels.astype(np.float32)
-    )  # a copy: the message's own memory is read-only
+    # A copy: the message's own memory is read-only.
+    values = torch.from_numpy(pixels.astype(np.float32))
     low, high = values.aminmax()
     if not (low >= 0 and high <= 1):
         raise InvalidField(

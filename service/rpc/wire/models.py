@@ -6,21 +6,21 @@ from striate.v1 import model_pb2
 
 
 def model_info(model: HostedModel) -> model_pb2.ModelInfo:
-    """A loaded model as message."""
-    seen = model.preprocessing
+    """Write what a loaded model is, and how it takes images."""
+    preprocessing = model.preprocessing
     return model_pb2.ModelInfo(
         name=model.name,
         state=model_pb2.MODEL_STATE_SERVING,
         architecture=model.architecture,
         weights=model.weights,
         digest=model.digest,
-        input_height=seen.height,
-        input_width=seen.width,
-        input_channels=seen.channels,
-        mean=seen.mean,
-        std=seen.std,
-        resize=seen.resize,
-        interpolation=seen.interpolation,
+        input_height=preprocessing.height,
+        input_width=preprocessing.width,
+        input_channels=preprocessing.channels,
+        mean=preprocessing.mean,
+        std=preprocessing.std,
+        resize=preprocessing.resize,
+        interpolation=preprocessing.interpolation,
         classes=model.classes,
         parameters=model.parameters,
         memory_bytes=model.memory_bytes,
@@ -28,7 +28,7 @@ def model_info(model: HostedModel) -> model_pb2.ModelInfo:
 
 
 def layer_message(info: LayerInfo) -> model_pb2.Layer:
-    """A layer's description as message."""
+    """Write the description of a layer."""
     message = model_pb2.Layer(
         name=info.name,
         type=info.type,

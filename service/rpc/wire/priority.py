@@ -6,6 +6,10 @@ from striate.v1 import types_pb2
 
 
 def priority(value: int) -> Priority:
-    """The priority of a request; interactive by default."""
+    """Read the priority of a request: interactive by default.
+
+    Raises:
+        InvalidField: the enumeration has no such value.
+    """
     known("priority", value, types_pb2.Priority.DESCRIPTOR)
     return Priority.BATCH if value == types_pb2.PRIORITY_BATCH else Priority.INTERACTIVE

@@ -6,7 +6,9 @@ from striate.v1 import types_pb2
 
 
 def provenance(model: HostedModel) -> types_pb2.Provenance:
-    """Where a result of `model` came from."""
+    """Write where a result came from: the model and its digest, the service's version, and the
+    request.
+    """
     return types_pb2.Provenance(
         model=model.name,
         model_digest=model.digest,

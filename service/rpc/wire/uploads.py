@@ -18,7 +18,11 @@ _SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 
 
 def classes(message: pb.UploadDatasetRequest) -> tuple[str, ...]:
-    """The class names of an upload's first message."""
+    """Read the class names of an upload's first message.
+
+    Raises:
+        InvalidField: there are too many, or one is empty or long.
+    """
     if len(message.classes) > MOST_CLASSES:
         raise InvalidField(
             "classes", f"there are {len(message.classes)}, must be at most {MOST_CLASSES}"
@@ -31,11 +35,20 @@ def classes(message: pb.UploadDatasetRequest) -> tuple[str, ...]:
 def rows(
     message: pb.UploadDatasetRequest, first: int, names: Sequence[str]
 ) -> Iterator[tuple[bytes, int]]:
-    """Encoded images and labels of a part whose first image is number `first` of the upload.
-    Encodes: not for the event loop.
+    """Read the images and labels of a message. Encodes: not for the event loop.
 
-    Encoded images are not decoded, but a file that is none of the formats is refused. Raises
-    InvalidField, InvalidImage.
+    Encoded images are not decoded, but a file that is none of the formats is refused.
+
+    Args:
+        first: number of the message's first image in the whole upload, for errors.
+        names: the upload's class names, if it has any.
+
+    Returns:
+        (image file, label) of each image.
+
+    Raises:
+        InvalidField: labels or a tensor do not fit.
+        InvalidImage: a file is too large, or of none of the formats.
     """
     batch = message.images
     count = wire_images.count(batch)
@@ -75,11 +88,6 @@ def _encoded(batch: types_pb2.ImageBatch) -> Iterator[bytes]:
         raise InvalidField(
             "images.tensor.shape", f"is {levels.shape}, must be (N, H, W, C) with C 1, 3 or 4"
         )
-    return (
-        png(
-            Image.fromarray(
-                np.ascontiguousarray(image.squeeze(2) if image.shape[2] == 1 else image)
-            )
-        )
-        for image in levels
-    )
+    gray = levels.shape[3] == 1
+    images = levels.squeeze(3) if gray else levels
+    return (png(Image.fromarray(np.ascontiguousarray(image))) for image in images)
