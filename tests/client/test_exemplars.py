@@ -3,7 +3,6 @@ of the answers.
 """
 
 import re
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,9 @@ import numpy as np
 import pytest
 
 import striate
-from striate._cli.interpret.statistics import _bars
 from striate.v1 import exemplars_pb2 as pb
 from tests.client.fakes_exemplars import COUNTS, QUANTILES
-from tests.client.fakes_server import DATASET_SIZE, DIGEST, Fake, finished, png
-from tests.client.toys_cli import Cli
+from tests.client.fakes_server import DATASET_SIZE, DIGEST, Fake, finished
 
 ORDERS = {
     "max": pb.EXEMPLAR_ORDER_MAX,
@@ -188,65 +185,3 @@ def test_progress_counts_shards(fake: Fake, service: striate.Service) -> None:
     fake.operations["operations/1"] = state
     progress = service.operation("operations/1").metadata
     assert (progress.images_done, progress.shards_done, progress.shards_total) == (9, 3, 4)
-
-
-def test_the_command_line_asks_for_exemplars(cli: Cli) -> None:
-    words = ("exemplars", "tiny", "stem:1", "--dataset", "digits")
-    found = cli.json(*words, "--order", "min", "--no-images")
-    assert (sent(cli.fake).order, sent(cli.fake).without_images, found["order"]) == (
-        ORDERS["min"],
-        True,
-        "min",
-    )
-    assert [exemplar["id"] for exemplar in found["exemplars"]] == [10, 11, 12]
-    found = cli.json(*words, "--quantiles", "--out", cli.folder / "ex")
-    assert [exemplar["quantile"] for exemplar in found["exemplars"]] == [0.1, 0.5, None]
-    assert (cli.folder / "ex" / "01-11.png").read_bytes() == png(8, 9, 101)
-    cli.json(*words, "--label", "dog")
-    assert sent(cli.fake).label == 1
-    cli.json(*words, "--label", "0")
-    assert (sent(cli.fake).HasField("label"), sent(cli.fake).label) == (True, 0)
-    text = cli.run(*words).stdout
-    assert "9.5" in text
-    assert "quantile" not in text, "columns without values are left out"
-    assert cli.run(*words, "--no-images", "--out", cli.folder).exit_code == 2
-
-
-def test_the_command_line_tells_statistics(cli: Cli) -> None:
-    found = cli.json("statistics", "tiny", "stem", "--dataset", "digits")
-    assert (found["images"], [unit["unit"] for unit in found["units"]]) == (
-        DATASET_SIZE,
-        ["stem:0", "stem:1"],
-    )
-    assert (found["units"][0]["counts"], found["units"][0]["quantiles"]) == (
-        list(COUNTS),
-        {"0.1": 1, "0.5": 2},
-    )
-    (unit,) = cli.json("statistics", "tiny", "stem:1", "--dataset", "digits")["units"]
-    assert unit["unit"] == "stem:1"
-    text = cli.run("statistics", "tiny", "stem:1", "--dataset", "digits").stdout
-    assert "0.375" in text
-    assert text.splitlines()[-2:] == ["0.1          1      ", "0.5          2      "]
-
-
-def test_a_histogram_in_one_line() -> None:
-    assert _bars((0, 1, 8, 16)) == " ▁▄█"
-    assert _bars((0, 0)) == "  "
-
-
-def test_the_command_line_sets_an_index(cli: Cli) -> None:
-    words = ("index", "tiny", "--dataset", "digits", "--layer", "stem", "--detach")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        cli.json(
-            *words, "--class-k", 2, "--quantile", "1/4", "--quantile", 0.5, "--shard-images", 64
-        )
-    request = sent(cli.fake, "BuildExemplarIndex")
-    assert (request.class_k, list(request.quantiles), request.shard_images) == (2, [0.25, 0.5], 64)
-    cli.json(*words)
-    request = sent(cli.fake, "BuildExemplarIndex")
-    assert (request.HasField("class_k"), list(request.quantiles), request.shard_images) == (
-        False,
-        [],
-        0,
-    )

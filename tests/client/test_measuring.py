@@ -12,8 +12,7 @@ from PIL import Image
 
 import striate
 from tests.client.fakes_measuring import FIELDS, MAPS, WEIGHTS, responses
-from tests.client.fakes_server import DIGEST, Fake, favourite, png
-from tests.client.toys_cli import Cli
+from tests.client.fakes_server import DIGEST, Fake, favourite
 
 PIXELS = np.random.default_rng(3).integers(0, 256, (4, 5, 3), dtype=np.uint8)
 ANALYSIS = [
@@ -135,81 +134,3 @@ def test_settings_out_of_range_are_refused(net: striate.Model, make: Any, field:
     with pytest.raises(striate.InvalidArgument) as caught:
         make(net)
     assert list(caught.value.fields) == [field]
-
-
-def test_filters_command(cli: Cli) -> None:
-    files = cli.folder / "f.png", cli.folder / "s.png"
-    found = cli.json(
-        "filters",
-        "tiny",
-        "--order",
-        "orientation",
-        "--analyze",
-        "--spectra",
-        files[1],
-        "--out",
-        files[0],
-    )
-    assert (files[0].read_bytes(), files[1].read_bytes()) == (png(9, 9, 7), png(9, 9, 8))
-    assert (found["order"], found["spectra_file"]) == ([1, 0], str(files[1]))
-    assert [one["orientation"] for one in found["analyses"]] == [0, 1]
-    text = cli.run("filters", "tiny", "--order", "hue", "--analyze", "--out", files[0]).stdout
-    first, second = text.splitlines()[-2:]
-    assert (first.split()[0], second.split()[0]) == ("1", "0"), "in the order of the tiles"
-
-
-def test_tuning_command(cli: Cli) -> None:
-    out = cli.folder / "t.npy"
-    found = cli.json(
-        "tuning",
-        "tiny",
-        "--orientations",
-        6,
-        "--wavelength",
-        3,
-        "--wavelength",
-        5.5,
-        "--contrast",
-        0.25,
-        "--out",
-        out,
-    )
-    assert found["wavelengths"] == [3, 5.5]
-    assert found["units"][1] == {
-        "orientation": 1,
-        "wavelength": 4,
-        "selectivity": 0.5,
-        "response": 11,
-        "baseline": -1,
-    }
-    np.testing.assert_array_equal(np.load(found["file"]), responses(2, 6))
-    assert "0.50" in cli.run("tuning", "tiny", "--out", cli.folder / "t.png").stdout
-
-
-def test_activations_command(cli: Cli) -> None:
-    out = cli.folder / "a.npy"
-    found = cli.json(
-        "activations",
-        "tiny",
-        cli.pictures[1],
-        "logits",
-        "-k",
-        2,
-        "--order",
-        "mean",
-        "--all-units",
-        "--out",
-        out,
-    )
-    assert cli.fake.requests("GetActivations")[0].order == 2
-    assert [(one["unit"], one["label"], one["position"]) for one in found["units"]] == [
-        (3, "crane", [1, 2]),
-        (2, "crane", [1, 2]),
-    ]
-    assert found["shape"] == list(np.load(out).shape) == list(MAPS.shape)
-    assert (
-        "sports-car"
-        in cli.run(
-            "activations", "tiny", cli.pictures[1], "logits", "--out", cli.folder / "a.png"
-        ).stdout
-    )

@@ -1,14 +1,16 @@
 """The commands attack and curve: every method and option."""
 
-import json
 from typing import Any
 
+import numpy as np
 import pytest
 from google.protobuf.json_format import MessageToDict
 
-from striate._cli.robustness.attack_options import parse
 from striate.v1 import attack_pb2
-from tests.client.fakes_server import CLASSES
+from tests.client.fakes_server import (
+    CLASSES,
+    adversarial,
+)
 from tests.client.toys_cli import Cli
 
 
@@ -73,91 +75,6 @@ def test_targets_and_units(cli: Cli) -> None:
     assert "clean activation" in text
 
 
-def test_warnings_are_lines_on_stderr(cli: Cli) -> None:
-    cli.fake.warnings = ["outputs are probabilities"]
-    result = cli.run("attack", "tiny", *cli.pictures, "--json")
-    assert result.exit_code == 0
-    assert json.loads(result.stdout)["warnings"] == cli.fake.warnings
-    assert result.stderr.strip() == "striate: warning: outputs are probabilities"
-
-
-def test_settings_of_attacks_are_read() -> None:
-    attack = parse(
-        "pgd:steps=100, "
-        "restarts=5,random-start=yes,stop-when-fooled=no,step=2/255,loss=dlr,keep=last,decay=1"
-    )
-    told = vars(attack)
-    assert (told["steps"], told["restarts"], told["random_start"], told["stop_when_fooled"]) == (
-        100,
-        5,
-        True,
-        False,
-    )
-    assert (told["step"], told["loss"], told["keep"], told["decay"]) == (
-        2 / 255,
-        "dlr",
-        "last",
-        1.0,
-    )
-    assert vars(parse("apgd-t:steps=50"))["target_classes"] == 9
-
-
-def test_curve(cli: Cli) -> None:
-    out = cli.folder / "out"
-    words = (
-        "--epsilons",
-        "1/255,2/255,0.1",
-        "--norm",
-        "l2",
-        "--steps",
-        5,
-        "--bisections",
-        2,
-        "--random-start",
-        "--loss",
-        "margin",
-    )
-    found = cli.json(
-        "curve",
-        "tiny",
-        *cli.pictures,
-        *words,
-        "--label",
-        "cat",
-        "--seed",
-        3,
-        "--format",
-        "png",
-        "--out",
-        out,
-    )
-    (request,) = cli.fake.requests("Attack")
-    search = request.epsilon_search
-    assert (request.norm, search.steps, search.bisections, search.random_start) == (
-        attack_pb2.NORM_L2,
-        5,
-        2,
-        True,
-    )
-    assert (request.seed, request.format, list(request.labels)) == (
-        3,
-        attack_pb2.IMAGE_FORMAT_PNG,
-        [0] * 4,
-    )
-    assert found["epsilons"] == [1 / 255, 2 / 255, 0.1]
-    assert found["curve"] == [0.5, 0.25, 0.0]  # rows 0 to 3 fall at 0 and at each epsilon in turn
-    assert found["minimal_epsilons"] == [0, 1 / 255, 2 / 255, 0.1]
-    assert (out / "images.npy").exists()
-    text = cli.run(
-        "curve", "tiny", *cli.pictures, "--epsilons", "1/255,2/255", "--label", "cat"
-    ).stdout
-    lines = [line.split() for line in text.splitlines()]
-    assert [line[-1] for line in lines[1:4]] == ["before", "1/255", "2/255"]
-    assert lines[4][-1] == CLASSES[0], "the fourth has no minimal epsilon"
-    assert ["1/255", "50.0%"] in lines
-    assert ["2/255", "25.0%"] in lines
-
-
 @pytest.mark.parametrize(
     "words",
     [
@@ -185,3 +102,89 @@ def test_wrong_usage_is_exit_2(cli: Cli, words: list[str]) -> None:
     assert result.stderr
     assert not result.stdout
     assert not cli.fake.requests("Attack")
+
+
+def test_attack(cli: Cli) -> None:
+    out = cli.folder / "out"
+    words = (
+        "--method",
+        "pgd",
+        "--epsilon",
+        "8/255",
+        "--step",
+        "2/255",
+        "--steps",
+        10,
+        "--norm",
+        "l2",
+        "--no-random-start",
+    )
+    found = cli.json(
+        "attack",
+        "tiny",
+        *cli.pictures,
+        *words,
+        "--labels",
+        "cat,1,2,3",
+        "--seed",
+        4,
+        "--noise-control",
+        "--out",
+        out,
+    )
+    (request,) = cli.fake.requests("Attack")
+    pgd = request.method.pgd
+    assert (request.epsilon, pgd.step, pgd.steps) == (
+        8 / 255,
+        2 / 255,
+        10,
+    )
+    assert (list(request.labels), list(request.targets), pgd.random_start) == (
+        [0, 1, 2, 3],
+        [],
+        False,
+    )
+    assert found["robust_accuracy"] == 0.25  # the fake never fools row 0
+    assert found["succeeded"] == [False, True, True, True]
+    assert found["noise_succeeded"] == [False] * 4
+    np.testing.assert_array_equal(
+        np.load(out / "images.npy"), np.stack([adversarial(4, row) for row in range(4)])
+    )
+    assert found["out"] == str(out)
+
+
+def test_attack_labels(cli: Cli) -> None:
+    cli.json(
+        "attack",
+        "tiny",
+        *cli.pictures,
+        "--label",
+        "sports car",
+        "--target",
+        3,
+        "--method",
+        "fgsm",
+        "--epsilon",
+        "0.1",
+    )
+    cli.json("attack", "tiny", *cli.pictures[:2], "--label", 1, "--label", "cat")
+    first, second = cli.fake.requests("Attack")
+    assert (list(first.labels), list(first.targets), first.epsilon) == (
+        [1] * 4,
+        [3] * 4,
+        0.1,
+    )
+    assert list(second.labels) == [1, 0]
+
+
+def test_attack_for_people(cli: Cli) -> None:
+    text = cli.run("attack", "tiny", *cli.pictures, "--noise-control").stdout
+    assert "robust accuracy 25.0%" in text
+    assert "under noise 100.0%" in text
+    assert CLASSES[0] in text
+
+
+@pytest.mark.parametrize(("bar", "code"), [("0.25", 0), ("1/4", 0), ("0.26", 1)])
+def test_a_missed_bar_is_exit_1(cli: Cli, bar: str, code: int) -> None:
+    found = cli.json("attack", "tiny", *cli.pictures, "--fail-under", bar, code=code)
+    assert found["robust_accuracy"] == 0.25
