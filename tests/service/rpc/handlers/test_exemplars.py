@@ -7,7 +7,6 @@ import io
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields, replace
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,11 +15,10 @@ from PIL import Image
 
 from interp.layer import UnknownLayer
 from service.datasets import Dataset, DatasetError, Datasets, Source, digits
-from service.index.store import Found, Hit, IndexMissing, Plan, Subject, UnitStatistics
+from service.index.store import Found, Hit, IndexMissing, Subject, UnitStatistics
 from service.models.zoo import ModelZoo
 from service.rpc.compute import Compute
 from service.rpc.handlers.exemplars import ExemplarHandler
-from service.rpc.handlers.index_build import IndexBuildHandler
 from service.rpc.handlers.index_reader import IndexReader
 from service.rpc.validation import InvalidField
 from service.rpc.wire import images as wire_images
@@ -86,11 +84,6 @@ class Place:
     def handler(self) -> ExemplarHandler:
         reader = IndexReader(self.compute, self.index)  # type: ignore[arg-type]
         return ExemplarHandler(self.zoo, self.datasets, reader)
-
-    def plan(self, request: pb.BuildExemplarIndexRequest) -> Plan:
-        operations: Any = SimpleNamespace(register=lambda *_: None)
-        builds = IndexBuildHandler(self.zoo, self.compute, self.datasets, self.index, operations)  # type: ignore[arg-type]
-        return builds._plan(request)[0]
 
     def find(
         self, unit: str = "c3:2", dataset: str = "digits", **settings: Any
@@ -283,68 +276,3 @@ def test_statistics_arrive_whole(place: Place) -> None:
 def test_statistics_that_there_are_not(place: Place, unit: str, kind: type[Exception]) -> None:
     with pytest.raises(kind):
         place.statistics(unit)
-
-
-def plan(place: Place, **settings: Any) -> Any:
-    request = pb.BuildExemplarIndexRequest(
-        **{"model": NAME, "dataset": "digits", "layers": ["c3", "logits"]} | settings
-    )
-    return place.plan(request)
-
-
-def test_a_build_is_planned_as_asked(place: Place) -> None:
-    usual = plan(place)
-    assert (usual.k, usual.limit, usual.labels, usual.class_k, usual.shard_images) == (
-        9,
-        0,
-        10,
-        None,
-        4096,
-    )
-    assert usual.quantiles == (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
-    assert usual.shapes == {"c3": (16, 10, 10), "logits": (10,)}
-    asked = plan(place, k=100, limit=5, class_k=0, shard_images=64, quantiles=[0.9, 0, 1, 0.1, 0.1])
-    assert (asked.k, asked.limit, asked.class_k, asked.shard_images, asked.quantiles) == (
-        100,
-        5,
-        0,
-        64,
-        (0.0, 0.1, 0.9, 1.0),
-    )
-    assert plan(place, quantiles=usual.quantiles).key == usual.key
-    assert plan(place, dataset="bare").labels == 0
-
-
-@pytest.mark.parametrize(
-    ("settings", "where"),
-    [
-        ({"k": 101}, "k"),
-        ({"class_k": 101}, "class_k"),
-        ({"shard_images": 63}, "shard_images"),
-        ({"shard_images": 65537}, "shard_images"),
-        ({"quantiles": [0.5, 1.01]}, "quantiles[1]"),
-        ({"quantiles": [float("nan")]}, "quantiles[0]"),
-        ({"quantiles": [0.5] * 33}, "quantiles"),
-        ({"layers": []}, "layers"),
-        ({"layers": ["c3", "c3:1"]}, "layers[1]"),
-    ],
-)
-def test_builds_that_are_refused(place: Place, settings: dict[str, Any], where: str) -> None:
-    with pytest.raises(InvalidField) as caught:
-        plan(place, **settings)
-    assert caught.value.field == where
-
-
-def test_exemplars_by_label_are_bounded(place: Place) -> None:
-    place.datasets._uris["many"] = "memory"
-    place.datasets._opened["many"] = Dataset(
-        "many", "memory", Source(9999, unreadable, (), 100_000)
-    )
-    most = 2**22 // (16 * 100_000)  # c3 has 16 units
-    assert plan(place, dataset="many", class_k=most).kept == most
-    with pytest.raises(InvalidField, match=f"class_k: is {most + 1}, must be at most {most}"):
-        plan(place, dataset="many", class_k=most + 1)
-    assert plan(place, dataset="many").kept == 1
-    assert plan(place, dataset="many", layers=["f6"]).kept == 0  # 84 units
-    assert plan(place, dataset="bare", class_k=100).kept == 0  # no labels
-    assert plan(place, k=100).kept == 100

@@ -1,0 +1,104 @@
+"""Where handlers have work done: light batches at once, others in the pool; calls that wait."""
+
+import asyncio
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+
+from service.engine import submit
+from service.engine.job import Priority, QueueFull
+from service.imaging import Preprocessing
+from service.rpc import compute as compute_module
+from service.rpc.compute import LIGHT, Compute
+from service.rpc.context import Context
+from service.rpc.wire import images as wire_images
+from service.rpc.wire import tensors as wire_tensors
+from striate.v1 import types_pb2
+
+GRAY = Preprocessing(1, 8, 8, 8, "bilinear", (0.5,), (0.5,))
+
+
+class FakeEngine:
+    """Answers every job with its own settings, after it was full so often."""
+
+    def __init__(self, full: int = 0) -> None:
+        self.full, self.refused = full, 0
+
+    def submit(self, model: Any, procedure: Any, **settings: Any) -> "Future[Any]":
+        if self.refused < self.full:
+            self.refused += 1
+            raise QueueFull(9, 30.0)
+        future: Future[Any] = Future()
+        future.set_result(settings)
+        return future
+
+
+def made(engine: FakeEngine, pool: Any = None) -> Compute:
+    return Compute(cast(Any, engine), pool)
+
+
+def call(remaining: float | None) -> Context:
+    return cast(Context, SimpleNamespace(time_remaining=lambda: remaining))
+
+
+@pytest.mark.parametrize("count", [4, LIGHT // 256 + 1])
+def test_only_light_batches_are_read_on_the_event_loop(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = []
+
+    def decode_batch(*given: Any) -> torch.Tensor:
+        threads.append(threading.current_thread())
+        return torch.zeros(0)
+
+    monkeypatch.setattr(wire_images, "decode_batch", decode_batch)
+    pixels = np.zeros((count, 1, 8, 8), np.float32)  # 256 bytes an image
+    batch = types_pb2.ImageBatch(tensor=wire_tensors.from_array(pixels))
+    with ThreadPoolExecutor(1) as pool:
+        asyncio.run(made(FakeEngine(), pool).decode_images(batch, GRAY))
+    assert (threads == [threading.main_thread()]) is (count == 4)
+
+
+def test_encoded_images_are_decoded_in_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = []
+    monkeypatch.setattr(
+        compute_module.wire_images,
+        "decode_batch",
+        lambda *_: threads.append(threading.current_thread()),
+    )
+    with ThreadPoolExecutor(1) as pool:
+        batch = types_pb2.ImageBatch(encoded=[b""])
+        asyncio.run(made(FakeEngine(), pool).decode_images(batch, GRAY))
+    assert threads != [threading.main_thread()]
+
+
+def test_a_job_expires_with_its_call() -> None:
+    async def solve(remaining: float | None) -> Any:
+        model: Any = None
+        return await made(FakeEngine()).solve(
+            call(remaining), model, cast(Any, None), 7, Priority.BATCH
+        )
+
+    settings = asyncio.run(solve(50.0))
+    assert settings["memory"] == 7
+    assert settings["priority"] is Priority.BATCH
+    assert 40 < settings["deadline"] - time.monotonic() <= 50
+    assert asyncio.run(solve(None))["deadline"] is None
+
+
+def test_a_full_queue_refuses_a_call_and_makes_patient_work_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(submit, "LONGEST_PAUSE", 0.001)
+    engine, nothing = FakeEngine(full=3), cast(Any, None)
+    with pytest.raises(QueueFull):
+        asyncio.run(made(engine).solve(call(None), nothing, nothing, 0, Priority.BATCH))
+    settings = asyncio.run(made(engine).solve_patiently(nothing, nothing, 5, Priority.BATCH))
+    assert engine.refused == 3
+    assert (settings["memory"], settings["deadline"]) == (5, None)
