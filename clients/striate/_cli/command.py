@@ -60,10 +60,29 @@ def option_group(read: Callable[..., Any]) -> OptionGroup:
     return OptionGroup(inspect.signature(read, eval_str=True).parameters, read)
 
 
+def merged(*groups: OptionGroup) -> OptionGroup:
+    """Makes one group of several that each read a dictionary.
+
+    Args:
+        groups: The groups, in the order of their options.
+
+    Returns:
+        A group that reads one dictionary of all their entries.
+    """
+
+    def read(**values: Any) -> dict[str, Any]:
+        entries: dict[str, Any] = {}
+        for group in groups:
+            entries |= group.read(**{name: values[name] for name in group.parameters})
+        return entries
+
+    return OptionGroup({k: one for group in groups for k, one in group.parameters.items()}, read)
+
+
 def command(**groups: OptionGroup) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Decorates a function that is a command.
 
-    The function's first parameter is the Session; its others are arguments and options as typer
+    The function's first parameter is the Session; the others are arguments and options as typer
     reads them, behind which --server, --timeout and --json are added. A parameter that is named in
     `groups` stands for the group's options, and is given the value that they are read into.
 
@@ -82,8 +101,8 @@ def command(**groups: OptionGroup) -> Callable[[Callable[..., None]], Callable[.
                     values[name] = group.read(**{key: values.pop(key) for key in group.parameters})
                 function(session, **values)
 
-        _, *own = inspect.signature(function, eval_str=True).parameters.values()
-        parameters = [*_expanded(own, groups), *_common_options()]
+        _, *arguments = inspect.signature(function, eval_str=True).parameters.values()
+        parameters = [*_expanded(arguments, groups), *_common_options()]
         # what typer reads
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {one.name: one.annotation for one in parameters}

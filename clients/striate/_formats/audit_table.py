@@ -96,12 +96,12 @@ def _network(network: Mapping[str, Any], labels: Sequence[str]) -> Iterable[tupl
             )
     for group in ("corruptions", "augmentations"):
         if network[group]:
-            known = [
+            accuracies = [
                 item["accuracy"]["value"]
                 for item in network[group]
                 if item["accuracy"]["value"] is not None
             ]
-            mean = f"{sum(known) / len(known):.1%}" if known else ""
+            mean = f"{sum(accuracies) / len(accuracies):.1%}" if accuracies else ""
             yield (name, f"{group}, mean of {len(network[group])}", "", *blank, mean, "")
 
 

@@ -101,6 +101,6 @@ def grid(pictures: Sequence[Image], columns: int = 8, gap: int = 2) -> Image:
     width, height = (max(picture.size[axis] for picture in pictures) + gap for axis in (0, 1))
     rows = -(-len(pictures) // columns)
     sheet = Image.new("RGB", (columns * width - gap, rows * height - gap), "white")
-    for place, picture in enumerate(pictures):
-        sheet.paste(picture.convert("RGB"), (place % columns * width, place // columns * height))
+    for index, picture in enumerate(pictures):
+        sheet.paste(picture.convert("RGB"), (index % columns * width, index // columns * height))
     return sheet

@@ -56,9 +56,9 @@ class AttackRow:
     def read(message: pb.AttackRow) -> AttackRow:
         """Reads the message of the contract."""
         always = ("label", "clean_prediction", "prediction", "succeeded", "norm", "no_freedom")
-        known: dict[str, Any] = {name: getattr(message, name) for name in always}
+        values: dict[str, Any] = {name: getattr(message, name) for name in always}
         return AttackRow(
-            **known
+            **values
             | {one.name: value for one, value in message.ListFields() if one.name not in always}
         )
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-_SHOWN = 64  # images in the notebook's picture
+_SHOWN_IMAGES = 64  # in the notebook's picture
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +102,7 @@ class Attributions:
     @property
     def image(self) -> Image:
         """The first 64 overlays in one picture (PIL)."""
-        return pictures.grid(self.overlays[:_SHOWN])
+        return pictures.grid(self.overlays[:_SHOWN_IMAGES])
 
     def summary(self) -> dict[str, Any]:
         """What was explained and how well, as plain values for JSON, without pixels."""
@@ -147,10 +147,14 @@ class Attributions:
         return pictures.encode_png(self.image)
 
     def _repr_html_(self) -> str:
-        shown = zip(
-            self.overlay_pngs[:_SHOWN], self.objectives, self.labels, self.scores, strict=False
+        rows = zip(
+            self.overlay_pngs[:_SHOWN_IMAGES],
+            self.objectives,
+            self.labels,
+            self.scores,
+            strict=False,
         )
         return "".join(
             notebook.figure(png, f"{label or name}: {score:.4g}")
-            for png, name, label, score in shown
+            for png, name, label, score in rows
         )

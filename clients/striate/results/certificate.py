@@ -74,14 +74,14 @@ class Certificate:
         """The certificate in one line, e.g. "3.02 times the data set's maximum, 2.1 held out, above
         100.00% of its images, rank 1 of 64".
         """
-        parts = [
+        phrases = [
             "" if self.ratio is None else f"{self.ratio:.3g} times the data set's maximum",
             "" if self.held_out_ratio is None else f"{self.held_out_ratio:.3g} held out",
             "" if self.percentile is None else f"above {self.percentile:.2%} of its images",
             "" if self.rank is None else f"rank {self.rank} of {self.units}",
             f"other seeds {self.spread}" if self.spread else "",
         ]
-        return ", ".join(filter(None, parts))
+        return ", ".join(filter(None, phrases))
 
 
 _OPTIONAL = ("dataset_maximum", "ratio", "held_out_ratio", "percentile", "rank", "relative_rank")

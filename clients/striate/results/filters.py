@@ -148,9 +148,9 @@ class Filters:
         return self.png
 
     def _repr_html_(self) -> str:
-        shown = notebook.figure(self.png, f"{self.layer}: {self.normalization}")
+        figure = notebook.figure(self.png, f"{self.layer}: {self.normalization}")
         return (
-            shown + notebook.figure(self.spectra_png, f"{self.layer}: amplitude spectra")
+            figure + notebook.figure(self.spectra_png, f"{self.layer}: amplitude spectra")
             if self.spectra_png
-            else shown
+            else figure
         )

@@ -144,10 +144,10 @@ def histogram_svg(counts: tuple[int, ...], span: tuple[float, float]) -> str:
     """
     step, top = _WIDTH / max(1, len(counts)), max(counts, default=0) or 1
     bars = "".join(
-        f'<rect x="{place * step:.2f}" y="{_HEIGHT * (1 - count / top):.2f}" '
+        f'<rect x="{index * step:.2f}" y="{_HEIGHT * (1 - count / top):.2f}" '
         f'width="{step:.2f}" height="{_HEIGHT * count / top:.2f}">'
         f"<title>{count}</title></rect>"
-        for place, count in enumerate(counts)
+        for index, count in enumerate(counts)
         if count
     )
     ends = ((0, "start", span[0]), (_WIDTH, "end", span[1]))

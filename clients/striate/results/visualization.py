@@ -85,15 +85,16 @@ class Visualization:
         certificate = (
             Certificate.read(message.certificate) if message.HasField("certificate") else None
         )
-        known = (
-            message.objective,
-            message.activation,
-            message.dead,
-            provenance,
-            message.png,
-            message.variant,
+        return Visualization(
+            objective=message.objective,
+            activation=message.activation,
+            dead=message.dead,
+            provenance=provenance,
+            png=message.png,
+            variant=message.variant,
+            certificate=certificate,
+            tensor=tensor,
         )
-        return Visualization(*known, certificate, tensor)
 
     @cached_property
     def image(self) -> Image:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from striate._api.attributions import AttributionName
 from striate._cli.arguments import ModelName, Pictures, number_option
-from striate._cli.command import command
+from striate._cli.command import command, option_group
 from striate._cli.images import as_classes, image_files
 from striate._cli.screen import Screen
 from striate._cli.session import Session
@@ -19,25 +19,7 @@ from striate.results.attributions import Attributions
 _HEADER = ("image", "objective", "class", "score", "misses by")
 
 
-@command()
-def attribute(
-    session: Session,
-    model: ModelName,
-    images: Pictures,
-    method: Annotated[
-        AttributionName, typer.Option(help="How shares are found.")
-    ] = "integrated-gradients",
-    target: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--target",
-            help="Class, index or name: one for all, or repeated, one an image. Default: the "
-            "predicted one.",
-        ),
-    ] = None,
-    unit: Annotated[
-        str | None, typer.Option(metavar="LAYER:UNIT", help="Explain this unit instead of a class.")
-    ] = None,
+def _settings(
     steps: Annotated[
         int | None, typer.Option(min=1, max=1000, help="Of integrated gradients. Default: 50.")
     ] = None,
@@ -61,6 +43,40 @@ def attribute(
     layer: Annotated[
         str | None, typer.Option(help="Of Grad-CAM. Default: the last one with rows and columns.")
     ] = None,
+) -> dict[str, Any]:
+    """Reads the settings of single methods, as arguments of `Model.attribute`."""
+    return {
+        "steps": steps,
+        "samples": samples,
+        "noise": noise,
+        "baseline": baseline,
+        "window": window,
+        "stride": stride,
+        "layer": layer,
+    }
+
+
+@command(settings=option_group(_settings))
+def attribute(
+    session: Session,
+    model: ModelName,
+    images: Pictures,
+    *,
+    method: Annotated[
+        AttributionName, typer.Option(help="How shares are found.")
+    ] = "integrated-gradients",
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--target",
+            help="Class, index or name: one for all, or repeated, one an image. Default: the "
+            "predicted one.",
+        ),
+    ] = None,
+    unit: Annotated[
+        str | None, typer.Option(metavar="LAYER:UNIT", help="Explain this unit instead of a class.")
+    ] = None,
+    settings: dict[str, Any],
     seed: Annotated[int, typer.Option(min=0, help="Of SmoothGrad's noise.")] = 0,
     opacity: Annotated[float, number_option("Of the heat map over the image, 0 to 1.")] = 0.6,
     deterministic: Annotated[
@@ -81,16 +97,10 @@ def attribute(
         method,
         as_classes(target, net.classes),
         unit=unit,
-        steps=steps,
-        samples=samples,
-        noise=noise,
-        baseline=baseline,
-        window=window,
-        stride=stride,
-        layer=layer,
         seed=seed,
         opacity=opacity,
         deterministic=deterministic,
+        **settings,
     )
     folder = found.save(out)
     session.screen.result(

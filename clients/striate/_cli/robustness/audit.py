@@ -22,7 +22,7 @@ from striate._formats import audit_table
 from striate.results.audit import AuditReport, gate_row
 from striate.service import Service
 
-OwnImages = Annotated[
+Uploads = Annotated[
     list[Path] | None,
     typer.Option(
         "--images",
@@ -43,7 +43,7 @@ def audit(
     dataset: Annotated[
         str | None, typer.Option(metavar="NAME", help="A labelled data set of the server.")
     ] = None,
-    images: OwnImages = None,
+    images: Uploads = None,
     labels: list[str] | None,
     settings: dict[str, Any],
     require_valid: Annotated[
@@ -76,8 +76,8 @@ def audit(
     if resume is not None:
         operation = service.operation(resume)
     else:
-        uploaded = _own_images(service, models or (), images, labels)
-        operation = service.audit(models or (), dataset, **uploaded, **settings)
+        upload = _upload(service, models or (), images, labels)
+        operation = service.audit(models or (), dataset, **upload, **settings)
     if not wait:
         screen.result({"operation": operation.name})
         screen.line(operation.name)
@@ -132,7 +132,7 @@ def _check_resumed(
             )
 
 
-def _own_images(
+def _upload(
     service: Service,
     models: Sequence[str],
     images: Sequence[Path] | None,

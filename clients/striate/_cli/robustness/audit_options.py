@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from striate._cli.arguments import fraction
-from striate._cli.command import option_group
+from striate._cli.command import merged, option_group
 from striate._cli.robustness import attack_options
 
 Output = Annotated[Path | None, typer.Option(metavar="PATH", help="Write this form of the report.")]
@@ -30,7 +30,7 @@ def option_name(argument: str) -> str:
     return f"--{_OPTIONS.get(argument, argument.replace('_', '-'))}"
 
 
-def _settings(
+def _conditions(
     threat: Annotated[
         list[str] | None,
         typer.Option(
@@ -55,6 +55,18 @@ def _settings(
     augmentation: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help='E.g. rotation, or "all"; repeatable.')
     ] = None,
+) -> dict[str, Any]:
+    """Reads what networks are judged under, as arguments of `Service.audit`."""
+    return {
+        "threats": _threats(threat or ()),
+        "attacks": [attack_options.parse(text) for text in attack or ()],
+        "corruptions": corruption or (),
+        "severities": severity or (),
+        "augmentations": augmentation or (),
+    }
+
+
+def _run_settings(
     limit: Annotated[
         int, typer.Option(min=0, help="Judge so many images of a random order; 0 for all.")
     ] = 0,
@@ -82,22 +94,9 @@ def _settings(
             "--skip-checks", help="Leave out the audit's checks of itself: it is then suspect."
         ),
     ] = False,
-    fail_under: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="[MODEL@]CONDITION=BAR",
-            help="Exit 1 under it, e.g. clean=0.8 or linf:8/255=0.40; repeatable.",
-        ),
-    ] = None,
 ) -> dict[str, Any]:
-    """Reads the settings as arguments of `Service.audit`."""
+    """Reads how the audit runs, as arguments of `Service.audit`."""
     return {
-        "threats": _threats(threat or ()),
-        "attacks": [attack_options.parse(text) for text in attack or ()],
-        "gates": _gates(fail_under or ()),
-        "corruptions": corruption or (),
-        "severities": severity or (),
-        "augmentations": augmentation or (),
         "limit": limit,
         "seed": seed,
         "confidence": confidence,
@@ -106,6 +105,31 @@ def _settings(
         "shard_images": shard_images,
         "skip_checks": skip_checks,
     }
+
+
+def _gates(
+    fail_under: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[MODEL@]CONDITION=BAR",
+            help="Exit 1 under it, e.g. clean=0.8 or linf:8/255=0.40; repeatable.",
+        ),
+    ] = None,
+) -> dict[str, Any]:
+    """Reads the least accuracies by condition, of texts such as "linf:8/255=0.40"."""
+    gates: dict[str, float] = {}
+    for text in fail_under or ():
+        condition, equals, bar = text.rpartition("=")
+        if not equals:
+            raise typer.BadParameter(
+                f"{text!r} is not of the form linf:8/255=0.40", param_hint="--fail-under"
+            )
+        if condition in gates:
+            raise typer.BadParameter(
+                f"{condition!r} has more than one bar", param_hint="--fail-under"
+            )
+        gates[condition] = fraction(bar)
+    return {"gates": gates}
 
 
 def _threats(texts: Sequence[str]) -> dict[str, list[float]]:
@@ -119,23 +143,6 @@ def _threats(texts: Sequence[str]) -> dict[str, list[float]]:
             )
         threats.setdefault(norm, []).extend(fraction(radius) for radius in radii.split(","))
     return threats
-
-
-def _gates(texts: Sequence[str]) -> dict[str, float]:
-    """Least accuracies by condition, of texts such as "linf:8/255=0.40"."""
-    gates: dict[str, float] = {}
-    for text in texts:
-        condition, equals, bar = text.rpartition("=")
-        if not equals:
-            raise typer.BadParameter(
-                f"{text!r} is not of the form linf:8/255=0.40", param_hint="--fail-under"
-            )
-        if condition in gates:
-            raise typer.BadParameter(
-                f"{condition!r} has more than one bar", param_hint="--fail-under"
-            )
-        gates[condition] = fraction(bar)
-    return gates
 
 
 def _report_files(
@@ -156,5 +163,7 @@ def _report_files(
     return {form: path for form, path in files.items() if path is not None}
 
 
-AUDIT_SETTINGS = option_group(_settings)
+AUDIT_SETTINGS = merged(
+    option_group(_conditions), option_group(_run_settings), option_group(_gates)
+)
 REPORT_FILES = option_group(_report_files)
