@@ -1,26 +1,28 @@
 """What a network is made of: every layer with its shape, cost and receptive field."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import partial
-from math import prod
-from typing import Any
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from torch import nn
 
+from interp.network.module_records import ModuleRecord, OperationCounter, record_modules
 from interp.network.network import Network
-from interp.network.receptive_field import Field, FieldTracer, Pair, Window, window_of
+from interp.network.receptive_field import FieldTracer
+from interp.network.torch_calls import Pair
 
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """Input pixels that position (i, j) depends on: rows offset_y + i * jump_y to offset_y + i *
-    jump_y + height - 1, likewise columns, of which those outside the image are padding.
+    """The input pixels that a layer's positions depend on.
 
-    A global field (`is_global`) is the whole image for every position, with jump 0.
+    Position (i, j) depends on the rows offset_y + i * jump_y to offset_y + i * jump_y + height - 1,
+    likewise on columns; those outside the image are padding.
+
+    Attributes:
+        height, width: extents in pixels.
+        jump_y, jump_x: pixels from one position to the next.
+        offset_y, offset_x: first row and column of position (0, 0), negative in the padding.
+        is_global: the field is the whole image for every position, with jump 0.
     """
 
     height: int
@@ -59,34 +61,27 @@ class LayerInfo:
     receptive_field: ReceptiveField | None
 
 
-@dataclass
-class _Record:
-    """What a forward pass tells of one module."""
-
-    windows: set[Window] = field(default_factory=set)
-    multiply_adds: int = 0
-    receptive_field: ReceptiveField | None = None
-
-
 def describe(network: Network) -> list[LayerInfo]:
-    """Describe every layer of `network.layers`, in that order, by one forward pass of one image."""
+    """Describe every layer of a network, by one forward pass of one image.
+
+    Returns:
+        one entry a layer, in the order of `network.layers`.
+    """
     modules = {name: module for name, module in network.module.named_modules() if name}
-    records = {name: _Record() for name in modules}
+    records = {name: ModuleRecord() for name in modules}
     # The module is given an intermediate result, as some write into their input.
     image = torch.zeros(
         1, *network.shape, device=network.device, dtype=network.dtype, requires_grad=True
     ).clone(memory_format=torch.channels_last)
     running: list[str] = []
     tracer = FieldTracer(image)
-    with _hooks(modules, records, running, tracer, network.shape), tracer, _Work(records, running):
+    recording = record_modules(modules, records, running, tracer)
+    with recording, tracer, OperationCounter(records, running):
         network.module(image)
-    return [
-        _info(name, modules[name], network.output_shapes[name], records[name])
-        for name in network.layers
-    ]
+    return [_layer_info(network, name, modules[name], records[name]) for name in network.layers]
 
 
-def _info(name: str, module: nn.Module, shape: tuple[int, ...], record: _Record) -> LayerInfo:
+def _layer_info(network: Network, name: str, module: nn.Module, record: ModuleRecord) -> LayerInfo:
     is_leaf = next(module.children(), None) is None
     window = next(iter(record.windows)) if is_leaf and len(record.windows) == 1 else None
     return LayerInfo(
@@ -96,87 +91,19 @@ def _info(name: str, module: nn.Module, shape: tuple[int, ...], record: _Record)
         stride=window.stride if window else None,
         padding=window.padding if window else None,
         dilation=window.dilation if window else None,
-        output_shape=shape,
+        output_shape=network.output_shapes[name],
         parameters=sum(p.numel() for p in module.parameters()),
         multiply_adds=record.multiply_adds,
-        receptive_field=record.receptive_field,
+        receptive_field=_receptive_field(record, network.shape),
     )
 
 
-class _Work(TorchFunctionMode):
-    """Books windows on the innermost of the modules in `running`, and multiply-adds on all
-    of them.
-    """
-
-    def __init__(self, records: dict[str, _Record], running: list[str]) -> None:
-        super().__init__()
-        self.records, self.running = records, running
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        kwargs = kwargs or {}
-        result = func(*args, **kwargs)
-        if self.running:
-            window = window_of(func, args, kwargs)
-            if window:
-                self.records[self.running[-1]].windows.add(window)
-            cost = _multiply_adds(getattr(func, "__name__", ""), args, kwargs, result)
-            for name in self.running if cost else ():
-                self.records[name].multiply_adds += cost
-        return result
-
-
-def _multiply_adds(
-    function: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any
-) -> int:
-    if function not in ("conv1d", "conv2d", "conv3d", "conv_transpose2d", "linear"):
-        return 0
-    x = args[0] if args else kwargs["input"]
-    weight = args[1] if len(args) > 1 else kwargs["weight"]
-    spread = (
-        x if function == "conv_transpose2d" else result
-    )  # each of its elements meets one row of the weights
-    return int(spread.numel() * prod(weight.shape[1:]))
-
-
-@contextmanager
-def _hooks(
-    modules: dict[str, nn.Module],
-    records: dict[str, _Record],
-    running: list[str],
-    tracer: FieldTracer,
-    shape: tuple[int, int, int],
-) -> Iterator[None]:
-    """Keep `running` the stack of modules that run, and note each module's receptive field as it
-    finishes.
-    """
-
-    def enter(name: str, *_: Any) -> None:
-        running.append(name)
-
-    def leave(name: str, _: nn.Module, __: Any, output: Any) -> None:
-        running.pop()
-        if isinstance(output, Tensor) and output.ndim == 4 and tracer.depends(output):
-            records[name].receptive_field = _receptive_field(tracer.field(output), shape)
-
-    handles = [m.register_forward_pre_hook(partial(enter, n)) for n, m in modules.items()]
-    handles += [m.register_forward_hook(partial(leave, n)) for n, m in modules.items()]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _receptive_field(found: Field | None, shape: tuple[int, int, int]) -> ReceptiveField:
-    if found is None:
+def _receptive_field(record: ModuleRecord, shape: tuple[int, int, int]) -> ReceptiveField | None:
+    if not record.has_field:
+        return None
+    if record.field is None:
         return ReceptiveField(shape[1], shape[2], 0, 0, 0, 0, is_global=True)
-    rows, columns = found.axes
+    rows, columns = record.field.axes
     return ReceptiveField(
         rows.size, columns.size, rows.jump, columns.jump, rows.offset, columns.offset
     )

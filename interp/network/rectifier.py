@@ -20,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 DAMPING = 0.01  # factor of a gradient for every shut rectifier on its way
 
 
-class _Redirected(torch.autograd.Function):
+class _RedirectedRelu(torch.autograd.Function):
     """max(x, 0), or min(max(x, 0), ceiling), that lets through, damped, the gradients which would
     bring x back into the open range.
     """
@@ -44,9 +44,9 @@ class _Redirected(torch.autograd.Function):
 
 
 def _rectified(x: Tensor, ceiling: float, inplace: bool) -> Tensor:
-    opened: Tensor = _Redirected.apply(x.clone() if inplace else x, ceiling)
+    rectified: Tensor = _RedirectedRelu.apply(x.clone() if inplace else x, ceiling)
     return (
-        x.copy_(opened) if inplace else opened
+        x.copy_(rectified) if inplace else rectified
     )  # whoever rectifies in place may go on with x itself
 
 
@@ -81,6 +81,8 @@ _REPLACED: dict[Callable[..., Any], Callable[..., Tensor]] = {
 class RedirectedRectifiers(TorchFunctionMode):
     """While active, every ReLU and ReLU6 that runs passes redirected gradients, also those that are
     called as functions.
+
+    Use it as a context: `with RedirectedRectifiers(): ...`.
     """
 
     def __torch_function__(
@@ -90,6 +92,7 @@ class RedirectedRectifiers(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
+        """Call a function of torch, or what stands for it; see `TorchFunctionMode`."""
         kwargs = dict(kwargs or {})
         if func in _REPLACED and not args:
             args = (kwargs.pop("input"),)

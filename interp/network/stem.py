@@ -14,15 +14,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-_FEW = 4  # channels: from 8 on the library's own way is faster
+_MAX_CHANNELS = 4  # from 8 on the library's own way is faster
 
 
-def fits(layer: nn.Module) -> bool:
-    """Whether a `Stem` does the same as a layer, and is faster."""
+def is_stem_convolution(layer: nn.Module) -> bool:
+    """Whether a `StemConv2d` does the same as a layer, and is faster: the layer is a convolution on
+    a CPU with few input channels, a stride, and windows that overlap.
+    """
     return (
         type(layer) is nn.Conv2d
         and layer.weight.device.type == "cpu"
-        and layer.in_channels <= _FEW
+        and layer.in_channels <= _MAX_CHANNELS
         and 1
         < layer.stride[0]
         == layer.stride[1]
@@ -34,16 +36,21 @@ def fits(layer: nn.Module) -> bool:
     )
 
 
-class Stem(nn.Module):
-    """A convolution that `fits`, with another way back to its input; its weights get no
-    gradient.
+class StemConv2d(nn.Module):
+    """The first convolution of a network, with another way back to its input.
+
+    Its weights get no gradient.
     """
 
-    turned: (
-        Tensor  # (C * stride * stride, K, n, n): for each class of pixels the weights that it sees
-    )
+    # (C * stride * stride, K, n, n): for each class of pixels the weights that it sees
+    phase_weights: Tensor
 
     def __init__(self, layer: nn.Conv2d) -> None:
+        """Take a layer, which does the forward pass.
+
+        Args:
+            layer: one that `is_stem_convolution`.
+        """
         super().__init__()
         self.layer, stride = layer, layer.stride[0]
         beyond = [-size % stride for size in layer.kernel_size]
@@ -53,20 +60,28 @@ class Stem(nn.Module):
         parted = weight.view(
             *weight.shape[:2], weight.shape[2] // stride, stride, weight.shape[3] // stride, stride
         )
-        turned = parted.flip(2, 4).permute(1, 3, 5, 0, 2, 4).flatten(0, 2)
-        self.register_buffer("turned", turned.contiguous(memory_format=torch.channels_last))
+        phases = parted.flip(2, 4).permute(1, 3, 5, 0, 2, 4).flatten(0, 2)
+        self.register_buffer("phase_weights", phases.contiguous(memory_format=torch.channels_last))
 
     def forward(self, x: Tensor) -> Tensor:
-        """The layer's output (B, K, h, w) for x (B, C, H, W)."""
-        output: Tensor = _Convolved.apply(x, self)
+        """Return the layer's output (B, K, h, w) for x (B, C, H, W)."""
+        output: Tensor = _StemFunction.apply(x, self)
         return output
 
-    def back(self, grad: Tensor, height: int, width: int) -> Tensor:
-        """The gradient (B, C, H, W) of the input from that of the output, (B, K, h, w)."""
-        rows, columns = self.turned.shape[2:]
+    def input_gradient(self, grad: Tensor, height: int, width: int) -> Tensor:
+        """Return the gradient with respect to the input.
+
+        Args:
+            grad: (B, K, h, w), with respect to the output.
+            height, width: of the input.
+
+        Returns:
+            (B, C, H, W).
+        """
+        rows, columns = self.phase_weights.shape[2:]
         stride, (top, left) = self.layer.stride[0], map(int, self.layer.padding)
         padded = F.pixel_shuffle(
-            F.conv2d(grad, self.turned, padding=(rows - 1, columns - 1)), stride
+            F.conv2d(grad, self.phase_weights, padding=(rows - 1, columns - 1)), stride
         )
         bottom, right = (
             height + top - padded.shape[2],
@@ -75,13 +90,15 @@ class Stem(nn.Module):
         return F.pad(padded, (-left, right, -top, bottom))
 
 
-class _Convolved(torch.autograd.Function):
+class _StemFunction(torch.autograd.Function):
+    """The layer forwards, `StemConv2d.input_gradient` backwards."""
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor, stem: Stem) -> Tensor:
+    def forward(ctx: Any, x: Tensor, stem: StemConv2d) -> Tensor:
         ctx.stem, ctx.size = stem, x.shape[2:]
         output: Tensor = stem.layer(x)
         return output
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        return ctx.stem.back(grad, *ctx.size), None
+        return ctx.stem.input_gradient(grad, *ctx.size), None

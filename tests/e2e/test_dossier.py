@@ -9,7 +9,7 @@ import torch
 
 import striate
 from interp.attack.unit_flips import compare, under_attack
-from interp.network.ablation import falls
+from interp.network.ablation import ablation_differences
 from interp.network.network import Network
 from interp.probe import solve
 from tests.e2e.conftest import NAME
@@ -61,7 +61,7 @@ def test_every_part_is_there_and_right(
     assert found.tuning is not None
     assert sum(facet.share for facet in found.facets) == pytest.approx(1)
 
-    expected = falls(local, spread, "c3", 7)
+    expected = ablation_differences(local, spread, "c3", 7)
     means = [shift.mean for shift in found.logit_shifts]
     assert means == sorted(means, reverse=True)
     assert sorted(shift.index for shift in found.logit_shifts) == list(range(10))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from interp.attack.unit_flips import ROWS, Flips, compare, under_attack
 from interp.layer import LOGITS, LayerPath
-from interp.network.ablation import falls, summary
+from interp.network.ablation import ablation_differences, mean_effect
 from interp.network.network import Network
 from interp.probe import Procedure
 from service.datasets import Dataset, Datasets
@@ -190,14 +190,16 @@ class DossierHandler:
             try:
                 parts.append(
                     await self._compute.run_on_device(
-                        lambda part=part: falls(network, part, path.layer, unit).cpu()  # type: ignore[misc]
+                        lambda part=part: ablation_differences(
+                            network, part, path.layer, unit
+                        ).cpu()  # type: ignore[misc]
                     )
                 )
             except torch.OutOfMemoryError as error:
                 raise OutOfMemory(
                     f"a pass of {len(part)} images does not fit into the device's memory"
                 ) from error
-        found = summary(torch.cat(parts))
+        found = mean_effect(torch.cat(parts))
         means, errors = found.mean.tolist(), found.standard_error.tolist()
         order = sorted(range(len(means)), key=lambda index: (-means[index], index))
         return [

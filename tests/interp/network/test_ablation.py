@@ -9,7 +9,7 @@ from interp.attack.base import attack
 from interp.attack.pgd import pgd
 from interp.attack.unit_flips import compare, under_attack
 from interp.layer import UnknownLayer
-from interp.network.ablation import falls, summary
+from interp.network.ablation import ablation_differences, mean_effect
 from interp.probe import solve
 from tests.interp.toys_networks import MEAN, STD, Tricky, images, normalized, raw, tricky
 
@@ -40,29 +40,29 @@ def test_logits_without_a_unit(layer: str) -> None:
     moved = 0.0
     for unit in (0, 4, 5, 7):
         expected = without(raw(network), x, "none", unit) - without(raw(network), x, layer, unit)
-        found = falls(network, x, layer, unit)
+        found = ablation_differences(network, x, layer, unit)
         assert torch.allclose(found, expected, atol=1e-12)
         moved = max(moved, found.abs().max().item())
     assert moved > 1e-4
     assert torch.equal(network.logits(x), before)
     with pytest.raises(UnknownLayer):
-        falls(network, x, "stemm", 0)
+        ablation_differences(network, x, "stemm", 0)
 
 
 def test_a_logit_loses_itself() -> None:
     network, x = tricky(), images(2)
-    found = falls(network, x, "logits", 3)
+    found = ablation_differences(network, x, "logits", 3)
     assert torch.equal(found[:, 3], network.logits(x)[:, 3])
     assert not found[:, [0, 1, 2, 4]].any()
 
 
 def test_mean_and_its_error() -> None:
-    found = summary(torch.tensor([[1.0, 4.0], [3.0, 4.0], [8.0, 4.0]]))
+    found = mean_effect(torch.tensor([[1.0, 4.0], [3.0, 4.0], [8.0, 4.0]]))
     assert found.mean.tolist() == [4, 4]
     assert found.standard_error.tolist() == pytest.approx(
         [(13 / 3) ** 0.5, 0]
     )  # sum of squares 26, over 2, over 3
-    assert summary(torch.ones(1, 2)).standard_error.tolist() == [0, 0]
+    assert mean_effect(torch.ones(1, 2)).standard_error.tolist() == [0, 0]
 
 
 def test_flips_by_hand() -> None:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from interp.attack.losses import cross_entropy
 from interp.layer import LayerPath
 from interp.network.architectures import CifarResNet, CifarTwin, LeNet5
-from interp.network.fold import folded
+from interp.network.fold import fold_batch_norms
 from interp.network.network import Network
 from interp.objective import activation
 from interp.probe import Probe
@@ -67,7 +67,7 @@ def test_weights_are_those_worked_out_by_hand() -> None:
         nn.BatchNorm1d(5),
     )
     module: Any = lively(net)
-    copied = folded(module, images(2))
+    copied = fold_batch_norms(module, images(2))
     assert copied is not None
     found: Any = copied.module
     for layer, norm in (("0", module[1]), ("4", module[5])):
@@ -108,7 +108,7 @@ def test_logits_and_gradients_are_those_of_the_module(name: str) -> None:
     build, size, left = NETWORKS[name]
     module = built(build)
     state = copy.deepcopy(module.state_dict())
-    copied = folded(module, images(2, size))
+    copied = fold_batch_norms(module, images(2, size))
     assert copied is not None
     found = copied.module
     assert norms(found) == left < norms(module)
@@ -142,7 +142,7 @@ def test_every_layer_is_answered_as_by_the_module_itself(name: str) -> None:
         Network(built(build), (3, size, size), [0.4] * 3, [0.3] * 3, dtype=torch.float64, fold=fold)
         for fold in (False, True)
     )
-    copied, sizes = folded(fast.module, fast.normalized(images(2, size))), list[int]()
+    copied, sizes = fold_batch_norms(fast.module, fast.normalized(images(2, size))), list[int]()
     assert copied is not None
     before_norms = set(fast.layers) - copied.layers
     assert len(before_norms) == norms(fast.module) - norms(copied.module)
@@ -408,7 +408,7 @@ def test_there_is_no_copy_of_what_is_not_surely_the_same_or_has_nothing_to_fold(
     module(x)  # or the copy would be refused for the wrong reason
     flags = [m.training for m in module.modules()]
     drawn = torch.get_rng_state(), random.getstate()
-    assert folded(module, x) is None
+    assert fold_batch_norms(module, x) is None
     assert [m.training for m in module.modules()] == flags
     assert all(p.grad is None and not p.requires_grad for p in module.parameters())
     if kind not in (Noisy, Dropped, Shifted):
@@ -471,7 +471,7 @@ def test_a_part_whose_output_is_that_of_the_layer_is_asked_of_the_module_itself(
             self.conv = nn.Sequential(nn.Conv2d(3, 3, 1), nn.Sequential(nn.Conv2d(3, 6, 3)))  # type: ignore[assignment]
 
     network, x = hosted(Wrapped), images(2)
-    found = folded(network.module, network.normalized(x))
+    found = fold_batch_norms(network.module, network.normalized(x))
     assert found is not None
     assert found.layers == {"conv.0", "norm", "head"}
     expected = hosted(Wrapped, fold=False).activations(x, network.layers)
@@ -576,6 +576,6 @@ def test_a_network_whose_forward_pass_fails_is_as_it_was() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_other_precisions_are_folded_too(dtype: torch.dtype) -> None:
     module = built(Body).to(dtype)
-    copied = folded(module, images(2, dtype=torch.float32).to(dtype))
+    copied = fold_batch_norms(module, images(2, dtype=torch.float32).to(dtype))
     assert copied is not None
     assert {p.dtype for p in copied.module.parameters()} == {dtype}

@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from interp.layer import LayerPath
-from interp.network.fold import folded
+from interp.network.fold import fold_batch_norms
 from interp.network.network import Network
-from interp.network.stem import Stem, fits
+from interp.network.stem import StemConv2d, is_stem_convolution
 from interp.objective import activation
 from interp.probe import Probe
 from tests.interp.toys_networks import images
@@ -39,7 +39,7 @@ def test_output_and_gradient_are_those_of_the_layer(
 ) -> None:
     own = layer(kernel_size=kernel, stride=stride, padding=padding).requires_grad_(False)
     x = images(2, 32)[:, :, : size[0], : size[1]].requires_grad_()
-    expected, actual = own(x), Stem(own)(x)
+    expected, actual = own(x), StemConv2d(own)(x)
     assert torch.equal(actual, expected)
     weights = torch.randn(
         expected.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64
@@ -59,7 +59,7 @@ def test_output_and_gradient_are_those_of_the_layer(
     ids=str,
 )
 def test_it_fits_strided_layers_of_few_channels(own: nn.Module) -> None:
-    assert fits(own)
+    assert is_stem_convolution(own)
 
 
 class Own(nn.Conv2d):
@@ -84,7 +84,7 @@ class Own(nn.Conv2d):
     ids=str,
 )
 def test_other_layers_are_left_alone(other: nn.Module) -> None:
-    assert not fits(other)
+    assert not is_stem_convolution(other)
 
 
 class Plain(nn.Module):
@@ -109,9 +109,11 @@ def test_a_network_without_norms_gets_a_stem_too() -> None:
         for fold in (False, True)
     )
     fast.module.load_state_dict(own.module.state_dict())
-    found = folded(fast.module, fast.normalized(images(2, 15)))
+    found = fold_batch_norms(fast.module, fast.normalized(images(2, 15)))
     assert found is not None
-    assert [name for name, part in found.modules.items() if isinstance(part, Stem)] == ["first"]
+    assert [name for name, part in found.modules.items() if isinstance(part, StemConv2d)] == [
+        "first"
+    ]
     assert found.layers == {"first", "second", "head"}
     assert {id(p) for p in found.module.parameters()} == {id(p) for p in fast.module.parameters()}
     assert fast.for_logits is not fast.module
