@@ -1,4 +1,4 @@
-"""The methods of InterpretService about data sets alone: which there are, and their images."""
+"""ListDatasets and ReadSamples: which data sets there are, and their images."""
 
 from service.datasets import DatasetError, Datasets, class_indices
 from service.index.store import IndexStore, Subject
@@ -11,6 +11,10 @@ from service.threads import in_daemon_thread
 from striate.v1 import interpret_pb2 as pb
 
 MOST_ERROR = 1000  # characters of a data set's error
+MOST_SAMPLES = 1024  # of one request
+UNOPENED = (
+    "not opened yet, which may take a download: it is opened when its images are first asked for"
+)
 
 
 class DatasetHandler:
@@ -24,7 +28,7 @@ class DatasetHandler:
     async def list_datasets(
         self, request: pb.ListDatasetsRequest, context: Context
     ) -> pb.ListDatasetsResponse:
-        """Opens every data set that needs no download, which reads its table of contents; one that
+        """Open every data set that needs no download, which reads its table of contents; one that
         cannot be read says so.
         """
         if not request.model:
@@ -35,9 +39,10 @@ class DatasetHandler:
         return pb.ListDatasetsResponse(datasets=datasets)
 
     def _list(self, model: HostedModel | None) -> list[pb.Dataset]:
-        return [self._listed(name, model) for name in self._datasets.names]
+        return [self._describe(name, model) for name in self._datasets.names]
 
-    def _listed(self, name: str, model: HostedModel | None) -> pb.Dataset:
+    def _describe(self, name: str, model: HostedModel | None) -> pb.Dataset:
+        """What is known of a data set without a download; with a model also its indexes."""
         message = pb.Dataset(name=name, uri=self._datasets.uri(name))
         try:
             dataset = self._datasets.glance(name)
@@ -45,10 +50,7 @@ class DatasetHandler:
             message.error = str(error)[:MOST_ERROR]
             return message
         if dataset is None:
-            message.error = (
-                "not opened yet, which may take a download: it is opened when its images are "
-                "first asked for"
-            )
+            message.error = UNOPENED
             return message
         message.size, message.labelled = len(dataset), dataset.labelled
         message.classes.extend(dataset.classes)
@@ -65,10 +67,8 @@ class DatasetHandler:
     async def read_samples(
         self, request: pb.ReadSamplesRequest, context: Context
     ) -> pb.ReadSamplesResponse:
-        """As many as there are from `first` on and as fit into one message; the others are not
-        read.
-        """
-        count = within("count", request.count, 1, 1024, default=16)
+        """Read as many images as there are from `first` on and as fit into one message."""
+        count = within("count", request.count, 1, MOST_SAMPLES, default=16)
         dataset = await in_daemon_thread(self._datasets.get, required("dataset", request.dataset))
         samples = await self._compute.run_in_pool(
             dataset.read, request.first, count, wire_images.MOST_BYTES

@@ -1,4 +1,4 @@
-"""ModelService."""
+"""ModelService: which models there are, and loading and unloading them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
@@ -30,8 +30,8 @@ class ModelHandler:
     async def list_models(
         self, request: model_pb2.ListModelsRequest, context: Context
     ) -> model_pb2.ListModelsResponse:
-        """Loaded models with their details; those that are loading or available by name and
-        state.
+        """List loaded models with their details, and those that are loading or available by name
+        and state.
         """
         models = {model.name: wire_models.model_info(model) for model in self._zoo.loaded()}
         for name in self._zoo.loading():
@@ -48,7 +48,7 @@ class ModelHandler:
     async def get_model(
         self, request: model_pb2.GetModelRequest, context: Context
     ) -> model_pb2.GetModelResponse:
-        """The model and its layers."""
+        """Describe a model and its layers."""
         with self._zoo.use(required("model", request.model)) as model:
             layers = [wire_models.layer_message(info) for info in model.layers]
             return model_pb2.GetModelResponse(model=wire_models.model_info(model), layers=layers)
@@ -56,10 +56,10 @@ class ModelHandler:
     async def load_model(
         self, request: model_pb2.LoadModelRequest, context: Context
     ) -> model_pb2.LoadModelResponse:
-        """Loads in a thread: reading, hashing and warming up take seconds, and a download
+        """Load a model in a thread: reading, hashing and warming up take seconds, and a download
         may hang.
         """
-        model = await self._to_the_end(
+        model = await self._uncancelled(
             self._load(required("model", request.model), request.weights)
         )
         return model_pb2.LoadModelResponse(model=wire_models.model_info(model))
@@ -67,8 +67,8 @@ class ModelHandler:
     async def unload_model(
         self, request: model_pb2.UnloadModelRequest, context: Context
     ) -> model_pb2.UnloadModelResponse:
-        """Refused while jobs use the model."""
-        freed = await self._to_the_end(self._unload(required("model", request.model)))
+        """Unload a model; refused while jobs use it."""
+        freed = await self._uncancelled(self._unload(required("model", request.model)))
         return model_pb2.UnloadModelResponse(freed_bytes=freed)
 
     async def _load(self, name: str, weights: str) -> HostedModel:
@@ -81,7 +81,7 @@ class ModelHandler:
         await self._on_change(name)
         return freed
 
-    async def _to_the_end(self, change: Coroutine[Any, Any, T]) -> T:
+    async def _uncancelled(self, change: Coroutine[Any, Any, T]) -> T:
         """Await a change that goes on when the call is cancelled: its thread does, and `on_change`
         has to hear of it.
         """

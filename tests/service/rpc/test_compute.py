@@ -14,7 +14,6 @@ import torch
 from service.engine import submit
 from service.engine.job import Priority, QueueFull
 from service.imaging import Preprocessing
-from service.rpc import compute as compute_module
 from service.rpc.compute import LIGHT, Compute
 from service.rpc.context import Context
 from service.rpc.wire import images as wire_images
@@ -68,7 +67,7 @@ def test_only_light_batches_are_read_on_the_event_loop(
 def test_encoded_images_are_decoded_in_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
     threads = []
     monkeypatch.setattr(
-        compute_module.wire_images,
+        wire_images,
         "decode_batch",
         lambda *_: threads.append(threading.current_thread()),
     )
