@@ -17,7 +17,7 @@ from bench.figure import Figure, Figures
 from bench.peers import published
 from bench.setting import ROBUST, Setting
 from bench.timing import timed
-from interp.ascent import Summit
+from interp.ascent import AscentResult
 from interp.attack.autoattack import standard
 from interp.attack.ball import Ball
 from interp.attack.base import Method, attack
@@ -165,7 +165,7 @@ def _ours(network: Network) -> Callable[[Tensor, Tensor, int, Counter[str]], Ten
 
 
 def _noted(name: str, part: Search, given: Counter[str]) -> Search:
-    def search(ball: Ball, goal: Goal, rows: Generators) -> Procedure[Summit]:
+    def search(ball: Ball, goal: Goal, rows: Generators) -> Procedure[AscentResult]:
         given[name] += len(ball.x)
         return (yield from part(ball, goal, rows))
 

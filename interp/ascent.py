@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, autograd
 
+from interp.active_rows import ActiveRows
 from interp.objective import Objective
 from interp.probe import Answer, Oracle, Probe, Procedure, Progress, solve
 from interp.seeds import Generators
@@ -17,6 +18,7 @@ from interp.step import Step
 __all__ = [  # with what users of `ascend` need of `interp.probe`
     "Answer",
     "Ascent",
+    "AscentResult",
     "Done",
     "Encoder",
     "Oracle",
@@ -24,7 +26,6 @@ __all__ = [  # with what users of `ascend` need of `interp.probe`
     "Procedure",
     "Progress",
     "Space",
-    "Summit",
     "Transform",
     "ascend",
     "identity",
@@ -85,8 +86,8 @@ class Ascent:
         limits: (B,) the rows' own numbers of steps, where they are fewer than `steps`.
         done: tells which rows have arrived, from the answer for them; None: none ever has.
         logits: whether `done` reads logits.
-        leave: rows that are done are not probed any more.
-        hopeless: tells which rows are not probed any more though they have not arrived; None: all
+        stop_when_done: rows that are done are not probed any more.
+        give_up: tells which rows are not probed any more though they are not done; None: all
             others climb on.
         keep_best: return each row's first iterate that is done, else the one with the highest
             score; otherwise the last.
@@ -108,8 +109,8 @@ class Ascent:
     limits: Tensor | None = None
     done: Done | None = None
     logits: bool = True
-    leave: bool = False
-    hopeless: Done | None = None
+    stop_when_done: bool = False
+    give_up: Done | None = None
     keep_best: bool = False
     redirect: bool = False
     penalty: Callable[[Tensor, Tensor], Tensor] | None = None
@@ -118,7 +119,7 @@ class Ascent:
 
 
 @dataclass(frozen=True, eq=False)
-class Summit:
+class AscentResult:
     """Where an ascent ended, row by row."""
 
     images: Tensor  # (B, C, H, W)
@@ -134,28 +135,21 @@ class Summit:
     start_score: Tensor | None = None  # (B,) of the first views, where steps > 0
 
 
-class _Climb:
-    """The state of an ascent. z, the step rule's memory and the seeds stay whole; only the rows
-    still climbing are probed.
+class _AscentState:
+    """An ascent under way. z, the step rule's memory and the seeds stay whole; only the active rows
+    are probed.
     """
 
     def __init__(self, problem: Ascent, rows: Generators) -> None:
         self.problem, self.generators = problem, rows
         self.z = problem.space.start(rows)
         self.move = problem.step(self.z)
-        self.climbing = torch.arange(len(self.z), device=self.z.device)
-        self.moved = torch.zeros(len(self.z), dtype=torch.bool, device=self.z.device)
+        self.active = ActiveRows(len(self.z), self.z.device)
         self.best_z = self.z.clone()
-        self.best_score = torch.full_like(self.moved, -torch.inf, dtype=self.z.dtype)
-        self.arrived = torch.zeros_like(self.moved)
-        self.start_logits: Tensor | None = None
+        self.best_score = torch.full_like(self.active.moved, -torch.inf, dtype=self.z.dtype)
+        self.arrived = torch.zeros_like(self.active.moved)
         self.start_score: Tensor | None = None
-        self.gradients = 0
         self.attention: Tensor | None = None
-
-    @property
-    def whole(self) -> bool:
-        return len(self.climbing) == len(self.z)
 
     @property
     def wants_logits(self) -> bool:
@@ -165,34 +159,28 @@ class _Climb:
         return self.problem.space.image(self.z).detach()
 
     def objective(self) -> Objective:
-        return self.problem.objective if self.whole else self.problem.objective.take(self.climbing)
+        return self.active.select(self.problem.objective)
 
-    def look_around(self, step: int) -> Probe:
-        """Ask for score and gradient of a view of every row that climbs."""
+    def probe(self, step: int) -> Probe:
+        """Ask for score and gradient of a view of every active row."""
         problem = self.problem
         self.point = self.z.detach().requires_grad_()
-        self.images, rows = problem.space.image(self.point), self.generators
-        if not self.whole:
-            self.images, rows = (
-                self.images[self.climbing],
-                [rows[i] for i in self.climbing.tolist()],
-            )
-        self.view = problem.transform(self.images, rows)
-        self.gradients += len(self.climbing)
-        progress, free = Progress(step, problem.steps, self.preview), not problem.objective.coupled
+        self.images = self.active.select(problem.space.image(self.point))
+        self.view = problem.transform(self.images, self.active.of(self.generators))
+        self.active.gradients += len(self.active)
         return Probe(
             self.view.detach(),
             self.objective(),
             logits=self.wants_logits,
-            splittable=free,
-            progress=progress,
+            splittable=not problem.objective.coupled,
+            progress=Progress(step, problem.steps, self.preview),
         )
 
-    def look(self, step: int) -> Procedure[Answer]:
-        """`look_around`; a probe of its own asks for the rows that no gradient comes back for, if
+    def ask(self, step: int) -> Procedure[Answer]:
+        """Send `probe`; a probe of its own asks for the rows that no gradient comes back for, if
         they may be redirected.
         """
-        probe = self.look_around(step)
+        probe = self.probe(step)
         answer = yield probe
         assert answer.grad is not None
         (shut,) = (~answer.grad.flatten(1).any(1)).nonzero(as_tuple=True)
@@ -207,79 +195,73 @@ class _Climb:
         assert redirected.grad is not None
         return replace(answer, grad=answer.grad.index_copy(0, shut, redirected.grad))
 
-    def slope(self, grad: Tensor, score: Tensor) -> Tensor:
+    def gradient(self, grad: Tensor, score: Tensor) -> Tensor:
         """From the gradient of the views to that of z, zero for rows that left; on the way the
         penalty joins in.
         """
         (pull,) = autograd.grad(self.view, self.images, grad.to(self.view))
-        self.moved[self.climbing] |= pull.flatten(1).any(1)
+        self.active.note_gradients(pull)
         if self.problem.trace:
-            self.watch(pull.abs().sum(1, keepdim=True))
+            self.add_attention(pull.abs().sum(1, keepdim=True))
         if self.problem.penalty is not None:
-            size = self.best_score.new_zeros(len(self.z)).index_copy(
-                0, self.climbing, score.abs().to(self.z)
-            )
+            none = self.best_score.new_zeros(len(self.z))
+            size = self.active.merge(none, score.abs().to(self.z))
             (push,) = autograd.grad(self.problem.penalty(self.images, size).sum(), self.images)
             pull = pull + push
         (slope,) = autograd.grad(self.images, self.point, pull)
         return slope
 
-    def watch(self, pull: Tensor) -> None:
-        """Note where the pictures of the rows that climb, (A, 1, H, W), were pulled."""
+    def add_attention(self, pull: Tensor) -> None:
+        """Note where the pictures of the active rows, (A, 1, H, W), were pulled."""
         if self.attention is None:
             self.attention = pull.new_zeros(len(self.z), *pull.shape[1:])
-        self.attention.index_add_(0, self.climbing, pull)
+        self.attention.index_add_(0, self.active.index, pull)
 
-    def go(self, answer: Answer, step: int) -> None:
-        """Move the rows that climb on; let those that are done leave, if they may."""
+    def step(self, answer: Answer, step: int) -> None:
+        """Move the active rows on; let those that are done leave, if they may."""
         assert answer.grad is not None
         assert answer.score is not None
-        slope = self.slope(answer.grad, answer.score)
+        slope = self.gradient(answer.grad, answer.score)
         if self.start_score is None:
-            self.start_logits, self.start_score = answer.logits, answer.score
-        done = self.see(answer, self.climbing)
-        gone = done & self.problem.leave
-        if self.problem.hopeless is not None:
-            gone |= self.problem.hopeless(answer, self.climbing)
+            self.active.start_logits, self.start_score = answer.logits, answer.score
+        rows = self.active.index
+        gone = self.keep_best(answer, rows) & self.problem.stop_when_done
+        if self.problem.give_up is not None:
+            gone |= self.problem.give_up(answer, rows)
         if gone.any():
-            self.climbing = self.climbing[~gone]
+            self.active.leave(gone)
         stepped = self.problem.space.project(self.z + self.move(slope))
-        self.z = (
-            stepped if self.whole else self.z.index_copy(0, self.climbing, stepped[self.climbing])
-        )
+        self.z = self.active.merge(self.z, self.active.select(stepped))
         self.operate(step)
 
     def operate(self, step: int) -> None:
-        """Apply the operator to the pictures of the rows that climb on."""
-        if self.problem.operator is None or not len(self.climbing):
+        """Apply the operator to the pictures of the active rows."""
+        if self.problem.operator is None or not len(self.active):
             return
-        images = self.preview()[self.climbing]
+        images = self.preview()[self.active.index]
         changed = self.problem.operator(images, step)
         if changed is not images:
             assert isinstance(self.problem.space, Encoder)
-            self.z = self.z.index_copy(0, self.climbing, self.problem.space.encode(changed))
+            encoded = self.problem.space.encode(changed)
+            self.z = self.z.index_copy(0, self.active.index, encoded)
 
-    def look_back(self, rows: Tensor) -> Procedure[None]:
-        """See how good the last iterates of some rows are, if that matters."""
+    def score_last(self, rows: Tensor) -> Procedure[None]:
+        """Find out how good the last iterates of some rows (A,) are, if that matters."""
         if self.problem.keep_best and len(rows):
-            self.see(
-                (
-                    yield Probe(
-                        self.preview()[rows],
-                        self.problem.objective.take(rows),
-                        gradient=False,
-                        logits=self.wants_logits,
-                    )
-                ),
-                rows,
+            answer = yield Probe(
+                self.preview()[rows],
+                self.problem.objective.take(rows),
+                gradient=False,
+                logits=self.wants_logits,
             )
+            self.keep_best(answer, rows)
 
-    def see(self, answer: Answer, rows: Tensor) -> Tensor:
-        """Keep the best of what was seen of some rows; returns which of them are done, (A,)
+    def keep_best(self, answer: Answer, rows: Tensor) -> Tensor:
+        """Keep the best of what is known of some rows; returns which of them are done, (A,)
         bool.
         """
         assert answer.score is not None
-        done = torch.zeros_like(self.moved[: len(rows)])
+        done = torch.zeros_like(self.arrived[: len(rows)])
         if self.problem.done is not None:
             done = self.problem.done(answer, rows)
         if self.problem.keep_best:
@@ -291,36 +273,40 @@ class _Climb:
             self.arrived[rows] |= done
         return done
 
-    def halt(self, step: int) -> Procedure[None]:
+    def drop_exhausted(self, step: int) -> Procedure[None]:
         """Let the rows go that have no steps left."""
         if self.problem.limits is not None:
-            spent = self.problem.limits[self.climbing] < step
-            yield from self.look_back(self.climbing[spent])
-            self.climbing = self.climbing[~spent]
+            spent = self.problem.limits[self.active.index] < step
+            yield from self.score_last(self.active.index[spent])
+            self.active.leave(spent)
 
-    def summit(self) -> Summit:
+    def result(self) -> AscentResult:
         z = self.best_z if self.problem.keep_best else self.z
-        images = self.problem.space.image(z).detach()
-        return Summit(
-            images,
-            self.moved,
-            self.start_logits,
-            self.gradients,
-            0,
-            self.attention,
-            self.start_score,
+        return AscentResult(
+            self.problem.space.image(z).detach(),
+            self.active.moved,
+            self.active.start_logits,
+            self.active.gradients,
+            attention=self.attention,
+            start_score=self.start_score,
         )
 
 
-def ascend(problem: Ascent, rows: Generators) -> Procedure[Summit]:
-    """Climb for at most `problem.steps` gradient steps; one generator a row supplies all
-    randomness.
+def ascend(problem: Ascent, rows: Generators) -> Procedure[AscentResult]:
+    """Climb for at most `problem.steps` gradient steps.
+
+    Args:
+        problem: what to climb, and how.
+        rows: one generator a row, which supplies all its randomness.
+
+    Returns:
+        A procedure whose result says where each row ended.
     """
-    climb = _Climb(problem, rows)
+    state = _AscentState(problem, rows)
     for step in range(1, problem.steps + 1):
-        yield from climb.halt(step)
-        if not len(climb.climbing):
+        yield from state.drop_exhausted(step)
+        if not len(state.active):
             break
-        climb.go((yield from climb.look(step)), step)
-    yield from climb.look_back(climb.climbing)
-    return climb.summit()
+        state.step((yield from state.ask(step)), step)
+    yield from state.score_last(state.active.index)
+    return state.result()

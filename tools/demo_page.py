@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from interp.attack.ball import Ball
-from interp.attack.base import NOISE
+from interp.attack.evaluate import NOISE
 from interp.seeds import generators
 from striate._formats.pictures import grid
 

@@ -4,14 +4,14 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from interp.ascent import Summit
+from interp.ascent import AscentResult
 from interp.attack.apgd_ascent import apgd_ascent, apgd_decreasing_radii
 from interp.attack.ball import Ball
 from interp.attack.base import Method
 from interp.attack.fab import TARGET_LEAD
 from interp.attack.goal import CROSS_ENTROPY, DLR, Goal, Loss
 from interp.attack.search import Search, in_turn
-from interp.attack.target_classes import Contest, each_rival
+from interp.attack.target_classes import TargetClasses, each_target_class
 from interp.objective import Objective
 from interp.probe import Answer, Procedure
 from interp.seeds import Generators
@@ -59,7 +59,7 @@ def apgd_t(steps: int = 100, target_classes: int = 9, restarts: int = 1) -> Meth
 def apgd_search(steps: int, loss: Loss = CROSS_ENTROPY, restarts: int = 1) -> Search:
     """The search of `apgd`: from a random point, in L1 from larger balls on."""
 
-    def search(ball: Ball, goal: Goal, rows: Generators) -> Procedure[Summit]:
+    def search(ball: Ball, goal: Goal, rows: Generators) -> Procedure[AscentResult]:
         return _climb(ball, goal, goal.objective(loss), steps, rows)
 
     return in_turn([search] * restarts)
@@ -72,16 +72,18 @@ def apgd_targeted_search(steps: int, target_classes: int) -> Search:
     target's logit minus the label's. (AutoAttack itself fails there.)
     """
 
-    def duel(ball: Ball, goal: Contest, number: int, rows: Generators) -> Procedure[Summit]:
+    def towards(
+        ball: Ball, goal: TargetClasses, number: int, rows: Generators
+    ) -> Procedure[AscentResult]:
         loss = DLR if goal.classes >= DLR_CLASSES else TARGET_LEAD
         return _climb(ball, goal, goal.towards(number, loss), steps, rows)
 
-    return each_rival(duel, target_classes)
+    return each_target_class(towards, target_classes)
 
 
 def _climb(
     ball: Ball, goal: Goal, objective: Objective, steps: int, rows: Generators
-) -> Procedure[Summit]:
+) -> Procedure[AscentResult]:
     def done(answer: Answer, chosen: Tensor) -> Tensor:
         return goal.take(chosen).reached(answer)
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from interp.ascent import Done, Summit
+from interp.active_rows import ActiveRows
+from interp.ascent import AscentResult, Done
 from interp.attack.ball import Ball
 from interp.objective import Objective
 from interp.probe import Answer, Probe, Procedure, Progress
@@ -29,8 +30,15 @@ SHORTEST = 0.1  # L1: the least step size, in radii
 
 
 def checkpoints(steps: int) -> list[int]:
-    """After which steps the step size is judged: ceil(p_j steps), p_1 = 0.22, p_(j+1) = p_j +
-    max(p_j - p_(j-1) - 0.03, 0.06).
+    """List after which steps the step size is reconsidered (Croce & Hein 2020, section 3.2).
+
+    These are ceil(p_j steps) for p_1 = 0.22 and p_(j+1) = p_j + max(p_j - p_(j-1) - 0.03, 0.06).
+
+    Args:
+        steps: of the whole ascent, at least 1.
+
+    Returns:
+        Numbers of steps in rising order, all below `steps`.
     """
     percent, gap, found = 22, 22, list[int]()
     while percent < 100:
@@ -43,10 +51,9 @@ def checkpoints(steps: int) -> list[int]:
 
 
 @dataclass(frozen=True, eq=False)
-class _Rows:
-    """The state of the rows still walking: one tensor a field, one entry a row."""
+class _Iterates:
+    """Where the active rows are: one tensor a field, one entry a row."""
 
-    number: Tensor  # (A,) int64, which rows these are
     z: Tensor  # (A, C, H, W), as are the next four
     before: Tensor  # the z before
     grad: Tensor
@@ -54,17 +61,17 @@ class _Rows:
     best_grad: Tensor
     score: Tensor  # (A,), as are the next three
     best_score: Tensor
-    judged_score: Tensor  # the best at the last verdict
-    rises: Tensor  # steps since the last verdict that raised the score
+    checked_score: Tensor  # the best at the last checkpoint
+    rises: Tensor  # steps since the last checkpoint that raised the score
     size: Tensor  # (A, 1, 1, 1) eta, as are the next two
     share: Tensor  # L1: of the pixels, how many move
-    spread: Tensor  # L1: pixels that the best perturbation had at the last verdict
-    shortened: Tensor  # (A,) bool, by the last verdict
+    spread: Tensor  # L1: pixels that the best perturbation had at the last checkpoint
+    shortened: Tensor  # (A,) bool, at the last checkpoint
 
-    def take(self, index: Tensor) -> "_Rows":
-        return _Rows(*(getattr(self, f.name)[index] for f in fields(self)))
+    def take(self, index: Tensor) -> "_Iterates":
+        return _Iterates(*(getattr(self, f.name)[index] for f in fields(self)))
 
-    def returned(self, chosen: Tensor) -> "_Rows":
+    def at_best(self, chosen: Tensor) -> "_Iterates":
         """With the chosen rows (A,) back at their best points."""
         pixels = chosen.view(-1, 1, 1, 1)
         z, grad = (
@@ -74,17 +81,15 @@ class _Rows:
         return replace(self, z=z, grad=grad, score=torch.where(chosen, self.best_score, self.score))
 
 
-def _begin(ball: Ball, z: Tensor, sparse_start: bool) -> _Rows:
+def _start(ball: Ball, z: Tensor, sparse_start: bool) -> _Iterates:
     nothing, lowest = torch.zeros_like(z), z.new_full((len(z),), -torch.inf)
-    number = torch.arange(len(z), device=z.device)
     size = ball.eps * (1 if ball.p == 1 else 2)
     share, spread = torch.full_like(size, SHARE), torch.full_like(size, z[0].numel())
     if sparse_start:
         spread = _spread(z - ball.x).to(size)
         share = spread / z[0].numel() / REDUCTION
-    never = torch.zeros_like(number, dtype=torch.bool)
-    return _Rows(
-        number,
+    count = torch.zeros(len(z), dtype=torch.int64, device=z.device)
+    return _Iterates(
         z,
         z,
         nothing,
@@ -93,15 +98,15 @@ def _begin(ball: Ball, z: Tensor, sparse_start: bool) -> _Rows:
         lowest,
         lowest,
         lowest,
-        torch.zeros_like(number),
+        count,
         size,
         share,
         spread,
-        never,
+        count.bool(),
     )
 
 
-def _step(rows: _Rows, ball: Ball, first: bool) -> _Rows:
+def _step(rows: _Iterates, ball: Ball, first: bool) -> _Iterates:
     """One step from z along its gradient; with momentum, except in L1 and from the start."""
     ahead = ball.project(rows.z + _rule(rows, ball.p)(rows.z)(rows.grad))
     if not first and ball.p != 1:
@@ -111,13 +116,13 @@ def _step(rows: _Rows, ball: Ball, first: bool) -> _Rows:
     return replace(rows, z=ahead, before=rows.z)
 
 
-def _rule(rows: _Rows, p: float) -> Step:
+def _rule(rows: _Iterates, p: float) -> Step:
     if p == 1:
         return sparse(rows.size, rows.share)
     return sign(rows.size) if p == torch.inf else unit(rows.size)
 
 
-def _see(rows: _Rows, answer: Answer) -> _Rows:
+def _update(rows: _Iterates, answer: Answer) -> _Iterates:
     """Take in score and gradient of z."""
     assert answer.score is not None
     score = answer.score.to(rows.z)
@@ -135,24 +140,24 @@ def _see(rows: _Rows, answer: Answer) -> _Rows:
     )
 
 
-def _judge(rows: _Rows, steps: int) -> _Rows:
-    """Conditions 1 and 2 of the paper for the `steps` since the last verdict: where one holds, half
-    the size, from the best on.
+def _halve_where_stuck(rows: _Iterates, steps: int) -> _Iterates:
+    """Conditions 1 and 2 of the paper for the `steps` since the last checkpoint: where one holds,
+    half the size, from the best on.
     """
-    stuck = ~rows.shortened & (rows.best_score == rows.judged_score)
+    stuck = ~rows.shortened & (rows.best_score == rows.checked_score)
     short = (rows.rises < RHO * steps) | stuck
     size = torch.where(short.view(-1, 1, 1, 1), rows.size / 2, rows.size)
-    judged = replace(
+    checked = replace(
         rows,
         size=size,
         shortened=short,
-        judged_score=rows.best_score,
+        checked_score=rows.best_score,
         rises=torch.zeros_like(rows.rises),
     )
-    return judged.returned(short)
+    return checked.at_best(short)
 
 
-def _thin(rows: _Rows, ball: Ball) -> _Rows:
+def _make_sparser(rows: _Iterates, ball: Ball) -> _Iterates:
     """L1: move fewer pixels than the best perturbation has. Where it got thinner, long steps from
     the best on, else shorter ones.
     """
@@ -161,7 +166,7 @@ def _thin(rows: _Rows, ball: Ball) -> _Rows:
     size = torch.where(thinner, ball.eps, torch.maximum(rows.size / REDUCTION, SHORTEST * ball.eps))
     return replace(
         rows, size=size, share=spread / rows.best[0].numel() / REDUCTION, spread=spread
-    ).returned(thinner.flatten())
+    ).at_best(thinner.flatten())
 
 
 def _spread(delta: Tensor) -> Tensor:
@@ -172,8 +177,8 @@ def _spread(delta: Tensor) -> Tensor:
     return (delta.abs() > dust).sum((1, 2, 3), keepdim=True)
 
 
-class _Walk:
-    """An APGD under way: the rows still walking, and what those that left have found."""
+class _ApgdState:
+    """An APGD under way: where the active rows are, and what those that left have found."""
 
     def __init__(
         self,
@@ -183,64 +188,65 @@ class _Walk:
         generators: Generators,
         start: Tensor | None,
     ) -> None:
-        self.whole, self.wanted, self.steps = ball, objective, steps
-        self.ball, self.objective = ball, objective
+        self.ball, self.objective, self.steps = ball, objective, steps
         self.rows = (
-            _begin(ball, ball.start(generators), False)
+            _start(ball, ball.start(generators), False)
             if start is None
-            else _begin(ball, ball.project(start), ball.p == 1)
+            else _start(ball, ball.project(start), ball.p == 1)
         )
+        self.active = ActiveRows(len(ball.x), ball.x.device)
+        self.active_ball, self.active_objective = ball, objective
         self.found = self.rows.z.clone()
-        self.moved = torch.zeros_like(self.rows.shortened)
-        self.start_logits: Tensor | None = None
-        self.gradients, self.judged = 0, 0
-        self.marks = checkpoints(steps)
+        self.checkpoints, self.last_checkpoint = checkpoints(steps), 0
         if ball.p == 1:
             every = max(steps // 25, 1)
-            self.marks = list(range(every, steps, every))
+            self.checkpoints = list(range(every, steps, every))
 
     def preview(self) -> Tensor:
-        return self.whole.image(self.found.index_copy(0, self.rows.number, self.rows.z)).detach()
+        return self.ball.image(self.active.merge(self.found, self.rows.z)).detach()
 
     def probe(self, k: int, logits: bool) -> Probe:
         """Ask for the score of x^(k) and, unless it is the last, the gradient."""
-        images = self.ball.image(self.rows.z).detach()
+        images = self.active_ball.image(self.rows.z).detach()
         if k == self.steps:
-            return Probe(images, self.objective, gradient=False, logits=logits)
-        self.gradients += len(images)
+            return Probe(images, self.active_objective, gradient=False, logits=logits)
+        self.active.gradients += len(images)
         return Probe(
             images,
-            self.objective,
+            self.active_objective,
             logits=logits,
             progress=Progress(k + 1, self.steps, self.preview),
         )
 
-    def see(self, answer: Answer, done: Done | None) -> None:
+    def update(self, answer: Answer, done: Done | None) -> None:
         """Take in what x^(k) is like; rows that are done leave with it."""
-        self.rows = rows = _see(self.rows, answer)
+        self.rows = rows = _update(self.rows, answer)
         if answer.grad is not None:
-            self.moved[rows.number] |= rows.grad.flatten(1).any(1)
+            self.active.note_gradients(rows.grad)
         if done is None:
             return
-        arrived = done(answer, rows.number)
+        arrived = done(answer, self.active.index)
         if arrived.any():
-            self.found[rows.number[arrived]] = rows.z[arrived]
-            self.rows = rows = rows.take(~arrived)
-            self.ball, self.objective = self.whole.take(rows.number), self.wanted.take(rows.number)
+            self.found[self.active.index[arrived]] = rows.z[arrived]
+            self.rows = rows.take(~arrived)
+            self.active.leave(arrived)
+            self.active_ball = self.active.select(self.ball)
+            self.active_objective = self.active.select(self.objective)
 
-    def decide(self, k: int) -> None:
-        """Give the verdict that is due after step k, if one is."""
-        if k in self.marks:
+    def adapt_step_size(self, k: int) -> None:
+        """Reconsider the step sizes after step k, if that is a checkpoint."""
+        if k in self.checkpoints:
             self.rows = (
-                _thin(self.rows, self.ball)
+                _make_sparser(self.rows, self.active_ball)
                 if self.ball.p == 1
-                else _judge(self.rows, k - self.judged)
+                else _halve_where_stuck(self.rows, k - self.last_checkpoint)
             )
-            self.judged = k
+            self.last_checkpoint = k
 
-    def summit(self) -> Summit:
-        z = self.found.index_copy(0, self.rows.number, self.rows.best)
-        return Summit(self.whole.image(z).detach(), self.moved, self.start_logits, self.gradients)
+    def result(self) -> AscentResult:
+        images = self.ball.image(self.active.merge(self.found, self.rows.best)).detach()
+        active = self.active
+        return AscentResult(images, active.moved, active.start_logits, active.gradients)
 
 
 def apgd_ascent(
@@ -251,7 +257,7 @@ def apgd_ascent(
     done: Done | None = None,
     logits: bool = True,
     start: Tensor | None = None,
-) -> Procedure[Summit]:
+) -> Procedure[AscentResult]:
     """Raise `objective` within `ball` by at most `steps` gradients a row, at least 1, step sizes
     set by the rows' own progress.
 
@@ -262,29 +268,35 @@ def apgd_ascent(
     point where the step began.
 
     Args:
-        ball: radii of their own for every row; `random_start` to begin at a random point.
+        ball: where to search; `random_start` to begin at a random point.
+        objective: what is raised, one score a row.
+        steps: gradients a row, at least 1.
         rows: one generator a row, for random starts.
+        done: tells which rows have arrived; None: none ever has.
         logits: whether `done` reads logits.
         start: points (B, C, H, W) to begin at, brought into the ball; None: where the ball says.
             For L1 the first steps are sparser than these are.
+
+    Returns:
+        A procedure whose result is where each row ended.
     """
-    walk = _Walk(replace(ball, exact=True), objective, steps, rows, start)
+    state = _ApgdState(replace(ball, exact=True), objective, steps, rows, start)
     for k in range(steps + 1):
         if k:
-            walk.rows = _step(walk.rows, walk.ball, first=k == 1)
-        answer = yield walk.probe(k, logits=logits and done is not None)
-        walk.see(answer, done)
+            state.rows = _step(state.rows, state.active_ball, first=k == 1)
+        answer = yield state.probe(k, logits=logits and done is not None)
+        state.update(answer, done)
         if k == 0:
-            walk.start_logits = answer.logits
-            walk.rows = replace(
-                walk.rows,
-                rises=torch.zeros_like(walk.rows.rises),
-                judged_score=walk.rows.best_score,
+            state.active.start_logits = answer.logits
+            state.rows = replace(
+                state.rows,
+                rises=torch.zeros_like(state.rows.rises),
+                checked_score=state.rows.best_score,
             )
-        if not len(walk.rows.number):
+        if not len(state.active):
             break
-        walk.decide(k)
-    return walk.summit()
+        state.adapt_step_size(k)
+    return state.result()
 
 
 def apgd_decreasing_radii(
@@ -294,7 +306,7 @@ def apgd_decreasing_radii(
     rows: Generators,
     done: Done | None = None,
     logits: bool = True,
-) -> Procedure[Summit]:
+) -> Procedure[AscentResult]:
     """APGD that begins in a ball of three times the radius and goes on in one of twice and one of
     once the radius.
 
@@ -311,8 +323,8 @@ def apgd_decreasing_radii(
             continue
         last = radii == 1
         larger = replace(ball, epsilon=radii * ball.eps, eight_bit=ball.eight_bit and last)
-        summit = yield from apgd_ascent(
+        result = yield from apgd_ascent(
             larger, objective, count, rows, done if last else None, logits, start
         )
-        start, moved, gradients = summit.images, moved | summit.moved, gradients + summit.gradients
-    return replace(summit, moved=moved, start_logits=None, gradients=gradients)
+        start, moved, gradients = result.images, moved | result.moved, gradients + result.gradients
+    return replace(result, moved=moved, start_logits=None, gradients=gradients)

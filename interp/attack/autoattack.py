@@ -3,7 +3,7 @@ robustness with an ensemble of diverse parameter-free attacks"; for L1 Croce & H
 box").
 """
 
-from interp.ascent import Summit
+from interp.ascent import AscentResult
 from interp.attack.apgd import DLR_CLASSES, apgd_search, apgd_targeted_search
 from interp.attack.ball import Ball
 from interp.attack.base import Method
@@ -45,7 +45,7 @@ def ensemble_search(
 ) -> Search:
     """The search of `auto_attack`, with the budgets of `standard`."""
 
-    def search(ball: Ball, goal: Goal, rows: Generators) -> Procedure[Summit]:
+    def search(ball: Ball, goal: Goal, rows: Generators) -> Procedure[AscentResult]:
         searches = standard(ball.p, steps, target_classes, queries)
         return in_turn(list(searches.values()))(ball, goal, rows)
 

@@ -8,12 +8,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interp.ascent import Summit
+from interp.ascent import AscentResult
 from interp.attack.ball import LEVELS, Ball, radii
-from interp.attack.evaluate import NOISE as NOISE
-from interp.attack.evaluate import Aim as Aim
-from interp.attack.evaluate import Attacked as Attacked
-from interp.attack.evaluate import Randomness, set_out, verdict
+from interp.attack.evaluate import (
+    NOISE,
+    AdversarialExamples,
+    RowSeeds,
+    UnitTarget,
+    attack_problem,
+    evaluate,
+)
 from interp.attack.goal import Choice
 from interp.attack.search import Search
 from interp.probe import Procedure
@@ -52,13 +56,13 @@ def attack(
     epsilon: float | Tensor,
     p: float = math.inf,
     targets: Tensor | Choice | None = None,
-    unit: Aim | None = None,
+    unit: UnitTarget | None = None,
     seed: int = 0,
     first_row: int = 0,
     seeds: Sequence[tuple[int, int]] | None = None,
     eight_bit: bool = False,
     noise_control: bool = False,
-) -> Procedure[Attacked]:
+) -> Procedure[AdversarialExamples]:
     """Attack images within a ball around each of them, and evaluate what is found.
 
     Args:
@@ -82,24 +86,19 @@ def attack(
     """
     x = (x * LEVELS).round() / LEVELS if eight_bit else x
     ball = Ball(x, radii(epsilon, x), p, eight_bit=eight_bit)
-    randomness = Randomness(seed, first_row, seeds)
-    task = yield from set_out(x, labels, targets, unit, randomness, not method.starts_at_x)
+    randomness = RowSeeds(seed, first_row, seeds)
+    problem = yield from attack_problem(
+        x, labels, targets, unit, randomness, not method.starts_at_x
+    )
     todo = torch.arange(len(x), device=x.device)
-    if task.clean is not None and method.skip_reached:
-        todo = todo[~task.goal.reached(task.clean)]  # the others need no perturbation
-    summit = Summit(x[:0], torch.ones_like(todo[:0], dtype=torch.bool), None, 0)
+    if problem.clean is not None and method.skip_reached:
+        todo = todo[~problem.goal.reached(problem.clean)]  # the others need no perturbation
+    found = AscentResult(x[:0], torch.ones_like(todo[:0], dtype=torch.bool), None, 0)
     if len(todo):
         rows = randomness.generators(len(x))
-        summit = yield from method.search(
-            ball.take(todo), task.goal.take(todo), [rows[i] for i in todo.tolist()]
+        found = yield from method.search(
+            ball.take(todo), problem.goal.take(todo), [rows[i] for i in todo.tolist()]
         )
-    images = x.index_copy(0, todo, summit.images.to(x))
-    return (
-        yield from verdict(
-            task,
-            ball,
-            images,
-            summit,
-            randomness.generators(len(x), NOISE) if noise_control else None,
-        )
-    )
+    images = x.index_copy(0, todo, found.images.to(x))
+    noise = randomness.generators(len(x), NOISE) if noise_control else None
+    return (yield from evaluate(problem, ball, images, found, noise))

@@ -1,33 +1,40 @@
 """The whole curve of accuracy over epsilon, and every image's minimal epsilon, in one procedure."""
 
 import math
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from interp.ascent import Ascent, Summit, ascend
+from interp.ascent import Ascent, AscentResult, Done, ascend
 from interp.attack.ball import LEVELS, Ball, radii
-from interp.attack.early_stopping import hopeless, shortfall
-from interp.attack.evaluate import NOISE, Aim, Attacked, Randomness, look, set_out, verdict
+from interp.attack.early_stopping import EarlyStopping, distance_to_goal
+from interp.attack.evaluate import (
+    NOISE,
+    AdversarialExamples,
+    RowSeeds,
+    UnitTarget,
+    attack_problem,
+    evaluate,
+    evaluation_probe,
+)
 from interp.attack.goal import CROSS_ENTROPY, Choice, Goal, Loss
 from interp.attack.pgd import OVERSHOOT, steepest_step
-from interp.probe import Answer, Procedure
+from interp.probe import Procedure
 from interp.seeds import Generators
 from interp.step import Move, Step
 
-RECENT = 0.3  # the share of the steps that a row's pace is measured over
+RECENT = 0.3  # the share of the steps over which a row's progress is measured
 SETTLED = 0.4  # no row is given up before it has taken this share of the steps
 
 
 @dataclass(frozen=True, eq=False)
-class Curve:
+class EpsilonCurve:
     """How many images withstand each epsilon, and the least at which each one was found not to.
 
     Attributes:
-        attacked: the images found at the rows' minimal epsilons and the verdict on them; for rows
+        attacked: the images found at the rows' minimal epsilons and their evaluation; for rows
             without one, the image at the last epsilon that came nearest to fooling. Its control is
             noise as large as each row's minimal epsilon, or the last where there is none; `fixed`
             is of the last epsilon.
@@ -38,7 +45,7 @@ class Curve:
             rises.
     """
 
-    attacked: Attacked
+    attacked: AdversarialExamples
     minimal: Tensor
     epsilons: tuple[float, ...]
     withstood: Tensor
@@ -55,44 +62,56 @@ def epsilon_curve(
     random_start: bool = False,
     loss: Loss = CROSS_ENTROPY,
     targets: Tensor | Choice | None = None,
-    unit: Aim | None = None,
+    unit: UnitTarget | None = None,
     seed: int = 0,
     first_row: int = 0,
     seeds: Sequence[tuple[int, int]] | None = None,
     eight_bit: bool = False,
     noise_control: bool = False,
-) -> Procedure[Curve]:
+) -> Procedure[EpsilonCurve]:
     """PGD at one epsilon after the other on the images that withstood the last, each from its best
     image there.
 
     That image is drawn out to the new radius, which often suffices. A row also leaves an epsilon
-    early when its pace shows that it will not get there: the curve takes a fraction of the
+    early when its progress shows that it will not get there: the curve takes a fraction of the
     gradients that PGD takes at every epsilon, from the clean image and to the last step, and as a
     rule finds as much or more. An image found may be nearer than epsilon: then its own norm counts.
 
     Args:
-        epsilons: radii in rising order, at least one, each at least 0.
+        x: images (B, C, H, W) in [0, 1].
+        labels: (B,) int64, the true classes; None: the network's own predictions.
+        epsilons: radii in rising order, at least one, each at least 0, in pixel units.
+        p: the norm of the balls, `math.inf`, 2 or 1.
         steps: gradient steps an epsilon, at least 1, of 2.5 epsilon / steps; after the first
             epsilon on average, falling evenly.
         bisections: after that, halve the gap between each row's minimal epsilon and the radius
             below it that it withstood so often, from its image pulled into the smaller ball.
         random_start: begin at a random point of the first ball.
+        loss: what is raised.
+        targets, unit, seed, first_row, seeds, eight_bit, noise_control: as in
+            `interp.attack.base.attack`.
 
-    The others are those of `interp.attack.base.attack`.
+    Returns:
+        A procedure whose result is the curve.
     """
     x = (x * LEVELS).round() / LEVELS if eight_bit else x
-    randomness = Randomness(seed, first_row, seeds)
-    task = yield from set_out(x, labels, targets, unit, randomness)
-    assert task.clean is not None
+    randomness = RowSeeds(seed, first_row, seeds)
+    problem = yield from attack_problem(x, labels, targets, unit, randomness)
+    assert problem.clean is not None
     last = Ball(x, radii(epsilons[-1], x), p, eight_bit=eight_bit)
-    search = _Search(
-        last, task.goal, task.goal.reached(task.clean), steps, loss, randomness.generators(len(x))
+    search = _CurveSearch(
+        last,
+        problem.goal,
+        problem.goal.reached(problem.clean),
+        steps,
+        loss,
+        randomness.generators(len(x)),
     )
     yield from search.rise(epsilons, random_start)
-    yield from search.halve(epsilons, bisections)
+    yield from search.bisect(epsilons, bisections)
     noise = randomness.generators(len(x), NOISE) if noise_control else None
-    attacked = yield from verdict(
-        task, last, search.images, search.summit, noise, search.reach(last)
+    attacked = yield from evaluate(
+        problem, last, search.images, search.result, noise, search.minimal_balls(last)
     )
     stuck = sum(
         bool(replace(last, epsilon=radii(e, x)).fixed.all())
@@ -100,17 +119,17 @@ def epsilon_curve(
         if 0 < e < epsilons[-1]
     )
     if stuck:
-        told = (
+        warning = (
             f"{stuck} of the epsilons are under one 8-bit level (1/255), which leaves the "
             f"images no freedom"
         )
-        attacked = replace(attacked, warnings=(*attacked.warnings, told))
+        attacked = replace(attacked, warnings=(*attacked.warnings, warning))
     minimal = search.minimal.masked_fill(~attacked.succeeded, torch.inf)
     withstood = (minimal > minimal.new_tensor(epsilons)[:, None]).sum(1)
-    return Curve(attacked, minimal, tuple(epsilons), withstood)
+    return EpsilonCurve(attacked, minimal, tuple(epsilons), withstood)
 
 
-class _Search:
+class _CurveSearch:
     """What is known of every row so far."""
 
     def __init__(
@@ -124,10 +143,10 @@ class _Search:
         self.gradients = 0
 
     @property
-    def summit(self) -> Summit:
-        return Summit(self.images, self.moved[self.attacked], None, self.gradients)
+    def result(self) -> AscentResult:
+        return AscentResult(self.images, self.moved[self.attacked], None, self.gradients)
 
-    def reach(self, last: Ball) -> Ball:
+    def minimal_balls(self, last: Ball) -> Ball:
         """The balls of the rows' minimal epsilons, or of the last epsilon."""
         return replace(
             last,
@@ -150,12 +169,12 @@ class _Search:
                     [self.rows[i] for i in todo.tolist()]
                 )
             self.images[todo], _ = yield from self._climb(
-                ball, start, falling if before else steady
+                ball, start, falling_steps if before else constant_steps
             )
             before = epsilon
 
-    def halve(self, epsilons: Sequence[float], times: int) -> Procedure[None]:
-        """Look between the minimal epsilons and the next that were withstood."""
+    def bisect(self, epsilons: Sequence[float], times: int) -> Procedure[None]:
+        """Search between the minimal epsilons and the next that were withstood."""
         grid = self.minimal.new_tensor([0.0, *epsilons])
         below = grid[torch.searchsorted(grid, self.minimal).sub(1).clamp_min(0)]
         least = (
@@ -168,7 +187,7 @@ class _Search:
             if not len(todo):
                 break
             ball = self._around(todo, ((self.minimal + below)[todo] / 2).view(-1, 1, 1, 1))
-            images, there = yield from self._climb(ball, self.images[todo], falling)
+            images, there = yield from self._climb(ball, self.images[todo], falling_steps)
             self.images[todo[there]] = images[there]
             below[todo[~there]] = ball.eps.flatten()[~there]
 
@@ -184,31 +203,31 @@ class _Search:
         assert ball.rows is not None
         todo, goal = ball.rows, self.goal.take(ball.rows)
         problem = Ascent(
-            _From(ball, start),
+            WarmStart(ball, start),
             goal.objective(self.loss),
             steps(ball.p, OVERSHOOT * ball.eps / self.steps, self.steps),
             self.steps,
             done=lambda answer, chosen: goal.take(chosen).reached(answer),
             logits=goal.logits,
-            leave=True,
-            hopeless=_Outlook(goal, self.steps),
+            stop_when_done=True,
+            give_up=_give_up(goal, len(start), self.steps),
             keep_best=True,
         )
-        summit = yield from ascend(problem, [self.rows[i] for i in todo.tolist()])
-        self.gradients += summit.gradients
-        self.moved[todo] |= summit.moved
-        there = goal.reached((yield look(summit.images, goal)))
-        size = torch.minimum(ball.distance(summit.images), ball.eps.flatten())
+        found = yield from ascend(problem, [self.rows[i] for i in todo.tolist()])
+        self.gradients += found.gradients
+        self.moved[todo] |= found.moved
+        there = goal.reached((yield evaluation_probe(found.images, goal)))
+        size = torch.minimum(ball.distance(found.images), ball.eps.flatten())
         self.minimal[todo[there]] = size[there]
-        return summit.images, there
+        return found.images, there
 
 
-def steady(p: float, size: Tensor, steps: int) -> Step:
+def constant_steps(p: float, size: Tensor, steps: int) -> Step:
     """Steps of one size: at the first epsilon, so that what PGD finds there is found."""
     return steepest_step(p, size)
 
 
-def falling(p: float, size: Tensor, steps: int) -> Step:
+def falling_steps(p: float, size: Tensor, steps: int) -> Step:
     """Steps from nearly twice `size` falling evenly to nearly nothing: far at first, with care at
     last.
     """
@@ -227,43 +246,34 @@ def falling(p: float, size: Tensor, steps: int) -> Step:
 
 
 @dataclass(frozen=True, eq=False)
-class _From:
-    """A ball that is searched from certain points on, (B, C, H, W)."""
+class WarmStart:
+    """A ball that is searched from given points on.
+
+    Attributes:
+        ball: where the search stays.
+        points: (B, C, H, W), brought into the ball.
+    """
 
     ball: Ball
     points: Tensor
 
     def start(self, rows: Generators) -> Tensor:
+        """The given points."""
         return self.ball.project(self.points)
 
     def image(self, z: Tensor) -> Tensor:
+        """As of the ball."""
         return self.ball.image(z)
 
     def project(self, z: Tensor) -> Tensor:
+        """As of the ball."""
         return self.ball.project(z)
 
 
-class _Outlook:
-    """Tells which rows will not come to their goal in the steps left, by far, see
-    `interp.attack.early_stopping`.
+def _give_up(goal: Goal, count: int, steps: int) -> Done:
+    """Tells which rows will not come to their goal in the steps left, by far; the image after the
+    last step counts as one more.
     """
-
-    def __init__(self, goal: Goal, steps: int) -> None:
-        self.goal, self.steps, self.seen = goal, steps, 0
-        self.nearest = deque[Tensor](
-            maxlen=1 + math.ceil(RECENT * steps)
-        )  # (B,) how near rows had come, look by look
-
-    def __call__(self, answer: Answer, rows: Tensor) -> Tensor:
-        left = shortfall(self.goal.take(rows), answer)
-        nearest = (
-            self.nearest[-1].clone() if self.nearest else torch.full_like(left, torch.inf)
-        )  # nobody has left before the first look
-        nearest[rows] = torch.minimum(nearest[rows], left)
-        self.nearest.append(nearest)
-        self.seen += 1
-        if self.seen <= SETTLED * self.steps or len(self.nearest) == 1:
-            return torch.zeros_like(left, dtype=torch.bool)
-        return hopeless(
-            self.nearest[0][rows], nearest[rows], len(self.nearest) - 1, self.steps + 1 - self.seen
-        )
+    window = math.ceil(RECENT * steps)
+    stopping = EarlyStopping(count, steps + 1, window, settled=SETTLED * steps)
+    return lambda answer, rows: stopping.update(distance_to_goal(goal.take(rows), answer), rows)

@@ -1,4 +1,4 @@
-"""What an attack sets out to do, and the verdict on what it found."""
+"""What an attack has to do, and the evaluation of what it found."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from interp.ascent import Summit
+from interp.ascent import AscentResult
 from interp.attack.ball import Ball
 from interp.attack.goal import CROSS_ENTROPY, Choice, Goal, Targeted, UnitGoal, Untargeted
 from interp.objective import Objective
@@ -17,16 +17,18 @@ NOISE = 2**63  # added to the seed of the noise control
 TARGETS = 2**62  # added to the seed of targets drawn at random
 SUM_TO_ONE = 1e-3  # how near the outputs of a softmax come to that
 
-Aim = tuple[
-    Objective, Callable[[Objective, Tensor], UnitGoal]
-]  # a unit's activation; it and its clean values (B,) -> what is wanted
+# a unit's activation; it and its clean values (B,) -> what is wanted
+UnitTarget = tuple[Objective, Callable[[Objective, Tensor], UnitGoal]]
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Randomness:
-    """Where the rows of a batch draw from: row i from (seed, first_row + i), or from `pairs[i]`, a
-    seed and a row, instead.
+class RowSeeds:
+    """Where the rows of a batch draw their randomness from.
+
+    Attributes:
+        seed, first_row: row i draws from (seed, first_row + i).
+        pairs: one (seed, row) a row, from which it draws instead; None: there are none.
     """
 
     seed: int = 0
@@ -34,8 +36,12 @@ class Randomness:
     pairs: Sequence[tuple[int, int]] | None = None
 
     def generators(self, count: int, apart: int = 0) -> Generators:
-        """One generator a row; those `apart` (NOISE, TARGETS) have nothing to do with the
-        others.
+        """Make one generator a row.
+
+        Args:
+            count: rows of the batch.
+            apart: added to the seeds (NOISE, TARGETS), so that the generators have nothing to do
+                with the others.
         """
         if self.pairs is None:
             return generators(self.seed + apart, self.first_row, count)
@@ -43,7 +49,7 @@ class Randomness:
 
 
 @dataclass(frozen=True, eq=False)
-class Control:
+class NoiseControl:
     """Random noise of the attack's norm on the same images."""
 
     prediction: Tensor  # (B,) int64
@@ -52,25 +58,41 @@ class Control:
 
 
 @dataclass(frozen=True, eq=False)
-class Attacked:
-    """Adversarial images and the verdict on each, judged anew on the very images returned."""
+class AdversarialExamples:
+    """Adversarial images, each evaluated anew on the very image returned.
 
-    images: Tensor  # (B, C, H, W) in [0, 1]
-    label: Tensor  # (B,) int64
-    clean_prediction: Tensor  # (B,) int64
-    prediction: Tensor  # (B,) int64
-    succeeded: Tensor  # (B,) bool: at the goal
-    norm: Tensor  # (B,) of the perturbation
-    fixed: Tensor  # (B,) bool: with 8-bit images, epsilon is under one level and leaves no freedom
-    gradients: int  # image-gradients
-    queries: int  # images asked about without a gradient by a search that uses none
-    warnings: tuple[str, ...]  # why the verdicts might not be what they seem
-    target: Tensor | None  # (B,) int64
-    clean_activation: Tensor | None  # (B,) of the unit attacked, as is the next
+    Attributes:
+        images: (B, C, H, W) in [0, 1].
+        label: (B,) int64, the class that was attacked.
+        clean_prediction: (B,) int64.
+        prediction: (B,) int64, on `images`.
+        succeeded: (B,) bool, at the goal.
+        norm: (B,) of the perturbation, pixel units.
+        fixed: (B,) bool, with 8-bit images: epsilon is under one level and leaves no freedom.
+        gradients: image-gradients computed.
+        queries: images asked about without a gradient by a search that uses none.
+        warnings: why the evaluation might not be what it seems.
+        target: (B,) int64; None: the attack was untargeted.
+        clean_activation, activation: (B,) of the unit attacked; None: a class was.
+        control: the same for random noise, if it was asked for.
+    """
+
+    images: Tensor
+    label: Tensor
+    clean_prediction: Tensor
+    prediction: Tensor
+    succeeded: Tensor
+    norm: Tensor
+    fixed: Tensor
+    gradients: int
+    queries: int
+    warnings: tuple[str, ...]
+    target: Tensor | None
+    clean_activation: Tensor | None
     activation: Tensor | None
-    control: Control | None
+    control: NoiseControl | None
 
-    def cpu(self) -> "Attacked":
+    def cpu(self) -> "AdversarialExamples":
         """The same in the host's memory, images as float32."""
         return replace(
             on_host(self),
@@ -80,31 +102,45 @@ class Attacked:
 
 
 def on_host(value: T) -> T:
-    """A dataclass with its tensors in the host's memory."""
+    """Copy a dataclass with its tensors to the host's memory."""
     columns = {f.name: getattr(value, f.name) for f in fields(value)}  # type: ignore[arg-type]
     return replace(value, **{name: v.cpu() for name, v in columns.items() if isinstance(v, Tensor)})  # type: ignore[type-var]
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
-    """What an attack sets out to do."""
+class AttackProblem:
+    """What an attack has to do.
+
+    Attributes:
+        goal: what is wanted of each row.
+        label: (B,) int64, the class to leave.
+        target: (B,) int64, the class to reach; None: any other, or a unit is attacked.
+        clean: the answer about the images as they are; None: there was no need to ask.
+    """
 
     goal: Goal
-    label: Tensor  # (B,) int64
-    target: Tensor | None  # (B,) int64
-    clean: Answer | None  # what `look` asks of the images as they are; None if there was no need to
+    label: Tensor
+    target: Tensor | None
+    clean: Answer | None
 
 
-def set_out(
+def attack_problem(
     x: Tensor,
     labels: Tensor | None,
     targets: Tensor | Choice | None,
-    unit: Aim | None,
-    randomness: Randomness,
+    unit: UnitTarget | None,
+    randomness: RowSeeds,
     ask: bool = True,
-) -> Procedure[Task]:
-    """What is wanted of images x, see `interp.attack.base.attack`; `ask`: find out what they are
-    taken for, even if that is not needed here.
+) -> Procedure[AttackProblem]:
+    """Find out what is wanted of a batch of images.
+
+    Args:
+        x, labels, targets, unit: as for `interp.attack.base.attack`.
+        randomness: what targets are drawn from.
+        ask: find out what the images are taken for, even if that is not needed here.
+
+    Returns:
+        A procedure whose result is the problem.
     """
     clean = None
     if ask or labels is None or unit is not None or callable(targets):
@@ -117,54 +153,63 @@ def set_out(
         assert clean is not None
         assert clean.score is not None
         goal = unit[1](unit[0], clean.score)
-        return Task(goal, labels, None, replace(clean, score=clean.score * goal.push))
+        return AttackProblem(goal, labels, None, replace(clean, score=clean.score * goal.push))
     if callable(targets):
         assert clean is not None
         assert clean.logits is not None
         targets = targets(clean.logits, labels, randomness.generators(len(x), TARGETS))
-    return Task(
+    return AttackProblem(
         Untargeted(labels) if targets is None else Targeted(labels, targets), labels, targets, clean
     )
 
 
-def verdict(
-    task: Task,
+def evaluate(
+    problem: AttackProblem,
     ball: Ball,
     images: Tensor,
-    summit: Summit,
+    found: AscentResult,
     noise: Generators | None = None,
     equal: Ball | None = None,
-) -> Procedure[Attacked]:
-    """Judge images (B, C, H, W), of which `summit` tells how some were found.
+) -> Procedure[AdversarialExamples]:
+    """Evaluate images anew.
 
     Args:
-        noise: what the control draws from, if there is to be one.
+        problem: what was wanted.
+        ball: where the images had to be.
+        images: (B, C, H, W) in [0, 1].
+        found: how some of the images were found.
+        noise: what the control draws from; None: there is to be none.
         equal: the ball of the control, if that is not the attack's.
+
+    Returns:
+        A procedure whose result is the images with their evaluation.
     """
-    logits = summit.start_logits if task.clean is None else task.clean.logits
+    logits = found.start_logits if problem.clean is None else problem.clean.logits
     assert logits is not None
-    last = yield look(images, task.goal)
+    last = yield evaluation_probe(images, problem.goal)
     assert last.logits is not None
-    return Attacked(
+    return AdversarialExamples(
         images=images,
-        label=task.label,
+        label=problem.label,
         clean_prediction=logits.argmax(1),
         prediction=last.logits.argmax(1),
-        succeeded=task.goal.reached(last),
+        succeeded=problem.goal.reached(last),
         norm=ball.distance(images),
         fixed=ball.fixed.flatten(),
-        gradients=summit.gradients,
-        queries=summit.queries,
-        warnings=_warnings(logits, ball, summit),
-        target=task.target,
-        clean_activation=None if task.clean is None else _activation(task.clean, task.goal),
-        activation=_activation(last, task.goal),
-        control=None if noise is None else (yield from control(equal or ball, task.goal, noise)),
+        gradients=found.gradients,
+        queries=found.queries,
+        warnings=_warnings(logits, ball, found),
+        target=problem.target,
+        clean_activation=None
+        if problem.clean is None
+        else _activation(problem.clean, problem.goal),
+        activation=_activation(last, problem.goal),
+        control=None if noise is None else (yield from control(equal or ball, problem.goal, noise)),
     )
 
 
-def look(images: Tensor, goal: Goal) -> Probe:
-    """What it takes to judge images."""
+def evaluation_probe(images: Tensor, goal: Goal) -> Probe:
+    """Make the probe that tells whether images are at a goal, and what they are taken for."""
     return Probe(
         images, None if goal.logits else goal.objective(CROSS_ENTROPY), gradient=False, logits=True
     )
@@ -179,39 +224,46 @@ def _activation(answer: Answer, goal: Goal) -> Tensor | None:
     )
 
 
-def control(ball: Ball, goal: Goal, rows: Generators) -> Procedure[Control]:
-    """The verdict on noise as large as the attack may be; its generators are not to be those of the
-    random starts.
+def control(ball: Ball, goal: Goal, rows: Generators) -> Procedure[NoiseControl]:
+    """Evaluate noise as large as the attack may be.
+
+    Args:
+        ball: its radius is that of the noise.
+        goal: what counts as success.
+        rows: one generator a row, not those of the random starts.
+
+    Returns:
+        A procedure whose result is what the noise does.
     """
     noisy = ball.image(ball.noise(rows))
-    answer = yield look(noisy, goal)
+    answer = yield evaluation_probe(noisy, goal)
     assert answer.logits is not None
-    return Control(answer.logits.argmax(1), goal.reached(answer), ball.distance(noisy))
+    return NoiseControl(answer.logits.argmax(1), goal.reached(answer), ball.distance(noisy))
 
 
 def probabilities(logits: Tensor) -> bool:
-    """Whether outputs (B, classes) are those of a softmax: none negative, each row's sum 1."""
+    """Tell whether outputs (B, classes) are those of a softmax: none negative, each row's sum 1."""
     return bool((logits >= 0).all() and ((logits.sum(1) - 1).abs() < SUM_TO_ONE).all())
 
 
-def _warnings(logits: Tensor, ball: Ball, summit: Summit) -> tuple[str, ...]:
+def _warnings(logits: Tensor, ball: Ball, found: AscentResult) -> tuple[str, ...]:
     """What others accept silently."""
-    found = []
+    warnings = []
     if probabilities(logits):
-        found.append(
+        warnings.append(
             "the network's outputs are probabilities: a softmax in the network flattens "
             "the gradients that attacks climb; host its logits"
         )
-    still = int((~summit.moved).sum())
-    if summit.gradients and still:
-        share = f"{still} of {len(summit.moved)}"
-        found.append(
+    still = int((~found.moved).sum())
+    if found.gradients and still:
+        share = f"{still} of {len(found.moved)}"
+        warnings.append(
             f"the gradient is exactly zero for {share} images attacked: the network may "
             f"hide it, and its verdicts mean little"
         )
     if stuck := int((ball.fixed & (ball.eps > 0)).sum()):
-        found.append(
+        warnings.append(
             f"epsilon is under one 8-bit level (1/255) for {stuck} images, which leaves "
             f"them no freedom"
         )
-    return tuple(found)
+    return tuple(warnings)

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from interp.ascent import Ascent, Summit, ascend
+from interp.ascent import Ascent, AscentResult, ascend
 from interp.attack.ball import Ball
 from interp.attack.base import Method
 from interp.attack.goal import CROSS_ENTROPY, Goal, Loss
@@ -111,7 +111,7 @@ def _search(
 ) -> Search:
     """The search of `pgd`, whose steps have a `size` that may depend on the ball."""
 
-    def search(ball: Ball, goal: Goal, rows: Generators) -> Procedure[Summit]:
+    def search(ball: Ball, goal: Goal, rows: Generators) -> Procedure[AscentResult]:
         problem = Ascent(
             replace(ball, random_start=random_start),
             goal.objective(loss),
@@ -120,7 +120,7 @@ def _search(
             limits=ball.own(steps) if isinstance(steps, Tensor) else None,
             done=lambda answer, chosen: goal.take(chosen).reached(answer),
             logits=goal.logits,
-            leave=stop_when_fooled,
+            stop_when_done=stop_when_fooled,
             keep_best=keep_best,
         )
         return (yield from ascend(problem, rows))

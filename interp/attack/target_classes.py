@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from interp.ascent import Summit
+from interp.ascent import AscentResult
 from interp.attack.ball import Ball
 from interp.attack.goal import Goal, Loss, Targeted, Untargeted
 from interp.attack.search import Search, in_turn
@@ -17,22 +17,34 @@ from interp.probe import Answer, Probe, Procedure
 from interp.seeds import Generators
 
 
-def rivals(logits: Tensor, labels: Tensor, count: int) -> Tensor:
-    """The `count` classes of the largest logits (B, classes) but for the label, in falling order,
-    (B, count); all if there are fewer.
+def most_probable_wrong_classes(logits: Tensor, labels: Tensor, count: int) -> Tensor:
+    """Find the classes of the largest logits other than the label.
+
+    Args:
+        logits: (B, classes).
+        labels: (B,) int64.
+        count: how many, at least 1.
+
+    Returns:
+        (B, count) int64 in falling order of their logits; all wrong classes if there are fewer.
     """
     others = logits.scatter(1, labels[:, None], -torch.inf)
     return others.topk(min(count, logits.shape[1] - 1), 1)[1]
 
 
 @dataclass(frozen=True, eq=False)
-class Contest:
-    """A goal of classes, and the classes to head for on the way there: (B, T), where arriving at
-    any wrong class may do.
+class TargetClasses:
+    """A goal of classes, and the classes to head for on the way there; arriving at any wrong class
+    may do.
+
+    Attributes:
+        goal: what is wanted.
+        targets: (B, T) int64, the classes to head for.
+        classes: how many the network has.
     """
 
     goal: Untargeted | Targeted
-    rivals: Tensor
+    targets: Tensor
     classes: int
     logits: bool = True
 
@@ -41,21 +53,28 @@ class Contest:
         return self.goal.objective(loss)
 
     def reached(self, answer: Answer) -> Tensor:
-        """Which rows are at the goal, by whatever class."""
+        """Which rows are at the goal, (B,) bool, by whatever class."""
         return self.goal.reached(answer)
 
-    def take(self, index: Tensor) -> "Contest":
+    def take(self, index: Tensor) -> "TargetClasses":
         """The same for a choice of rows."""
-        return Contest(self.goal.take(index), self.rivals[index], self.classes)
+        return TargetClasses(self.goal.take(index), self.targets[index], self.classes)
 
     def towards(self, number: int, loss: Loss) -> Objective:
-        """The way to the rows' rival of this number."""
-        return loss.targeted(self.goal.labels, self.rivals[:, number])
+        """The way to the rows' target class of this number, from 0."""
+        return loss.targeted(self.goal.labels, self.targets[:, number])
 
 
-def contest(images: Tensor, goal: Goal, count: int) -> Procedure[Contest]:
-    """The goal with the `count` most probable wrong classes of images (B, C, H, W); of a targeted
-    goal its one target.
+def choose_target_classes(images: Tensor, goal: Goal, count: int) -> Procedure[TargetClasses]:
+    """Choose the most probable wrong classes of images as targets; of a targeted goal its target.
+
+    Args:
+        images: (B, C, H, W) in [0, 1].
+        goal: of classes.
+        count: targets a row, at least 1.
+
+    Returns:
+        A procedure whose result is the goal with its target classes.
 
     Raises:
         ValueError: the goal is not one of classes.
@@ -65,34 +84,38 @@ def contest(images: Tensor, goal: Goal, count: int) -> Procedure[Contest]:
     answer = yield Probe(images, logits=True)
     assert answer.logits is not None
     logits = answer.logits
-    wrong = (
-        goal.targets[:, None] if isinstance(goal, Targeted) else rivals(logits, goal.labels, count)
+    targets = (
+        goal.targets[:, None]
+        if isinstance(goal, Targeted)
+        else most_probable_wrong_classes(logits, goal.labels, count)
     )
-    return Contest(goal, wrong, logits.shape[1])
+    return TargetClasses(goal, targets, logits.shape[1])
 
 
-Duel = Callable[[Ball, Contest, int, Generators], Procedure[Summit]]  # the number is the rival's
+# (ball, goal with its target classes, number of the target class, generators) -> where rows end
+TargetedSearch = Callable[[Ball, TargetClasses, int, Generators], Procedure[AscentResult]]
 
 
-def each_rival(duel: Duel, count: int) -> Search:
-    """A search that heads for the `count` most probable wrong classes in turn, each on the rows
-    that are not at their goal yet.
+def each_target_class(towards: TargetedSearch, count: int) -> Search:
+    """Make a search that heads for the most probable wrong classes in turn, each on the rows that
+    are not at their goal yet.
+
+    Args:
+        towards: the search towards one class.
+        count: target classes a row, at least 1.
     """
 
-    def search(ball: Ball, goal: Goal, rows: Generators) -> Procedure[Summit]:
-        contested = yield from contest(ball.image(ball.x), goal, count)
-        return (
-            yield from in_turn(
-                [_against(duel, number) for number in range(contested.rivals.shape[1])]
-            )(ball, contested, rows)
-        )
+    def search(ball: Ball, goal: Goal, rows: Generators) -> Procedure[AscentResult]:
+        chosen = yield from choose_target_classes(ball.image(ball.x), goal, count)
+        each = [_numbered(towards, number) for number in range(chosen.targets.shape[1])]
+        return (yield from in_turn(each)(ball, chosen, rows))
 
     return search
 
 
-def _against(duel: Duel, number: int) -> Search:
-    def search(ball: Ball, goal: Goal, rows: Generators) -> Procedure[Summit]:
-        assert isinstance(goal, Contest)
-        return duel(ball, goal, number, rows)
+def _numbered(towards: TargetedSearch, number: int) -> Search:
+    def search(ball: Ball, goal: Goal, rows: Generators) -> Procedure[AscentResult]:
+        assert isinstance(goal, TargetClasses)
+        return towards(ball, goal, number, rows)
 
     return search

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 import striate
-from interp.attack.base import Aim, Attacked, Method, attack
+from interp.attack.base import Method, attack
 from interp.attack.epsilon_curve import epsilon_curve
+from interp.attack.evaluate import AdversarialExamples, UnitTarget
 from interp.attack.goal import DLR, MARGIN, Choice, least_likely, random_class, silence
 from interp.attack.registry import apgd, apgd_t, fab, fgsm, pgd, square
 from interp.layer import LayerPath
@@ -53,7 +54,7 @@ CASES: dict[str, tuple[Attack, Method, tuple[float, float]]] = {
 }
 
 
-def same(found: striate.AttackResult, expected: Attacked, local: Network) -> None:
+def same(found: striate.AttackResult, expected: AdversarialExamples, local: Network) -> None:
     assert np.allclose(found.images, expected.images.numpy(), atol=1e-5)
     assert found.succeeded.tolist() == expected.succeeded.tolist()
     assert found.clean_predictions.tolist() == expected.clean_prediction.tolist()
@@ -142,7 +143,7 @@ def test_a_unit_is_silenced(
         seed=3,
         deterministic=True,
     )
-    aim: Aim = (activation([LayerPath("c3", 5)] * len(pixels)), silence)
+    aim: UnitTarget = (activation([LayerPath("c3", 5)] * len(pixels)), silence)
     same(
         found,
         solve(

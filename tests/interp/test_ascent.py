@@ -43,7 +43,9 @@ def test_rows_that_leave_take_nothing_from_the_others(keep_best: bool) -> None:
         return torch.tensor([seen[row] >= leaving[row] for row in rows.tolist()])
 
     counting = Counting(network)
-    leave = solve(ascend(replace(problem, done=done, leave=True), generators(1, 0, ROWS)), counting)
+    leave = solve(
+        ascend(replace(problem, done=done, stop_when_done=True), generators(1, 0, ROWS)), counting
+    )
     assert counting.gradients == [8, 7, 6, 5, 5, 5, 4, 4, 4, 4, 4, 4]
     assert leave.gradients == sum(counting.gradients)
     for row in (1, 3, 5, 7):  # those that stayed

@@ -9,7 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from interp.ascent import Summit
+from interp.ascent import AscentResult
 from interp.attack.apgd_ascent import apgd_ascent
 from interp.attack.ball import Ball, radii
 from interp.attack.base import Method
@@ -60,7 +60,7 @@ def white_box(
     if p != 1:
         return pgd(steps=steps, loss=loss, random_start=random_start)
 
-    def search(ball: Ball, goal: Goal, rows: Generators) -> Procedure[Summit]:
+    def search(ball: Ball, goal: Goal, rows: Generators) -> Procedure[AscentResult]:
         start = replace(ball, random_start=random_start)
         return (
             yield from apgd_ascent(

@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interp.attack.base import Attacked, attack
+from interp.attack.base import attack
 from interp.attack.epsilon_curve import epsilon_curve
+from interp.attack.evaluate import AdversarialExamples
 from interp.probe import Procedure
 from service.imaging import png
 from service.models.zoo import HostedModel, ModelZoo
@@ -31,7 +32,7 @@ class Found:
     how many withstood each epsilon.
     """
 
-    attacked: Attacked
+    attacked: AdversarialExamples
     minimal: list[float]
     withstood: list[int]
 

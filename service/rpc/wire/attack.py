@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interp.attack.base import Aim, Attacked, Method
+from interp.attack.base import Method
+from interp.attack.evaluate import AdversarialExamples, UnitTarget
 from interp.attack.goal import Choice, drive, least_likely, random_class, silence
 from interp.objective import activation
 from service.models.zoo import HostedModel
@@ -98,7 +99,7 @@ def choice(request: pb.AttackRequest) -> Choice | None:
     return _CHOICES[request.target_choice]
 
 
-def unit(request: pb.AttackRequest, model: HostedModel, count: int) -> Aim | None:
+def unit(request: pb.AttackRequest, model: HostedModel, count: int) -> UnitTarget | None:
     """The unit that is attacked instead of the class, or None."""
     if not request.HasField("unit"):
         return None
@@ -153,7 +154,7 @@ def _targeted(request: pb.AttackRequest) -> bool:
     return bool(request.targets) or request.target_choice != pb.TARGET_CHOICE_UNSPECIFIED
 
 
-def attack_rows(found: Attacked, minimal: Sequence[float] = ()) -> list[pb.AttackRow]:
+def attack_rows(found: AdversarialExamples, minimal: Sequence[float] = ()) -> list[pb.AttackRow]:
     """The verdicts, one message an image; `minimal`: the images' minimal epsilons, infinite where
     there is none.
     """

@@ -16,7 +16,7 @@ from scipy import optimize
 from sklearn.datasets import load_digits
 from torch import Tensor
 
-from interp.ascent import Ascent, Done, Summit, ascend
+from interp.ascent import Ascent, AscentResult, Done, ascend
 from interp.attack.apgd_ascent import apgd_ascent, checkpoints
 from interp.attack.ball import Ball
 from interp.attack.goal import Untargeted
@@ -42,7 +42,7 @@ def ball(x: Tensor, eps: float | Tensor, p: float, *, random_start: bool = False
 
 def climb(
     network: Oracle, b: Ball, loss: Objective, steps: int, done: Done | None = None, seed: int = 0
-) -> Summit:
+) -> AscentResult:
     return solve(apgd_ascent(b, loss, steps, generators(seed, 0, len(b.x)), done), network)
 
 
@@ -344,7 +344,7 @@ def test_apgd_is_never_weaker_than_pgd_of_the_same_budget(
                 steepest(size * eps, p),
                 20,
                 done=missed(labels),
-                leave=True,
+                stop_when_done=True,
                 keep_best=True,
             )
             by_pgd = solve(ascend(problem, generators(0, 0, 64)), network)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from interp.ascent import Done, Summit
+from interp.ascent import AscentResult, Done
 from interp.attack.apgd_ascent import apgd_ascent
 from interp.attack.ball import Ball
 from interp.attack.goal import Untargeted
@@ -32,7 +32,7 @@ def ball(
 
 def climb(
     network: Oracle, b: Ball, loss: Objective, steps: int, done: Done | None = None, seed: int = 0
-) -> Summit:
+) -> AscentResult:
     return solve(apgd_ascent(b, loss, steps, generators(seed, 0, len(b.x)), done), network)
 
 

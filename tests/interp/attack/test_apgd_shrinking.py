@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from interp.ascent import Done, Summit
+from interp.ascent import AscentResult, Done
 from interp.attack.apgd_ascent import apgd_ascent, apgd_decreasing_radii
 from interp.attack.ball import Ball
 from interp.attack.goal import Untargeted
@@ -126,7 +126,7 @@ def test_an_l1_walk_from_a_given_point_moves_fewer_pixels_than_that_has() -> Non
     assert ((second - first).abs() > 1e-9).sum(1).max() <= 6  # nine, divided by 1.5
 
 
-def fooled(network: Network, found: Summit, labels: Tensor) -> int:
+def fooled(network: Network, found: AscentResult, labels: Tensor) -> int:
     return int((network.logits(found.images).argmax(1) != labels).sum())
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from interp.ascent import Summit
+from interp.ascent import AscentResult
 from interp.attack.apgd import apgd_search, apgd_targeted_search
 from interp.attack.autoattack import ensemble_search
 from interp.attack.ball import Ball
@@ -16,7 +16,11 @@ from interp.attack.fab import fab_search
 from interp.attack.goal import DLR, Goal, Targeted, Untargeted, drive
 from interp.attack.search import Search
 from interp.attack.square import square_search
-from interp.attack.target_classes import Contest, each_rival, rivals
+from interp.attack.target_classes import (
+    TargetClasses,
+    each_target_class,
+    most_probable_wrong_classes,
+)
 from interp.layer import LayerPath
 from interp.norms import norm
 from interp.objective import activation
@@ -32,14 +36,17 @@ def ball(x: Tensor, eps: Tensor, p: float, *, eight_bit: bool = False) -> Ball:
     return Ball(x, eps.view(-1, 1, 1, 1).to(x), p, eight_bit=eight_bit)
 
 
-def run(search: Search, network: Oracle, b: Ball, goal: Goal, first_row: int = 0) -> Summit:
+def run(search: Search, network: Oracle, b: Ball, goal: Goal, first_row: int = 0) -> AscentResult:
     return solve(search(b, goal, generators(7, first_row, len(b.x))), network)
 
 
 def test_rivals_are_the_most_probable_wrong_classes_in_order() -> None:
     logits = torch.tensor([[3.0, 1.0, 2.0, 0.0], [0.0, 9.0, 5.0, 7.0]])
-    assert rivals(logits, torch.tensor([0, 2]), 2).tolist() == [[2, 1], [1, 3]]
-    assert rivals(logits, torch.tensor([0, 1]), 9).tolist() == [[2, 1, 3], [3, 2, 0]]
+    assert most_probable_wrong_classes(logits, torch.tensor([0, 2]), 2).tolist() == [[2, 1], [1, 3]]
+    assert most_probable_wrong_classes(logits, torch.tensor([0, 1]), 9).tolist() == [
+        [2, 1, 3],
+        [3, 2, 0],
+    ]
 
 
 class Pixels:
@@ -60,18 +67,20 @@ def test_each_rival_is_tried_on_the_rows_that_are_not_there_yet() -> None:
     tried: list[list[tuple[int, int]]] = []
     won = [{0: False, 1: True, 2: False}, {0: True, 2: False}, {2: False}]  # by duel, then row
 
-    def duel(b: Ball, goal: Contest, number: int, rows: Generators) -> Procedure[Summit]:
+    def duel(
+        b: Ball, goal: TargetClasses, number: int, rows: Generators
+    ) -> Procedure[AscentResult]:
         assert b.rows is not None
-        tried.append(list(zip(b.rows.tolist(), goal.rivals[:, number].tolist(), strict=True)))
+        tried.append(list(zip(b.rows.tolist(), goal.targets[:, number].tolist(), strict=True)))
         z = b.x.clone()
         for i, row in enumerate(b.rows.tolist()):
             if won[number][row]:
-                z.view(-1, 4)[i, goal.rivals[i, number]] = 1.0
-        return Summit(z, torch.ones(len(z), dtype=torch.bool), None, len(z), 2 * len(z))
+                z.view(-1, 4)[i, goal.targets[i, number]] = 1.0
+        return AscentResult(z, torch.ones(len(z), dtype=torch.bool), None, len(z), 2 * len(z))
         yield
 
     found = run(
-        each_rival(duel, 9),
+        each_target_class(duel, 9),
         Pixels(),
         ball(x, torch.ones(3), math.inf),
         Untargeted(torch.zeros(3, dtype=torch.long)),

@@ -12,10 +12,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from interp.ascent import Summit
+from interp.ascent import AscentResult
 from interp.attack.apgd_ascent import apgd_ascent
 from interp.attack.ball import Ball
-from interp.attack.base import Attacked, Method, attack
+from interp.attack.base import Method, attack
+from interp.attack.evaluate import AdversarialExamples
 from interp.attack.goal import CROSS_ENTROPY, Goal
 from interp.attack.pgd import fgsm, pgd
 from interp.probe import Procedure, solve
@@ -35,7 +36,7 @@ CASES = [(math.inf, n) for n in LINF] + [(2.0, n) for n in L2] + [(1.0, n) for n
 def searched() -> Method:
     """APGD, a search of its own."""
 
-    def search(ball: Ball, goal: Goal, rows: Generators) -> Procedure[Summit]:
+    def search(ball: Ball, goal: Goal, rows: Generators) -> Procedure[AscentResult]:
         reached = goal.objective(CROSS_ENTROPY)
         random = Ball(ball.x, ball.eps, ball.p, random_start=True, eight_bit=ball.eight_bit)
         return apgd_ascent(
@@ -173,7 +174,7 @@ def test_a_row_leaves_by_what_its_rounded_iterate_is_taken_for(
     x = torch.full((1, 3, 1, 1), 100 / 255, dtype=torch.float64)
     counting = Counting(network)
     method = pgd(step=0.4 / 255, steps=6, random_start=False)
-    found: Attacked = solve(
+    found: AdversarialExamples = solve(
         attack(x, torch.tensor([0]), method, epsilon=1.45 / 255, eight_bit=True), counting
     )
     asked = [levels_of(p.images[0])[0, 0, 0] for p in counting.probes if p.differentiates]

@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from captum.robust import FGSM, PGD
 from torch import Tensor
 
-from interp.attack.base import Attacked, Method, attack
+from interp.attack.base import Method, attack
+from interp.attack.evaluate import AdversarialExamples
 from interp.attack.goal import MARGIN
 from interp.attack.pgd import fgsm, pgd
 from interp.network.architectures import CifarResNet
@@ -34,7 +35,7 @@ IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 def run(
     network: Network, x: Tensor, labels: Tensor | None, method: Method, **options: Any
-) -> Attacked:
+) -> AdversarialExamples:
     return solve(attack(x, labels, method, **options), network)
 
 

@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from interp.attack.base import Attacked, Method, attack
+from interp.attack.base import Method, attack
+from interp.attack.evaluate import AdversarialExamples
 from interp.attack.pgd import fgsm, pgd
 from interp.network.network import Network
 from interp.norms import norm
@@ -25,7 +26,7 @@ EPSILON = {math.inf: 0.03, 2.0: 0.3}
 
 def run(
     network: Network | Counting, x: Tensor, labels: Tensor | None, method: Method, **options: Any
-) -> Attacked:
+) -> AdversarialExamples:
     return solve(attack(x, labels, method, **options), network)
 
 
@@ -179,7 +180,7 @@ def scripted(
     *,
     targeted: bool = False,
     **options: Any,
-) -> Attacked:
+) -> AdversarialExamples:
     """Attack with one script a row, over iterates 0, 1, 2, 3; checks that row i returns its iterate
     wanted[i].
     """

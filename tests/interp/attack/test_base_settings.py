@@ -10,7 +10,8 @@ import torch
 from scipy import optimize, stats
 from torch import Tensor, nn
 
-from interp.attack.base import Attacked, Method, attack
+from interp.attack.base import Method, attack
+from interp.attack.evaluate import AdversarialExamples
 from interp.attack.goal import CROSS_ENTROPY, DLR, MARGIN, Choice, Loss, least_likely, random_class
 from interp.attack.pgd import fgsm, pgd
 from interp.network.network import Network
@@ -25,7 +26,7 @@ ROWS = 12
 
 def run(
     network: Oracle, x: Tensor, labels: Tensor | None, method: Method, **options: Any
-) -> Attacked:
+) -> AdversarialExamples:
     return solve(attack(x, labels, method, **options), network)
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from interp.attack.base import attack
-from interp.attack.epsilon_curve import Curve, epsilon_curve
+from interp.attack.epsilon_curve import EpsilonCurve, epsilon_curve
 from interp.attack.goal import MARGIN, drive, silence
 from interp.attack.pgd import pgd
 from interp.layer import LayerPath
@@ -35,11 +35,11 @@ def run(
     epsilons: list[float],
     p: float = math.inf,
     **options: Any,
-) -> Curve:
+) -> EpsilonCurve:
     return solve(epsilon_curve(x, labels, epsilons, p, **options), network)
 
 
-def consistent(curve: Curve, network: Network, x: Tensor, p: float) -> None:
+def consistent(curve: EpsilonCurve, network: Network, x: Tensor, p: float) -> None:
     """What is told of minimal epsilons is true of the very images."""
     found, minimal = curve.attacked, curve.minimal
     there = minimal.isfinite()

@@ -10,10 +10,11 @@ import torch
 from scipy import optimize
 from torch import Tensor
 
-from interp.ascent import Summit
+from interp.ascent import AscentResult
 from interp.attack.ball import Ball
-from interp.attack.fab import fab_minimal, fab_search, to_plane
+from interp.attack.fab import fab_minimal, fab_search
 from interp.attack.goal import Targeted, Untargeted, drive
+from interp.attack.hyperplane import shortest_move
 from interp.layer import LayerPath
 from interp.network.network import Network
 from interp.norms import norm
@@ -69,7 +70,7 @@ def test_the_move_to_a_plane_is_the_least_of_all(p: float, seed: int) -> None:
         * torch.tensor([1e-3, 0.3, 1.0, 1.0, 2.0, 2.0, 1.0, 0.0])[:, None]
     )
     rise[:, 6] = torch.tensor([[30.0], [-30.0]])  # beyond the box
-    move = to_plane(t, w, rise, p)
+    move = shortest_move(t, w, rise, p)
     assert (t + move >= -1e-12).all()
     assert (t + move <= 1 + 1e-12).all()
     reachable = 0
@@ -91,7 +92,7 @@ def test_the_move_to_a_plane_is_the_least_of_all(p: float, seed: int) -> None:
 @norms
 def test_without_a_gradient_there_is_no_move(p: float) -> None:
     t = images(3).flatten(1)
-    assert not to_plane(
+    assert not shortest_move(
         t, torch.zeros_like(t), torch.tensor([[1.0], [0.0], [-1.0]]).double(), p
     ).any()
 
@@ -168,7 +169,7 @@ def at_epsilon(
     p: float,
     steps: int = 40,
     eight_bit: bool = False,
-) -> Summit:
+) -> AscentResult:
     ball = Ball(x, eps.view(-1, 1, 1, 1).to(x), p, eight_bit=eight_bit)
     return solve(fab_search(steps, 9)(ball, Untargeted(labels), generators(0, 0, len(x))), network)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from interp.ascent import Summit
+from interp.ascent import AscentResult
 from interp.attack.apgd_ascent import apgd_ascent
 from interp.attack.ball import Ball
 from interp.attack.goal import CROSS_ENTROPY, Goal, Loss, Untargeted
@@ -23,7 +23,7 @@ norms = pytest.mark.parametrize("p", [math.inf, 2.0, 1.0])
 EPSILON = {math.inf: 0.012, 2.0: 0.12, 1.0: 1.6}
 
 
-def four_steps(ball: Ball, goal: Goal, rows: Generators) -> Procedure[Summit]:
+def four_steps(ball: Ball, goal: Goal, rows: Generators) -> Procedure[AscentResult]:
     return apgd_ascent(
         ball,
         goal.objective(CROSS_ENTROPY),
@@ -82,13 +82,13 @@ def test_any_searches_may_follow_each_other() -> None:
     asked: list[list[int]] = []
 
     def numbered(number: int) -> Search:
-        def search(ball: Ball, goal: Goal, rows: Generators) -> Procedure[Summit]:
+        def search(ball: Ball, goal: Goal, rows: Generators) -> Procedure[AscentResult]:
             assert ball.rows is not None
             todo = ball.rows
             asked.append(todo.tolist())
             found = ball.x.clone()
             found[:, 0, 0, 1] = others[number, todo]
-            return Summit(
+            return AscentResult(
                 found,
                 todo == number,
                 torch.full((len(todo), 2), float(number)),

@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from interp.ascent import Summit
+from interp.ascent import AscentResult
 from interp.attack.ball import Ball
 from interp.attack.goal import Goal, Targeted, Untargeted, drive
-from interp.attack.square import bump, share, side, square_search
+from interp.attack.square import square_search
+from interp.attack.square_proposals import bump, share, side
 from interp.layer import LayerPath
 from interp.norms import norm
 from interp.objective import activation
@@ -28,7 +29,7 @@ def ball(x: Tensor, eps: float | Tensor, p: float, *, eight_bit: bool = False) -
     return Ball(x, radii, p, eight_bit=eight_bit)
 
 
-def hunt(network: Oracle, b: Ball, goal: Goal, queries: int, seed: int = 0) -> Summit:
+def hunt(network: Oracle, b: Ball, goal: Goal, queries: int, seed: int = 0) -> AscentResult:
     return solve(square_search(queries)(b, goal, generators(seed, 0, len(b.x))), network)
 
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interp.ascent import Summit
+from interp.ascent import AscentResult
 from interp.attack.ball import Ball
 from interp.attack.base import Method
 from interp.attack.goal import Goal
@@ -187,9 +187,9 @@ def test_examples_are_in_the_ball_and_fool_the_network(eight_bit: bool) -> None:
 def elsewhere(move: float) -> Method:
     """An attack whose images lie `move` from x."""
 
-    def search(ball: Ball, goal: Goal, rows: Generators) -> Procedure[Summit]:
+    def search(ball: Ball, goal: Goal, rows: Generators) -> Procedure[AscentResult]:
         yield from ()
-        return Summit(ball.x + move, torch.ones(len(ball.x), dtype=torch.bool), None, 3, 4)
+        return AscentResult(ball.x + move, torch.ones(len(ball.x), dtype=torch.bool), None, 3, 4)
 
     return Method(search, "own")
 

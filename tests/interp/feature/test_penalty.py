@@ -9,7 +9,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor, nn
 
-from interp.ascent import Ascent, Summit, ascend
+from interp.ascent import Ascent, AscentResult, ascend
 from interp.attack.ball import Ball
 from interp.attack.losses import cross_entropy
 from interp.feature.params.fourier import Fourier, Pixels
@@ -124,7 +124,7 @@ def climb(steps: int = 30, **options: object) -> Ascent:
     )
 
 
-def reached(problem: Ascent) -> Summit:
+def reached(problem: Ascent) -> AscentResult:
     return solve(ascend(problem, generators(0, 0, 2)), tricky(size=12))
 
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from interp.attack.base import Attacked, Method, attack
+from interp.attack.base import Method, attack
+from interp.attack.evaluate import AdversarialExamples
 from interp.attack.goal import MARGIN, Loss, random_class
 from interp.attack.pgd import fgsm, pgd
 from interp.network.network import Network
@@ -20,7 +21,7 @@ from tests.interp.toys_networks import images
 
 def run(
     network: Oracle, x: Tensor, labels: Tensor | None, method: Method, **options: Any
-) -> Attacked:
+) -> AdversarialExamples:
     return solve(attack(x, labels, method, **options), network)
 
 

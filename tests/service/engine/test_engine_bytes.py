@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from interp.attack.base import Attacked, attack
+from interp.attack.base import attack
+from interp.attack.evaluate import AdversarialExamples
 from interp.attack.pgd import fgsm, pgd
 from interp.feature.visualize import of_units
 from interp.layer import LayerPath
@@ -81,7 +82,7 @@ def pictures(units: list[str]) -> Job:
 
 
 def contents(result: Any) -> list[Tensor]:
-    if isinstance(result, Attacked):
+    if isinstance(result, AdversarialExamples):
         control = [] if result.control is None else [result.control.prediction, result.control.norm]
         return [result.images, result.prediction, result.clean_prediction, result.norm, *control]
     return [result.images, result.activation, result.dead]
@@ -147,7 +148,7 @@ def test_the_same_jobs_do_differ_where_bytes_are_not_asked_for() -> None:
     x = images(24, 8, torch.float32)
     method = pgd(step=0.3, steps=1, random_start=False, keep_best=False)
 
-    def job() -> Procedure[Attacked]:
+    def job() -> Procedure[AdversarialExamples]:
         return attack(x[:1], None, method, epsilon=1.0, p=2)
 
     with running() as engine:

@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interp.attack.base import Attacked, attack
+from interp.attack.base import attack
+from interp.attack.evaluate import AdversarialExamples
 from interp.attack.pgd import fgsm, pgd
 from interp.feature.visualize import Pictures, of_units
 from interp.layer import LayerPath
@@ -52,7 +53,7 @@ JOBS: list[Callable[[], Procedure[Any]]] = [
 
 
 def values(result: Any) -> list[Tensor]:
-    if isinstance(result, Attacked):
+    if isinstance(result, AdversarialExamples):
         return [result.images, result.prediction.double(), result.succeeded.double(), result.norm]
     return [result.images, result.activation] if isinstance(result, Pictures) else [result]
 
