@@ -17,8 +17,9 @@ from bench.setting import Setting
 from bench.timing import ratio, seconds
 from interp.ascent import Ascent, ascend
 from interp.feature.params.fourier import Fourier
-from interp.feature.transform import Jiggle
-from interp.feature.visualize import Settings, Trial, visualize
+from interp.feature.settings import PictureSettings
+from interp.feature.spatial import RandomAffine
+from interp.feature.visualize import visualize
 from interp.layer import LayerPath
 from interp.network.network import Network
 from interp.objective import activation
@@ -101,7 +102,7 @@ def ours(network: Network, steps: int) -> Tensor:
         objective,
         adam(RATE),
         steps,
-        Jiggle(),
+        RandomAffine(),
         redirect=True,
     )
     return solve(ascend(climb, generators(0, 0, len(CHANNELS))), network).images
@@ -112,9 +113,10 @@ def certified(network: Network, steps: int) -> Tensor:
     layer, without retries.
     """
     paths = [LayerPath(LAYER, channel) for channel in CHANNELS]
-    rows, settings = [(0, channel) for channel in CHANNELS], Settings((3, SIZE, SIZE), steps, RATE)
+    rows = [(0, channel) for channel in CHANNELS]
+    settings = PictureSettings((3, SIZE, SIZE), steps, RATE, retries=0)
     return solve(
-        visualize(activation(paths), rows, torch.zeros(()), settings, Trial(retries=0), paths),
+        visualize(activation(paths), rows, torch.zeros(()), settings, units=paths),
         network,
     ).images
 
@@ -161,7 +163,7 @@ def picture(z: Tensor, scale: Tensor, colour: Tensor) -> Tensor:
 
 
 def turned(images: Tensor) -> Tensor:
-    """Random views with the amounts of `Jiggle`."""
+    """Random views with the amounts of `RandomAffine`."""
     amounts = torch.rand(len(images), 4) * 2 - 1
     angle, zoom = amounts[:, 0] * 0.1, 1 + amounts[:, 1] * 0.06
     cos, sin, shift = angle.cos() / zoom, angle.sin() / zoom, amounts[:, 2:] * 0.06

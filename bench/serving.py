@@ -17,7 +17,8 @@ from bench.setting import MODEL, Setting
 from bench.timing import seconds
 from interp.attack.base import attack
 from interp.attack.pgd import fgsm, pgd
-from interp.feature.visualize import Pictures, of_units
+from interp.feature.settings import PictureSettings
+from interp.feature.visualize import VisualizationResult, visualize_units
 from interp.layer import LayerPath
 from interp.network.network import Network
 from interp.probe import Procedure, solve
@@ -136,11 +137,13 @@ def cancellation(place: Setting, repeats: int = 5) -> Figures:
 def _ticks(engine: Engine, place: Setting) -> int:
     left: Future[int] = Future()
 
-    def watched() -> Procedure[Pictures]:
+    def watched() -> Procedure[VisualizationResult]:
         try:
             return (
-                yield from of_units(
-                    [LayerPath("layer2.2", 3)], place.local.shape, torch.zeros(()), steps=512
+                yield from visualize_units(
+                    [LayerPath("layer2.2", 3)],
+                    torch.zeros(()),
+                    PictureSettings(place.local.shape, steps=512),
                 )
             )
         finally:

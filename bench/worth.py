@@ -19,7 +19,8 @@ from torch import Tensor
 
 from bench.figure import Figure, Figures
 from bench.setting import MODEL, Setting, cifar
-from interp.feature.visualize import Pictures, Settings, Trial, visualize
+from interp.feature.settings import PictureSettings
+from interp.feature.visualize import VisualizationResult, visualize
 from interp.layer import LayerPath
 from interp.network.network import Network
 from interp.objective import activation
@@ -76,27 +77,27 @@ def worth(place: Setting) -> Figures:
 
 def made(
     network: Network, layer: str, units: Sequence[int], highest: Tensor, size: int
-) -> list[Pictures]:
+) -> list[VisualizationResult]:
     """Certified pictures of units of a layer, a batch at a time."""
     found = []
     for low in range(0, len(units), BATCH):
         some = list(units[low : low + BATCH])
         paths = [LayerPath(layer, unit) for unit in some]
-        settings = Settings((3, size, size), STEPS)
+        settings = PictureSettings((3, size, size), STEPS)
         call = visualize(
             activation(paths),
             [(0, unit) for unit in some],
             torch.zeros(()),
             settings,
-            Trial(bar=highest[some]),
-            paths,
+            thresholds=highest[some],
+            units=paths,
         )
         found.append(solve(call, network))
     return found
 
 
 def judged(
-    what: str, pictures: Sequence[Pictures], highest: Tensor, bar: float | None = None
+    what: str, pictures: Sequence[VisualizationResult], highest: Tensor, bar: float | None = None
 ) -> Figures:
     """Figures of one layer: without views, and under the held-out views."""
     ratio = torch.cat([p.certificate.activation for p in pictures]) / highest
@@ -195,7 +196,7 @@ def _cropped(image: Image.Image) -> np.ndarray[tuple[int, ...], np.dtype[np.uint
     return np.asarray(image.crop((left, top, left + 224, top + 224)))
 
 
-def sheet(name: str, pictures: Sequence[Pictures]) -> None:
+def sheet(name: str, pictures: Sequence[VisualizationResult]) -> None:
     """Write a contact sheet to out/bench, to be looked at."""
     OUT.mkdir(parents=True, exist_ok=True)
     pixels = (torch.cat([p.images for p in pictures]) * 255).round().byte().numpy()

@@ -1,34 +1,32 @@
-"""Pictures with transparency: what a unit does not care about is left out (Mordvintsev et al. 2018,
+"""Pictures with transparency: what a unit does not respond to is left out (Mordvintsev et al. 2018,
 "CPPNs and transparency").
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from interp.feature.params.cppn import Cppn
-from interp.feature.params.fourier import Fourier, Pixels
+from interp.feature.params.base import Parameterization, ParameterizationSpec
+from interp.feature.params.fourier import Fourier
 from interp.seeds import Generators
+
+# A wholly opaque picture pays half of what it wins: what a unit does not see becomes transparent.
+OPACITY_WEIGHT = 0.5
 
 
 @dataclass(frozen=True)
 class Alpha:
-    """Pictures (B, C + 1, H, W): colours of a space, and an alpha channel of the same kind of
-    space; z (B, n) holds both.
+    """Pictures (B, C + 1, H, W) of colours and an alpha channel; z (B, n) holds both.
 
     Args:
-        colour: the space of the colours; alpha lives in the same with one channel.
+        colour: the parameterization of the colours, (C, H, W).
+        mask: that of the alpha channel, (1, H, W).
     """
 
-    colour: Fourier | Pixels | Cppn
-
-    @cached_property
-    def _mask(self) -> Fourier | Pixels | Cppn:
-        return replace(self.colour, shape=(1, *self.colour.shape[1:]))
+    colour: Parameterization
+    mask: Parameterization
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -38,60 +36,79 @@ class Alpha:
 
     @property
     def z_shape(self) -> tuple[int, ...]:
-        """(n,): a row of the colours' z, then one of alpha's."""
-        return (math.prod(self.colour.z_shape) + math.prod(self._mask.z_shape),)
+        """(n,): a row of the colours' z, then one of the alpha channel's."""
+        return (math.prod(self.colour.z_shape) + math.prod(self.mask.z_shape),)
 
-    def _parts(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        colour, mask = torch.split(
-            z, [math.prod(self.colour.z_shape), math.prod(self._mask.z_shape)], 1
-        )
-        return colour.view(-1, *self.colour.z_shape), mask.view(-1, *self._mask.z_shape)
+    def _split(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """z of the colours and of the alpha channel, each in its own shape."""
+        sizes = [math.prod(self.colour.z_shape), math.prod(self.mask.z_shape)]
+        colour, mask = torch.split(z, sizes, 1)
+        return colour.view(-1, *self.colour.z_shape), mask.view(-1, *self.mask.z_shape)
 
     def start(self, rows: Generators) -> Tensor:
-        """Both at their own start: about half transparent."""
-        return torch.cat([self.colour.start(rows).flatten(1), self._mask.start(rows).flatten(1)], 1)
+        """Draw the start of both, (B, n): about half transparent."""
+        return torch.cat([self.colour.start(rows).flatten(1), self.mask.start(rows).flatten(1)], 1)
 
     def image(self, z: Tensor) -> Tensor:
-        """(B, C + 1, H, W) in (0, 1), alpha last."""
-        colour, mask = self._parts(z)
-        return torch.cat([self.colour.image(colour), self._mask.image(mask)], 1)
+        """Draw the pictures (B, C + 1, H, W) in (0, 1) of z, alpha last."""
+        colour, mask = self._split(z)
+        return torch.cat([self.colour.image(colour), self.mask.image(mask)], 1)
 
     def project(self, z: Tensor) -> Tensor:
-        """z itself."""
+        """Return z itself."""
         return z
 
     def encode(self, images: Tensor) -> Tensor:
-        """The z of images (B, C + 1, H, W) in [0, 1]; images (B, C, H, W) become half transparent,
-        which can move either way.
+        """Find the z of images.
+
+        Args:
+            images: (B, C + 1, H, W) in [0, 1], alpha last; or (B, C, H, W), which become half
+                transparent, as that can change either way.
+
+        Returns:
+            (B, n).
 
         Raises:
-            ValueError: the space cannot begin at an image.
+            ValueError: The parameterization of the colours cannot draw any given image.
         """
         channels = self.colour.shape[0]
-        alpha = (
-            images[:, channels:]
-            if images.shape[1] > channels
-            else torch.full_like(images[:, :1], 0.5)
-        )
-        return torch.cat(
-            [
-                self.colour.encode(images[:, :channels]).flatten(1),
-                self._mask.encode(alpha).flatten(1),
-            ],
-            1,
-        )
+        alpha = images[:, channels:]
+        if images.shape[1] == channels:
+            alpha = torch.full_like(images[:, :1], 0.5)
+        colour = self.colour.encode(images[:, :channels])
+        return torch.cat([colour.flatten(1), self.mask.encode(alpha).flatten(1)], 1)
+
+
+def with_alpha(spec: ParameterizationSpec, shape: tuple[int, int, int], like: Tensor) -> Alpha:
+    """Make a parameterization of pictures with an alpha channel of the same kind as their colours.
+
+    Args:
+        spec: of the colours and of the alpha channel.
+        shape: (C, H, W) of the colours.
+        like: a tensor of the dtype and the device that z takes.
+
+    Returns:
+        One of pictures (C + 1, H, W).
+    """
+    return Alpha(spec.build(shape, like), spec.build((1, *shape[1:]), like))
 
 
 def over(images: Tensor, background: Tensor | float = 0.5) -> Tensor:
-    """Images (B, C + 1, H, W), alpha last, laid over a background (B, C, H, W) or a shade of gray:
-    (B, C, H, W).
+    """Lay images with alpha over a background (Porter & Duff 1984, "over").
+
+    Args:
+        images: (B, C + 1, H, W), alpha last.
+        background: (B, C, H, W), or a shade of gray from 0 to 1.
+
+    Returns:
+        (B, C, H, W).
     """
     alpha = images[:, -1:]
     return alpha * images[:, :-1] + (1 - alpha) * background
 
 
 @dataclass(frozen=True)
-class Backdrop:
+class RandomBackground:
     """Lays pictures with alpha over backgrounds that change with every view, so that nothing gains
     from being transparent by chance.
 
@@ -105,16 +122,39 @@ class Backdrop:
     deviation: float = 1.0
 
     def __call__(self, images: Tensor, rows: Generators) -> Tensor:
-        """Views (B, C, H, W) of images (B, C + 1, H, W)."""
+        """Draw one view of each image.
+
+        Args:
+            images: (B, C + 1, H, W), alpha last.
+            rows: one random generator a row.
+
+        Returns:
+            (B, C, H, W).
+        """
         _, channels, height, width = images.shape
-        space = Fourier((channels - 1, height, width), images.new_empty(()), self.deviation)
-        return over(images, space.image(space.start(rows)))
+        fourier = Fourier((channels - 1, height, width), images.new_empty(()), self.deviation)
+        return over(images, fourier.image(fourier.start(rows)))
 
 
-def opacity(weight: float) -> Callable[[Tensor, Tensor], Tensor]:
-    """The penalty of alpha: minus `weight` times the size of the row's score times the mean alpha
-    of images (B, C + 1, H, W), per row.
+@dataclass(frozen=True)
+class OpacityPenalty:
+    """Lowers the score by a share of itself that is as large as the picture is opaque.
 
-    A picture that is opaque all over loses `weight` times what it has won, be activations 1 or 100.
+    Args:
+        weight: what a picture that is opaque all over loses of what it has won, be activations 1 or
+            100.
     """
-    return lambda images, size: -weight * size * images[:, -1].mean((1, 2))
+
+    weight: float = OPACITY_WEIGHT
+
+    def __call__(self, images: Tensor, size: Tensor) -> Tensor:
+        """Return the penalty of each row.
+
+        Args:
+            images: (B, C + 1, H, W), alpha last.
+            size: (B,) the present size of each row's score.
+
+        Returns:
+            (B,) minus `weight` times that size times the mean alpha.
+        """
+        return -self.weight * size * images[:, -1].mean((1, 2))

@@ -3,20 +3,21 @@ its unit's place in the layer.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from interp.feature.transform import HELD_OUT_VIEWS, held_out
+from interp.feature.transform import HELD_OUT_VIEWS, held_out_view
 from interp.layer import LayerPath
 from interp.objective import Objective
 from interp.probe import Probe, Procedure
 
-_ROWS, _VIEWS = 64, 8  # most rows, and most views of a picture, of a probe for held-out views
-_PICTURES = (
-    8  # pictures of a probe for whole layers, whose activations are kept until it is answered
-)
+# Most rows, and most views of a picture, of a probe for held-out views.
+_MAX_ROWS, _MAX_VIEWS = 64, 8
+# Pictures of a probe for whole layers, whose activations are kept until it is answered.
+_LAYER_ROWS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +26,8 @@ class Certificate:
 
     Attributes:
         activation: (B,) the objective on the picture itself.
-        held_out: (B,) its mean under the held-out views, see `interp.feature.transform.held_out`.
+        held_out: (B,) its mean under the held-out views, see
+            `interp.feature.transform.held_out_view`.
         held_out_minimum: (B,) the lowest of those.
         rank: (B,) int64, the unit's place among its layer's units on this picture, by the same
             functional (mean of the channel, neuron, feature or logit): 1 for the most active; what
@@ -37,7 +39,7 @@ class Certificate:
         attempts: (B,) int64, the optimizations run for the picture, retries included, further seeds
             not.
         seeds: the seed of the one that is returned.
-        rates: (B,) float64, its learning rate.
+        learning_rates: (B,) float64, its learning rate.
     """
 
     activation: Tensor
@@ -49,29 +51,25 @@ class Certificate:
     seed_activations: Tensor
     attempts: Tensor
     seeds: list[int]
-    rates: Tensor
+    learning_rates: Tensor
 
     def cpu(self) -> "Certificate":
-        """The same on the host."""
-        layers = [None if a is None else a.cpu() for a in self.layer_activations]
-        return Certificate(
-            self.activation.cpu(),
-            self.held_out.cpu(),
-            self.held_out_minimum.cpu(),
-            self.rank.cpu(),
-            self.units.cpu(),
-            layers,
-            self.seed_activations.cpu(),
-            self.attempts.cpu(),
-            self.seeds,
-            self.rates.cpu(),
-        )
+        """Return the same on the host."""
+        layers = [None if values is None else values.cpu() for values in self.layer_activations]
+        copied: dict[str, Any] = {
+            name: value.cpu() for name, value in vars(self).items() if isinstance(value, Tensor)
+        }
+        return replace(self, layer_activations=layers, **copied)
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
-    """The objective on pictures, (B,) each: as they are, and the mean and the lowest of the
-    held-out views.
+class HeldOutScores:
+    """The objective on pictures.
+
+    Attributes:
+        activation: (B,) on the pictures as they are.
+        held_out: (B,) the mean over the held-out views.
+        held_out_minimum: (B,) the lowest of those.
     """
 
     activation: Tensor
@@ -79,70 +77,83 @@ class Measured:
     held_out_minimum: Tensor
 
 
-def measure(pictures: Tensor, objective: Objective) -> Procedure[Measured]:
-    """The objective on pictures (B, C, H, W) in [0, 1] and on their held-out views, by forward
-    passes alone.
+def measure(pictures: Tensor, objective: Objective) -> Procedure[HeldOutScores]:
+    """Measure an objective on pictures and on their held-out views, by forward passes alone.
 
-    Several views share a probe, at most `_VIEWS` and `_ROWS` rows; of a coupled objective every
-    view has its own.
+    Several views share a probe, at most `_MAX_VIEWS` and `_MAX_ROWS` rows; of a coupled objective
+    every view has its own.
+
+    Args:
+        pictures: (B, C, H, W) in [0, 1].
+        objective: of B rows.
+
+    Returns:
+        The scores of each picture.
     """
     rows = len(pictures)
     views: list[Callable[[], Tensor]] = [
         lambda: pictures,
-        *(lambda n=n: held_out(pictures, n) for n in range(HELD_OUT_VIEWS)),
+        *(lambda n=n: held_out_view(pictures, n) for n in range(HELD_OUT_VIEWS)),
     ]
-    together = 1 if objective.coupled else max(1, min(_VIEWS, _ROWS // rows))
+    per_probe = 1 if objective.coupled else max(1, min(_MAX_VIEWS, _MAX_ROWS // rows))
     scores = []
-    for low in range(0, len(views), together):
-        some = views[low : low + together]
-        asked = objective.take(torch.arange(rows, device=pictures.device).repeat(len(some)))
+    for low in range(0, len(views), per_probe):
+        batch = views[low : low + per_probe]
+        index = torch.arange(rows, device=pictures.device).repeat(len(batch))
         answer = yield Probe(
-            torch.cat([view() for view in some]),
-            asked,
+            torch.cat([view() for view in batch]),
+            objective.take(index),
             gradient=False,
             splittable=not objective.coupled,
         )
         assert answer.score is not None
-        scores += list(answer.score.view(len(some), rows))
-    unmoved, moved = scores[0], torch.stack(scores[1:])  # (B,), (HELD_OUT_VIEWS, B)
-    return Measured(unmoved, moved.mean(0), moved.amin(0))
+        scores += list(answer.score.view(len(batch), rows))
+    held_out = torch.stack(scores[1:])  # (HELD_OUT_VIEWS, B)
+    return HeldOutScores(scores[0], held_out.mean(0), held_out.amin(0))
 
 
-def of_layers(
+def measure_layers(
     pictures: Tensor, units: Sequence[LayerPath | None]
 ) -> Procedure[list[Tensor | None]]:
-    """Per picture of (B, C, H, W) the activations (K,) of all units of its unit's layer; None where
-    there is no one unit.
+    """Measure all units of each picture's layer.
 
-    Of "layer:unit" the mean of each channel, of "layer:unit@row,column" the value of each channel
-    there.
+    Args:
+        pictures: (B, C, H, W) in [0, 1].
+        units: the unit of each picture, or None where there is no one unit.
+
+    Returns:
+        Per picture the activations (K,), of "layer:unit" the mean of each channel, of
+        "layer:unit@row,column" the value of each channel there; None where there is no one unit.
     """
     found: list[Tensor | None] = [None] * len(units)
-    asked = [
-        (row, path) for row, path in enumerate(units) if path is not None and path.unit is not None
-    ]
-    for low in range(0, len(asked), _PICTURES):
-        some = asked[low : low + _PICTURES]
-        layers = tuple(dict.fromkeys(path.layer for _, path in some))
-        # Of a layer, one unit may have values that are not finite, and no others need suffer from
-        # it.
-        answer = yield Probe(pictures[[row for row, _ in some]], layers=layers, finite=False)
-        for place, (row, path) in enumerate(some):
-            found[row] = _of_units(answer.activations[path.layer][place], path)
+    measured = [(i, path) for i, path in enumerate(units) if path and path.unit is not None]
+    for low in range(0, len(measured), _LAYER_ROWS):
+        batch = measured[low : low + _LAYER_ROWS]
+        layers = tuple(dict.fromkeys(path.layer for _, path in batch))
+        # One unit of a layer may have values that are not finite, and no others need suffer
+        # from it.
+        answer = yield Probe(pictures[[row for row, _ in batch]], layers=layers, finite=False)
+        for place, (row, path) in enumerate(batch):
+            found[row] = _unit_activations(answer.activations[path.layer][place], path)
     return found
 
 
-def _of_units(activation: Tensor, path: LayerPath) -> Tensor:
+def _unit_activations(activation: Tensor, path: LayerPath) -> Tensor:
+    """(K,) of one picture's layer output (K, h, w) or (K,), by the functional of the path."""
     position = path.resolved(activation.shape).position
     if position is not None:
         return activation[:, position[0], position[1]].clone()
-    return (
-        activation.flatten(1).mean(1) if activation.ndim > 1 else activation.clone()
-    )  # (K, h, w) or (K,) -> (K,)
+    return activation.flatten(1).mean(1) if activation.ndim > 1 else activation.clone()
 
 
-def rank(activations: Tensor, unit: int) -> int:
-    """The place of a unit among (K,) activations, 1 for the largest; whatever ties with it goes
-    before it.
+def unit_rank(activations: Tensor, unit: int) -> int:
+    """Return the place of a unit in its layer; whatever ties with it goes before it.
+
+    Args:
+        activations: (K,) of all units.
+        unit: from 0.
+
+    Returns:
+        1 for the largest, up to K.
     """
     return int((activations >= activations[unit]).sum())

@@ -11,37 +11,60 @@ from torch import Tensor
 
 from interp.objective import Objective, Score
 
-# what a cosine is raised to before its power is taken, so that a picture that points away still has
-# a gradient
-LEAST_COSINE = 0.1
+# A cosine is raised to this before its power is taken, so that a picture that points away still has
+# a gradient.
+MIN_COSINE = 0.1
 
-Comparison = Callable[
-    [Tensor, Tensor, Tensor], Tensor
-]  # (h (B, K, P), unit vectors (B, K), powers (B,)) -> (B, P)
+# (h (B, K, P), unit vectors (B, K), powers (B,)) -> (B, P)
+Comparison = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
-def dot(h: Tensor, v: Tensor, _: Tensor) -> Tensor:
-    """<h, v> at each position, for a v of length 1: how far h goes that way."""
+def dot(h: Tensor, v: Tensor, power: Tensor) -> Tensor:
+    """Return <h, v> at each position: how far h goes that way.
+
+    Args:
+        h: (B, K, P) activations at P positions.
+        v: (B, K) of length 1.
+        power: (B,), which does not matter.
+
+    Returns:
+        (B, P).
+    """
     product: Tensor = torch.einsum("bkp,bk->bp", h, v)
     return product
 
 
-def cosine(h: Tensor, v: Tensor, _: Tensor) -> Tensor:
-    """<h, v> / |h| at each position, for a v of length 1, in [-1, 1]: how nearly h points that way.
-    0 where h is 0.
+def cosine(h: Tensor, v: Tensor, power: Tensor) -> Tensor:
+    """Return <h, v> / |h| at each position: how nearly h points that way.
 
-    There its slope counts as v, which shows the way: any nearer to 0 the true one is without bound,
-    and one such gradient would keep Adam from moving for the rest of a climb.
+    Where h is 0 its slope counts as v, which shows the way: any nearer to 0 the true one is without
+    bound, and one such gradient would keep Adam from moving for the rest of a climb.
+
+    Args:
+        h: (B, K, P) activations at P positions.
+        v: (B, K) of length 1.
+        power: (B,), which does not matter.
+
+    Returns:
+        (B, P) in [-1, 1], 0 where h is 0.
     """
     length: Tensor = h.norm(dim=1)
-    return dot(h, v, _) / torch.where(length > 0, length, 1)
+    return dot(h, v, power) / torch.where(length > 0, length, 1)
 
 
 def dot_cosine(h: Tensor, v: Tensor, power: Tensor) -> Tensor:
-    """The dot product times a power of the cosine, at least `LEAST_COSINE` (lucid; Carter et al.
-    2019, "activation atlas").
+    """Return the dot product times a power of the cosine, at least `MIN_COSINE` (lucid; Carter et
+    al. 2019, "activation atlas").
+
+    Args:
+        h: (B, K, P) activations at P positions.
+        v: (B, K) of length 1.
+        power: (B,) of the cosine.
+
+    Returns:
+        (B, P).
     """
-    return dot(h, v, power) * cosine(h, v, power).clamp_min(LEAST_COSINE) ** power[:, None]
+    return dot(h, v, power) * cosine(h, v, power).clamp_min(MIN_COSINE) ** power[:, None]
 
 
 def direction(
@@ -51,22 +74,27 @@ def direction(
     power: float = 1.0,
     position: tuple[int, int] | None = None,
 ) -> Objective:
-    """How a layer's activations compare with a direction, on average over the positions (lucid,
-    "direction"; Kim et al. 2018).
+    """Make an objective of how a layer's activations compare with a direction, on average over the
+    positions (lucid, "direction"; Kim et al. 2018).
 
     Args:
+        layer: of K units.
         vectors: (B, K) one direction a row, of any length but 0.
         comparison: `dot`, `cosine` or `dot_cosine`.
         power: of the cosine in `dot_cosine`.
         position: (row, column) of the layer's map, instead of the mean over all positions.
 
+    Returns:
+        An objective of B rows.
+
     Raises:
-        ValueError: a vector is 0 or not finite.
+        ValueError: A vector is 0 or not finite.
     """
     size = vectors.abs().amax(1, keepdim=True)
     if not (size.isfinite() & (size > 0)).all():
         raise ValueError("a direction must be finite and not 0")
-    vectors = vectors / size  # or the squares of very large or small numbers would leave float32
+    # Or the squares of very large or small numbers would leave float32.
+    vectors = vectors / size
     rows: tuple[Tensor, ...] = (
         vectors / vectors.norm(dim=1, keepdim=True),
         torch.full_like(size[:, 0], power),
@@ -76,7 +104,8 @@ def direction(
     return Objective((layer,), _direction(layer, comparison, position is not None), rows)
 
 
-@functools.cache  # one function per kind, so that the objectives of separate requests are kin
+# One function a kind, so that the objectives of separate requests are kin.
+@functools.cache
 def _direction(layer: str, comparison: Comparison, positioned: bool) -> Score:
     def score(
         activations: Mapping[str, Tensor], vectors: Tensor, powers: Tensor, *positions: Tensor
@@ -93,24 +122,28 @@ def _direction(layer: str, comparison: Comparison, positioned: bool) -> Score:
 
 
 def interpolation(first: Objective, second: Objective, shares: Tensor) -> Objective:
-    """(1 - share) * first + share * second, row by row: the way from one to the other (Olah et al.
-    2017, "interaction").
+    """Make (1 - share) * first + share * second, row by row: the way from one objective to another
+    (Olah et al. 2017, "interaction").
 
-    `shares` (B,), from 0 for the first objective to 1 for the second.
+    Args:
+        first: of B rows.
+        second: of B rows.
+        shares: (B,), from 0 for the first objective to 1 for the second.
+
+    Returns:
+        An objective of B rows.
     """
-    both = first + second
-    return Objective(
-        both.layers,
-        _Between(first.score, len(first.rows), second.score),
-        (shares, *both.rows),
-        both.groups,
-    )
+    total = first + second
+    score = _Interpolation(first.score, len(first.rows), second.score)
+    return Objective(total.layers, score, (shares, *total.rows), total.groups)
 
 
 @dataclass(frozen=True)
-class _Between:
+class _Interpolation:
+    """The score of `interpolation`: equal ones are equal values, so that objectives are kin."""
+
     start: Score
-    split: int  # rows of the first
+    split: int  # tensors of rows of the first
     end: Score
 
     def __call__(self, activations: Mapping[str, Tensor], shares: Tensor, *rows: Tensor) -> Tensor:

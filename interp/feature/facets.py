@@ -7,17 +7,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-MOST = 8  # facets that are looked for
-# below this the exemplars are one cloud: clouds drawn at random in 32 or more dimensions reach up
-# to 0.15
-LEAST_SILHOUETTE = 0.15
+MAX_FACETS = 8
+# Below this the exemplars are one cloud: clouds drawn at random in 32 or more dimensions reach up
+# to 0.15.
+MIN_SILHOUETTE = 0.15
 _STARTS = 10  # of k-means, the best of which counts
 
 
 @dataclass(frozen=True, eq=False)
 class Clustering:
-    """The facet of every exemplar, (N,) int64, from 0 for the largest facet; and the mean
-    silhouette, 0 for one facet.
+    """The facets of a unit's exemplars.
+
+    Attributes:
+        labels: (N,) int64, the facet of every exemplar, from 0 for the largest.
+        silhouette: the mean silhouette (Rousseeuw 1987), -1 to 1; 0 for one facet.
     """
 
     labels: NDArray[np.int64]
@@ -30,18 +33,22 @@ class Clustering:
 
 
 def cluster(features: NDArray[np.floating], facets: int = 0, seed: int = 0) -> Clustering:
-    """k-means on features brought to unit length (Nguyen, Yosinski & Clune 2016, "multifaceted
-    feature visualization").
+    """Cluster exemplars by k-means on features brought to unit length (Nguyen, Yosinski & Clune
+    2016, "multifaceted feature visualization").
 
-    Deterministic for a seed. Facets of one size are numbered in the order of their first exemplars.
+    Facets of one size are numbered in the order of their first exemplars.
 
     Args:
         features: (N, D) of N exemplars, N at least 1.
-        facets: their number, at most N; 0 takes the number from 2 to `MOST` with the highest mean
-            silhouette (Rousseeuw 1987), or 1 if no clustering reaches `LEAST_SILHOUETTE`.
+        facets: their number, at most N; 0 takes the number from 2 to `MAX_FACETS` with the highest
+            mean silhouette, or 1 if no clustering reaches `MIN_SILHOUETTE`.
+        seed: of k-means, for which the result is always the same.
+
+    Returns:
+        The facet of every exemplar.
 
     Raises:
-        ValueError: there are fewer different exemplars than facets, or a feature is not finite.
+        ValueError: There are fewer different exemplars than facets, or a feature is not finite.
     """
     points = np.asarray(features, np.float64)
     if not np.isfinite(points).all():
@@ -52,28 +59,25 @@ def cluster(features: NDArray[np.floating], facets: int = 0, seed: int = 0) -> C
     if facets > different:
         raise ValueError(f"{different} different exemplars cannot make {facets} facets")
     if facets:
-        return _clustered(points, facets, seed)
-    tried = [
-        _clustered(points, number, seed)
-        for number in range(2, min(MOST, different, len(points) - 1) + 1)
-    ]
-    best = max(tried, key=lambda each: each.silhouette, default=None)
-    return (
-        best
-        if best is not None and best.silhouette >= LEAST_SILHOUETTE
-        else _clustered(points, 1, seed)
-    )
+        return _clustering(points, facets, seed)
+    most = min(MAX_FACETS, different, len(points) - 1)
+    clusterings = [_clustering(points, number, seed) for number in range(2, most + 1)]
+    best = max(clusterings, key=lambda each: each.silhouette, default=None)
+    if best is not None and best.silhouette >= MIN_SILHOUETTE:
+        return best
+    return _clustering(points, 1, seed)
 
 
-def _clustered(points: NDArray[np.float64], number: int, seed: int) -> Clustering:
+def _clustering(points: NDArray[np.float64], number: int, seed: int) -> Clustering:
+    """The clustering of points (N, D) into a number of facets."""
     if number == 1:
         return Clustering(np.zeros(len(points), np.int64), 0.0)
     from sklearn.cluster import KMeans  # scikit-learn takes a second to import
     from sklearn.metrics import silhouette_score
 
-    found = KMeans(number, n_init=_STARTS, random_state=seed).fit_predict(points)
+    clusters = KMeans(number, n_init=_STARTS, random_state=seed).fit_predict(points)
     _, first, inverse, counts = np.unique(
-        found, return_index=True, return_inverse=True, return_counts=True
+        clusters, return_index=True, return_inverse=True, return_counts=True
     )
     order = np.lexsort((first, -counts))  # largest first
     labels = np.argsort(order)[inverse].astype(np.int64)

@@ -12,84 +12,128 @@ from interp.feature.direction import dot_cosine
 from interp.objective import Objective, Score
 from interp.probe import Probe, Procedure
 
-Likeness = Callable[
-    [str, Tensor], Objective
-]  # (layer, target activations (B, ...)) -> objective of B rows
+# (layer, target activations (B, ...)) -> objective of B rows
+Likeness = Callable[[str, Tensor], Objective]
 _Compare = Callable[..., Tensor]  # (activations (B, ...), rows of the objective) -> (B,)
 
 
 def inversion(layer: str, targets: Tensor) -> Objective:
-    """The same activations: -|h - t|^2 / |t|^2 (Mahendran & Vedaldi 2015, equation 2, without the
-    regularizer). At most 0.
+    """Make an objective of the same activations: -|h - t|^2 / |t|^2 (Mahendran & Vedaldi 2015,
+    equation 2, without the regularizer).
 
-    `targets` t (B, ...) are the layer's activations on the given images, at the size of the
-    pictures.
+    Args:
+        layer: whose activations h are compared.
+        targets: t (B, ...), the layer's activations on the given images, at the size of the
+            pictures.
+
+    Returns:
+        An objective of B rows, at most 0.
 
     Raises:
-        ValueError: a target is 0 everywhere, or not finite.
+        ValueError: A target is 0 everywhere, or not finite.
     """
-    return Objective((layer,), _scored(layer, _inversion), (_checked(targets),))
+    return Objective((layer,), _score(layer, _inversion), (_checked(targets),))
 
 
 def caricature(layer: str, targets: Tensor, power: float = 1.0) -> Objective:
-    """The same activations, exaggerated: <h, t / |t|> cos(h, t)^power over the whole layer (lucid,
-    "dot_compare").
+    """Make an objective of the same activations, exaggerated: <h, t / |t|> cos(h, t)^power over the
+    whole layer (lucid, "dot_compare").
 
-    The cosine is raised to at least `interp.feature.direction.LEAST_COSINE`. `targets` and errors
-    as for `inversion`.
+    Args:
+        layer: whose activations h are compared.
+        targets: t (B, ...), as for `inversion`.
+        power: of the cosine, which is raised to at least `interp.feature.direction.MIN_COSINE`.
+
+    Returns:
+        An objective of B rows.
+
+    Raises:
+        ValueError: A target is 0 everywhere, or not finite.
     """
     flat = _checked(targets).flatten(1)
     unit = flat / flat.norm(dim=1, keepdim=True)
-    return Objective(
-        (layer,), _scored(layer, _caricature), (unit, torch.full_like(unit[:, 0], power))
-    )
+    rows = (unit, torch.full_like(unit[:, 0], power))
+    return Objective((layer,), _score(layer, _caricature), rows)
 
 
 def style(layer: str, targets: Tensor) -> Objective:
-    """The same Gram matrix: -|G(h) - G(t)|^2 / |G(t)|^2 (Gatys et al. 2016, equations 3 to 5). At
-    most 0.
+    """Make an objective of the same Gram matrix: -|G(h) - G(t)|^2 / |G(t)|^2 (Gatys et al. 2016,
+    equations 3 to 5).
 
-    The images that `targets` come from may have any size. Errors as for `inversion`.
+    Args:
+        layer: whose Gram matrices are compared.
+        targets: t (B, ...), the layer's activations on the given images, which may have any size.
+
+    Returns:
+        An objective of B rows, at most 0.
+
+    Raises:
+        ValueError: A target is 0 everywhere, or not finite.
     """
-    size = largest(_checked(targets))
-    return Objective(
-        (layer,), _scored(layer, _style), (gram(targets / spread(size, targets)), size)
-    )
+    size = max_magnitude(_checked(targets))
+    rows = (gram_matrix(targets / broadcast_rows(size, targets)), size)
+    return Objective((layer,), _score(layer, _style), rows)
 
 
 def likeness(kind: Likeness, layer: str, images: Tensor) -> Procedure[Objective]:
-    """`inversion`, `caricature` or `style` of images (B, C, H, W) in [0, 1], one a row, whose
-    activations are asked for first.
+    """Make an objective of being like given images, whose activations are asked for first.
+
+    Args:
+        kind: `inversion`, `caricature` or `style`.
+        layer: whose activations are compared.
+        images: (B, C, H, W) in [0, 1], one a row.
+
+    Returns:
+        An objective of B rows.
 
     Raises:
-        ValueError: the layer is 0 everywhere on an image, or its values are not finite.
+        ValueError: The layer is 0 everywhere on an image, or its values are not finite.
     """
     answer = yield Probe(images, layers=(layer,))
     return kind(layer, answer.activations[layer])
 
 
-def gram(activations: Tensor) -> Tensor:
-    """(B, K, K) the mean over positions of the products of every two units of (B, K, ...); one
-    position if there are none.
+def gram_matrix(activations: Tensor) -> Tensor:
+    """Return the Gram matrix of a layer's units: the mean over positions of their products.
+
+    Args:
+        activations: (B, K, ...), or (B, K) for one position.
+
+    Returns:
+        (B, K, K).
     """
     h = activations.flatten(2) if activations.ndim > 2 else activations[..., None]  # (B, K, P)
     return h @ h.mT / h.shape[2]
 
 
-def largest(activations: Tensor) -> Tensor:
-    """(B,) the largest magnitude in (B, ...), 1 where that is 0: whoever divides by it keeps fourth
-    powers within float32.
+def max_magnitude(activations: Tensor) -> Tensor:
+    """Return each row's largest magnitude: whoever divides by it keeps fourth powers in float32.
+
+    Args:
+        activations: (B, ...).
+
+    Returns:
+        (B,), 1 where all is 0.
     """
     size = activations.detach().flatten(1).abs().amax(1)
     return torch.where(size > 0, size, 1)
 
 
-def spread(values: Tensor, like: Tensor) -> Tensor:
-    """(B,) as (B, 1, ..., 1), with the dtype of `like` and as many axes."""
+def broadcast_rows(values: Tensor, like: Tensor) -> Tensor:
+    """Return one value a row in a shape that broadcasts.
+
+    Args:
+        values: (B,).
+        like: (B, ...), whose dtype and number of axes the result has.
+
+    Returns:
+        (B, 1, ..., 1).
+    """
     return values.to(like).view(-1, *[1] * (like.ndim - 1))
 
 
 def _checked(targets: Tensor) -> Tensor:
+    """The targets, unless one is 0 everywhere or not finite."""
     length = targets.flatten(1).norm(dim=1)
     if not (length.isfinite() & (length > 0)).all():
         raise ValueError(
@@ -98,13 +142,13 @@ def _checked(targets: Tensor) -> Tensor:
     return targets
 
 
-def _off(found: Tensor, wanted: Tensor) -> Tensor:
-    """Minus the squared distance over the squared length, (B,)."""
-    return -(found - wanted).flatten(1).square().sum(1) / wanted.flatten(1).square().sum(1)
+def _relative_error(found: Tensor, target: Tensor) -> Tensor:
+    """Minus the squared distance over the squared length of the target, (B,)."""
+    return -(found - target).flatten(1).square().sum(1) / target.flatten(1).square().sum(1)
 
 
 def _inversion(h: Tensor, targets: Tensor) -> Tensor:
-    return _off(h, targets.to(h))
+    return _relative_error(h, targets.to(h))
 
 
 def _caricature(h: Tensor, unit: Tensor, powers: Tensor) -> Tensor:
@@ -112,12 +156,12 @@ def _caricature(h: Tensor, unit: Tensor, powers: Tensor) -> Tensor:
 
 
 def _style(h: Tensor, grams: Tensor, sizes: Tensor) -> Tensor:
-    return _off(gram(h / spread(sizes, h)), grams.to(h))
+    return _relative_error(gram_matrix(h / broadcast_rows(sizes, h)), grams.to(h))
 
 
-# one function per layer and kind, so that the objectives of separate requests are kin
+# One function a layer and kind, so that the objectives of separate requests are kin.
 @functools.cache
-def _scored(layer: str, compare: _Compare) -> Score:
+def _score(layer: str, compare: _Compare) -> Score:
     def score(activations: Mapping[str, Tensor], *rows: Tensor) -> Tensor:
         return compare(activations[layer], *rows)
 

@@ -1,9 +1,9 @@
-"""Random movements of a picture: shifts, turns, changes of size and their like.
+"""Random affine transforms of a picture: shifts, rotations, changes of size and their like.
 
-Every amount is relative to the picture, so that it means the same at every size. A movement is a
+Every amount is relative to the picture, so that it means the same at every size. A transform is a
 matrix (B, 3, 3) from places of the view to places of the picture, both measured from -1 to 1.
-Movements that follow each other are multiplied (`Compose`), so that pixels are read, and blurred,
-once, and nothing is cut off on the way.
+Transforms that follow each other are multiplied (`interp.feature.transform.Compose`), so that
+pixels are read, and blurred, once, and nothing is cut off on the way.
 """
 
 import math
@@ -17,25 +17,49 @@ from torch import Tensor
 
 from interp.seeds import Generators, normal, uniform
 
-_CENTRES = 0.15  # standard deviation of a crop's centre, as a share of the side (Fel et al. 2023)
-_LEAST = 0.05  # a crop's smallest side, as in their program
+# Of a crop: the standard deviation of its centre, as a share of the side (Fel et al. 2023), and its
+# smallest side, as in their program.
+_CENTRE_DEVIATION = 0.15
+_MIN_SIDE = 0.05
 
 
-class Movement(ABC):
+class AffineTransform(ABC):
     """A random view that only moves pixels; what comes in from outside is gray."""
 
     @abstractmethod
     def matrix(self, images: Tensor, rows: Generators) -> Tensor:
-        """(B, 3, 3) from places of the view to places of the picture."""
+        """Draw the transform.
+
+        Args:
+            images: (B, C, H, W), whose shape, dtype and device alone matter.
+            rows: one random generator a row.
+
+        Returns:
+            (B, 3, 3), from places of the view to places of the picture.
+        """
 
     def __call__(self, images: Tensor, rows: Generators) -> Tensor:
-        """Views (B, C, H, W) of images (B, C, H, W), differentiable."""
-        return moved(images, self.matrix(images, rows))
+        """Draw one view of each image, differentiably.
+
+        Args:
+            images: (B, C, H, W).
+            rows: one random generator a row.
+
+        Returns:
+            (B, C, H, W).
+        """
+        return warp(images, self.matrix(images, rows))
 
 
-def moved(images: Tensor, matrix: Tensor) -> Tensor:
-    """Images (B, C, H, W) read where `matrix` (B, 3, 3) says, by bilinear interpolation, gray
-    outside.
+def warp(images: Tensor, matrix: Tensor) -> Tensor:
+    """Read images where matrices say, by bilinear interpolation, gray outside.
+
+    Args:
+        images: (B, C, H, W).
+        matrix: (B, 3, 3), from places of the view to places of the picture, each from -1 to 1.
+
+    Returns:
+        (B, C, H, W), differentiable.
     """
     grid = F.affine_grid(matrix[:, :2], list(images.shape), align_corners=False)
     return F.grid_sample(images - 0.5, grid, align_corners=False) + 0.5
@@ -55,27 +79,27 @@ def _zoomed(images: Tensor, factor: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Jiggle(Movement):
-    """Turns, scales and shifts each image at random (Olah et al. 2017, "transformation
+class RandomAffine(AffineTransform):
+    """Shifts, rotates and scales each image at random (Olah et al. 2017, "transformation
     robustness").
 
     Args:
-        shift: largest shift, as a share of the side.
-        turn: largest rotation in degrees.
-        scale: largest relative change of size.
+        translate: largest shift, as a share of the side.
+        degrees: largest rotation in degrees.
+        scale: largest relative change of size, below 1.
     """
 
-    shift: float = 0.03
-    turn: float = 6.0
+    translate: float = 0.03
+    degrees: float = 6.0
     scale: float = 0.06
 
     def matrix(self, images: Tensor, rows: Generators) -> Tensor:
-        """One angle, one factor and one shift a row, at once."""
-        amounts = uniform(rows, (4,), images)  # (B, 4): turn, scale, shift right, shift down
-        angle = amounts[:, 0] * math.radians(self.turn)
+        """Draw one angle, one factor and one shift a row, (B, 3, 3)."""
+        amounts = uniform(rows, (4,), images)  # (B, 4): rotation, scale, shift right, shift down
+        angle = amounts[:, 0] * math.radians(self.degrees)
         zoom = 1 + amounts[:, 1] * self.scale
         cos, sin = angle.cos() / zoom, angle.sin() / zoom
-        right, down = (amounts[:, 2:] * 2 * self.shift).unbind(1)
+        right, down = (amounts[:, 2:] * 2 * self.translate).unbind(1)
         aspect = images.shape[2] / images.shape[3]
         entries = {
             (0, 0): cos,
@@ -89,13 +113,17 @@ class Jiggle(Movement):
 
 
 @dataclass(frozen=True)
-class Jitter(Movement):
-    """Shifts by whole pixels, evenly up to `share` of each side."""
+class Jitter(AffineTransform):
+    """Shifts each image by whole pixels at random.
+
+    Args:
+        share: largest shift, as a share of the side, 0 to 0.5.
+    """
 
     share: float
 
     def matrix(self, images: Tensor, rows: Generators) -> Tensor:
-        """One shift a row."""
+        """Draw one shift a row, (B, 3, 3)."""
         sides = images.new_tensor([images.shape[3], images.shape[2]])
         right, down = (
             (uniform(rows, (2,), images) * self.share * sides).round() / sides * 2
@@ -104,13 +132,17 @@ class Jitter(Movement):
 
 
 @dataclass(frozen=True)
-class Rotate(Movement):
-    """Turns about the middle, evenly up to `degrees` either way."""
+class Rotate(AffineTransform):
+    """Rotates each image about its middle at random.
+
+    Args:
+        degrees: largest rotation either way, 0 to 180.
+    """
 
     degrees: float
 
     def matrix(self, images: Tensor, rows: Generators) -> Tensor:
-        """One angle a row; pictures that are not square keep their proportions."""
+        """Draw one angle a row, (B, 3, 3); pictures that are not square keep their proportions."""
         angle = uniform(rows, (), images) * math.radians(self.degrees)
         aspect = images.shape[2] / images.shape[3]
         cos, sin = angle.cos(), angle.sin()
@@ -120,33 +152,39 @@ class Rotate(Movement):
 
 
 @dataclass(frozen=True)
-class Scale(Movement):
-    """Makes things larger or smaller, evenly by up to `share`, below 1, of their size."""
+class Scale(AffineTransform):
+    """Makes each image larger or smaller at random.
 
-    share: float
-
-    def matrix(self, images: Tensor, rows: Generators) -> Tensor:
-        """One factor a row."""
-        return _zoomed(images, 1 + uniform(rows, (), images) * self.share)
-
-
-@dataclass(frozen=True)
-class Pad(Movement):
-    """A gray margin of `share` of each side, on every side, into which the picture shrinks: nothing
-    here is random.
+    Args:
+        share: largest relative change of size, 0 to below 1.
     """
 
     share: float
 
     def matrix(self, images: Tensor, rows: Generators) -> Tensor:
-        """The same for all rows."""
+        """Draw one factor a row, (B, 3, 3)."""
+        return _zoomed(images, 1 + uniform(rows, (), images) * self.share)
+
+
+@dataclass(frozen=True)
+class Pad(AffineTransform):
+    """Shrinks each image into a gray margin; nothing here is random.
+
+    Args:
+        share: the margin on every side, as a share of the side, 0 to 0.5.
+    """
+
+    share: float
+
+    def matrix(self, images: Tensor, rows: Generators) -> Tensor:
+        """Return the same matrix for all rows, (B, 3, 3)."""
         return _zoomed(images, images.new_full((len(images),), 1 / (1 + 2 * self.share)))
 
 
 @dataclass(frozen=True)
-class Crop(Movement):
-    """A part of the picture, drawn to full size (Fel et al. 2023, section 3.1, whose centres and
-    sides these are).
+class Crop(AffineTransform):
+    """Crops a random part of each image, and draws it to full size (Fel et al. 2023, section 3.1,
+    whose centres and sides these are).
 
     Sides are normal and at least a twentieth, centres normal about the middle, and the part lies
     within the picture.
@@ -160,24 +198,27 @@ class Crop(Movement):
     deviation: float = 0.1
 
     def matrix(self, images: Tensor, rows: Generators) -> Tensor:
-        """One side and one centre a row."""
+        """Draw one side and one centre a row, (B, 3, 3)."""
         drawn = normal(rows, (3,), images)
-        side = (self.side + drawn[:, 0] * self.deviation).clamp(min(_LEAST, self.side), 1)
+        side = (self.side + drawn[:, 0] * self.deviation).clamp(min(_MIN_SIDE, self.side), 1)
         room = (1 - side)[:, None]  # a centre may be so far from the middle, from -1 to 1
-        right, down = torch.minimum(torch.maximum(drawn[:, 1:] * _CENTRES * 2, -room), room).unbind(
-            1
-        )
+        centre = drawn[:, 1:] * _CENTRE_DEVIATION * 2
+        right, down = torch.minimum(torch.maximum(centre, -room), room).unbind(1)
         return _affine(images, {(0, 0): side, (1, 1): side, (0, 2): right, (1, 2): down})
 
 
 @dataclass(frozen=True)
-class Mirror(Movement):
-    """Left becomes right with some `probability`."""
+class Mirror(AffineTransform):
+    """Mirrors each image left and right at random.
+
+    Args:
+        probability: of that, 0 to 1.
+    """
 
     probability: float = 0.5
 
     def matrix(self, images: Tensor, rows: Generators) -> Tensor:
-        """One choice a row."""
+        """Draw one choice a row, (B, 3, 3)."""
         chosen = torch.from_numpy(np.array([g.random() < self.probability for g in rows])).to(
             images.device
         )

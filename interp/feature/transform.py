@@ -1,8 +1,8 @@
-"""Random views of a picture, so that what is found survives being moved, turned and scaled (Olah et
-al. 2017, "transformation robustness").
+"""Random views of a picture, so that what is found survives being moved, rotated and scaled (Olah
+et al. 2017, "transformation robustness").
 
 A transform maps images (B, C, H, W) and one random generator a row to views of the same size; only
-`Backdrop` takes a channel away.
+`interp.feature.alpha.RandomBackground` takes a channel away.
 """
 
 from collections.abc import Sequence
@@ -11,39 +11,23 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from interp.ascent import Transform, identity
-from interp.feature.spatial import Crop, Jiggle, Jitter, Mirror, Movement, Pad, Rotate, Scale, moved
+from interp.ascent import Transform
+from interp.feature.spatial import AffineTransform, RandomAffine, warp
 from interp.seeds import Generators, normal, uniform
 
-__all__ = [
-    "HELD_OUT",
-    "HELD_OUT_VIEWS",
-    "MACO_VIEWS",
-    "Compose",
-    "Crop",
-    "Jiggle",
-    "Jitter",
-    "Mirror",
-    "Noise",
-    "Pad",
-    "Rotate",
-    "Scale",
-    "Transform",
-    "held_out",
-    "identity",
-]
-
-_HELD_OUT = (
-    1 << 32
-)  # marks the random streams of the held-out views: those of a user's rows have no such mark
+# Pictures are judged under these views, which are stronger than the default ones.
+HELD_OUT_TRANSFORM = RandomAffine(0.04, 8.0, 0.08)
+HELD_OUT_VIEWS = 16
+# Marks the random streams of the held-out views: those of a user's rows have no such mark.
+_HELD_OUT_STREAM = 1 << 32
 
 
 @dataclass(frozen=True)
 class Noise:
-    """Gaussian noise on every pixel, and uniform noise; views may leave [0, 1] by it.
+    """Adds Gaussian noise to every pixel, and uniform noise; views may leave [0, 1] by it.
 
     Args:
-        deviation: standard deviation of the Gaussian noise.
+        deviation: standard deviation of the Gaussian noise, in pixel units.
         width: the uniform noise lies within half of this on either side of 0.
     """
 
@@ -51,7 +35,15 @@ class Noise:
     width: float = 0.0
 
     def __call__(self, images: Tensor, rows: Generators) -> Tensor:
-        """Views (B, C, H, W) of images (B, C, H, W)."""
+        """Draw one view of each image.
+
+        Args:
+            images: (B, C, H, W).
+            rows: one random generator a row.
+
+        Returns:
+            (B, C, H, W).
+        """
         noise = normal(rows, images.shape[1:], images) * self.deviation
         if self.width:
             noise = noise + uniform(rows, images.shape[1:], images) * (self.width / 2)
@@ -60,43 +52,53 @@ class Noise:
 
 @dataclass(frozen=True)
 class Compose:
-    """Views of views, in order; neighbouring movements become one."""
+    """Applies transforms in order; affine transforms that follow each other become one.
+
+    Args:
+        transforms: any number of them.
+    """
 
     transforms: Sequence[Transform]
 
     def __call__(self, images: Tensor, rows: Generators) -> Tensor:
-        """Views of images (B, C, H, W)."""
-        matrix: Tensor | None = None  # of the movements that wait
+        """Draw one view of each image.
+
+        Args:
+            images: (B, C, H, W).
+            rows: one random generator a row.
+
+        Returns:
+            (B, C, H, W).
+        """
+        matrix: Tensor | None = None  # of the affine transforms that have not been applied yet
         for transform in self.transforms:
-            if isinstance(transform, Movement):
-                further = transform.matrix(images, rows)
-                matrix = (
-                    further if matrix is None else matrix @ further
-                )  # the last view's places are the first to be mapped
+            if isinstance(transform, AffineTransform):
+                drawn = transform.matrix(images, rows)
+                # The last view's places are the first to be mapped.
+                matrix = drawn if matrix is None else matrix @ drawn
                 continue
             if matrix is not None:
-                images, matrix = moved(images, matrix), None
+                images, matrix = warp(images, matrix), None
             images = transform(images, rows)
-        return images if matrix is None else moved(images, matrix)
+        return images if matrix is None else warp(images, matrix)
 
 
-# Crops, Gaussian and uniform noise (Fel et al. 2023); noise of 0.08 in pixels from -1 to 1. The
-# authors crop a quarter of a picture that is several times as large as what the network takes; ours
-# is no larger, and a quarter of it would be seen four times too large.
-MACO_VIEWS = Compose((Crop(0.75, 0.1), Noise(0.04, 0.04)))
-HELD_OUT = Jiggle(
-    0.04, 8.0, 0.08
-)  # what pictures are judged by: stronger views than the default ones
-HELD_OUT_VIEWS = 16
+def held_out_view(images: Tensor, number: int) -> Tensor:
+    """Draw one of the held-out views, which are always the same and drawn by no seed of a user.
 
+    Args:
+        images: (B, C, H, W).
+        number: which view, 0 to `HELD_OUT_VIEWS` - 1.
 
-def held_out(images: Tensor, number: int) -> Tensor:
-    """The view of images (B, C, H, W) by `HELD_OUT` with a `number` from 0 to 15: always the same,
-    and drawn by no seed of a user.
+    Returns:
+        (B, C, H, W), by `HELD_OUT_TRANSFORM`.
+
+    Raises:
+        ValueError: There is no view of that number.
     """
     if not 0 <= number < HELD_OUT_VIEWS:
         raise ValueError(
             f"held-out views are numbered from 0 to {HELD_OUT_VIEWS - 1}, not {number}"
         )
-    sequence = np.random.SeedSequence(0, spawn_key=(number, _HELD_OUT))
-    return HELD_OUT(images, [np.random.default_rng(sequence) for _ in range(len(images))])
+    sequence = np.random.SeedSequence(0, spawn_key=(number, _HELD_OUT_STREAM))
+    return HELD_OUT_TRANSFORM(images, [np.random.default_rng(sequence) for _ in range(len(images))])

@@ -1,6 +1,7 @@
 """The feature maps of a layer on an image, strongest units first."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -86,3 +87,9 @@ def draw_activations(maps: NDArray[np.float32]) -> NDArray[np.uint8]:
     zoom = max(1, min(round(tile / max(height, width)), _MOST_ZOOM, affordable))
     columns = min(count, math.ceil(math.sqrt(count * height / width)))
     return heat_maps(squares, zoom, columns, together=maps.ndim == 1)
+
+
+def check_shape(shape: Sequence[int]) -> None:
+    """Raises ValueError unless `shape` is (units, rows, columns) or (units,)."""
+    if len(shape) not in (1, 3):
+        raise ValueError("must name a layer whose output is (units,) or (units, rows, columns)")

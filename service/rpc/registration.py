@@ -34,7 +34,7 @@ from service.rpc.handlers.uploads import UploadHandler
 from service.rpc.handlers.visualize import VisualizeHandler
 from service.rpc.handlers.visualize_layer import VisualizeLayerHandler
 from service.visualization.cache import PictureCache
-from service.visualization.layer_stream import Gallery
+from service.visualization.layer_stream import LayerStream
 from service.visualization.spectra import SpectrumStore
 from striate.v1 import interpret_pb2, model_pb2, robustness_pb2
 
@@ -91,7 +91,7 @@ def interpret_methods(given: Resources) -> Methods:
     spectra = SpectrumStore(given.state / "spectra")
     planner = PicturePlanner(compute, datasets, index, spectra)
     cache = PictureCache(given.state / "pictures", given.picture_cache_bytes)
-    gallery = Gallery(cache, compute.run_in_pool)
+    stream = LayerStream(cache, compute.run_in_pool)
     finder = FacetFinder(compute, datasets, index, planner)
     reader = IndexReader(compute, index)
     dossiers = DossierHandler(zoo, compute, datasets, reader, planner, finder)
@@ -101,7 +101,7 @@ def interpret_methods(given: Resources) -> Methods:
     return {
         "Classify": ClassifyHandler(zoo, compute).classify,
         "Visualize": VisualizeHandler(zoo, compute, planner).visualize,
-        "VisualizeLayer": VisualizeLayerHandler(zoo, compute, planner, gallery).visualize_layer,
+        "VisualizeLayer": VisualizeLayerHandler(zoo, compute, planner, stream).visualize_layer,
         "FindFacets": FacetHandler(zoo, finder).find_facets,
         "RenderFilters": FilterHandler(zoo, compute).render_filters,
         "MeasureTuning": TuningHandler(zoo, compute).measure_tuning,

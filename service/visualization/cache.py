@@ -22,29 +22,33 @@ from numpy.typing import NDArray
 
 from service import files as whole_file
 
-FORMAT = 2  # of these files, and of how a picture is made of what its key names: part of every key
-
+# Of these files, and of how a picture is made of what its key names: part of every key.
+FORMAT = 3
 MOST_BYTES = 2 * 2**30
-# of those, what is left when pictures are removed: a folder is not gone through for every picture
-_SPARED = 0.9
+# Of those, what is left when pictures are removed: a folder is not gone through for every picture.
+_KEPT_SHARE = 0.9
 
 log = structlog.get_logger("striate")
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A finished picture, and what was measured on it; nothing here hangs on a data set's index.
+    """A finished picture, and what was measured on it; nothing here depends on a data set's index.
 
     Attributes:
         png: the file.
-        activation, held_out, held_out_minimum: of the objective, see `interp.feature.certificate`.
+        activation: the objective on the picture, see `interp.feature.certificate`.
+        held_out: its mean under the held-out views.
+        held_out_minimum: the lowest of those.
         dead: no step had a gradient, or the network's values were not finite; then all numbers are
             NaN.
-        rank, units: place of its unit among the layer's, from 1 (0 unknown), and their number.
+        rank: place of its unit among the layer's, from 1; 0 if unknown.
+        units: the number of the layer's units; 0 if unknown.
         layer_activations: (units,) float32, the layer's values on the picture; empty if unknown.
-        seed_activations: of further seeds.
+        seed_activations: the activations that further seeds reached.
         attempts: optimizations that were run.
-        seed, rate: of the one that was kept.
+        seed: of the optimization that was kept.
+        learning_rate: of the optimization that was kept.
     """
 
     png: bytes
@@ -58,11 +62,18 @@ class Picture:
     seed_activations: tuple[float, ...]
     attempts: int
     seed: int
-    rate: float
+    learning_rate: float
 
 
-def key(*content: object) -> str:
-    """64 hexadecimal digits that name JSON values."""
+def content_key(*content: object) -> str:
+    """Name JSON values.
+
+    Args:
+        content: values that `json.dumps` takes.
+
+    Returns:
+        64 hexadecimal digits, equal for equal values.
+    """
     return hashlib.sha256(json.dumps([FORMAT, *content], sort_keys=True).encode()).hexdigest()
 
 
@@ -71,25 +82,35 @@ class PictureCache:
     files: not for the event loop.
 
     Args:
+        folder: where they are kept; made when the first one comes.
         most_bytes: of all files together; beyond, those pictures go that were asked for longest
             ago. 0 keeps none.
     """
 
     def __init__(self, folder: Path, most_bytes: int = MOST_BYTES) -> None:
         self._folder, self._most = folder, most_bytes
-        self._guard = threading.Lock()
-        self._held: int | None = None  # bytes of the folder, at most; None until it is gone through
+        self._lock = threading.Lock()
+        self._bytes: int | None = None  # of the folder, at most; None until it is gone through
 
     def get(self, name: str) -> Picture | None:
-        """The picture of that key; None if there is none, or a damaged one."""
+        """Read a picture.
+
+        Args:
+            name: its key.
+
+        Returns:
+            The picture; None if there is none, or a damaged one.
+        """
         try:
-            told = json.loads(self._path(name, "json").read_bytes())
+            measured = json.loads(self._path(name, "json").read_bytes())
             data = self._path(name, "png").read_bytes()
-            if not isinstance(told, dict) or told.pop("sha256", None) != _digest(data, told):
+            if not isinstance(measured, dict) or measured.pop("sha256", None) != _digest(
+                data, measured
+            ):
                 raise ValueError(
                     "the picture and what was measured on it are not as they were kept"
                 )
-            found = _restored(data, told)
+            found = _restored(data, measured)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -104,61 +125,64 @@ class PictureCache:
     def put(self, name: str, picture: Picture) -> None:
         """Keep a picture; a disk that does not take it is logged, as the picture itself is not lost
         by that.
+
+        Args:
+            name: its key.
+            picture: to keep.
         """
         if not self._most:
             return
-        told = asdict(picture)
-        del told["png"]
-        told["layer_activations"] = base64.b64encode(
+        measured = asdict(picture)
+        del measured["png"]
+        measured["layer_activations"] = base64.b64encode(
             picture.layer_activations.astype("<f4").tobytes()
         ).decode()
-        told["sha256"] = _digest(picture.png, told)
-        text = json.dumps(told).encode()
+        measured["sha256"] = _digest(picture.png, measured)
+        text = json.dumps(measured).encode()
         try:
             whole_file.write(self._path(name, "png"), picture.png)
             whole_file.write(self._path(name, "json"), text)
-            self._grown(len(picture.png) + len(text))
+            self._count(len(picture.png) + len(text))
         except OSError as error:
             log.warning("a picture cannot be kept", key=name, error=str(error))
 
     def _path(self, name: str, ending: str) -> Path:
         return self._folder / name[:2] / f"{name}.{ending}"
 
-    def _grown(self, size: int) -> None:
-        """Take note of so many new bytes, and make room if they are too many."""
-        with self._guard:
-            if self._held is not None:
-                self._held += size
-            if self._held is None or self._held > self._most:
-                self._held = self._shrunk()
+    def _count(self, size: int) -> None:
+        """Count new bytes, and make room if there are too many."""
+        with self._lock:
+            if self._bytes is not None:
+                self._bytes += size
+            if self._bytes is None or self._bytes > self._most:
+                self._bytes = self._evict()
 
-    def _shrunk(self) -> int:
-        """The bytes of the folder, after what was asked for longest ago has gone if they were too
-        many.
-        """
-        entries = sorted(_entries(self._folder).values(), key=lambda entry: entry.asked)
-        held = sum(entry.size for entry in entries)
-        if held <= self._most:
-            return held
+    def _evict(self) -> int:
+        """Remove what was asked for longest ago if there is too much; returns the bytes left."""
+        entries = sorted(_entries(self._folder).values(), key=lambda entry: entry.last_used)
+        left = sum(entry.size for entry in entries)
+        if left <= self._most:
+            return left
         for entry in entries:
-            if held <= _SPARED * self._most:
+            if left <= _KEPT_SHARE * self._most:
                 break
             for path in sorted(entry.paths):  # the .json first, without which there is no picture
                 path.unlink(missing_ok=True)
-            held -= entry.size
-        return held
+            left -= entry.size
+        return left
 
 
 @dataclass(eq=False)
 class _Entry:
     """Files of one name: a picture's two, or what a server left that was killed while it wrote."""
 
-    asked: float = 0.0
+    last_used: float = 0.0
     size: int = 0
     paths: list[Path] = field(default_factory=list)
 
 
 def _entries(folder: Path) -> dict[str, _Entry]:
+    """The files of a folder, by the key of their picture."""
     found = dict[str, _Entry]()
     for path in folder.glob("*/*"):
         try:
@@ -166,20 +190,25 @@ def _entries(folder: Path) -> dict[str, _Entry]:
         except FileNotFoundError:  # it has been renamed or removed meanwhile
             continue
         entry = found.setdefault(path.stem, _Entry())
-        entry.asked, entry.size = max(entry.asked, about.st_mtime), entry.size + about.st_size
+        entry.last_used, entry.size = (
+            max(entry.last_used, about.st_mtime),
+            entry.size + about.st_size,
+        )
         entry.paths.append(path)
     return found
 
 
-def _digest(data: bytes, told: dict[str, Any]) -> str:
-    return hashlib.sha256(data + json.dumps(told, sort_keys=True).encode()).hexdigest()
+def _digest(data: bytes, measured: dict[str, Any]) -> str:
+    """Of both files, in hexadecimal digits."""
+    return hashlib.sha256(data + json.dumps(measured, sort_keys=True).encode()).hexdigest()
 
 
-def _restored(data: bytes, told: dict[str, Any]) -> Picture:
-    told["layer_activations"] = np.frombuffer(
-        base64.b64decode(told["layer_activations"]), "<f4"
+def _restored(data: bytes, measured: dict[str, Any]) -> Picture:
+    """The picture of a PNG file, and of what was measured on it."""
+    measured["layer_activations"] = np.frombuffer(
+        base64.b64decode(measured["layer_activations"]), "<f4"
     ).astype(np.float32)
-    told["seed_activations"] = tuple(told["seed_activations"])
-    if missing := {field.name for field in fields(Picture)} - {"png"} - told.keys():
+    measured["seed_activations"] = tuple(measured["seed_activations"])
+    if missing := {field.name for field in fields(Picture)} - {"png"} - measured.keys():
         raise ValueError(f"{', '.join(sorted(missing))} missing")
-    return Picture(data, **told)
+    return Picture(data, **measured)

@@ -9,9 +9,8 @@ from PIL import Image
 
 from service.imaging import png
 
-MOST_BYTES = (
-    32 * 2**20
-)  # of the sheet's pixels, so that even noise, which cannot be packed, fits into a message
+# Of the sheet's pixels, so that even noise, which cannot be packed, fits into a message.
+MOST_BYTES = 32 * 2**20
 MARGIN_SHARE = 1 / 64
 _WHITE = 255
 
@@ -21,9 +20,10 @@ class ContactSheet:
 
     Args:
         count: tiles, at least 1.
-        height, width: of a picture in pixels; they are shrunk where so many would not fit into
-            `most_bytes`.
+        height: of a picture in pixels.
+        width: of a picture in pixels; pictures are shrunk where so many would not fit.
         channels: 1 for gray, 3 for RGB, 4 for RGBA.
+        most_bytes: of the sheet's pixels.
 
     Attributes:
         columns: tiles a row, the root of their number rounded up.
@@ -48,7 +48,12 @@ class ContactSheet:
         )
 
     def place(self, number: int, picture: bytes) -> None:
-        """Put a PNG file into tile `number`, counted along the rows from 0."""
+        """Draw a picture into a tile.
+
+        Args:
+            number: of the tile, counted along the rows from 0.
+            picture: a PNG file.
+        """
         with Image.open(io.BytesIO(picture)) as image:
             small = image.convert(self._mode)
             if small.size != self._size:
@@ -59,5 +64,5 @@ class ContactSheet:
         self._sheet[top : top + small.height, left : left + small.width] = pixels
 
     def png(self) -> bytes:
-        """The sheet as a PNG file."""
+        """Encode the sheet as a PNG file."""
         return png(self._sheet.transpose(2, 0, 1))

@@ -1,8 +1,9 @@
 """What facets are made of: which layer tells a unit's exemplars apart, what it makes of them, and
-where pictures begin.
+which images their pictures start at.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,35 +14,95 @@ from torch import Tensor
 from interp.layer import LOGITS
 from interp.network.describe import ReceptiveField
 from interp.probe import Probe, Procedure
+from service.datasets import Dataset
+from service.datasets.samples import image
+from service.imaging import Preprocessing
 
 Box = tuple[int, int, int, int]  # top, left, height, width in pixels
 
-_PART = 16  # images of a probe, whose activations are kept until it is answered
-_TRIED = 8  # layers that are compared with the unit's own
+_PROBE_ROWS = 16  # images of a probe, whose activations are kept until it is answered
+_MOST_CANDIDATES = 8  # layers that are compared with the unit's own
 
 
-def candidates(
+@dataclass(frozen=True, eq=False)
+class ExemplarCrops:
+    """What a unit is most active on, strongest first.
+
+    Attributes:
+        ids: the numbers of N images in the data set.
+        images: (N, C, H, W) in [0, 1].
+        boxes: of each image, the unit's receptive field.
+    """
+
+    ids: Sequence[int]
+    images: Tensor
+    boxes: Sequence[Box]
+
+    def crops(self) -> Iterator[Tensor]:
+        """Yield each image cut to its box, (1, C, height, width)."""
+        for pixels, (top, left, height, width) in zip(self.images, self.boxes, strict=True):
+            yield pixels[None, :, top : top + height, left : left + width]
+
+
+def read_exemplars(
+    dataset: Dataset, ids: Sequence[int], boxes: Sequence[Box], preprocessing: Preprocessing
+) -> ExemplarCrops:
+    """Read and decode exemplars: not for the event loop.
+
+    Args:
+        dataset: to read from.
+        ids: the numbers of the images, at least one.
+        boxes: of each image, the unit's receptive field.
+        preprocessing: of the network.
+
+    Returns:
+        The images as the network takes them.
+
+    Raises:
+        DatasetError: An image cannot be read.
+    """
+    images = np.stack([image(dataset, number, preprocessing) for number in ids])
+    return ExemplarCrops(ids, torch.from_numpy(images).float() / 255, boxes)
+
+
+def candidate_layers(
     layer: str, layers: Sequence[str], shapes: Mapping[str, Sequence[int]]
 ) -> tuple[str, ...]:
-    """The layers that finish before `layer`, the last first, of those that have units and are
-    neither inside nor around it.
+    """Find the layers whose activations may tell a unit's exemplars apart.
+
+    Args:
+        layer: the unit's.
+        layers: all names, in the order in which they finish.
+        shapes: layer -> shape of its output for one image.
+
+    Returns:
+        Layers that finish before the unit's, the last first, of those that have units and are
+        neither inside nor around it.
     """
     before = layers if layer == LOGITS else layers[: layers.index(layer)]
-    apart = [
+    separate = [
         name
         for name in before
         if not name.startswith(f"{layer}.") and not layer.startswith(f"{name}.")
     ]
-    return tuple([name for name in reversed(apart) if len(shapes[name]) in (1, 3)][:_TRIED])
+    with_units = [name for name in reversed(separate) if len(shapes[name]) in (1, 3)]
+    return tuple(with_units[:_MOST_CANDIDATES])
 
 
-def other(image: Tensor, layer: str, names: Sequence[str]) -> Procedure[str | None]:
-    """The first of some layers whose output on an image (1, C, H, W) is not that of `layer` itself;
-    None if there is none.
+def first_different_layer(image: Tensor, layer: str, names: Sequence[str]) -> Procedure[str | None]:
+    """Find the first of some layers whose output is not that of a layer itself.
+
+    Args:
+        image: (1, C, H, W) in [0, 1].
+        layer: the unit's.
+        names: candidates, in order.
+
+    Returns:
+        Its name; None if there is none.
     """
     answer = yield Probe(image, layers=(layer, *names))
-    own = answer.activations[layer]
-    return next((name for name in names if not _same(answer.activations[name], own)), None)
+    output = answer.activations[layer]
+    return next((name for name in names if not _same(answer.activations[name], output)), None)
 
 
 def _same(one: Tensor, another: Tensor) -> bool:
@@ -52,37 +113,42 @@ def _same(one: Tensor, another: Tensor) -> bool:
 
 
 def features(
-    images: Tensor, boxes: Sequence[Box], layer: str, field: ReceptiveField | None
+    exemplars: ExemplarCrops, layer: str, field: ReceptiveField | None
 ) -> Procedure[NDArray[np.float64]]:
-    """(N, K) the mean activations of a layer on images (N, C, H, W), over the positions whose
-    centre lies in the image's box.
+    """Measure what a layer makes of exemplars.
 
-    Over all positions where the layer's receptive field is global or unknown (None).
+    Args:
+        exemplars: N of them.
+        layer: of K units.
+        field: its receptive field; None if that is unknown.
+
+    Returns:
+        (N, K) mean activations over the positions whose centre lies in the image's box; over all
+        positions where the layer's receptive field is global or unknown.
     """
     parts = []
-    for low in range(0, len(images), _PART):
-        answer = yield Probe(images[low : low + _PART], layers=(layer,))
-        parts.append(
-            _pooled(answer.activations[layer], boxes[low : low + _PART], field).double().cpu()
-        )
+    for low in range(0, len(exemplars.images), _PROBE_ROWS):
+        rows = slice(low, low + _PROBE_ROWS)
+        answer = yield Probe(exemplars.images[rows], layers=(layer,))
+        pooled = _pooled(answer.activations[layer], exemplars.boxes[rows], field)
+        parts.append(pooled.double().cpu())
     return np.asarray(torch.cat(parts).numpy(), np.float64)
 
 
 def _pooled(activation: Tensor, boxes: Sequence[Box], field: ReceptiveField | None) -> Tensor:
+    """(N, K) means of activations (N, K, h, w) over each image's box, or (N, K) as they are."""
     if activation.ndim == 2:
         return activation
     if field is None or field.is_global:
         return activation.flatten(2).mean(2)
     height, width = activation.shape[2:]
-    middle_y, middle_x = (
-        field.offset_y + (field.height - 1) / 2,
-        field.offset_x + (field.width - 1) / 2,
-    )
+    first_y = field.offset_y + (field.height - 1) / 2
+    first_x = field.offset_x + (field.width - 1) / 2
     rows = torch.stack(
-        [_inside(height, middle_y, field.jump_y, top, high) for top, _, high, _ in boxes]
+        [_inside(height, first_y, field.jump_y, top, extent) for top, _, extent, _ in boxes]
     )  # (N, h)
     columns = torch.stack(
-        [_inside(width, middle_x, field.jump_x, left, wide) for _, left, _, wide in boxes]
+        [_inside(width, first_x, field.jump_x, left, extent) for _, left, _, extent in boxes]
     )  # (N, w)
     return torch.einsum("nkhw,nh,nw->nk", activation, rows.to(activation), columns.to(activation))
 
@@ -98,23 +164,20 @@ def _inside(count: int, first: float, jump: int, start: int, extent: int) -> Ten
     return inside.double() / inside.sum()
 
 
-def beginnings(
-    images: Tensor, boxes: Sequence[Box], labels: Sequence[int], size: tuple[int, int]
-) -> Tensor:
-    """(facets, C, H, W) the mean crop of each facet, every crop drawn to full size first."""
+def mean_crops(exemplars: ExemplarCrops, labels: Sequence[int], size: tuple[int, int]) -> Tensor:
+    """Average the crops of each facet, each drawn to full size first.
+
+    Args:
+        exemplars: N of them.
+        labels: the facet of each, from 0.
+        size: height and width of the averages, in pixels.
+
+    Returns:
+        (facets, C, height, width) in [0, 1].
+    """
     crops = torch.cat(
-        [
-            F.interpolate(crop, size, mode="bilinear", antialias=True)
-            for crop in cropped(images, boxes)
-        ]
+        [F.interpolate(crop, size, mode="bilinear", antialias=True) for crop in exemplars.crops()]
     )
-    of = torch.tensor(labels)
-    return torch.stack([crops[of == facet].mean(0) for facet in range(int(of.max()) + 1)]).clamp(
-        0, 1
-    )
-
-
-def cropped(images: Tensor, boxes: Sequence[Box]) -> Iterator[Tensor]:
-    """Each image (C, H, W) cut to its box, (1, C, height, width)."""
-    for image, (top, left, height, width) in zip(images, boxes, strict=True):
-        yield image[None, :, top : top + height, left : left + width]
+    facet_of = torch.tensor(labels)
+    facets = range(int(facet_of.max()) + 1)
+    return torch.stack([crops[facet_of == facet].mean(0) for facet in facets]).clamp(0, 1)

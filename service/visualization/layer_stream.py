@@ -16,25 +16,30 @@ from service.visualization.cache import Picture, PictureCache
 
 AHEAD = 2  # blocks at work for one caller: the device has one while another is encoded or read
 
-Pictures = Mapping[int, Picture]  # by unit
-Make = Callable[[range], Awaitable[Pictures]]
+PicturesByUnit = Mapping[int, Picture]
+Render = Callable[[range], Awaitable[PicturesByUnit]]
 
 
-class Aside(Protocol):
-    """Runs a call in a thread of a pool."""
+class RunInPool(Protocol):
+    """Runs a blocking call in a thread of a pool."""
 
-    def __call__(self, call: Callable[..., Any], /, *args: Any) -> Awaitable[Any]: ...
+    def __call__(self, call: Callable[..., Any], /, *args: Any) -> Awaitable[Any]:
+        """Return what the call returns, once it has."""
 
 
 @dataclass(frozen=True, eq=False)
-class Block:
-    """Units that are made together, the key of each in the cache, and which of them are
-    asked for.
+class UnitBlock:
+    """Units that are made together.
+
+    Attributes:
+        units: all of them.
+        keys: the key of each unit's picture in the cache.
+        requested: which of them are asked for.
     """
 
     units: range
     keys: Mapping[int, str]
-    wanted: Sequence[int]
+    requested: Sequence[int]
 
     @property
     def key(self) -> str:
@@ -43,7 +48,7 @@ class Block:
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
+class UnitPicture:
     """One unit's picture, and whether it was kept from earlier."""
 
     unit: int
@@ -52,87 +57,95 @@ class Shown:
 
 
 @dataclass(frozen=True, eq=False)
-class _Made:
-    pictures: Pictures
+class _BlockPictures:
+    """A finished block, and whether it was kept from earlier."""
+
+    pictures: PicturesByUnit
     cached: bool
 
 
 @dataclass(eq=False)
-class _Work:
+class _BlockTask:
     """A block that is being read or made for so many callers; the last to leave cancels it."""
 
-    task: "asyncio.Task[_Made]"
+    task: "asyncio.Task[_BlockPictures]"
     users: int = 0
 
 
-class Gallery:
-    """Hands out pictures. To be used from one event loop.
+class LayerStream:
+    """Streams the pictures of layers. To be used from one event loop.
 
     Args:
-        aside: where files are read and written.
+        cache: where pictures are kept.
+        run_in_pool: where files are read and written.
     """
 
-    def __init__(self, cache: PictureCache, aside: Aside) -> None:
-        self._cache, self._aside = cache, aside
-        self._works: dict[str, _Work] = {}
+    def __init__(self, cache: PictureCache, run_in_pool: RunInPool) -> None:
+        self._cache, self._run_in_pool = cache, run_in_pool
+        self._tasks: dict[str, _BlockTask] = {}
 
-    async def show(
-        self, blocks: Sequence[Block], make: Make, ahead: int = AHEAD
-    ) -> AsyncGenerator[Shown, None]:
-        """Each wanted unit of the blocks once, as it is had; the caller closes this when it leaves
-        (`contextlib.aclosing`).
+    async def stream(
+        self, blocks: Sequence[UnitBlock], render: Render, ahead: int = AHEAD
+    ) -> AsyncGenerator[UnitPicture, None]:
+        """Stream each requested unit of the blocks once, as it is finished; the caller closes this
+        when it leaves (`contextlib.aclosing`).
 
         Args:
-            make: gives the pictures of a block's units. What it raises is raised here, and for
+            blocks: without a unit twice.
+            render: makes the pictures of a block's units. What it raises is raised here, and for
                 every other caller who waits for the same block.
-            ahead: most blocks that are at work at once for this caller.
+            ahead: most blocks that are at work at once for this caller, at least 1.
+
+        Yields:
+            The requested units, block by block.
         """
-        waiting, mine = deque(blocks), dict[_Work, Block]()
+        waiting, running = deque(blocks), dict[_BlockTask, UnitBlock]()
         try:
-            while waiting or mine:
-                while waiting and len(mine) < ahead:
+            while waiting or running:
+                while waiting and len(running) < ahead:
                     block = waiting.popleft()
-                    mine[self._join(block, make)] = block
+                    running[self._join(block, render)] = block
                 await asyncio.wait(
-                    [work.task for work in mine], return_when=asyncio.FIRST_COMPLETED
+                    [shared.task for shared in running], return_when=asyncio.FIRST_COMPLETED
                 )
-                for work in [work for work in mine if work.task.done()]:
-                    block = mine.pop(work)
-                    made = work.task.result()
-                    for unit in block.wanted:
-                        yield Shown(unit, made.pictures[unit], made.cached)
+                for shared in [shared for shared in running if shared.task.done()]:
+                    block = running.pop(shared)
+                    finished = shared.task.result()
+                    for unit in block.requested:
+                        yield UnitPicture(unit, finished.pictures[unit], finished.cached)
         finally:
-            for work in mine:
-                work.users -= 1
-                if not work.users:
-                    work.task.cancel()
+            for shared in running:
+                shared.users -= 1
+                if not shared.users:
+                    shared.task.cancel()
 
-    def _join(self, block: Block, make: Make) -> _Work:
-        """The work on a block, begun if nobody is at it."""
-        work = self._works.get(block.key)
-        if work is None or work.task.cancelling():
-            work = self._works[block.key] = _Work(
-                asyncio.ensure_future(self._read_or_make(block, make))
-            )
-            work.task.add_done_callback(lambda _, work=work: self._finished(block.key, work))  # type: ignore[misc]
-        work.users += 1
-        return work
+    def _join(self, block: UnitBlock, render: Render) -> _BlockTask:
+        """The task of a block, started if nobody has."""
+        shared = self._tasks.get(block.key)
+        if shared is None or shared.task.cancelling():
+            task = asyncio.ensure_future(self._read_or_render(block, render))
+            shared = self._tasks[block.key] = _BlockTask(task)
+            task.add_done_callback(lambda _, shared=shared: self._finished(block.key, shared))  # type: ignore[misc]
+        shared.users += 1
+        return shared
 
-    def _finished(self, key: str, work: _Work) -> None:
-        if self._works.get(key) is work:
-            del self._works[key]
-        if not work.task.cancelled():
-            work.task.exception()  # it is told to whoever waits; nobody may be left
+    def _finished(self, key: str, shared: _BlockTask) -> None:
+        """Forget a task that has ended."""
+        if self._tasks.get(key) is shared:
+            del self._tasks[key]
+        if not shared.task.cancelled():
+            shared.task.exception()  # it is raised for whoever waits; nobody may be left
 
-    async def _read_or_make(self, block: Block, make: Make) -> _Made:
-        kept: Pictures | None = await self._aside(self._kept, block)
+    async def _read_or_render(self, block: UnitBlock, render: Render) -> _BlockPictures:
+        """The pictures of a block, from disk if all are there."""
+        kept: PicturesByUnit | None = await self._run_in_pool(self._read, block)
         if kept is not None:
-            return _Made(kept, cached=True)
-        pictures = await make(block.units)
-        await self._aside(self._keep, block, pictures)
-        return _Made(pictures, cached=False)
+            return _BlockPictures(kept, cached=True)
+        pictures = await render(block.units)
+        await self._run_in_pool(self._write, block, pictures)
+        return _BlockPictures(pictures, cached=False)
 
-    def _kept(self, block: Block) -> Pictures | None:
+    def _read(self, block: UnitBlock) -> PicturesByUnit | None:
         """The whole block from disk, or None."""
         found = dict[int, Picture]()
         for unit in block.units:
@@ -142,6 +155,7 @@ class Gallery:
             found[unit] = picture
         return found
 
-    def _keep(self, block: Block, pictures: Pictures) -> None:
+    def _write(self, block: UnitBlock, pictures: PicturesByUnit) -> None:
+        """Keep the whole block on disk."""
         for unit in block.units:
             self._cache.put(block.keys[unit], pictures[unit])

@@ -1,25 +1,26 @@
-"""What pictures are asked for, as checked values: what each is to raise, and how all of them are
-made.
+"""What pictures are to show, as checked values: composed objectives, and a whole request for
+pictures.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from torch import Tensor
 
-from interp.feature.visualize import Settings
+from interp.feature.settings import PictureSettings
 from interp.layer import LayerPath
-
-Part = tuple[str, tuple[float, ...]]  # a named piece of a recipe, and its numbers
-
-# of the picture's size: a CPPN's unit before and after its two activations, and their gradients
-_PLANES_A_UNIT = 6
 
 
 @dataclass(frozen=True, eq=False)
-class Towards:
-    """A direction (K,) in a layer's space, compared in one of `interp.feature.direction`'s ways, at
-    one position or over all.
+class DirectionObjective:
+    """A direction in a layer's space, see `interp.feature.direction`.
+
+    Attributes:
+        layer: of K units.
+        vector: (K,) float32, finite and not 0.
+        comparison: "dot", "cosine" or "dot_cosine".
+        power: of the cosine in "dot_cosine".
+        position: (row, column) of the layer's map; None for the mean over all positions.
     """
 
     layer: str
@@ -34,9 +35,14 @@ class Towards:
 
 
 @dataclass(frozen=True, eq=False)
-class Alike:
-    """Being like an image (1, C, H, W) to a layer: "inversion", "caricature" (to a power of the
-    cosine) or "style".
+class LikenessObjective:
+    """Being like an image to a layer, see `interp.feature.likeness`.
+
+    Attributes:
+        layer: whose activations are compared.
+        image: (1, C, H, W) in [0, 1].
+        kind: "inversion", "caricature" or "style".
+        power: of the cosine in "caricature".
     """
 
     layer: str
@@ -50,114 +56,89 @@ class Alike:
 
 @dataclass(frozen=True, eq=False)
 class Term:
-    """A weighted part of a goal."""
+    """A weighted part of a composed objective; a path stands for its activation."""
 
-    kind: LayerPath | Towards | Alike
+    kind: LayerPath | DirectionObjective | LikenessObjective
     weight: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
-class Goal:
-    """What one picture is to raise: the sum of its terms."""
+class ComposedObjective:
+    """What one picture is to raise: the sum of its terms, at least one."""
 
     terms: tuple[Term, ...]
 
     @property
     def path(self) -> LayerPath | None:
-        """The layer, unit or neuron, where the goal is that alone."""
+        """The layer, unit or neuron, where the objective is its activation alone."""
         first = self.terms[0]
-        return (
-            first.kind
-            if len(self.terms) == 1 and first.weight == 1 and isinstance(first.kind, LayerPath)
-            else None
-        )
+        if len(self.terms) == 1 and first.weight == 1 and isinstance(first.kind, LayerPath):
+            return first.kind
+        return None
 
     @property
     def unit(self) -> LayerPath | None:
-        """The unit or neuron, where the goal is its activation alone."""
-        return self.path if self.path is not None and self.path.unit is not None else None
+        """The unit or neuron, where the objective is its activation alone."""
+        path = self.path
+        return path if path is not None and path.unit is not None else None
 
     @property
     def layers(self) -> Iterator[str]:
-        """Of all terms."""
+        """The layers of all terms."""
         return (term.kind.layer for term in self.terms)
 
     def __str__(self) -> str:
-        """In full, e.g. "c3:4 - 0.5 * c5:1"."""
+        """The objective in full, e.g. "c3:4 - 0.5 * c5:1"."""
         text = ""
         for number, term in enumerate(self.terms):
-            size = "" if abs(term.weight) == 1 else f"{abs(term.weight):g} * "
-            sign = (
-                ("-" if term.weight < 0 else "")
-                if not number
-                else (" - " if term.weight < 0 else " + ")
-            )
-            text += f"{sign}{size}{term.kind}"
+            factor = "" if abs(term.weight) == 1 else f"{abs(term.weight):g} * "
+            minus, plus = ("-", "") if not number else (" - ", " + ")
+            text += f"{minus if term.weight < 0 else plus}{factor}{term.kind}"
         return text
 
 
+def unit_objective(path: LayerPath) -> ComposedObjective:
+    """Make the objective that is one layer's, unit's or neuron's activation alone."""
+    return ComposedObjective((Term(path),))
+
+
 @dataclass(frozen=True)
-class Apart:
-    """Pictures of one goal are pushed apart in a layer, by a term of this weight."""
+class Diversity:
+    """Pictures of one objective are pushed apart.
+
+    Attributes:
+        layer: in which they are to differ.
+        weight: see `interp.feature.diversity.scaled_diversity`.
+    """
 
     layer: str
     weight: float
 
 
 @dataclass(frozen=True, eq=False)
-class Recipe:
-    """How pictures are made, whatever they show.
+class PictureRequest:
+    """What pictures are to show, and how they are made.
 
     Attributes:
-        shape: (C, H, W) as the network takes them.
-        space: "fourier" (decay), "pixels", "cppn" (depth, width) or "maco" (images, transparency).
-        dataset: of maco.
-        alpha: transparency is optimized too.
-        regularizers, views: in order; views None: the default ones of the space.
-        variants: pictures a goal.
-        start: (1, C, H, W) or one image a goal.
-        indexed: data set of the certificate, "" for the largest index.
-        seeds, retries: see `interp.feature.visualize.Trial`.
+        objectives: one a picture; variants of the same objective lie side by side.
+        settings: how all of them are made.
+        rows: one a picture, the number of the row under the settings' seed that it draws its
+            randomness from; None: 0, 1, 2 and so on.
+        variants: pictures of each objective.
+        diversity: how variants are pushed apart; None: they are not.
+        init_images: (1, C, H, W) for all, or one image of each objective, in [0, 1], to start at;
+            None for noise.
     """
 
-    shape: tuple[int, int, int]
-    steps: int = Settings.steps
-    rate: float = Settings.rate
-    seed: int = 0
-    space: Part = ("fourier", (1.0,))
-    dataset: str = ""
-    alpha: bool = False
-    regularizers: tuple[Part, ...] = ()
-    views: tuple[Part, ...] | None = None
+    objectives: Sequence[ComposedObjective]
+    settings: PictureSettings
+    rows: Sequence[int] | None = None
     variants: int = 1
-    apart: Apart | None = None
-    start: Tensor | None = None
-    indexed: str = ""
-    seeds: int = 0
-    retries: int = 2
+    diversity: Diversity | None = None
+    init_images: Tensor | None = None
 
     @property
-    def channels(self) -> int:
-        """Of the PNG: 1, 3, or 4 with transparency."""
-        return 4 if self.transparent else self.shape[0]
-
-    @property
-    def transparent(self) -> bool:
-        """Whether the pictures have an alpha channel."""
-        return self.alpha or (self.space[0] == "maco" and self.space[1][1] > 0)
-
-    @property
-    def content(self) -> object:
-        """All that the pixels depend on beside network, goal and start, as JSON values."""
-        plain = replace(self, start=None, indexed="", apart=None)
-        return [repr(value) for _, value in sorted(vars(plain).items())]
-
-    def planes(self, copies: int) -> int:
-        """How many planes (H, W) of float32 the making of one picture holds between ticks, where a
-        picture's colour takes `copies`.
-        """
-        kind, numbers = self.space
-        planes = copies * (self.shape[0] + self.alpha)
-        if kind == "cppn":
-            planes += int(_PLANES_A_UNIT * numbers[0] * numbers[1])
-        return planes
+    def seeded_rows(self) -> list[tuple[int, int]]:
+        """(seed, row) of each picture."""
+        rows = range(len(self.objectives)) if self.rows is None else self.rows
+        return [(self.settings.seed, row) for row in rows]

@@ -9,7 +9,7 @@ import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,64 +27,92 @@ from service.imaging import Preprocessing
 
 _FORMAT = 1
 _BATCH = 32  # images decoded at a time
-_FLAT = 1e-6  # magnitudes below this are rounding
+_NOISE = 1e-6  # magnitudes below this are rounding
 
 log = structlog.get_logger("striate")
+
+
+@dataclass(frozen=True, eq=False)
+class DatasetSpectrum:
+    """The mean magnitudes (C, H, W // 2 + 1) of a data set's images, and what names them."""
+
+    magnitude: Tensor
+    identity: str
 
 
 class SpectrumStore:
     """The spectra in a folder. It may be used from several threads; whoever asks for what another
     computes waits for that.
+
+    Args:
+        folder: where they are kept; made when the first one comes.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
 
     def magnitude(
         self,
         dataset: Dataset,
-        seen: Preprocessing,
+        preprocessing: Preprocessing,
         images: int,
         cancelled: Callable[[], bool] = bool,
     ) -> Tensor:
-        """The mean magnitudes (C, H, W // 2 + 1) float32 of the data set's first `images` images,
-        cut as `seen` says.
+        """Find the mean magnitudes of a data set's first images. Blocks, and reads the images
+        unless an earlier call did.
 
-        It blocks, and reads the images unless an earlier call did.
+        Args:
+            dataset: to read from.
+            preprocessing: how the images are cut to size.
+            images: how many, at least 1; all if there are fewer.
+            cancelled: whether to stop, asked again and again.
+
+        Returns:
+            (C, H, W // 2 + 1) float32.
 
         Raises:
-            DatasetError: the data set is empty, an image cannot be read, or all are of one colour.
+            DatasetError: The data set is empty, an image cannot be read, or all are of one colour.
             CancelledError: `cancelled` said so.
         """
         count = min(images, len(dataset))
-        name = identity(dataset, seen, count)
+        name = identity(dataset, preprocessing, count)
         path = self._folder / f"{name}.safetensors"
-        with self._guard:
+        with self._lock:
             lock = self._locks.setdefault(name, threading.Lock())
         with lock:
-            found = _kept(path)
+            found = _read(path)
             if found is None:
-                found = _computed(dataset, seen, count, cancelled)
-                _keep(path, found)
+                found = _compute(dataset, preprocessing, count, cancelled)
+                _write(path, found)
             return found
 
 
-def identity(dataset: Dataset, seen: Preprocessing, images: int) -> str:
-    """Names the spectrum of so many images: equal for equal ones."""
-    about = [
+def identity(dataset: Dataset, preprocessing: Preprocessing, images: int) -> str:
+    """Name a spectrum.
+
+    Args:
+        dataset: whose it is.
+        preprocessing: how the images are cut to size.
+        images: how many.
+
+    Returns:
+        64 hexadecimal digits, equal for equal spectra.
+    """
+    content = [
         _FORMAT,
         dataset.name,
         dataset.uri,
         len(dataset),
         min(images, len(dataset)),
-        asdict(seen),
+        asdict(preprocessing),
     ]
-    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _kept(path: Path) -> Tensor | None:
+def _read(path: Path) -> Tensor | None:
+    """The magnitudes in a file; None if there is none, or a damaged one."""
     try:
         magnitude: Tensor = load(path.read_bytes())["magnitude"]
         return magnitude
@@ -97,7 +125,7 @@ def _kept(path: Path) -> Tensor | None:
         return None
 
 
-def _keep(path: Path, magnitude: Tensor) -> None:
+def _write(path: Path, magnitude: Tensor) -> None:
     """Write a spectrum; a disk that does not take it is logged, as the spectrum itself is not lost
     by that.
     """
@@ -107,19 +135,21 @@ def _keep(path: Path, magnitude: Tensor) -> None:
         log.warning("a spectrum cannot be kept", path=str(path), error=str(error))
 
 
-def _computed(
-    dataset: Dataset, seen: Preprocessing, count: int, cancelled: Callable[[], bool]
+def _compute(
+    dataset: Dataset, preprocessing: Preprocessing, count: int, cancelled: Callable[[], bool]
 ) -> Tensor:
+    """The mean magnitudes of the first `count` images."""
     if not count:
         raise DatasetError(f"data set {dataset.name!r} is empty: it has no spectrum")
-    spectrum = Spectrum(seen.shape)
+    spectrum = Spectrum(preprocessing.shape)
     for first in range(0, count, _BATCH):
         if cancelled():
             raise CancelledError(f"stopped after {first} of {count} images")
-        some = [image(dataset, index, seen) for index in range(first, min(first + _BATCH, count))]
-        spectrum.update(torch.from_numpy(np.stack(some)).float() / 255)
+        batch = range(first, min(first + _BATCH, count))
+        pixels = np.stack([image(dataset, index, preprocessing) for index in batch])
+        spectrum.update(torch.from_numpy(pixels).float() / 255)
     magnitude = spectrum.magnitude.float()
-    if magnitude.flatten(1)[:, 1:].max() < _FLAT:
+    if magnitude.flatten(1)[:, 1:].max() < _NOISE:
         raise DatasetError(
             f"the first {count} images of data set {dataset.name!r} are of one colour: "
             f"they have no spectrum"

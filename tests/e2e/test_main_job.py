@@ -14,7 +14,8 @@ import torch
 from PIL import Image
 
 import striate
-from interp.feature.visualize import of_units
+from interp.feature.settings import PictureSettings
+from interp.feature.visualize import visualize_units
 from interp.layer import LayerPath
 from interp.network.network import Network
 from interp.probe import solve
@@ -62,7 +63,10 @@ def test_visualize_agrees_with_the_library_and_streams(net: striate.Model, local
     units = ["c3:4", "f6:10", "output:3"]
     found = net.visualize(units, steps=12, seed=5, preview_every=4, on_progress=seen.append)
     paths = [LayerPath.parse(unit, local.layers) for unit in units]
-    expected = solve(of_units(paths, (1, 32, 32), torch.zeros(()), steps=12, seed=5), local)
+    expected = solve(
+        visualize_units(paths, torch.zeros(()), PictureSettings((1, 32, 32), steps=12, seed=5)),
+        local,
+    )
     assert [v.objective for v in found] == units
     assert [v.activation for v in found] == pytest.approx(expected.activation.tolist(), rel=1e-3)
     picture = np.asarray(found[0].image, dtype=np.float32) / 255

@@ -13,7 +13,7 @@ from interp.ascent import Ascent, ascend
 from interp.attack.ball import Ball
 from interp.attack.losses import cross_entropy
 from interp.feature.params.fourier import Fourier
-from interp.feature.transform import Jiggle
+from interp.feature.spatial import RandomAffine
 from interp.probe import Answer, Probe, solve
 from interp.seeds import generators
 from interp.step import adam, sign
@@ -25,7 +25,7 @@ ROWS = 8
 def robust_attack(x: Tensor, labels: Tensor) -> Ascent:
     """An attack that survives being jiggled, from random starts, by a rule with memory."""
     ball = Ball(x, x.new_full((len(x), 1, 1, 1), 0.05), math.inf, random_start=True)
-    return Ascent(ball, cross_entropy(labels), adam(0.01), 12, Jiggle(0.2, 30, 0.2))
+    return Ascent(ball, cross_entropy(labels), adam(0.01), 12, RandomAffine(0.2, 30, 0.2))
 
 
 @pytest.mark.parametrize("keep_best", [False, True])

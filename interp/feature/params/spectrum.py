@@ -10,8 +10,8 @@ from interp.feature.params.colour import decorrelated
 
 @dataclass
 class Spectrum:
-    """Adds up the magnitude spectra of images in decorrelated colour (Fel et al. 2023, section 3),
-    in float64.
+    """The sum of magnitude spectra in decorrelated colour (Fel et al. 2023, section 3), in
+    float64.
 
     Args:
         shape: (C, H, W) of the images, C 1 or 3.
@@ -30,10 +30,13 @@ class Spectrum:
         self.total = torch.zeros(channels, height, width // 2 + 1, dtype=torch.float64)
 
     def update(self, images: Tensor) -> None:
-        """Take images (B, C, H, W) in [0, 1] of this shape into account.
+        """Add the spectra of images.
+
+        Args:
+            images: (B, C, H, W) in [0, 1], of this spectrum's shape.
 
         Raises:
-            ValueError: they have another shape.
+            ValueError: The images have another shape.
         """
         if tuple(images.shape[1:]) != self.shape:
             raise ValueError(
@@ -43,7 +46,14 @@ class Spectrum:
         self.images += len(images)
 
     def merge(self, other: "Spectrum") -> None:
-        """Take all images of another into account. Raises ValueError if its shape is another."""
+        """Add all images of another spectrum.
+
+        Args:
+            other: of images of the same shape.
+
+        Raises:
+            ValueError: It is of images of another shape.
+        """
         if other.shape != self.shape:
             raise ValueError(f"a spectrum of images {other.shape} and one of images {self.shape}")
         self.total += other.total
@@ -51,8 +61,10 @@ class Spectrum:
 
     @property
     def magnitude(self) -> Tensor:
-        """The mean, (C, H, W // 2 + 1) float64, as `Maco` takes it. Raises ValueError before the
-        first image.
+        """The mean magnitudes, (C, H, W // 2 + 1) float64, as `Maco` takes them.
+
+        Raises:
+            ValueError: There has been no image yet.
         """
         if not self.images:
             raise ValueError("a spectrum of no images")

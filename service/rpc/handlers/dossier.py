@@ -1,6 +1,5 @@
 """CompileDossier: one unit on one page."""
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,12 +28,13 @@ from service.rpc.wire import certificate as wire_certificate
 from service.rpc.wire import exemplars as wire_exemplars
 from service.rpc.wire import filters as wire_filters
 from service.rpc.wire import images as wire_images
+from service.rpc.wire import picture_settings as wire_settings
 from service.rpc.wire import priority as wire_priority
 from service.rpc.wire import provenance as wire_provenance
 from service.rpc.wire import visualize as wire_visualize
 from service.threads import in_daemon_thread
-from service.visualization import build
-from service.visualization.spec import Apart, Goal, Term
+from service.visualization.encode import encode_pictures
+from service.visualization.spec import Diversity, PictureRequest, unit_objective
 from striate.v1 import dossier_pb2 as pb
 from striate.v1 import exemplars_pb2, filters_pb2, visualize_pb2
 
@@ -117,29 +117,27 @@ class DossierHandler:
         context: Context,
     ) -> list[visualize_pb2.Visualization]:
         """Pictures of the unit from different seeds, which are pushed apart."""
-        settings = request.settings
-        priority = wire_priority.priority(settings.priority)
-        apart = Apart(_apart(path, model.network), 1.0) if count > 1 else None
-        layers = {path.layer} | ({apart.layer} if apart else set())
-        where = await self._planner.shapes(settings, model, layers)
-        recipe = wire_visualize.recipe(settings, where.preprocessing.shape, count)
-        recipe = replace(recipe, apart=apart, indexed=recipe.indexed or request.dataset)
-        memory = self._planner.bounded(
-            "settings.size", count, wire_visualize.held_bytes(recipe, count)
+        priority = wire_priority.priority(request.settings.priority)
+        dataset = wire_settings.index_dataset(request.settings) or request.dataset
+        where = await self._planner.at_size(request.settings, model, {"unit": path})
+        settings = wire_settings.read(request.settings, where.preprocessing.shape)
+        memory = self._planner.bounded(count, wire_visualize.picture_bytes(settings, count))
+        diversity = Diversity(_diversity_layer(path, model.network), 1.0) if count > 1 else None
+        pictures = PictureRequest(
+            [unit_objective(path)] * count, settings, variants=count, diversity=diversity
         )
-        self._planner.check_shared_pass(model, recipe, count)
-        goal = Goal((Term(path),))
-        procedure, yardsticks = await self._planner.procedure([goal] * count, recipe, where)
-        found = await self._compute.solve(
+        self._planner.check_shared_pass(model, pictures)
+        procedure, maxima = await self._planner.procedure(pictures, where, dataset)
+        result = await self._compute.solve(
             context, model, procedure, memory, priority, deterministic=True
         )
 
         def messages() -> list[visualize_pb2.Visualization]:
             return [
                 wire_certificate.visualization(
-                    str(goal), picture, yardsticks.standing(path, picture), variant
+                    str(path), picture, maxima.compare(path, picture), variant
                 )
-                for variant, picture in enumerate(build.drawn(found))
+                for variant, picture in enumerate(encode_pictures(result))
             ]
 
         return await self._compute.run_in_pool(messages)
@@ -243,7 +241,7 @@ def _attacked(
     return compare(clean.cpu(), attacked.cpu())
 
 
-def _apart(path: LayerPath, network: Network) -> str:
+def _diversity_layer(path: LayerPath, network: Network) -> str:
     """The layer in which several pictures of a unit are to differ: its own, or the last before it
     that has rows and columns.
     """

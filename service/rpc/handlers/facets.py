@@ -1,16 +1,12 @@
 """FindFacets: the different things that one unit sees."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import numpy as np
-import torch
-from torch import Tensor
-
-from interp.feature.facets import Clustering, cluster
+from interp.feature.facets import MAX_FACETS, Clustering, cluster
+from interp.feature.settings import PictureSettings
 from interp.layer import LayerPath
-from service.datasets import Dataset, Datasets
-from service.datasets.samples import image
+from service.datasets import Datasets
 from service.engine.job import Priority
 from service.imaging import png
 from service.index.store import IndexStore
@@ -18,52 +14,72 @@ from service.index.types import Hit, Subject
 from service.models.zoo import HostedModel, ModelZoo
 from service.rpc.compute import Compute
 from service.rpc.context import Context
-from service.rpc.handlers.pictures import PicturePlanner, Yardsticks
+from service.rpc.handlers.pictures import PicturePlanner
 from service.rpc.validation import InvalidField, required, within
 from service.rpc.wire import certificate as wire_certificate
 from service.rpc.wire import exemplars as wire_exemplars
+from service.rpc.wire import picture_settings as wire_settings
 from service.rpc.wire import priority as wire_priority
 from service.rpc.wire import provenance as wire_provenance
 from service.rpc.wire import units as wire_units
 from service.rpc.wire import visualize as wire_visualize
+from service.rpc.wire.objective import ModelAtSize
 from service.threads import in_daemon_thread
-from service.visualization import build as pictures
-from service.visualization import facets as facet_work
 from service.visualization.cache import Picture
-from service.visualization.facets import Box
-from service.visualization.spec import Goal, Recipe, Term
+from service.visualization.comparison import DatasetMaxima
+from service.visualization.encode import encode_pictures
+from service.visualization.facets import (
+    ExemplarCrops,
+    candidate_layers,
+    features,
+    first_different_layer,
+    mean_crops,
+    read_exemplars,
+)
+from service.visualization.spec import PictureRequest, unit_objective
 from striate.v1 import visualize_pb2 as pb
 
 MOST_EXEMPLARS = 100
-MOST_FACETS = 8
-MOST_CROPS = 4  # shown a facet
+MOST_CROPS = 4  # of a facet that are returned
 
 
 @dataclass(frozen=True, eq=False)
-class Exemplars:
-    """What a unit is most active on, strongest first: images (N, C, H, W) in [0, 1], and the boxes
-    of the unit's receptive field.
+class FacetRequest:
+    """A checked request.
+
+    Attributes:
+        where: the model, for pictures of the size that is asked for.
+        path: the unit.
+        settings: how pictures are made.
+        dataset: with whose index pictures are compared.
+        exemplars: what the unit is most active on.
+        facets: how many; 0 for as many as there seem to be.
+        priority: of all jobs.
+        memory: bytes that the making of the pictures holds.
     """
 
-    ids: Sequence[int]
-    images: Tensor
-    boxes: Sequence[Box]
-
-
-@dataclass(frozen=True, eq=False)
-class Asked:
-    """A checked request."""
-
-    model: HostedModel
+    where: ModelAtSize
     path: LayerPath
-    recipe: Recipe
-    exemplars: Exemplars
+    settings: PictureSettings
+    dataset: str
+    exemplars: ExemplarCrops
     facets: int
-    urgency: Priority
+    priority: Priority
+    memory: int
+
+    @property
+    def model(self) -> HostedModel:
+        """Whose unit it is."""
+        return self.where.model
 
 
 class FacetHandler:
-    """Answers FindFacets."""
+    """Answers FindFacets.
+
+    Args:
+        zoo: the models.
+        finder: finds facets.
+    """
 
     def __init__(self, zoo: ModelZoo, finder: "FacetFinder") -> None:
         self._zoo, self._finder = zoo, finder
@@ -77,7 +93,14 @@ class FacetHandler:
 
 
 class FacetFinder:
-    """Reads a unit's exemplars, clusters them in the pool, and makes all pictures in one batch."""
+    """Reads a unit's exemplars, clusters them in the pool, and makes all pictures in one batch.
+
+    Args:
+        compute: the ways to the engine and the pool.
+        datasets: where exemplars are read.
+        index: where exemplars are found.
+        planner: what pictures take.
+    """
 
     def __init__(
         self, compute: Compute, datasets: Datasets, index: IndexStore, planner: PicturePlanner
@@ -88,32 +111,25 @@ class FacetFinder:
     async def find(
         self, request: pb.FindFacetsRequest, model: HostedModel, context: Context
     ) -> pb.FindFacetsResponse:
-        """Find the facets of a unit of a model that cannot be unloaded meanwhile."""
-        asked, memory = await self._asked(request, model)
-        by_layer = await self._by_layer(request.by_layer, asked, context)
-        clustering = await self._clustering(asked, by_layer, context)
-        seen = asked.exemplars
-        start = await self._compute.run_in_pool(
-            facet_work.beginnings,
-            seen.images,
-            seen.boxes,
-            clustering.labels.tolist(),
-            asked.recipe.shape[1:],
-        )
-        yardsticks = await self._planner.yardsticks(asked.recipe, model, [asked.path])
-        count = clustering.number
-        procedure = pictures.picture(
-            [Goal((Term(asked.path),))] * count,
-            replace(asked.recipe, start=start),
-            model.network,
-            rows=[(asked.recipe.seed, facet) for facet in range(count)],
-            bars=[yardsticks.bar(asked.path)] * count,
-        )
-        found = await self._compute.solve(
-            context, model, procedure, memory, asked.urgency, deterministic=True
-        )
-        drawn = await self._compute.run_in_pool(pictures.drawn, found)
-        facets = await self._compute.run_in_pool(_facets, asked, clustering, drawn, yardsticks)
+        """Find the facets of a unit.
+
+        Args:
+            request: whose `model` is not read.
+            model: it cannot be unloaded meanwhile.
+            context: of the call.
+
+        Returns:
+            The answer.
+
+        Raises:
+            InvalidField: Something is out of range, or there are too few exemplars.
+            IndexMissing: The data set has no index of the unit's layer.
+        """
+        checked = await self._checked(request, model)
+        by_layer = await self._by_layer(request.by_layer, checked, context)
+        clustering = await self._clustering(checked, by_layer, context)
+        pictures, maxima = await self._pictures(checked, clustering, context)
+        facets = await self._compute.run_in_pool(_facets, checked, clustering, pictures, maxima)
         return pb.FindFacetsResponse(
             facets=facets,
             by_layer=by_layer,
@@ -121,33 +137,38 @@ class FacetFinder:
             provenance=wire_provenance.provenance(model),
         )
 
-    async def _asked(self, request: pb.FindFacetsRequest, model: HostedModel) -> tuple[Asked, int]:
-        settings = request.settings
-        urgency = wire_priority.priority(settings.priority)
+    async def _checked(self, request: pb.FindFacetsRequest, model: HostedModel) -> FacetRequest:
+        """The checked request, with its exemplars."""
+        priority = wire_priority.priority(request.settings.priority)
         path = wire_exemplars.unit(request.unit, model)
-        facets = within("facets", request.facets, 0, MOST_FACETS)
+        facets = within("facets", request.facets, 0, MAX_FACETS)
         k = within("exemplars", request.exemplars, 2, MOST_EXEMPLARS, default=MOST_EXEMPLARS)
-        where = await self._planner.shapes(settings, model, {path.layer})
-        recipe = wire_visualize.recipe(settings, where.preprocessing.shape)
-        if recipe.space[0] not in ("fourier", "pixels"):
+        where = await self._planner.at_size(request.settings, model, {"unit": path})
+        settings = wire_settings.read(request.settings, where.preprocessing.shape)
+        if not settings.parameterization.encodes:
             raise InvalidField(
                 "settings.parameterization",
-                f"{recipe.space[0]} cannot begin at an image, as facets do",
+                f"{settings.parameterization.name} cannot begin at an image, as facets do",
             )
-        memory = self._planner.bounded(
-            "settings.size", MOST_FACETS, wire_visualize.held_bytes(recipe, MOST_FACETS)
-        )
+        held = wire_visualize.picture_bytes(settings, MAX_FACETS)
+        memory = self._planner.bounded(MAX_FACETS, held)
+        compared = wire_settings.index_dataset(request.settings) or request.dataset
         dataset = await in_daemon_thread(self._datasets.get, required("dataset", request.dataset))
-        hits = await self._compute.run_in_pool(
-            self._hits, request, Subject.of(model.name, model.digest, dataset), path, k
+        subject = Subject.of(model.name, model.digest, dataset)
+        hits = await self._compute.run_in_pool(self._hits, request, subject, path, k)
+        exemplars = await self._compute.run_in_pool(
+            read_exemplars,
+            dataset,
+            [hit.id for hit in hits],
+            [wire_exemplars.box(hit, path, "max", model) for hit in hits],
+            model.preprocessing,
         )
-        exemplars = await self._compute.run_in_pool(_read, hits, dataset, path, model)
-        recipe = replace(recipe, indexed=recipe.indexed or request.dataset)
-        return Asked(model, path, recipe, exemplars, facets, urgency), memory
+        return FacetRequest(where, path, settings, compared, exemplars, facets, priority, memory)
 
     def _hits(
         self, request: pb.FindFacetsRequest, subject: Subject, path: LayerPath, k: int
     ) -> list[Hit]:
+        """What the index says the unit is most active on. Reads files."""
         assert path.unit is not None
         hits = self._index.find(subject, path.layer, path.unit, k).hits
         if len(hits) < max(2, request.exemplars):
@@ -163,58 +184,80 @@ class FacetFinder:
             )
         return hits
 
-    async def _by_layer(self, text: str, asked: Asked, context: Context) -> str:
+    async def _by_layer(self, text: str, checked: FacetRequest, context: Context) -> str:
         """The layer that the request names, or the one before the unit's."""
-        network = asked.model.network
         if text:
-            return wire_units.read_layer(text, "by_layer", asked.model)
-        names = facet_work.candidates(asked.path.layer, network.layers, network.output_shapes)
-        procedure = facet_work.other(asked.exemplars.images[:1], asked.path.layer, names)
-        found = (
-            await self._compute.solve(context, asked.model, procedure, 0, asked.urgency)
-            if names
-            else None
-        )
-        if found is None:
-            raise InvalidField(
-                "by_layer", f"is required: no other layer comes before {asked.path.layer}"
+            return wire_units.read_layer(text, "by_layer", checked.model)
+        network, layer = checked.model.network, checked.path.layer
+        names = candidate_layers(layer, network.layers, network.output_shapes)
+        found = None
+        if names:
+            procedure = first_different_layer(checked.exemplars.images[:1], layer, names)
+            found = await self._compute.solve(
+                context, checked.model, procedure, 0, checked.priority
             )
+        if found is None:
+            raise InvalidField("by_layer", f"is required: no other layer comes before {layer}")
         return found
 
-    async def _clustering(self, asked: Asked, by_layer: str, context: Context) -> Clustering:
-        seen = asked.exemplars
-        field = next(
-            (info.receptive_field for info in asked.model.layers if info.name == by_layer), None
-        )
-        procedure = facet_work.features(seen.images, seen.boxes, by_layer, field)
+    async def _clustering(
+        self, checked: FacetRequest, by_layer: str, context: Context
+    ) -> Clustering:
+        """The facets of the exemplars, by what a layer makes of them."""
+        infos = {info.name: info.receptive_field for info in checked.model.layers}
+        procedure = features(checked.exemplars, by_layer, infos.get(by_layer))
         points = await self._compute.solve(
-            context, asked.model, procedure, seen.images.nbytes, asked.urgency, deterministic=True
+            context,
+            checked.model,
+            procedure,
+            checked.exemplars.images.nbytes,
+            checked.priority,
+            deterministic=True,
         )
         try:
-            return await self._compute.run_in_pool(cluster, points, asked.facets)
+            return await self._compute.run_in_pool(cluster, points, checked.facets)
         except ValueError as error:
             raise InvalidField("facets", str(error)) from error
 
-
-def _read(hits: Sequence[Hit], dataset: Dataset, path: LayerPath, model: HostedModel) -> Exemplars:
-    images = np.stack([image(dataset, hit.id, model.preprocessing) for hit in hits])
-    boxes = [wire_exemplars.box(hit, path, "max", model) for hit in hits]
-    return Exemplars([hit.id for hit in hits], torch.from_numpy(images).float() / 255, boxes)
+    async def _pictures(
+        self, checked: FacetRequest, clustering: Clustering, context: Context
+    ) -> tuple[list[Picture], DatasetMaxima]:
+        """One picture a facet, which starts at the mean of its crops."""
+        init_images = await self._compute.run_in_pool(
+            mean_crops, checked.exemplars, clustering.labels.tolist(), checked.settings.shape[1:]
+        )
+        objectives = [unit_objective(checked.path)] * clustering.number
+        request = PictureRequest(objectives, checked.settings, init_images=init_images)
+        procedure, maxima = await self._planner.procedure(request, checked.where, checked.dataset)
+        result = await self._compute.solve(
+            context,
+            checked.model,
+            procedure,
+            checked.memory,
+            checked.priority,
+            deterministic=True,
+        )
+        return await self._compute.run_in_pool(encode_pictures, result), maxima
 
 
 def _facets(
-    asked: Asked, clustering: Clustering, drawn: Sequence[Picture], yardsticks: Yardsticks
+    checked: FacetRequest,
+    clustering: Clustering,
+    pictures: Sequence[Picture],
+    maxima: DatasetMaxima,
 ) -> list[pb.Facet]:
-    seen, facets = asked.exemplars, []
-    crops = list(facet_work.cropped(seen.images, seen.boxes))
-    for facet, picture in enumerate(drawn):
+    """Facets as messages. Encodes crops and reads indexes: not for the event loop."""
+    ids, crops, facets = checked.exemplars.ids, list(checked.exemplars.crops()), []
+    for facet, picture in enumerate(pictures):
         (members,) = (clustering.labels == facet).nonzero()
-        standing = yardsticks.standing(asked.path, picture)
+        comparison = maxima.compare(checked.path, picture)
         facets.append(
             pb.Facet(
-                share=len(members) / len(seen.ids),
-                ids=[seen.ids[i] for i in members],
-                visualization=wire_certificate.visualization(str(asked.path), picture, standing),
+                share=len(members) / len(ids),
+                ids=[ids[i] for i in members],
+                visualization=wire_certificate.visualization(
+                    str(checked.path), picture, comparison
+                ),
                 crops=[png(crops[i][0].numpy()) for i in members[:MOST_CROPS]],
             )
         )

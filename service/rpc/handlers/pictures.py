@@ -3,65 +3,49 @@
 import asyncio
 import math
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from concurrent.futures import CancelledError
-from dataclasses import dataclass
+from dataclasses import replace
 
 import torch
-from torch import Tensor
 
-from interp.feature.visualize import Pictures
+from interp.feature.params.maco import MacoSpec
+from interp.feature.settings import PictureSettings
+from interp.feature.visualize import VisualizationResult
 from interp.layer import LayerPath
 from interp.probe import Procedure
 from service.datasets import Datasets
 from service.engine.job import Draining, OutOfMemory
+from service.imaging import Preprocessing
 from service.index.store import IndexStore
 from service.index.types import Subject
 from service.models.zoo import HostedModel
 from service.rpc.compute import Compute
 from service.rpc.validation import InvalidField
-from service.rpc.wire import visualize as wire_visualize
-from service.rpc.wire.objective import Where
+from service.rpc.wire import picture_settings as wire_settings
+from service.rpc.wire.objective import ModelAtSize
 from service.threads import in_daemon_thread
-from service.visualization import build, spectra
-from service.visualization.cache import Picture
-from service.visualization.comparison import Standing, Yardstick
-from service.visualization.spec import Goal, Recipe
+from service.visualization import spectra
+from service.visualization.build import picture_procedure
+from service.visualization.comparison import DatasetMaxima
+from service.visualization.spec import PictureRequest
 from service.visualization.spectra import SpectrumStore
 from striate.v1 import visualize_pb2 as pb
 
-_PLAIN = (
-    2**31
-)  # bytes that as many and as large pictures as one answer can hold take while they are made
-
-
-@dataclass(frozen=True, eq=False)
-class Spectral:
-    """The magnitudes that maco takes, and what names them; None and "" of other spaces."""
-
-    magnitude: Tensor | None = None
-    identity: str = ""
-
-
-@dataclass(frozen=True, eq=False)
-class Yardsticks:
-    """The indexes that pictures are held against, by layer."""
-
-    by_layer: Mapping[str, Yardstick]
-
-    def bar(self, path: LayerPath | None) -> float:
-        """What the unit reaches on the data set at most; NaN where that is unknown."""
-        found = None if path is None else self.by_layer.get(path.layer)
-        return math.nan if found is None or path is None else found.bar(path)
-
-    def standing(self, path: LayerPath | None, picture: Picture) -> Standing | None:
-        """How a picture stands beside the data set; None where that is unknown. Reads files."""
-        found = None if path is None else self.by_layer.get(path.layer)
-        return None if found is None or path is None else found.standing(path, picture)
+SIZE = "settings.size"  # the field that pictures which take too much are refused under
+# Bytes that as many and as large pictures as one answer can hold take while they are made.
+_PLAIN_BYTES = 2**31
 
 
 class PicturePlanner:
-    """Finds out what the making of pictures takes, before the engine is asked to make them."""
+    """Finds out what the making of pictures takes, before the engine is asked to make them.
+
+    Args:
+        compute: the ways to the engine and the pool.
+        datasets: whose spectra and indexes pictures may need.
+        index: where exemplar indexes are kept.
+        spectra: where spectra are kept.
+    """
 
     def __init__(
         self, compute: Compute, datasets: Datasets, index: IndexStore, spectra: SpectrumStore
@@ -69,38 +53,47 @@ class PicturePlanner:
         self._compute, self._datasets, self._index = compute, datasets, index
         self._spectra = spectra
 
-    async def shapes(
+    async def at_size(
         self,
         settings: pb.PictureSettings,
         model: HostedModel,
-        layers: set[str],
+        paths: Mapping[str, LayerPath],
         deterministic: bool = True,
-    ) -> Where:
-        """Find the shapes of some layers for pictures of the size that a request asks for.
+    ) -> ModelAtSize:
+        """Find the shapes of layers for pictures of the size that a request asks for.
 
         Args:
-            layers: their dotted names.
+            settings: of the request.
+            model: whose units are shown.
+            paths: layers and units by the field that names them.
             deterministic: passes have as many rows as a chunk.
 
+        Returns:
+            What objectives are checked against.
+
         Raises:
-            InvalidField: the network cannot take that size, or the device not such a pass.
+            InvalidField: The network cannot take that size, or the device not such a pass.
         """
-        seen = wire_visualize.preprocessing(settings, model)
-        if seen.shape == model.network.shape:
-            return Where(model, model.network.output_shapes, seen)
-        engine = self._compute.engine
-        rows = engine.limits.chunk if deterministic else 1
-        if pass_bytes(model, seen.shape, rows) > engine.limits.memory // 2:
+        preprocessing = wire_settings.preprocessing(settings, model)
+        if preprocessing.shape == model.network.shape:
+            return ModelAtSize(model, model.network.output_shapes, preprocessing, paths)
+        limits = self._compute.engine.limits
+        rows = limits.chunk if deterministic else 1
+        if pass_bytes(model, preprocessing.shape, rows) > limits.memory // 2:
             what = (
                 f"a {'deterministic ' if deterministic else ''}pass of {rows} pictures of "
-                f"{seen.height} x {seen.width} pixels"
+                f"{preprocessing.height} x {preprocessing.width} pixels"
             )
-            raise InvalidField("settings.size", f"{what} takes more memory than there is")
-        return Where(model, await self._shapes_at(model, layers, seen.shape), seen)
+            raise InvalidField(SIZE, f"{what} takes more memory than there is")
+        layers = {path.layer for path in paths.values()}
+        shapes = await self._shapes_at(model, layers, preprocessing.shape)
+        return ModelAtSize(model, shapes, preprocessing, paths)
 
     async def _shapes_at(
         self, model: HostedModel, layers: set[str], shape: tuple[int, int, int]
     ) -> dict[str, tuple[int, ...]]:
+        """Layer -> shape of its output for one picture of that shape."""
+
         def run() -> dict[str, tuple[int, ...]]:
             found = model.network.activations(torch.full((1, *shape), 0.5), sorted(layers))
             return {name: tuple(a.shape[1:]) for name, a in found.items()}
@@ -115,105 +108,137 @@ class PicturePlanner:
             raise
         except RuntimeError as error:
             raise InvalidField(
-                "settings.size", f"this network cannot take {shape[1]} x {shape[2]}: {error}"
+                SIZE, f"this network cannot take {shape[1]} x {shape[2]}: {error}"
             ) from error
 
-    def bounded(self, field: str, pictures: int, held: int) -> int:
-        """Check the bytes that the making of so many pictures holds.
+    def bounded(self, pictures: int, held: int) -> int:
+        """Check the memory that the making of pictures holds.
+
+        Args:
+            pictures: how many.
+            held: bytes between passes.
 
         Returns:
-            The bytes.
+            `held`.
 
         Raises:
-            InvalidField: that is more than jobs may have, and than plain pictures ever take.
+            InvalidField: That is more than jobs may have, and than plain pictures ever take.
         """
-        if held > max(self._compute.engine.limits.memory, _PLAIN):
+        if held > max(self._compute.engine.limits.memory, _PLAIN_BYTES):
             raise InvalidField(
-                field,
+                SIZE,
                 f"making {pictures} such pictures takes {held / 2**20:.0f} MiB, more "
                 f"memory than there is",
             )
         return held
 
-    async def spectrum(self, recipe: Recipe, where: Where) -> Spectral:
-        """The spectrum of a recipe's data set, which a thread of its own computes unless it is
-        kept.
+    def check_shared_pass(self, model: HostedModel, request: PictureRequest) -> None:
+        """Check that pictures which are pushed apart fit into the one pass that they share.
+
+        Raises:
+            InvalidField: They do not.
         """
-        if not recipe.dataset:
-            return Spectral()
-        stop = threading.Event()
-        images = int(recipe.space[1][0])
-        dataset = await in_daemon_thread(self._datasets.get, recipe.dataset)
-        try:
-            magnitude = await in_daemon_thread(
-                self._spectra.magnitude, dataset, where.preprocessing, images, stop.is_set
-            )
-        except CancelledError as error:
-            raise asyncio.CancelledError from error
-        finally:
-            stop.set()
-        return Spectral(magnitude, spectra.identity(dataset, where.preprocessing, images))
-
-    async def yardsticks(
-        self, recipe: Recipe, model: HostedModel, paths: Iterable[LayerPath | None]
-    ) -> Yardsticks:
-        """The indexes of the units' layers over the data set that a recipe names, or over the
-        largest there is of each.
-        """
-        layers = {path.layer for path in paths if path is not None and path.unit is not None}
-        subject = await self._subject(recipe.indexed, model) if recipe.indexed else None
-
-        def find() -> Yardsticks:
-            found = {
-                layer: Yardstick.find(self._index, model.name, model.digest, layer, subject)
-                for layer in layers
-            }
-            return Yardsticks({layer: one for layer, one in found.items() if one is not None})
-
-        return await self._compute.run_in_pool(find)
-
-    async def procedure(
-        self, goals: Sequence[Goal], recipe: Recipe, where: Where
-    ) -> tuple[Procedure[Pictures], Yardsticks]:
-        """Put together what makes the pictures, once everything about them is checked.
-
-        Args:
-            goals: one a picture; picture i draws from the recipe's seed and i.
-
-        Returns:
-            The procedure, and the indexes that its pictures are held against.
-        """
-        yardsticks = await self.yardsticks(recipe, where.model, (goal.unit for goal in goals))
-        spectrum = await self.spectrum(recipe, where)
-        procedure = build.picture(
-            goals,
-            recipe,
-            where.model.network,
-            rows=[(recipe.seed, row) for row in range(len(goals))],
-            bars=[yardsticks.bar(goal.unit) for goal in goals],
-            magnitude=spectrum.magnitude,
-        )
-        return procedure, yardsticks
-
-    def check_shared_pass(self, model: HostedModel, recipe: Recipe, pictures: int) -> None:
-        """Check that pictures which are pushed apart fit into the one pass that they share."""
-        if recipe.apart is None:
-            return
-        if pass_bytes(model, recipe.shape, pictures) > self._compute.engine.limits.memory // 2:
+        pictures = len(request.objectives)
+        held = pass_bytes(model, request.settings.shape, pictures)
+        if request.diversity is not None and held > self._compute.engine.limits.memory // 2:
             raise InvalidField(
                 "diversity",
                 f"{pictures} pictures, which have to share a pass, take more memory than there is",
             )
 
-    async def _subject(self, name: str, model: HostedModel) -> Subject:
-        """What an index of that data set is about; opening the data set may download it,
-        and hang.
+    async def with_spectrum(
+        self, settings: PictureSettings, preprocessing: Preprocessing
+    ) -> tuple[PictureSettings, str]:
+        """Find the spectrum of a data set, which a thread of its own computes unless it is kept.
+
+        Args:
+            settings: how pictures are made.
+            preprocessing: how the model takes images of their size.
+
+        Returns:
+            The settings with that spectrum, and what names it; of other parameterizations than
+            MACO the settings as they are, and "".
+
+        Raises:
+            UnknownDataset: There is no such data set.
+            DatasetError: It has no spectrum, or cannot be read.
         """
-        return Subject.of(
-            model.name, model.digest, await in_daemon_thread(self._datasets.get, name)
+        spec = settings.parameterization
+        if not isinstance(spec, MacoSpec):
+            return settings, ""
+        stop = threading.Event()
+        dataset = await in_daemon_thread(self._datasets.get, spec.dataset)
+        try:
+            magnitude = await in_daemon_thread(
+                self._spectra.magnitude, dataset, preprocessing, spec.images, stop.is_set
+            )
+        except CancelledError as error:
+            raise asyncio.CancelledError from error
+        finally:
+            stop.set()
+        known = replace(settings, parameterization=replace(spec, magnitude=magnitude))
+        return known, spectra.identity(dataset, preprocessing, spec.images)
+
+    async def maxima(
+        self, dataset: str, model: HostedModel, paths: Iterable[LayerPath | None]
+    ) -> DatasetMaxima:
+        """Find what units reach on a data set.
+
+        Args:
+            dataset: its name; "" for the one whose index has the most images, layer by layer.
+            model: whose units they are.
+            paths: the units; None and whole layers have no maximum.
+
+        Returns:
+            The maxima of the units' layers, where there is an index.
+
+        Raises:
+            IndexMissing: A data set is named, and has no index of a layer.
+        """
+        layers = {path.layer for path in paths if path is not None and path.unit is not None}
+        subject = None
+        if dataset:  # opening it may download it, and hang
+            opened = await in_daemon_thread(self._datasets.get, dataset)
+            subject = Subject.of(model.name, model.digest, opened)
+        return await self._compute.run_in_pool(
+            DatasetMaxima.find, self._index, model.name, model.digest, layers, subject
         )
+
+    async def procedure(
+        self, request: PictureRequest, where: ModelAtSize, dataset: str
+    ) -> tuple[Procedure[VisualizationResult], DatasetMaxima]:
+        """Put together what makes pictures, once everything about them is checked.
+
+        Args:
+            request: checked.
+            where: what it was checked against.
+            dataset: see `maxima`.
+
+        Returns:
+            The procedure, and what its pictures are compared with.
+
+        Raises:
+            IndexMissing: A data set is named, and has no index of a layer.
+            UnknownDataset: There is no such data set.
+            DatasetError: A data set has no spectrum, or cannot be read.
+        """
+        units = [objective.unit for objective in request.objectives]
+        maxima = await self.maxima(dataset, where.model, units)
+        settings, _ = await self.with_spectrum(request.settings, where.preprocessing)
+        thresholds = [maxima.maximum(unit) for unit in units]
+        known = replace(request, settings=settings)
+        return picture_procedure(known, where.model.network, thresholds), maxima
 
 
 def pass_bytes(model: HostedModel, shape: tuple[int, int, int], rows: int = 1) -> int:
-    """Bytes of a pass over so many pictures (C, H, W)."""
+    """Estimate the memory of a pass.
+
+    Args:
+        model: through which it goes.
+        shape: (C, H, W) of the pictures.
+        rows: how many.
+
+    Returns:
+        Bytes.
+    """
     return rows * model.bytes_per_row * math.prod(shape) // math.prod(model.network.shape)

@@ -1,40 +1,43 @@
 """Visualize: pictures of what units see, streamed while the engine climbs."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from collections.abc import AsyncIterator
 
-import numpy as np
-from numpy.typing import NDArray
-from torch import Tensor
-
-from interp.feature.visualize import Pictures
-from interp.probe import Progress
+from interp.feature.settings import PictureSettings
+from interp.feature.visualize import VisualizationResult
 from service.models.zoo import ModelZoo
 from service.rpc.compute import Compute
 from service.rpc.context import Context
-from service.rpc.handlers.pictures import PicturePlanner, Yardsticks
+from service.rpc.handlers.pictures import SIZE, PicturePlanner
 from service.rpc.validation import InvalidField, required
 from service.rpc.wire import certificate as wire_certificate
 from service.rpc.wire import images as wire_images
+from service.rpc.wire import objective as wire_objective
+from service.rpc.wire import picture_settings as wire_settings
 from service.rpc.wire import priority as wire_priority
 from service.rpc.wire import provenance as wire_provenance
 from service.rpc.wire import tensors as wire_tensors
 from service.rpc.wire import visualize as wire_visualize
-from service.rpc.wire.objective import Where, named
-from service.rpc.wire.visualize import Wanted
-from service.visualization import build as pictures
-from service.visualization.spec import Recipe
+from service.rpc.wire.objective import ModelAtSize
+from service.visualization.comparison import DatasetMaxima
+from service.visualization.encode import encode_pictures, encode_png
+from service.visualization.progress import ProgressQueue, StepUpdate
+from service.visualization.spec import PictureRequest
 from striate.v1 import visualize_pb2 as pb
 
-_GRAMS = 2**26  # bytes of Gram matrices that any server has
-_UNSENT = 32  # progress messages kept for a slow reader; more are dropped
-
-Event = tuple[int, list[float], list[NDArray[np.uint8]]]  # step, scores, previews (C, H, W)
+_GRAM_BYTES = 2**26  # of Gram matrices that any server has
+_PNG_BYTES = 1.5  # a value of a PNG that cannot be packed, at most
+_TENSOR_BYTES = 4.0  # a value of the tensor
 
 
 class VisualizeHandler:
-    """Answers Visualize."""
+    """Answers Visualize.
+
+    Args:
+        zoo: the models.
+        compute: the ways to the engine and the pool.
+        planner: what pictures take.
+    """
 
     def __init__(self, zoo: ModelZoo, compute: Compute, planner: PicturePlanner) -> None:
         self._zoo, self._compute, self._planner = zoo, compute, planner
@@ -43,47 +46,32 @@ class VisualizeHandler:
         self, request: pb.VisualizeRequest, context: Context
     ) -> AsyncIterator[pb.VisualizeResponse]:
         """Stream while the engine climbs; a reader who leaves takes the job along."""
-        settings = request.settings
+        deterministic = request.settings.deterministic
         with self._zoo.use(required("model", request.model)) as model:
-            count = wire_visualize.number(request)
-            priority = wire_priority.priority(settings.priority)
-            where = await self._planner.shapes(
-                settings, model, named(request, model), settings.deterministic
+            count = wire_visualize.objective_count(request) * wire_visualize.variants(request)
+            priority = wire_priority.priority(request.settings.priority)
+            dataset = wire_settings.index_dataset(request.settings)
+            paths = wire_objective.paths(request, model)
+            where = await self._planner.at_size(request.settings, model, paths, deterministic)
+            settings = wire_visualize.settings(request, where.preprocessing.shape)
+            memory = self._bounded(request, settings, where, count)
+            pictures = await self._compute.run_in_pool(
+                wire_visualize.picture_request, request, settings, where
             )
-            recipe = wire_visualize.recipe(
-                settings,
-                where.preprocessing.shape,
-                request.variants or 1,
-                request.HasField("start"),
-            )
-            memory = self._bounded(request, recipe, where, count * recipe.variants)
-            wanted = await self._compute.run_in_pool(wire_visualize.wanted, request, recipe, where)
-            self._planner.check_shared_pass(model, wanted.recipe, len(wanted.of_row))
-            procedure, yardsticks = await self._planner.procedure(
-                wanted.of_row, wanted.recipe, where
-            )
+            self._planner.check_shared_pass(model, pictures)
+            procedure, maxima = await self._planner.procedure(pictures, where, dataset)
             updates = ProgressQueue(request.preview_every)
             job = asyncio.ensure_future(
                 self._compute.solve(
-                    context,
-                    model,
-                    procedure,
-                    memory,
-                    priority,
-                    settings.deterministic,
-                    updates.put,
+                    context, model, procedure, memory, priority, deterministic, updates.put
                 )
             )
             try:
-                async for step, scores, previews in updates.until(job):
-                    pngs = await self._compute.run_in_pool(_pngs, previews)
-                    yield pb.VisualizeResponse(
-                        progress=pb.VisualizeProgress(
-                            step=step, steps=recipe.steps, scores=scores, previews=pngs
-                        )
-                    )
+                async for update in updates.until(job):
+                    progress = await self._compute.run_in_pool(_progress, update, settings.steps)
+                    yield pb.VisualizeResponse(progress=progress)
                 result = await self._compute.run_in_pool(
-                    _result, job.result(), wanted, yardsticks, request.include_tensor
+                    _result, job.result(), pictures, maxima, request.include_tensor
                 )
                 result.provenance.CopyFrom(wire_provenance.provenance(model))
                 yield pb.VisualizeResponse(result=result)
@@ -91,97 +79,61 @@ class VisualizeHandler:
                 job.cancel()
 
     def _bounded(
-        self, request: pb.VisualizeRequest, recipe: Recipe, where: Where, count: int
+        self,
+        request: pb.VisualizeRequest,
+        settings: PictureSettings,
+        where: ModelAtSize,
+        count: int,
     ) -> int:
         """Bytes that the request holds while it is answered; InvalidField if that, its passes or
         its answer would be too large.
         """
-        _, height, width = recipe.shape
-        bytes_a_value = (
-            5.5 if request.include_tensor else 1.5
-        )  # float32, and a PNG that cannot be packed
-        if bytes_a_value * count * recipe.channels * height * width > wire_images.MOST_BYTES:
+        channels, height, width = settings.shape
+        values = count * (4 if settings.transparent else channels) * height * width
+        value_bytes = _PNG_BYTES + (_TENSOR_BYTES if request.include_tensor else 0)
+        if value_bytes * values > wire_images.MOST_BYTES:
             raise InvalidField(
-                "settings.size",
-                f"{count} pictures of {height} x {width} are more than one answer can hold",
+                SIZE, f"{count} pictures of {height} x {width} are more than one answer can hold"
             )
-        held = wire_visualize.held_bytes(recipe, count)
-        held += wire_visualize.likeness_bytes(request, recipe, where)
-        memory = self._planner.bounded("settings.size", count, held)
-        grams = wire_visualize.gram_bytes(request, recipe, count, where)
-        if grams > max(self._compute.engine.limits.memory // 2, _GRAMS):
-            field = "diversity.layer" if request.HasField("diversity") else "composed"
+        held = wire_visualize.picture_bytes(settings, count)
+        held += wire_visualize.likeness_bytes(request, settings, where)
+        memory = self._planner.bounded(count, held)
+        grams = wire_visualize.gram_bytes(request, count, where)
+        if grams > max(self._compute.engine.limits.memory // 2, _GRAM_BYTES):
             raise InvalidField(
-                field,
+                "diversity.layer" if request.HasField("diversity") else "composed",
                 "names a layer of so many units that their Gram matrices take more memory "
                 "than there is",
             )
         return memory
 
 
-class ProgressQueue:
-    """Carries a job's progress from the engine's thread to the call's coroutine; it rather drops
-    updates than keeps a job waiting.
-    """
-
-    def __init__(self, preview_every: int) -> None:
-        self._every = preview_every
-        self._loop = asyncio.get_running_loop()
-        self._queue: asyncio.Queue[Event] = asyncio.Queue(_UNSENT)
-        self._pictures_unsent = 0
-        self._last_step = 0
-
-    def put(self, progress: Progress, scores: Tensor) -> None:
-        """Called by the engine; pictures are copied off the device only for previews that were
-        asked for and can be sent.
-
-        Only the first optimization is told of: later ones, of a few rows or of further seeds, begin
-        at step 1 again.
-        """
-        if progress.step <= self._last_step:
-            return
-        self._last_step = progress.step
-        wanted = self._every and progress.step % self._every == 0 and not self._pictures_unsent
-        previews = list((progress.preview() * 255).round().byte().cpu().numpy()) if wanted else []
-        self._loop.call_soon_threadsafe(self._enqueue, (progress.step, scores.tolist(), previews))
-
-    def _enqueue(self, item: Event) -> None:
-        if not self._queue.full():
-            self._pictures_unsent += bool(item[2])
-            self._queue.put_nowait(item)
-
-    async def until(self, job: "asyncio.Future[Pictures]") -> AsyncIterator[Event]:
-        """The updates as they come, until the job is done; raises what the job raises."""
-        while not (job.done() and self._queue.empty()):
-            item = asyncio.ensure_future(self._queue.get())
-            either: set[asyncio.Future[Any]] = {item, job}
-            try:
-                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-                if item.done():
-                    yield item.result()
-                    self._pictures_unsent -= bool(item.result()[2])
-            finally:
-                item.cancel()
-        job.result()
-
-
-def _pngs(images: Sequence[NDArray[np.uint8]]) -> list[bytes]:
-    return [pictures.encoded(image) for image in images]
+def _progress(update: StepUpdate, steps: int) -> pb.VisualizeProgress:
+    """An update as a message. Encodes previews: not for the event loop."""
+    previews = [encode_png(image) for image in update.previews]
+    return pb.VisualizeProgress(
+        step=update.step, steps=steps, scores=update.scores, previews=previews
+    )
 
 
 def _result(
-    found: Pictures, wanted: Wanted, yardsticks: Yardsticks, include_tensor: bool
+    found: VisualizationResult,
+    request: PictureRequest,
+    maxima: DatasetMaxima,
+    include_tensor: bool,
 ) -> pb.VisualizeResult:
-    rows = enumerate(zip(wanted.of_row, pictures.drawn(found), strict=True))
+    """Finished pictures as a message. Encodes them and reads indexes: not for the event loop."""
     result = pb.VisualizeResult(
         visualizations=[
             wire_certificate.visualization(
-                str(goal),
-                drawn,
-                yardsticks.standing(goal.unit, drawn),
-                row % wanted.recipe.variants,
+                str(objective),
+                picture,
+                maxima.compare(objective.unit, picture),
+                row % request.variants,
             )
-            for row, (goal, drawn) in rows
+            for row, (objective, picture) in enumerate(
+                zip(request.objectives, encode_pictures(found), strict=True)
+            )
         ]
     )
     if include_tensor:

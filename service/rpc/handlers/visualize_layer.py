@@ -1,216 +1,128 @@
 """VisualizeLayer: every unit of a layer, streamed as it is finished, and kept."""
 
-import math
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from dataclasses import dataclass
 from functools import partial
 
-import torch
-
-from interp.feature.visualize import Settings
 from interp.layer import LayerPath
-from service.engine.job import NotFinite, Priority
 from service.models.zoo import HostedModel, ModelZoo
 from service.rpc.compute import Compute
 from service.rpc.context import VERSION, Context
-from service.rpc.handlers.pictures import PicturePlanner, Spectral, Yardsticks
+from service.rpc.handlers.pictures import PicturePlanner
 from service.rpc.validation import required, within
 from service.rpc.wire import certificate as wire_certificate
+from service.rpc.wire import picture_settings as wire_settings
 from service.rpc.wire import priority as wire_priority
 from service.rpc.wire import provenance as wire_provenance
 from service.rpc.wire import units as wire_units
 from service.rpc.wire import visualize as wire_visualize
-from service.visualization import build as pictures
-from service.visualization.cache import Picture, key
 from service.visualization.contact_sheet import ContactSheet
-from service.visualization.layer_stream import Block, Gallery, Shown
-from service.visualization.spec import Goal, Recipe, Term
+from service.visualization.layer_pictures import (
+    LayerPictures,
+    LayerRenderer,
+    blocks,
+    platform_identity,
+)
+from service.visualization.layer_stream import LayerStream, UnitBlock, UnitPicture
 from striate.v1 import visualize_pb2 as pb
 
 
-@dataclass(frozen=True, eq=False)
-class Series:
-    """A checked request: which units of which layer, and how their pictures are made."""
-
-    model: HostedModel
-    layer: str
-    units: range
-    in_layer: int
-    recipe: Recipe
-    spectral: Spectral
-    yardsticks: Yardsticks
-    urgency: Priority
-    memory: int  # bytes that a block holds between passes
-
-    def path(self, unit: int) -> LayerPath:
-        """The unit of that number."""
-        return LayerPath(self.layer, unit)
-
-    def bars(self, units: range) -> list[float]:
-        """What each of these units is to reach, NaN where that is unknown or nothing is tried again
-        anyway.
-        """
-        return [
-            self.yardsticks.bar(self.path(unit)) if self.recipe.retries else math.nan
-            for unit in units
-        ]
-
-    def message(self, shown: Shown) -> pb.UnitPicture:
-        """A unit's picture; its standing is that beside today's indexes. Reads files."""
-        path = self.path(shown.unit)
-        drawn = wire_certificate.visualization(
-            str(path), shown.picture, self.yardsticks.standing(path, shown.picture)
-        )
-        return pb.UnitPicture(unit=shown.unit, visualization=drawn, cached=shown.cached)
-
-
 class VisualizeLayerHandler:
-    """Answers VisualizeLayer."""
+    """Answers VisualizeLayer.
+
+    Args:
+        zoo: the models.
+        compute: the ways to the engine and the pool.
+        planner: what pictures take.
+        stream: reads pictures that are kept, and shares those that are being made.
+    """
 
     def __init__(
-        self, zoo: ModelZoo, compute: Compute, planner: PicturePlanner, gallery: Gallery
+        self, zoo: ModelZoo, compute: Compute, planner: PicturePlanner, stream: LayerStream
     ) -> None:
         self._zoo, self._compute = zoo, compute
-        self._planner, self._gallery = planner, gallery
+        self._planner, self._stream = planner, stream
 
     async def visualize_layer(
         self, request: pb.VisualizeLayerRequest, context: Context
     ) -> AsyncIterator[pb.VisualizeLayerResponse]:
-        """Streams units as they finish; a reader who leaves takes along what nobody else
-        waits for.
+        """Stream units as they finish; a reader who leaves takes along what nobody else waits
+        for.
         """
+        run = self._compute.run_in_pool
         with self._zoo.use(required("model", request.model)) as model:
-            series = await self._series(request, model)
-            blocks = await self._compute.run_in_pool(self._blocks, series)
-            sheet = (
-                await self._compute.run_in_pool(_sheet, series)
-                if request.sheet or not request.HasField("sheet")
-                else None
+            layer = await self._layer(request, model)
+            parts = await run(self._blocks, layer)
+            sheet = None
+            if request.sheet or not request.HasField("sheet"):
+                sheet = await run(_sheet, layer)
+            provenance, done = wire_provenance.provenance(model), 0
+            response = partial(
+                pb.VisualizeLayerResponse, units_total=len(layer.units), provenance=provenance
             )
-            provenance, total, done = wire_provenance.provenance(model), len(series.units), 0
-            async with aclosing(self._gallery.show(blocks, partial(self._make, series))) as gallery:
-                async for shown in gallery:
+            renderer = LayerRenderer(self._compute.solve_patiently, run)
+            render = partial(renderer.render, layer)
+            async with aclosing(self._stream.stream(parts, render)) as pictures:
+                async for one in pictures:
                     done += 1
                     if sheet is not None:
-                        await self._compute.run_in_pool(
-                            sheet.place, shown.unit - series.units.start, shown.picture.png
-                        )
-                    picture = await self._compute.run_in_pool(series.message, shown)
-                    yield pb.VisualizeLayerResponse(
-                        picture=picture, units_done=done, units_total=total, provenance=provenance
-                    )
+                        await run(sheet.place, one.unit - layer.units.start, one.picture.png)
+                    yield response(picture=await run(_message, layer, one), units_done=done)
             if sheet is not None:
-                png = await self._compute.run_in_pool(sheet.png)
                 last = pb.ContactSheet(
-                    png=png, columns=sheet.columns, tile=sheet.tile, units=series.units
+                    png=await run(sheet.png),
+                    columns=sheet.columns,
+                    tile=sheet.tile,
+                    units=layer.units,
                 )
-                yield pb.VisualizeLayerResponse(
-                    sheet=last, units_done=done, units_total=total, provenance=provenance
-                )
+                yield response(sheet=last, units_done=done)
 
-    async def _series(self, request: pb.VisualizeLayerRequest, model: HostedModel) -> Series:
-        settings = request.settings
-        urgency = wire_priority.priority(settings.priority)
-        layer = wire_units.read_layer(request.layer, "layer", model)
-        where = await self._planner.shapes(settings, model, {layer})
-        recipe = wire_visualize.recipe(settings, where.preprocessing.shape)
-        in_layer = wire_units.unit_count(where.shapes[layer], "layer")
-        first = within("first_unit", request.first_unit, 0, in_layer - 1)
-        count = within(
-            "unit_count", request.unit_count, 1, in_layer - first, default=in_layer - first
-        )
-        size = min(self._compute.engine.limits.chunk, in_layer)
-        memory = self._planner.bounded(
-            "settings.size", size, wire_visualize.held_bytes(recipe, size)
-        )
-        yardsticks = await self._planner.yardsticks(recipe, model, [LayerPath(layer, 0)])
-        spectral = await self._planner.spectrum(recipe, where)
-        return Series(
-            model,
-            layer,
-            range(first, first + count),
-            in_layer,
-            recipe,
-            spectral,
-            yardsticks,
-            urgency,
-            memory,
+    async def _layer(self, request: pb.VisualizeLayerRequest, model: HostedModel) -> LayerPictures:
+        """The checked request."""
+        priority = wire_priority.priority(request.settings.priority)
+        dataset = wire_settings.index_dataset(request.settings)
+        paths = {"layer": wire_units.parse_path(request.layer, "layer", model)}
+        where = await self._planner.at_size(request.settings, model, paths)
+        settings = wire_settings.read(request.settings, where.preprocessing.shape)
+        name = where.layer("layer")
+        units = wire_units.unit_count(where.shapes[name], "layer")
+        first = within("first_unit", request.first_unit, 0, units - 1)
+        left = units - first
+        count = within("unit_count", request.unit_count, 1, left, default=left)
+        rows = min(self._compute.engine.limits.chunk, units)
+        memory = self._planner.bounded(rows, wire_visualize.picture_bytes(settings, rows))
+        maxima = await self._planner.maxima(dataset, model, [LayerPath(name, 0)])
+        settings, spectrum = await self._planner.with_spectrum(settings, where.preprocessing)
+        return LayerPictures(
+            model=model,
+            layer=name,
+            units=range(first, first + count),
+            layer_units=units,
+            settings=settings,
+            spectrum=spectrum,
+            maxima=maxima,
+            priority=priority,
+            memory=memory,
         )
 
-    def _blocks(self, series: Series) -> list[Block]:
-        """The series in blocks of one deterministic pass, which begin at the same units whichever
-        are asked for.
-
-        All that a picture hangs on is in its key, also what its neighbours are to reach: which of
-        them are tried again decides what a second pass is made of.
-        """
-        chunk, blocks = self._compute.engine.limits.chunk, []
-        default = repr(Settings.transform)
-        same = [
-            self._machine(series.model.network.device),
-            chunk,
-            series.model.digest,
-            series.layer,
-            series.recipe.content,
-            default,
-            series.spectral.identity,
-        ]
-        for low in range(series.units.start // chunk * chunk, series.units.stop, chunk):
-            units = range(low, min(low + chunk, series.in_layer))
-            bars = [None if math.isnan(bar) else bar for bar in series.bars(units)]
-            block = key(*same, [units.start, units.stop], bars)
-            keys = {unit: key(block, unit) for unit in units}
-            blocks.append(Block(units, keys, [unit for unit in units if unit in series.units]))
-        return blocks
-
-    def _machine(self, device: torch.device) -> list[str | int]:
-        """What the last bits of a pass hang on beside its numbers."""
-        if device.type == "cuda":
-            return [VERSION, torch.__version__, torch.cuda.get_device_name(device)]
-        threads = self._compute.engine.limits.threads or torch.get_num_threads()
-        return [
-            VERSION,
-            torch.__version__,
-            device.type,
-            torch.backends.cpu.get_cpu_capability(),
-            threads,
-        ]
-
-    async def _make(self, series: Series, units: range) -> dict[int, Picture]:
-        """The pictures of a block's units, whoever waits for them: it has no deadline of a
-        caller's.
-
-        Of a block that has values which are not finite, every unit is made alone, to find those
-        that are to blame.
-        """
-        try:
-            return await self._together(series, units)
-        except NotFinite:
-            if len(units) == 1:
-                return {
-                    units.start: await self._compute.run_in_pool(pictures.broken, series.recipe)
-                }
-            alone = [await self._make(series, range(unit, unit + 1)) for unit in units]
-            return {unit: picture for one in alone for unit, picture in one.items()}
-
-    async def _together(self, series: Series, units: range) -> dict[int, Picture]:
-        procedure = pictures.picture(
-            [Goal((Term(series.path(unit)),)) for unit in units],
-            series.recipe,
-            series.model.network,
-            rows=[(series.recipe.seed, unit) for unit in units],
-            bars=series.bars(units),
-            magnitude=series.spectral.magnitude,
-        )
-        # A whole layer gives way to those who cannot wait.
-        found = await self._compute.solve_patiently(
-            series.model, procedure, series.memory, series.urgency, deterministic=True
-        )
-        drawn = await self._compute.run_in_pool(pictures.drawn, found)
-        return dict(zip(units, drawn, strict=True))
+    def _blocks(self, layer: LayerPictures) -> list[UnitBlock]:
+        """The blocks that the layer is made in, as this server makes them."""
+        limits = self._compute.engine.limits
+        platform = platform_identity(VERSION, layer.model.network.device, limits.threads)
+        return blocks(layer, limits.chunk, platform)
 
 
-def _sheet(series: Series) -> ContactSheet:
-    _, height, width = series.recipe.shape
-    return ContactSheet(len(series.units), height, width, series.recipe.channels)
+def _message(layer: LayerPictures, one: UnitPicture) -> pb.UnitPicture:
+    """A unit's picture, compared with today's indexes. Reads files."""
+    path = layer.path(one.unit)
+    comparison = layer.maxima.compare(path, one.picture)
+    visualization = wire_certificate.visualization(str(path), one.picture, comparison)
+    return pb.UnitPicture(unit=one.unit, visualization=visualization, cached=one.cached)
+
+
+def _sheet(layer: LayerPictures) -> ContactSheet:
+    """An empty sheet with a tile for each unit."""
+    channels, height, width = layer.settings.shape
+    return ContactSheet(
+        len(layer.units), height, width, 4 if layer.settings.transparent else channels
+    )

@@ -1,26 +1,44 @@
-"""From a finished picture, and where it stands beside a data set, to the message."""
+"""From a finished picture, and how it compares with a data set, to messages."""
 
 from service.visualization.cache import Picture
-from service.visualization.comparison import Standing
+from service.visualization.comparison import DatasetComparison
 from striate.v1 import visualize_pb2 as pb
 
 
 def visualization(
-    objective: str, picture: Picture, standing: Standing | None, variant: int = 0
+    objective: str, picture: Picture, comparison: DatasetComparison | None, variant: int = 0
 ) -> pb.Visualization:
-    """A picture with its certificate."""
+    """Write a picture with its certificate.
+
+    Args:
+        objective: in full, with the layer's dotted name.
+        picture: finished.
+        comparison: with a data set; None where no index knows it.
+        variant: which of its objective's variants it is, from 0.
+
+    Returns:
+        The message.
+    """
     return pb.Visualization(
         objective=objective,
         png=picture.png,
         activation=picture.activation,
         dead=picture.dead,
-        certificate=certificate(picture, standing),
+        certificate=certificate(picture, comparison),
         variant=variant,
     )
 
 
-def certificate(picture: Picture, standing: Standing | None) -> pb.Certificate:
-    """What a picture is worth; what only an index knows is left out without one."""
+def certificate(picture: Picture, comparison: DatasetComparison | None) -> pb.Certificate:
+    """Write what a picture is worth.
+
+    Args:
+        picture: finished.
+        comparison: with a data set; None where no index knows it, and its fields are unset.
+
+    Returns:
+        The message.
+    """
     message = pb.Certificate(
         activation=picture.activation,
         held_out=picture.held_out,
@@ -30,17 +48,17 @@ def certificate(picture: Picture, standing: Standing | None) -> pb.Certificate:
         seed_activations=picture.seed_activations,
         attempts=picture.attempts,
         seed=picture.seed,
-        learning_rate=picture.rate,
+        learning_rate=picture.learning_rate,
     )
-    if standing is not None:
-        known = pb.Certificate(
-            dataset_maximum=standing.maximum,
-            ratio=standing.ratio,
-            held_out_ratio=standing.held_out_ratio,
-            percentile=standing.percentile,
-            dataset=standing.dataset,
-            images=standing.images,
-            relative_rank=standing.relative_rank,
+    if comparison is not None:
+        indexed = pb.Certificate(
+            dataset_maximum=comparison.maximum,
+            ratio=comparison.ratio,
+            held_out_ratio=comparison.held_out_ratio,
+            percentile=comparison.percentile,
+            dataset=comparison.dataset,
+            images=comparison.images,
+            relative_rank=comparison.relative_rank,
         )
-        message.MergeFrom(known)
+        message.MergeFrom(indexed)
     return message

@@ -1,4 +1,6 @@
-"""From the objectives of a request to goals: units, directions, likenesses, and sums of them."""
+"""From the objectives of a request to composed objectives: units, directions, likenesses, and sums
+of them.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,14 +14,21 @@ from service.imaging import BadImage, Preprocessing
 from service.models.zoo import HostedModel
 from service.rpc.validation import InvalidField, known, within
 from service.rpc.wire import images as wire_images
-from service.rpc.wire import recipe as wire_recipe
+from service.rpc.wire import picture_settings as wire_settings
 from service.rpc.wire import tensors as wire_tensors
 from service.rpc.wire import units as wire_units
-from service.visualization.spec import Alike, Goal, Term, Towards
+from service.visualization.spec import (
+    ComposedObjective,
+    DirectionObjective,
+    LikenessObjective,
+    Term,
+    unit_objective,
+)
 from striate.v1 import types_pb2
 from striate.v1 import visualize_pb2 as pb
 
 MOST_TERMS = 16
+MOST_POWER = 16.0
 COMPARISONS = {
     pb.COMPARISON_UNSPECIFIED: "dot",
     pb.COMPARISON_DOT: "dot",
@@ -32,111 +41,151 @@ KINDS = {
     pb.LIKENESS_KIND_STYLE: "style",
 }
 
-Shapes = Mapping[str, Sequence[int]]  # layer -> output shape of one picture
-
 
 @dataclass(frozen=True, eq=False)
-class Where:
-    """What objectives are checked against: a model, its layers' shapes for such pictures, and how
-    it takes images of their size.
+class ModelAtSize:
+    """What objectives are checked against: a model, for pictures of one size.
+
+    Attributes:
+        model: whose units are shown.
+        shapes: layer -> shape of its output for one picture; at least of the layers in `paths`.
+        preprocessing: how the model takes images of that size.
+        paths: every layer and unit that the request names, by the field that names it; their
+            numbers are not checked yet.
     """
 
     model: HostedModel
-    shapes: Shapes
+    shapes: wire_units.Shapes
     preprocessing: Preprocessing
+    paths: Mapping[str, LayerPath]
 
-    def layer(self, text: str, field: str) -> LayerPath:
-        """A layer without a unit, whose output is (units,) or (units, rows, columns)."""
-        return LayerPath(wire_units.read_layer(text, field, self.model, self.shapes))
+    def layer(self, field: str) -> str:
+        """Check that a field names a layer that has units.
+
+        Args:
+            field: one of `paths`.
+
+        Returns:
+            The layer's dotted name.
+
+        Raises:
+            InvalidField: It names a unit, or the layer has none.
+        """
+        path = self.paths[field]
+        return wire_units.check_layer(path, field, self.shapes[path.layer])
+
+    def path(self, field: str) -> LayerPath:
+        """Check that a field names a layer, unit or neuron that there is.
+
+        Args:
+            field: one of `paths`.
+
+        Returns:
+            It, with its position in numbers.
+
+        Raises:
+            InvalidField: A number is out of range.
+        """
+        path = self.paths[field]
+        return wire_units.resolve_path(path, field, self.shapes[path.layer])
 
 
-def named(request: pb.VisualizeRequest, model: HostedModel) -> set[str]:
-    """Dotted names of all layers that objectives and diversity name; raises for unknown ones.
-    Numbers are checked by `goals`.
+def paths(request: pb.VisualizeRequest, model: HostedModel) -> dict[str, LayerPath]:
+    """Parse all names of layers and units in a request; their numbers are checked later.
+
+    Args:
+        request: to read.
+        model: whose layers they are.
+
+    Returns:
+        Layers and units by the field that names them.
+
+    Raises:
+        InvalidField: A name is missing, long, or of no such form.
+        UnknownLayer: There is no such layer.
     """
-    texts = [(text, f"objectives[{i}]") for i, text in enumerate(request.objectives)]
+    texts = {f"objectives[{i}]": text for i, text in enumerate(request.objectives)}
     for i, objective in enumerate(request.composed):
         for j, term in enumerate(objective.terms):
             kind, at = term.WhichOneof("kind"), f"composed[{i}].terms[{j}]"
-            if kind is not None:
-                texts.append(
-                    (term.unit, f"{at}.unit")
-                    if kind == "unit"
-                    else (getattr(term, kind).layer, f"{at}.{kind}.layer")
-                )
+            if kind == "unit":
+                texts[f"{at}.unit"] = term.unit
+            elif kind is not None:
+                texts[f"{at}.{kind}.layer"] = getattr(term, kind).layer
     if request.HasField("diversity"):
-        texts.append((request.diversity.layer, "diversity.layer"))
-    return {wire_units.parse_path(text, at, model).layer for text, at in texts}
+        texts["diversity.layer"] = request.diversity.layer
+    return {field: wire_units.parse_path(text, field, model) for field, text in texts.items()}
 
 
-def goals(request: pb.VisualizeRequest, where: Where) -> list[Goal]:
-    """What the pictures are to raise, in order; decodes the images of likenesses: not for the event
+def objectives(request: pb.VisualizeRequest, where: ModelAtSize) -> list[ComposedObjective]:
+    """Read what the pictures are to raise. Decodes the images of likenesses: not for the event
     loop.
 
+    Args:
+        request: to read.
+        where: what is checked against.
+
+    Returns:
+        The objectives, in order.
+
     Raises:
-        InvalidField, UnknownLayer, BadImage: the field is named in full.
+        InvalidField: Something is out of range, or does not go with the rest.
+        BadImage: An image cannot be decoded.
     """
-    plain = [
-        Goal((Term(_unit(text, f"objectives[{i}]", where)),))
-        for i, text in enumerate(request.objectives)
-    ]
-    return plain or [
-        _goal(message, f"composed[{i}]", where) for i, message in enumerate(request.composed)
+    if request.objectives:
+        numbers = range(len(request.objectives))
+        return [unit_objective(where.path(f"objectives[{i}]")) for i in numbers]
+    return [
+        _composed(message, f"composed[{i}]", where) for i, message in enumerate(request.composed)
     ]
 
 
-def _goal(message: pb.Objective, field: str, where: Where) -> Goal:
+def _composed(message: pb.Objective, field: str, where: ModelAtSize) -> ComposedObjective:
+    """A sum of terms."""
     if not 1 <= len(message.terms) <= MOST_TERMS:
         raise InvalidField(
             f"{field}.terms", f"there are {len(message.terms)}, must be from 1 to {MOST_TERMS}"
         )
-    return Goal(
-        tuple(_term(term, f"{field}.terms[{i}]", where) for i, term in enumerate(message.terms))
-    )
+    terms = [_term(term, f"{field}.terms[{i}]", where) for i, term in enumerate(message.terms)]
+    return ComposedObjective(tuple(terms))
 
 
-def _term(message: pb.Term, field: str, where: Where) -> Term:
-    weight = (
-        wire_recipe.weight(f"{field}.weight", message.weight) if message.HasField("weight") else 1.0
-    )
+def _term(message: pb.Term, field: str, where: ModelAtSize) -> Term:
+    """A weighted unit, direction or likeness."""
+    weight = 1.0
+    if message.HasField("weight"):
+        weight = wire_settings.weight(f"{field}.weight", message.weight)
     match message.WhichOneof("kind"):
         case "unit":
-            return Term(_unit(message.unit, f"{field}.unit", where), weight)
+            return Term(where.path(f"{field}.unit"), weight)
         case "direction":
-            return Term(_towards(message.direction, f"{field}.direction", where), weight)
+            return Term(_direction(message.direction, f"{field}.direction", where), weight)
         case "likeness":
-            return Term(_alike(message.likeness, f"{field}.likeness", where), weight)
+            return Term(_likeness(message.likeness, f"{field}.likeness", where), weight)
     raise InvalidField(field, "is empty: it must have a unit, a direction or a likeness")
 
 
-def _unit(text: str, field: str, where: Where) -> LayerPath:
-    return wire_units.read_path(text, field, where.model, where.shapes)
-
-
-def _towards(message: pb.Direction, field: str, where: Where) -> Towards:
-    path = where.layer(message.layer, f"{field}.layer")
-    shape = where.shapes[path.layer]
+def _direction(message: pb.Direction, field: str, where: ModelAtSize) -> DirectionObjective:
+    """A direction in a layer's space."""
+    layer = where.layer(f"{field}.layer")
+    shape = where.shapes[layer]
     known(f"{field}.comparison", message.comparison, pb.Comparison.DESCRIPTOR)
     comparison = COMPARISONS[message.comparison]
     if message.power and comparison != "dot_cosine":
         raise InvalidField(f"{field}.power", "goes with COMPARISON_DOT_COSINE alone")
-    power = wire_recipe.above(f"{field}.power", message.power, 16.0, default=1.0)
+    power = wire_settings.above(f"{field}.power", message.power, MOST_POWER, default=1.0)
     position = None
     if message.HasField("row") != message.HasField("column"):
         raise InvalidField(f"{field}.row", "and column must both be given, or none of them")
     if message.HasField("row"):
         position = message.row, message.column
-        wire_units.resolve_path(LayerPath(path.layer, 0, position), field, shape)
-    return Towards(
-        path.layer,
-        _vector(message.vector, f"{field}.vector", shape[0]),
-        comparison,
-        power,
-        position,
-    )
+        wire_units.resolve_path(LayerPath(layer, 0, position), field, shape)
+    vector = _vector(message.vector, f"{field}.vector", shape[0])
+    return DirectionObjective(layer, vector, comparison, power, position)
 
 
 def _vector(message: types_pb2.Tensor, field: str, units: int) -> Tensor:
+    """(units,) float32, brought to a largest magnitude of 1."""
     if tuple(message.shape) != (units,):
         raise InvalidField(
             f"{field}.shape", f"is {tuple(message.shape)}, must be ({units},): one number a unit"
@@ -155,8 +204,9 @@ def _vector(message: types_pb2.Tensor, field: str, units: int) -> Tensor:
     return torch.from_numpy((wide / largest).astype(np.float32))
 
 
-def _alike(message: pb.Likeness, field: str, where: Where) -> Alike:
-    path = where.layer(message.layer, f"{field}.layer")
+def _likeness(message: pb.Likeness, field: str, where: ModelAtSize) -> LikenessObjective:
+    """Being like an image to a layer."""
+    layer = where.layer(f"{field}.layer")
     if message.kind not in KINDS:
         raise InvalidField(
             f"{field}.kind", f"must be one of {', '.join(map(pb.LikenessKind.Name, KINDS))}"
@@ -164,20 +214,35 @@ def _alike(message: pb.Likeness, field: str, where: Where) -> Alike:
     kind = KINDS[message.kind]
     if message.HasField("power") and kind != "caricature":
         raise InvalidField(f"{field}.power", "goes with LIKENESS_KIND_CARICATURE alone")
-    if kind == "style" and path.layer == LOGITS:
+    if kind == "style" and layer == LOGITS:
         raise InvalidField(
             f"{field}.layer", "must name a layer inside the network: logits have no style"
         )
-    power = within(f"{field}.power", message.power, 0.0, 16.0) if message.HasField("power") else 1.0
-    return Alike(
-        path.layer, images(message.image, f"{field}.image", (1,), where.preprocessing), kind, power
-    )
+    power = 1.0
+    if message.HasField("power"):
+        power = within(f"{field}.power", message.power, 0.0, MOST_POWER)
+    image = images(message.image, f"{field}.image", (1,), where.preprocessing)
+    return LikenessObjective(layer, image, kind, power)
 
 
 def images(
     batch: types_pb2.ImageBatch, field: str, counts: Sequence[int], preprocessing: Preprocessing
 ) -> Tensor:
-    """Decode a field that must hold one of so many images; errors name that field."""
+    """Decode the images of a field. Not for the event loop.
+
+    Args:
+        batch: of the request.
+        field: its path, for errors.
+        counts: the numbers of images that it may hold.
+        preprocessing: how the model takes them.
+
+    Returns:
+        (N, C, H, W) float32 in [0, 1].
+
+    Raises:
+        InvalidField: There is another number of images, or a tensor does not fit.
+        BadImage: An image cannot be decoded.
+    """
     try:
         number = wire_images.count(batch)
         if number not in counts:

@@ -102,9 +102,26 @@ def read_layer(text: str, field: str, model: HostedModel, shapes: Shapes | None 
         UnknownLayer: the model has no such layer.
     """
     path = parse_path(text, field, model)
+    return check_layer(path, field, (shapes or model.network.output_shapes)[path.layer])
+
+
+def check_layer(path: LayerPath, field: str, shape: Sequence[int]) -> str:
+    """Check that a path is a layer that has units.
+
+    Args:
+        path: parsed.
+        field: the request's field, for errors.
+        shape: the layer's output for one image.
+
+    Returns:
+        The layer's dotted name.
+
+    Raises:
+        InvalidField: it is a unit, or the layer has none.
+    """
     if path.unit is not None:
         raise InvalidField(field, f"is the unit {path}, must name a layer, without a unit")
-    unit_count((shapes or model.network.output_shapes)[path.layer], field)
+    unit_count(shape, field)
     return path.layer
 
 

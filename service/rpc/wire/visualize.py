@@ -1,48 +1,32 @@
-"""From VisualizeRequest to what is asked for: counts, size, recipe, and what making it
-would take.
-"""
+"""From VisualizeRequest to what pictures are to show, and what making them would take."""
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
 
-from interp.feature.visualize import Settings
-from service.imaging import Preprocessing
-from service.models.zoo import HostedModel
+from interp.feature.settings import PictureSettings
 from service.rpc.validation import InvalidField, within
 from service.rpc.wire import images as wire_images
 from service.rpc.wire import objective as wire_objective
-from service.rpc.wire import recipe as wire_recipe
-from service.rpc.wire import units as wire_units
-from service.rpc.wire.objective import Where
-from service.visualization.spec import Apart, Goal, Part, Recipe
+from service.rpc.wire import picture_settings as wire_settings
+from service.rpc.wire.objective import ModelAtSize
+from service.visualization.spec import Diversity, PictureRequest
 from striate.v1 import visualize_pb2 as pb
 
 MOST_PICTURES = 64
 MOST_VARIANTS = 16
-_NO_START = ("cppn", "maco")  # no picture can be brought into these
-_OPERATORS = ("blur", "clip")
-BEGUN_RATE = 0.02  # at which a picture keeps something of the image that it began at
+# The default where pictures start at images: they keep something of them.
+INIT_IMAGE_LEARNING_RATE = 0.02
 _GRAM_COPIES = 3  # a Gram matrix, its unit length, its gradient
 
 
-@dataclass(frozen=True, eq=False)
-class Wanted:
-    """A checked request: picture j of goal i is row i * variants + j."""
+def objective_count(request: pb.VisualizeRequest) -> int:
+    """Read how many objectives a request has.
 
-    goals: Sequence[Goal]
-    recipe: Recipe
+    Returns:
+        Their number, 1 to 64.
 
-    @property
-    def of_row(self) -> list[Goal]:
-        """The goal of each picture."""
-        return [goal for goal in self.goals for _ in range(self.recipe.variants)]
-
-
-def number(request: pb.VisualizeRequest) -> int:
-    """Objectives of a request. Raises InvalidField unless they and their variants are few
-    enough.
+    Raises:
+        InvalidField: They, or they and their variants, are too many, or both kinds are given.
     """
     if request.objectives and request.composed:
         raise InvalidField("composed", "must be empty with objectives")
@@ -53,153 +37,128 @@ def number(request: pb.VisualizeRequest) -> int:
     )
     if not 1 <= count <= MOST_PICTURES:
         raise InvalidField(field, f"there are {count}, must be from 1 to {MOST_PICTURES}")
-    variants = within("variants", request.variants, 1, MOST_VARIANTS, default=1)
-    if count * variants > MOST_PICTURES:
+    number = variants(request)
+    if count * number > MOST_PICTURES:
         raise InvalidField(
             "variants",
-            f"{variants} of each of {count} objectives are more than {MOST_PICTURES} pictures",
+            f"{number} of each of {count} objectives are more than {MOST_PICTURES} pictures",
         )
     return count
 
 
-def preprocessing(settings: pb.PictureSettings, model: HostedModel) -> Preprocessing:
-    """How the model takes images, for pictures of the size asked for: the same share of an image is
-    cropped.
-    """
-    own = model.preprocessing
-    if not settings.size:
-        return own
-    size = within("settings.size", settings.size, 16, 1024)
-    resize = max(size, round(own.resize * size / max(own.height, own.width)))
-    return replace(own, height=size, width=size, resize=resize)
-
-
-def recipe(
-    settings: pb.PictureSettings,
-    shape: tuple[int, int, int],
-    variants: int = 1,
-    from_images: bool = False,
-) -> Recipe:
-    """How pictures of this shape are made; start images and diversity come by `wanted`.
-
-    Args:
-        settings: those of a request.
-        shape: (C, H, W) as the network takes them.
-        variants: pictures an objective.
-        from_images: the pictures begin at images instead of noise.
+def variants(request: pb.VisualizeRequest) -> int:
+    """Read how many pictures of each objective a request asks for, 1 to 16.
 
     Raises:
-        InvalidField: something is out of range, or does not go with the rest.
+        InvalidField: They are too many.
     """
-    field = "settings."
-    space, dataset = wire_recipe.space(settings.parameterization, f"{field}parameterization")
-    if from_images and space[0] in _NO_START:
-        raise InvalidField("start", f"does not go with {space[0]}")
-    return Recipe(
-        shape,
-        steps=within(f"{field}steps", settings.steps, 1, 4096, default=Settings.steps),
-        rate=wire_recipe.above(
-            f"{field}learning_rate",
-            settings.learning_rate,
-            1.0,
-            default=BEGUN_RATE if from_images else Settings.rate,
-        ),
-        seed=settings.seed,
-        space=space,
-        dataset=dataset,
-        alpha=settings.parameterization.alpha,
-        regularizers=_regularizers(settings, space[0]),
-        views=wire_recipe.views(
-            settings.transforms,
-            settings.without_transforms,
-            f"{field}transforms",
-            "without_transforms",
-        ),
-        variants=variants,
-        **_certification(settings),
-    )
+    return within("variants", request.variants, 1, MOST_VARIANTS, default=1)
 
 
-def _regularizers(settings: pb.PictureSettings, space: str) -> tuple[Part, ...]:
-    """The terms and operators, which the space has to be able to take."""
-    field = "settings.regularizers"
-    found = wire_recipe.regularizers(settings.regularizers, field)
-    for i, (kind, _) in enumerate(found):
-        if kind in _OPERATORS and space in _NO_START:
-            raise InvalidField(
-                f"{field}[{i}].{kind}",
-                f"does not go with {space}, which cannot take up a changed picture",
-            )
-    return found
+def settings(request: pb.VisualizeRequest, shape: tuple[int, int, int]) -> PictureSettings:
+    """Read how the pictures are made.
 
+    Args:
+        request: whose start images, if there are any, set the default of the learning rate.
+        shape: (C, H, W) of the pictures.
 
-def _certification(settings: pb.PictureSettings) -> dict[str, Any]:
-    indexed, seeds, retries = wire_recipe.certification(
-        settings.certification, "settings.certification"
-    )
-    return {"indexed": indexed, "seeds": seeds, "retries": retries}
+    Returns:
+        The settings, see `service.rpc.wire.picture_settings.read`.
 
-
-def wanted(request: pb.VisualizeRequest, made: Recipe, where: Where) -> Wanted:
-    """The whole of a Visualize request; decodes images: not for the event loop. Raises
-    InvalidField, UnknownLayer, BadImage.
+    Raises:
+        InvalidField: Something is out of range, or does not go with the rest.
     """
-    apart, start, count = None, None, number(request)
+    starts = request.HasField("start")
+    learning_rate = INIT_IMAGE_LEARNING_RATE if starts else PictureSettings.learning_rate
+    result = wire_settings.read(request.settings, shape, learning_rate)
+    if starts and not result.parameterization.encodes:
+        raise InvalidField("start", f"does not go with {result.parameterization.name}")
+    return result
+
+
+def picture_request(
+    request: pb.VisualizeRequest, made: PictureSettings, where: ModelAtSize
+) -> PictureRequest:
+    """Read the whole of a Visualize request. Decodes images: not for the event loop.
+
+    Args:
+        request: to read.
+        made: its settings.
+        where: what its objectives are checked against.
+
+    Returns:
+        The request: picture j of objective i is row i * variants + j.
+
+    Raises:
+        InvalidField: Something is out of range, or does not go with the rest.
+        BadImage: An image cannot be decoded.
+    """
+    diversity, init_images, count = None, None, objective_count(request)
+    number = variants(request)
     if request.HasField("diversity"):
-        if made.variants < 2:
+        if number < 2:
             raise InvalidField("diversity", "needs at least 2 variants")
-        layer = where.layer(request.diversity.layer, "diversity.layer").layer
-        apart = Apart(
-            layer,
-            wire_recipe.above(
-                "diversity.weight", request.diversity.weight, wire_recipe.MOST_WEIGHT, default=1.0
-            ),
+        weight = wire_settings.above(
+            "diversity.weight", request.diversity.weight, wire_settings.MOST_WEIGHT, default=1.0
         )
+        diversity = Diversity(where.layer("diversity.layer"), weight)
     if request.HasField("start"):
-        start = wire_objective.images(request.start, "start", (1, count), where.preprocessing)
-    return Wanted(wire_objective.goals(request, where), replace(made, apart=apart, start=start))
+        init_images = wire_objective.images(request.start, "start", (1, count), where.preprocessing)
+    objectives = wire_objective.objectives(request, where)
+    return PictureRequest(
+        [objective for objective in objectives for _ in range(number)],
+        made,
+        variants=number,
+        diversity=diversity,
+        init_images=init_images,
+    )
 
 
-def held_bytes(made: Recipe, pictures: int) -> int:
-    """Bytes that the making of so many pictures holds between passes."""
+def picture_bytes(made: PictureSettings, pictures: int) -> int:
+    """Estimate what the making of pictures holds between passes.
+
+    Args:
+        made: how.
+        pictures: how many.
+
+    Returns:
+        Bytes.
+    """
     plane = 4 * math.prod(made.shape[1:])
-    return pictures * plane * made.planes(wire_images.STATE_COPIES)
+    planes = wire_images.STATE_COPIES * (made.shape[0] + made.alpha)
+    return pictures * plane * (planes + made.parameterization.hidden_planes)
 
 
-def likeness_bytes(request: pb.VisualizeRequest, made: Recipe, where: Where) -> int:
-    """Bytes of the images of a request's likenesses, and of their activations."""
-    plane, held = 4 * math.prod(made.shape[1:]), 0
+def likeness_bytes(request: pb.VisualizeRequest, made: PictureSettings, where: ModelAtSize) -> int:
+    """Estimate what images that pictures are to be like hold, and their activations, in bytes."""
+    held, plane = 0, 4 * math.prod(made.shape[1:])
     for shape, kind in _likenesses(request, where):
         kept = shape[0] ** 2 if kind == pb.LIKENESS_KIND_STYLE else math.prod(shape)
-        held += plane * made.shape[0] * 2 + made.variants * 4 * kept
+        held += plane * made.shape[0] * 2 + variants(request) * 4 * kept
     return held
 
 
-def gram_bytes(request: pb.VisualizeRequest, made: Recipe, pictures: int, where: Where) -> int:
-    """Bytes of the Gram matrices that one pass over all pictures may hold, for style and
-    diversity.
+def gram_bytes(request: pb.VisualizeRequest, pictures: int, where: ModelAtSize) -> int:
+    """Estimate the Gram matrices, for style and diversity, that one pass over all pictures holds,
+    in bytes.
     """
     squares = [
-        made.variants * shape[0] ** 2
+        variants(request) * shape[0] ** 2
         for shape, kind in _likenesses(request, where)
         if kind == pb.LIKENESS_KIND_STYLE
     ]
     if request.HasField("diversity"):
-        squares.append(
-            pictures
-            * where.shapes[where.layer(request.diversity.layer, "diversity.layer").layer][0] ** 2
-        )
+        layer = where.layer("diversity.layer")
+        squares.append(pictures * where.shapes[layer][0] ** 2)
     return 4 * _GRAM_COPIES * sum(squares)
 
 
-def _likenesses(request: pb.VisualizeRequest, where: Where) -> Iterator[tuple[Sequence[int], int]]:
+def _likenesses(
+    request: pb.VisualizeRequest, where: ModelAtSize
+) -> Iterator[tuple[Sequence[int], int]]:
     """The layer's shape and the kind of every likeness that is asked for."""
-    for objective in request.composed:
-        for term in objective.terms:
+    for i, objective in enumerate(request.composed):
+        for j, term in enumerate(objective.terms):
             if term.WhichOneof("kind") == "likeness":
-                yield (
-                    where.shapes[
-                        wire_units.parse_path(term.likeness.layer, "composed", where.model).layer
-                    ],
-                    term.likeness.kind,
-                )
+                path = where.paths[f"composed[{i}].terms[{j}].likeness.layer"]
+                yield where.shapes[path.layer], term.likeness.kind

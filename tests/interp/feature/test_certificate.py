@@ -4,19 +4,20 @@ worth much.
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from interp.feature.alpha import Alpha, Backdrop
-from interp.feature.certificate import measure, of_layers, rank
-from interp.feature.diversity import diversity, diversity_beside
-from interp.feature.params.fourier import Fourier
-from interp.feature.retries import Attempt, Tries, another
-from interp.feature.transform import HELD_OUT_VIEWS, held_out, identity
-from interp.feature.visualize import Pictures, Settings, Trial, visualize
+from interp.feature.certificate import measure, measure_layers, unit_rank
+from interp.feature.diversity import diversity, scaled_diversity
+from interp.feature.params.fourier import Fourier, FourierSpec
+from interp.feature.retries import RestartProgress, restart_seed
+from interp.feature.settings import PictureSettings
+from interp.feature.transform import HELD_OUT_VIEWS, held_out_view
+from interp.feature.visualize import VisualizationResult, visualize
 from interp.layer import LayerPath
 from interp.network.network import Network
 from interp.objective import Objective, activation
@@ -25,7 +26,7 @@ from interp.seeds import generators
 from tests.interp.toys_networks import Counting, images, linear, tricky
 
 LIKE = torch.zeros((), dtype=torch.float64)
-QUICK = Settings((3, 8, 8), steps=8, rate=0.1)
+QUICK = PictureSettings((3, 8, 8), steps=8, learning_rate=0.1)
 
 
 class Gated(nn.Module):
@@ -57,7 +58,7 @@ def seed_of(*opens: bool) -> int:
     return next(
         seed
         for seed in range(1000)
-        if [starts_open(another(seed, n)) for n in range(len(opens))] == list(opens)
+        if [starts_open(restart_seed(seed, n)) for n in range(len(opens))] == list(opens)
     )
 
 
@@ -66,17 +67,12 @@ def draw(
     units: Sequence[LayerPath],
     rows: Sequence[tuple[int, int]],
     **options: Any,
-) -> Pictures:
-    settings: Settings = options.pop("settings", QUICK)
+) -> VisualizationResult:
+    changed = {name: options.pop(name) for name in ("retries", "further_seeds") if name in options}
+    settings = replace(options.pop("settings", QUICK), **changed)
     return solve(
         visualize(activation(units), rows, LIKE, settings, units=units, **options), network
     )
-
-
-def tried(activation: list[float], held: list[float], number: int) -> Tries:
-    rows, a, h = len(held), torch.tensor(activation), torch.tensor(held)
-    x, no = torch.full((rows, 3, 2, 2), float(number)), torch.zeros(rows, dtype=torch.bool)
-    return Tries(x, x, a, h, h, no, no, torch.full((rows,), number), torch.ones(rows))
 
 
 def scores(network: Network, x: Tensor, objective: Objective) -> Tensor:
@@ -96,7 +92,7 @@ def test_the_certificate_of_a_linear_network_is_computed_by_hand() -> None:
         picture = found.images[row : row + 1]
         values = (weight @ picture.flatten() + torch.arange(5)).tolist()
         views = [
-            (weight[unit] @ held_out(picture, number).flatten()).item() + unit
+            (weight[unit] @ held_out_view(picture, number).flatten()).item() + unit
             for number in range(16)
         ]
         assert certificate.activation[row].item() == pytest.approx(values[unit], rel=1e-12)
@@ -110,7 +106,7 @@ def test_the_certificate_of_a_linear_network_is_computed_by_hand() -> None:
     assert torch.equal(found.activation, certificate.activation)
     assert certificate.attempts.tolist() == [1, 1]
     assert certificate.seeds == [0, 0]
-    assert certificate.rates.tolist() == [0.1, 0.1]
+    assert certificate.learning_rates.tolist() == [0.1, 0.1]
     assert certificate.seed_activations.shape == (2, 0)
 
 
@@ -121,7 +117,7 @@ def test_however_views_share_probes_they_are_measured_one_by_one(rows: int) -> N
     counting = Counting(network)
     found = solve(measure(x, objective), counting)
     views = torch.stack(
-        [scores(network, held_out(x, number), objective) for number in range(HELD_OUT_VIEWS)]
+        [scores(network, held_out_view(x, number), objective) for number in range(HELD_OUT_VIEWS)]
     )
     torch.testing.assert_close(found.activation, scores(network, x, objective), rtol=0, atol=1e-12)
     torch.testing.assert_close(found.held_out, views.mean(0), rtol=0, atol=1e-12)
@@ -142,7 +138,7 @@ def test_a_place_in_the_layer_is_by_the_same_functional() -> None:
         LayerPath("down"),
     ]
     maps = network.activations(x, ["down", "stem", "logits"])
-    found = solve(of_layers(x, units), network)
+    found = solve(measure_layers(x, units), network)
     expected = [
         maps["down"][0].mean((1, 2)),
         maps["stem"][1, :, 1, 6],
@@ -152,15 +148,17 @@ def test_a_place_in_the_layer_is_by_the_same_functional() -> None:
     for values, wanted, unit in zip(found, expected, (3, 2, 4, 3), strict=False):
         assert values is not None
         torch.testing.assert_close(values, wanted, rtol=0, atol=1e-12)
-        assert rank(values, unit) == 1 + sum(other > wanted[unit] for other in wanted.tolist())
+        assert unit_rank(values, unit) == 1 + sum(other > wanted[unit] for other in wanted.tolist())
     assert found[4] is None
-    assert rank(torch.zeros(6), 2) == 6  # a unit in a layer that is shut is not the first of it
+    assert (
+        unit_rank(torch.zeros(6), 2) == 6
+    )  # a unit in a layer that is shut is not the first of it
 
 
 def test_the_layer_of_a_central_neuron_is_measured_at_the_centre() -> None:
     network, x = tricky(), images(1)
     stem = network.activations(x, ["stem"])["stem"]
-    (values,) = solve(of_layers(x, [LayerPath("stem", 2, central=True)]), network)
+    (values,) = solve(measure_layers(x, [LayerPath("stem", 2, central=True)]), network)
     assert values is not None
     assert torch.equal(values, stem[0, :, stem.shape[2] // 2, stem.shape[3] // 2])
 
@@ -177,8 +175,8 @@ def test_without_one_unit_the_rank_is_unknown() -> None:
 def test_a_unit_that_is_dead_from_one_seed_is_found_from_the_next() -> None:
     seed, units = seed_of(False, False, True), [LayerPath("units", 0), LayerPath("units", 1)]
     rows = [(seed, 0), (seed, 1)]
-    settings = Settings((3, 8, 8), steps=30, rate=0.1, transform=identity)
-    once = draw(gated(), units, rows, settings=settings, trial=Trial(retries=1))
+    settings = PictureSettings((3, 8, 8), steps=30, learning_rate=0.1, transforms=())
+    once = draw(gated(), units, rows, settings=settings, retries=1)
     assert once.dead.tolist() == [True, False]
     assert once.activation[0] == 0
     assert once.certificate.attempts.tolist() == [2, 1]
@@ -186,12 +184,12 @@ def test_a_unit_that_is_dead_from_one_seed_is_found_from_the_next() -> None:
     assert not found.dead.any()
     assert found.activation[0] > 0.55
     assert found.certificate.attempts.tolist() == [3, 1]
-    assert found.certificate.seeds == [another(seed, 2), seed]
-    assert found.certificate.rates.tolist() == [0.05, 0.1]
-    anew = Settings((3, 8, 8), steps=30, rate=found.certificate.rates[0].item(), transform=identity)
-    again = draw(
-        gated(), units[:1], [(found.certificate.seeds[0], 0)], settings=anew, trial=Trial(retries=0)
+    assert found.certificate.seeds == [restart_seed(seed, 2), seed]
+    assert found.certificate.learning_rates.tolist() == [0.05, 0.1]
+    anew = PictureSettings(
+        (3, 8, 8), steps=30, learning_rate=found.certificate.learning_rates[0].item(), transforms=()
     )
+    again = draw(gated(), units[:1], [(found.certificate.seeds[0], 0)], settings=anew, retries=0)
     torch.testing.assert_close(again.images[0], found.images[0], rtol=0, atol=1e-12)
 
 
@@ -199,11 +197,9 @@ def test_a_unit_that_is_dead_from_one_seed_is_found_from_the_next() -> None:
 def test_what_stays_below_the_bar_is_tried_exactly_as_often_as_was_said(retries: int) -> None:
     counting, units = Counting(tricky()), [LayerPath("down", unit) for unit in range(3)]
     bar = torch.tensor([math.nan, 1e9, -1e9], dtype=torch.float64)
-    found = draw(
-        counting, units, [(5, row) for row in range(3)], trial=Trial(retries=retries, bar=bar)
-    )
+    found = draw(counting, units, [(5, row) for row in range(3)], retries=retries, thresholds=bar)
     assert found.certificate.attempts.tolist() == [1, 1 + retries, 1]
-    told = [p.progress for p in counting.probes if isinstance(p.progress, Attempt)]
+    told = [p.progress for p in counting.probes if isinstance(p.progress, RestartProgress)]
     assert [(t.number, t.step, t.rows) for t in told] == [
         (attempt, step, (0, 1, 2) if attempt == 1 else (1,))
         for attempt in range(1, retries + 2)
@@ -215,65 +211,28 @@ def test_what_stays_below_the_bar_is_tried_exactly_as_often_as_was_said(retries:
 def test_of_all_tries_the_one_that_holds_out_best_is_returned() -> None:
     network, unit = tricky(), LayerPath("down", 2)
     bar = torch.tensor([1e9], dtype=torch.float64)
-    found = draw(network, [unit], [(7, 0)], trial=Trial(retries=2, bar=bar))
+    found = draw(network, [unit], [(7, 0)], retries=2, thresholds=bar)
     tries = []
     for number, factor in enumerate((1, 2, 0.5)):
-        settings = Settings((3, 8, 8), steps=8, rate=0.1 * factor)
+        settings = PictureSettings((3, 8, 8), steps=8, learning_rate=0.1 * factor)
         tries.append(
             draw(
                 network,
                 [unit],
-                [(another(7, number), 0)],
+                [(restart_seed(7, number), 0)],
                 settings=settings,
-                trial=Trial(retries=0),
+                retries=0,
             )
         )
     best = max(tries, key=lambda each: each.certificate.held_out.item())
     torch.testing.assert_close(found.images, best.images, rtol=0, atol=1e-12)
     assert found.certificate.seeds == best.certificate.seeds
-    assert torch.equal(found.certificate.rates, best.certificate.rates)
+    assert torch.equal(found.certificate.learning_rates, best.certificate.learning_rates)
     assert found.certificate.attempts.item() == 3
 
 
-def test_a_try_that_reaches_the_bar_goes_before_one_that_holds_out_better_below_it() -> None:
-    first = tried([1.0, 1.0, 5.0, 5.0, 1.0], [3.0, 3.0, 3.0, 3.0, 9.0], 0)
-    other = tried([4.0, 1.5, 6.0, 1.0], [2.0, 4.0, 2.0, 9.0], 1)
-    best = first.better(other, torch.tensor([0, 1, 2, 3]), torch.full((5,), 3.5))
-    assert best.number.tolist() == [1, 1, 0, 0, 0]
-    assert best.held_out.tolist() == [2, 4, 3, 3, 9]
-    assert best.images[:, 0, 0, 0].tolist() == [1, 1, 0, 0, 0]
-
-
-def test_coupled_pictures_are_taken_from_one_try() -> None:
-    first, other = (
-        tried([1.0] * 6, [1.0, 5.0, 3.0, 3.0, 1.0, 1.0], 0),
-        tried([1.0] * 6, [4.0, 1.0, 4.0, 1.0, 2.0, 9.0], 1),
-    )
-    groups, bar = (
-        torch.tensor([7, 7, 2, 2, 4, 4]),
-        torch.tensor([math.nan, math.nan, 9.0, math.nan, math.nan, math.nan]),
-    )
-    best = first.better(other, torch.arange(6), bar, groups)
-    assert best.number.tolist() == [0, 0, 0, 0, 1, 1]
-    assert best.held_out.tolist() == [1, 5, 3, 3, 2, 9]
-    reaching = tried([9.5, 0.0], [0.0, 0.0], 1)  # one failure less, though both hold out worse
-    fewer = first.better(reaching, torch.tensor([2, 3]), bar, groups)
-    assert fewer.number.tolist() == [0, 0, 1, 1, 0, 0]
-
-
-def test_a_picture_that_cannot_be_measured_failed() -> None:
-    first = tried([math.nan, math.inf, 1.0, math.nan], [math.nan, 1.0, math.nan, math.nan], 0)
-    assert first.failed(None).all()
-    best = first.better(
-        tried([1.0, 1.0, 1.0, math.nan], [-5.0, -5.0, -5.0, math.nan], 1), torch.arange(4), None
-    )
-    assert best.number.tolist() == [1, 1, 1, 0]
-    below = first.better(tried([1.0] * 4, [-5.0] * 4, 1), torch.arange(4), torch.full((4,), 2.0))
-    assert below.number.tolist() == [1, 0, 1, 1]
-
-
 def test_a_unit_that_was_brought_down_to_0_is_not_tried_again() -> None:
-    settings = Settings((3, 8, 8), steps=30, rate=0.3, transform=identity)
+    settings = PictureSettings((3, 8, 8), steps=30, learning_rate=0.3, transforms=())
     seed = seed_of(True)
     for sign, attempts in ((-1.0, 1), (1.0, 3)):
         objective = sign * activation([LayerPath("units", 0)])
@@ -289,12 +248,12 @@ def test_further_seeds_are_reported_and_change_nothing_else() -> None:
         [LayerPath("down", 1), LayerPath("stem", 4)],
         [(3, 0), (2**64 - 1, 1)],
     )
-    plain, spread = (draw(network, units, rows, trial=Trial(seeds=seeds)) for seeds in (0, 2))
+    plain, spread = (draw(network, units, rows, further_seeds=seeds) for seeds in (0, 2))
     assert torch.equal(plain.images, spread.images)
     assert spread.certificate.seed_activations.shape == (2, 2)
     assert spread.certificate.attempts.tolist() == [1, 1]
     assert len({spread.activation[0].item(), *spread.certificate.seed_activations[0].tolist()}) == 3
-    assert all(0 <= another(seed, n) < 2**64 for seed in (0, 2**64 - 1) for n in range(20))
+    assert all(0 <= restart_seed(seed, n) < 2**64 for seed in (0, 2**64 - 1) for n in range(20))
 
 
 def test_pictures_and_certificates_do_not_depend_on_the_company() -> None:
@@ -306,11 +265,11 @@ def test_pictures_and_certificates_do_not_depend_on_the_company() -> None:
         LayerPath("down", 0, (1, 1)),
     ]
     rows = [(1, 9), (1, 4), (2, 4), (0, 0)]
-    together = draw(network, units, rows, trial=Trial(seeds=1, retries=1, bar=bar))
+    together = draw(network, units, rows, further_seeds=1, retries=1, thresholds=bar)
     for row in range(4):
         part = slice(row, row + 1)
         alone = draw(
-            network, units[part], rows[part], trial=Trial(seeds=1, retries=1, bar=bar[part])
+            network, units[part], rows[part], further_seeds=1, retries=1, thresholds=bar[part]
         )
         torch.testing.assert_close(alone.images, together.images[part], rtol=0, atol=1e-9)
         for name in (
@@ -321,7 +280,7 @@ def test_pictures_and_certificates_do_not_depend_on_the_company() -> None:
             "units",
             "seed_activations",
             "attempts",
-            "rates",
+            "learning_rates",
         ):
             of_one, of_all = (
                 getattr(alone.certificate, name),
@@ -337,7 +296,11 @@ def test_coupled_pictures_are_tried_again_with_their_group_and_never_split() -> 
     bar = torch.tensor([math.nan, math.nan, 1e9, math.nan], dtype=torch.float64)
     found = solve(
         visualize(
-            objective, [(0, row) for row in range(4)], LIKE, QUICK, Trial(retries=1, bar=bar)
+            objective,
+            [(0, row) for row in range(4)],
+            LIKE,
+            replace(QUICK, retries=1),
+            thresholds=bar,
         ),
         counting,
     )
@@ -346,7 +309,8 @@ def test_coupled_pictures_are_tried_again_with_their_group_and_never_split() -> 
     assert {len(p.images) for p in counting.probes} == {4, 2}
     alone = objective.take(torch.tensor([0, 2]))
     pair = solve(
-        visualize(alone, [(0, 0), (0, 2)], LIKE, QUICK, Trial(retries=1, bar=bar[[0, 2]])), tricky()
+        visualize(alone, [(0, 0), (0, 2)], LIKE, replace(QUICK, retries=1), thresholds=bar[[0, 2]]),
+        tricky(),
     )
     torch.testing.assert_close(pair.images, found.images[[0, 2]], rtol=0, atol=1e-9)
 
@@ -354,18 +318,21 @@ def test_coupled_pictures_are_tried_again_with_their_group_and_never_split() -> 
 def test_what_is_climbed_beside_is_not_measured_and_cannot_hide_a_dead_unit() -> None:
     network, groups = gated(), torch.tensor([0, 0])
     units = [LayerPath("units", 0), LayerPath("units", 1)]
-    seed, settings = seed_of(False), Settings((3, 8, 8), steps=1, rate=1e-4, transform=identity)
-    for beside in (
+    seed, settings = (
+        seed_of(False),
+        PictureSettings((3, 8, 8), steps=1, learning_rate=1e-4, transforms=()),
+    )
+    for auxiliary in (
         diversity("units", groups),
-        diversity_beside(activation(units), "units", groups),
+        scaled_diversity(activation(units), "units", groups),
     ):
         found = draw(
             network,
             units,
             [(seed, 0), (seed, 1)],
             settings=settings,
-            beside=beside,
-            trial=Trial(retries=0),
+            auxiliary=auxiliary,
+            retries=0,
         )
         torch.testing.assert_close(
             found.activation, scores(network, found.images, activation(units)), rtol=0, atol=1e-12
@@ -375,12 +342,7 @@ def test_what_is_climbed_beside_is_not_measured_and_cannot_hide_a_dead_unit() ->
 
 def test_pictures_with_alpha_are_measured_over_gray() -> None:
     network, unit = tricky(), LayerPath("down", 1)
-    settings = Settings(
-        (3, 8, 8),
-        steps=8,
-        transform=Backdrop(),
-        space=lambda shape, like: Alpha(Fourier(shape, like)),
-    )
+    settings = PictureSettings((3, 8, 8), steps=8, alpha=True, transforms=())
     found = draw(network, [unit], [(0, 0)], settings=settings)
     assert found.images.shape == (1, 4, 8, 8)
     colour, alpha = found.images[:, :3], found.images[:, 3:]
@@ -391,14 +353,25 @@ def test_pictures_with_alpha_are_measured_over_gray() -> None:
     )
 
 
+@dataclass(frozen=True)
+class Attentive(FourierSpec):
+    """Fourier spectra that return accumulated gradients as an alpha channel."""
+
+    percentile: float = 90.0
+
+    @property
+    def attention_percentile(self) -> float:
+        return self.percentile
+
+
 def test_attention_becomes_an_alpha_channel_beside_the_picture_that_was_measured() -> None:
     network, unit = tricky(), LayerPath("down", 1, (1, 1))
     plain = draw(
-        network, [unit], [(0, 0)], settings=Settings((3, 8, 8), steps=8, transform=identity)
+        network, [unit], [(0, 0)], settings=PictureSettings((3, 8, 8), steps=8, transforms=())
     )
     for percentile in (100.0, 75.0):
-        settings = Settings(
-            (3, 8, 8), steps=8, transform=identity, trace=True, transparency=percentile
+        settings = PictureSettings(
+            (3, 8, 8), steps=8, parameterization=Attentive(percentile=percentile), transforms=()
         )
         found = draw(network, [unit], [(0, 0)], settings=settings)
         assert torch.equal(found.images[:, :3], plain.images)
@@ -412,8 +385,10 @@ def test_attention_becomes_an_alpha_channel_beside_the_picture_that_was_measured
 
 def test_pictures_begin_at_an_image() -> None:
     network, photos = tricky(), images(2)
-    settings = Settings((3, 8, 8), steps=1, rate=1e-6, transform=identity, origin=photos)
-    found = draw(network, [LayerPath("down", 1)] * 2, [(0, 0), (0, 1)], settings=settings)
+    settings = PictureSettings((3, 8, 8), steps=1, learning_rate=1e-6, transforms=())
+    found = draw(
+        network, [LayerPath("down", 1)] * 2, [(0, 0), (0, 1)], settings=settings, init_images=photos
+    )
     assert (found.images - photos).abs().mean() < 0.05
     bar = torch.tensor(
         [math.nan, 1e9], dtype=torch.float64
@@ -423,6 +398,7 @@ def test_pictures_begin_at_an_image() -> None:
         [LayerPath("down", 1)] * 2,
         [(0, 0), (0, 1)],
         settings=settings,
-        trial=Trial(bar=bar),
+        thresholds=bar,
+        init_images=photos,
     )
     assert (again.images - photos).abs().mean() < 0.05

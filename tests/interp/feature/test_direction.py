@@ -11,7 +11,7 @@ from torch import Tensor
 
 from interp.ascent import Ascent, ascend
 from interp.feature.direction import (
-    LEAST_COSINE,
+    MIN_COSINE,
     Comparison,
     cosine,
     direction,
@@ -19,7 +19,7 @@ from interp.feature.direction import (
     dot_cosine,
     interpolation,
 )
-from interp.feature.params.fourier import Pixels
+from interp.feature.params.pixels import Pixels
 from interp.layer import LayerPath
 from interp.objective import activation, join
 from interp.probe import Probe, solve
@@ -44,7 +44,7 @@ def by_hand(h: Tensor, v: Tensor, comparison: Comparison, power: float) -> float
             scores.append(along)
         else:
             scores.append(
-                angle if comparison is cosine else along * max(LEAST_COSINE, angle) ** power
+                angle if comparison is cosine else along * max(MIN_COSINE, angle) ** power
             )
     return sum(scores) / len(scores)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 
-from interp.feature.facets import LEAST_SILHOUETTE, MOST, cluster
+from interp.feature.facets import MAX_FACETS, MIN_SILHOUETTE, cluster
 
 
 def planted(sizes: list[int], units: int = 48, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -39,7 +39,7 @@ def test_one_cloud_is_one_facet() -> None:
 
 def test_a_number_that_is_asked_for_is_given() -> None:
     features, _ = planted([9, 5])
-    for facets in (1, 2, 3, MOST):
+    for facets in (1, 2, 3, MAX_FACETS):
         found = cluster(features, facets)
         assert found.number == facets
         assert len(np.unique(found.labels)) == facets
@@ -63,7 +63,7 @@ def test_few_and_equal_exemplars() -> None:
     assert cluster(np.zeros((3, 4))).number == 1
     two = cluster(np.eye(2).repeat(3, 0))
     assert two.labels.tolist() == [0, 0, 0, 1, 1, 1]
-    assert two.silhouette == 1 > LEAST_SILHOUETTE
+    assert two.silhouette == 1 > MIN_SILHOUETTE
     with pytest.raises(ValueError, match="2 different exemplars cannot make 3"):
         cluster(np.eye(2).repeat(3, 0), 3)
     with pytest.raises(ValueError, match="finite"):

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from interp.ascent import Ascent, ascend
-from interp.feature.diversity import diversity, diversity_beside
-from interp.feature.likeness import Likeness, caricature, gram, inversion, likeness, style
+from interp.feature.diversity import diversity, scaled_diversity
+from interp.feature.likeness import Likeness, caricature, gram_matrix, inversion, likeness, style
 from interp.feature.params.fourier import Fourier
 from interp.layer import LayerPath
 from interp.objective import activation, join
@@ -38,9 +38,9 @@ def gram_by_hand(h: Tensor) -> list[list[float]]:
 def test_gram_matrices_are_those_written_out() -> None:
     h = drawn(2, 3, 2, 4)
     expected = torch.tensor([gram_by_hand(row) for row in h], dtype=torch.float64)
-    torch.testing.assert_close(gram(h), expected, rtol=1e-12, atol=1e-15)
+    torch.testing.assert_close(gram_matrix(h), expected, rtol=1e-12, atol=1e-15)
     torch.testing.assert_close(
-        gram(h[:, :, 0, 0]),
+        gram_matrix(h[:, :, 0, 0]),
         torch.einsum("bi,bj->bij", h[:, :, 0, 0], h[:, :, 0, 0]),
         rtol=1e-12,
         atol=0,
@@ -163,7 +163,7 @@ def test_diversity_is_the_mean_cosine_within_each_group() -> None:
 def test_diversity_beside_an_objective_counts_in_its_units() -> None:
     h, groups = drawn(4, 3, 2, 2).requires_grad_(), torch.tensor([0, 0, 1, 1])
     objective = activation([LayerPath("a", unit) for unit in (0, 1, 2, 0)])
-    found = diversity_beside(objective, "a", groups, 2.0)({"a": h})
+    found = scaled_diversity(objective, "a", groups, 2.0)({"a": h})
     torch.testing.assert_close(
         found, objective({"a": h}).abs() * diversity("a", groups, 2.0)({"a": h}), rtol=1e-12, atol=0
     )
@@ -173,7 +173,7 @@ def test_diversity_beside_an_objective_counts_in_its_units() -> None:
     shut = h.detach().clone()
     shut[0, 0] = 0  # the objective of row 0 is 0, though the layer is not
     shut.requires_grad_()
-    (grad,) = torch.autograd.grad(diversity_beside(objective, "a", groups)({"a": shut}).sum(), shut)
+    (grad,) = torch.autograd.grad(scaled_diversity(objective, "a", groups)({"a": shut}).sum(), shut)
     assert not grad[0].any()
     assert grad[1].any()
 
@@ -183,7 +183,7 @@ def test_diverse_pictures_differ_more() -> None:
     wanted = activation([LayerPath("down", 3)] * 2)
     likes = []
     for weight in (0.0, 3.0):
-        objective = wanted + diversity_beside(wanted, "down", groups, weight)
+        objective = wanted + scaled_diversity(wanted, "down", groups, weight)
         summit = solve(
             ascend(
                 Ascent(Fourier((3, 12, 12), images(1)), objective, adam(0.1), 60),
@@ -216,6 +216,6 @@ def test_how_large_activations_are_does_not_matter(factor: float) -> None:
         wide = h.clone().requires_grad_()
         (exact,) = torch.autograd.grad(expected({"a": wide}).sum(), wide)
         torch.testing.assert_close(grad.double() * factor, exact, rtol=1e-4, atol=1e-6)
-    beside = diversity_beside(activation([LayerPath("a", 0)] * 3), "a", groups)({"a": small})
-    wide_beside = diversity_beside(activation([LayerPath("a", 0)] * 3), "a", groups)({"a": h})
+    beside = scaled_diversity(activation([LayerPath("a", 0)] * 3), "a", groups)({"a": small})
+    wide_beside = scaled_diversity(activation([LayerPath("a", 0)] * 3), "a", groups)({"a": h})
     torch.testing.assert_close(beside.detach().double() / factor, wide_beside, rtol=1e-5, atol=1e-6)

@@ -3,18 +3,21 @@ another.
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from interp.feature.alpha import Alpha, Backdrop, opacity, over
+from interp.feature.alpha import OpacityPenalty, RandomBackground, over, with_alpha
+from interp.feature.params.base import SIGMOID_MARGIN, Parameterization
 from interp.feature.params.colour import correlation, decorrelated, mixed
-from interp.feature.params.cppn import Cppn, composite
-from interp.feature.params.fourier import EDGE, Fourier, MakeSpace, PictureSpace, Pixels
-from interp.feature.params.init_image import Begun
+from interp.feature.params.cppn import Cppn, CppnSpec, composite_activation
+from interp.feature.params.fourier import Fourier, FourierSpec
+from interp.feature.params.init_image import InitImage
 from interp.feature.params.maco import Maco
+from interp.feature.params.pixels import Pixels, PixelsSpec
 from interp.feature.params.spectrum import Spectrum
 from interp.seeds import generators
 from tests.interp.toys_networks import images
@@ -36,32 +39,34 @@ def magnitude(shape: tuple[int, int, int]) -> Tensor:
     return spectrum.magnitude
 
 
-SPACES: dict[str, MakeSpace] = {
+Make = Callable[[tuple[int, int, int], Tensor], Parameterization]
+
+PARAMETERIZATIONS: dict[str, Make] = {
     "fourier": Fourier,
     "flat fourier": lambda shape, like: Fourier(shape, like, decay=0.0),
     "pixels": Pixels,
     "cppn": lambda shape, like: Cppn(shape, like, depth=3, width=5),
     "maco": lambda shape, like: Maco(shape, like, magnitude(shape)),
-    "alpha": lambda shape, like: Alpha(Fourier(shape, like)),
-    "alpha cppn": lambda shape, like: Alpha(Cppn(shape, like, depth=2, width=4)),
-    "begun": lambda shape, like: Begun(Fourier(shape, like), rectangle(1, shape)),
+    "alpha": lambda shape, like: with_alpha(FourierSpec(), shape, like),
+    "alpha cppn": lambda shape, like: with_alpha(CppnSpec(2, 4), shape, like),
+    "begun": lambda shape, like: InitImage(Fourier(shape, like), rectangle(1, shape)),
 }
-every_space = pytest.mark.parametrize("name", SPACES)
+every_parameterization = pytest.mark.parametrize("name", PARAMETERIZATIONS)
 every_shape = pytest.mark.parametrize("shape", SHAPES)
 
 
-def moved(space: PictureSpace, rows: int, seed: int = 0) -> Tensor:
+def moved(space: Parameterization, rows: int, seed: int = 0) -> Tensor:
     """z away from the start."""
     z = space.start(generators(seed, 0, rows))
     return z + 0.3 * torch.randn(z.shape, generator=torch.Generator().manual_seed(1), dtype=z.dtype)
 
 
 @every_shape
-@every_space
+@every_parameterization
 def test_pictures_lie_in_the_box_and_gradients_reach_z(
     name: str, shape: tuple[int, int, int]
 ) -> None:
-    space = SPACES[name](shape, LIKE)
+    space = PARAMETERIZATIONS[name](shape, LIKE)
     z = moved(space, 2)
     assert z.shape[1:] == space.z_shape
     picture = space.image(z)
@@ -74,15 +79,15 @@ def test_pictures_lie_in_the_box_and_gradients_reach_z(
     assert torch.autograd.gradcheck(space.image, (z[:1].clone().requires_grad_(),), fast_mode=True)
 
 
-@every_space
+@every_parameterization
 def test_seeds_repeat_and_rows_are_apart(name: str) -> None:
-    space = SPACES[name]((3, 8, 8), torch.zeros(()))
+    space = PARAMETERIZATIONS[name]((3, 8, 8), torch.zeros(()))
     whole = space.start(generators(5, 0, 3))
     assert torch.equal(space.start(generators(5, 0, 3)), whole)
     assert torch.equal(space.start(generators(5, 2, 1))[0], whole[2])
     assert not torch.equal(whole[0], whole[1])
     assert not torch.equal(space.start(generators(6, 0, 3)), whole)
-    precise = SPACES[name]((3, 8, 8), LIKE)
+    precise = PARAMETERIZATIONS[name]((3, 8, 8), LIKE)
     z = moved(precise, 3)
     for row in range(3):
         torch.testing.assert_close(
@@ -93,17 +98,17 @@ def test_seeds_repeat_and_rows_are_apart(name: str) -> None:
 @every_shape
 @pytest.mark.parametrize("name", ["fourier", "flat fourier", "pixels", "alpha", "begun"])
 def test_encoding_is_the_inverse_of_drawing(name: str, shape: tuple[int, int, int]) -> None:
-    space = SPACES[name](shape, LIKE)
-    x = rectangle(2, space.shape) * (1 - 2 * EDGE) + EDGE
+    space = PARAMETERIZATIONS[name](shape, LIKE)
+    x = rectangle(2, space.shape) * (1 - 2 * SIGMOID_MARGIN) + SIGMOID_MARGIN
     torch.testing.assert_close(space.image(space.encode(x)), x, rtol=0, atol=1e-12)
     extreme = x.round()
-    assert (space.image(space.encode(extreme)) - extreme).abs().max() < EDGE * (1 + 1e-9)
+    assert (space.image(space.encode(extreme)) - extreme).abs().max() < SIGMOID_MARGIN * (1 + 1e-9)
     shown = space.image(space.encode(extreme)) * 255
     assert torch.equal(shown.round(), extreme * 255)  # the 8-bit picture is the same
 
 
 def test_an_opaque_image_begins_half_transparent() -> None:
-    space = Alpha(Pixels((3, 8, 8), LIKE))
+    space = with_alpha(PixelsSpec(), (3, 8, 8), LIKE)
     x = images(2) * 0.9 + 0.05
     drawn = space.image(space.encode(x))
     torch.testing.assert_close(drawn[:, :3], x, rtol=0, atol=1e-12)
@@ -112,31 +117,35 @@ def test_an_opaque_image_begins_half_transparent() -> None:
 
 @pytest.mark.parametrize(
     "space",
-    [Fourier((3, 8, 8), LIKE), Pixels((3, 8, 8), LIKE, 0.02), Alpha(Fourier((3, 8, 8), LIKE))],
+    [
+        Fourier((3, 8, 8), LIKE),
+        Pixels((3, 8, 8), LIKE, 0.02),
+        with_alpha(FourierSpec(), (3, 8, 8), LIKE),
+    ],
 )
-def test_a_climb_can_begin_at_images(space: PictureSpace) -> None:
+def test_a_climb_can_begin_at_images(space: Parameterization) -> None:
     x = images(3) * 0.9 + 0.05
-    begun = Begun(space, x)
+    begun = InitImage(space, x)
     start = begun.start(generators(0, 0, 3))
     assert torch.equal(
         start - space.encode(x),
         (space.encode(x) + begun.noise * space.start(generators(0, 0, 3))) - space.encode(x),
     )
     assert 0 < (begun.image(start)[:, :3] - x).abs().mean() < 0.05
-    one = Begun(space, x[:1]).start(generators(0, 0, 3))
+    one = InitImage(space, x[:1]).start(generators(0, 0, 3))
     torch.testing.assert_close(one[0], start[0])
     assert not torch.equal(one[0], one[1])
     with pytest.raises(ValueError, match="3 images"):
         begun.start(generators(0, 0, 2))
     with pytest.raises(ValueError, match="cannot begin"):
-        Begun(space, images(3, 9)).start(generators(0, 0, 3))
+        InitImage(space, images(3, 9)).start(generators(0, 0, 3))
 
 
 @pytest.mark.parametrize("name", ["cppn", "maco"])
 def test_some_spaces_cannot_begin_at_an_image(name: str) -> None:
-    space = SPACES[name]((3, 8, 8), LIKE)
+    space = PARAMETERIZATIONS[name]((3, 8, 8), LIKE)
     with pytest.raises(ValueError, match="cannot begin at an image"):
-        Begun(space, images(1)).start(generators(0, 0, 1))
+        InitImage(space, images(1)).start(generators(0, 0, 1))
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.5, 2.0])
@@ -185,7 +194,7 @@ def test_a_cppn_begins_gray_and_keeps_its_signal() -> None:
     space = Cppn((3, 16, 16), LIKE)
     z = space.start(generators(0, 0, 4))
     assert torch.equal(space.image(z), torch.full((4, 3, 16, 16), 0.5, dtype=torch.float64))
-    drawn = composite(
+    drawn = composite_activation(
         torch.randn(1, 1, 200_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     )
     torch.testing.assert_close(
@@ -255,7 +264,7 @@ def test_a_backdrop_shows_where_a_picture_is_transparent() -> None:
     x = rectangle(2, (4, 8, 8))
     x[:, 3] = torch.tensor([0.0, 1.0], dtype=torch.float64).view(2, 1, 1)
     rows = generators(0, 0, 2)
-    first, second = Backdrop()(x, rows), Backdrop()(x, rows)
+    first, second = RandomBackground()(x, rows), RandomBackground()(x, rows)
     assert first.shape == (2, 3, 8, 8)
     assert torch.equal(first[1], x[1, :3])
     assert not torch.isclose(first[0], second[0]).all()  # a new one for each view
@@ -263,11 +272,11 @@ def test_a_backdrop_shows_where_a_picture_is_transparent() -> None:
     assert first[0].max() <= 1
     wide = rectangle(40, (4, 16, 16)) * 0
     assert (
-        0.1 < Backdrop()(wide, generators(0, 0, 40)).std() < 0.35
+        0.1 < RandomBackground()(wide, generators(0, 0, 40)).std() < 0.35
     )  # as contrasts are in photographs
-    torch.testing.assert_close(Backdrop(0.0)(x, rows), over(x))
-    alone = Backdrop()(x[1:], generators(0, 1, 1))
-    torch.testing.assert_close(alone[0], Backdrop()(x, generators(0, 0, 2))[1])
+    torch.testing.assert_close(RandomBackground(0.0)(x, rows), over(x))
+    alone = RandomBackground()(x[1:], generators(0, 1, 1))
+    torch.testing.assert_close(alone[0], RandomBackground()(x, generators(0, 0, 2))[1])
 
 
 def test_laying_over_is_a_weighted_mean() -> None:
@@ -277,6 +286,6 @@ def test_laying_over_is_a_weighted_mean() -> None:
         over(x, y)[:, 0], x[:, 1] * x[:, 0] + (1 - x[:, 1]) * 0.3, rtol=0, atol=1e-12
     )
     torch.testing.assert_close(
-        opacity(2.0)(x, torch.tensor([3.0, 0.5]).to(x)),
+        OpacityPenalty(2.0)(x, torch.tensor([3.0, 0.5]).to(x)),
         -2 * torch.stack([3 * x[0, 1].mean(), x[1, 1].mean() / 2]),
     )

@@ -12,9 +12,17 @@ from torch import Tensor, nn
 from interp.ascent import Ascent, AscentResult, ascend
 from interp.attack.ball import Ball
 from interp.attack.losses import cross_entropy
-from interp.feature.params.fourier import Fourier, Pixels
-from interp.feature.penalty import Penalty, blur, clip, in_turn, l1, l2, together, total_variation
-from interp.feature.transform import Jiggle
+from interp.feature.operator import ClipSmallNorm, GaussianBlur, OperatorChain
+from interp.feature.params.fourier import Fourier
+from interp.feature.params.pixels import Pixels
+from interp.feature.penalty import (
+    L1Penalty,
+    L2Penalty,
+    Penalty,
+    PenaltySum,
+    TotalVariationPenalty,
+)
+from interp.feature.spatial import RandomAffine
 from interp.layer import LayerPath
 from interp.objective import activation
 from interp.probe import Answer, solve
@@ -39,9 +47,9 @@ def by_hand(image: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> dict[st
 
 
 PENALTIES: dict[str, Callable[[float], Penalty]] = {
-    "l1": l1,
-    "l2": l2,
-    "total variation": total_variation,
+    "l1": L1Penalty,
+    "l2": L2Penalty,
+    "total variation": TotalVariationPenalty,
 }
 NO_SIZE = torch.zeros(1)  # which these penalties do not look at
 
@@ -62,14 +70,14 @@ def test_penalties_are_sums_over_pixels(name: str) -> None:
 def test_penalties_add_up() -> None:
     x = images(2)
     torch.testing.assert_close(
-        together([l1(1), l2(3), total_variation(0.5)])(x, NO_SIZE),
-        sum(p(x, NO_SIZE) for p in (l1(1), l2(3), total_variation(0.5))),
+        PenaltySum([L1Penalty(1), L2Penalty(3), TotalVariationPenalty(0.5)])(x, NO_SIZE),
+        sum(p(x, NO_SIZE) for p in (L1Penalty(1), L2Penalty(3), TotalVariationPenalty(0.5))),
     )
 
 
 def test_blur_is_a_gaussian_every_so_many_steps() -> None:
     x = images(2, 40)
-    smooth = blur(0.05, every=3)
+    smooth = GaussianBlur(0.05, every=3)
     assert all(smooth(x, step) is x for step in (1, 2, 4, 5, 7))
     expected = ndimage.gaussian_filter(x.numpy(), (0, 0, 2, 2), mode="nearest", truncate=4)
     np.testing.assert_allclose(smooth(x, 3), expected, atol=1e-12)
@@ -77,7 +85,7 @@ def test_blur_is_a_gaussian_every_so_many_steps() -> None:
 
 def test_clipping_makes_the_pixels_gray_that_nearly_are() -> None:
     x = images(3, 10)
-    cut = clip(0.3, every=2)
+    cut = ClipSmallNorm(0.3, every=2)
     assert cut(x, 1) is x
     for image, clipped in zip(x, cut(x, 2), strict=True):
         norms = sorted(
@@ -93,10 +101,10 @@ def test_clipping_makes_the_pixels_gray_that_nearly_are() -> None:
 
 def test_operators_follow_each_other() -> None:
     x = images(1, 16)
-    both = in_turn([blur(0.1, every=2), clip(0.5, every=3)])
+    both = OperatorChain([GaussianBlur(0.1, every=2), ClipSmallNorm(0.5, every=3)])
     assert both(x, 1) is x
-    assert torch.equal(both(x, 6), clip(0.5, 1)(blur(0.1, 1)(x, 1), 1))
-    assert torch.equal(both(x, 2), blur(0.1, 1)(x, 1))
+    assert torch.equal(both(x, 6), ClipSmallNorm(0.5, 1)(GaussianBlur(0.1, 1)(x, 1), 1))
+    assert torch.equal(both(x, 2), GaussianBlur(0.1, 1)(x, 1))
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -104,9 +112,9 @@ def test_transparency_is_left_alone(channels: int) -> None:
     x = images(2, channels=channels + 1)
     for penalty in PENALTIES.values():
         torch.testing.assert_close(penalty(1.0)(x, NO_SIZE), penalty(1.0)(x[:, :channels], NO_SIZE))
-    cut = clip(0.3, every=1)(x, 1)
+    cut = ClipSmallNorm(0.3, every=1)(x, 1)
     assert torch.equal(cut[:, channels:], x[:, channels:])
-    assert torch.equal(cut[:, :channels], clip(0.3, every=1)(x[:, :channels], 1))
+    assert torch.equal(cut[:, :channels], ClipSmallNorm(0.3, every=1)(x[:, :channels], 1))
 
 
 # In a climb
@@ -119,7 +127,7 @@ def climb(steps: int = 30, **options: object) -> Ascent:
         activation(paths),
         adam(0.05),
         steps,
-        Jiggle(),
+        RandomAffine(),
         **options,  # type: ignore[arg-type]
     )
 
@@ -140,7 +148,7 @@ def test_the_climb_is_along_score_and_penalty() -> None:
     """One step of size 1 along the gradient itself, against that of the sum written out."""
     network, space, weight = tricky(size=12), Pixels((3, 12, 12), LIKE, 1.0), 300.0
     objective = activation([LayerPath("down", 1)])
-    problem = Ascent(space, objective, lambda z: lambda grad: grad, 1, penalty=l2(weight))
+    problem = Ascent(space, objective, lambda z: lambda grad: grad, 1, penalty=L2Penalty(weight))
     summit = solve(ascend(problem, generators(0, 0, 1)), network)
     z = space.start(generators(0, 0, 1)).requires_grad_()
     x = z.sigmoid()
@@ -173,7 +181,7 @@ def leaving(problem: Ascent, after: int) -> Ascent:
 
 def test_rows_that_left_are_neither_pushed_nor_operated_on() -> None:
     def tamed(steps: int) -> Ascent:
-        return climb(steps, penalty=l2(1e3), operator=blur(0.2, every=1), trace=True)
+        return climb(steps, penalty=L2Penalty(1e3), operator=GaussianBlur(0.2, every=1), trace=True)
 
     short, left = reached(tamed(4)), reached(leaving(tamed(9), after=5))
     torch.testing.assert_close(left.images[0], short.images[0], rtol=0, atol=1e-12)
@@ -243,5 +251,5 @@ def test_a_trace_adds_up_the_gradients_of_the_pictures() -> None:
 
 def test_a_penalty_does_not_wake_the_dead() -> None:
     objective = activation([LayerPath("down", 1)]) * 0.0
-    problem = Ascent(Fourier((3, 12, 12), LIKE), objective, adam(0.05), 3, penalty=l2(1.0))
+    problem = Ascent(Fourier((3, 12, 12), LIKE), objective, adam(0.05), 3, penalty=L2Penalty(1.0))
     assert not solve(ascend(problem, generators(0, 0, 1)), tricky(size=12)).moved.any()

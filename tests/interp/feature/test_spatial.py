@@ -5,22 +5,25 @@ import pytest
 import torch
 from torch import Tensor
 
-from interp.feature.spatial import Movement, moved
-from interp.feature.transform import (
-    HELD_OUT,
-    HELD_OUT_VIEWS,
-    MACO_VIEWS,
-    Compose,
+from interp.ascent import Transform
+from interp.feature.params.maco import MACO_TRANSFORMS
+from interp.feature.spatial import (
+    AffineTransform,
     Crop,
-    Jiggle,
     Jitter,
     Mirror,
-    Noise,
     Pad,
+    RandomAffine,
     Rotate,
     Scale,
-    Transform,
-    held_out,
+    warp,
+)
+from interp.feature.transform import (
+    HELD_OUT_TRANSFORM,
+    HELD_OUT_VIEWS,
+    Compose,
+    Noise,
+    held_out_view,
 )
 from interp.seeds import generators, normal, uniform
 from tests.interp.toys_networks import images
@@ -36,8 +39,8 @@ VIEWS: dict[str, tuple[Transform, Transform]] = {  # with an amount, and with no
     "crop": (Crop(0.4, 0.1), Crop(1.0, 0.0)),
     "noise": (Noise(0.1, 0.2), Noise(0)),
     "mirror": (Mirror(0.5), Mirror(0)),
-    "jiggle": (Jiggle(), Jiggle(0, 0, 0)),
-    "maco": (MACO_VIEWS, Compose((Crop(1, 0), Noise(0)))),
+    "random affine": (RandomAffine(), RandomAffine(0, 0, 0)),
+    "maco": (Compose(MACO_TRANSFORMS), Compose((Crop(1, 0), Noise(0)))),
     "composed": (Compose((Mirror(), Noise(0.1), Rotate(10), Scale(0.1), Jitter(0.1))), Compose(())),
 }
 every_view = pytest.mark.parametrize("name", VIEWS)
@@ -105,7 +108,7 @@ def test_right_angles_are_index_computations(sign: float, times: int) -> None:
     quarter = torch.tensor(
         [[0.0, -sign, 0.0], [sign, 0.0, 0.0], [0.0, 0.0, 1.0]], dtype=x.dtype
     ).expand(2, -1, -1)
-    torch.testing.assert_close(moved(x, quarter), x.rot90(times, (2, 3)), rtol=0, atol=1e-12)
+    torch.testing.assert_close(warp(x, quarter), x.rot90(times, (2, 3)), rtol=0, atol=1e-12)
     one = Rotate(180).matrix(x, generators(0, 0, 2))
     halfway = Rotate(90).matrix(x, generators(0, 0, 2))
     torch.testing.assert_close(
@@ -113,7 +116,9 @@ def test_right_angles_are_index_computations(sign: float, times: int) -> None:
     )  # angles are in proportion to the limit
 
 
-def matrices(view: Movement, rows: int = 300) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+def matrices(
+    view: AffineTransform, rows: int = 300
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     return view.matrix(oblong(1).expand(rows, -1, -1, -1), generators(0, 0, rows)).numpy()
 
 
@@ -156,7 +161,7 @@ def test_a_crop_is_a_part_drawn_large() -> None:
     plane = ((y + 10 * x) / 100)[None, None]
     matrix = torch.diag(torch.tensor([0.5, 0.5, 1.0], dtype=torch.float64))[None]
     expected = ((y - 3.5) / 2 + 3.5 + 10 * ((x - 3.5) / 2 + 3.5)) / 100
-    torch.testing.assert_close(moved(plane, matrix)[0, 0], expected, rtol=0, atol=1e-12)
+    torch.testing.assert_close(warp(plane, matrix)[0, 0], expected, rtol=0, atol=1e-12)
 
 
 def test_a_margin_is_gray_and_holds_the_whole_picture() -> None:
@@ -218,7 +223,7 @@ def test_movements_that_follow_each_other_are_one() -> None:
     zoomed = drawn.clone()
     zoomed[:, [0, 1], [0, 1]] = 1.0
     zoomed[:, :2, 2] *= 1.5
-    torch.testing.assert_close(middle_of, moved(x8, zoomed), rtol=0, atol=1e-12)
+    torch.testing.assert_close(middle_of, warp(x8, zoomed), rtol=0, atol=1e-12)
 
 
 def test_what_does_not_move_stands_between() -> None:
@@ -235,21 +240,21 @@ def test_what_does_not_move_stands_between() -> None:
 
 def test_held_out_views_are_fixed_different_and_nobodys() -> None:
     x = oblong(1).expand(3, -1, -1, -1)
-    views = [held_out(x, number) for number in range(HELD_OUT_VIEWS)]
+    views = [held_out_view(x, number) for number in range(HELD_OUT_VIEWS)]
     for number, view in enumerate(views):
-        assert torch.equal(view, held_out(x, number))
+        assert torch.equal(view, held_out_view(x, number))
         torch.testing.assert_close(
             view[0], view[2], rtol=0, atol=1e-12
         )  # the same for every picture
         assert all(not torch.isclose(view, other).all() for other in views[:number])
-    drawn = torch.cat([HELD_OUT(x, generators(seed, 0, 3)) for seed in range(30)])
+    drawn = torch.cat([HELD_OUT_TRANSFORM(x, generators(seed, 0, 3)) for seed in range(30)])
     assert all((view[:1] - drawn).abs().amax((1, 2, 3)).min() > 1e-3 for view in views)
     with pytest.raises(ValueError, match="from 0 to 15"):
-        held_out(x, 16)
+        held_out_view(x, 16)
 
 
 def test_maco_sees_most_of_a_picture_at_once_at_nearly_its_size() -> None:
-    crop = MACO_VIEWS.transforms[0]
+    crop = Compose(MACO_TRANSFORMS).transforms[0]
     assert isinstance(crop, Crop)
     sides = crop.matrix(torch.zeros(400, 3, 8, 8), generators(0, 0, 400))[:, 0, 0]
     assert 0.7 < sides.mean() < 0.8

@@ -8,7 +8,8 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from interp.feature.transform import Jiggle, identity
+from interp.ascent import identity
+from interp.feature.spatial import RandomAffine
 from interp.seeds import generators
 
 
@@ -24,7 +25,7 @@ def coordinates(rows: int, height: int, width: int) -> Tensor:
 
 
 def mappings(
-    jiggle: Jiggle, rows: int, height: int = 48, width: int = 48
+    affine: RandomAffine, rows: int, height: int = 48, width: int = 48
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     """The affine map from view to picture of each row, (rows, 2, 3), rows and columns in pixels
     from the centre.
@@ -32,7 +33,7 @@ def mappings(
     Bilinear interpolation of a plane is exact, so that the middle of a view tells it to rounding.
     """
     picture = coordinates(rows, height, width)
-    view = (jiggle(picture, generators(0, 0, rows)) - 0.5) * 1000
+    view = (affine(picture, generators(0, 0, rows)) - 0.5) * 1000
     top, left = height * 3 // 8, width * 3 // 8
     middle = (slice(None), slice(None), slice(top, height - top), slice(left, width - left))
     places = ((picture - 0.5) * 1000)[middle][0].flatten(1).numpy()
@@ -50,13 +51,19 @@ SQUARE = (48, 48)
 
 @pytest.mark.parametrize("size", [SQUARE, (40, 60)])
 @pytest.mark.parametrize(
-    "jiggle",
-    [Jiggle(), Jiggle(0.1, 20, 0.2), Jiggle(0, 15, 0), Jiggle(0.1, 0, 0), Jiggle(0, 0, 0.1)],
+    "affine",
+    [
+        RandomAffine(),
+        RandomAffine(0.1, 20, 0.2),
+        RandomAffine(0, 15, 0),
+        RandomAffine(0.1, 0, 0),
+        RandomAffine(0, 0, 0.1),
+    ],
 )
 def test_views_are_turned_scaled_and_shifted_up_to_their_limits(
-    jiggle: Jiggle, size: tuple[int, int]
+    affine: RandomAffine, size: tuple[int, int]
 ) -> None:
-    maps = mappings(jiggle, 200, *size)
+    maps = mappings(affine, 200, *size)
     linear, shift = maps[:, :, :2], maps[:, :, 2] / size
     zoom = np.asarray(np.sqrt(np.abs(np.linalg.det(linear))))
     turn = np.degrees(np.arctan2(linear[:, 0, 1], linear[:, 0, 0]))
@@ -65,24 +72,24 @@ def test_views_are_turned_scaled_and_shifted_up_to_their_limits(
         rotation @ rotation.transpose(0, 2, 1), np.stack([np.eye(2)] * 200), atol=1e-9
     )  # and nothing else
     for seen, limit in [
-        (turn, jiggle.turn),
-        (1 / zoom - 1, jiggle.scale),
-        *((s, jiggle.shift) for s in shift.T),
+        (turn, affine.degrees),
+        (1 / zoom - 1, affine.scale),
+        *((s, affine.translate) for s in shift.T),
     ]:
         assert np.abs(seen).max() <= limit + 1e-6
         assert seen.max() >= 0.9 * limit  # to both sides
         assert seen.min() <= -0.9 * limit
         assert abs(seen.mean()) <= 4 * limit / math.sqrt(3 * 200) + 1e-9
-    if jiggle.shift:
+    if affine.translate:
         assert abs(stats.pearsonr(*shift.T).statistic) < 0.3
 
 
 def test_what_comes_in_is_gray() -> None:
     white = torch.ones(20, 3, 16, 16, dtype=torch.float64)
-    view = Jiggle(shift=0.3)(white, generators(0, 0, 20))
+    view = RandomAffine(translate=0.3)(white, generators(0, 0, 20))
     assert view.min() == 0.5
     assert view.max() <= 1 + 1e-12
-    black = Jiggle(shift=0.3)(torch.zeros_like(white), generators(0, 0, 20))
+    black = RandomAffine(translate=0.3)(torch.zeros_like(white), generators(0, 0, 20))
     torch.testing.assert_close(black, 1 - view, rtol=0, atol=1e-12)
 
 
@@ -91,7 +98,7 @@ def test_no_movement_is_no_change() -> None:
         3, 3, 9, 11, generator=torch.Generator().manual_seed(0), dtype=torch.float64
     )
     torch.testing.assert_close(
-        Jiggle(0, 0, 0)(picture, generators(0, 0, 3)), picture, rtol=0, atol=1e-9
+        RandomAffine(0, 0, 0)(picture, generators(0, 0, 3)), picture, rtol=0, atol=1e-9
     )
     assert identity(picture, generators(0, 0, 3)) is picture
 
@@ -100,14 +107,17 @@ def test_a_view_belongs_to_the_row() -> None:
     picture = torch.rand(
         1, 3, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64
     ).expand(4, -1, -1, -1)
-    whole = Jiggle()(picture, generators(3, 0, 4))
+    whole = RandomAffine()(picture, generators(3, 0, 4))
     for row in range(4):
         torch.testing.assert_close(
-            Jiggle()(picture[:1], generators(3, row, 1))[0], whole[row], rtol=0, atol=1e-12
+            RandomAffine()(picture[:1], generators(3, row, 1))[0], whole[row], rtol=0, atol=1e-12
         )
     assert not torch.isclose(whole[0], whole[1]).all()
     rows = generators(3, 0, 4)
-    first, second = Jiggle()(picture, rows), Jiggle()(picture, rows)  # each view is a new one
+    first, second = (
+        RandomAffine()(picture, rows),
+        RandomAffine()(picture, rows),
+    )  # each view is a new one
     assert not torch.isclose(first, second).all()
 
 
@@ -116,5 +126,5 @@ def test_gradients_pass_through_a_view() -> None:
         2, 1, 6, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64
     ).requires_grad_()
     assert torch.autograd.gradcheck(
-        lambda x: Jiggle()(x, generators(0, 0, 2)), (picture,), fast_mode=True
+        lambda x: RandomAffine()(x, generators(0, 0, 2)), (picture,), fast_mode=True
     )

@@ -1,12 +1,14 @@
 """Feature visualization: it climbs, it repeats, and no picture depends on its neighbours."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from interp.feature.params.fourier import Fourier
-from interp.feature.transform import identity
-from interp.feature.visualize import Pictures, Settings, of_units, visualize
+from interp.feature.settings import PictureSettings
+from interp.feature.visualize import VisualizationResult, visualize, visualize_units
 from interp.layer import LayerPath
 from interp.network.architectures import LeNet5
 from interp.network.network import Network
@@ -28,9 +30,10 @@ def draw(
     units: list[LayerPath],
     size: int = 12,
     steps: int = 40,
-    **options: object,
-) -> Pictures:
-    return solve(of_units(units, (3, size, size), LIKE, steps=steps, **options), network)  # type: ignore[arg-type]
+    **options: Any,
+) -> VisualizationResult:
+    settings = PictureSettings((3, size, size), steps, **options)
+    return solve(visualize_units(units, LIKE, settings), network)
 
 
 def scores(network: Network, x: Tensor, path: LayerPath) -> Tensor:
@@ -58,7 +61,9 @@ def test_a_picture_excites_its_unit_far_more_than_its_start_and_random_images(un
 def test_pictures_for_a_trained_network_excite_it_more_than_photographs() -> None:
     network = trained_resnet()
     units = paths(network, ["layer1.1:3", "layer2.2:7", "logits:4"])
-    found = solve(of_units(units, network.shape, torch.zeros(()), steps=64), network)
+    found = solve(
+        visualize_units(units, torch.zeros(()), PictureSettings(network.shape, 64)), network
+    )
     photographs, _ = cifar(64)
     for path, reached in zip(units, found.activation, strict=True):
         assert reached > scores(network, photographs, path).max()
@@ -91,7 +96,9 @@ def test_the_unit_that_scores_are_in_does_not_matter(power: int) -> None:
     network, wanted = tricky(size=12), activation([LayerPath("down", 2), LayerPath("logits", 0)])
     plain, scaled = (
         solve(
-            visualize(factor * wanted, [(0, 0), (0, 1)], LIKE, Settings((3, 12, 12), steps=20)),
+            visualize(
+                factor * wanted, [(0, 0), (0, 1)], LIKE, PictureSettings((3, 12, 12), steps=20)
+            ),
             network,
         )
         for factor in (1.0, 2.0**power)
@@ -136,7 +143,10 @@ def test_pictures_of_gray_networks_are_gray() -> None:
         torch.manual_seed(0)
         network = Network(LeNet5(), (1, 32, 32), [0.5], [0.5], dtype=torch.float64)
     found = solve(
-        of_units(paths(network, ["c1:2", "logits:3"]), network.shape, LIKE, steps=30), network
+        visualize_units(
+            paths(network, ["c1:2", "logits:3"]), LIKE, PictureSettings(network.shape, steps=30)
+        ),
+        network,
     )
     assert found.images.shape == (2, 1, 32, 32)
     for row, path in enumerate(paths(network, ["c1:2", "logits:3"])):
@@ -180,7 +190,7 @@ def test_progress_counts_the_steps_and_previews_are_the_running_pictures(size: i
         [LayerPath("down", 1), LayerPath("stem", 2)],
         size=size,
         steps=6,
-        transform=identity,
+        transforms=(),
     )
     told = [p.progress for p in counting.probes if p.progress is not None]
     assert all(isinstance(p, Progress) for p in told)

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from interp.attack.base import attack
 from interp.attack.evaluate import AdversarialExamples
 from interp.attack.pgd import fgsm, pgd
-from interp.feature.visualize import of_units
+from interp.feature.settings import PictureSettings
+from interp.feature.visualize import visualize_units
 from interp.layer import LayerPath
 from interp.network.architectures import CifarResNet
 from interp.network.network import Network
@@ -78,7 +79,7 @@ def attacks(x: Tensor, steps: int) -> list[Job]:
 
 def pictures(units: list[str]) -> Job:
     paths = [LayerPath.parse(unit, ["conv", "relu", "fc1"]) for unit in units]
-    return lambda: of_units(paths, (3, 8, 8), torch.zeros(()), steps=6)
+    return lambda: visualize_units(paths, torch.zeros(()), PictureSettings((3, 8, 8), steps=6))
 
 
 def contents(result: Any) -> list[Tensor]:

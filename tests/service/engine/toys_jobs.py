@@ -9,7 +9,8 @@ from torch import Tensor
 from interp.attack.base import attack
 from interp.attack.evaluate import AdversarialExamples
 from interp.attack.pgd import fgsm, pgd
-from interp.feature.visualize import Pictures, of_units
+from interp.feature.settings import PictureSettings
+from interp.feature.visualize import VisualizationResult, visualize_units
 from interp.layer import LayerPath
 from interp.probe import Probe, Procedure
 from tests.interp.toys_networks import images, tricky
@@ -23,8 +24,9 @@ def predict(rows: int, seed: int) -> Procedure[Tensor]:
     return torch.cat([answer.logits.flatten(), answer.activations["act"].flatten()])
 
 
-def looks(*texts: str) -> Procedure[Pictures]:
-    return of_units([LayerPath.parse(t, tricky().layers) for t in texts], (3, 8, 8), LIKE, steps=8)
+def looks(*texts: str) -> Procedure[VisualizationResult]:
+    paths = [LayerPath.parse(t, tricky().layers) for t in texts]
+    return visualize_units(paths, LIKE, PictureSettings((3, 8, 8), steps=8))
 
 
 JOBS: list[Callable[[], Procedure[Any]]] = [
@@ -55,7 +57,9 @@ JOBS: list[Callable[[], Procedure[Any]]] = [
 def values(result: Any) -> list[Tensor]:
     if isinstance(result, AdversarialExamples):
         return [result.images, result.prediction.double(), result.succeeded.double(), result.norm]
-    return [result.images, result.activation] if isinstance(result, Pictures) else [result]
+    return (
+        [result.images, result.activation] if isinstance(result, VisualizationResult) else [result]
+    )
 
 
 def same(result: Any, expected: Any) -> None:

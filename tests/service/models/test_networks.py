@@ -14,8 +14,8 @@ import torchvision
 from interp.attack.base import attack
 from interp.attack.losses import cross_entropy
 from interp.attack.pgd import pgd
-from interp.feature.transform import identity
-from interp.feature.visualize import of_units
+from interp.feature.settings import PictureSettings
+from interp.feature.visualize import visualize_units
 from interp.layer import LayerPath
 from interp.probe import Probe, solve
 from service.models.zoo import HostedModel, ModelZoo
@@ -109,7 +109,11 @@ def test_is_visualized(hosted: HostedModel) -> None:
     like = torch.zeros(())
     start, end = (
         solve(
-            of_units([unit], hosted.network.shape, like, steps=steps, rate=0.2, transform=identity),
+            visualize_units(
+                [unit],
+                like,
+                PictureSettings(hosted.network.shape, steps, learning_rate=0.2, transforms=()),
+            ),
             hosted.network,
         )
         for steps in (1, 5)

@@ -17,7 +17,6 @@ from interp.objective import activation
 from service.index.types import Plan, Subject
 from service.rpc.validation import InvalidField
 from service.rpc.wire import tensors as wire_tensors
-from service.visualization import facets as facet_work
 from service.visualization.errors import UnfitObjective
 from striate.v1 import types_pb2
 from striate.v1 import visualize_pb2 as pb
@@ -353,21 +352,3 @@ def test_facets_that_cannot_be_found_are_refused(tmp_path: Path) -> None:
             assert refused.value.field == field
 
     with_studio(scenario, tmp_path)
-
-
-def test_the_layer_before_is_neither_inside_nor_around() -> None:
-    layers = ("stem", "a.conv", "a.relu", "a", "b.conv", "b.flat", "b", "drop", "fc")
-    shapes = dict.fromkeys(layers, (4, 2, 2)) | {"fc": (3,), "drop": (4,), "b.flat": (2, 2)}
-    assert facet_work.candidates("b.conv", layers, shapes) == ("a", "a.relu", "a.conv", "stem")
-    assert facet_work.candidates("a", layers, shapes) == ("stem",)
-    assert facet_work.candidates("stem", layers, shapes) == ()
-    assert facet_work.candidates("logits", layers, shapes) == (
-        "fc",
-        "drop",
-        "b",
-        "b.conv",
-        "a",
-        "a.relu",
-        "a.conv",
-        "stem",
-    )

@@ -4,61 +4,33 @@ indexes, and gone with its reader.
 
 import asyncio
 import io
-import json
 import math
 import shutil
-from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from interp.feature.visualize import Settings, Trial, visualize
+from interp.feature.settings import PictureSettings
+from interp.feature.visualize import visualize
 from interp.layer import LayerPath
 from interp.objective import activation
 from interp.probe import solve
 from service.engine import submit
 from service.engine.job import NotFinite
-from service.index.types import IndexMissing, Maxima, Subject
+from service.index.types import IndexMissing
 from service.rpc.validation import InvalidField
-from service.visualization.cache import Picture
-from service.visualization.comparison import Yardstick, relative_rank
-from service.visualization.spec import Recipe
 from striate.v1 import visualize_pb2 as pb
 from tests.service.engine.toys_engine import counted
 from tests.service.rpc.toys_studio import CALL, NAME, Studio, run, studio
-
-C3 = 16  # units
-
-
-class Index:
-    """An index of one layer, made up: every unit has these maxima."""
-
-    def __init__(self, mean: Any, peak: float = 50.0, layer: str = "c3") -> None:
-        self.mean = np.broadcast_to(np.asarray(mean, np.float32), (C3,))
-        self.peak, self.layer, self.asked = peak, layer, list[tuple[int, str]]()
-
-    def indexed(self, model: str, digest: str, layer: str) -> list[Subject]:
-        return [Subject(model, digest, "made-up", "x:", 9)] if layer == self.layer else []
-
-    def maxima(self, subject: Subject, layer: str) -> Maxima | None:
-        return (
-            Maxima(np.full(C3, self.peak, np.float32), self.mean, 9)
-            if layer == self.layer
-            else None
-        )
-
-    def percentile(
-        self, subject: Subject, layer: str, unit: int, value: float, of: str = "max"
-    ) -> float:
-        self.asked.append((unit, of))
-        return 0.75
+from tests.service.visualization.toys_pictures import UNITS as C3
+from tests.service.visualization.toys_pictures import ToyIndex
 
 
-def indexed(place: Studio, index: Index) -> None:
+def indexed(place: Studio, index: ToyIndex) -> None:
     """Has the planner of the pictures ask this index."""
     place.handlers.VisualizeLayer.__self__._planner._index = index
 
@@ -107,8 +79,7 @@ def test_a_unit_draws_from_the_seed_and_its_number(tmp_path: Path) -> None:
                 activation([LayerPath("c3", 9)]),
                 [(3, 9)],
                 torch.zeros(()),
-                Settings(network.shape, 4),
-                Trial(retries=0),
+                PictureSettings(network.shape, 4, retries=0),
             )
             expected = (
                 (await asyncio.wrap_future(place.engine.run(lambda: solve(climb, network))))
@@ -151,40 +122,12 @@ def test_what_is_kept_is_told_and_equal(tmp_path: Path) -> None:
     run(scenario)
 
 
-def test_all_that_the_pixels_depend_on_is_in_the_key() -> None:
-    plain = Recipe((1, 32, 32))
-    others: dict[str, Any] = {
-        "shape": (1, 32, 40),
-        "steps": 3,
-        "rate": 0.2,
-        "seed": 1,
-        "space": ("fourier", (2.0,)),
-        "dataset": "digits",
-        "alpha": True,
-        "regularizers": (("l1", (0.5,)),),
-        "views": (),
-        "variants": 2,
-        "seeds": 1,
-        "retries": 3,
-    }
-    apart_from_them = {
-        "start",
-        "apart",
-        "indexed",
-    }  # no part of a layer's request, and the bars that an index sets
-    assert others.keys() == {field.name for field in fields(Recipe)} - apart_from_them
-    contents = [
-        json.dumps(replace(plain, **{name: value}).content) for name, value in others.items()
-    ]
-    assert len({json.dumps(plain.content), *contents}) == 1 + len(others)
-
-
 def test_a_unit_that_is_not_finite_is_dead_and_the_others_are_not(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with studio(tmp_path) as place:
             sound = pngs(await place.layer("c3", steps=3))
         async with studio(tmp_path / "broken") as place:
-            indexed(place, Index(-1e6))
+            indexed(place, ToyIndex(-1e6))
             bias = place.model.network.module.get_parameter("c3.bias").data
             bias[5] = math.nan
             *units, last = await place.layer("c3", steps=3, sheet=True)
@@ -232,7 +175,7 @@ def test_the_index_of_today_counts_whatever_is_kept(tmp_path: Path) -> None:
         async with studio(tmp_path) as place:
             (bare,) = await place.layer("c3", first=4, count=1, steps=3, certification=once)
             assert not bare.picture.visualization.certificate.HasField("ratio")
-            index = Index(2.0)
+            index = ToyIndex(2.0)
             indexed(place, index)
             (held,) = await place.layer("c3", first=4, count=1, steps=3, certification=once)
             assert held.picture.cached  # without retries no picture hangs on an index
@@ -256,7 +199,7 @@ def test_what_is_below_the_bar_is_tried_again_and_the_bar_is_in_the_key(tmp_path
         async with studio(tmp_path) as place:
             attempts = []
             for bar in (1e6, 1e6, -1e6):
-                indexed(place, Index(bar))
+                indexed(place, ToyIndex(bar))
                 (one,) = await place.layer(
                     "c3", first=4, count=1, steps=3, certification=pb.Certification(retries=2)
                 )
@@ -357,42 +300,3 @@ def test_what_cannot_be_shown_is_refused(tmp_path: Path) -> None:
                 assert error.value.field == field
 
     run(scenario)
-
-
-def _picture(layer: list[float]) -> Picture:
-    return Picture(b"", 3.0, 1.5, 0.0, False, 1, 4, np.array(layer, np.float32), (), 1, 0, 0.05)
-
-
-def test_a_neuron_is_held_against_maxima_and_a_channel_against_means() -> None:
-    index = Index(2.0, peak=4.0)
-    yardstick = Yardstick.find(cast(Any, index), "m", "d", "c3", None)
-    assert yardstick is not None
-    means, neuron = (
-        yardstick.standing(path, _picture([0.0] * C3))
-        for path in (LayerPath("c3", 1), LayerPath("c3", 1, (0, 0)))
-    )
-    assert means is not None
-    assert neuron is not None
-    assert (means.ratio, means.held_out_ratio) == (1.5, 0.75)
-    assert (neuron.ratio, neuron.held_out_ratio) == (0.75, 0.375)
-    assert index.asked == [(1, "mean"), (1, "max")]
-    assert Yardstick.find(cast(Any, index), "m", "d", "c5", None) is None
-
-
-def test_a_maximum_that_is_not_above_0_has_no_ratio() -> None:
-    yardstick = Yardstick.find(cast(Any, Index(0.0)), "m", "d", "c3", None)
-    assert yardstick is not None
-    standing = yardstick.standing(LayerPath("c3", 1), _picture([1.0] * C3))
-    assert standing is not None
-    assert (standing.ratio, standing.relative_rank, standing.percentile) == (None, None, 0.75)
-
-
-def test_relative_ranks() -> None:
-    activations, bars = (
-        np.array([4, 3, 2, 1, -1], np.float32),
-        np.array([8, 1, 1, 0, -5], np.float32),
-    )
-    # Ratios 0.5, 3, 2, above any (never active on the data), below any.
-    assert [relative_rank(activations, bars, unit) for unit in range(5)] == [4, 2, 3, None, None]
-    assert relative_rank(np.zeros(0, np.float32), bars, 0) is None
-    assert relative_rank(np.ones(2, np.float32), np.ones(2, np.float32), 0) == 2  # ties go before

@@ -10,16 +10,23 @@ import numpy as np
 import pytest
 import torch
 
-from interp.feature.visualize import Settings
+from interp.feature.operator import ClipSmallNorm, GaussianBlur
+from interp.feature.params.cppn import CppnSpec
+from interp.feature.params.fourier import FourierSpec
+from interp.feature.params.maco import MacoSpec
+from interp.feature.penalty import L1Penalty, L2Penalty, TotalVariationPenalty
+from interp.feature.settings import PictureSettings
+from interp.feature.spatial import Crop, Mirror
 from interp.layer import LayerPath
 from service.imaging import BadImage, Preprocessing
 from service.models.zoo import HostedModel
 from service.rpc.validation import InvalidField
+from service.rpc.wire import objective as wire_objective
+from service.rpc.wire import picture_settings as wire_settings
 from service.rpc.wire import tensors as wire_tensors
 from service.rpc.wire import visualize as wire_visualize
-from service.rpc.wire.objective import Where, named
-from service.rpc.wire.visualize import Wanted
-from service.visualization.spec import Alike, Recipe, Towards
+from service.rpc.wire.objective import ModelAtSize
+from service.visualization.spec import DirectionObjective, LikenessObjective, PictureRequest
 from striate.v1 import types_pb2
 from striate.v1 import visualize_pb2 as pb
 from tests.service.rpc.toys_studio import visualize_request
@@ -46,21 +53,18 @@ def vector(*values: float, dtype: type[np.generic] = np.float32) -> types_pb2.Te
     return wire_tensors.from_array(np.array(values, dtype))
 
 
-def recipe(request: pb.VisualizeRequest, where: Where) -> Recipe:
-    return wire_visualize.recipe(
-        request.settings,
-        where.preprocessing.shape,
-        request.variants or 1,
-        request.HasField("start"),
-    )
+def at_size(request: pb.VisualizeRequest) -> ModelAtSize:
+    preprocessing = wire_settings.preprocessing(request.settings, MODEL)
+    return ModelAtSize(MODEL, SHAPES, preprocessing, wire_objective.paths(request, MODEL))
 
 
-def read(request: pb.VisualizeRequest) -> Wanted:
+def read(request: pb.VisualizeRequest) -> PictureRequest:
     """All checks of a request, in the order of the handler."""
-    wire_visualize.number(request)
-    named(request, MODEL)
-    where = Where(MODEL, SHAPES, wire_visualize.preprocessing(request.settings, MODEL))
-    return wire_visualize.wanted(request, recipe(request, where), where)
+    wire_visualize.objective_count(request)
+    wire_settings.index_dataset(request.settings)
+    where = at_size(request)
+    made = wire_visualize.settings(request, where.preprocessing.shape)
+    return wire_visualize.picture_request(request, made, where)
 
 
 def one(**fields: Any) -> pb.VisualizeRequest:
@@ -220,40 +224,40 @@ def test_a_start_that_is_no_image_is_named() -> None:
 
 
 def test_the_defaults_are_those_of_the_contract() -> None:
-    made = read(one()).recipe
-    assert (made.shape, made.steps, made.rate, made.seed, made.variants) == (
-        (1, 16, 16),
-        Settings.steps,
-        Settings.rate,
-        0,
-        1,
-    )
-    assert (made.space, made.alpha, made.regularizers, made.views) == (
-        ("fourier", (1.0,)),
-        False,
-        (),
-        None,
-    )
-    assert (made.indexed, made.seeds, made.retries, made.apart, made.start) == (
-        "",
-        0,
-        2,
-        None,
-        None,
-    )
-    assert read(space(cppn=pb.Cppn())).recipe.space == ("cppn", (8, 24))
-    maco = read(space(maco=pb.Maco(dataset="d"))).recipe
-    assert (maco.space, maco.dataset, maco.channels) == (("maco", (1000, 90.0)), "d", 4)
-    assert read(space(maco=pb.Maco(dataset="d", transparency=0))).recipe.channels == 1
-    assert read(space(fourier=pb.Fourier(decay=0))).recipe.space == ("fourier", (0.0,))
-    assert read(rule(blur=pb.BlurRegularizer())).recipe.regularizers == (("blur", (0.005, 4)),)
-    assert read(rule(clip=pb.ClipRegularizer())).recipe.regularizers == (("clip", (0.1, 4)),)
-    assert read(view(crop=pb.CropTransform(deviation=0))).recipe.views == (
-        ("mirror", (0.5,)),
-        ("crop", (0.25, 0.0)),
-    )
-    assert read(one(without_transforms=True)).recipe.views == ()
-    assert read(one(certification=pb.Certification(retries=0))).recipe.retries == 0
+    plain = read(one())
+    assert plain.settings == PictureSettings((1, 16, 16), parameterization=FourierSpec(1.0))
+    assert (plain.variants, plain.diversity, plain.init_images) == (1, None, None)
+    assert wire_settings.index_dataset(one().settings) == ""
+    assert read(space(cppn=pb.Cppn())).settings.parameterization == CppnSpec(8, 24)
+    maco = read(space(maco=pb.Maco(dataset="d"))).settings
+    assert maco.parameterization == MacoSpec("d", 1000, 90.0)
+    assert maco.transparent
+    assert not read(space(maco=pb.Maco(dataset="d", transparency=0))).settings.transparent
+    assert read(space(fourier=pb.Fourier(decay=0))).settings.parameterization == FourierSpec(0.0)
+    assert read(rule(blur=pb.BlurRegularizer())).settings.operators == (GaussianBlur(0.005, 4),)
+    assert read(rule(clip=pb.ClipRegularizer())).settings.operators == (ClipSmallNorm(0.1, 4),)
+    crop = view(crop=pb.CropTransform(deviation=0))
+    assert read(crop).settings.transforms == (Mirror(0.5), Crop(0.25, 0.0))
+    assert read(one(without_transforms=True)).settings.transforms == ()
+    assert read(one(certification=pb.Certification(retries=0))).settings.retries == 0
+
+
+def test_penalties_and_operators_keep_their_order() -> None:
+    messages = [
+        pb.Regularizer(l2=2),
+        pb.Regularizer(clip=pb.ClipRegularizer()),
+        pb.Regularizer(total_variation=0.25),
+        pb.Regularizer(blur=pb.BlurRegularizer()),
+        pb.Regularizer(l1=1),
+    ]
+    made = read(one(regularizers=messages)).settings
+    assert made.penalties == (L2Penalty(2), TotalVariationPenalty(0.25), L1Penalty(1))
+    assert made.operators == (ClipSmallNorm(0.1), GaussianBlur(0.005))
+
+
+def test_pictures_that_start_at_images_keep_something_of_them() -> None:
+    assert read(one(start=batch())).settings.learning_rate == 0.02
+    assert read(one(start=batch(), learning_rate=0.3)).settings.learning_rate == 0.3
 
 
 def test_composed_objectives_are_read_in_full() -> None:
@@ -271,27 +275,27 @@ def test_composed_objectives_are_read_in_full() -> None:
             )
         ),
     ]
-    wanted = read(
+    request = read(
         pb.VisualizeRequest(
             composed=[pb.Objective(terms=terms), pb.Objective(terms=terms[:1])], variants=2
         )
     )
-    assert [str(goal) for goal in wanted.of_row] == [
+    assert [str(objective) for objective in request.objectives] == [
         *["stem:2@1,3 - 0.5 * cosine(head) + caricature(stem)"] * 2,
         *["stem:2@1,3"] * 2,
     ]
-    unit, direction, like = (one.kind for one in wanted.goals[0].terms)
+    unit, direction, like = (one.kind for one in request.objectives[0].terms)
     assert unit == LayerPath("stem", 2, (1, 3))
-    assert isinstance(direction, Towards)
+    assert isinstance(direction, DirectionObjective)
     assert (direction.comparison, direction.position, direction.vector.tolist()) == (
         "cosine",
         None,
         [0, 0.75, 0, 1, 0],
     )
-    assert isinstance(like, Alike)
+    assert isinstance(like, LikenessObjective)
     assert like.power == 0
     assert torch.equal(like.image, torch.full((1, 1, 16, 16), 0.25))
-    assert [goal.unit for goal in wanted.goals] == [
+    assert [objective.unit for objective in request.objectives[1:3]] == [
         None,
         LayerPath("stem", 2, (1, 3)),
     ]  # a sum is no unit's activation
@@ -301,22 +305,21 @@ def test_composed_objectives_are_read_in_full() -> None:
 def test_a_direction_may_have_any_length(size: float) -> None:
     """Also one that is not a number of 32 bits, or whose square is not."""
     kind = np.float32 if 1e-38 < size < 1e38 else np.float64
-    goal = (
-        read(towards(vector=vector(3 * size, 0, -4 * size, 0, dtype=kind))).goals[0].terms[1].kind
-    )
-    assert isinstance(goal, Towards)
-    torch.testing.assert_close(goal.vector, torch.tensor([0.75, 0, -1, 0]))
+    request = towards(vector=vector(3 * size, 0, -4 * size, 0, dtype=kind))
+    direction = read(request).objectives[0].terms[1].kind
+    assert isinstance(direction, DirectionObjective)
+    torch.testing.assert_close(direction.vector, torch.tensor([0.75, 0, -1, 0]))
 
 
-def test_the_largest_blur_travels_in_32_bits() -> None:
-    ((_, (sigma, _)),) = read(rule(blur=pb.BlurRegularizer(sigma=0.1))).recipe.regularizers
-    assert sigma == pytest.approx(0.1)
+def test_the_largest_blur_is_taken() -> None:
+    (blur,) = read(rule(blur=pb.BlurRegularizer(sigma=0.1))).settings.operators
+    assert blur == GaussianBlur(0.1)
 
 
 def test_the_centre_is_a_neuron_of_the_map() -> None:
-    (goal,) = read(one(objectives=["stem:2@center"])).goals
-    assert goal.unit == LayerPath("stem", 2, (4, 4))  # of 8 x 8
-    assert str(goal) == "stem:2@4,4"
+    (objective,) = read(one(objectives=["stem:2@center"])).objectives
+    assert objective.unit == LayerPath("stem", 2, (4, 4))  # of 8 x 8
+    assert str(objective) == "stem:2@4,4"
     with pytest.raises(InvalidField, match="has no rows and columns"):
         read(one(objectives=["head:2@center"]))
 
@@ -329,23 +332,21 @@ def test_what_is_wrong_is_said_once() -> None:
 
 def test_a_weighted_unit_or_a_layer_is_not_a_unit_alone() -> None:
     half = pb.VisualizeRequest(composed=[pb.Objective(terms=[pb.Term(unit="stem:1", weight=0.5)])])
-    assert read(half).goals[0].unit is None
-    assert read(one(objectives=["stem"])).goals[0].unit is None
+    assert read(half).objectives[0].unit is None
+    assert read(one(objectives=["stem"])).objectives[0].unit is None
 
 
 def test_another_size_sees_the_same_share_of_an_image() -> None:
-    seen = wire_visualize.preprocessing(one(size=64).settings, MODEL)
+    seen = wire_settings.preprocessing(one(size=64).settings, MODEL)
     assert (seen.height, seen.width, seen.resize) == (64, 64, 80)
 
 
 def test_memory_grows_with_what_is_asked_for() -> None:
-    where = Where(MODEL, SHAPES, GRAY)
-
     def held(request: pb.VisualizeRequest, pictures: int = 1) -> int:
-        made = recipe(request, where)
-        return wire_visualize.held_bytes(made, pictures) + wire_visualize.likeness_bytes(
-            request, made, where
-        )
+        where = at_size(request)
+        made = wire_visualize.settings(request, where.preprocessing.shape)
+        likenesses = wire_visualize.likeness_bytes(request, made, where)
+        return wire_visualize.picture_bytes(made, pictures) + likenesses
 
     assert held(one(), 64) == 64 * held(one()) > 64 * 4 * 16 * 16
     assert held(space(cppn=pb.Cppn(depth=16, width=64))) > held(one()) + 4 * 16 * 16 * 16 * 64
@@ -353,12 +354,9 @@ def test_memory_grows_with_what_is_asked_for() -> None:
 
 
 def test_gram_matrices_grow_with_the_square_of_the_units() -> None:
-    where = Where(MODEL, SHAPES, GRAY)
-    style, apart = (
-        alike(kind=pb.LIKENESS_KIND_STYLE),
-        one(variants=2, diversity=pb.Diversity(layer="head")),
-    )
-    made = recipe(apart, where)
-    assert wire_visualize.gram_bytes(alike(), made, 2, where) == 0
-    assert wire_visualize.gram_bytes(style, made, 2, where) >= 2 * 4 * 4**2
-    assert wire_visualize.gram_bytes(apart, made, 2, where) >= 2 * 4 * 5**2
+    def grams(request: pb.VisualizeRequest) -> int:
+        return wire_visualize.gram_bytes(request, 2, at_size(request))
+
+    assert grams(alike()) == 0
+    assert grams(alike(kind=pb.LIKENESS_KIND_STYLE)) >= 2 * 4 * 4**2
+    assert grams(one(variants=2, diversity=pb.Diversity(layer="head"))) >= 2 * 4 * 5**2

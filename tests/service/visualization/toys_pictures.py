@@ -1,0 +1,48 @@
+"""Finished pictures for tests, told apart by a number, and an index of one layer."""
+
+from typing import Any
+
+import numpy as np
+
+from service.index.types import Maxima, Subject
+from service.visualization.cache import Picture
+
+UNITS = 16  # of the layer
+
+
+def picture(number: int = 0) -> Picture:
+    layer = np.array([0.1, np.pi, -3e-8, number], np.float32)
+    return Picture(
+        b"png %d" % number, 1 / 3, 0.2, -0.1, False, 2, 4, layer, (0.1, 1e-9), 3, 2**64 - 1, 0.05
+    )
+
+
+def same(one: Picture | None, other: Picture) -> bool:
+    """Whether two pictures are equal to the last bit."""
+    assert one is not None
+    pairs = zip(vars(one).values(), vars(other).values(), strict=True)
+    return all(np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b for a, b in pairs)
+
+
+class ToyIndex:
+    """An index of one layer, made up: every unit has these maxima."""
+
+    def __init__(self, mean: Any, peak: float = 50.0, layer: str = "c3") -> None:
+        self.mean = np.broadcast_to(np.asarray(mean, np.float32), (UNITS,))
+        self.peak, self.layer, self.asked = peak, layer, list[tuple[int, str]]()
+
+    def indexed(self, model: str, digest: str, layer: str) -> list[Subject]:
+        return [Subject(model, digest, "made-up", "x:", 9)] if layer == self.layer else []
+
+    def maxima(self, subject: Subject, layer: str) -> Maxima | None:
+        return (
+            Maxima(np.full(UNITS, self.peak, np.float32), self.mean, 9)
+            if layer == self.layer
+            else None
+        )
+
+    def percentile(
+        self, subject: Subject, layer: str, unit: int, value: float, of: str = "max"
+    ) -> float:
+        self.asked.append((unit, of))
+        return 0.75
