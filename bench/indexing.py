@@ -21,7 +21,7 @@ from torch import Tensor
 from bench.figure import Figure, Figures
 from bench.setting import MODEL, SIZE, Setting
 from bench.timing import interleaved, ratio, seconds
-from interp.exemplars import Peaks
+from interp.exemplars import ActivationSummary
 from interp.network.network import Network
 from service.config import Settings
 from service.datasets import Dataset, Source
@@ -201,7 +201,11 @@ def _made_up(procedure: object) -> "Future[Found]":
     at = torch.randint(0, 196, (rows, UNITS), generator=generator, dtype=torch.int32)
     future: Future[Found] = Future()
     future.set_result(
-        {"layer": Peaks(maximum, at, maximum - 3, at, maximum - 1, maximum.abs(), at, 196)}
+        {
+            "layer": ActivationSummary(
+                maximum, at, maximum - 3, at, maximum - 1, maximum.abs(), at, 196
+            )
+        }
     )
     return future
 

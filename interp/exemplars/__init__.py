@@ -2,11 +2,11 @@
 independent of its size.
 """
 
+from interp.exemplars.activation_summary import ActivationSummary, summarize_activations
 from interp.exemplars.crop import crop_rectangle
 from interp.exemplars.distribution import BINS, LEVELS, Distribution, percentile, ranks
+from interp.exemplars.layer_statistics import ORDERS, LayerStatistics
 from interp.exemplars.moments import Moments, sparsity
-from interp.exemplars.peaks import Peaks, peaks
-from interp.exemplars.shard import ORDERS, Shard
 from interp.exemplars.topk import MOST_IDS, TopK
 
 __all__ = [
@@ -14,14 +14,14 @@ __all__ = [
     "LEVELS",
     "MOST_IDS",
     "ORDERS",
+    "ActivationSummary",
     "Distribution",
+    "LayerStatistics",
     "Moments",
-    "Peaks",
-    "Shard",
     "TopK",
     "crop_rectangle",
-    "peaks",
     "percentile",
     "ranks",
     "sparsity",
+    "summarize_activations",
 ]

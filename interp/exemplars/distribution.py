@@ -14,7 +14,7 @@ BINS = 64  # of a histogram
 
 @dataclass(frozen=True, eq=False)
 class Distribution:
-    """Of U units over N images, which are ranked by (value, id).
+    """The values of U units on N images, which are ranked by (value, id).
 
     Attributes:
         values: (U, N) float32, none NaN, in order of image id.
@@ -26,29 +26,41 @@ class Distribution:
 
     @staticmethod
     def of(values: NDArray[np.float32]) -> "Distribution":
-        """Of values (U, N), none NaN, whose columns are in order of image id."""
+        """Sort values.
+
+        Args:
+            values: (U, N), none NaN, whose columns are in order of image id.
+        """
         return Distribution(values, np.sort(values, axis=1))
 
     def grid(self) -> NDArray[np.float32]:
-        """(U, LEVELS) the values at the `ranks` of as many images."""
+        """Return (U, LEVELS) order statistics, evenly from the least value to the largest."""
         return self.ranked[:, ranks(np.linspace(0, 1, LEVELS), self.ranked.shape[1])]
 
     def quantiles(self, shares: Sequence[float]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """The places (U, Q) of the images that have these shares of the others below them, and
-        their values.
+        """Find the images that have given shares of the others below them.
+
+        Args:
+            shares: Q numbers from 0 to 1.
+
+        Returns:
+            their columns (U, Q) in `values`, and their values (U, Q).
         """
         at = ranks(np.asarray(shares), self.ranked.shape[1])
         places = np.array(
             [
-                [_place(*rows, rank) for rank in at]
+                [_column(*rows, rank) for rank in at]
                 for rows in zip(self.values, self.ranked, strict=True)
             ]
         )
         return places, np.take_along_axis(self.values, places, 1)
 
     def histogram(self) -> NDArray[np.int64]:
-        """(U, BINS) how many values lie in each of as many bins from the least to the largest, the
-        last one closed.
+        """Count the values in bins.
+
+        Returns:
+            (U, BINS) how many lie in each of as many equal bins from a unit's least value to its
+            largest, the last one closed.
         """
         return np.stack(
             [
@@ -58,22 +70,35 @@ class Distribution:
         )
 
 
-def _place(values: NDArray[np.float32], ranked: NDArray[np.float32], rank: int) -> int:
-    """The place of the image with a rank: among equal values the first have the lower ranks."""
+def _column(values: NDArray[np.float32], ranked: NDArray[np.float32], rank: int) -> int:
+    """The column of the image with a rank: among equal values the first have the lower ranks."""
     value = ranked[rank]
     return int(np.flatnonzero(values == value)[rank - ranked.searchsorted(value)])
 
 
 def ranks(shares: NDArray[np.float64], images: int) -> NDArray[np.int64]:
-    """The places, from 0, among so many sorted images that have these shares of the others below
-    them; the nearest, halves upwards.
+    """Return the ranks that have given shares of the other images below them.
+
+    Args:
+        shares: any shape, from 0 to 1.
+        images: how many there are.
+
+    Returns:
+        the nearest ranks, from 0, halves rounded upwards, in the shape of `shares`.
     """
     return np.floor(shares * (images - 1) + 0.5).astype(np.int64)
 
 
 def percentile(grid: NDArray[np.float32], images: int, value: float) -> float:
-    """The share of images below `value`, from a grid (LEVELS,): exact for up to LEVELS images, else
-    within 1/256.
+    """Estimate the share of images whose value is below a given one.
+
+    Args:
+        grid: (LEVELS,) of one unit, see `Distribution.grid`.
+        images: how many the grid was made from.
+        value: any number.
+
+    Returns:
+        0 to 1; exact for up to LEVELS images, else within 1/256.
     """
     at = ranks(np.linspace(0, 1, len(grid)), images)
     above = int(grid.searchsorted(np.float32(value), "left"))  # the first level that is not below
@@ -82,7 +107,6 @@ def percentile(grid: NDArray[np.float32], images: int, value: float) -> float:
     if above == len(grid):
         return 1.0
     low, high = float(grid[above - 1]), float(grid[above])
-    between = (
-        int(at[above] - at[above - 1]) - 1
-    )  # images of which only this is known: they lie from low to high
+    # images of which only this is known: they lie from low to high
+    between = int(at[above] - at[above - 1]) - 1
     return float(at[above - 1] + 1 + between * (value - low) / (high - low)) / images

@@ -6,17 +6,19 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from interp.exemplars.peaks import Peaks
+from interp.exemplars.activation_summary import ActivationSummary
 
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """Of each of U units, over `images` images of `positions` positions each.
+    """Mean, variance and active share of each of U units, over images and positions.
 
     Merging is commutative to the bit, and associative to about 1e-15 of the values: the mean is a
     weighted mean, and squares are of deviations, so that nothing is lost to cancellation.
 
     Attributes:
+        images: how many.
+        positions: of a unit's map on each image.
         mean: (U,) float64.
         squares: (U,) float64, the sum of squared deviations from it.
         active: (U,) int64, the number of images and positions above 0.
@@ -29,12 +31,14 @@ class Moments:
     active: Tensor
 
     @staticmethod
-    def of(found: Peaks) -> "Moments":
-        """Of one image after the other."""
-        means = found.mean.double()
+    def of(summary: ActivationSummary) -> "Moments":
+        """Compute the moments of the images of a summary, at least one."""
+        means = summary.mean.double()
         mean = means.mean(0)
-        squares = found.spread.double().sum(0) + found.positions * (means - mean).square().sum(0)
-        return Moments(len(means), found.positions, mean, squares, found.active.long().sum(0))
+        between = summary.positions * (means - mean).square().sum(0)
+        squares = summary.spread.double().sum(0) + between
+        active = summary.active.long().sum(0)
+        return Moments(len(means), summary.positions, mean, squares, active)
 
     @property
     def count(self) -> int:
@@ -52,7 +56,11 @@ class Moments:
         return self.active.double() / self.count
 
     def merge(self, other: "Moments") -> "Moments":
-        """Of both streams. Raises ValueError: they are of other units or maps."""
+        """Compute the moments of two streams together.
+
+        Raises:
+            ValueError: they are of other units or maps.
+        """
         if self.mean.shape != other.mean.shape or self.positions != other.positions:
             raise ValueError("moments of different layers cannot be merged")
         images = self.images + other.images
@@ -70,12 +78,15 @@ class Moments:
 
 
 def sparsity(maxima: Tensor) -> Tensor:
-    """1 - mean^2 / mean square of maxima (U, N), of which negative ones count as 0: (U,) float64 in
-    [0, 1].
+    """Compute 1 - mean^2 / mean square of maxima (Vinje & Gallant, Science 2000, without the factor
+    that scales this to 1).
 
-    0 for a unit equally active everywhere, and for one that is never above 0; 1 - 1/N for one that
-    is active on a single image (Vinje & Gallant, Science 2000, without the factor that scales this
-    to 1).
+    Args:
+        maxima: (U, N) of each unit and image; negative ones count as 0.
+
+    Returns:
+        (U,) float64 in [0, 1]: 0 for a unit equally active everywhere, and for one that is never
+        above 0; 1 - 1/N for one that is active on a single image.
     """
     x = maxima.double().clamp(min=0)
     peak = x.amax(1, keepdim=True)

@@ -23,6 +23,15 @@ class TopK:
     """
 
     def __init__(self, units: int, k: int) -> None:
+        """Begin without any image.
+
+        Args:
+            units: how many, at least 1.
+            k: images kept a unit, at least 1.
+
+        Raises:
+            ValueError: either is below 1.
+        """
         if units < 1 or k < 1:
             raise ValueError(f"units and k must be at least 1, not {units} and {k}")
         self.keys = _keys(
@@ -32,7 +41,14 @@ class TopK:
 
     @classmethod
     def restore(cls, values: Tensor, positions: Tensor, ids: Tensor) -> "TopK":
-        """One whose attributes were saved."""
+        """Make one again from its saved attributes.
+
+        Args:
+            values, positions, ids: (units, k), as the attributes of these names.
+
+        Raises:
+            ValueError: the shapes differ, or are not (units, k).
+        """
         if values.ndim != 2 or not values.shape == positions.shape == ids.shape:
             raise ValueError(
                 f"three tensors (units, k) are needed, not "
@@ -63,8 +79,12 @@ class TopK:
         return self.keys.shape[1]
 
     def update(self, values: Tensor, positions: Tensor, ids: Tensor) -> None:
-        """Take in a batch: values (B, units), positions (B, units) integers, ids (B,) of images not
-        seen before, from 0.
+        """Add a batch of images.
+
+        Args:
+            values: (B, units).
+            positions: (B, units) integers, kept with the values.
+            ids: (B,) from 0, of images that have not been added before.
 
         Raises:
             ValueError: a value is NaN, a shape does not fit, or an id is out of range.
@@ -84,13 +104,13 @@ class TopK:
         if len(rows):
             best = values[rows].T.contiguous()  # (units, n), in order of id
             chosen = _first(best, min(self.k, len(rows)))
-            self._fold(
+            self._add(
                 _keys(best.gather(1, chosen), ids[rows][chosen]),
                 positions[rows].T.gather(1, chosen).long(),
             )
 
     def merge(self, other: "TopK") -> "TopK":
-        """The top k of both, which have seen different images; both are left as they are.
+        """Return the top k of both, of different images; both are left as they are.
 
         Raises:
             ValueError: the other has another number of units or another k.
@@ -102,12 +122,17 @@ class TopK:
             )
         merged = TopK(self.units, self.k)
         merged.keys, merged.positions = self.keys, self.positions
-        merged._fold(other.keys, other.positions)
+        merged._add(other.keys, other.positions)
         return merged
 
     def best(self, unit: int) -> list[tuple[int, float, int]]:
-        """(image id, value, position) of a unit's images, best first; fewer than k if fewer were
-        seen.
+        """List the images of a unit.
+
+        Args:
+            unit: its number, from 0.
+
+        Returns:
+            (image id, value, position) of each, best first; fewer than k if fewer were added.
         """
         keys, positions = self.keys[unit], self.positions[unit]
         rows = zip(
@@ -118,8 +143,8 @@ class TopK:
         )
         return [row for row in rows if row[0] != MOST_IDS]
 
-    def _fold(self, keys: Tensor, positions: Tensor) -> None:
-        """Take in keys and positions (units, n)."""
+    def _add(self, keys: Tensor, positions: Tensor) -> None:
+        """Keep the best of these and of further keys and positions (units, n)."""
         keys, positions = torch.cat([self.keys, keys], 1), torch.cat([self.positions, positions], 1)
         self.keys, order = keys.topk(self.k)
         self.positions = positions.gather(1, order)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-from interp.exemplars import Peaks
+from interp.exemplars import ActivationSummary
 from interp.probe import Procedure
 from service.datasets import Dataset, DatasetError
 from service.engine.job import NotFinite
@@ -133,7 +133,8 @@ class Build:
 
     def _save(self, number: int, parts: list[Found], labels: list[int | None]) -> None:
         found = {
-            layer: Peaks.join([part.pop(layer) for part in parts]) for layer in self.plan.shapes
+            layer: ActivationSummary.join([part.pop(layer) for part in parts])
+            for layer in self.plan.shapes
         }
         try:
             save_shard(self.files, self.plan, number, found, labels)

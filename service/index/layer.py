@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from interp.exemplars import MOST_IDS, ORDERS, Distribution, Shard, TopK, sparsity
+from interp.exemplars import MOST_IDS, ORDERS, Distribution, LayerStatistics, TopK, sparsity
 from service.index.files import FORMAT, UNREADABLE, Files, slug, tensors
 from service.index.shards import Damaged, load_column, load_shard
 from service.index.types import Plan, Subject, digest
@@ -74,7 +74,9 @@ def finish(files: Files, plan: Plan, layer: str, shards: Sequence[Path]) -> None
         and _readable(files, old)
     ):
         return
-    whole = reduce(Shard.merge, (_load(number, path, layer) for number, path in enumerate(shards)))
+    whole = reduce(
+        LayerStatistics.merge, (_load(number, path, layer) for number, path in enumerate(shards))
+    )
     kept = _reservoirs(whole, plan) | _moments(whole) | _distributions(plan, layer, shards)
     about = {
         "format": FORMAT,
@@ -118,7 +120,7 @@ def description(files: Files, name: str) -> dict[str, Any] | None:
         return None
 
 
-def _load(number: int, path: Path, layer: str) -> Shard:
+def _load(number: int, path: Path, layer: str) -> LayerStatistics:
     try:
         return load_shard(path, layer)
     except UNREADABLE as error:
@@ -137,7 +139,7 @@ def _readable(files: Files, about: dict[str, Any]) -> bool:
         return False
 
 
-def _reservoirs(whole: Shard, plan: Plan) -> Tensors:
+def _reservoirs(whole: LayerStatistics, plan: Plan) -> Tensors:
     """The exemplars by each order, (U, k), and by label, (U, labels, k); a place that no image has
     taken has id -1.
     """
@@ -173,7 +175,7 @@ def _columns(name: str, values: Tensor, positions: Tensor, ids: Tensor) -> Tenso
     }
 
 
-def _moments(whole: Shard) -> Tensors:
+def _moments(whole: LayerStatistics) -> Tensors:
     """Figures (U,) that the shards tell."""
 
     def best(top: TopK) -> Tensor:

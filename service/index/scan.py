@@ -12,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interp.exemplars import Peaks, peaks
+from interp.exemplars import ActivationSummary, summarize_activations
 from interp.probe import Procedure
 from service.datasets import Dataset
 from service.datasets.samples import read_as
 from service.engine.submit import submit_when_free
 
-Found = dict[str, Peaks]  # by layer
+Found = dict[str, ActivationSummary]  # by layer
 Prepare = Callable[
     [bytes], NDArray[np.uint8]
 ]  # an encoded image -> (C, H, W) uint8, as the network takes it
@@ -67,7 +67,7 @@ def scan(
             if loading and len(running) < _IN_FLIGHT:
                 ids, futures = loading.popleft()
                 loaded = [sample for future in futures for sample in future.result()]
-                procedure = peaks(_stack([image for image, _ in loaded]), layers)
+                procedure = summarize_activations(_stack([image for image, _ in loaded]), layers)
                 answer = submit_when_free(partial(submit, procedure))
                 running.append((ids, [label for _, label in loaded], answer))
             elif running:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interp.exemplars import ORDERS, Moments, Peaks, Shard, TopK
+from interp.exemplars import ORDERS, ActivationSummary, LayerStatistics, Moments, TopK
 from service.index.files import UNREADABLE, Files, tensors
 from service.index.types import Plan
 
@@ -37,7 +37,11 @@ def shard_name(plan: Plan, number: int) -> str:
 
 
 def save_shard(
-    files: Files, plan: Plan, number: int, found: Mapping[str, Peaks], labels: Sequence[int | None]
+    files: Files,
+    plan: Plan,
+    number: int,
+    found: Mapping[str, ActivationSummary],
+    labels: Sequence[int | None],
 ) -> None:
     """Write what was found on the images of shard `number`, all layers. Raises ValueError: an
     activation is not a number.
@@ -47,7 +51,7 @@ def save_shard(
     known = torch.tensor([-1 if label is None else label for label in labels])
     kept: dict[str, Tensor] = {}
     for layer, peaks in found.items():
-        shard = Shard.of(peaks, ids, plan.k, known, plan.labels, plan.kept)
+        shard = LayerStatistics.of(peaks, ids, plan.k, known, plan.labels, plan.kept)
         kept |= {
             f"{layer}/{part}": tensor for part, tensor in _parts(shard, plan.labels, known).items()
         }
@@ -66,7 +70,7 @@ def save_shard(
     files.save(shard_name(plan, number), about, kept)
 
 
-def load_shard(path: Path, layer: str) -> Shard:
+def load_shard(path: Path, layer: str) -> LayerStatistics:
     """The statistics of a layer in a shard's file. Raises one of UNREADABLE."""
     with tensors(path) as (about, file):
         stored = list(file.keys())
@@ -77,7 +81,9 @@ def load_shard(path: Path, layer: str) -> Shard:
     moments = Moments(
         images, positions, part["moments.mean"], part["moments.squares"], part["moments.active"]
     )
-    return Shard(tops, _by_label(part, about["labels"]) if "label.ids" in part else None, moments)
+    return LayerStatistics(
+        tops, _by_label(part, about["labels"]) if "label.ids" in part else None, moments
+    )
 
 
 def load_column(paths: Sequence[Path], layer: str, column: str, units: slice) -> NDArray[Any]:
@@ -97,7 +103,7 @@ def load_column(paths: Sequence[Path], layer: str, column: str, units: slice) ->
     return np.concatenate(blocks, axis=1)
 
 
-def _parts(shard: Shard, labels: int, known: Tensor) -> dict[str, Tensor]:
+def _parts(shard: LayerStatistics, labels: int, known: Tensor) -> dict[str, Tensor]:
     """The tensors that a shard is restored from; by label, those of the labels that occur, which
     are few of many.
     """

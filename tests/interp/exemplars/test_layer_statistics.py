@@ -17,13 +17,13 @@ from interp.exemplars import (
     LEVELS,
     MOST_IDS,
     ORDERS,
+    ActivationSummary,
     Distribution,
-    Peaks,
-    Shard,
+    LayerStatistics,
     TopK,
-    peaks,
     percentile,
     sparsity,
+    summarize_activations,
 )
 from interp.network.network import Network
 from interp.probe import solve
@@ -61,7 +61,7 @@ def brute_force(
     return [(image, value, at) for _, image, value, at in sorted(rows)]
 
 
-def found(shard: Shard, order: str, unit: int) -> list[tuple[int, float, int]]:
+def found(shard: LayerStatistics, order: str, unit: int) -> list[tuple[int, float, int]]:
     """The same from a shard, with its signs undone."""
     best = shard.tops[order].best(unit)
     if order == "min":
@@ -85,7 +85,7 @@ def layouts(x: np.ndarray) -> list[Tensor]:
 @pytest.mark.parametrize("layout", range(3))
 def test_peaks_equal_numpy(layout: int) -> None:
     x = maps(9)
-    got, flat = Peaks.of(layouts(x)[layout]), x.reshape(9, UNITS, 12)
+    got, flat = ActivationSummary.of(layouts(x)[layout]), x.reshape(9, UNITS, 12)
     assert got.positions == 12
     np.testing.assert_array_equal(got.maximum, flat.max(2))
     np.testing.assert_array_equal(got.at_maximum, flat.argmax(2))
@@ -104,7 +104,7 @@ def test_peaks_equal_numpy(layout: int) -> None:
 
 def test_a_linear_layer_is_a_map_of_one_position() -> None:
     x = torch.tensor([[1.0, -2.0], [0.0, 3.0]])
-    got = Peaks.of(x)
+    got = ActivationSummary.of(x)
     assert got.maximum.equal(x)
     assert got.minimum.equal(x)
     assert got.mean.equal(x)
@@ -118,7 +118,7 @@ def test_half_precision_is_reduced_in_single(dtype: torch.dtype) -> None:
     x = (torch.randn(2, 3, 70, 71, generator=torch.Generator().manual_seed(0)) * 300 + 500).to(
         dtype
     )
-    got, flat = Peaks.of(x), x.double().flatten(2)
+    got, flat = ActivationSummary.of(x), x.double().flatten(2)
     np.testing.assert_array_equal(
         got.active, (flat > 0).sum(2)
     )  # of which neither type can count so many
@@ -131,15 +131,20 @@ def test_half_precision_is_reduced_in_single(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("scale", [1e25, 1e38])
 def test_sums_that_32_bits_cannot_hold(scale: float) -> None:
     x = (torch.rand(3, 2, 4, 4, generator=torch.Generator().manual_seed(0)) + 1) * scale
-    moments = Shard.of(Peaks.of(x), torch.arange(3), 1).moments
+    moments = LayerStatistics.of(ActivationSummary.of(x), torch.arange(3), 1).moments
     values = x.double().transpose(0, 1).flatten(1)
     np.testing.assert_allclose(moments.mean, values.mean(1), rtol=1e-6)
     np.testing.assert_allclose(moments.variance, values.var(1, correction=0), rtol=1e-6)
 
 
-def shard(x: np.ndarray, ids: list[int], labels: list[int]) -> Shard:
-    return Shard.of(
-        Peaks.of(torch.from_numpy(x)), torch.tensor(ids), K, torch.tensor(labels), LABELS, LABEL_K
+def shard(x: np.ndarray, ids: list[int], labels: list[int]) -> LayerStatistics:
+    return LayerStatistics.of(
+        ActivationSummary.of(torch.from_numpy(x)),
+        torch.tensor(ids),
+        K,
+        torch.tensor(labels),
+        LABELS,
+        LABEL_K,
     )
 
 
@@ -188,8 +193,8 @@ def test_moments_merge_commutatively_to_the_bit_and_associatively_to_1e_12(
 ) -> None:
     generator = torch.Generator().manual_seed(seed)
     a, b, c = (
-        Shard.of(
-            Peaks.of(torch.randn(n, 2, 3, 3, generator=generator) + offset),
+        LayerStatistics.of(
+            ActivationSummary.of(torch.randn(n, 2, 3, 3, generator=generator) + offset),
             torch.arange(n) + 100 * n,
             1,
         ).moments
@@ -205,30 +210,30 @@ def test_moments_merge_commutatively_to_the_bit_and_associatively_to_1e_12(
 
 def test_the_variance_survives_a_large_mean() -> None:
     x = torch.randn(50, 1, 4, 4, generator=torch.Generator().manual_seed(0)) + 1000
-    assert Shard.of(Peaks.of(x), torch.arange(50), 1).moments.variance.item() == pytest.approx(
-        x.double().var(correction=0).item(), rel=1e-4
-    )
+    assert LayerStatistics.of(
+        ActivationSummary.of(x), torch.arange(50), 1
+    ).moments.variance.item() == pytest.approx(x.double().var(correction=0).item(), rel=1e-4)
 
 
 def test_shards_refuse_nan_and_other_layers() -> None:
     x = torch.zeros(2, UNITS, 3, 4)
-    plain = Shard.of(Peaks.of(x), torch.arange(2), K)
+    plain = LayerStatistics.of(ActivationSummary.of(x), torch.arange(2), K)
     for other in (
-        Shard.of(Peaks.of(x[:, :1]), torch.arange(2), K),
-        Shard.of(Peaks.of(x[..., :2]), torch.arange(2), K),
+        LayerStatistics.of(ActivationSummary.of(x[:, :1]), torch.arange(2), K),
+        LayerStatistics.of(ActivationSummary.of(x[..., :2]), torch.arange(2), K),
         shard(x.numpy(), [5, 6], [0, 1]),
     ):
         with pytest.raises(ValueError, match=r"merged|labels"):
             plain.merge(other)
     x[1, 0, 2, 3] = torch.nan
     with pytest.raises(ValueError, match="not a number"):
-        Shard.of(Peaks.of(x), torch.arange(2), K)
+        LayerStatistics.of(ActivationSummary.of(x), torch.arange(2), K)
 
 
 def test_negative_maxima_and_infinities_are_kept() -> None:
     x = torch.full((2, 1, 1, 2), -torch.inf)
     x[1] = -3.0
-    best = Shard.of(Peaks.of(x), torch.arange(2), 3).tops["max"]
+    best = LayerStatistics.of(ActivationSummary.of(x), torch.arange(2), 3).tops["max"]
     assert best.best(0) == [(1, -3.0, 0), (0, -torch.inf, 0)]
     assert best.ids[0].tolist() == [1, 0, MOST_IDS]
 
@@ -238,7 +243,7 @@ def test_the_procedure_reduces_one_forward_pass() -> None:
     network = Network(module, (1, 5, 6), mean=[0.0], std=[1.0])
     images = torch.rand(4, 1, 5, 6, generator=torch.Generator().manual_seed(0))
     got, wanted = (
-        solve(peaks(images, ["0", "logits"]), network),
+        solve(summarize_activations(images, ["0", "logits"]), network),
         network.activations(images, ["0", "logits"]),
     )
     np.testing.assert_array_equal(got["0"].maximum, wanted["0"].amax((2, 3)))
