@@ -18,7 +18,8 @@ ORDERS = ("max", "min", "mean", "magnitude")
 class LayerStatistics:
     """What is known of each of U units after a set of images.
 
-    Statistics of different images merge in any order, by any tree. The top k are exactly the same whatever the order; of moments see `Moments`.
+    Statistics of different images merge in any order, by any tree. The top k are exactly the same
+    whatever the order; of moments see `Moments`.
 
     Attributes:
         tops: by each of ORDERS, the k best images a unit: `min` holds minus the minima, `magnitude`
