@@ -11,26 +11,30 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interp.filters.gabor import GOOD_FIT, Gabor, fit_gabors
-from interp.filters.opponency import Colour, colour_of
+from interp.filters.colour import FilterColour, filter_colour
+from interp.filters.gabor import GOOD_FIT, Gabor
+from interp.filters.gabor_fit import fit_gabors
 from interp.filters.spectra import spectral_peak
 
 Array = NDArray[np.float64]
-Order = Literal["channel", "orientation", "hue"]
+FilterOrder = Literal["channel", "orientation", "hue"]
 
 
 @dataclass(frozen=True)
 class FilterAnalysis:
-    """One filter: the Gabor function and the spectral peak of its strongest spatial component, and
-    its colours.
+    """What one filter looks like.
 
     Lengths are in pixels of the layer's input, which is the image for a first layer.
-    peak_orientation, peak_wavelength: degrees and pixels; both 0 where the spectrum is highest at
-    frequency zero.
+
+    Attributes:
+        gabor: the Gabor function of its strongest spatial component.
+        colour: its colours.
+        peak_orientation, peak_wavelength: where the amplitude spectrum of that component is
+            highest, in degrees and pixels; both 0 for frequency zero.
     """
 
     gabor: Gabor
-    colour: Colour
+    colour: FilterColour
     peak_orientation: float
     peak_wavelength: float
 
@@ -41,9 +45,10 @@ class FilterAnalysis:
 
 
 def analyze_filters(weights: Tensor, spacing: int = 1) -> list[FilterAnalysis]:
-    """Analyze filters (O, 1 or 3, h, w), in about 5 ms each.
+    """Analyze the filters of a convolution, in about 5 ms each.
 
     Args:
+        weights: (O, 1 or 3, h, w).
         spacing: pixels from one weight to the next, the convolution's dilation; lengths are in
             pixels.
 
@@ -67,16 +72,19 @@ def analyze_filters(weights: Tensor, spacing: int = 1) -> list[FilterAnalysis]:
 def _analysis(weights: Array, pattern: Array, gabor: Gabor, spacing: int) -> FilterAnalysis:
     orientation, wavelength = spectral_peak(pattern)
     return FilterAnalysis(
-        gabor.scaled(spacing), colour_of(weights), orientation, wavelength * spacing
+        gabor.scaled(spacing), filter_colour(weights), orientation, wavelength * spacing
     )
 
 
 def strongest_component(weights: Array) -> tuple[Array, Array]:
-    """A filter (C, h, w) as colour (C,) of length 1 times pattern (h, w), the best in the sense of
-    least squares.
+    """Split a filter into colour times pattern, the best in the sense of least squares.
 
-    The sign is such that the colour is rather light than dark, or for pure colour contrast its
-    largest part is positive.
+    Args:
+        weights: (C, h, w).
+
+    Returns:
+        the colour (C,) of length 1 and the pattern (h, w). The sign is such that the colour is
+        rather light than dark, or for pure colour contrast its largest part is positive.
     """
     channels, rows, columns = weights.shape
     colours, strengths, patterns = np.linalg.svd(weights.reshape(channels, -1), full_matrices=False)
@@ -86,12 +94,17 @@ def strongest_component(weights: Array) -> tuple[Array, Array]:
     return sign * colour, sign * strengths[0] * patterns[0].reshape(rows, columns)
 
 
-def in_order(analyses: Sequence[FilterAnalysis], order: Order) -> list[int]:
-    """The filters' numbers in an order.
+def sort_filters(analyses: Sequence[FilterAnalysis], order: FilterOrder) -> list[int]:
+    """Sort filters.
 
-    "orientation": those that a Gabor function fits by its orientation, then the others, the best
-    fit first. "hue": those that are more colour than lightness by hue, then the others by
-    orientation. Ties keep the order of the channels.
+    Args:
+        analyses: one a filter.
+        order: "channel": as they are. "orientation": those that a Gabor function fits by its
+            orientation, then the others, the best fit first. "hue": those that are more colour than
+            lightness by hue, then the others by orientation.
+
+    Returns:
+        the filters' numbers; ties keep the order of the channels.
     """
 
     def by_orientation(number: int) -> tuple[int, float]:

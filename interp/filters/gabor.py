@@ -1,4 +1,4 @@
-"""Gabor functions fitted to filters: the model of a simple cell's receptive field (Daugman 1985,
+"""Gabor functions: the model of a simple cell's receptive field (Daugman 1985,
 equation 1; Jones & Palmer 1987).
 
 Orientations are those of the bars, in degrees: 0 for horizontal ones, 90 for vertical ones, rising
@@ -6,24 +6,14 @@ counter-clockwise.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import least_squares
 
 Array = NDArray[np.float64]
 
 GOOD_FIT = 0.5  # R^2 from which a filter counts as a Gabor function
-SMALLEST = (
-    3  # rows and columns of a filter that is fitted: below, there are fewer weights than parameters
-)
-_EVALUATIONS = 40  # of a descent; where it has not ended by then, R^2 changes in the fourth digit
-_STARTS = 2
-_DIGITS = (
-    5  # of an orientation: so that float32, too, has it below 180, where the phase's sign turns
-)
 
 
 @dataclass(frozen=True)
@@ -54,7 +44,7 @@ class Gabor:
     r_squared: float = 0.0
 
     def scaled(self, spacing: float) -> "Gabor":
-        """The same function where the pattern's pixels lie `spacing` pixels apart."""
+        """Return the same function where the pattern's pixels lie `spacing` pixels apart."""
         lengths = {
             name: spacing * getattr(self, name)
             for name in ("wavelength", "across", "along", "row", "column")
@@ -62,7 +52,7 @@ class Gabor:
         return replace(self, **lengths)
 
     def draw(self, rows: int, columns: int) -> Array:
-        """The function at the pixels (rows, columns)."""
+        """Return the function's values (rows, columns) at the pixels of a pattern."""
         theta = math.radians(self.orientation)
         y, x = np.mgrid[:rows, :columns] - np.array([self.row, self.column])[:, None, None]
         u, v = x * math.sin(theta) + y * math.cos(theta), x * math.cos(theta) - y * math.sin(theta)
@@ -72,194 +62,3 @@ class Gabor:
             * envelope
             * np.cos(2 * math.pi * u / self.wavelength + math.radians(self.phase))
         )
-
-
-def fit_gabors(patterns: Sequence[Array]) -> list[Gabor]:
-    """The Gabor function nearest to each of several patterns (h, w) of one shape, in the sense of
-    least squares.
-
-    A descent (Levenberg-Marquardt) begins at the two best of a few thousand Gabor functions whose
-    amplitude and phase are known in closed form, and stays within: wavelengths from 2 pixels to 4
-    times the longer side, deviations across the bars from 0.15 to 4 wavelengths (below, noise would
-    set the wavelength), along them from 0.4 pixels to twice that side, centres up to half a pixel
-    outside. It draws nothing at random. Constant patterns, and those with fewer than 3 rows or
-    columns, are not fitted. A filter of 3 x 3 has 9 weights and the function 8 parameters: there
-    R^2 says little.
-    """
-    if not patterns:
-        return []
-    rows, columns = patterns[0].shape
-    if min(rows, columns) < SMALLEST:
-        return [Gabor()] * len(patterns)
-    search = _Search(rows, columns)
-    return [search.fit(pattern) for pattern in patterns]
-
-
-class _Search:
-    """Fits to patterns of one shape. A point is (theta, log wavelength, log of across / wavelength,
-    log along, row, column).
-    """
-
-    def __init__(self, rows: int, columns: int) -> None:
-        self._y, self._x = (axis.ravel().astype(float) for axis in np.mgrid[:rows, :columns])
-        side = max(rows, columns)
-        self._low = np.array([-np.inf, math.log(2), math.log(0.15), math.log(0.4), -0.5, -0.5])
-        self._high = np.array(
-            [np.inf, math.log(4 * side), math.log(4), math.log(2 * side), rows - 0.5, columns - 0.5]
-        )
-        self._points = _lattice(rows, columns)
-        waves = np.stack([self._waves(point)[:2] for point in self._points])  # (n, 2, pixels)
-        first = _unit(waves[:, 0])
-        second = _unit(waves[:, 1] - (waves[:, 1] * first).sum(1, keepdims=True) * first)
-        self._basis = np.stack([first, second])  # (2, n, pixels), orthonormal for each point
-
-    def fit(self, pattern: Array) -> Gabor:
-        target = pattern.ravel()
-        variance = float(((target - target.mean()) ** 2).sum())
-        energy = float((target**2).sum())
-        if variance <= 1e-12 * energy:
-            return Gabor()
-        target = target / math.sqrt(energy)
-        found = [self._descend(start, target) for start in self._starts(target)]
-        error, point, (even, odd) = min(found, key=lambda one: one[0])
-        scale = math.sqrt(energy)
-        return _gabor(point, even * scale, odd * scale, 1 - error * energy / variance)
-
-    def _starts(self, target: Array) -> list[Array]:
-        """The best points of the lattice, no two of them neighbours in orientation or size."""
-        explained = ((self._basis @ target) ** 2).sum(0)
-        chosen: list[Array] = []
-        for index in np.argsort(-explained, kind="stable"):
-            point = self._points[index]
-            if all(_apart(point, other) for other in chosen):
-                chosen.append(point)
-            if len(chosen) == _STARTS:
-                break
-        return chosen
-
-    def _waves(self, point: Array) -> tuple[Array, Array, Array, Array, float, float]:
-        """Even and odd wave under the envelope, with what the derivatives need: the envelope's u
-        and v, and sine and cosine of theta.
-        """
-        theta, wavelength, cycles, along, row, column = point
-        sine, cosine = math.sin(theta), math.cos(theta)
-        x, y = self._x - column, self._y - row
-        u, v = x * sine + y * cosine, x * cosine - y * sine
-        envelope = np.exp(
-            -0.5 * ((u * math.exp(-cycles - wavelength)) ** 2 + (v * math.exp(-along)) ** 2)
-        )
-        angle = u * (2 * math.pi * math.exp(-wavelength))
-        return envelope * np.cos(angle), envelope * np.sin(angle), u, v, sine, cosine
-
-    def _descend(self, start: Array, target: Array) -> tuple[float, Array, Array]:
-        """From a point to the nearest minimum: (squared error, point, weights of the even and the
-        odd wave).
-        """
-        even, odd, *_ = self._waves(start)
-        weights = np.linalg.lstsq(np.stack([even, odd], 1), target, rcond=None)[0]
-
-        def residual(z: Array) -> Array:
-            even, odd, *_ = self._waves(self._bounded(z[2:]))
-            return np.asarray(z[0] * even + z[1] * odd - target)
-
-        first = np.concatenate([weights, self._free(start)])
-        found = least_squares(
-            residual,
-            first,
-            self._slopes,
-            method="lm",
-            max_nfev=_EVALUATIONS,
-            ftol=1e-7,
-            xtol=1e-7,
-            gtol=1e-7,
-        )
-        return 2 * float(found.cost), self._bounded(found.x[2:]), found.x[:2]
-
-    def _bounded(self, free: Array) -> Array:
-        """Any numbers -> a point within its bounds, as a sine between them; theta stays
-        what it is.
-        """
-        point = free.copy()
-        low, high = self._low[1:], self._high[1:]
-        point[1:] = low + (high - low) * (0.5 + 0.5 * np.sin(free[1:]))
-        return point
-
-    def _free(self, point: Array) -> Array:
-        free = point.copy()
-        low, high = self._low[1:], self._high[1:]
-        free[1:] = np.arcsin(np.clip(2 * (point[1:] - low) / (high - low) - 1, -0.999, 0.999))
-        return free
-
-    def _slopes(self, z: Array) -> Array:
-        """Derivatives (pixels, 8) of the residual."""
-        point = self._bounded(z[2:])
-        even, odd, u, v, sine, cosine = self._waves(point)
-        wave, turned = (
-            z[0] * even + z[1] * odd,
-            z[1] * even - z[0] * odd,
-        )  # `turned` is the derivative by the angle
-        frequency = 2 * math.pi * math.exp(-point[1])
-        tight, long = math.exp(-2 * (point[1] + point[2])), math.exp(-2 * point[3])
-        by_u, by_v = turned * frequency - wave * u * tight, -wave * v * long
-        columns = np.stack(
-            [
-                even,
-                odd,
-                by_u * v - by_v * u,
-                wave * u**2 * tight - turned * frequency * u,
-                wave * u**2 * tight,
-                wave * v**2 * long,
-                -by_u * cosine + by_v * sine,
-                -by_u * sine - by_v * cosine,
-            ],
-            1,
-        )
-        columns[:, 3:] *= 0.5 * (self._high[1:] - self._low[1:]) * np.cos(z[3:])
-        return columns
-
-
-def _lattice(rows: int, columns: int) -> Array:
-    """The points (n, 6) among which a start is looked for."""
-    side = max(rows, columns)
-    wavelengths = np.geomspace(2.2, max(2 * side, 5), 7)
-    cycles = np.array([0.18, 0.3, 0.5, 1.0])
-    centres = [np.linspace(0, extent - 1, 5)[1:4] for extent in (rows, columns)]
-    axes = [
-        np.arange(12) * math.pi / 12,
-        np.log(wavelengths),
-        np.log(cycles),
-        np.log([1.0, 2.0]),
-        *centres,
-    ]
-    points = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 6)
-    points[:, 3] += points[:, 1] + points[:, 2]  # along is one or two times across
-    return np.asarray(points[points[:, 3] <= math.log(1.5 * side)])
-
-
-def _apart(one: Array, other: Array) -> bool:
-    turn = abs((one[0] - other[0] + math.pi / 2) % math.pi - math.pi / 2)
-    return bool(turn > math.pi / 8 or abs(one[1] - other[1]) > 0.5 or abs(one[2] - other[2]) > 0.8)
-
-
-def _unit(vectors: Array) -> Array:
-    """Each row at length 1; a row of almost nothing becomes zero."""
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 1e-6))
-
-
-def _gabor(point: Array, even: float, odd: float, r_squared: float) -> Gabor:
-    theta, wavelength, cycles, along, row, column = point
-    orientation = round(math.degrees(theta) % 360, _DIGITS) % 360
-    if orientation >= 180:  # half a turn points u the other way
-        orientation, odd = orientation - 180, -odd
-    return Gabor(
-        orientation=orientation,
-        wavelength=math.exp(wavelength),
-        phase=(math.degrees(math.atan2(-odd, even)) + 180) % 360 - 180,
-        across=math.exp(wavelength + cycles),
-        along=math.exp(along),
-        row=float(row),
-        column=float(column),
-        amplitude=math.hypot(even, odd),
-        r_squared=r_squared,
-    )

@@ -18,8 +18,8 @@ def grating(
     phase: float = 0.0,
     contrast: float = 1.0,
 ) -> NDArray[np.float32]:
-    """A gray grating (C, H, W) in [0, 1]: 0.5 + 0.5 * contrast * cos(2 pi u / wavelength + phase),
-    u across the bars from the middle.
+    """Draw a gray grating: 0.5 + 0.5 * contrast * cos(2 pi u / wavelength + phase), u across the
+    bars from the middle.
 
     Args:
         shape: (C, H, W); all channels are equal.
@@ -27,6 +27,9 @@ def grating(
         wavelength: pixels a period.
         phase: degrees.
         contrast: Michelson's, (lightest - darkest) / (lightest + darkest), 0 to 1.
+
+    Returns:
+        (C, H, W) in [0, 1], read-only.
     """
     channels, height, width = shape
     theta = math.radians(orientation)
@@ -41,8 +44,13 @@ def grating(
 
 @dataclass(frozen=True)
 class Gratings:
-    """Gratings of all combinations: `orientations` evenly over 180 degrees from 0, `phases` evenly
-    over 360, wavelengths in pixels.
+    """Gratings of all combinations of wavelength, orientation and phase.
+
+    Attributes:
+        wavelengths: in pixels.
+        orientations: how many, evenly over 180 degrees from 0.
+        phases: how many, evenly over 360 degrees from 0.
+        contrast: Michelson's, 0 to 1.
     """
 
     wavelengths: tuple[float, ...]
@@ -65,8 +73,14 @@ class Gratings:
     def images(
         self, shape: tuple[int, int, int], conditions: Sequence[tuple[float, float]]
     ) -> Tensor:
-        """The images (conditions * phases, C, H, W) of some conditions, all phases of one
-        together.
+        """Draw the gratings of some conditions.
+
+        Args:
+            shape: (C, H, W).
+            conditions: some of `conditions`.
+
+        Returns:
+            (conditions * phases, C, H, W) in [0, 1], all phases of a condition together.
         """
         phases = np.arange(self.phases) * (360 / self.phases)
         drawn = [
@@ -77,11 +91,15 @@ class Gratings:
         return torch.from_numpy(np.stack(drawn))
 
 
-def usual_wavelengths(shape: tuple[int, int, int], field: int) -> tuple[float, ...]:
-    """Six wavelengths, evenly in their logarithm from 2.5 pixels to twice a receptive field of
-    `field` pixels.
+def default_wavelengths(shape: tuple[int, int, int], field: int) -> tuple[float, ...]:
+    """Choose six wavelengths, evenly in their logarithm from 2.5 pixels to twice a receptive field.
 
-    The longest is at least 10 pixels and at most the shorter side of images of `shape` (C, H, W).
+    Args:
+        shape: (C, H, W) of the images.
+        field: side of the receptive field in pixels.
+
+    Returns:
+        pixels; the longest is at least 10, and at most the images' shorter side.
     """
     side = min(shape[1:])
     longest = min(max(2 * field, 10), side)

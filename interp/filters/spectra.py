@@ -6,33 +6,38 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interp.filters.weights import Scale, grid, layout
+from interp.filters.weights import Scale, arrange_tiles, tile_layout
 
 _FREQUENCIES = 64  # an axis, at which a peak is looked for
 
 
 def render_spectra(weights: Tensor, scale: Scale = "filter", zoom: int = 0) -> NDArray[np.uint8]:
-    """Draw the amplitude spectra of weights (O, I, h, w) as one gray picture (height, width, 1)
-    uint8, laid out as by `render_filters`.
+    """Draw the amplitude spectra of filters as one picture, laid out as by `render_filters`.
 
-    Frequency zero is in the middle of a tile and half a period a pixel at its rim. Black is zero,
-    white the highest amplitude, of the filter or of all as `scale` says. A tile of 3 input channels
-    shows the root of their mean square.
+    Frequency zero is in the middle of a tile and half a period a pixel at its rim. A tile of 3
+    input channels shows the root of their mean square.
+
+    Args:
+        weights: (O, I, h, w).
+        scale: black is zero, white the highest amplitude, of the filter or of all.
+        zoom: pixels a weight, 1 to 32; 0 picks one that makes tiles of about 48 pixels.
+
+    Returns:
+        (height, width, 1) gray.
 
     Raises:
         ValueError: as `render_filters`.
     """
-    rows, columns, zoom = layout(weights, zoom)
+    rows, columns, zoom = tile_layout(weights, zoom)
     exact = weights.double().cpu().numpy()
     if not np.isfinite(exact).all():
         raise ValueError("a weight is not a finite number")
     highest = (
         max(float(_amplitudes(each, zoom).max()) for each in exact) if scale == "global" else None
     )
-    tiles = np.concatenate(
-        [_tiles(_amplitudes(each, zoom), highest) for each in exact]
-    )  # filter by filter: complex numbers take room
-    return grid(tiles[..., None], rows, columns)
+    # filter by filter: complex numbers take room
+    tiles = np.concatenate([_tiles(_amplitudes(each, zoom), highest) for each in exact])
+    return arrange_tiles(tiles[..., None], rows, columns)
 
 
 def _amplitudes(weights: NDArray[np.float64], zoom: int) -> NDArray[np.float64]:
@@ -52,11 +57,17 @@ def _tiles(amplitudes: NDArray[np.float64], highest: float | None) -> NDArray[np
 
 
 def spectral_peak(pattern: NDArray[np.float64]) -> tuple[float, float]:
-    """Orientation and wavelength at which the amplitude spectrum of a pattern (h, w) is highest;
-    (0, 0) for frequency zero.
+    """Find where the amplitude spectrum of a pattern is highest.
 
     The spectrum is sampled at 64 frequencies an axis, the ones between the pattern's own by filling
     up with zeros.
+
+    Args:
+        pattern: (h, w).
+
+    Returns:
+        orientation of the bars in degrees, 0 to below 180, and wavelength in pixels; (0, 0) for
+        frequency zero.
     """
     size = max(_FREQUENCIES, *pattern.shape)
     amplitude = np.abs(np.fft.rfft2(pattern, (size, size)))

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from interp.filters.gratings import Gratings
-from interp.network.describe import LayerInfo, ReceptiveField
+from interp.network.describe import LayerInfo
 from interp.probe import Probe, Procedure
 
-_ROWS = 32  # images of a probe, about
+_PROBE_ROWS = 32  # images of a probe, about
 # of the largest response: a curve that rises less is flat, and a vector mean that is shorter has no
 # direction
 _FLAT = 1e-5
@@ -24,8 +24,14 @@ _FLAT = 1e-5
 
 @dataclass(frozen=True)
 class UnitTuning:
-    """The orientation (degrees) and wavelength (pixels) that a unit prefers, its selectivity (0 to
-    1), highest response and baseline.
+    """What a unit prefers.
+
+    Attributes:
+        orientation: of the bars, in degrees, 0 to below 180.
+        wavelength: in pixels.
+        selectivity: 1 - circular variance, 0 to 1.
+        response: the highest.
+        baseline: the response to mid-gray.
     """
 
     orientation: float
@@ -37,8 +43,13 @@ class UnitTuning:
 
 @dataclass(frozen=True, eq=False)
 class Tuning:
-    """responses (units, wavelengths, orientations), and baseline (units,) on mid-gray; orientations
-    in degrees, wavelengths in pixels.
+    """The tuning curves of a layer's units.
+
+    Attributes:
+        orientations: of the bars, in degrees.
+        wavelengths: in pixels.
+        responses: (units, wavelengths, orientations), activations.
+        baseline: (units,), the responses to mid-gray.
     """
 
     orientations: NDArray[np.float64]
@@ -46,9 +57,14 @@ class Tuning:
     responses: NDArray[np.float32]
     baseline: NDArray[np.float32]
 
-    def above(self, unit: int) -> NDArray[np.float64]:
-        """The curves (wavelengths, orientations) of a unit as far as they are above its baseline,
-        else 0.
+    def above_baseline(self, unit: int) -> NDArray[np.float64]:
+        """Return a unit's curves as far as they are above its baseline, else 0.
+
+        Args:
+            unit: its number, from 0.
+
+        Returns:
+            (wavelengths, orientations).
         """
         curves: NDArray[np.float64] = (
             self.responses[unit].astype(np.float64) - self.baseline[unit]
@@ -56,8 +72,8 @@ class Tuning:
         curves[curves <= _FLAT * np.abs(self.responses[unit]).max()] = 0.0  # what rounding leaves
         return curves
 
-    def of(self, unit: int) -> UnitTuning:
-        """What a unit prefers.
+    def preference(self, unit: int) -> UnitTuning:
+        """Find what a unit prefers.
 
         The wavelength is that of the highest response; the orientation is the direction of the
         vector mean, in doubled angles, of the curve at that wavelength above the baseline, and the
@@ -66,24 +82,22 @@ class Tuning:
         """
         curves = self.responses[unit]
         preferred = int(curves.max(1).argmax())
-        told = float(self.wavelengths[preferred]), float(curves.max()), float(self.baseline[unit])
-        curve = self.above(unit)[preferred]
+        wavelength = float(self.wavelengths[preferred])
+        response, baseline = float(curves.max()), float(self.baseline[unit])
+        curve = self.above_baseline(unit)[preferred]
         mean = complex(
             (curve * np.exp(2j * np.radians(self.orientations))).sum() / (curve.sum() or 1.0)
         )
         if abs(mean) <= _FLAT:
-            return UnitTuning(0.0, told[0], 0.0, *told[1:])
-        return UnitTuning(
-            math.degrees(math.atan2(mean.imag, mean.real)) / 2 % 180,
-            told[0],
-            min(abs(mean), 1.0),
-            *told[1:],
-        )
+            return UnitTuning(0.0, wavelength, 0.0, response, baseline)
+        orientation = math.degrees(math.atan2(mean.imag, mean.real)) / 2 % 180
+        return UnitTuning(orientation, wavelength, min(abs(mean), 1.0), response, baseline)
 
 
-def measure(shape: tuple[int, int, int], layer: LayerInfo, gratings: Gratings) -> Procedure[Tuning]:
-    """Show gratings to a layer (units, rows, columns) and note the responses, by forward passes
-    alone.
+def measure_responses(
+    shape: tuple[int, int, int], layer: LayerInfo, gratings: Gratings
+) -> Procedure[Tuning]:
+    """Show gratings to a layer and note the responses, by forward passes alone.
 
     A response is a unit's highest activation over the phases, at each position that sees no
     padding, and the mean of these over the positions; where every position sees some, it is that of
@@ -92,22 +106,23 @@ def measure(shape: tuple[int, int, int], layer: LayerInfo, gratings: Gratings) -
 
     Args:
         shape: (C, H, W) of the network's input.
+        layer: whose output is (units, rows, columns).
+        gratings: what to show.
     """
-    rows, columns = unpadded(layer, shape)
+    rows, columns = unpadded_positions(layer, shape)
 
-    def shown(images: Tensor, phases: int) -> Procedure[NDArray[np.float32]]:
+    def responses_to(images: Tensor, phases: int) -> Procedure[NDArray[np.float32]]:
         answer = yield Probe(images, gradient=False, layers=(layer.name,))
         maps = answer.activations[layer.name][:, :, rows, columns]
-        highest = functools.reduce(
-            torch.maximum, [maps[phase::phases] for phase in range(phases)]
-        )  # ten times as fast as amax here
+        # ten times as fast as amax here
+        highest = functools.reduce(torch.maximum, [maps[phase::phases] for phase in range(phases)])
         return np.asarray(highest.float().mean((2, 3)).cpu().numpy())
 
-    baseline = yield from shown(torch.full((1, *shape), 0.5), 1)
-    found = []  # each (conditions, units)
-    for images in batches(shape, gratings):
-        found.append((yield from shown(images, gratings.phases)))
-    responses = np.concatenate(found).T.reshape(
+    baseline = yield from responses_to(torch.full((1, *shape), 0.5), 1)
+    parts = []  # each (conditions, units)
+    for images in grating_batches(shape, gratings):
+        parts.append((yield from responses_to(images, gratings.phases)))
+    responses = np.concatenate(parts).T.reshape(
         -1, len(gratings.wavelengths), gratings.orientations
     )
     return Tuning(
@@ -118,53 +133,53 @@ def measure(shape: tuple[int, int, int], layer: LayerInfo, gratings: Gratings) -
     )
 
 
-def batch_rows(gratings: Gratings) -> int:
-    """Images of the largest probe of `measure`."""
-    return max(1, _ROWS // gratings.phases) * gratings.phases
+def grating_batch_size(gratings: Gratings) -> int:
+    """Return the number of images of the largest probe of `measure_responses`."""
+    return max(1, _PROBE_ROWS // gratings.phases) * gratings.phases
 
 
-def batches(shape: tuple[int, int, int], gratings: Gratings) -> Iterator[Tensor]:
-    """All gratings (B, C, H, W), a few conditions with all their phases at a time."""
-    conditions, step = gratings.conditions, batch_rows(gratings) // gratings.phases
+def grating_batches(shape: tuple[int, int, int], gratings: Gratings) -> Iterator[Tensor]:
+    """Yield all gratings, a few conditions with all their phases at a time.
+
+    Args:
+        shape: (C, H, W).
+        gratings: what to draw.
+
+    Returns:
+        batches (B, C, H, W) in [0, 1], B at most `grating_batch_size`.
+    """
+    conditions, step = gratings.conditions, grating_batch_size(gratings) // gratings.phases
     for first in range(0, len(conditions), step):
         yield gratings.images(shape, conditions[first : first + step])
 
 
-def unpadded(layer: LayerInfo, shape: tuple[int, int, int]) -> tuple[slice, slice]:
-    """The rows and columns of a layer's map whose receptive fields lie inside the image; the middle
-    one where there are none.
+def unpadded_positions(layer: LayerInfo, shape: tuple[int, int, int]) -> tuple[slice, slice]:
+    """Find the positions of a layer's map whose receptive fields lie inside the image.
+
+    Args:
+        layer: whose output is (units, rows, columns).
+        shape: (C, H, W) of the network's input.
+
+    Returns:
+        their rows and columns; the middle one where there are none.
     """
-    field = layer.receptive_field or ReceptiveField(*shape[1:], 0, 0, 0, 0, is_global=True)
+    field = layer.receptive_field
+    _, height, width = layer.output_shape
+    if field is None or field.is_global:
+        return _middle(height), _middle(width)
     return (
-        _inside(
-            layer.output_shape[1],
-            field.offset_y,
-            field.jump_y,
-            field.height,
-            shape[1],
-            field.is_global,
-        ),
-        _inside(
-            layer.output_shape[2],
-            field.offset_x,
-            field.jump_x,
-            field.width,
-            shape[2],
-            field.is_global,
-        ),
+        _inside(height, field.offset_y, field.jump_y, field.height, shape[1]),
+        _inside(width, field.offset_x, field.jump_x, field.width, shape[2]),
     )
 
 
-def _inside(
-    positions: int, offset: int, jump: int, size: int, extent: int, is_global: bool
-) -> slice:
-    inside = (
-        []
-        if is_global
-        else [
-            i
-            for i in range(positions)
-            if offset + i * jump >= 0 and offset + i * jump + size <= extent
-        ]
-    )
-    return slice(inside[0], inside[-1] + 1) if inside else slice(positions // 2, positions // 2 + 1)
+def _inside(positions: int, offset: int, jump: int, size: int, extent: int) -> slice:
+    """The positions along one side whose fields lie inside the image; the middle one if none do."""
+    inside = [
+        i for i in range(positions) if offset + i * jump >= 0 and offset + i * jump + size <= extent
+    ]
+    return slice(inside[0], inside[-1] + 1) if inside else _middle(positions)
+
+
+def _middle(positions: int) -> slice:
+    return slice(positions // 2, positions // 2 + 1)

@@ -23,14 +23,20 @@ _GAP = 1  # black pixels between tiles and around them
 
 
 def convolutions(network: Network) -> list[str]:
-    """Names of the 2-d convolutions, in the order in which a forward pass finishes them."""
+    """List the dotted names of a network's 2-d convolutions, in the order in which a forward pass
+    finishes them.
+    """
     return [
         name for name in network.layers if isinstance(network.module.get_submodule(name), nn.Conv2d)
     ]
 
 
 def first_convolution(network: Network) -> str:
-    """Name of the convolution nearest to the input. Raises ValueError if the network has none."""
+    """Return the dotted name of the convolution nearest to the input.
+
+    Raises:
+        ValueError: the network has none.
+    """
     names = convolutions(network)
     if not names:
         raise ValueError("the network has no convolution")
@@ -38,8 +44,14 @@ def first_convolution(network: Network) -> str:
 
 
 def filter_weights(network: Network, layer: str) -> Tensor:
-    """Weights (O, I, h, w) of convolution `layer`, I being the input channels of a group: a copy,
-    exactly as stored, on the CPU.
+    """Copy the weights of a convolution, exactly as stored, to the CPU.
+
+    Args:
+        network: any.
+        layer: dotted name of the convolution.
+
+    Returns:
+        (O, I, h, w), I being the input channels of a group.
 
     Raises:
         ValueError: `layer` is not a convolution; the message names those that are.
@@ -55,23 +67,27 @@ def filter_weights(network: Network, layer: str) -> Tensor:
 
 
 def render_filters(weights: Tensor, scale: Scale = "filter", zoom: int = 0) -> NDArray[np.uint8]:
-    """Draw weights (O, I, h, w) as one picture (height, width, 1 or 3) uint8.
-
-    Args:
-        scale: zero becomes 127.5 and the largest magnitude, of the filter or of all, becomes 0 or
-            255; see NORMALIZATION.
-        zoom: pixels a weight, 1 to 32; 0 picks one that makes tiles of about 48 pixels.
+    """Draw filters as one picture.
 
     With I = 1 or 3 there is one tile a filter, gray or colour, in channel order along the rows of a
     grid that is nearly square. Otherwise each filter is one row of gray tiles, one an input
     channel. Tiles are 1 black pixel apart. A picture beyond 64 megapixels is drawn with fewer
     pixels a weight.
 
+    Args:
+        weights: (O, I, h, w).
+        scale: zero becomes 127.5 and the largest magnitude, of the filter or of all, becomes 0 or
+            255; see NORMALIZATION.
+        zoom: pixels a weight, 1 to 32; 0 picks one that makes tiles of about 48 pixels.
+
+    Returns:
+        (height, width, 1 or 3).
+
     Raises:
         ValueError: `zoom` is out of range, a weight is not finite, or there are too many weights
             for one pixel each.
     """
-    rows, columns, zoom = layout(weights, zoom)
+    rows, columns, zoom = tile_layout(weights, zoom)
     tiles = _pixels(weights, scale)  # (O, I, h, w)
     # Colour is one tile of three channels, gray is one tile a channel: (tiles, h, w, C).
     tiles = (
@@ -79,12 +95,18 @@ def render_filters(weights: Tensor, scale: Scale = "filter", zoom: int = 0) -> N
         if tiles.shape[1] == 3
         else tiles.reshape(-1, *tiles.shape[2:], 1)
     )
-    return grid(tiles.repeat(zoom, axis=1).repeat(zoom, axis=2), rows, columns)
+    return arrange_tiles(tiles.repeat(zoom, axis=1).repeat(zoom, axis=2), rows, columns)
 
 
-def layout(weights: Tensor, zoom: int) -> tuple[int, int, int]:
-    """Rows and columns of the grid of tiles that weights (O, I, h, w) become, and the pixels a
-    weight; see `render_filters`.
+def tile_layout(weights: Tensor, zoom: int) -> tuple[int, int, int]:
+    """Choose the grid of tiles that weights become; see `render_filters`.
+
+    Args:
+        weights: (O, I, h, w).
+        zoom: pixels a weight, 1 to 32; 0: about 48 pixels a tile.
+
+    Returns:
+        rows and columns of the grid, and the pixels a weight.
 
     Raises:
         ValueError: as `render_filters`.
@@ -126,18 +148,24 @@ def _pixels(weights: Tensor, scale: Scale) -> NDArray[np.uint8]:
     if not np.isfinite(exact).all():
         raise ValueError("a weight is not a finite number")
     largest = np.abs(exact).max(axis=(1, 2, 3) if scale == "filter" else None, keepdims=True)
-    share = np.divide(
-        exact, largest, out=np.zeros_like(exact), where=largest > 0
-    )  # -1 to 1; 0 for a filter of zeros
+    # -1 to 1; 0 for a filter of zeros
+    share = np.divide(exact, largest, out=np.zeros_like(exact), where=largest > 0)
     return np.asarray(np.rint(127.5 + 127.5 * share), dtype=np.uint8)
 
 
-def grid(tiles: NDArray[np.uint8], rows: int, columns: int) -> NDArray[np.uint8]:
-    """Lay tiles (n, h, w, C) out along the rows of a grid; places without a tile stay black."""
+def arrange_tiles(tiles: NDArray[np.uint8], rows: int, columns: int) -> NDArray[np.uint8]:
+    """Lay tiles out along the rows of a grid, 1 black pixel apart.
+
+    Args:
+        tiles: (n, h, w, C).
+        rows, columns: of the grid, at least n places; those without a tile stay black.
+
+    Returns:
+        (height, width, C).
+    """
     count, height, width, channels = tiles.shape
-    framed = np.pad(
-        tiles, ((0, rows * columns - count), (_GAP, 0), (_GAP, 0), (0, 0))
-    )  # a gap above and left of each
+    # a gap above and left of each
+    framed = np.pad(tiles, ((0, rows * columns - count), (_GAP, 0), (_GAP, 0), (0, 0)))
     height, width = height + _GAP, width + _GAP
     picture = framed.reshape(rows, columns, height, width, channels).transpose(0, 2, 1, 3, 4)
     return np.pad(

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 import striate
-from interp.filters.analysis import analyze_filters, in_order
-from interp.filters.gratings import Gratings, usual_wavelengths
-from interp.filters.tuning import measure
+from interp.filters.analysis import analyze_filters, sort_filters
+from interp.filters.gratings import Gratings, default_wavelengths
+from interp.filters.tuning import measure_responses
 from interp.filters.weights import filter_weights
 from interp.network.describe import describe
 from interp.network.network import Network
@@ -19,7 +19,7 @@ from interp.probe import solve
 def test_filters_are_analyzed(net: striate.Model, local: Network) -> None:
     analyses = analyze_filters(filter_weights(local, "c1"))
     found = net.filters(order="orientation", analyze=True, spectra=True)
-    assert list(found.order) == in_order(analyses, "orientation")
+    assert list(found.order) == sort_filters(analyses, "orientation")
     assert [one.r_squared for one in found.analyses] == pytest.approx(
         [one.gabor.r_squared for one in analyses], abs=1e-5
     )
@@ -32,12 +32,13 @@ def test_filters_are_analyzed(net: striate.Model, local: Network) -> None:
 def test_tuning_agrees_with_the_library(net: striate.Model, local: Network) -> None:
     info = next(one for one in describe(local) if one.name == "c1")
     expected = solve(
-        measure(local.shape, info, Gratings(usual_wavelengths(local.shape, 5), 6, 4)), local
+        measure_responses(local.shape, info, Gratings(default_wavelengths(local.shape, 5), 6, 4)),
+        local,
     )
     found = net.tuning(orientations=6, phases=4)
     np.testing.assert_allclose(found.responses, expected.responses, rtol=1e-4, atol=1e-5)
     assert [one.selectivity for one in found] == pytest.approx(
-        [expected.of(unit).selectivity for unit in range(6)], abs=1e-4
+        [expected.preference(unit).selectivity for unit in range(6)], abs=1e-4
     )
     with pytest.raises(striate.InvalidArgument, match="must be from 2 to 32"):
         net.tuning(wavelengths=[40])

@@ -4,7 +4,7 @@ from math import prod
 
 from torch import Tensor
 
-from interp.filters.activations import Activations, Order, draw_activations, strongest
+from interp.filters.activations import Activations, UnitOrder, draw_activations, strongest_units
 from service.imaging import png
 from service.models.zoo import HostedModel, ModelZoo
 from service.rpc.compute import Compute
@@ -17,7 +17,7 @@ from service.rpc.wire import provenance as wire_provenance
 from service.rpc.wire import tensors as wire_tensors
 from striate.v1 import filters_pb2 as pb
 
-_ORDERS: dict[int, Order] = {
+_ORDERS: dict[int, UnitOrder] = {
     pb.ACTIVATION_ORDER_MEAN: "mean",
     pb.ACTIVATION_ORDER_MAGNITUDE: "magnitude",
 }
@@ -46,7 +46,7 @@ class ActivationHandler:
                     f"layer {layer} has maps too large for one answer",
                 )
             image = await self._image(request, model)
-            procedure = strongest(image, layer, k, _ORDERS.get(request.order, "peak"))
+            procedure = strongest_units(image, layer, k, _ORDERS.get(request.order, "peak"))
             found = await self._compute.solve(
                 context, model, procedure, image.nbytes + 4 * prod(shape), wire_priority.priority(0)
             )

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interp.filters.analysis import Order, analyze_filters, in_order
+from interp.filters.analysis import FilterOrder, analyze_filters, sort_filters
 from interp.filters.spectra import render_spectra
 from interp.filters.weights import (
     NORMALIZATION,
@@ -25,7 +25,10 @@ from service.rpc.wire import tensors as wire_tensors
 from striate.v1 import filters_pb2 as pb
 
 _SCALES: dict[int, Scale] = {pb.FILTER_SCALE_GLOBAL: "global"}
-_ORDERS: dict[int, Order] = {pb.FILTER_ORDER_ORIENTATION: "orientation", pb.FILTER_ORDER_HUE: "hue"}
+_ORDERS: dict[int, FilterOrder] = {
+    pb.FILTER_ORDER_ORIENTATION: "orientation",
+    pb.FILTER_ORDER_HUE: "hue",
+}
 
 
 class FilterHandler:
@@ -96,7 +99,7 @@ def _drawn(
         analyses = (
             analyze_filters(weights, spacing) if request.analyze or order != "channel" else []
         )
-        places = in_order(analyses, order) if order != "channel" else list(range(len(weights)))
+        places = sort_filters(analyses, order) if order != "channel" else list(range(len(weights)))
         shown = weights[places]
         picture = render_filters(shown, scale, request.zoom)
         spectra = render_spectra(shown, scale, request.zoom) if request.spectra else None

@@ -3,7 +3,7 @@
 from math import prod
 
 from interp.filters.gratings import Gratings
-from interp.filters.tuning import Tuning, batch_rows, measure
+from interp.filters.tuning import Tuning, grating_batch_size, measure_responses
 from interp.filters.tuning_picture import draw_tuning
 from interp.network.describe import LayerInfo
 from service.engine.job import Priority
@@ -49,14 +49,14 @@ async def measure_tuning(
     priority: Priority,
 ) -> Tuning:
     """Measure what gratings the units of a layer answer to."""
-    procedure = measure(model.network.shape, layer, gratings)
+    procedure = measure_responses(model.network.shape, layer, gratings)
     memory = _memory(gratings, layer, model)
     return await compute.solve(context, model, procedure, memory, priority)
 
 
 def _memory(gratings: Gratings, layer: LayerInfo, model: HostedModel) -> int:
     """Bytes of a probe's images and of the maps that answer it, in float32."""
-    return 4 * batch_rows(gratings) * (prod(model.network.shape) + prod(layer.output_shape))
+    return 4 * grating_batch_size(gratings) * (prod(model.network.shape) + prod(layer.output_shape))
 
 
 def _response(tuning: Tuning) -> pb.MeasureTuningResponse:

@@ -6,7 +6,7 @@ import numpy as np
 
 from interp.filters.activations import UnitActivation, check_shape
 from interp.filters.analysis import FilterAnalysis
-from interp.filters.gratings import Gratings, usual_wavelengths
+from interp.filters.gratings import Gratings, default_wavelengths
 from interp.filters.tuning import Tuning
 from interp.filters.weights import first_convolution
 from interp.layer import LOGITS
@@ -96,7 +96,7 @@ def gratings(request: pb.MeasureTuningRequest, layer: LayerInfo, model: HostedMo
     field = layer.receptive_field
     return Gratings(
         wavelengths=chosen
-        or usual_wavelengths(
+        or default_wavelengths(
             model.network.shape, max(field.height, field.width) if field else side
         ),
         orientations=within("orientations", request.orientations, 4, 72, default=18),
@@ -115,7 +115,7 @@ def unit_tunings(tuning: Tuning) -> list[pb.UnitTuning]:
             response=one.response,
             baseline=one.baseline,
         )
-        for one in map(tuning.of, range(len(tuning.responses)))
+        for one in map(tuning.preference, range(len(tuning.responses)))
     ]
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from interp.filters.analysis import FilterAnalysis, analyze_filters, in_order
+from interp.filters.analysis import FilterAnalysis, analyze_filters, sort_filters
+from interp.filters.colour import FilterColour, filter_colour
 from interp.filters.gabor import Gabor
-from interp.filters.opponency import Colour, colour_of
 from interp.filters.spectra import render_spectra
 from interp.filters.weights import render_filters
 
@@ -21,18 +21,18 @@ def painted(colour: np.ndarray, pattern: np.ndarray) -> np.ndarray:
 
 
 def test_an_opponent_filter() -> None:
-    found = colour_of(painted(RED - GREEN, EDGE))
+    found = filter_colour(painted(RED - GREEN, EDGE))
     assert (found.share, found.opponency) == pytest.approx((1, 1))
     assert found.hue == pytest.approx(150)  # of the two equal ends at 330 and 150 degrees
-    lopsided = colour_of(painted(RED - GREEN, np.where(EDGE > 0, 2.0, -1.0)))
+    lopsided = filter_colour(painted(RED - GREEN, np.where(EDGE > 0, 2.0, -1.0)))
     assert lopsided.hue == pytest.approx(330), "red less green is the stronger end"
     assert lopsided.opponency == pytest.approx(2 * 4 / (16 + 1))  # ends of 4 and 1
 
 
 def test_a_gray_edge_has_no_colour() -> None:
-    assert colour_of(painted(np.ones(3), EDGE)) == Colour(0, 0, 0)
-    assert colour_of(EDGE[None]) == Colour()
-    assert colour_of(np.zeros((3, 2, 2))) == Colour()
+    assert filter_colour(painted(np.ones(3), EDGE)) == FilterColour(0, 0, 0)
+    assert filter_colour(EDGE[None]) == FilterColour()
+    assert filter_colour(np.zeros((3, 2, 2))) == FilterColour()
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_a_gray_edge_has_no_colour() -> None:
     [(RED, 0), (GREEN, 120), (BLUE, 240), (RED + GREEN, 60), (BLUE + RED, 300), (-RED, 180)],
 )
 def test_one_colour_has_a_hue_and_no_opponent(colour: np.ndarray, hue: float) -> None:
-    found = colour_of(painted(colour, np.abs(EDGE)))
+    found = filter_colour(painted(colour, np.abs(EDGE)))
     assert (found.opponency, found.hue) == pytest.approx((0, hue))
     assert found.share == pytest.approx(
         1 - colour.sum() ** 2 / 3 / (colour**2).sum()
@@ -51,18 +51,20 @@ def test_share_is_of_the_energy() -> None:
     mixed = painted(np.ones(3) / math.sqrt(3), EDGE) + 2 * painted(
         (RED - BLUE) / math.sqrt(2), EDGE.T
     )
-    assert colour_of(mixed).share == pytest.approx(4 / 5)
+    assert filter_colour(mixed).share == pytest.approx(4 / 5)
 
 
 def test_red_beside_green_is_half_opponent() -> None:
     beside = painted(RED, (EDGE > 0) * 1.0) + painted(GREEN, (EDGE < 0) * 1.0)
-    assert colour_of(beside).opponency == pytest.approx(-math.cos(math.radians(120)))
+    assert filter_colour(beside).opponency == pytest.approx(-math.cos(math.radians(120)))
 
 
 def analysis(
     orientation: float, r_squared: float, share: float = 0.0, hue: float = 0.0
 ) -> FilterAnalysis:
-    return FilterAnalysis(Gabor(orientation, r_squared=r_squared), Colour(share, 0, hue), 0, 0)
+    return FilterAnalysis(
+        Gabor(orientation, r_squared=r_squared), FilterColour(share, 0, hue), 0, 0
+    )
 
 
 def test_orders() -> None:
@@ -74,8 +76,8 @@ def test_orders() -> None:
         analysis(20, 0.4, 0.5, 10),
         analysis(30, 0.7, 0.49, 5),
     ]
-    assert in_order(filters, "channel") == [0, 1, 2, 3, 4, 5]
-    assert in_order(filters, "orientation") == [
+    assert sort_filters(filters, "channel") == [0, 1, 2, 3, 4, 5]
+    assert sort_filters(filters, "orientation") == [
         3,
         5,
         0,
@@ -83,7 +85,7 @@ def test_orders() -> None:
         4,
         1,
     ]  # then what does not fit, the best first
-    assert in_order(filters, "hue") == [4, 2, 3, 5, 0, 1]  # hues 10 and 240, then gray ones
+    assert sort_filters(filters, "hue") == [4, 2, 3, 5, 0, 1]  # hues 10 and 240, then gray ones
 
 
 def test_analysis_of_a_layer() -> None:

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
 from interp.filters.analysis import strongest_component
-from interp.filters.gabor import Gabor, fit_gabors
+from interp.filters.gabor import Gabor
+from interp.filters.gabor_fit import fit_gabors
 from interp.filters.spectra import spectral_peak
 
 Pair = tuple[float, float]

@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from interp.filters.analysis import analyze_filters
-from interp.filters.gratings import Gratings, grating, usual_wavelengths
-from interp.filters.tuning import Tuning, measure, unpadded
+from interp.filters.gratings import Gratings, default_wavelengths, grating
+from interp.filters.tuning import Tuning, measure_responses, unpadded_positions
 from interp.filters.tuning_picture import draw_tuning
 from interp.filters.weights import filter_weights, first_convolution
 from interp.network.describe import describe
@@ -59,7 +59,7 @@ def hosted(weights: Tensor, **settings: float) -> Network:
 
 def measured(network: Network, layer: str, gratings: Gratings) -> Tuning:
     info = next(one for one in describe(network) if one.name == layer)
-    return solve(measure(network.shape, info, gratings), network)
+    return solve(measure_responses(network.shape, info, gratings), network)
 
 
 def test_gratings_are_what_they_are_called() -> None:
@@ -83,7 +83,7 @@ def test_every_combination_is_shown_once() -> None:
     gratings = Gratings((3.0, 7.5), orientations=5, phases=3, contrast=0.8)
     network = Counting(hosted(torch.randn(1, 3, 5, 5)))
     info = next(one for one in describe(network.oracle) if one.name == "first")  # type: ignore[arg-type]
-    solve(measure(SHAPE, info, gratings), network)
+    solve(measure_responses(SHAPE, info, gratings), network)
     gray, *shown = network.probes
     assert (gray.images == 0.5).all()
     assert not any(probe.differentiates for probe in network.probes)
@@ -122,7 +122,7 @@ def test_a_gabor_filter_prefers_its_own_orientation_and_wavelength(orientation: 
         hosted(torch.from_numpy(wave)[None, None].float()),
         "first",
         Gratings((3.0, 5.0, 8.0), 12, 8),
-    ).of(0)
+    ).preference(0)
     assert abs((found.orientation - orientation + 90) % 180 - 90) < 1
     assert (found.wavelength, found.selectivity > 0.6) == (5, True)
 
@@ -146,7 +146,7 @@ def test_fit_spectrum_and_tuning_agree_on_a_dilated_filter_in_steps(side: int) -
     assert (told.peak_orientation, told.peak_wavelength) == pytest.approx((30, 9), rel=0.1)
     found = measured(
         hosted(weights, dilation=2, stride=2), "first", Gratings((6.0, 9.0, 13.0), 12, 8)
-    ).of(0)
+    ).preference(0)
     assert (found.orientation, found.wavelength) == pytest.approx(
         (30, 9), abs=1
     )  # the wavelengths shown are further apart than that
@@ -163,12 +163,14 @@ def curve(*values: float, baseline: float = 0.0) -> Tuning:
 
 
 def test_vector_mean_and_selectivity() -> None:
-    assert curve(0, 0, 3, 0).of(0).orientation == pytest.approx(90)
-    assert curve(0, 0, 3, 0).of(0).selectivity == pytest.approx(1)
-    assert curve(1, 0, 0, 1).of(0).orientation == pytest.approx(157.5)  # between 135 and 180
-    one = curve(3, 1, 1, 1).of(0)
+    assert curve(0, 0, 3, 0).preference(0).orientation == pytest.approx(90)
+    assert curve(0, 0, 3, 0).preference(0).selectivity == pytest.approx(1)
+    assert curve(1, 0, 0, 1).preference(0).orientation == pytest.approx(
+        157.5
+    )  # between 135 and 180
+    one = curve(3, 1, 1, 1).preference(0)
     assert (one.orientation, one.selectivity, one.response) == pytest.approx((0, 2 / 6, 3))
-    above = curve(3, 1, 1, 0, baseline=1).of(0)
+    above = curve(3, 1, 1, 0, baseline=1).preference(0)
     assert (above.orientation, above.selectivity, above.baseline) == pytest.approx((0, 1, 1))
     for flat in (
         curve(2, 2, 2, 2),
@@ -176,7 +178,7 @@ def test_vector_mean_and_selectivity() -> None:
         curve(-3, -1, -3, -1, baseline=0),
         curve(5, 1, 5, 1),
     ):
-        assert (flat.of(0).orientation, flat.of(0).selectivity) == (
+        assert (flat.preference(0).orientation, flat.preference(0).selectivity) == (
             0,
             0,
         )  # the last is two orientations at once
@@ -191,21 +193,21 @@ def test_positions_that_see_padding_are_left_out() -> None:
         inside = [
             i for i in range(extent) if i * stride - padding >= 0 and i * stride - padding + 5 <= 32
         ]
-        assert list(range(extent))[unpadded(info, network.shape)[0]] == inside
+        assert list(range(extent))[unpadded_positions(info, network.shape)[0]] == inside
     late = next(
         one for one in describe(network) if one.name == "late"
     )  # its field is wider than the image
-    assert unpadded(late, network.shape) == tuple(
+    assert unpadded_positions(late, network.shape) == tuple(
         slice(extent // 2, extent // 2 + 1) for extent in late.output_shape[1:]
     )
 
 
 def test_usual_wavelengths() -> None:
-    assert usual_wavelengths((3, 224, 224), 7) == pytest.approx(
+    assert default_wavelengths((3, 224, 224), 7) == pytest.approx(
         2.5 * (14 / 2.5) ** (np.arange(6) / 5)
     )
-    assert max(usual_wavelengths((3, 224, 200), 300)) == pytest.approx(200)
-    assert max(usual_wavelengths((3, 224, 224), 1)) == pytest.approx(10)
+    assert max(default_wavelengths((3, 224, 200), 300)) == pytest.approx(200)
+    assert max(default_wavelengths((3, 224, 224), 1)) == pytest.approx(10)
 
 
 def test_the_picture_points_where_the_unit_does() -> None:
@@ -238,9 +240,9 @@ def agreement(network: Network) -> tuple[float, int]:
     tuning = measured(
         network,
         layer,
-        Gratings(usual_wavelengths(network.shape, info.receptive_field.height)),  # type: ignore[union-attr]
+        Gratings(default_wavelengths(network.shape, info.receptive_field.height)),  # type: ignore[union-attr]
     )
-    fits, told = analyze_filters(weights), [tuning.of(unit) for unit in range(len(weights))]
+    fits, told = analyze_filters(weights), [tuning.preference(unit) for unit in range(len(weights))]
     clean = [
         unit
         for unit, fit in enumerate(fits)

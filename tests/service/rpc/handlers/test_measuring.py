@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from interp.filters.analysis import analyze_filters, in_order
+from interp.filters.analysis import analyze_filters, sort_filters
 from interp.filters.spectra import render_spectra
 from interp.filters.weights import filter_weights, render_filters
 from interp.layer import UnknownLayer
@@ -107,7 +107,7 @@ def test_filters_as_they_were_unless_asked_otherwise(place: Place) -> None:
 def test_filters_in_order(place: Place, order: Any) -> None:
     weights = filter_weights(place.zoo.get(CIFAR).network, "conv1")
     analyses = analyze_filters(weights)
-    expected = in_order(analyses, order)
+    expected = sort_filters(analyses, order)
     code = {"orientation": pb.FILTER_ORDER_ORIENTATION, "hue": pb.FILTER_ORDER_HUE}[order]
     found = place.filters(
         order=code, analyze=True, spectra=True, scale=pb.FILTER_SCALE_GLOBAL, zoom=2

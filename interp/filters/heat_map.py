@@ -28,27 +28,36 @@ _TO_RGB = np.array(
 )
 
 
-def colours(shares: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Colours (..., 3) of shares (...) in [-1, 1]: zero is nearly black, above it warm, below it
-    cool, ever lighter to the ends.
+def diverging_colours(shares: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Colour numbers: zero is nearly black, above it warm, below it cool, ever lighter to the ends.
 
     Lightness rises evenly as the eye sees it, alike on both sides, so that equal differences look
     equal and a gray print still shows magnitudes.
+
+    Args:
+        shares: (...) in [-1, 1]; what lies outside is cut.
+
+    Returns:
+        (..., 3) RGB.
     """
-    found: NDArray[np.uint8] = _table()[
-        np.rint(np.clip(shares, -1, 1) * 255).astype(np.int64) + 255
-    ]
-    return found
+    steps = np.rint(np.clip(shares, -1, 1) * 255).astype(np.int64)
+    rgb: NDArray[np.uint8] = _colour_table()[steps + 255]
+    return rgb
 
 
 def heat_maps(
     maps: NDArray[np.floating], zoom: int, columns: int, together: bool = False
 ) -> NDArray[np.uint8]:
-    """Draw maps (n, h, w) as a grid (height, width, 3) of `columns` columns, `zoom` pixels a value,
-    one white pixel between maps.
+    """Draw maps as a grid, with one white pixel between them; zero is nearly black.
 
-    Zero is nearly black; the largest magnitude, of each map or of all `together`, is an end of the
-    scale.
+    Args:
+        maps: (n, h, w).
+        zoom: pixels a value, at least 1.
+        columns: of the grid.
+        together: the largest magnitude of all maps is an end of the scale; else that of each map.
+
+    Returns:
+        (height, width, 3) RGB.
     """
     count, height, width = maps.shape
     largest = [float(np.abs(each).max()) for each in maps]
@@ -59,7 +68,7 @@ def heat_maps(
         (rows * (height * zoom + 1) + 1, columns * (width * zoom + 1) + 1, 3), 255, np.uint8
     )
     for place, (each, top_value) in enumerate(zip(maps, largest, strict=True)):
-        tile = colours(each / (top_value or 1.0))
+        tile = diverging_colours(each / (top_value or 1.0))
         top, left = (
             place // columns * (height * zoom + 1) + 1,
             place % columns * (width * zoom + 1) + 1,
@@ -71,7 +80,7 @@ def heat_maps(
 
 
 @functools.cache
-def _table() -> NDArray[np.uint8]:
+def _colour_table() -> NDArray[np.uint8]:
     """(511, 3): the colours of -1 to 1."""
     return np.array([_colour(step / 255) for step in range(-255, 256)], np.uint8)
 
