@@ -2,8 +2,6 @@
 of the answers.
 """
 
-import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +9,8 @@ import pytest
 
 import striate
 from striate.v1 import exemplars_pb2 as pb
-from tests.client.fakes_exemplars import COUNTS, QUANTILES
-from tests.client.fakes_server import DATASET_SIZE, DIGEST, Fake, finished
+from tests.client.fakes_exemplars import QUANTILES
+from tests.client.fakes_server import Fake, finished
 
 ORDERS = {
     "max": pb.EXEMPLAR_ORDER_MAX,
@@ -74,76 +72,6 @@ def test_questions_that_are_refused(
     with pytest.raises(kind, match=message):
         net.exemplars("stem:1", **{"dataset": "digits"} | settings)
     assert not fake.requests("FindExemplars")
-
-
-def test_without_images(fake: Fake, net: striate.Model, tmp_path: Path) -> None:
-    found = net.exemplars("stem:1", dataset="digits", images=False)
-    assert sent(fake).without_images
-    first = found[0]
-    assert (first.id, first.name, first.position, first.box, first.label) == (
-        10,
-        "",
-        (1, 2),
-        (5, 2, 8, 6),
-        None,
-    )
-    for show in (
-        lambda: first.image,
-        lambda: first.crop,
-        lambda: found.image,
-        lambda: first.save(tmp_path),
-        lambda: found.save(tmp_path),
-    ):
-        with pytest.raises(striate.InvalidArgument, match="no pictures"):
-            show()
-    assert found._repr_png_() is first._repr_png_() is None
-    assert "10: 9.5" in found._repr_html_()
-    assert not list(tmp_path.iterdir())
-
-
-def test_statistics_of_a_unit(fake: Fake, net: striate.Model) -> None:
-    found = net.statistics("stem:1", dataset="digits")
-    assert isinstance(found, striate.UnitStatistics)
-    request = sent(fake, "GetUnitStatistics")
-    assert (request.model, request.unit, request.dataset) == ("tiny", "stem:1", "digits")
-    assert (found.unit, found.images, found.minimum, found.maximum, found.maximum_mean) == (
-        "stem:1",
-        DATASET_SIZE,
-        -1.5,
-        3,
-        2.5,
-    )
-    assert (
-        found.mean,
-        found.variance,
-        found.active_share,
-        found.active_images,
-        found.sparsity,
-    ) == (0.25, 0.125, 0.5, 0.75, 0.375)
-    assert found.quantiles == {0.1: 1, 0.5: 2}
-    counts, edges = found.histogram
-    np.testing.assert_array_equal(counts, COUNTS)
-    np.testing.assert_allclose(edges, [-0.5, 0.5, 1.5, 2.5])
-    assert found.provenance.model_digest == DIGEST
-
-
-def test_a_histogram_is_drawn(net: striate.Model) -> None:
-    found = net.statistics("stem:1", dataset="digits")
-    shown = found._repr_html_()
-    bars = re.findall(r'<rect x="(.*?)" y="(.*?)" width=".*?" height="(.*?)"', shown)
-    x, y, height = np.array(bars, dtype=float).T
-    np.testing.assert_allclose(x / 320 * 3, [0, 2], atol=0.01)
-    np.testing.assert_allclose(height / 80 * 100, [100, 50], atol=0.01)
-    np.testing.assert_allclose(y + height, 80)
-    assert re.findall(r">(-?[\d.]+)</text>", shown) == ["-0.5", "2.5"]
-
-
-def test_statistics_of_a_layer(net: striate.Model) -> None:
-    found = net.statistics("stem", dataset="digits")
-    assert isinstance(found, striate.LayerStatistics)
-    assert [(unit.unit, unit.maximum) for unit in found] == [("stem:0", 3), ("stem:1", 4)]
-    assert (found.images, found.provenance.model_digest) == (DATASET_SIZE, DIGEST)
-    assert found._repr_html_().count("<tr>") == 3
 
 
 def test_the_settings_of_an_index(fake: Fake, service: striate.Service) -> None:

@@ -11,7 +11,7 @@ import striate
 from striate.v1 import visualize_pb2 as pb
 from tests.client.fakes_pictures import KEPT, UNITS
 from tests.client.fakes_server import LONG, Fake, block_until_cancelled, png
-from tests.client.test_visualizing import SENT, SETTINGS
+from tests.client.toys_pictures import SENT, SETTINGS
 
 
 def whole(net: striate.Model, text: str = "stem:*") -> striate.LayerPictures:

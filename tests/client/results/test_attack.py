@@ -1,0 +1,130 @@
+"""What an attack on a batch of images returns."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import striate
+from striate.v1 import attack_pb2
+from tests.client.fakes_server import (
+    DIGEST,
+    SHAPE,
+    Fake,
+    adversarial,
+    favourite,
+)
+
+IMAGES = np.random.default_rng(2).integers(0, 256, (10, 4, 5, 3), dtype=np.uint8)
+
+
+def test_attack(fake: Fake, net: striate.Model) -> None:
+    labels = [0, 1] * 5
+    attack = striate.PGD(
+        epsilon=0.1,
+        step=0.02,
+        steps=7,
+        norm="l2",
+        random_start=False,
+        keep="last",
+        stop_when_fooled=False,
+    )
+    result = net.attack(
+        IMAGES,
+        labels,
+        attack,
+        seed=9,
+        noise_control=True,
+        deterministic=True,
+        priority="interactive",
+    )
+    (request,) = fake.requests("Attack")
+    assert (request.norm, request.epsilon) == (attack_pb2.NORM_L2, 0.1)
+    sent = attack_pb2.Pgd(
+        step=0.02,
+        steps=7,
+        random_start=False,
+        keep=attack_pb2.KEEP_LAST,
+        stop_when_fooled=False,
+        restarts=1,
+    )
+    assert request.method == attack_pb2.AttackMethod(pgd=sent)
+    assert (request.seed, request.noise_control, request.deterministic, request.priority) == (
+        9,
+        True,
+        True,
+        1,
+    )
+    assert result.images.shape == (10, *SHAPE)
+    assert (str(result.images.dtype), str(result.succeeded.dtype)) == ("float32", "bool")
+    np.testing.assert_array_equal(
+        result.images, np.stack([adversarial(9, row) for row in range(10)])
+    )
+    np.testing.assert_array_equal(result.labels, labels)
+    assert result.robust_accuracy == pytest.approx(3 / 10)  # rows 0, 4 and 8 stay
+    assert result.noise_robust_accuracy == pytest.approx(9 / 10)  # row 7 falls
+    assert result.clean_accuracy == np.mean(
+        [favourite(image.tobytes()) == label for image, label in zip(IMAGES, labels, strict=True)]
+    )
+    np.testing.assert_array_equal(result.predictions != result.labels, result.succeeded)
+    assert (len(result), result.gradients) == (10, 100)
+
+
+def test_fgsm_and_no_noise(fake: Fake, net: striate.Model) -> None:
+    result = net.attack(IMAGES, None, striate.FGSM(keep="best"))
+    (request,) = fake.requests("Attack")
+    assert (request.epsilon, request.norm, request.method.fgsm.keep) == (
+        8 / 255,
+        attack_pb2.NORM_LINF,
+        attack_pb2.KEEP_BEST,
+    )
+    assert (
+        result.noise_succeeded,
+        result.noise_norms,
+        result.noise_predictions,
+        result.noise_robust_accuracy,
+    ) == (None,) * 4
+    assert result.pngs == ()
+
+
+def test_attack_as_png(fake: Fake, net: striate.Model, tmp_path: Path) -> None:
+    result = net.attack(IMAGES, None, striate.FGSM(), format="png")
+    np.testing.assert_array_equal(
+        result.images, np.stack([adversarial(0, row) for row in range(10)])
+    )
+    result.save(tmp_path)
+    assert [(tmp_path / f"{row:05}.png").read_bytes() for row in range(10)] == list(result.pngs)
+
+
+def test_attack_is_saved_whole(net: striate.Model, tmp_path: Path) -> None:
+    result = net.attack(IMAGES, "cat", striate.FGSM(), noise_control=True)
+    folder = result.save(tmp_path / "out")
+    np.testing.assert_array_equal(np.load(folder / "images.npy"), result.images)
+    shown = np.asarray(Image.open(folder / "00003.png")).transpose(2, 0, 1)
+    np.testing.assert_array_equal(shown / np.float32(255), result.images[3])
+    kept = json.loads((folder / "results.json").read_text())
+    assert kept["attack"] == {
+        "method": "fgsm",
+        "epsilon": 8 / 255,
+        "norm": "linf",
+        "keep": None,
+        "loss": None,
+    }
+    assert kept["robust_accuracy"] == result.robust_accuracy
+    assert kept["succeeded"] == result.succeeded.tolist()
+    assert kept["noise_succeeded"] == result.noise_succeeded.tolist()  # type: ignore[union-attr]
+    assert kept["provenance"]["model_digest"] == DIGEST
+
+
+def test_the_attacks_picture_shows_every_image(net: striate.Model) -> None:
+    result = net.attack(IMAGES, None, striate.FGSM())
+    sheet = np.asarray(result.image)
+    assert sheet.shape == (
+        2 * 4 + 2,
+        8 * 5 + 7 * 2,
+        3,
+    )  # ten images of 4 x 5 in rows of eight, two pixels apart
+    second_row = (result.images[9] * 255).round().astype(np.uint8).transpose(1, 2, 0)
+    np.testing.assert_array_equal(sheet[6:10, 7:12], second_row)

@@ -1,0 +1,48 @@
+"""What a picture is worth."""
+
+import striate
+from striate.v1 import visualize_pb2 as pb
+from tests.client.fakes_pictures import UNITS
+from tests.client.fakes_server import DATASET_SIZE
+
+
+def test_certificates(net: striate.Model) -> None:
+    one, two = net.visualize(["stem:0", "stem:1"], dataset="digits")
+    assert two.certificate == striate.Certificate(
+        activation=1,
+        held_out=0.5,
+        held_out_minimum=-1,
+        dataset_maximum=2,
+        ratio=0.5,
+        held_out_ratio=0.25,
+        percentile=0.5,
+        dataset="digits",
+        images=DATASET_SIZE,
+        rank=1,
+        units=UNITS,
+        relative_rank=None,
+        seed_activations=(1, 2),
+        attempts=3,
+        seed=2**40,
+        learning_rate=0.25,
+    )
+    assert one.certificate is not None
+    assert one.certificate.ratio == 0, "0 is a value"
+    html = one._repr_html_()
+    for words in (
+        "0 times the data set",
+        "0 held out",
+        "above 50.00% of its images",
+        f"rank 1 of {UNITS}",
+        "other seeds 1 to 2",
+    ):
+        assert words in html
+    assert net.visualize("stem:0").certificate is None
+    bare = striate.Certificate.read(pb.Certificate(activation=3))
+    assert (bare.ratio, bare.percentile, bare.rank, bare.dataset, str(bare)) == (
+        None,
+        None,
+        None,
+        "",
+        "",
+    )
