@@ -1,7 +1,6 @@
 """The feature maps of a layer on an image, strongest units first."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -112,13 +111,3 @@ def draw_activations(maps: NDArray[np.float32]) -> NDArray[np.uint8]:
     zoom = max(1, min(round(tile / max(height, width)), _MAX_ZOOM, affordable))
     columns = min(count, math.ceil(math.sqrt(count * height / width)))
     return heat_maps(squares, zoom, columns, together=maps.ndim == 1)
-
-
-def check_shape(shape: Sequence[int]) -> None:
-    """Check that a layer has maps or values.
-
-    Raises:
-        ValueError: its output shape is neither (units, rows, columns) nor (units,).
-    """
-    if len(shape) not in (1, 3):
-        raise ValueError("must name a layer whose output is (units,) or (units, rows, columns)")

@@ -49,7 +49,11 @@ class Compute:
         return await asyncio.wrap_future(self.engine.run(call))
 
     async def decode_images(
-        self, batch: types_pb2.ImageBatch, preprocessing: Preprocessing, first: int = 0
+        self,
+        batch: types_pb2.ImageBatch,
+        preprocessing: Preprocessing,
+        first: int = 0,
+        field: str = "images",
     ) -> Tensor:
         """Decode a batch of images: in the pool, unless all there is to do is to copy a few floats,
         for which a thread's hop would take longer.
@@ -58,6 +62,7 @@ class Compute:
             batch: images of a request.
             preprocessing: how the model takes images.
             first: number of the first image in the whole request, for errors.
+            field: the request's field, for errors.
 
         Returns:
             (N, C, H, W) float32 in [0, 1].
@@ -66,13 +71,10 @@ class Compute:
             InvalidField: the batch is empty, too large, or of a wrong kind, shape or range.
             BadImage: an encoded image cannot be decoded.
         """
-        if (
-            not batch.encoded
-            and batch.tensor.dtype == types_pb2.DATA_TYPE_FLOAT32
-            and len(batch.tensor.data) < LIGHT
-        ):
-            return wire_images.decode_batch(batch, preprocessing)
-        return await self.run_in_pool(wire_images.decode_batch, batch, preprocessing, first)
+        raw = not batch.encoded and batch.tensor.dtype == types_pb2.DATA_TYPE_FLOAT32
+        if raw and len(batch.tensor.data) < LIGHT:
+            return wire_images.decode_batch(batch, preprocessing, first, field)
+        return await self.run_in_pool(wire_images.decode_batch, batch, preprocessing, first, field)
 
     async def solve(
         self,

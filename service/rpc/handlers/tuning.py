@@ -28,7 +28,7 @@ class TuningHandler:
     async def measure_tuning(
         self, request: pb.MeasureTuningRequest, context: Context
     ) -> pb.MeasureTuningResponse:
-        """Forward passes, shared with whatever else runs; the curves are drawn in the pool."""
+        """Run forward passes, shared with whatever else runs, and draw curves in the pool."""
         with self._zoo.use(required("model", request.model)) as model:
             layer = wire_filters.map_layer(request.layer, model)
             gratings = wire_filters.gratings(request, layer, model)
@@ -48,7 +48,13 @@ async def measure_tuning(
     gratings: Gratings,
     priority: Priority,
 ) -> Tuning:
-    """Measure what gratings the units of a layer answer to."""
+    """Measure what gratings the units of a layer answer to.
+
+    Args:
+        context: the call, whose deadline counts.
+        layer: one with rows and columns.
+        gratings: what the units are shown.
+    """
     procedure = measure_responses(model.network.shape, layer, gratings)
     memory = _memory(gratings, layer, model)
     return await compute.solve(context, model, procedure, memory, priority)
@@ -60,6 +66,7 @@ def _memory(gratings: Gratings, layer: LayerInfo, model: HostedModel) -> int:
 
 
 def _response(tuning: Tuning) -> pb.MeasureTuningResponse:
+    """All but the layer and where the curves came from."""
     return pb.MeasureTuningResponse(
         orientations=tuning.orientations.tolist(),
         wavelengths=tuning.wavelengths.tolist(),

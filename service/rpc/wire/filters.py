@@ -1,33 +1,117 @@
-"""Between messages and values: filters, tuning curves and activations."""
+"""Between messages and values: filters and tuning curves."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 
-from interp.filters.activations import UnitActivation, check_shape
-from interp.filters.analysis import FilterAnalysis
+from interp.filters.analysis import FilterAnalysis, FilterOrder
 from interp.filters.gratings import Gratings, default_wavelengths
 from interp.filters.tuning import Tuning
-from interp.filters.weights import first_convolution
-from interp.layer import LOGITS
+from interp.filters.weights import Scale, first_convolution
+from interp.layer import dotted
 from interp.network.describe import LayerInfo
 from service.models.zoo import HostedModel
-from service.rpc.validation import InvalidField, within
+from service.rpc.validation import InvalidField, known, short, within
 from service.rpc.wire import units as wire_units
 from striate.v1 import filters_pb2 as pb
 
 MOST_WAVELENGTHS = 16
 
+_SCALES: dict[int, Scale] = {pb.FILTER_SCALE_GLOBAL: "global"}
+_ORDERS: dict[int, FilterOrder] = {
+    pb.FILTER_ORDER_ORIENTATION: "orientation",
+    pb.FILTER_ORDER_HUE: "hue",
+}
+
+
+@dataclass(frozen=True)
+class FilterSpec:
+    """How the filters of a layer are to be drawn.
+
+    Attributes:
+        layer: the dotted name of a convolution.
+        zoom: pixels a weight, 0 for what makes tiles of about 48 pixels.
+        analyze: also fit Gabor functions and measure colour.
+        spectra: also draw amplitude spectra.
+    """
+
+    layer: str
+    scale: Scale
+    order: FilterOrder
+    zoom: int
+    analyze: bool
+    spectra: bool
+
+    @property
+    def analyzed(self) -> bool:
+        """Whether filters are analyzed, for the response or to bring them into order."""
+        return self.analyze or self.order != "channel"
+
+
+def read_filters(request: pb.RenderFiltersRequest, model: HostedModel) -> FilterSpec:
+    """Read how filters are to be drawn; by default those of the first convolution.
+
+    Raises:
+        InvalidField: a setting is out of range, or the network has no convolution.
+        UnknownLayer: there is no such layer.
+    """
+    known("scale", request.scale, pb.FilterScale.DESCRIPTOR)
+    known("order", request.order, pb.FilterOrder.DESCRIPTOR)
+    return FilterSpec(
+        layer=_convolution(request.layer, model),
+        scale=_SCALES.get(request.scale, "filter"),
+        order=_ORDERS.get(request.order, "channel"),
+        zoom=within("zoom", request.zoom, 0, 32),
+        analyze=request.analyze,
+        spectra=request.spectra,
+    )
+
+
+def _convolution(text: str, model: HostedModel) -> str:
+    """The dotted name of the layer that is named, by default the first convolution."""
+    if text:
+        return dotted(short("layer", text), model.network.layers)
+    try:
+        return first_convolution(model.network)
+    except ValueError as error:
+        raise InvalidField("layer", str(error)) from error
+
+
+def weight_spacing(spec: FilterSpec, channels: int, model: HostedModel) -> int:
+    """Find the distance in pixels between a layer's weights, which analyses need.
+
+    Args:
+        channels: input channels of the layer's filters.
+
+    Returns:
+        The layer's dilation, or 1 where nothing is analyzed.
+
+    Raises:
+        InvalidField: the layer cannot be analyzed.
+    """
+    if not spec.analyzed:
+        return 1
+    field, layer = "analyze" if spec.analyze else "order", spec.layer
+    if channels not in (1, 3):
+        raise InvalidField(field, f"layer {layer} has {channels} input channels, must have 1 or 3")
+    down, across = next(info.dilation for info in model.layers if info.name == layer) or (1, 1)
+    if down != across:
+        raise InvalidField(
+            field, f"layer {layer} is dilated by {down} down and by {across} across, must be alike"
+        )
+    return down
+
 
 def angle(degrees: float, period: float) -> float:
-    """An angle from 0 to below a period, also after it is rounded to float32, as messages
-    carry it.
+    """Bring an angle into the range from 0 to below a period, also after it is rounded to float32,
+    as messages carry it.
     """
     return float(np.float32(degrees) % np.float32(period))
 
 
 def analyses(found: Iterable[FilterAnalysis]) -> list[pb.FilterAnalysis]:
-    """Analyses of filters as messages."""
+    """Write the analyses of filters."""
     return [
         pb.FilterAnalysis(
             orientation=angle(one.gabor.orientation, 180),
@@ -49,40 +133,28 @@ def analyses(found: Iterable[FilterAnalysis]) -> list[pb.FilterAnalysis]:
 
 
 def map_layer(text: str, model: HostedModel) -> LayerInfo:
-    """The layer with rows and columns that a request names; the first convolution by default.
+    """Read the name of a layer with rows and columns; by default the first convolution.
 
     Raises:
         InvalidField: it is a unit, or a layer without rows and columns.
         UnknownLayer: there is no such layer.
     """
-    if not text:
-        try:
-            text = first_convolution(model.network)
-        except ValueError as error:
-            raise InvalidField("layer", str(error)) from error
-    name = whole_layer(text, model)
+    name = wire_units.read_layer(text or _convolution("", model), "layer", model)
     info = next((one for one in model.layers if one.name == name), None)
     if info is None or len(info.output_shape) != 3:
         raise InvalidField("layer", f"{name} has no rows and columns")
     return info
 
 
-def whole_layer(text: str, model: HostedModel) -> str:
-    """The name of a layer, or "logits", whose output is (units,) or (units, rows, columns). Raises
-    InvalidField, UnknownLayer.
-    """
-    path = wire_units.parse_path(text, "layer", model)
-    if path.unit is not None:
-        raise InvalidField("layer", f"is the unit {path}, must be a whole layer")
-    try:
-        check_shape(model.network.output_shapes[path.layer])
-    except ValueError as error:
-        raise InvalidField("layer", str(error)) from error
-    return path.layer
-
-
 def gratings(request: pb.MeasureTuningRequest, layer: LayerInfo, model: HostedModel) -> Gratings:
-    """The gratings of a request. Raises InvalidField."""
+    """Read the gratings that units are to be shown.
+
+    Args:
+        layer: whose units are measured; its receptive field sets the default wavelengths.
+
+    Raises:
+        InvalidField: there are too many, or one is out of range.
+    """
     side = min(model.network.shape[1:])
     if len(request.wavelengths) > MOST_WAVELENGTHS:
         raise InvalidField(
@@ -106,7 +178,7 @@ def gratings(request: pb.MeasureTuningRequest, layer: LayerInfo, model: HostedMo
 
 
 def unit_tunings(tuning: Tuning) -> list[pb.UnitTuning]:
-    """What every unit prefers as messages."""
+    """Write what every unit prefers."""
     return [
         pb.UnitTuning(
             orientation=angle(one.orientation, 180),
@@ -116,20 +188,4 @@ def unit_tunings(tuning: Tuning) -> list[pb.UnitTuning]:
             baseline=one.baseline,
         )
         for one in map(tuning.preference, range(len(tuning.responses)))
-    ]
-
-
-def unit_activations(
-    units: Iterable[UnitActivation], layer: str, classes: Sequence[str]
-) -> list[pb.UnitActivation]:
-    """Units as messages, with class names if the layer is the logits."""
-    return [
-        pb.UnitActivation(
-            unit=one.unit,
-            value=one.value,
-            row=one.row,
-            column=one.column,
-            label=classes[one.unit] if layer == LOGITS else "",
-        )
-        for one in units
     ]

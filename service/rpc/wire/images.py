@@ -43,17 +43,20 @@ def image_bytes(count: int, model: HostedModel, copies: int = 1) -> int:
     return 4 * count * copies * math.prod(model.network.shape)
 
 
-def count(batch: types_pb2.ImageBatch) -> int:
+def count(batch: types_pb2.ImageBatch, field: str = "images") -> int:
     """Count the images of a batch, without decoding any.
+
+    Args:
+        field: the request's field, for errors.
 
     Raises:
         InvalidField: there are none or too many, or both encoded images and a tensor.
     """
     if bool(batch.encoded) == batch.HasField("tensor"):
-        raise InvalidField("images", "must have either encoded images or a tensor")
+        raise InvalidField(field, "must have either encoded images or a tensor")
     number = len(batch.encoded) or next(iter(batch.tensor.shape), 0)
     if not 1 <= number <= MOST_IMAGES:
-        raise InvalidField("images", f"there are {number}, must be from 1 to {MOST_IMAGES}")
+        raise InvalidField(field, f"there are {number}, must be from 1 to {MOST_IMAGES}")
     return number
 
 
@@ -71,7 +74,10 @@ def split(batch: types_pb2.ImageBatch, size: int) -> Iterator[types_pb2.ImageBat
 
 
 def decode_batch(
-    batch: types_pb2.ImageBatch, preprocessing: Preprocessing, first: int = 0
+    batch: types_pb2.ImageBatch,
+    preprocessing: Preprocessing,
+    first: int = 0,
+    field: str = "images",
 ) -> Tensor:
     """Read images as the network takes them. Decodes: not for the event loop.
 
@@ -79,6 +85,7 @@ def decode_batch(
         batch: encoded images, or a tensor (N, H, W, C) uint8 or (N, C, H, W) float32.
         preprocessing: how the model takes images.
         first: number of the first image in the whole request, for errors.
+        field: the request's field, for errors.
 
     Returns:
         (N, C, H, W) float32 in [0, 1].
@@ -87,46 +94,46 @@ def decode_batch(
         InvalidField: the batch is empty, too large, or a tensor of the wrong kind, shape or range.
         BadImage: an encoded image cannot be decoded; the message names it.
     """
-    count(batch)
+    count(batch, field)
     if batch.encoded:
         levels = np.stack(
             [
-                _decoded(number, data, preprocessing)
+                _decoded(f"{field}.encoded[{number}]", data, preprocessing)
                 for number, data in enumerate(batch.encoded, start=first)
             ]
         )
         return torch.from_numpy(levels).float() / 255
-    pixels = wire_tensors.to_array(batch.tensor, "images.tensor")
+    pixels = wire_tensors.to_array(batch.tensor, f"{field}.tensor")
     if pixels.ndim != 4:
         raise InvalidField(
-            "images.tensor.shape",
+            f"{field}.tensor.shape",
             "must have four extents: (N, H, W, C) uint8 or (N, C, H, W) float32",
         )
     if pixels.dtype == np.uint8:
         return torch.from_numpy(preprocessing.from_array(pixels)).float() / 255
-    return _from_float(pixels, preprocessing)
+    return _from_float(pixels, preprocessing, f"{field}.tensor")
 
 
-def _decoded(number: int, data: bytes, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+def _decoded(field: str, data: bytes, preprocessing: Preprocessing) -> NDArray[np.uint8]:
     try:
         return preprocessing.apply(decode(data))
     except BadImage as error:
-        raise InvalidImage(f"images.encoded[{number}]", str(error)) from error
+        raise InvalidImage(field, str(error)) from error
 
 
-def _from_float(pixels: NDArray[np.generic], preprocessing: Preprocessing) -> Tensor:
+def _from_float(pixels: NDArray[np.generic], preprocessing: Preprocessing, field: str) -> Tensor:
     if pixels.dtype != np.float32:
-        raise InvalidField("images.tensor.dtype", "must be DATA_TYPE_UINT8 or DATA_TYPE_FLOAT32")
+        raise InvalidField(f"{field}.dtype", "must be DATA_TYPE_UINT8 or DATA_TYPE_FLOAT32")
     shape = (preprocessing.channels, preprocessing.height, preprocessing.width)
     if pixels.shape[1:] != shape:
         raise InvalidField(
-            "images.tensor.shape", f"is {pixels.shape}, must be (N, {', '.join(map(str, shape))})"
+            f"{field}.shape", f"is {pixels.shape}, must be (N, {', '.join(map(str, shape))})"
         )
     # A copy: the message's own memory is read-only.
     values = torch.from_numpy(pixels.astype(np.float32))
     low, high = values.aminmax()
     if not (low >= 0 and high <= 1):
         raise InvalidField(
-            "images.tensor.data", f"holds values from {low:g} to {high:g}, must be from 0 to 1"
+            f"{field}.data", f"holds values from {low:g} to {high:g}, must be from 0 to 1"
         )
     return values
