@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from interp.layer import LOGITS, LayerPath
-from service.imaging import BadImage, Preprocessing
+from service.imaging import Preprocessing
 from service.models.zoo import HostedModel
 from service.rpc.validation import InvalidField, known, within
 from service.rpc.wire import images as wire_images
@@ -243,18 +243,8 @@ def images(
         InvalidField: There is another number of images, or a tensor does not fit.
         BadImage: An image cannot be decoded.
     """
-    try:
-        number = wire_images.count(batch)
-        if number not in counts:
-            raise InvalidField(
-                "images",
-                f"there are {number}, must be {' or '.join(map(str, sorted(set(counts))))}",
-            )
-        return wire_images.decode_batch(batch, preprocessing)
-    except InvalidField as error:
-        raise InvalidField(field + error.field.removeprefix("images"), error.description) from error
-    except BadImage as error:
-        at = getattr(error, "field", "images.tensor").removeprefix("images")
-        raise wire_images.InvalidImage(
-            field + at, getattr(error, "description", str(error))
-        ) from error
+    number = wire_images.count(batch, field)
+    if number not in counts:
+        allowed = " or ".join(map(str, sorted(set(counts))))
+        raise InvalidField(field, f"there are {number}, must be {allowed}")
+    return wire_images.decode_batch(batch, preprocessing, field=field)
