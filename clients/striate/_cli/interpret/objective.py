@@ -1,5 +1,5 @@
-"""Objectives as the command line spells them: those of Objective.parse, and besides what files
-hold.
+"""Objectives as the command line spells them: those of Objective.parse, and vectors and images
+that lie in files.
 """
 
 from __future__ import annotations
@@ -46,24 +46,38 @@ _CALL = re.compile(
 )
 
 
-def read(texts: list[str], between: int | None = None) -> list[str | Objective]:
-    """The objectives; with `between` that many, in even steps from the first to the second of two.
+def parse(texts: list[str], between: int | None = None) -> list[str | Objective]:
+    """Parses objectives.
 
-    Raises InvalidArgument, and OSError for a file that cannot be read.
+    Args:
+        texts: One text an objective, e.g. "layer:7 - 0.5*layer:8" or "style(LAYER,IMAGE)".
+        between: So many objectives, in even steps from the first to the second of two; None for
+            the objectives themselves.
+
+    Returns:
+        The objectives; texts without files or vectors as they are.
+
+    Raises:
+        InvalidArgument: A text is no objective, or `between` goes not with two of them.
+        OSError: A file cannot be read.
     """
-    found = [_read(text) if "(" in text else text for text in texts]
+    objectives = [_parse_sum(text) if "(" in text else text for text in texts]
     if between is None:
-        return found
-    if len(found) != 2:
-        raise invalid("between", f"goes from one objective to another: name two, not {len(found)}")
-    return list(interpolate(found[0], found[1], between))
+        return objectives
+    if len(objectives) != 2:
+        raise invalid(
+            "between", f"goes from one objective to another: name two, not {len(objectives)}"
+        )
+    return list(interpolate(objectives[0], objectives[1], between))
 
 
-def _read(text: str) -> Objective:
-    return Sum(tuple((weight, _term(name)) for weight, name in expression.read(text)))
+def _parse_sum(text: str) -> Objective:
+    """An objective whose terms may hold files, e.g. "layer:7 + 2*direction(LAYER,FILE.npy)"."""
+    return Sum(tuple((weight, _parse_term(name)) for weight, name in expression.read(text)))
 
 
-def _term(text: str) -> Term:
+def _parse_term(text: str) -> Term:
+    """A unit, or one of the forms in HELP."""
     if "(" not in text:
         return Unit(text)
     match = _CALL.fullmatch(text)
@@ -74,16 +88,16 @@ def _term(text: str) -> Term:
             f"power=2 last",
         )
     kind, layer, file = match.group("kind", "layer", "file")
-    place = (int(match["row"]), int(match["column"])) if match["row"] else None
-    power = _number(match["power"]) if match["power"] else None
+    position = (int(match["row"]), int(match["column"])) if match["row"] else None
+    power = _power(match["power"]) if match["power"] else None
     if kind in _DIRECTIONS:
-        return Direction(layer, _vector(file), _DIRECTIONS[kind], power, place)
-    if place is not None:
+        return Direction(layer, _vector(file), _DIRECTIONS[kind], power, position)
+    if position is not None:
         raise invalid("objectives", f"{text!r} is of a whole layer: it has no @ROW,COLUMN")
     return Like(file, layer, _LIKENESSES[kind], power)
 
 
-def _number(text: str) -> float:
+def _power(text: str) -> float:
     try:
         return float(text)
     except ValueError:
@@ -91,10 +105,11 @@ def _number(text: str) -> float:
 
 
 def _vector(file: str) -> NDArray[Any]:
+    """The numbers in a .npy file."""
     import numpy as np
 
     try:
-        found: NDArray[Any] = np.load(file, allow_pickle=False)
+        vector: NDArray[Any] = np.load(file, allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise invalid("vector", f"{file} is no .npy file of numbers ({error})") from None
-    return found
+    return vector

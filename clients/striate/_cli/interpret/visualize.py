@@ -85,7 +85,7 @@ def visualize(
         _refuse({"between": between, **batch})
         _visualize_layer(net, session.screen, layer, units, out, settings)
         return
-    composed = objective_text.read(objectives, between)
+    composed = objective_text.parse(objectives, between)
     if len(composed) * (variants or 1) > 1 and out.suffix.lower() in PICTURE_ENDINGS:
         raise typer.BadParameter("must be a folder for several pictures", param_hint="--out")
     batch["diversity"] = read_diversity(diversity)
