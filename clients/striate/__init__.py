@@ -11,8 +11,17 @@ with striate.connect("localhost:50051") as service:
 from typing import TYPE_CHECKING, Any
 
 from striate._api.operation import Operation
-from striate._requests.attack_methods import Drive, Silence
-from striate.attacks import APGD, FAB, FGSM, PGD, AutoAttack, EpsilonSearch, Square
+from striate.attacks import (
+    APGD,
+    FAB,
+    FGSM,
+    PGD,
+    AutoAttack,
+    Drive,
+    EpsilonSearch,
+    Silence,
+    Square,
+)
 from striate.errors import (
     Aborted,
     AuditChanged,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 from operator import index
+from typing import Any
 
 from striate.errors import InvalidArgument, invalid
 
@@ -13,20 +14,26 @@ Labels = Label | Iterable[Label]
 
 
 def as_indices(labels: Labels | None, count: int, classes: Sequence[str], field: str) -> list[int]:
-    """One class index an image, or none for None; a single label stands for every image.
+    """Turns labels into class indices.
 
-    Names match exactly, or else without case, spaces, hyphens and underscores. `field` names the
-    argument in errors. Raises InvalidArgument for unknown or ambiguous names, indices outside the
-    classes, and a wrong number of labels.
+    Names match exactly, or else without case, spaces, hyphens and underscores.
+
+    Args:
+        labels: A class index or name for each image, a single one for all, or None.
+        count: Number of images.
+        classes: Names of the classes by index; empty if they are not known.
+        field: Name of the argument in errors.
+
+    Returns:
+        One index an image; none for None.
+
+    Raises:
+        InvalidArgument: A name is unknown or ambiguous, an index is outside the classes, or there
+            are not as many labels as images.
     """
     if labels is None:
         return []
-    single = (
-        isinstance(labels, str)
-        or not isinstance(labels, Iterable)
-        or getattr(labels, "ndim", 1) == 0
-    )
-    items: list[Label] = [labels] * count if single else list(labels)  # type: ignore[list-item, arg-type]
+    items: list[Any] = [labels] * count if is_single_label(labels) else list(labels)  # type: ignore[arg-type]
     if len(items) != count:
         raise invalid(
             field, f"must be one an image, {count}, or a single one for all; are {len(items)}"
@@ -39,6 +46,15 @@ def as_indices(labels: Labels | None, count: int, classes: Sequence[str], field:
     for place, name in enumerate(classes if places else ()):
         places[_plain(name)].append(place)
     return [_as_index(item, classes, places, f"{field}[{row}]") for row, item in enumerate(items)]
+
+
+def is_single_label(labels: object) -> bool:
+    """Says whether the labels argument is one label, not one for each image."""
+    return (
+        isinstance(labels, str)
+        or not isinstance(labels, Iterable)
+        or getattr(labels, "ndim", 1) == 0
+    )
 
 
 def _plain(name: str) -> str:

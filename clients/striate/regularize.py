@@ -1,18 +1,17 @@
-"""Terms g(x) of the ascent and operators on the picture (Yosinski et al. 2015): what `regularizers`
-of Model.visualize takes.
+"""Terms g(x) of the ascent and operators on the picture (Yosinski et al. 2015).
+
+They are what `regularizers` of Model.visualize takes. A regularizer is a dataclass here and a
+member of Regularizer; its name and fields are those of its message in the contract.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from striate._rpc.checks import number, positive, whole
 from striate.errors import invalid
-from striate.v1 import visualize_pb2 as pb
 
-MOST = 8
-_LONGEST = 4096  # steps
+_MOST_STEPS = 4096
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ class Blur:
         if self.sigma is not None:
             number("sigma", self.sigma, 0, 0.1)
         if self.every is not None:
-            whole("every", self.every, 1, _LONGEST)
+            whole("every", self.every, 1, _MOST_STEPS)
 
 
 @dataclass(frozen=True)
@@ -110,40 +109,7 @@ class Clip:
         if self.share is not None and self.share >= 1:
             raise invalid("share", f"must be below 1, is {self.share}")
         if self.every is not None:
-            whole("every", self.every, 1, _LONGEST)
+            whole("every", self.every, 1, _MOST_STEPS)
 
 
 Regularizer = L1 | L2 | TotalVariation | Blur | Clip
-
-
-def messages(regularizers: Iterable[Regularizer]) -> list[pb.Regularizer]:
-    """As they travel. Raises InvalidArgument for anything else, and for more than 8."""
-    if not isinstance(regularizers, Iterable) or isinstance(regularizers, str):
-        raise invalid(
-            "regularizers", f"must be a sequence of them, is {type(regularizers).__name__}"
-        )
-    found = [_message(one) for one in regularizers]
-    if len(found) > MOST:
-        raise invalid("regularizers", f"must be at most {MOST}, are {len(found)}")
-    return found
-
-
-def _message(one: Regularizer) -> pb.Regularizer:
-    match one:
-        case L1():
-            return pb.Regularizer(l1=one.weight)
-        case L2():
-            return pb.Regularizer(l2=one.weight)
-        case TotalVariation():
-            return pb.Regularizer(total_variation=one.weight)
-        case Blur():
-            return pb.Regularizer(
-                blur=pb.BlurRegularizer(sigma=one.sigma or 0, every=one.every or 0)
-            )
-        case Clip():
-            return pb.Regularizer(
-                clip=pb.ClipRegularizer(share=one.share or 0, every=one.every or 0)
-            )
-        case _:
-            words = "L1, L2, TotalVariation, Blur and Clip of striate.regularize"
-            raise invalid("regularizers", f"must be {words}, is {type(one).__name__}")

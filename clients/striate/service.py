@@ -1,40 +1,28 @@
-"""The way in: connect() and the service behind it; its audits are in `auditing`."""
+"""The way in: connect() and the service behind it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from types import TracebackType
-from typing import Self
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Self
 
-import grpc
-from google.protobuf import wrappers_pb2
-
-from striate._api.audits import Auditing
-from striate._api.operation import Operation, Operations
+from striate._api import audits, datasets, exemplars, health, models
+from striate._api.context import Connection
+from striate._api.operation import Operation
 from striate._rpc.caller import Caller
-from striate._rpc.checks import at_least, number
-from striate.errors import NotFound
 from striate.model import Model
-from striate.results.datasets import DatasetInfo, Sample
-from striate.results.models import ModelInfo
-from striate.v1 import (
-    exemplars_pb2,
-    interpret_pb2,
-    interpret_pb2_grpc,
-    model_pb2,
-    model_pb2_grpc,
-    robustness_pb2_grpc,
-)
 
-_SAMPLES_A_CALL = (
-    1024  # the most that a server takes; it answers fewer where they would not fit into one message
-)
-_HEALTH = (
-    "UNKNOWN",
-    "SERVING",
-    "NOT_SERVING",
-    "SERVICE_UNKNOWN",
-)  # grpc.health.v1's states by number
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    import grpc
+
+    from striate._requests.audit import Gates, Threats
+    from striate.attacks import Attack
+    from striate.images import Images
+    from striate.labels import Labels
+    from striate.results.audit import AuditReport
+    from striate.results.datasets import DatasetInfo, Sample
+    from striate.results.models import ModelInfo
 
 
 def connect(
@@ -46,37 +34,34 @@ def connect(
 ) -> Service:
     """Opens a connection to a server; use it as a context manager, or close it.
 
-    target: "host:port"; timeout: seconds that each call may take unless it says otherwise, None for
-    no limit; credentials: for TLS, None for plain text; metadata: (key, value) pairs sent with
-    every call. The server is first contacted by the first call; calls that find it unavailable or
-    its queue full are retried for a moment. Raises InvalidArgument.
+    The server is first contacted by the first call; calls that find it unavailable or its queue
+    full are retried for a moment.
+
+    Args:
+        target: Address of the server, "host:port".
+        timeout: Seconds that each call may take unless it says otherwise, None for no limit.
+        credentials: Credentials for TLS, None for plain text.
+        metadata: (key, value) pairs sent with every call.
+
+    Returns:
+        The service.
+
+    Raises:
+        InvalidArgument: `target` is empty.
     """
     return Service(Caller(target, timeout, credentials, metadata))
 
 
-class Service(Auditing):
-    """A connection to a server. Safe to share among threads; other processes, such as a data
-    loader's workers, open their own.
+class Service:
+    """A connection to a server.
 
+    Safe to share among threads; other processes, such as a data loader's workers, open their own.
     Every call takes `timeout` in seconds (None: the connection's), raises a StriateError, and on
     Ctrl-C is cancelled on the server too.
     """
 
     def __init__(self, caller: Caller) -> None:
-        self._caller = caller
-        self._models = model_pb2_grpc.ModelServiceStub(caller.channel)
-        self._interpret = interpret_pb2_grpc.InterpretServiceStub(caller.channel)
-        self._robustness = robustness_pb2_grpc.RobustnessServiceStub(caller.channel)
-        self._operations = Operations(caller)
-        # HealthCheckRequest has one string and HealthCheckResponse one enum, each as field 1: on
-        # the wire they are these wrappers.
-        self._health: grpc.UnaryUnaryMultiCallable[
-            wrappers_pb2.StringValue, wrappers_pb2.UInt32Value
-        ] = caller.channel.unary_unary(
-            "/grpc.health.v1.Health/Check",
-            request_serializer=wrappers_pb2.StringValue.SerializeToString,
-            response_deserializer=wrappers_pb2.UInt32Value.FromString,
-        )
+        self._connection = Connection(caller)
 
     def __enter__(self) -> Self:
         return self
@@ -90,85 +75,141 @@ class Service(Auditing):
         self.close()
 
     def __repr__(self) -> str:
-        return f"Service({self._caller.target!r})"
+        return f"Service({self._connection.caller.target!r})"
 
     def close(self) -> None:
         """Cancels what runs and drops the connection. Operations go on."""
-        self._caller.close()
+        self._connection.caller.close()
 
     def models(
         self, include_available: bool = False, *, timeout: float | None = None
     ) -> list[ModelInfo]:
-        """The loaded models, in name order; with include_available also those that `load` knows by
-        name.
+        """Lists the loaded models.
+
+        Args:
+            include_available: Also list those that `load` knows by name.
+            timeout: Seconds, None for the connection's default.
+
+        Returns:
+            The models, in the order of their names.
         """
-        request = model_pb2.ListModelsRequest(include_available=include_available)
-        return [
-            ModelInfo.read(model)
-            for model in self._caller.unary(self._models.ListModels, request, timeout).models
-        ]
+        return models.list_models(self._connection, include_available, timeout)
 
     def model(self, name: str, *, timeout: float | None = None) -> Model:
-        """A handle on a loaded model. Raises ModelNotFound, with the nearest names."""
-        response = self._caller.unary(
-            self._models.GetModel, model_pb2.GetModelRequest(model=name), timeout
-        )
-        return Model(self._caller, response)
+        """Gives the handle on a loaded model.
+
+        Args:
+            name: Name of the model.
+            timeout: Seconds, None for the connection's default.
+
+        Returns:
+            The handle.
+
+        Raises:
+            ModelNotFound: No model is called so; the message has the nearest names.
+        """
+        return Model(models.find(self._connection, name, timeout))
 
     def load(self, name: str, weights: str = "", *, timeout: float | None = None) -> Model:
-        """Loads a model, or finds it loaded, and returns the handle.
+        """Loads a model, or finds it loaded.
 
-        weights: "" for the settings' or the published ones, "random", or a member of torchvision's
-        Weights enum. Raises ModelNotFound.
+        Args:
+            name: Name of the model.
+            weights: "" for the settings' or the published ones, "random", or a member of
+                torchvision's Weights enum.
+            timeout: Seconds, None for the connection's default.
+
+        Returns:
+            The handle.
+
+        Raises:
+            ModelNotFound: No model is called so; the message has the nearest names.
+            ModelNotLoadable: It cannot be loaded, e.g. because its weights are not at hand.
         """
-        deadline = self._caller.deadline(timeout)
-        request = model_pb2.LoadModelRequest(model=name, weights=weights)
-        self._caller.unary(self._models.LoadModel, request, deadline.remaining())
-        return self.model(name, timeout=deadline.remaining())
+        return Model(models.load(self._connection, name, weights, timeout))
 
     def unload(self, name: str, *, timeout: float | None = None) -> int:
-        """Frees a model's memory and returns the bytes given back. Raises ModelBusy while jobs use
-        it, ModelNotFound.
+        """Frees a model's memory.
+
+        Args:
+            name: Name of the model.
+            timeout: Seconds, None for the connection's default.
+
+        Returns:
+            The bytes given back.
+
+        Raises:
+            ModelBusy: Jobs use it.
+            ModelNotFound: No model is called so.
         """
-        return self._caller.unary(
-            self._models.UnloadModel, model_pb2.UnloadModelRequest(model=name), timeout
-        ).freed_bytes
+        return models.unload(self._connection, name, timeout)
 
     def datasets(
         self, model: str | None = None, *, timeout: float | None = None
     ) -> list[DatasetInfo]:
-        """The data sets of the server; with a model, their labels mapped to its classes and the
-        layers with an exemplar index.
+        """Lists the data sets of the server.
+
+        Args:
+            model: Name of a model, whose classes labels are mapped to and whose exemplar indexes
+                are listed; or None.
+            timeout: Seconds, None for the connection's default.
+
+        Returns:
+            The data sets.
+
+        Raises:
+            ModelNotFound: No model is called so.
         """
-        request = interpret_pb2.ListDatasetsRequest(model=model or "")
-        return [
-            DatasetInfo.read(dataset)
-            for dataset in self._caller.unary(
-                self._interpret.ListDatasets, request, timeout
-            ).datasets
-        ]
+        return datasets.list_datasets(self._connection, model, timeout)
 
     def samples(
         self, dataset: str, first: int = 0, count: int = 16, *, timeout: float | None = None
     ) -> list[Sample]:
-        """Up to `count` consecutive images of a data set from position `first`; fewer at its end.
-        They can be passed on as images.
+        """Reads consecutive images of a data set.
+
+        Args:
+            dataset: Name of the data set.
+            first: Position of the first image, from 0.
+            count: Images, at least 1.
+            timeout: Seconds, None for the connection's default.
+
+        Returns:
+            The images, fewer at the data set's end. They can be passed on as images.
+
+        Raises:
+            DatasetNotFound: The server reads no such data set.
+            DatasetUnreadable: It cannot be read.
+            InvalidArgument: A value is out of its range.
         """
-        at_least(0, first=first)
-        at_least(1, count=count)
-        deadline, samples = self._caller.deadline(timeout), list[Sample]()
-        while len(samples) < count:
-            wanted = min(_SAMPLES_A_CALL, count - len(samples))
-            request = interpret_pb2.ReadSamplesRequest(
-                dataset=dataset, first=first + len(samples), count=wanted
-            )
-            found = self._caller.unary(
-                self._interpret.ReadSamples, request, deadline.remaining()
-            ).samples
-            if not found:
-                break
-            samples += map(Sample.read, found)
-        return samples
+        return datasets.read_samples(self._connection, dataset, first, count, timeout)
+
+    def upload(
+        self,
+        images: Images,
+        labels: Labels,
+        classes: Sequence[str] | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> str:
+        """Keeps images and labels on the server as a data set for audits and exemplars.
+
+        Args:
+            images: Files or uint8, see `striate.images.as_batch`; an iterable is read as it
+                travels.
+            labels: Class index of each image, or a name of `classes`, or one for all.
+            classes: Names of the classes by index, None for their numbers.
+            timeout: Seconds, None for the connection's default.
+
+        Returns:
+            Name of the data set; the same content has the same name.
+
+        Raises:
+            InvalidArgument: Images are neither files nor uint8, or labels do not fit them.
+            BadImage: An image cannot be read.
+            UploadTooLarge: It is larger than the server takes.
+            BaseException: Whatever the iterables raise.
+        """
+        return datasets.upload(self._connection, images, labels, list(classes or ()), timeout)
 
     def build_index(
         self,
@@ -183,62 +224,187 @@ class Service(Auditing):
         quantiles: Sequence[float] | None = None,
         timeout: float | None = None,
     ) -> Operation:
-        """Starts to find, in one pass over a data set, the images that `Model.exemplars` and the
-        numbers that `Model.statistics` tells of every unit of the layers; `.wait()` for the result.
+        """Starts to build an exemplar index, in one pass over a data set.
 
-        k: images kept a unit and order, 1 to 100; limit: read only the first so many images, 0 for
-        all; class_k: images kept a unit and class, 0 to 100, None for k, or 1 if there are more
-        than 100 classes; shard_images: images after which what was found is saved, 64 to 65536,
-        None for 4096; quantiles: up to 32 shares of the images from 0 to 1 whose images are kept,
-        None for nine from 0.01 to 0.99. Raises ModelNotFound, DatasetNotFound, LayerNotFound.
+        It is what `Model.exemplars` and `Model.statistics` look into.
+
+        Args:
+            model: Name of the model.
+            dataset: Name of the data set.
+            layers: Names of the layers.
+            k: Images kept a unit and order, 1 to 100.
+            limit: Read only the first so many images, 0 for all.
+            class_k: Images kept a unit and class, 0 to 100, None for k, or 1 if there are more than
+                100 classes.
+            shard_images: Images after which what was found is saved, 64 to 65536, None for 4096.
+            quantiles: Up to 32 shares of the images from 0 to 1 whose images are kept, None for
+                nine from 0.01 to 0.99.
+            timeout: Seconds, None for the connection's default.
+
+        Returns:
+            The operation; `.wait()` for the IndexReport.
+
+        Raises:
+            ModelNotFound: No model is called so.
+            DatasetNotFound: The server reads no such data set.
+            LayerNotFound: The model has no such layer.
+            InvalidArgument: A value is out of its range.
         """
-        at_least(1, k=k, shard_images=shard_images)
-        at_least(0, limit=limit, class_k=class_k)
-        names = [layers] if isinstance(layers, str) else layers
-        shares = [
-            number(f"quantiles[{place}]", share, most=1.0)
-            for place, share in enumerate(quantiles or ())
-        ]
-        request = exemplars_pb2.BuildExemplarIndexRequest(
-            model=model,
-            dataset=dataset,
-            layers=names,
+        return exemplars.build_index(
+            self._connection,
+            model,
+            dataset,
+            layers,
             k=k,
             limit=limit,
             class_k=class_k,
-            shard_images=shard_images or 0,
-            quantiles=shares,
+            shard_images=shard_images,
+            quantiles=quantiles,
+            timeout=timeout,
         )
-        return Operation(
-            self._operations,
-            self._caller.unary(self._interpret.BuildExemplarIndex, request, timeout),
+
+    def audit(
+        self,
+        models: str | Sequence[str],
+        dataset: str | None = None,
+        *,
+        images: Images | None = None,
+        labels: Labels | None = None,
+        threats: Threats | None = None,
+        attacks: Iterable[Attack] | None = None,
+        corruptions: str | Iterable[str] = (),
+        severities: Iterable[int] = (),
+        augmentations: str | Iterable[str] = (),
+        limit: int = 0,
+        seed: int = 0,
+        confidence: float | None = None,
+        gates: Gates | None = None,
+        budget_gradients: int = 0,
+        float_images: bool = False,
+        shard_images: int | None = None,
+        skip_checks: bool = False,
+        timeout: float | None = None,
+    ) -> Operation:
+        """Starts to judge the robustness of one network, or to compare several.
+
+        It goes on without the connection, and after restarts of the server.
+
+        Args:
+            models: Names of 1 to 8 loaded models.
+            dataset: Name of a labelled data set of the server.
+            images: Instead of one, the caller's own images, which are uploaded first: files or
+                uint8.
+            labels: Their labels, as indices or names of the first model's classes.
+            threats: Norm -> rising radii, e.g. {"linf": [1/255, "8/255"]}, None for Linf at 1, 2, 4
+                and 8/255.
+            attacks: Attacks, e.g. [striate.PGD(steps=100), striate.APGD()], each run under every
+                threat: their own epsilon and norm are left out. None for PGD, and APGD on the
+                margin.
+            corruptions: Names of corruptions, or "all".
+            severities: Severities of corruptions, 1 to 5; none for all.
+            augmentations: Names of augmentations, or "all".
+            limit: Judge so many images of a random order, 0 for all.
+            seed: Seed of that order and all else.
+            confidence: Confidence of intervals and gates, above 0.5 and below 1, None for 0.95.
+            gates: Least accuracies, e.g. {"clean": 0.8, "linf:8/255": 0.4, "MODEL@l2:0.5": 0.3}:
+                the audit ends as soon as all are decided.
+            budget_gradients: End after so many image-gradients, 0 for no limit.
+            float_images: Attack with float32 pixels, not 8-bit ones.
+            shard_images: Images that a restart may have to do again, 8 to 1024, None for 64.
+            skip_checks: Do not check the audit itself: it is then suspect.
+            timeout: Seconds for the start, None for the connection's default.
+
+        Returns:
+            The operation; `.wait()` for the AuditReport.
+
+        Raises:
+            InvalidArgument: A value is out of its range.
+            ModelNotFound: No model is called so.
+            DatasetNotFound: The server reads no such data set.
+        """
+        return audits.audit(
+            self._connection,
+            models,
+            dataset,
+            images,
+            labels,
+            timeout,
+            threats=threats,
+            attacks=attacks,
+            corruptions=corruptions,
+            severities=severities,
+            augmentations=augmentations,
+            limit=limit,
+            seed=seed,
+            confidence=confidence,
+            gates=gates,
+            budget_gradients=budget_gradients,
+            float_images=float_images,
+            shard_images=shard_images,
+            skip_checks=skip_checks,
         )
+
+    def audit_report(self, operation: str, *, timeout: float | None = None) -> AuditReport:
+        """Gives the report of an audit, also one of an earlier connection; waits for its end.
+
+        Args:
+            operation: Name of the audit's operation.
+            timeout: Seconds, None for as long as it takes.
+
+        Returns:
+            The report.
+
+        Raises:
+            OperationNotFound: No operation is called so.
+            InvalidArgument: The operation is no audit.
+            StriateError: The audit failed.
+        """
+        return audits.report(self._connection, operation, timeout)
 
     def operations(self, *, timeout: float | None = None) -> list[Operation]:
-        """The operations that the server remembers."""
-        return [Operation(self._operations, state) for state in self._operations.list(timeout)]
+        """Lists the operations that the server remembers.
+
+        Args:
+            timeout: Seconds, None for the connection's default.
+
+        Returns:
+            The operations.
+        """
+        calls = self._connection.operations
+        return [Operation(calls, state) for state in calls.list(timeout)]
 
     def operation(self, name: str, *, timeout: float | None = None) -> Operation:
-        """The operation of that name, also one of an earlier connection. Raises
-        OperationNotFound.
+        """Finds an operation, also one of an earlier connection.
+
+        Args:
+            name: Name of the operation.
+            timeout: Seconds, None for the connection's default.
+
+        Returns:
+            The operation.
+
+        Raises:
+            OperationNotFound: No operation is called so.
         """
-        return Operation(self._operations, self._operations.get(name, timeout))
+        calls = self._connection.operations
+        return Operation(calls, calls.get(name, timeout))
 
     def health(self, model: str | None = None, *, timeout: float | None = None) -> str:
-        """ "SERVING", "NOT_SERVING", "UNKNOWN" or "SERVICE_UNKNOWN" (no such model), of the server
-        or of one model.
+        """Asks whether the server, or one model, serves.
+
+        Args:
+            model: Name of the model, None for the server.
+            timeout: Seconds, None for the connection's default.
+
+        Returns:
+            "SERVING", "NOT_SERVING", "UNKNOWN" or "SERVICE_UNKNOWN" (no such model).
         """
-        try:
-            state = self._caller.unary(
-                self._health, wrappers_pb2.StringValue(value=model or ""), timeout
-            ).value
-        except NotFound:
-            return "SERVICE_UNKNOWN"
-        return _HEALTH[state] if state < len(_HEALTH) else "UNKNOWN"
+        return health.check(self._connection.caller, model or "", timeout)
 
     @property
     def version(self) -> str:
-        """The server's version, e.g. "0.1.0"; empty if it does not tell."""
-        if not self._caller.server_version:
+        """The server's version, e.g. "0.1.0"; empty if it does not say."""
+        caller = self._connection.caller
+        if not caller.server_version:
             self.health()
-        return self._caller.server_version
+        return caller.server_version

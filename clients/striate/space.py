@@ -1,5 +1,7 @@
 """Where a picture lives while it is optimized: what `parameterization` of Model.visualize takes.
-None leaves the server's default.
+
+What is left None is left to the server's default. A parameterization is a dataclass here and a
+member of Space; its name and fields are those of its message in the contract.
 """
 
 from __future__ import annotations
@@ -8,7 +10,6 @@ from dataclasses import dataclass
 
 from striate._rpc.checks import number, whole
 from striate.errors import invalid
-from striate.v1 import visualize_pb2 as pb
 
 
 @dataclass(frozen=True)
@@ -16,10 +17,10 @@ class Fourier:
     """A spectrum scaled as in natural images, with decorrelated colour (Olah et al. 2017).
 
     Attributes:
-        decay: The strength of each frequency is 1 / frequency^decay; 0 to 4, None for 1.
+        decay: The strength of each frequency is 1 / frequency^decay, 0 to 4, None for 1.
 
     Raises:
-        InvalidArgument: A value is out of its range.
+        InvalidArgument: `decay` is out of its range.
     """
 
     decay: float | None = None
@@ -40,7 +41,7 @@ class Cppn:
 
     Attributes:
         depth: Hidden layers, 1 to 16, None for 8.
-        width: Units in each of them, 1 to 64, None for 24.
+        width: Units of each hidden layer, 1 to 64, None for 24.
 
     Raises:
         InvalidArgument: A value is out of its range.
@@ -62,11 +63,11 @@ class Maco:
     Attributes:
         dataset: Name of the data set whose mean spectrum is taken.
         images: Its first so many images are read, 1 to 100000, None for 1000.
-        transparency: The picture is transparent where the gradient was weak, cut at this
-            percentile, 0 to 100, 0 for an opaque picture; None for 90.
+        transparency: The picture is seen through where the gradient was weak, cut at this
+            percentile, 0 to 100, 0 for an opaque picture, None for 90.
 
     Raises:
-        InvalidArgument: A value is out of its range.
+        InvalidArgument: A value is out of its range, or `dataset` is empty.
     """
 
     dataset: str
@@ -83,29 +84,3 @@ class Maco:
 
 
 Space = Fourier | Pixels | Cppn | Maco
-
-
-def message(space: Space | None, alpha: bool) -> pb.Parameterization | None:
-    """As it travels, None for the server's default. Raises InvalidArgument for anything else."""
-    found = pb.Parameterization(alpha=alpha)
-    match space:
-        case None:
-            return found if alpha else None
-        case Fourier():
-            found.fourier.CopyFrom(pb.Fourier(decay=space.decay))
-        case Pixels():
-            found.pixels.SetInParent()
-        case Cppn():
-            found.cppn.CopyFrom(pb.Cppn(depth=space.depth or 0, width=space.width or 0))
-        case Maco():
-            found.maco.CopyFrom(
-                pb.Maco(
-                    dataset=space.dataset, images=space.images or 0, transparency=space.transparency
-                )
-            )
-        case _:
-            raise invalid(
-                "parameterization",
-                f"must be a striate.space.Fourier, Pixels, Cppn or Maco, is {type(space).__name__}",
-            )
-    return found

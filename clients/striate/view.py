@@ -1,28 +1,25 @@
-"""Random views that a picture is optimized under: what `transforms` of Model.visualize takes, in
-order. Amounts are relative to the picture, so that they mean the same at every size.
+"""Random views that a picture is optimized under: what `transforms` of Model.visualize takes.
+
+They are taken in order. Amounts are relative to the picture, so that they mean the same at every
+size. A view is a dataclass here and a member of View; its name and fields are the contract's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from striate._rpc.checks import number, positive
-from striate.errors import invalid
-from striate.v1 import visualize_pb2 as pb
-
-MOST = 16
 
 
 @dataclass(frozen=True)
 class Jitter:
-    """A random shift.
+    """A shift.
 
     Attributes:
-        share: Largest shift as a share of the side, 0 to 0.5.
+        share: At most so much of the side, 0 to 0.5.
 
     Raises:
-        InvalidArgument: A value is out of its range.
+        InvalidArgument: `share` is out of its range.
     """
 
     share: float
@@ -33,13 +30,13 @@ class Jitter:
 
 @dataclass(frozen=True)
 class Rotate:
-    """A random rotation.
+    """A rotation.
 
     Attributes:
-        degrees: Largest angle in either direction, 0 to 180.
+        degrees: At most so many either way, 0 to 180.
 
     Raises:
-        InvalidArgument: A value is out of its range.
+        InvalidArgument: `degrees` is out of its range.
     """
 
     degrees: float
@@ -50,13 +47,13 @@ class Rotate:
 
 @dataclass(frozen=True)
 class Scale:
-    """A random change of size.
+    """A change of size.
 
     Attributes:
-        share: Largest relative change in either direction, 0 to 0.9.
+        share: At most so much of the size either way, 0 to 0.9.
 
     Raises:
-        InvalidArgument: A value is out of its range.
+        InvalidArgument: `share` is out of its range.
     """
 
     share: float
@@ -73,7 +70,7 @@ class Pad:
         share: Width of the margin as a share of the side, 0 to 0.5.
 
     Raises:
-        InvalidArgument: A value is out of its range.
+        InvalidArgument: `share` is out of its range.
     """
 
     share: float
@@ -109,10 +106,10 @@ class Noise:
     """Gaussian noise.
 
     Attributes:
-        deviation: Standard deviation in pixel units, 0 to 1.
+        deviation: Standard deviation in pixel units of [0, 1], 0 to 1.
 
     Raises:
-        InvalidArgument: A value is out of its range.
+        InvalidArgument: `deviation` is out of its range.
     """
 
     deviation: float
@@ -129,7 +126,7 @@ class Mirror:
         probability: How often, 0 to 1.
 
     Raises:
-        InvalidArgument: A value is out of its range.
+        InvalidArgument: `probability` is out of its range.
     """
 
     probability: float = 0.5
@@ -139,38 +136,3 @@ class Mirror:
 
 
 View = Jitter | Rotate | Scale | Pad | Crop | Noise | Mirror
-
-
-def messages(views: Iterable[View]) -> list[pb.Transform]:
-    """As they travel. Raises InvalidArgument for anything else, and for more than 16."""
-    if not isinstance(views, Iterable) or isinstance(views, str):
-        raise invalid(
-            "transforms", f"must be True, False or a sequence of views, is {type(views).__name__}"
-        )
-    found = [_message(view) for view in views]
-    if len(found) > MOST:
-        raise invalid("transforms", f"must be at most {MOST}, are {len(found)}")
-    return found
-
-
-def _message(view: View) -> pb.Transform:
-    match view:
-        case Jitter():
-            return pb.Transform(jitter=view.share)
-        case Rotate():
-            return pb.Transform(rotate=view.degrees)
-        case Scale():
-            return pb.Transform(scale=view.share)
-        case Pad():
-            return pb.Transform(pad=view.share)
-        case Crop():
-            return pb.Transform(
-                crop=pb.CropTransform(side=view.side or 0, deviation=view.deviation)
-            )
-        case Noise():
-            return pb.Transform(noise=view.deviation)
-        case Mirror():
-            return pb.Transform(mirror=view.probability)
-        case _:
-            words = "Jitter, Rotate, Scale, Pad, Crop, Noise and Mirror of striate.view"
-            raise invalid("transforms", f"must be {words}, is {type(view).__name__}")

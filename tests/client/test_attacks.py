@@ -10,7 +10,7 @@ from google.protobuf.json_format import MessageToDict
 
 import striate
 from striate import images
-from striate._requests.attack_methods import attack_method
+from striate._requests.attack_method import attack_method
 from striate.attacks import ATTACKS
 from striate.v1 import attack_pb2 as pb
 from tests.client.fakes_server import CLASSES, SHAPE, Fake, adversarial
@@ -224,7 +224,7 @@ def test_settings_of_the_images_own_are_split_with_them(
         "seeds": (2**64 - 1 - row for row in range(21)),
     }
     labels, targets = [row % 4 for row in range(21)], [(row + 1) % 4 for row in range(21)]
-    monkeypatch.setattr(images, "_BUDGET", 8 * (4 * 5 * 3 * 4 + 64))
+    monkeypatch.setattr(images.batch, "_BUDGET", 8 * (4 * 5 * 3 * 4 + 64))
     result = net.attack(IMAGES, labels, striate.PGD(), targets=targets, format="png", **own)
     parts = fake.requests("Attack")
     assert [part.first_row for part in parts] == [0, 8, 16]
@@ -275,7 +275,7 @@ def test_settings_of_the_images_own_are_checked(
 
 
 def test_queries_are_summed_over_parts(net: striate.Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "_BUDGET", 8 * (4 * 5 * 3 * 4 + 64))
+    monkeypatch.setattr(images.batch, "_BUDGET", 8 * (4 * 5 * 3 * 4 + 64))
     assert net.attack(IMAGES, None, striate.Square(queries=30)).queries == 30 * 21
     assert net.attack(IMAGES, None, striate.PGD()).queries == 0
 
@@ -283,7 +283,7 @@ def test_queries_are_summed_over_parts(net: striate.Model, monkeypatch: pytest.M
 def test_warnings_are_issued_once_a_call(
     fake: Fake, net: striate.Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(images, "_BUDGET", 8 * (4 * 5 * 3 * 4 + 64))
+    monkeypatch.setattr(images.batch, "_BUDGET", 8 * (4 * 5 * 3 * 4 + 64))
     fake.warnings = ["outputs are probabilities", "no freedom"]
     calls: list[Any] = [
         lambda: net.attack(IMAGES),

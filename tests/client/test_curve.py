@@ -7,7 +7,7 @@ import pytest
 
 import striate
 from striate import images
-from striate.epsilons import Condition, condition_name, fraction, radius, read_condition
+from striate.attacks.epsilons import Condition, condition_name, fraction, radius, read_condition
 from striate.v1 import attack_pb2 as pb
 from tests.client.fakes_robustness import minimal
 from tests.client.fakes_server import Fake, adversarial
@@ -19,7 +19,7 @@ IMAGES = np.random.default_rng(4).integers(0, 256, (21, 4, 5, 3), dtype=np.uint8
 def test_a_curve_is_joined_over_parts(
     fake: Fake, net: striate.Model, monkeypatch: pytest.MonkeyPatch, budget: int
 ) -> None:
-    monkeypatch.setattr(images, "_BUDGET", budget)
+    monkeypatch.setattr(images.batch, "_BUDGET", budget)
     epsilons = [1 / 255, 2 / 255, 0.1]
     curve = net.epsilon_curve(
         IMAGES,

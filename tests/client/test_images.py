@@ -20,7 +20,7 @@ LEVELS = RNG.integers(0, 256, (3, 6, 7, 3), dtype=np.uint8)
 
 def message(argument: Any) -> types_pb2.ImageBatch:
     batch = as_batch(argument)
-    return batch.part(range(len(batch)))
+    return batch.message(range(len(batch)))
 
 
 def tensor_of(argument: Any) -> NDArray[Any]:
@@ -175,7 +175,7 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
 def test_spans_cover_all_rows_within_the_budget(
     sizes: list[int], reply_row: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(images, "_BUDGET", 600)
+    monkeypatch.setattr(images.batch, "_BUDGET", 600)
     batch = as_batch([bytes(size) for size in sizes])
     spans = batch.spans(reply_row)
     assert [row for span in spans for row in span] == list(range(len(sizes)))
@@ -191,7 +191,7 @@ def test_spans_end_at_the_row_limit() -> None:
 
 
 def test_rows_too_large_for_groups_of_eight(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "_BUDGET", 600)
+    monkeypatch.setattr(images.batch, "_BUDGET", 600)
     batch = as_batch([bytes(100)] * 10)
     assert [len(span) for span in batch.spans(0)] == [5, 5]  # 108 bytes each with their framing
     with pytest.raises(striate.InvalidArgument, match="deterministic"):
@@ -203,5 +203,5 @@ def test_rows_too_large_for_groups_of_eight(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_list_of_gray_floats_is_a_batch_of_gray_images() -> None:
     batch = as_batch([np.full((4, 5), value, np.float32) for value in (0.0, 0.5, 1.0)])
     assert len(batch) == 3
-    tensor = batch.part(range(3)).tensor
+    tensor = batch.message(range(3)).tensor
     assert tuple(tensor.shape) == (3, 1, 4, 5)

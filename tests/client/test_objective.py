@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 import striate
-from striate._requests import expression
+from striate._requests.objective import objective_message
+from striate.objective import expression
 from striate.v1 import types_pb2
 from striate.v1 import visualize_pb2 as pb
 from tests.client.fakes_server import png
@@ -18,7 +19,7 @@ def weights(objective: striate.Objective) -> list[tuple[float, str]]:
     """What an objective sums, as it travels."""
     return [
         (term.weight if term.HasField("weight") else 1.0, term.unit)
-        for term in objective.message().terms
+        for term in objective_message(objective).terms
     ]
 
 
@@ -117,7 +118,7 @@ def test_directions(dtype: Any, sent: int) -> None:
     values = np.array([0.1, -2, 0], dtype)
     direction = striate.Direction("stem", values, "dot-cosine", power=2, position=(0, 3))
     values[:] = 0  # what was given counts
-    term = (-0.5 * direction).message().terms[0]
+    term = objective_message(-0.5 * direction).terms[0]
     assert (term.weight, term.direction.layer, term.direction.comparison, term.direction.power) == (
         -0.5,
         "stem",
@@ -134,7 +135,7 @@ def test_directions(dtype: Any, sent: int) -> None:
         np.frombuffer(term.direction.vector.data, dtype), np.array([0.1, -2, 0], dtype)
     )
     assert repr(A - direction) == "layer3.2:7 - dot-cosine(stem@0,3)"
-    plain = striate.Direction("stem", [1, 2]).message().terms[0].direction
+    plain = objective_message(striate.Direction("stem", [1, 2])).terms[0].direction
     assert {field.name for field, _ in plain.ListFields()} == {"layer", "vector", "comparison"}
     assert np.frombuffer(plain.vector.data, np.float32).tolist() == [1, 2]
 
@@ -149,7 +150,7 @@ def test_likenesses(tmp_path: Path) -> None:
         pixels,
         np.zeros((4, 5, 3), np.uint8),
     ):
-        likeness = striate.Like(image, "stem").message().terms[0].likeness
+        likeness = objective_message(striate.Like(image, "stem")).terms[0].likeness
         assert (likeness.layer, likeness.kind, likeness.HasField("power")) == (
             "stem",
             pb.LIKENESS_KIND_INVERSION,
@@ -158,8 +159,7 @@ def test_likenesses(tmp_path: Path) -> None:
         assert len(likeness.image.encoded) == 1 or likeness.image.tensor.shape[0] == 1
     assert likeness.image.tensor.data == bytes(60)
     power = (
-        striate.Like(tmp_path / "a.png", "stem", kind="caricature", power=0)
-        .message()
+        objective_message(striate.Like(tmp_path / "a.png", "stem", kind="caricature", power=0))
         .terms[0]
         .likeness
     )
@@ -169,7 +169,7 @@ def test_likenesses(tmp_path: Path) -> None:
         True,
     )
     style = striate.Like(pixels, "stem", kind="style")
-    assert (style.message().terms[0].likeness.kind, repr(style)) == (
+    assert (objective_message(style).terms[0].likeness.kind, repr(style)) == (
         pb.LIKENESS_KIND_STYLE,
         "style(stem)",
     )
@@ -191,8 +191,8 @@ def test_likenesses(tmp_path: Path) -> None:
         (lambda: striate.Like(np.full((3, 4, 5), 7.0), "a"), "image"),
         (lambda: striate.Like(png(1, 1, 0), "a", kind="art"), "kind"),  # type: ignore[arg-type]
         (lambda: A * float("nan"), "weight"),
-        (lambda: (0 * A).message(), "objectives"),
-        (lambda: sum([A] * 17, start=A).message(), "objectives"),
+        (lambda: objective_message(0 * A), "objectives"),
+        (lambda: objective_message(sum([A] * 17, start=A)), "objectives"),
     ],
 )
 def test_what_is_refused(make: Any, field: str) -> None:

@@ -28,7 +28,7 @@ def files() -> list[bytes]:
 
 def shrink(monkeypatch: pytest.MonkeyPatch, budget: int) -> None:
     """Makes messages small."""
-    monkeypatch.setattr(images, "_BUDGET", budget)
+    monkeypatch.setattr(images.batch, "_BUDGET", budget)
 
 
 @pytest.mark.parametrize("given", [LEVELS, FLOATS, files()], ids=["uint8", "float", "files"])

@@ -36,7 +36,7 @@ def uploaded(fake: Fake) -> tuple[list[bytes], list[int]]:
 def test_images_of_ones_own_are_uploaded_first(
     fake: Fake, service: striate.Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(images, "_BUDGET", 8 * 4 * 5 * 3)
+    monkeypatch.setattr(images.batch, "_BUDGET", 8 * 4 * 5 * 3)
     names: list[int | str] = ["cat", "sports car", 2] * 7
     service.audit(["tiny"], images=LEVELS, labels=names, gates={"clean": 0.5})
     assert fake.requests("Audit")[0].dataset == UPLOADED

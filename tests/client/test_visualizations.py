@@ -9,8 +9,7 @@ from PIL import Image
 
 import striate
 from striate import regularize, space, view
-from striate._requests.picture_options import PictureOptions
-from striate._requests.visualize import Settings
+from striate._requests.picture_settings import PictureOptions, PictureSettings
 from striate.v1 import types_pb2
 from striate.v1 import visualize_pb2 as pb
 from tests.client.fakes_server import Fake, png
@@ -192,4 +191,4 @@ def test_names_that_are_read_late_are_there() -> None:
 
 
 def test_type_checkers_know_every_setting() -> None:
-    assert set(PictureOptions.__annotations__) == {field.name for field in fields(Settings)}
+    assert set(PictureOptions.__annotations__) == {field.name for field in fields(PictureSettings)}

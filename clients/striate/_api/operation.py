@@ -6,25 +6,23 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from google.longrunning import operations_pb2  # type: ignore[import-untyped, unused-ignore]
-from google.protobuf import any_pb2, duration_pb2
+from google.protobuf import any_pb2
 from google.protobuf.message import DecodeError
 
+from striate._api.operations import Operations
 from striate._rpc.caller import Caller
 from striate._rpc.deadline import Deadline
 from striate.errors import DeadlineExceeded, Internal, StriateError, from_status
 from striate.results.audit import AuditProgress, AuditReport
 from striate.results.index import IndexProgress, IndexReport
 
-_LONGEST_WAIT = (
-    1.0  # seconds that one call waits on the server: how often progress is told at least
-)
+# seconds that one call waits on the server: how often progress is told at least
+_LONGEST_WAIT = 1.0
 _SHORTEST_WAIT = 0.1  # seconds between calls when the server does not wait
 
 
-_Reader = Callable[
-    [bytes, Caller, str], Any
-]  # (the packed message, the connection, the operation's name) -> the value
+# (the packed message, the connection, the operation's name) -> the value
+_Reader = Callable[[bytes, Caller, str], Any]
 _READERS: dict[str, _Reader] = {
     "striate.v1.BuildExemplarIndexMetadata": IndexProgress.read,
     "striate.v1.BuildExemplarIndexResponse": IndexReport.read,
@@ -33,51 +31,10 @@ _READERS: dict[str, _Reader] = {
 }
 
 
-class Operations:
-    """The google.longrunning.Operations calls of a connection."""
-
-    def __init__(self, caller: Caller) -> None:
-        self.caller = caller
-        self._stub = operations_pb2.OperationsStub(caller.channel)
-
-    def get(self, name: str, timeout: float | None) -> Any:
-        return self.caller.unary(
-            self._stub.GetOperation, operations_pb2.GetOperationRequest(name=name), timeout
-        )
-
-    def list(self, timeout: float | None) -> list[Any]:
-        """All operations that the server remembers, through all pages."""
-        deadline, found, token = self.caller.deadline(timeout), [], ""
-        while True:
-            request = operations_pb2.ListOperationsRequest(page_token=token)
-            page: Any = self.caller.unary(self._stub.ListOperations, request, deadline.remaining())
-            found += page.operations
-            token = page.next_page_token
-            if not token:
-                return found
-
-    def wait(self, name: str, seconds: float, timeout: float | None) -> Any:
-        limit = duration_pb2.Duration(nanos=int(seconds * 1e9) % 10**9, seconds=int(seconds))
-        return self.caller.unary(
-            self._stub.WaitOperation,
-            operations_pb2.WaitOperationRequest(name=name, timeout=limit),
-            timeout,
-        )
-
-    def cancel(self, name: str, timeout: float | None) -> None:
-        self.caller.unary(
-            self._stub.CancelOperation, operations_pb2.CancelOperationRequest(name=name), timeout
-        )
-
-    def delete(self, name: str, timeout: float | None) -> None:
-        self.caller.unary(
-            self._stub.DeleteOperation, operations_pb2.DeleteOperationRequest(name=name), timeout
-        )
-
-
 class Operation:
-    """Work on the server that outlives the connection. `metadata` and `done` are as of the last
-    look: `refresh` looks again.
+    """Work on the server that outlives the connection.
+
+    `metadata` and `done` are as the server last said: `refresh` asks again.
     """
 
     def __init__(self, operations: Operations, state: Any) -> None:
@@ -89,12 +46,12 @@ class Operation:
 
     @property
     def name(self) -> str:
-        """What `service.operation` finds it by, also after a restart."""
+        """The name by which `Service.operation` finds it, also after a restart."""
         return str(self._state.name)
 
     @property
     def done(self) -> bool:
-        """Has it ended, well or not?"""
+        """Whether it has ended, well or not."""
         return bool(self._state.done)
 
     @property
@@ -108,27 +65,43 @@ class Operation:
         return from_status(self._state.error) if self._state.HasField("error") else None
 
     def refresh(self, *, timeout: float | None = None) -> Operation:
-        """Asks the server how it stands, and returns itself."""
+        """Asks the server for its state.
+
+        Args:
+            timeout: Seconds, None for the connection's default.
+
+        Returns:
+            The operation itself.
+
+        Raises:
+            OperationNotFound: The server has forgotten it.
+        """
         self._state = self._operations.get(self.name, timeout)
         return self
 
     def wait(
         self, *, timeout: float | None = None, on_progress: Callable[[Any], object] | None = None
     ) -> Any:
-        """Waits to the end and returns the result, an IndexReport or an AuditReport.
+        """Waits for the end. Ctrl-C ends the waiting, not the work.
 
-        timeout: seconds, None for as long as it takes; on_progress: called with `metadata` about
-        every second and at the end. Raises DeadlineExceeded when the timeout passes (the work goes
-        on: see `cancel`) and the operation's own error if it failed. Ctrl-C ends the waiting, not
-        the work.
+        Args:
+            timeout: Seconds, None for as long as it takes.
+            on_progress: Called with `metadata` about every second and at the end.
+
+        Returns:
+            The result, an IndexReport or an AuditReport.
+
+        Raises:
+            DeadlineExceeded: The timeout passed; the work goes on: see `cancel`.
+            StriateError: The operation failed.
         """
         deadline = Deadline(timeout)
         while not self.done:
             try:
-                self._look(deadline)
+                self._poll(deadline)
             except DeadlineExceeded:
                 if deadline.remaining() != 0:
-                    raise  # the connection's default, too short for one look
+                    raise  # the connection's default, too short for one call
             if not self.done and deadline.remaining() == 0:
                 raise DeadlineExceeded(
                     f"{self.name} has not ended within {timeout:g} seconds; it goes on"
@@ -138,8 +111,13 @@ class Operation:
         return self.result()
 
     def result(self) -> Any:
-        """The result of an operation that is done, an IndexReport or an AuditReport. Waits for it
-        if need be; raises its error if it failed.
+        """Reads the result, and waits for it if need be.
+
+        Returns:
+            An IndexReport or an AuditReport.
+
+        Raises:
+            StriateError: The operation failed.
         """
         if not self.done:
             return self.wait()
@@ -148,14 +126,25 @@ class Operation:
         return self._read(self._state.response)
 
     def cancel(self, *, timeout: float | None = None) -> None:
-        """Asks the server to stop the work; it then ends with the error Cancelled."""
+        """Asks the server to stop the work, which then ends with the error Cancelled.
+
+        Args:
+            timeout: Seconds, None for the connection's default.
+        """
         self._operations.cancel(self.name, timeout)
 
     def delete(self, *, timeout: float | None = None) -> None:
-        """Makes the server forget an operation that is done."""
+        """Makes the server forget an operation that is done.
+
+        Args:
+            timeout: Seconds, None for the connection's default.
+
+        Raises:
+            OperationRunning: It has not ended.
+        """
         self._operations.delete(self.name, timeout)
 
-    def _look(self, deadline: Deadline) -> None:
+    def _poll(self, deadline: Deadline) -> None:
         """One call that returns at the end of the work, or after about a second at most."""
         limit = self._operations.caller.timeout if (left := deadline.remaining()) is None else left
         pause = (

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from striate import epsilons
 from striate._cli.command import option_group
+from striate.attacks import epsilons
 from striate.errors import InvalidArgument
 
 

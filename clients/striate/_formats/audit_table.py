@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from striate.epsilons import CLEAN, condition_name
+from striate.attacks.epsilons import CLEAN, condition_name
 
 GATE_HEADER = ("network", "gate", "bar", "withstood", "share", "verdict", "decided")
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from striate._requests.attack import SEEDS
-from striate._requests.attack_methods import NORMS, attack_method
-from striate._rpc.checks import choice, number, whole
-from striate.attacks import Attack, EpsilonSearch, rising
-from striate.epsilons import fraction, read_condition
+from striate._requests.attack_method import NORMS, attack_method
+from striate._rpc.checks import choice, number, optional_whole, seed_value, whole
+from striate.attacks import Attack, EpsilonSearch
+from striate.attacks.base import check_rising
+from striate.attacks.epsilons import fraction, read_condition
 from striate.errors import invalid
 from striate.v1 import audit_pb2 as pb
 from striate.v1.attack_pb2 import NORM_UNSPECIFIED, AttackMethod
@@ -21,7 +21,7 @@ _MOST_EPSILONS = 32
 _BIG = 2**64 - 1
 
 
-def build(
+def audit_request(
     models: Sequence[str],
     dataset: str,
     *,
@@ -39,7 +39,14 @@ def build(
     shard_images: int | None,
     skip_checks: bool,
 ) -> pb.AuditRequest:
-    """The request, see Service.audit. Raises InvalidArgument, naming the field."""
+    """Makes the request of Service.audit, whose arguments it takes.
+
+    Returns:
+        The request.
+
+    Raises:
+        InvalidArgument: A value is out of its range; the error names the field.
+    """
     if confidence is not None and not 0.5 < number("confidence", confidence, 0.5, 1) < 1:
         raise invalid("confidence", f"must be above 0.5 and below 1, is {confidence}")
     return pb.AuditRequest(
@@ -59,7 +66,7 @@ def build(
             for place, severity in enumerate(_each("severities", severities))
         ],
         augmentations=_names("augmentations", augmentations),
-        seed=whole("seed", seed, 0, SEEDS),
+        seed=seed_value("seed", seed),
         confidence=confidence or 0.0,
         gates=[
             _gate(condition, bar, models)
@@ -67,13 +74,23 @@ def build(
         ],
         budget_gradients=whole("budget_gradients", budget_gradients, 0, _BIG),
         float_images=float_images,
-        shard_images=0 if shard_images is None else whole("shard_images", shard_images, 8, 1024),
+        shard_images=optional_whole("shard_images", shard_images, 8, 1024),
         skip_checks=skip_checks,
     )
 
 
 def as_models(models: str | Sequence[str]) -> list[str]:
-    """The names, of one model or of several. Raises InvalidArgument for none."""
+    """Takes the name of one model, or the names of several.
+
+    Args:
+        models: The name or names.
+
+    Returns:
+        The names.
+
+    Raises:
+        InvalidArgument: There are none.
+    """
     names = [models] if isinstance(models, str) else list(_each("models", models))
     if not names or not all(isinstance(name, str) and name for name in names):
         raise invalid("models", "must be the names of one model or more")
@@ -87,7 +104,7 @@ def _threat(norm: str, radii: Iterable[float | str] | float | str) -> pb.ThreatM
         [radii] if isinstance(radii, str) or not isinstance(radii, Iterable) else radii
     )
     values = [fraction(field, value) if isinstance(value, str) else value for value in given]
-    epsilons = rising(field, values, norm, _MOST_EPSILONS)
+    epsilons = check_rising(field, values, norm, _MOST_EPSILONS)
     if epsilons[0] == 0:
         raise invalid(field, "must be above 0: the clean accuracy is always measured")
     return pb.ThreatModel(norm=code, epsilons=epsilons)

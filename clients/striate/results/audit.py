@@ -11,7 +11,7 @@ from typing import Any, Literal
 from striate._formats import audit_table, notebook
 from striate._formats.files import write_whole
 from striate._rpc.caller import Caller
-from striate.epsilons import condition_name
+from striate.attacks.epsilons import condition_name
 from striate.errors import Internal
 from striate.provenance import Provenance
 from striate.v1 import attack_pb2, audit_pb2, robustness_pb2_grpc

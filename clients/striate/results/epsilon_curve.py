@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from striate._formats import notebook
 from striate.attacks import EpsilonSearch
-from striate.epsilons import radius
+from striate.attacks.epsilons import radius
 from striate.errors import Internal
 from striate.results.attack import AttackResult
 from striate.v1 import attack_pb2 as pb

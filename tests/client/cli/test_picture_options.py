@@ -9,7 +9,7 @@ import pytest
 
 from striate import regularize, space, view
 from striate._cli.interpret.picture_options import PICTURE_SETTINGS
-from striate._requests.visualize import Settings
+from striate._requests.picture_settings import PictureSettings
 
 COMPOSED = {
     "transforms": {"transforms", "transform"},
@@ -26,13 +26,13 @@ def read(**options: Any) -> dict[str, Any]:
 
 def test_every_setting_has_an_option() -> None:
     expected: set[str] = set()
-    for one in fields(Settings):
+    for one in fields(PictureSettings):
         expected |= COMPOSED.get(one.name, {one.name})
     assert set(PICTURE_SETTINGS.parameters) == expected - {"priority"}
 
 
 def test_without_options_settings_are_the_defaults() -> None:
-    defaults = {one.name: one.default for one in fields(Settings) if one.name != "priority"}
+    defaults = {one.name: one.default for one in fields(PictureSettings) if one.name != "priority"}
     assert read() == defaults | {"regularizers": []}
 
 

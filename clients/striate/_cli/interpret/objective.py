@@ -7,7 +7,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from striate._requests import expression
 from striate.errors import invalid
 from striate.objective import (
     ComparisonName,
@@ -18,6 +17,7 @@ from striate.objective import (
     Sum,
     Term,
     Unit,
+    expression,
     interpolate,
 )
 

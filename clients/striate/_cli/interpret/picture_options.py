@@ -18,7 +18,7 @@ from striate._cli.arguments import fraction
 from striate._cli.command import OptionGroup, keyword, option_group
 from striate._cli.dataclass_options import annotated, build, settings_of, syntax
 from striate._cli.docstrings import summary
-from striate._requests.visualize import Settings
+from striate._requests.picture_settings import PictureSettings
 
 
 def _by_name(union: Any) -> dict[str, type[Any]]:
@@ -138,7 +138,7 @@ _GROUPS: Mapping[str, OptionGroup] = {  # of the settings that are more than one
 
 def _options() -> Iterable[inspect.Parameter]:
     """The options of every setting, in the order of the dataclass."""
-    for name, setting in settings_of(Settings).items():
+    for name, setting in settings_of(PictureSettings).items():
         if name in _GROUPS:
             yield from _GROUPS[name].parameters.values()
         elif name not in _LEFT_OUT:
@@ -149,7 +149,7 @@ def _options() -> Iterable[inspect.Parameter]:
 def _read(**values: Any) -> dict[str, Any]:
     """Reads the options as keyword arguments of `Model.visualize`."""
     settings = {}
-    for name in settings_of(Settings):
+    for name in settings_of(PictureSettings):
         if name in _GROUPS:
             group = _GROUPS[name]
             settings[name] = group.read(**{key: values[key] for key in group.parameters})

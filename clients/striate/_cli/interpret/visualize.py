@@ -17,9 +17,9 @@ from striate._cli.interpret.picture_options import PICTURE_SETTINGS, read_divers
 from striate._cli.interpret.picture_table import HEADER, as_json, row
 from striate._cli.screen import Screen
 from striate._cli.session import Session
-from striate._requests.expression import whole_layer
 from striate.model import Model
 from striate.objective import Objective
+from striate.objective.expression import whole_layer
 from striate.results.layer_pictures import LayerPictures, save_unit
 from striate.results.visualization import Progress, Visualizations
 

@@ -25,8 +25,7 @@ from striate._cli.images import as_classes, class_name, image_files
 from striate._cli.robustness.attack_options import ATTACK
 from striate._cli.screen import Screen
 from striate._cli.session import Session
-from striate._requests.attack_methods import Drive, Silence
-from striate.attacks import Attack
+from striate.attacks import Attack, Drive, Silence
 from striate.results.attack import AttackResult
 
 

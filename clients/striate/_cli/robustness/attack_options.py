@@ -15,7 +15,7 @@ from striate._cli.arguments import fraction
 from striate._cli.command import OptionGroup, keyword
 from striate._cli.dataclass_options import Setting, annotated, settings_of
 from striate.attacks import APGD, ATTACKS, PGD, Attack
-from striate.epsilons import radius
+from striate.attacks.epsilons import radius
 
 BALL = ("epsilon", "norm")  # what an audit's threat models give instead
 _DEFAULT_METHOD = "pgd"

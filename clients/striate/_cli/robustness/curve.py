@@ -25,7 +25,7 @@ from striate._cli.images import as_classes, class_name, image_files
 from striate._cli.screen import Screen
 from striate._cli.session import Session
 from striate.attacks import EpsilonSearch
-from striate.epsilons import radius
+from striate.attacks.epsilons import radius
 from striate.results.epsilon_curve import EpsilonCurve
 
 _DEFAULT_EPSILONS = "1/255,2/255,4/255,8/255"

@@ -8,15 +8,23 @@ from collections.abc import Iterable
 
 from striate.errors import InvalidArgument, invalid
 
-_SIGN = re.compile(
-    r"(?:^|\s)\s*([+-])\s*"
-)  # hyphens inside a layer's name are no signs: a sign has space before it
+# hyphens inside a layer's name are no signs: a sign has space before it
+_SIGN = re.compile(r"(?:^|\s)\s*([+-])\s*")
 _WHOLE_LAYER = re.compile(r"(?P<layer>[^:@\s*]+):(?:\*|(?P<first>\d+)-(?P<last>\d+))")
 
 
 def read(text: str) -> list[tuple[float, str]]:
-    """Weights and units of a sum. Raises InvalidArgument, saying which part is wrong and how to
-    write it.
+    """Reads a sum of units.
+
+    Args:
+        text: The sum, e.g. "layer3.2:7 - 0.5*layer3.2:8 + logits:3".
+
+    Returns:
+        The names of the units, each behind its weight.
+
+    Raises:
+        InvalidArgument: The text is no sum; the message says which part is wrong and how to write
+            it.
     """
     if not text.strip():
         raise invalid("objectives", 'must not be empty; write "layer:unit"')
@@ -28,7 +36,14 @@ def read(text: str) -> list[tuple[float, str]]:
 
 
 def write(terms: Iterable[tuple[float, str]]) -> str:
-    """The sum in words, which `read` understands."""
+    """Writes a sum as `read` understands it.
+
+    Args:
+        terms: The names of the terms, each behind its weight.
+
+    Returns:
+        The text.
+    """
     words: list[str] = []
     for weight, name in terms:
         size = name if abs(weight) == 1 else f"{abs(weight):g}*{name}"
@@ -38,10 +53,16 @@ def write(terms: Iterable[tuple[float, str]]) -> str:
 
 
 def whole_layer(text: object) -> tuple[str, range | None] | None:
-    """Layer and units that "layer:*" (None for all) or "layer:16-31" names, or None for any other
-    text.
+    """Reads "layer:*" or "layer:16-31".
 
-    Raises InvalidArgument for units that fall.
+    Args:
+        text: The text, or anything else that an objective may be.
+
+    Returns:
+        Name of the layer and its units, None for all of them; None for any other text.
+
+    Raises:
+        InvalidArgument: The units fall.
     """
     match = _WHOLE_LAYER.fullmatch(text.strip()) if isinstance(text, str) else None
     if match is None:

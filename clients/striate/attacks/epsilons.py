@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
-from striate.attacks import NORMS, check_epsilon
+from striate.attacks.base import NORMS, check_epsilon
 from striate.errors import invalid
 
 CLEAN = "clean"
-_CLOSE = 1e-12  # relative, above what sums and fractions in float64 round
+_CLOSE = 1e-12  # relative: what a few operations in float64 may round
 
 
 class Condition(NamedTuple):
-    """What an accuracy is measured under. model: "" for every one; norm: "" and epsilon: 0 for the
-    clean images.
+    """What an accuracy is measured under.
+
+    Attributes:
+        model: Name of the model, "" for every one.
+        norm: What epsilon is measured in, "" for the clean images.
+        epsilon: Radius of the ball in pixel units of [0, 1], 0 for the clean images.
     """
 
     model: str
@@ -22,8 +27,17 @@ class Condition(NamedTuple):
 
 
 def fraction(field: str, value: str | float) -> float:
-    """The number in "8/255" or "0.03"; a number stays itself. Raises InvalidArgument, naming
-    `field`.
+    """Reads the number in "8/255" or "0.03"; a number stays itself.
+
+    Args:
+        field: Name of the argument in errors.
+        value: The text or number.
+
+    Returns:
+        The number.
+
+    Raises:
+        InvalidArgument: The text is no number.
     """
     if not isinstance(value, str):
         return float(value)
@@ -35,27 +49,40 @@ def fraction(field: str, value: str | float) -> float:
 
 
 def radius(value: float) -> str:
-    """An epsilon for people: "0.5" if three digits say it, else "8/255" if it is whole quarters of
-    a level, else six digits.
+    """Writes an epsilon for people.
+
+    Args:
+        value: The epsilon, in pixel units of [0, 1].
+
+    Returns:
+        "0.5" if three digits say it, else "8/255" if it is whole quarters of a level, else six
+        digits.
     """
-    if abs(float(f"{value:.3g}") - value) <= _CLOSE * value:
+    if math.isclose(float(f"{value:.3g}"), value, rel_tol=_CLOSE):
         return f"{value:.3g}"
     levels = round(value * 255 * 4) / 4
-    return (
-        f"{levels:g}/255"
-        if levels and abs(levels / 255 - value) <= _CLOSE * value
-        else f"{value:.6g}"
-    )
+    if levels and math.isclose(levels / 255, value, rel_tol=_CLOSE):
+        return f"{levels:g}/255"
+    return f"{value:.6g}"
 
 
 def condition_name(norm: str, epsilon: float) -> str:
-    """ "clean" without a norm, else the norm and the radius: "linf:8/255"."""
+    """Writes a condition: "clean" without a norm, else the norm and the radius, "linf:8/255"."""
     return f"{norm}:{radius(epsilon)}" if norm else CLEAN
 
 
 def read_condition(text: str, field: str) -> Condition:
-    """What "clean", "linf:8/255" or, for one model, "MODEL@linf:8/255" says. Raises
-    InvalidArgument, naming `field`.
+    """Reads a condition: "clean", "linf:8/255" or, for one model, "MODEL@linf:8/255".
+
+    Args:
+        text: The condition.
+        field: Name of the argument in errors.
+
+    Returns:
+        The condition.
+
+    Raises:
+        InvalidArgument: The text is none.
     """
     model, _, words = text.rpartition("@")
     norm, colon, size = words.partition(":")

@@ -1,0 +1,62 @@
+"""The data sets of a server: listing, reading and uploading them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from striate._requests.upload import upload_requests
+from striate._rpc.checks import at_least
+from striate.results.datasets import DatasetInfo, Sample
+from striate.v1 import interpret_pb2
+
+if TYPE_CHECKING:
+    from striate._api.context import Connection
+    from striate.images import Images
+    from striate.labels import Labels
+
+# the most that a server takes; it answers fewer where they would not fit into one message
+_SAMPLES_A_CALL = 1024
+
+
+def list_datasets(
+    connection: Connection, model: str | None, timeout: float | None
+) -> list[DatasetInfo]:
+    """Lists the data sets, with what they have to do with a model."""
+    request = interpret_pb2.ListDatasetsRequest(model=model or "")
+    response = connection.caller.unary(connection.interpret.ListDatasets, request, timeout)
+    return [DatasetInfo.read(dataset) for dataset in response.datasets]
+
+
+def read_samples(
+    connection: Connection, dataset: str, first: int, count: int, timeout: float | None
+) -> list[Sample]:
+    """Reads consecutive images of a data set, in several calls if need be."""
+    at_least(0, first=first)
+    at_least(1, count=count)
+    caller = connection.caller
+    deadline, samples = caller.deadline(timeout), list[Sample]()
+    while len(samples) < count:
+        request = interpret_pb2.ReadSamplesRequest(
+            dataset=dataset,
+            first=first + len(samples),
+            count=min(_SAMPLES_A_CALL, count - len(samples)),
+        )
+        response = caller.unary(connection.interpret.ReadSamples, request, deadline.remaining())
+        if not response.samples:
+            break
+        samples += map(Sample.read, response.samples)
+    return samples
+
+
+def upload(
+    connection: Connection,
+    images: Images,
+    labels: Labels,
+    classes: Sequence[str],
+    timeout: float | None,
+) -> str:
+    """Keeps images and labels on the server, and returns the data set's name."""
+    requests = upload_requests(images, labels, classes)
+    method = connection.robustness.UploadDataset
+    return connection.caller.feed(method, requests, timeout).dataset

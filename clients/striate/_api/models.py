@@ -1,0 +1,43 @@
+"""The models of a server: listing, describing, loading and unloading them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from striate._api.context import ModelContext
+from striate.results.models import Layer, ModelInfo
+from striate.v1 import model_pb2
+
+if TYPE_CHECKING:
+    from striate._api.context import Connection
+
+
+def list_models(
+    connection: Connection, include_available: bool, timeout: float | None
+) -> list[ModelInfo]:
+    """Lists the loaded models, or also those that can be loaded by name."""
+    request = model_pb2.ListModelsRequest(include_available=include_available)
+    response = connection.caller.unary(connection.models.ListModels, request, timeout)
+    return [ModelInfo.read(model) for model in response.models]
+
+
+def find(connection: Connection, name: str, timeout: float | None) -> ModelContext:
+    """Finds a loaded model."""
+    request = model_pb2.GetModelRequest(model=name)
+    response = connection.caller.unary(connection.models.GetModel, request, timeout)
+    layers = [Layer.read(layer) for layer in response.layers]
+    return ModelContext(connection, ModelInfo.read(response.model), layers)
+
+
+def load(connection: Connection, name: str, weights: str, timeout: float | None) -> ModelContext:
+    """Loads a model, or finds it loaded."""
+    deadline = connection.caller.deadline(timeout)
+    request = model_pb2.LoadModelRequest(model=name, weights=weights)
+    connection.caller.unary(connection.models.LoadModel, request, deadline.remaining())
+    return find(connection, name, deadline.remaining())
+
+
+def unload(connection: Connection, name: str, timeout: float | None) -> int:
+    """Frees a model's memory, and returns the bytes given back."""
+    request = model_pb2.UnloadModelRequest(model=name)
+    return connection.caller.unary(connection.models.UnloadModel, request, timeout).freed_bytes

@@ -1,0 +1,53 @@
+"""The google.longrunning.Operations calls of a connection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from google.longrunning import operations_pb2  # type: ignore[import-untyped, unused-ignore]
+from google.protobuf import duration_pb2
+
+if TYPE_CHECKING:
+    from striate._rpc.caller import Caller
+
+
+class Operations:
+    """The google.longrunning.Operations calls of a connection."""
+
+    def __init__(self, caller: Caller) -> None:
+        self.caller = caller
+        self._stub = operations_pb2.OperationsStub(caller.channel)
+
+    def get(self, name: str, timeout: float | None) -> Any:
+        return self.caller.unary(
+            self._stub.GetOperation, operations_pb2.GetOperationRequest(name=name), timeout
+        )
+
+    def list(self, timeout: float | None) -> list[Any]:
+        """All operations that the server remembers, through all pages."""
+        deadline, found, token = self.caller.deadline(timeout), [], ""
+        while True:
+            request = operations_pb2.ListOperationsRequest(page_token=token)
+            page: Any = self.caller.unary(self._stub.ListOperations, request, deadline.remaining())
+            found += page.operations
+            token = page.next_page_token
+            if not token:
+                return found
+
+    def wait(self, name: str, seconds: float, timeout: float | None) -> Any:
+        limit = duration_pb2.Duration(nanos=int(seconds * 1e9) % 10**9, seconds=int(seconds))
+        return self.caller.unary(
+            self._stub.WaitOperation,
+            operations_pb2.WaitOperationRequest(name=name, timeout=limit),
+            timeout,
+        )
+
+    def cancel(self, name: str, timeout: float | None) -> None:
+        self.caller.unary(
+            self._stub.CancelOperation, operations_pb2.CancelOperationRequest(name=name), timeout
+        )
+
+    def delete(self, name: str, timeout: float | None) -> None:
+        self.caller.unary(
+            self._stub.DeleteOperation, operations_pb2.DeleteOperationRequest(name=name), timeout
+        )
