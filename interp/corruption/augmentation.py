@@ -12,100 +12,40 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from interp.corruption.geometry import crop, displace, rotate, scale, shear, translate
 from interp.corruption.weather import gray
-from interp.resample import gaussian, places, sample, symmetric
+from interp.resample import gaussian_blur, symmetric
 from interp.seeds import Generators, check_rows, normal, uniform
 
-Augment = Callable[
-    [Tensor, float, Generators], Tensor
-]  # (images, magnitude, rows) -> images, which may leave [0, 1]
+# (images, magnitude, rows) -> images, which may leave [0, 1]
+Augment = Callable[[Tensor, float, Generators], Tensor]
 
-ELASTIC_SMOOTHNESS = (
-    0.07  # of the short side, the deviation of the Gaussian that smooths displacements
-)
+# of the short side, the deviation of the Gaussian that smooths displacements
+ELASTIC_SMOOTHNESS = 0.07
 
 
-def affine(images: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:
-    """Images whose pixel p, in columns and rows from the centre, is read at matrix @ p - shift;
-    matrix (B, 2, 2), shift (B, 2).
-    """
-    y, x = places(images)
-    middle = images.new_tensor([(images.shape[3] - 1) / 2, (images.shape[2] - 1) / 2])
-    source = torch.stack([x, y], 3) - middle  # (1, H, W, 2), columns first
-    source = (
-        (source[..., None, :] * matrix.to(images)[:, None, None]).sum(4)
-        - shift.to(images)[:, None, None]
-        + middle
-    )
-    return sample(images, source[..., 1], source[..., 0])
+def relight(images: Tensor, light: Tensor, contrast: Tensor) -> Tensor:
+    """Change the brightness and then the contrast of images.
 
+    Args:
+        images: (B, 1 or 3, H, W) in [0, 1].
+        light: (B,) factors of all values, which are then cut to [0, 1].
+        contrast: (B,) factors of the difference to the mean gray.
 
-def rotated(images: Tensor, degrees: Tensor) -> Tensor:
-    """Turned about the centre by `degrees` (B,), counterclockwise."""
-    cos, sin = degrees.deg2rad().cos(), degrees.deg2rad().sin()
-    return affine(
-        images,
-        torch.stack([cos, -sin, sin, cos], 1).view(-1, 2, 2),
-        images.new_zeros(len(images), 2),
-    )
-
-
-def translated(images: Tensor, pixels: Tensor) -> Tensor:
-    """Moved by `pixels` (B, 2) to the right and down."""
-    return affine(images, torch.eye(2).to(images).expand(len(images), 2, 2), pixels)
-
-
-def scaled(images: Tensor, factors: Tensor) -> Tensor:
-    """Enlarged about the centre by `factors` (B,)."""
-    return affine(
-        images, torch.eye(2).to(images) / factors[:, None, None], images.new_zeros(len(images), 2)
-    )
-
-
-def sheared(images: Tensor, degrees: Tensor) -> Tensor:
-    """Lines moved sideways so that verticals lean by `degrees` (B,), to the right at the top."""
-    lean = degrees.deg2rad().tan()
-    matrix = torch.stack(
-        [torch.ones_like(lean), lean, torch.zeros_like(lean), torch.ones_like(lean)], 1
-    ).view(-1, 2, 2)
-    return affine(images, matrix, images.new_zeros(len(images), 2))
-
-
-def cropped(images: Tensor, top: Tensor, left: Tensor, height: int, width: int) -> Tensor:
-    """Windows of `height` by `width` pixels at rows `top` and columns `left` (B,), bilinearly
-    resized to the images' own size.
-    """
-    y, x = places(images)
-    y = ((y + 0.5) * (height / images.shape[2]) - 0.5).clamp(0, height - 1) + top.to(images)[
-        :, None, None
-    ]
-    x = ((x + 0.5) * (width / images.shape[3]) - 0.5).clamp(0, width - 1) + left.to(images)[
-        :, None, None
-    ]
-    return sample(images, y, x, symmetric)
-
-
-def lit(images: Tensor, light: Tensor, contrast: Tensor) -> Tensor:
-    """Values times `light` (B,), cut to [0, 1], then the difference to the mean gray times
-    `contrast` (B,).
+    Returns:
+        (B, C, H, W), which may leave [0, 1].
     """
     bright = (images * light[:, None, None, None]).clamp(0, 1)
     mean = gray(bright).mean((1, 2, 3), keepdim=True)
     return mean + (bright - mean) * contrast[:, None, None, None]
 
 
-def displaced(images: Tensor, right: Tensor, down: Tensor) -> Tensor:
-    """Each pixel read `right` and `down` (B, H, W) pixels away."""
-    y, x = places(images)
-    return sample(images, y + down, x + right)
-
-
 def _rotation(images: Tensor, magnitude: float, rows: Generators) -> Tensor:
-    return rotated(images, magnitude * uniform(rows, (), images))
+    return rotate(images, magnitude * uniform(rows, (), images))
 
 
 def _translation(images: Tensor, magnitude: float, rows: Generators) -> Tensor:
-    return translated(
+    return translate(
         images,
         magnitude
         * uniform(rows, (2,), images)
@@ -114,11 +54,11 @@ def _translation(images: Tensor, magnitude: float, rows: Generators) -> Tensor:
 
 
 def _scaling(images: Tensor, magnitude: float, rows: Generators) -> Tensor:
-    return scaled(images, (1 + magnitude) ** uniform(rows, (), images))
+    return scale(images, (1 + magnitude) ** uniform(rows, (), images))
 
 
 def _shear(images: Tensor, magnitude: float, rows: Generators) -> Tensor:
-    return sheared(images, magnitude * uniform(rows, (), images))
+    return shear(images, magnitude * uniform(rows, (), images))
 
 
 def _mirroring(images: Tensor, magnitude: float, rows: Generators) -> Tensor:
@@ -135,7 +75,7 @@ def _cropping(images: Tensor, magnitude: float, rows: Generators) -> Tensor:
         ]
     )
     top, left = torch.from_numpy(corners).unbind(1)
-    return cropped(images, top, left, size[0], size[1])
+    return crop(images, top, left, size[0], size[1])
 
 
 def _noise(images: Tensor, magnitude: float, rows: Generators) -> Tensor:
@@ -144,12 +84,12 @@ def _noise(images: Tensor, magnitude: float, rows: Generators) -> Tensor:
 
 def _lighting(images: Tensor, magnitude: float, rows: Generators) -> Tensor:
     light, contrast = (1 + magnitude * uniform(rows, (2,), images)).unbind(1)
-    return lit(images, light, contrast)
+    return relight(images, light, contrast)
 
 
 def _elastic(images: Tensor, magnitude: float, rows: Generators) -> Tensor:
     side = min(images.shape[2:])
-    field = gaussian(
+    field = gaussian_blur(
         uniform(rows, (2, *images.shape[2:]), images), ELASTIC_SMOOTHNESS * side, 3, symmetric
     )  # right and down
     length = (
@@ -160,12 +100,18 @@ def _elastic(images: Tensor, magnitude: float, rows: Generators) -> Tensor:
         .clamp_min(torch.finfo(field.dtype).tiny)
     )
     right, down = (magnitude * side * field / length).unbind(1)
-    return displaced(images, right, down)
+    return displace(images, right, down)
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """A kind of change, and the largest magnitude that makes sense of it."""
+    """A kind of change.
+
+    Attributes:
+        augment: the function.
+        most: the largest magnitude that makes sense.
+        unit: of the magnitude, in words.
+    """
 
     augment: Augment
     most: float
@@ -199,8 +145,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {
 
 @torch.no_grad()
 def augment(name: str, images: Tensor, magnitude: float, rows: Generators) -> Tensor:
-    """Images (B, C, H, W) in [0, 1], changed as `name` says, one of `AUGMENTATIONS`, by at most
-    `magnitude`, in [0, 1] again.
+    """Change images at random, by at most a magnitude.
 
     Amounts are uniform up to the magnitude, whose unit `AUGMENTATIONS` tells; a magnitude of 0
     changes nothing. Elastic displacements are uniform noise smoothed by a Gaussian of 0.07 of the
@@ -208,7 +153,13 @@ def augment(name: str, images: Tensor, magnitude: float, rows: Generators) -> Te
     channel or three; not the colours, as AlexNet's would.
 
     Args:
+        name: one of `AUGMENTATIONS`.
+        images: (B, 1 or 3, H, W) in [0, 1].
+        magnitude: the largest change, in the unit that `AUGMENTATIONS` tells.
         rows: one generator an image, from which alone its randomness comes.
+
+    Returns:
+        (B, C, H, W) in [0, 1].
 
     Raises:
         ValueError: an unknown name, a magnitude below 0 or above what the change allows, not one

@@ -1,4 +1,4 @@
-"""The weather of ImageNet-C: snow, frost and fog."""
+"""The weather of ImageNet-C: snow, frost, fog and brightness."""
 
 import math
 
@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from interp.corruption.blur import enlarged, smear
-from interp.resample import places, sample, symmetric
+from interp.corruption.blur import directional_blur, enlarge
+from interp.resample import pixel_coordinates, sample, symmetric
 from interp.seeds import Generators, normal, uniform
 
 LUMA = (0.299, 0.587, 0.114)
@@ -28,55 +28,104 @@ def snow(
     sigma: float,
     keep: float,
 ) -> Tensor:
-    """Flakes: normal noise, enlarged by `size`, of which what exceeds `threshold` falls at -135 to
-    -45 degrees, twice.
+    """Let it snow: flakes fall at -135 to -45 degrees before a whitened image, twice.
 
-    Behind them the image is whitened: `keep` of it stays.
+    Args:
+        images: (B, C, H, W) in [0, 1].
+        rows: one generator an image.
+        mean, deviation: of the normal noise that becomes flakes.
+        size: factor by which the noise is enlarged.
+        threshold: what exceeds it becomes flakes.
+        radius, sigma: of their motion blur in pixels, see `directional_blur`.
+        keep: share of the image that is not whitened.
+
+    Returns:
+        (B, C, H, W), which may leave [0, 1].
     """
-    flakes = enlarged(mean + deviation * normal(rows, (1, *images.shape[2:]), images), size)
+    flakes = enlarge(mean + deviation * normal(rows, (1, *images.shape[2:]), images), size)
     flakes = torch.where(flakes < threshold, 0.0, flakes).clamp(0, 1)
     degrees = -90 + 45 * uniform(rows, (), images.new_empty((), dtype=torch.float64))
-    flakes = smear(flakes, degrees, radius, sigma)
+    flakes = directional_blur(flakes, degrees, radius, sigma)
     white = torch.maximum(images, 1.5 * gray(images) + 0.5)
     return keep * images + (1 - keep) * white + flakes + flakes.flip(2, 3)
 
 
 def gray(images: Tensor) -> Tensor:
-    """The luma (ITU-R BT.601) of images of three channels, and images of one as they are, as (B, 1,
-    H, W).
+    """Return the luma of images (ITU-R BT.601).
+
+    Args:
+        images: (B, 1 or 3, H, W).
+
+    Returns:
+        (B, 1, H, W); images of one channel as they are.
     """
     if images.shape[1] == 1:
         return images
     return (images * images.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
 
 
+def brightness(images: Tensor, rows: Generators, amount: float) -> Tensor:
+    """Add to the value of hue, saturation and value, which scales the channels of a pixel alike;
+    black becomes gray.
+
+    Args:
+        images: (B, C, H, W) in [0, 1].
+        rows: of which nothing is drawn.
+        amount: what is added, in pixel units.
+
+    Returns:
+        (B, C, H, W), which may leave [0, 1].
+    """
+    value = images.amax(1, keepdim=True)
+    lighter = (value + amount).clamp(max=1)
+    return torch.where(
+        value > 0, images / value.clamp_min(torch.finfo(images.dtype).tiny) * lighter, lighter
+    )
+
+
 def fog(images: Tensor, rows: Generators, amount: float, decay: float) -> Tensor:
-    """A plasma cloud, the same in all channels, added to the image; the result is scaled back to
-    the image's brightest value.
+    """Add a plasma cloud, the same in all channels; the result is scaled back to the image's
+    brightest value.
+
+    Args:
+        images: (B, C, H, W) in [0, 1].
+        rows: one generator an image.
+        amount: of the cloud, whose values are from 0 to 1.
+        decay: of its roughness, see `plasma`.
+
+    Returns:
+        (B, C, H, W), which may leave [0, 1].
     """
     height, width = images.shape[2:]
-    cloud = plasma(rows, max(256, 2 ** math.ceil(math.log2(max(height, width)))), decay, images)[
-        :, None, :height, :width
-    ]
+    side = max(256, 2 ** math.ceil(math.log2(max(height, width))))
+    cloud = plasma(rows, side, decay, images)[:, None, :height, :width]
     brightest = images.amax((1, 2, 3), keepdim=True)
     return (images + amount * cloud) * brightest / (brightest + amount)
 
 
 def plasma(rows: Generators, side: int, decay: float, like: Tensor) -> Tensor:
-    """Clouds (B, side, side) from 0 to 1 on a torus, by the diamond-square algorithm; `side` is a
-    power of two.
+    """Draw clouds on a torus, by the diamond-square algorithm (Fournier, Fussell & Carpenter 1982).
 
-    Fournier, Fussell & Carpenter 1982. At each halving of the grid a new point is the mean of its
+    At each halving of the grid a new point is the mean of its
     four neighbours and a number uniform within the square of a roughness, which begins at 100 and
     is divided by `decay` each time.
+
+    Args:
+        rows: one generator a cloud.
+        side: pixels, a power of two.
+        decay: above 0.
+        like: whose dtype and device the clouds get.
+
+    Returns:
+        (B, side, side) from 0 to 1.
     """
     cloud = like.new_zeros(len(rows), side, side)
-    step, rough = side, 100.0
+    step, roughness = side, 100.0
     while step >= 2:
         half = step // 2
 
-        def point(neighbours: Tensor, rough: float = rough) -> Tensor:
-            return neighbours / 4 + rough**2 * uniform(rows, neighbours.shape[1:], like)
+        def point(neighbours: Tensor, roughness: float = roughness) -> Tensor:
+            return neighbours / 4 + roughness**2 * uniform(rows, neighbours.shape[1:], like)
 
         corners = cloud[:, ::step, ::step]
         pairs = corners + corners.roll(-1, 1)
@@ -88,34 +137,48 @@ def plasma(rows: Generators, side: int, decay: float, like: Tensor) -> Tensor:
         cloud[:, half::step, ::step] = point(
             middles + middles.roll(1, 2) + corners + corners.roll(-1, 1)
         )
-        step, rough = half, rough / decay
+        step, roughness = half, roughness / decay
     cloud -= cloud.amin((1, 2), keepdim=True)
     return cloud / cloud.amax((1, 2), keepdim=True)
 
 
 def frost(images: Tensor, rows: Generators, keep: float, amount: float) -> Tensor:
-    """Ice on the window: `keep` of the image and `amount` of an `ice` pattern.
+    """Look through a window with ice on it (ImageNet-C takes its ice from a few photographs; here
+    it is drawn anew for every row).
 
-    ImageNet-C takes its ice from a few photographs; here it is drawn anew for every row.
+    Args:
+        images: (B, C, H, W) in [0, 1].
+        rows: one generator an image.
+        keep: share of the image.
+        amount: of the `ice_pattern`.
+
+    Returns:
+        (B, C, H, W), which may leave [0, 1].
     """
-    return keep * images + amount * ice(images, rows)
+    return keep * images + amount * ice_pattern(images, rows)
 
 
-def ice(images: Tensor, rows: Generators) -> Tensor:
-    """Patterns of ice like window frost, (B, C, H, W) in [0, 1], bluish white where there are three
-    channels.
+def ice_pattern(images: Tensor, rows: Generators) -> Tensor:
+    """Draw patterns of ice like window frost, bluish white where there are three channels.
 
     Crystals grow around random nuclei, each with needles in three directions 60 degrees apart,
     coarse and fine; a slow variation lets the ice be thick here and thin there. All lengths are
     relative to the short side; images shorter than FROST_DETAIL pixels get the means over their
     pixels of a finer pattern.
+
+    Args:
+        images: (B, 1 or 3, H, W), whose shape, dtype and device the patterns get.
+        rows: one generator a pattern.
+
+    Returns:
+        (B, C, H, W) in [0, 1].
     """
     height, width = images.shape[2:]
     short = min(height, width)
     finer = math.ceil(FROST_DETAIL / max(height, width))
     y, x = (
         (at - (n - 1) / 2) / short
-        for at, n in zip(places(images, finer), (height, width), strict=True)
+        for at, n in zip(pixel_coordinates(images, finer), (height, width), strict=True)
     )
     bend = _noise(rows, 6, y, x, images), _noise(rows, 6, y, x, images)
     y, x = y + 0.02 * bend[0], x + 0.02 * bend[1]  # crystals have no straight borders
@@ -141,9 +204,9 @@ def _crystals(rows: Generators, y: Tensor, x: Tensor, tall: float, wide: float) 
         rows, (math.ceil(FROST_CRYSTALS * tall * wide), 3, 1, 1), y
     )  # row, column, number
     nearest, number = torch.full_like(y, torch.inf), torch.zeros_like(y)
-    for down, right, own in (nucleus.unbind(1) for nucleus in nuclei.unbind(1)):  # (B, 1, 1) each
+    for down, right, value in (nucleus.unbind(1) for nucleus in nuclei.unbind(1)):  # (B, 1, 1) each
         far = (y - down * tall / 2) ** 2 + (x - right * wide / 2) ** 2
-        number = torch.where(far < nearest, own, number)
+        number = torch.where(far < nearest, value, number)
         nearest = torch.minimum(far, nearest)
     return number
 

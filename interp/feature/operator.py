@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from interp.feature.penalty import GRAY, without_alpha
-from interp.resample import gaussian, replicate
+from interp.resample import gaussian_blur, replicate
 
 # (images (B, C, H, W) in [0, 1], step from 1) -> images (B, C, H, W)
 Operator = Callable[[Tensor, int], Tensor]
@@ -35,7 +35,7 @@ class GaussianBlur:
         """Return the images (B, C, H, W) from which the climb goes on after `step`."""
         if step % self.every:
             return images
-        return gaussian(images, self.sigma * min(images.shape[2:]), _TRUNCATE, replicate)
+        return gaussian_blur(images, self.sigma * min(images.shape[2:]), _TRUNCATE, replicate)
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,9 @@ from torch import Tensor
 from interp.corruption.augmentation import (
     AUGMENTATIONS,
     augment,
-    cropped,
-    displaced,
-    lit,
-    rotated,
-    scaled,
-    sheared,
-    translated,
+    relight,
 )
+from interp.corruption.geometry import crop, displace, rotate, scale, shear, translate
 from interp.seeds import generators, normal, uniform
 from tests.interp.toys_networks import images
 
@@ -59,24 +54,24 @@ def test_affine_changes_are_those_of_torchvision(size: tuple[int, int]) -> None:
     plain = {"translate": [0, 0], "scale": 1.0, "shear": [0.0, 0.0], "interpolation": BILINEAR}
     degrees = [float(a) for a in AMOUNTS]
     close(
-        rotated(x, AMOUNTS),
+        rotate(x, AMOUNTS),
         one_by_one(x, lambda image, row: tv.rotate(image, degrees[row], BILINEAR)),
     )
     close(
-        sheared(x, AMOUNTS),
+        shear(x, AMOUNTS),
         one_by_one(
             x, lambda image, row: tv.affine(image, 0, **{**plain, "shear": [degrees[row], 0.0]})
         ),
     )
     factors = torch.tensor([0.3, 0.8, 1.0, 1.25, 3.0], dtype=torch.float64)
     close(
-        scaled(x, factors),
+        scale(x, factors),
         one_by_one(
             x, lambda image, row: tv.affine(image, 0, **{**plain, "scale": float(factors[row])})
         ),
     )
     moves = torch.tensor([[3, -2], [-1, 0], [0, 0], [0, 7], [-20, 4]], dtype=torch.float64)
-    ours = translated(x, moves)
+    ours = translate(x, moves)
     close(
         ours,
         one_by_one(
@@ -96,7 +91,7 @@ def test_translations_by_parts_of_a_pixel_are_those_of_scipy() -> None:
         for image, (right, down) in zip(x, moves, strict=True)
     ]
     torch.testing.assert_close(
-        translated(x, moves),
+        translate(x, moves),
         torch.stack([torch.from_numpy(image) for image in theirs]),
         rtol=0,
         atol=1e-9,
@@ -121,7 +116,7 @@ def test_crops_are_those_of_torchvision(size: tuple[int, int]) -> None:
             antialias=False,
         )
 
-    close(cropped(x, top, left, height, width), one_by_one(x, resized), 1e-9)
+    close(crop(x, top, left, height, width), one_by_one(x, resized), 1e-9)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -135,7 +130,7 @@ def test_lighting_is_that_of_torchvision(channels: int) -> None:
         )
 
     close(
-        lit(x, light.double(), contrast.double()).clamp(0, 1), one_by_one(x, changed), 1e-4
+        relight(x, light.double(), contrast.double()).clamp(0, 1), one_by_one(x, changed), 1e-4
     )  # its luma weights are rounded
 
 
@@ -149,7 +144,7 @@ def test_displacements_are_those_of_torchvision(size: tuple[int, int]) -> None:
         [2 * right / size[1], 2 * down / size[0]], 3
     )  # it measures each side from -1 to 1
     close(
-        displaced(x, right, down),
+        displace(x, right, down),
         one_by_one(
             x,
             lambda image, row: tv.elastic_transform(
@@ -169,11 +164,11 @@ def test_amounts_are_drawn_up_to_the_magnitude(size: tuple[int, int]) -> None:
     def changed(name: str) -> Tensor:
         return augment(name, x, TYPICAL[name], generators(0, 0, rows))
 
-    close(changed("rotation"), rotated(x, 20 * drawn()))
-    close(changed("shear"), sheared(x, 20 * drawn()))
-    close(changed("scaling"), scaled(x, 1.3 ** drawn()))
-    close(changed("translation"), translated(x, 0.2 * drawn(2) * torch.tensor([size[1], size[0]])))
-    close(changed("lighting"), lit(x, *(1 + 0.4 * drawn(2)).unbind(1)).clamp(0, 1))
+    close(changed("rotation"), rotate(x, 20 * drawn()))
+    close(changed("shear"), shear(x, 20 * drawn()))
+    close(changed("scaling"), scale(x, 1.3 ** drawn()))
+    close(changed("translation"), translate(x, 0.2 * drawn(2) * torch.tensor([size[1], size[0]])))
+    close(changed("lighting"), relight(x, *(1 + 0.4 * drawn(2)).unbind(1)).clamp(0, 1))
     close(changed("noise"), (x + 0.1 * normal(generators(0, 0, rows), x.shape[1:], x)).clamp(0, 1))
 
 

@@ -11,7 +11,7 @@ from scipy import ndimage, stats
 from torch import Tensor
 
 from interp.corruption.imagenet_c import CORRUPTIONS, SEVERITIES, corrupt
-from interp.corruption.weather import ice
+from interp.corruption.weather import ice_pattern
 from interp.seeds import generators
 from tests.interp.attack import oracles_published as published
 
@@ -229,7 +229,7 @@ def test_the_more_severe_the_more_is_changed(name: str, side: int) -> None:
 
 def test_frost_is_the_image_and_ice() -> None:
     x, rows = pictures(3, 48, 40), 3
-    pattern = ice(x, generators(0, 0, rows))
+    pattern = ice_pattern(x, generators(0, 0, rows))
     keep, amount = CORRUPTIONS["frost"].parameters(4, 40)
     torch.testing.assert_close(
         corrupt("frost", x, 4, generators(0, 0, rows)), (keep * x + amount * pattern).clamp(0, 1)
@@ -238,8 +238,8 @@ def test_frost_is_the_image_and_ice() -> None:
 
 def test_ice_is_bright_uneven_bluish_and_the_same_at_every_size() -> None:
     large, small = (
-        ice(torch.zeros(20, 3, 128, 128), generators(0, 0, 20)),
-        ice(torch.zeros(20, 3, 32, 32), generators(0, 0, 20)),
+        ice_pattern(torch.zeros(20, 3, 128, 128), generators(0, 0, 20)),
+        ice_pattern(torch.zeros(20, 3, 32, 32), generators(0, 0, 20)),
     )
     for pattern in (large, small):
         assert 0 <= pattern.min() <= pattern.max() <= 1
@@ -250,7 +250,7 @@ def test_ice_is_bright_uneven_bluish_and_the_same_at_every_size() -> None:
     reduced = torch.nn.functional.avg_pool2d(large, 4)
     assert np.corrcoef(reduced.flatten(), small.flatten())[0, 1] > 0.99
     assert abs(np.corrcoef(large[0].flatten(), large[1].flatten())[0, 1]) < 0.5
-    gray = ice(torch.zeros(2, 1, 64, 96), generators(0, 0, 2))
+    gray = ice_pattern(torch.zeros(2, 1, 64, 96), generators(0, 0, 2))
     assert gray.shape == (2, 1, 64, 96)
 
 
