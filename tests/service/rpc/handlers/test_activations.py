@@ -11,10 +11,9 @@ from service.models.zoo import UnknownModel
 from service.rpc.handlers.activations import ActivationHandler
 from service.rpc.validation import InvalidField
 from service.rpc.wire import images as wire_images
-from service.rpc.wire import tensors as wire_tensors
 from striate.v1 import filters_pb2 as pb
 from striate.v1 import types_pb2
-from tests.service.rpc.handlers.toys_hosted import CIFAR, DIGITS, Hosted, noise_image, pixels
+from tests.service.rpc.handlers.toys_hosted import CIFAR, DIGITS, Hosted, array, noise_image, pixels
 from tests.service.rpc.toys_studio import CALL
 
 
@@ -35,7 +34,7 @@ def test_activations_of_a_map_and_of_logits(hosted: Hosted) -> None:
     order = sorted(range(32), key=lambda unit: -best[unit].item())
     assert (found.layer, [one.unit for one in found.units]) == ("conv1", order[:16])
     np.testing.assert_allclose(
-        wire_tensors.to_array(found.activations, "tensor"),
+        array(found.activations),
         maps["conv1"][0, order[:16]],
         rtol=1e-4,
         atol=1e-5,
@@ -53,9 +52,7 @@ def test_activations_of_a_map_and_of_logits(hosted: Hosted) -> None:
         all_units=True,
         order=pb.ACTIVATION_ORDER_MAGNITUDE,
     )
-    np.testing.assert_allclose(
-        wire_tensors.to_array(whole.activations, "tensor"), maps["conv1"][0], rtol=1e-4, atol=1e-5
-    )
+    np.testing.assert_allclose(array(whole.activations), maps["conv1"][0], rtol=1e-4, atol=1e-5)
     assert len(whole.units) == 32
     assert whole.units[0].value == pytest.approx(maps["conv1"].abs().max().item(), rel=1e-5)
     logits = activations(
@@ -64,7 +61,7 @@ def test_activations_of_a_map_and_of_logits(hosted: Hosted) -> None:
     expected = maps["logits"][0].topk(3)
     assert [one.label for one in logits.units] == [model.classes[i] for i in expected.indices]
     assert [one.value for one in logits.units] == pytest.approx(expected.values.tolist(), rel=1e-4)
-    assert wire_tensors.to_array(logits.activations, "tensor").shape == (3,)
+    assert array(logits.activations).shape == (3,)
     assert activations(hosted, DIGITS, image=noise_image(1), layer="c1").units[0].label == ""
 
 

@@ -17,9 +17,8 @@ from service.models.zoo import UnknownModel
 from service.rpc.handlers.filters import FilterHandler
 from service.rpc.validation import InvalidField
 from service.rpc.wire import filters as wire_filters
-from service.rpc.wire import tensors as wire_tensors
 from striate.v1 import filters_pb2 as pb
-from tests.service.rpc.handlers.toys_hosted import CIFAR, DIGITS, Hosted, pixels
+from tests.service.rpc.handlers.toys_hosted import CIFAR, DIGITS, Hosted, array, pixels
 from tests.service.rpc.toys_studio import CALL
 
 
@@ -32,7 +31,7 @@ def filters(hosted: Hosted, model: str = CIFAR, **fields: Any) -> pb.RenderFilte
 def test_filters_as_they_were_unless_asked_otherwise(hosted: Hosted) -> None:
     weights = filter_weights(hosted.zoo.get(CIFAR).network, "conv1")
     found = filters(hosted)
-    np.testing.assert_array_equal(wire_tensors.to_array(found.weights, "tensor"), weights.numpy())
+    np.testing.assert_array_equal(array(found.weights), weights.numpy())
     np.testing.assert_array_equal(pixels(found.png), render_filters(weights))
     assert (found.layer, list(found.order), list(found.analyses), found.spectra_png) == (
         "conv1",
@@ -53,7 +52,7 @@ def test_filters_in_order(hosted: Hosted, order: Any) -> None:
         hosted, order=code, analyze=True, spectra=True, scale=pb.FILTER_SCALE_GLOBAL, zoom=2
     )
     assert list(found.order) == expected
-    np.testing.assert_array_equal(wire_tensors.to_array(found.weights, "tensor"), weights.numpy())
+    np.testing.assert_array_equal(array(found.weights), weights.numpy())
     np.testing.assert_array_equal(pixels(found.png), render_filters(weights[expected], "global", 2))
     np.testing.assert_array_equal(
         pixels(found.spectra_png), render_spectra(weights[expected], "global", 2)

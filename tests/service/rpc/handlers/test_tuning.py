@@ -11,9 +11,8 @@ from interp.layer import UnknownLayer
 from service.models.zoo import UnknownModel
 from service.rpc.handlers.tuning import TuningHandler
 from service.rpc.validation import InvalidField
-from service.rpc.wire import tensors as wire_tensors
 from striate.v1 import filters_pb2 as pb
-from tests.service.rpc.handlers.toys_hosted import CIFAR, DIGITS, Hosted, pixels
+from tests.service.rpc.handlers.toys_hosted import CIFAR, DIGITS, Hosted, array, pixels
 from tests.service.rpc.toys_studio import CALL
 
 
@@ -31,7 +30,7 @@ def test_tuning_of_every_kind_of_layer(hosted: Hosted) -> None:
         [0, 45, 90, 135],
         [4, 8],
     )
-    responses = wire_tensors.to_array(found.responses, "tensor")
+    responses = array(found.responses)
     assert responses.shape == (32, 2, 4)
     column = np.arange(32) - 15.5
     waves = [0.5 + 0.25 * np.cos(2 * np.pi * column / 8 + phase * np.pi / 2) for phase in range(4)]
@@ -45,7 +44,7 @@ def test_tuning_of_every_kind_of_layer(hosted: Hosted) -> None:
     assert [one.response for one in found.units] == pytest.approx(responses.max((1, 2)).tolist())
     assert pixels(found.png).shape == (4 * 148, 8 * 132, 3)
     deep = tuning(hosted, DIGITS, layer="c3", orientations=4)
-    assert wire_tensors.to_array(deep.responses, "tensor").shape == (16, 6, 4)
+    assert array(deep.responses).shape == (16, 6, 4)
     assert deep.wavelengths[0] == pytest.approx(2.5)
     assert (
         len(tuning(hosted, layer="layer2", phases=1, wavelengths=[8], orientations=4).units) == 128

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from PIL import Image
 from service.imaging import png
 from service.models.zoo import ModelZoo
 from service.rpc.compute import Compute
+from service.rpc.wire import tensors as wire_tensors
 from striate.v1 import types_pb2
 from tests.service.engine.toys_engine import running
 
@@ -47,3 +49,8 @@ def pixels(data: bytes) -> NDArray[np.uint8]:
     """The levels (H, W, C) of an image file."""
     levels = np.asarray(Image.open(io.BytesIO(data)))
     return levels if levels.ndim == 3 else levels[..., None]
+
+
+def array(message: types_pb2.Tensor) -> NDArray[Any]:
+    """The array of a response."""
+    return wire_tensors.to_array(message, "tensor")
