@@ -16,8 +16,11 @@ _SYNTAX = re.compile(
 
 
 class UnknownLayer(LookupError):
-    """The network has no layer of that name; `nearest` holds up to three names that look
-    like it.
+    """The network has no layer of that name.
+
+    Attributes:
+        name: the beginning of it, at most 100 characters.
+        nearest: up to three names that look like it.
     """
 
     def __init__(self, name: str, layers: Sequence[str]) -> None:
@@ -29,10 +32,14 @@ class UnknownLayer(LookupError):
 
 @dataclass(frozen=True)
 class LayerPath:
-    """A layer, one of its units (channel, feature or class), or one position of a unit (row,
-    column).
+    """A layer, one of its units, or one position of a unit.
 
-    A central one is the position in the middle of the layer's map; `resolved` says which that is.
+    Attributes:
+        layer: dotted name of a module, or "logits".
+        unit: number of a channel, feature or class, from 0; None: the whole layer.
+        position: row and column on the unit's map, from 0; None: the whole unit.
+        central: the position in the middle of the layer's map is meant; `resolved` says which that
+            is.
     """
 
     layer: str
@@ -46,8 +53,14 @@ class LayerPath:
         return self.layer + unit + ("@center" if self.central else position)
 
     def resolved(self, shape: Sequence[int]) -> "LayerPath":
-        """The same with the position in numbers, in a layer of that output shape: of a central one
-        of (units, rows, columns) it is (rows // 2, columns // 2).
+        """Return the same path with its position in numbers.
+
+        Args:
+            shape: the layer's output for one image.
+
+        Returns:
+            of a central path in a layer (units, rows, columns) that of (rows // 2, columns // 2);
+            any other path as it is.
 
         Raises:
             ValueError: the path is central, and the layer has no rows and columns.
@@ -60,8 +73,12 @@ class LayerPath:
 
     @staticmethod
     def parse(text: str, layers: Sequence[str]) -> "LayerPath":
-        """Read `text`, where `layers` are the dotted names that exist; lucent's "layer3_2" means
-        "layer3.2".
+        """Read the name of a layer, unit or position.
+
+        Args:
+            text: e.g. "layer3.2", "layer3.2:7", "layer3.2:7@3,4"; lucent's "layer3_2" means
+                "layer3.2".
+            layers: the dotted names that exist.
 
         Raises:
             ValueError: `text` is not "layer", "layer:unit", "layer:unit@row,column" or
@@ -85,8 +102,15 @@ class LayerPath:
 
 
 def dotted(name: str, layers: Sequence[str]) -> str:
-    """The one of `layers` (or "logits") that `name` means, dots and underscores taken for the same
-    where that is unambiguous.
+    """Find the layer that a name means, dots and underscores taken for the same where that is
+    unambiguous.
+
+    Args:
+        name: of a layer, or "logits".
+        layers: the dotted names that exist.
+
+    Returns:
+        the dotted name.
 
     Raises:
         UnknownLayer: there is none.

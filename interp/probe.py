@@ -1,4 +1,4 @@
-"""What a procedure asks of a network, and what it is told.
+"""What a procedure asks of a network, and what it is answered.
 
 A procedure is a generator that asks: it yields a `Probe` and is sent an `Answer`. It never calls
 the network; whoever drives it decides how probes are answered, alone (`solve`) or in company (the
@@ -18,8 +18,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a procedure is: the step that this probe belongs to, from 1, of `steps`; `preview`
-    draws the present images.
+    """How far a procedure is.
+
+    Attributes:
+        step: the one that a probe belongs to, from 1.
+        steps: how many there are.
+        preview: draws the present images, (B, C, H, W) in [0, 1].
     """
 
     step: int
@@ -29,10 +33,22 @@ class Progress:
 
 @dataclass(frozen=True, eq=False)
 class Probe:
-    """What a procedure wants to know of images (B, C, H, W) in [0, 1].
+    """What a procedure wants to know of images.
 
     With an objective: its score, and its gradient if `gradient`. Without: `layers` and `logits`
     alone, by a forward pass that keeps nothing for a backward pass.
+
+    Attributes:
+        images: (B, C, H, W) in [0, 1]; views may leave that range.
+        objective: of B rows.
+        gradient: whether the objective's gradient with respect to the images is wanted.
+        logits: whether the logits are wanted.
+        layers: dotted names of the layers whose outputs are wanted.
+        redirect: whether the gradient is taken through redirected rectifiers, see
+            `interp.network.rectifier`.
+        splittable: whether rows may be answered in separate passes.
+        progress: how far the procedure is, if it counts its steps.
+        finite: whether values that are not finite would be of no use.
     """
 
     images: Tensor
@@ -40,10 +56,10 @@ class Probe:
     gradient: bool = True
     logits: bool = False
     layers: tuple[str, ...] = ()
-    redirect: bool = False  # the gradient is taken through redirected rectifiers
-    splittable: bool = True  # rows may be answered in separate passes
+    redirect: bool = False
+    splittable: bool = True
     progress: Progress | None = None
-    finite: bool = True  # values that are not finite would be of no use
+    finite: bool = True
 
     @property
     def differentiates(self) -> bool:
@@ -53,12 +69,19 @@ class Probe:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """The answer to a probe, row by row: what was not asked for is None or absent."""
+    """The answer to a probe, row by row: what was not asked for is None or absent.
 
-    score: Tensor | None = None  # (B,)
-    grad: Tensor | None = None  # (B, C, H, W)
-    logits: Tensor | None = None  # (B, classes)
-    activations: dict[str, Tensor] = field(default_factory=dict)  # layer -> (B, ...)
+    Attributes:
+        score: (B,) of the objective.
+        grad: (B, C, H, W) of the score, with respect to the images.
+        logits: (B, classes).
+        activations: layer -> its output (B, ...).
+    """
+
+    score: Tensor | None = None
+    grad: Tensor | None = None
+    logits: Tensor | None = None
+    activations: dict[str, Tensor] = field(default_factory=dict)
 
 
 Procedure = Generator[Probe, Answer, T]
@@ -67,11 +90,20 @@ Procedure = Generator[Probe, Answer, T]
 class Oracle(Protocol):
     """Whatever answers probes: a `Network`, or a test's stand-in."""
 
-    def answer(self, probes: list[Probe]) -> list[Answer]: ...
+    def answer(self, probes: list[Probe]) -> list[Answer]:
+        """Return one answer a probe, in order."""
 
 
 def solve(procedure: Procedure[T], network: Oracle) -> T:
-    """Drive one procedure to its end, alone, and return its result."""
+    """Drive one procedure to its end, alone.
+
+    Args:
+        procedure: one that has not begun.
+        network: answers its probes.
+
+    Returns:
+        what the procedure returns.
+    """
     try:
         probe = next(procedure)
         while True:

@@ -10,7 +10,7 @@ from interp.probe import Answer, Oracle, Probe
 
 
 def cut(probe: Probe, low: int, high: int) -> Probe:
-    """The rows low to high - 1 of a probe; the probe itself if those are all."""
+    """Return the rows low to high - 1 of a probe; the probe itself if those are all."""
     if low == 0 and high >= len(probe.images):
         return probe
     objective = probe.objective.take(slice(low, high)) if probe.objective else None
@@ -18,7 +18,7 @@ def cut(probe: Probe, low: int, high: int) -> Probe:
 
 
 def pad(probe: Probe, rows: int) -> Probe:
-    """The first row of a probe, `rows` times over: company that fills a chunk."""
+    """Return the first row of a probe, `rows` times over: company that fills a chunk."""
     images = probe.images[:1].expand(rows, -1, -1, -1)
     objective = (
         probe.objective.take(torch.zeros(rows, dtype=torch.long)) if probe.objective else None
@@ -27,13 +27,13 @@ def pad(probe: Probe, rows: int) -> Probe:
 
 
 def join(answers: Sequence[Answer]) -> Answer:
-    """The answer to a whole probe from those to its consecutive parts."""
+    """Join the answers to consecutive parts of a probe, at least one, into that to the whole."""
     if len(answers) == 1:
         return answers[0]
     return Answer(
-        _joined([a.score for a in answers]),
-        _joined([a.grad for a in answers]),
-        _joined([a.logits for a in answers]),
+        _concatenated([a.score for a in answers]),
+        _concatenated([a.grad for a in answers]),
+        _concatenated([a.logits for a in answers]),
         {
             name: torch.cat([a.activations[name] for a in answers])
             for name in answers[0].activations
@@ -41,7 +41,7 @@ def join(answers: Sequence[Answer]) -> Answer:
     )
 
 
-def _joined(parts: Sequence[Tensor | None]) -> Tensor | None:
+def _concatenated(parts: Sequence[Tensor | None]) -> Tensor | None:
     present = [p for p in parts if p is not None]
     return torch.cat(present) if present else None
 
@@ -57,10 +57,16 @@ class Chunks:
     """
 
     def __init__(self, network: Oracle, rows: int) -> None:
+        """Take what answers.
+
+        Args:
+            network: answers the chunks.
+            rows: of a chunk, at least 1.
+        """
         self.network, self.rows = network, rows
 
     def answer(self, probes: Sequence[Probe]) -> list[Answer]:
-        """Answer like the network itself, row by row."""
+        """Answer probes as the network itself does, row by row."""
         return [self._whole(probe) for probe in probes]
 
     def _whole(self, probe: Probe) -> Answer:

@@ -14,38 +14,44 @@ Step = Callable[[Tensor], Move]
 
 
 def sign(alpha: Tensor | float) -> Step:
-    """alpha times the sign of the gradient: the steepest step under Linf; alpha is broadcastable to
-    z.
+    """Step by alpha times the sign of the gradient: the steepest step under Linf.
+
+    Args:
+        alpha: step size in units of z, broadcastable to z.
     """
     return lambda z: lambda grad: alpha * grad.sign()
 
 
 def unit(alpha: Tensor | float) -> Step:
-    """alpha along the gradient, whose length does not matter: the steepest step under L2. A zero
-    gradient gives no move.
+    """Step by alpha along the gradient, whose length does not matter: the steepest step under L2.
 
-    Entries that are not numbers count as zero, as for `sign`: one of them would make the whole
-    image none.
+    A zero gradient gives no move. Entries that are not numbers count as zero, as for `sign`: one of
+    them would make the whole image none.
+
+    Args:
+        alpha: length of the step in units of z, broadcastable to (B, 1, 1, 1).
     """
 
     def move(grad: Tensor) -> Tensor:
         grad = grad.nan_to_num()
-        grad = grad / norm(grad, torch.inf).clamp_min(
-            torch.finfo(grad.dtype).tiny
-        )  # squares of tiny gradients would vanish
+        # squares of tiny gradients would vanish
+        grad = grad / norm(grad, torch.inf).clamp_min(torch.finfo(grad.dtype).tiny)
         return alpha * grad / norm(grad, 2).clamp_min(torch.finfo(grad.dtype).tiny)
 
     return lambda z: move
 
 
 def sparse(alpha: Tensor | float, share: Tensor | float = 0.2) -> Step:
-    """alpha spread evenly, with the gradient's signs, over the share of pixels where it is largest:
-    a steep step under L1.
+    """Step by alpha, spread evenly, with the gradient's signs, over the share of pixels where it is
+    largest: a steep step under L1.
 
     The very steepest moves one pixel, which the box soon stops; L1-APGD (Croce & Hein 2021, "Mind
-    the box") takes several and begins with a fifth of all. Pixels without gradient do not move.
-    `share` in (0, 1] and alpha are broadcastable to (B, 1, 1, 1); at least one pixel moves, and all
-    that tie with the last of them.
+    the box") takes several and begins with a fifth of all. Pixels without gradient do not move. At
+    least one pixel moves, and all that tie with the last of them.
+
+    Args:
+        alpha: L1 length of the step in units of z, broadcastable to (B, 1, 1, 1).
+        share: of the pixels, in (0, 1], broadcastable to (B, 1, 1, 1).
     """
 
     def move(grad: Tensor) -> Tensor:
@@ -65,10 +71,14 @@ def sparse(alpha: Tensor | float, share: Tensor | float = 0.2) -> Step:
 
 
 def momentum(rule: Step, decay: float = 1.0) -> Step:
-    """`rule` along a decaying sum of gradients, each first brought to an L1 norm of 1 (Dong et al.
+    """Step along a decaying sum of gradients, each first brought to an L1 norm of 1 (Dong et al.
     2018, equation 6).
 
-    With `sign` this is MI-FGSM, with `unit` its L2 form; `decay` is their mu, at least 0.
+    With `sign` this is MI-FGSM, with `unit` its L2 form.
+
+    Args:
+        rule: how to step along the sum.
+        decay: their mu, at least 0.
     """
 
     def start(z: Tensor) -> Move:
@@ -77,9 +87,8 @@ def momentum(rule: Step, decay: float = 1.0) -> Step:
         def move(grad: Tensor) -> Tensor:
             tiny = torch.finfo(grad.dtype).tiny
             grad = grad.nan_to_num()
-            grad = grad / norm(grad, torch.inf).clamp_min(
-                tiny
-            )  # or the sum of huge gradients would overflow
+            # or the sum of huge gradients would overflow
+            grad = grad / norm(grad, torch.inf).clamp_min(tiny)
             total.mul_(decay).add_(grad / norm(grad, 1).clamp_min(tiny))
             return go(total)
 
@@ -95,11 +104,14 @@ def adam(
     tiny: float = 1e-8,
     relative: bool = False,
 ) -> Step:
-    """Adam (Kingma & Ba 2015, algorithm 1), uphill.
+    """Step by Adam (Kingma & Ba 2015, algorithm 1), uphill.
 
-    What is added to the divisor is `tiny`, or, if `relative`, `tiny` times the row's largest
-    divisor: then the unit in which a score is measured does not matter, be it so small that all
-    gradients are below `tiny`.
+    Args:
+        rate: step size, their alpha.
+        beta1, beta2: decay of the means of the gradient and of its square, in [0, 1).
+        tiny: what is added to the divisor, their epsilon.
+        relative: what is added is `tiny` times the row's largest divisor. Then the unit in which a
+            score is measured does not matter, be it so small that all gradients are below `tiny`.
     """
 
     def start(z: Tensor) -> Move:

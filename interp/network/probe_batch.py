@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from interp.layer import LOGITS
-from interp.objective import join
+from interp.objective_batch import join
 from interp.probe import Answer, Probe
 
 

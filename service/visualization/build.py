@@ -14,7 +14,8 @@ from interp.feature.likeness import Likeness, caricature, inversion, likeness, s
 from interp.feature.visualize import VisualizationResult, visualize
 from interp.layer import LayerPath
 from interp.network.network import Network
-from interp.objective import Objective, activation, stack
+from interp.objective import Objective, activation
+from interp.objective_batch import stack
 from interp.probe import Procedure
 from service.visualization.errors import UnfitObjective
 from service.visualization.spec import (

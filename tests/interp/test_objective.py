@@ -9,7 +9,8 @@ from scipy.special import log_softmax
 
 from interp.attack.losses import cross_entropy, margin, target_likelihood
 from interp.layer import LayerPath
-from interp.objective import activation, join
+from interp.objective import activation
+from interp.objective_batch import join
 
 
 def drawn(*shape: int, seed: int = 0) -> torch.Tensor:

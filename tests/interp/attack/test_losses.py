@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from interp.attack.losses import DLR_SPREAD, dlr, dlr_targeted, margin
-from interp.objective import Objective, join
+from interp.objective import Objective
+from interp.objective_batch import join
 from interp.probe import Probe
 from tests.interp.toys_networks import images, linear, tricky
 

@@ -21,7 +21,8 @@ from interp.feature.direction import (
 )
 from interp.feature.params.pixels import Pixels
 from interp.layer import LayerPath
-from interp.objective import activation, join
+from interp.objective import activation
+from interp.objective_batch import join
 from interp.probe import Probe, solve
 from interp.seeds import generators
 from interp.step import adam

@@ -12,7 +12,8 @@ from interp.feature.diversity import diversity, scaled_diversity
 from interp.feature.likeness import Likeness, caricature, gram_matrix, inversion, likeness, style
 from interp.feature.params.fourier import Fourier
 from interp.layer import LayerPath
-from interp.objective import activation, join
+from interp.objective import activation
+from interp.objective_batch import join
 from interp.probe import Probe, solve
 from interp.seeds import generators
 from interp.step import adam

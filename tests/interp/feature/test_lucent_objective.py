@@ -14,7 +14,7 @@ from interp.feature.lucent_objective import from_lucent, input_penalty
 from interp.feature.params.fourier import Fourier
 from interp.layer import UnknownLayer
 from interp.network.network import Network
-from interp.objective import join
+from interp.objective_batch import join
 from interp.probe import Probe, solve
 from interp.seeds import generators
 from interp.step import adam

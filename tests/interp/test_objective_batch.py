@@ -9,7 +9,8 @@ from interp.attack.losses import cross_entropy, margin
 from interp.feature.diversity import diversity
 from interp.feature.params.fourier import Fourier
 from interp.layer import LayerPath
-from interp.objective import Objective, activation, join, stack
+from interp.objective import Objective, activation
+from interp.objective_batch import join, stack
 from interp.probe import Probe, solve
 from interp.seeds import generators
 from interp.step import adam
