@@ -1,5 +1,4 @@
-"""Thin client of Striate: what each unit of a network sees, and what fools the whole, asked over
-gRPC.
+"""The thin client of Striate, which asks over gRPC what units of a network see and what fools it.
 
 import striate
 
@@ -175,8 +174,8 @@ __all__ = [
 ]
 
 
-# read only when asked for, so that the import stays light: the name's module, or "" for a module
-# itself
+# imported when first used, so that `import striate` stays light: the module of each name, "" for
+# what is a module itself
 _LATE = {
     "Activations": "results.activations",
     "Certificate": "results.certificate",
@@ -205,8 +204,8 @@ _LATE = {
 
 
 def __getattr__(name: str) -> Any:
-    """What is read only when asked for, and `__version__`: importlib.metadata would cost a tenth of
-    the import.
+    """Imports what is first used now, and reads `__version__`, which would cost a tenth of the
+    import.
     """
     if name == "__version__":
         from importlib.metadata import version

@@ -16,7 +16,7 @@ from striate.errors import DeadlineExceeded, Internal, StriateError, from_status
 from striate.results.audit import AuditProgress, AuditReport
 from striate.results.index import IndexProgress, IndexReport
 
-# seconds that one call waits on the server: how often progress is told at least
+# seconds that one call waits on the server: progress is reported at least so often
 _LONGEST_WAIT = 1.0
 _SHORTEST_WAIT = 0.1  # seconds between calls when the server does not wait
 
@@ -56,7 +56,7 @@ class Operation:
 
     @property
     def metadata(self) -> Any:
-        """Its progress, an IndexProgress or an AuditProgress; None if it tells none."""
+        """Its progress, an IndexProgress or an AuditProgress; None without any."""
         return self._read(self._state.metadata) if self._state.HasField("metadata") else None
 
     @property

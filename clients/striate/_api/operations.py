@@ -12,19 +12,27 @@ if TYPE_CHECKING:
 
 
 class Operations:
-    """The google.longrunning.Operations calls of a connection."""
+    """The google.longrunning.Operations calls of a connection.
+
+    Every call takes a timeout in seconds, None for the connection's default, and raises a
+    StriateError.
+
+    Args:
+        caller: The connection.
+    """
 
     def __init__(self, caller: Caller) -> None:
         self.caller = caller
         self._stub = operations_pb2.OperationsStub(caller.channel)
 
     def get(self, name: str, timeout: float | None) -> Any:
+        """Reads the state of an operation."""
         return self.caller.unary(
             self._stub.GetOperation, operations_pb2.GetOperationRequest(name=name), timeout
         )
 
     def list(self, timeout: float | None) -> list[Any]:
-        """All operations that the server remembers, through all pages."""
+        """Reads the states of all operations that the server remembers, page by page."""
         deadline, found, token = self.caller.deadline(timeout), [], ""
         while True:
             request = operations_pb2.ListOperationsRequest(page_token=token)
@@ -35,6 +43,7 @@ class Operations:
                 return found
 
     def wait(self, name: str, seconds: float, timeout: float | None) -> Any:
+        """Reads the state of an operation when it has ended, or after so many seconds."""
         limit = duration_pb2.Duration(nanos=int(seconds * 1e9) % 10**9, seconds=int(seconds))
         return self.caller.unary(
             self._stub.WaitOperation,
@@ -43,11 +52,13 @@ class Operations:
         )
 
     def cancel(self, name: str, timeout: float | None) -> None:
+        """Asks the server to stop an operation."""
         self.caller.unary(
             self._stub.CancelOperation, operations_pb2.CancelOperationRequest(name=name), timeout
         )
 
     def delete(self, name: str, timeout: float | None) -> None:
+        """Makes the server forget an operation that has ended."""
         self.caller.unary(
             self._stub.DeleteOperation, operations_pb2.DeleteOperationRequest(name=name), timeout
         )

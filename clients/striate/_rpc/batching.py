@@ -1,4 +1,4 @@
-"""A request too large for one message, sent in parts as if it were one."""
+"""A request too large for one message, sent in several as if it were one."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from striate.v1 import types_pb2
 Request = TypeVar("Request")
 
 
-class Answer(Protocol):
+class _WithProvenance(Protocol):
     """A response that says where it came from."""
 
     @property
     def provenance(self) -> types_pb2.Provenance: ...
 
 
-Response = TypeVar("Response", bound=Answer)
+Response = TypeVar("Response", bound=_WithProvenance)
 
 
 def send(
@@ -33,33 +33,56 @@ def send(
     request: Callable[[range], Request],
     timeout: float | None,
 ) -> tuple[list[Response], Provenance]:
-    """Sends the request for each span of rows, one after another under one deadline and one request
-    id, which gets ".0", ".1", ... behind it if the spans are several.
+    """Sends a request for each span of rows, one after another under one deadline.
 
-    Returns the responses in order and what they have in common. Raises FailedPrecondition if the
-    model changed in between.
+    Args:
+        caller: The connection.
+        method: The stub's method.
+        spans: The rows of each message.
+        request: Makes the message of some rows.
+        timeout: Seconds for all of them, None for the connection's default.
+
+    Returns:
+        The responses in order, and their common provenance. They share one request id, which has
+        ".0", ".1", ... behind it in the server's log if the spans are several.
+
+    Raises:
+        FailedPrecondition: The model changed in between.
+        StriateError: A call failed.
     """
-    deadline, identity = caller.deadline(timeout), new_request_id()
+    deadline, request_id = caller.deadline(timeout), new_request_id()
     names = (
-        [identity] if len(spans) == 1 else [f"{identity}.{number}" for number in range(len(spans))]
+        [request_id]
+        if len(spans) == 1
+        else [f"{request_id}.{number}" for number in range(len(spans))]
     )
-    parts = [
+    responses = [
         caller.unary(method, request(rows), deadline.remaining(), name)
         for rows, name in zip(spans, names, strict=True)
     ]
-    return parts, _joined([Provenance.read(part.provenance) for part in parts], identity)
+    found = [Provenance.read(response.provenance) for response in responses]
+    return responses, _common(found, request_id)
 
 
-def _joined(parts: list[Provenance], identity: str) -> Provenance:
-    if len({part.model_digest for part in parts}) > 1:
+def _common(found: list[Provenance], request_id: str) -> Provenance:
+    """What all responses say of where they came from."""
+    if len({one.model_digest for one in found}) > 1:
         raise FailedPrecondition(
             "the model was loaded anew while the request was sent in parts: ask again",
-            request_id=identity,
+            request_id=request_id,
         )
-    return parts[0] if len(parts) == 1 else replace(parts[0], request_id=identity)
+    return found[0] if len(found) == 1 else replace(found[0], request_id=request_id)
 
 
 def check_count(found: int, sent: int) -> None:
-    """Raises Internal if the server did not answer every row."""
+    """Checks that the server has answered every row.
+
+    Args:
+        found: Rows of the responses.
+        sent: Rows of the request.
+
+    Raises:
+        Internal: They are not as many.
+    """
     if found != sent:
         raise Internal(f"the server sent {found} results for {sent} rows")

@@ -11,7 +11,7 @@ from types import FrameType
 
 @contextmanager
 def held() -> Iterator[None]:
-    """Within the block Ctrl-C waits; it takes effect when the block has ended.
+    """Delays Ctrl-C until the block has ended.
 
     gRPC starts a call in Python code: an interrupt in its midst would leave the call running on the
     server, and nobody could cancel it.

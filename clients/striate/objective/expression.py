@@ -32,7 +32,7 @@ def read(text: str) -> list[tuple[float, str]]:
     signed = list(zip(rest[::2], rest[1::2], strict=True))
     if first.strip():
         signed.insert(0, ("+", first))
-    return [_term(sign, part.strip(), text) for sign, part in signed]
+    return [_term(sign, term.strip(), text) for sign, term in signed]
 
 
 def write(terms: Iterable[tuple[float, str]]) -> str:
@@ -75,17 +75,17 @@ def whole_layer(text: object) -> tuple[str, range | None] | None:
     return layer, range(int(first), int(last) + 1)
 
 
-def _term(sign: str, part: str, text: str) -> tuple[float, str]:
-    factor, star, name = part.partition("*")
+def _term(sign: str, term: str, text: str) -> tuple[float, str]:
+    factor, star, name = term.partition("*")
     if not star:
-        factor, name = "1", part
+        factor, name = "1", term
     name = name.strip()
-    if whole_layer(part):
+    if whole_layer(term):
         raise invalid(
-            "objectives", f"{part!r} is a whole layer, which goes with no other objective"
+            "objectives", f"{term!r} is a whole layer, which goes with no other objective"
         )
     if not name:
-        raise _wrong(text, f"there is no unit behind {(sign + ' ' + part).strip()!r}")
+        raise _wrong(text, f"there is no unit behind {(sign + ' ' + term).strip()!r}")
     if re.search(r"\s", name) and not name.endswith(")"):  # "style(layer, file)" may have some
         raise _wrong(
             text, f'{name!r} has a space in it; write "a:1 + b:2" with a space before the sign'
