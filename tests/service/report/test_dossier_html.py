@@ -10,9 +10,9 @@ import pytest
 
 from service.report.dossier_html import SHIFTS, dossier_page, strongest_shifts
 from service.report.histogram import histogram
-from service.rpc.handlers.dossier import DossierHandler, _exemplar
+from service.rpc.handlers.dossier import DossierHandler
 from service.rpc.validation import InvalidField
-from striate.v1 import dossier_pb2, exemplars_pb2
+from striate.v1 import dossier_pb2
 
 PNG = b"\x89PNG"
 
@@ -168,12 +168,6 @@ def test_what_the_page_says() -> None:
     )
     assert "not evidence of anything" in dead
     assert "<b>Tuning to gratings</b>: no rows" in dead
-
-
-def test_the_corner_is_a_place_too() -> None:
-    corner = exemplars_pb2.Exemplar(row=0, column=0)
-    assert _exemplar(corner, placed=True)["where"] == "row 0, column 0"
-    assert _exemplar(corner, placed=False)["where"] == ""
 
 
 def test_a_missing_model_is_named() -> None:
