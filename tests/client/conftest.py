@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 import striate
-from tests.client import fakes_server as fakes
-from tests.client import fakes_servicers as servicers
 from tests.client import toys_cli as commands
+from tests.client.fakes import fakes_server as fakes
+from tests.client.fakes import fakes_servicers as servicers
 
 
 @pytest.fixture

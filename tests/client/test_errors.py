@@ -13,7 +13,7 @@ from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-unty
 import striate
 from striate.errors import from_status
 from striate.v1 import errors_pb2
-from tests.client.fakes_server import Fake, failure, reason
+from tests.client.fakes.fakes_server import Fake, failure, reason
 
 Code = grpc.StatusCode
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import striate
-from tests.client.fakes_server import (
+from tests.client.fakes.fakes_server import (
     Fake,
 )
 

@@ -12,7 +12,7 @@ from striate._requests.objective import objective_message
 from striate.objective import expression
 from striate.v1 import types_pb2
 from striate.v1 import visualize_pb2 as pb
-from tests.client.fakes_server import png
+from tests.client.fakes.fakes_server import png
 
 
 def weights(objective: striate.Objective) -> list[tuple[float, str]]:

@@ -8,7 +8,7 @@ import pytest
 from google.rpc import error_details_pb2  # type: ignore[import-untyped, unused-ignore]
 
 import striate
-from tests.client.fakes_server import (
+from tests.client.fakes.fakes_server import (
     CLASSES,
     DATASET_SIZE,
     DIGEST,

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from striate._cli.main import app
 from striate.v1 import visualize_pb2 as pb
-from tests.client.fakes_server import Fake, png
+from tests.client.fakes.fakes_server import Fake, png
 
 PICTURE_OPTIONS = shlex.split(
     """

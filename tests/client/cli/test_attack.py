@@ -7,7 +7,7 @@ import pytest
 from google.protobuf.json_format import MessageToDict
 
 from striate.v1 import attack_pb2
-from tests.client.fakes_server import (
+from tests.client.fakes.fakes_server import (
     CLASSES,
     adversarial,
 )

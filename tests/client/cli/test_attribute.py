@@ -7,7 +7,7 @@ import pytest
 
 from striate._api.attributions import METHODS
 from striate.v1 import attribution_pb2 as pb
-from tests.client.fakes_server import SHAPE
+from tests.client.fakes.fakes_server import SHAPE
 from tests.client.toys_cli import Cli
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from striate._api.operation import Operation
 from striate.v1 import audit_pb2
-from tests.client.fakes_robustness import AUDIT, REPORT, UPLOADED, audited, auditing, gate
-from tests.client.fakes_server import CLASSES, failed, failure, finished, png, reason
+from tests.client.fakes.fakes_robustness import AUDIT, REPORT, UPLOADED, audited, auditing, gate
+from tests.client.fakes.fakes_server import CLASSES, failed, failure, finished, png, reason
 from tests.client.toys_cli import Cli
 
 Code = grpc.StatusCode

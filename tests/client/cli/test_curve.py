@@ -1,7 +1,7 @@
 """The command curve."""
 
 from striate.v1 import attack_pb2
-from tests.client.fakes_server import (
+from tests.client.fakes.fakes_server import (
     CLASSES,
 )
 from tests.client.toys_cli import Cli

@@ -2,8 +2,8 @@
 
 from striate._cli.interpret.statistics import _bars
 from striate.v1 import exemplars_pb2 as pb
-from tests.client.fakes_exemplars import COUNTS
-from tests.client.fakes_server import DATASET_SIZE, png
+from tests.client.fakes.fakes_exemplars import COUNTS
+from tests.client.fakes.fakes_server import DATASET_SIZE, png
 from tests.client.toys_cli import Cli
 
 

@@ -1,6 +1,6 @@
 """The commands facets and dossier."""
 
-from tests.client.fakes_pictures import HTML
+from tests.client.fakes.fakes_pictures import HTML
 from tests.client.toys_cli import PICTURE_OPTIONS, PICTURE_SETTINGS, Cli
 
 

@@ -7,7 +7,7 @@ import grpc
 import pytest
 
 from striate._api.operation import Operation
-from tests.client.fakes_server import (
+from tests.client.fakes.fakes_server import (
     DATASET_SIZE,
     failed,
     finished,

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from tests.client.fakes_measuring import MAPS, responses
-from tests.client.fakes_server import (
+from tests.client.fakes.fakes_measuring import MAPS, responses
+from tests.client.fakes.fakes_server import (
     DIGEST,
     png,
 )

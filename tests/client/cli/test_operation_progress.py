@@ -3,7 +3,7 @@
 import pytest
 
 from striate._cli.operation_progress import duration
-from tests.client.fakes_robustness import audited, auditing
+from tests.client.fakes.fakes_robustness import audited, auditing
 from tests.client.toys_cli import Cli
 
 

@@ -1,6 +1,6 @@
 """Commands about the server: models, layers, data sets, health."""
 
-from tests.client.fakes_server import (
+from tests.client.fakes.fakes_server import (
     DIGEST,
 )
 from tests.client.toys_cli import Cli

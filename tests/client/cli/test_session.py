@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from striate._cli.main import app
-from tests.client.fakes_server import (
+from tests.client.fakes.fakes_server import (
     failure,
     reason,
 )

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from striate.v1 import visualize_pb2 as pb
-from tests.client.fakes_pictures import KEPT, UNITS, certificate
-from tests.client.fakes_server import png
+from tests.client.fakes.fakes_pictures import KEPT, UNITS, certificate
+from tests.client.fakes.fakes_server import png
 from tests.client.toys_cli import PICTURE_OPTIONS, PICTURE_SETTINGS, Cli
 
 

@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 
 import striate
-from tests.client.fakes_measuring import MAPS
-from tests.client.fakes_server import Fake, favourite
+from tests.client.fakes.fakes_measuring import MAPS
+from tests.client.fakes.fakes_server import Fake, favourite
 
 PIXELS = np.random.default_rng(3).integers(0, 256, (4, 5, 3), dtype=np.uint8)
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 import striate
 from striate.v1 import attack_pb2
-from tests.client.fakes_server import (
+from tests.client.fakes.fakes_server import (
     DIGEST,
     SHAPE,
     Fake,

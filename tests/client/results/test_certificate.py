@@ -2,8 +2,8 @@
 
 import striate
 from striate.v1 import visualize_pb2 as pb
-from tests.client.fakes_pictures import UNITS
-from tests.client.fakes_server import DATASET_SIZE
+from tests.client.fakes.fakes_pictures import UNITS
+from tests.client.fakes.fakes_server import DATASET_SIZE
 
 
 def test_certificates(net: striate.Model) -> None:

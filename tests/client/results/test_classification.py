@@ -3,7 +3,7 @@
 import numpy as np
 
 import striate
-from tests.client.fakes_server import (
+from tests.client.fakes.fakes_server import (
     CLASSES,
     Fake,
     favourite,

@@ -5,8 +5,8 @@ from typing import Any
 
 import striate
 from striate.v1 import dossier_pb2
-from tests.client.fakes_pictures import HTML
-from tests.client.fakes_server import CLASSES, DATASET_SIZE, Fake
+from tests.client.fakes.fakes_pictures import HTML
+from tests.client.fakes.fakes_server import CLASSES, DATASET_SIZE, Fake
 from tests.client.toys_pictures import SENT, SETTINGS
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import striate
-from tests.client.fakes_server import (
+from tests.client.fakes.fakes_server import (
     DATASET_SIZE,
     Fake,
 )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import striate
 from striate.v1 import visualize_pb2 as pb
-from tests.client.fakes_server import Fake, png
+from tests.client.fakes.fakes_server import Fake, png
 from tests.client.toys_pictures import SENT, SETTINGS
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 import striate
-from tests.client.fakes_measuring import FIELDS, WEIGHTS
-from tests.client.fakes_server import (
+from tests.client.fakes.fakes_measuring import FIELDS, WEIGHTS
+from tests.client.fakes.fakes_server import (
     Fake,
 )
 

@@ -9,8 +9,8 @@ import pytest
 
 import striate
 from striate.v1 import visualize_pb2 as pb
-from tests.client.fakes_pictures import KEPT, UNITS
-from tests.client.fakes_server import LONG, Fake, block_until_cancelled, png
+from tests.client.fakes.fakes_pictures import KEPT, UNITS
+from tests.client.fakes.fakes_server import LONG, Fake, block_until_cancelled, png
 from tests.client.toys_pictures import SENT, SETTINGS
 
 

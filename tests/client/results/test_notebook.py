@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 import striate
-from tests.client.fakes_server import (
+from tests.client.fakes.fakes_server import (
     png,
 )
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 import striate
-from tests.client.fakes_server import (
+from tests.client.fakes.fakes_server import (
     DIGEST,
     Fake,
 )

@@ -7,8 +7,8 @@ import numpy as np
 from PIL import Image
 
 import striate
-from tests.client.fakes_measuring import responses
-from tests.client.fakes_server import DIGEST, Fake
+from tests.client.fakes.fakes_measuring import responses
+from tests.client.fakes.fakes_server import DIGEST, Fake
 
 
 def test_tuning(fake: Fake, net: striate.Model, tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ import re
 import numpy as np
 
 import striate
-from tests.client.fakes_exemplars import COUNTS
-from tests.client.fakes_server import DATASET_SIZE, DIGEST, Fake
+from tests.client.fakes.fakes_exemplars import COUNTS
+from tests.client.fakes.fakes_server import DATASET_SIZE, DIGEST, Fake
 
 
 def test_statistics_of_a_unit(fake: Fake, net: striate.Model) -> None:

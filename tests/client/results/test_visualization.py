@@ -4,7 +4,7 @@ from pathlib import Path
 
 import striate
 from striate.v1 import types_pb2, visualize_pb2
-from tests.client.fakes_server import (
+from tests.client.fakes.fakes_server import (
     Fake,
     png,
 )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import striate
-from tests.client.fakes_server import Fake
+from tests.client.fakes.fakes_server import Fake
 
 PIXELS = np.random.default_rng(3).integers(0, 256, (4, 5, 3), dtype=np.uint8)
 ANALYSIS = [

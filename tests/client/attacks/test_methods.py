@@ -13,7 +13,7 @@ from striate import images
 from striate._requests.attack_method import attack_method
 from striate.attacks import ATTACKS
 from striate.v1 import attack_pb2 as pb
-from tests.client.fakes_server import CLASSES, SHAPE, Fake, adversarial
+from tests.client.fakes.fakes_server import CLASSES, SHAPE, Fake, adversarial
 
 IMAGES = np.random.default_rng(4).integers(0, 256, (21, 4, 5, 3), dtype=np.uint8)
 

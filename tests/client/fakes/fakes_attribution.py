@@ -10,7 +10,15 @@ import numpy as np
 
 from striate.v1 import attribution_pb2 as pb
 from striate.v1 import types_pb2
-from tests.client.fakes_server import CLASSES, SHAPE, Fake, favourite, png, request_id, rows_of
+from tests.client.fakes.fakes_server import (
+    CLASSES,
+    SHAPE,
+    Fake,
+    favourite,
+    png,
+    request_id,
+    rows_of,
+)
 
 SUMS = (
     pb.ATTRIBUTION_METHOD_INTEGRATED_GRADIENTS,

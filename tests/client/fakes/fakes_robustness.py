@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from striate.v1 import attack_pb2, audit_pb2, robustness_pb2_grpc, types_pb2
-from tests.client.fakes_server import (
+from tests.client.fakes.fakes_server import (
     CLASSES,
     DIGEST,
     Fake,

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import striate
-from tests.client.fakes_server import LONG, Fake, block_until_cancelled, failure, reason
+from tests.client.fakes.fakes_server import LONG, Fake, block_until_cancelled, failure, reason
 
 Code = grpc.StatusCode
 PIXELS = np.zeros((2, 3, 4, 5), np.float32)

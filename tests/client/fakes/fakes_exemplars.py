@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from striate.v1 import exemplars_pb2, interpret_pb2_grpc
-from tests.client.fakes_server import DATASET_SIZE, Fake, png, request_id, running
+from tests.client.fakes.fakes_server import DATASET_SIZE, Fake, png, request_id, running
 
 QUANTILES = (0.1, 0.5)
 COUNTS = (100, 0, 50)  # of every unit's histogram

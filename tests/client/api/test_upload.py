@@ -11,8 +11,8 @@ import pytest
 
 import striate
 from striate import images
-from tests.client.fakes_robustness import UPLOADED
-from tests.client.fakes_server import (
+from tests.client.fakes.fakes_robustness import UPLOADED
+from tests.client.fakes.fakes_server import (
     CLASSES,
     LONG,
     Fake,

@@ -15,9 +15,9 @@ import pytest
 import striate
 from striate._api.stream import Window
 from striate.v1 import attack_pb2 as pb
-from tests.client.fakes_robustness import answer
-from tests.client.fakes_server import LONG, Fake, adversarial, failure, reason
-from tests.client.fakes_stream import (
+from tests.client.fakes.fakes_robustness import answer
+from tests.client.fakes.fakes_server import LONG, Fake, adversarial, failure, reason
+from tests.client.fakes.fakes_stream import (
     IMAGES,
     Requests,
     backwards,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from striate.v1 import filters_pb2 as pb
 from striate.v1 import interpret_pb2_grpc, types_pb2
-from tests.client.fakes_server import CLASSES, Fake, png, request_id
+from tests.client.fakes.fakes_server import CLASSES, Fake, png, request_id
 
 WEIGHTS = np.arange(2 * 3 * 3 * 3, dtype="<f4").reshape(2, 3, 3, 3)
 MAPS = np.arange(4 * 2 * 3, dtype="<f4").reshape(4, 2, 3)

@@ -18,7 +18,7 @@ from striate.v1 import (
     types_pb2,
     visualize_pb2,
 )
-from tests.client.fakes_server import (
+from tests.client.fakes.fakes_server import (
     CLASSES,
     DATASET_SIZE,
     SHAPE,

@@ -12,8 +12,8 @@ import pytest
 
 import striate
 from striate.v1 import attack_pb2, audit_pb2
-from tests.client.fakes_robustness import AUDIT, REPORT, audited, auditing, gate
-from tests.client.fakes_server import DIGEST, LONG, Fake, failed, failure, finished, reason
+from tests.client.fakes.fakes_robustness import AUDIT, REPORT, audited, auditing, gate
+from tests.client.fakes.fakes_server import DIGEST, LONG, Fake, failed, failure, finished, reason
 
 Code = grpc.StatusCode
 LEVELS = np.random.default_rng(5).integers(0, 256, (21, 4, 5, 3), dtype=np.uint8)

@@ -9,8 +9,8 @@ import pytest
 
 import striate
 from striate.v1 import exemplars_pb2 as pb
-from tests.client.fakes_exemplars import QUANTILES
-from tests.client.fakes_server import Fake, finished
+from tests.client.fakes.fakes_exemplars import QUANTILES
+from tests.client.fakes.fakes_server import Fake, finished
 
 ORDERS = {
     "max": pb.EXEMPLAR_ORDER_MAX,

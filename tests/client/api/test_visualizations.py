@@ -12,7 +12,7 @@ from striate import regularize, space, view
 from striate._requests.picture_settings import PictureOptions, PictureSettings
 from striate.v1 import types_pb2
 from striate.v1 import visualize_pb2 as pb
-from tests.client.fakes_server import Fake, png
+from tests.client.fakes.fakes_server import Fake, png
 from tests.client.toys_pictures import SENT, SETTINGS
 
 PIXELS = np.full((2, 3, 4, 5), 0.5, np.float32)

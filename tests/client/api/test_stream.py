@@ -15,9 +15,17 @@ from google.rpc import error_details_pb2  # type: ignore[import-untyped, unused-
 
 import striate
 from striate.v1 import attack_pb2 as pb
-from tests.client.fakes_robustness import answer
-from tests.client.fakes_server import LONG, Fake, adversarial, png, reason
-from tests.client.fakes_stream import IMAGES, LABELS, Requests, backwards, counted, ids, in_groups
+from tests.client.fakes.fakes_robustness import answer
+from tests.client.fakes.fakes_server import LONG, Fake, adversarial, png, reason
+from tests.client.fakes.fakes_stream import (
+    IMAGES,
+    LABELS,
+    Requests,
+    backwards,
+    counted,
+    ids,
+    in_groups,
+)
 
 Code = grpc.StatusCode
 

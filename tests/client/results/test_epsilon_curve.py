@@ -1,4 +1,4 @@
-"""Accuracy over epsilon, and epsilons as people write them."""
+"""Accuracy over epsilon."""
 
 import math
 
@@ -7,10 +7,9 @@ import pytest
 
 import striate
 from striate import images
-from striate.attacks.epsilons import Condition, condition_name, fraction, radius, read_condition
 from striate.v1 import attack_pb2 as pb
-from tests.client.fakes_robustness import minimal
-from tests.client.fakes_server import Fake, adversarial
+from tests.client.fakes.fakes_robustness import minimal
+from tests.client.fakes.fakes_server import Fake, adversarial
 
 IMAGES = np.random.default_rng(4).integers(0, 256, (21, 4, 5, 3), dtype=np.uint8)
 
@@ -76,7 +75,7 @@ def test_a_curve_is_drawn(net: striate.Model) -> None:
 def test_a_server_without_a_curve_is_noticed(
     net: striate.Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tests.client.fakes_robustness.minimal", lambda row, epsilons: None)
+    monkeypatch.setattr("tests.client.fakes.fakes_robustness.minimal", lambda row, epsilons: None)
     assert net.epsilon_curve(IMAGES, epsilons=[0.1]).robust_accuracy.tolist() == [1.0]
     result = net.attack(IMAGES)
     search = striate.EpsilonSearch((0.1,))
@@ -86,62 +85,3 @@ def test_a_server_without_a_curve_is_noticed(
     ):
         with pytest.raises(striate.Internal, match="curve"):
             striate.EpsilonCurve.read([part], result, search)
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (8 / 255, "8/255"),
-        (2 * (4 / 255), "8/255"),
-        (0.1 + 0.2, "0.3"),
-        (np.float32(8 / 255), "0.0313726"),
-        (0.5 / 255, "0.5/255"),
-        (0.5, "0.5"),
-        (12, "12"),
-        (0.0, "0"),
-        (1.0, "1"),
-        (0.0123456, "0.0123456"),
-        (1 / 255, "1/255"),
-        (0.4, "0.4"),
-    ],
-)
-def test_epsilons_for_people(value: float, text: str) -> None:
-    assert radius(float(value)) == text
-    assert condition_name("l2", float(value)) == f"l2:{text}"
-    assert fraction("epsilon", text) == pytest.approx(float(value), rel=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("text", "condition"),
-    [
-        ("clean", Condition("", "", 0.0)),
-        ("net@clean", Condition("net", "", 0.0)),
-        ("linf:8/255", Condition("", "linf", 8 / 255)),
-        ("a@b@l2:0.5", Condition("a@b", "l2", 0.5)),
-        ("l1:12", Condition("", "l1", 12.0)),
-    ],
-)
-def test_conditions_are_read(text: str, condition: Condition) -> None:
-    assert read_condition(text, "gates") == condition
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "linf",
-        "8/255",
-        "linf:",
-        "linf:8",
-        "l3:1",
-        "linf:8/0",
-        "linf:0",
-        "linf:-1/255",
-        "clean:1",
-        "noise",
-    ],
-)
-def test_conditions_that_make_no_sense(text: str) -> None:
-    with pytest.raises(striate.InvalidArgument) as caught:
-        read_condition(text, "gates")
-    assert list(caught.value.fields) == ["gates"]

@@ -17,12 +17,12 @@ from striate.v1 import (
     model_pb2_grpc,
     robustness_pb2_grpc,
 )
-from tests.client.fakes_attribution import Attributing
-from tests.client.fakes_exemplars import Exhibiting
-from tests.client.fakes_measuring import Measured
-from tests.client.fakes_pictures import Picturing
-from tests.client.fakes_robustness import Robustness
-from tests.client.fakes_server import (
+from tests.client.fakes.fakes_attribution import Attributing
+from tests.client.fakes.fakes_exemplars import Exhibiting
+from tests.client.fakes.fakes_measuring import Measured
+from tests.client.fakes.fakes_pictures import Picturing
+from tests.client.fakes.fakes_robustness import Robustness
+from tests.client.fakes.fakes_server import (
     CLASSES,
     DATASET_SIZE,
     DIGEST,

@@ -9,7 +9,7 @@ from PIL import Image
 
 import striate
 from striate import images
-from tests.client.fakes_server import CLASSES, SHAPE, Fake, adversarial, favourite
+from tests.client.fakes.fakes_server import CLASSES, SHAPE, Fake, adversarial, favourite
 
 RNG = np.random.default_rng(1)
 LEVELS = RNG.integers(0, 256, (21, 4, 5, 3), dtype=np.uint8)
@@ -127,6 +127,6 @@ def test_a_batch_above_the_real_limit_travels(fake: Fake, net: striate.Model) ->
 def test_a_server_that_forgets_rows_is_noticed(
     fake: Fake, net: striate.Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tests.client.fakes_servicers.rows_of", lambda batch: [b"only one"])
+    monkeypatch.setattr("tests.client.fakes.fakes_servicers.rows_of", lambda batch: [b"only one"])
     with pytest.raises(striate.Internal, match="1 results for 21 rows"):
         net.classify(LEVELS)

@@ -7,7 +7,7 @@ import pytest
 
 import striate
 from striate.v1 import attribution_pb2 as pb
-from tests.client.fakes_server import CLASSES, SHAPE, Fake
+from tests.client.fakes.fakes_server import CLASSES, SHAPE, Fake
 
 
 def test_settings_travel_and_results_come_back(fake: Fake, net: striate.Model) -> None:

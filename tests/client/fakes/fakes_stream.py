@@ -10,7 +10,7 @@ import pytest
 
 import striate
 from striate.v1 import attack_pb2 as pb
-from tests.client.fakes_robustness import answer
+from tests.client.fakes.fakes_robustness import answer
 
 IMAGES = np.random.default_rng(3).integers(0, 256, (23, 4, 5, 3), dtype=np.uint8)
 LABELS = [row % 4 for row in range(23)]
