@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from striate._requests.priority import PriorityName, priority_value
 from striate._rpc.batching import check_count, send
@@ -31,16 +31,8 @@ AttributionName = Literal[
     "lrp",
 ]
 METHODS: dict[str, pb.AttributionMethod.ValueType] = {
-    "saliency": pb.ATTRIBUTION_METHOD_SALIENCY,
-    "input-x-gradient": pb.ATTRIBUTION_METHOD_INPUT_X_GRADIENT,
-    "integrated-gradients": pb.ATTRIBUTION_METHOD_INTEGRATED_GRADIENTS,
-    "smooth-grad": pb.ATTRIBUTION_METHOD_SMOOTH_GRAD,
-    "guided-backprop": pb.ATTRIBUTION_METHOD_GUIDED_BACKPROP,
-    "deep-lift": pb.ATTRIBUTION_METHOD_DEEP_LIFT,
-    "grad-cam": pb.ATTRIBUTION_METHOD_GRAD_CAM,
-    "guided-grad-cam": pb.ATTRIBUTION_METHOD_GUIDED_GRAD_CAM,
-    "occlusion": pb.ATTRIBUTION_METHOD_OCCLUSION,
-    "lrp": pb.ATTRIBUTION_METHOD_LRP,
+    name: pb.AttributionMethod.Value(f"ATTRIBUTION_METHOD_{name.upper().replace('-', '_')}")
+    for name in get_args(AttributionName)
 }
 _MOST = 64  # images of one request
 _PNG_BYTES = 6.5  # of the two pictures of a pixel, where they cannot be packed
