@@ -107,6 +107,8 @@ def direction(
 # One function a kind, so that the objectives of separate requests are kin.
 @functools.cache
 def _direction(layer: str, comparison: Comparison, positioned: bool) -> Score:
+    """The score of `direction`."""
+
     def score(
         activations: Mapping[str, Tensor], vectors: Tensor, powers: Tensor, *positions: Tensor
     ) -> Tensor:

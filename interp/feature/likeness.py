@@ -148,20 +148,25 @@ def _relative_error(found: Tensor, target: Tensor) -> Tensor:
 
 
 def _inversion(h: Tensor, targets: Tensor) -> Tensor:
+    """The score of `inversion`, (B,)."""
     return _relative_error(h, targets.to(h))
 
 
 def _caricature(h: Tensor, unit: Tensor, powers: Tensor) -> Tensor:
+    """The score of `caricature`, (B,)."""
     return dot_cosine(h.flatten(1)[..., None], unit.to(h), powers.to(h)).squeeze(1)
 
 
 def _style(h: Tensor, grams: Tensor, sizes: Tensor) -> Tensor:
+    """The score of `style`, (B,)."""
     return _relative_error(gram_matrix(h / broadcast_rows(sizes, h)), grams.to(h))
 
 
 # One function a layer and kind, so that the objectives of separate requests are kin.
 @functools.cache
 def _score(layer: str, compare: _Compare) -> Score:
+    """A score of one layer's activations."""
+
     def score(activations: Mapping[str, Tensor], *rows: Tensor) -> Tensor:
         return compare(activations[layer], *rows)
 

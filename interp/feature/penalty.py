@@ -19,7 +19,14 @@ GRAY = 0.5
 
 
 def without_alpha(images: Tensor) -> Tensor:
-    """Return images (B, C, H, W) without their alpha channel: 1 or 3 channels of 1 to 4."""
+    """Return images without their alpha channel.
+
+    Args:
+        images: (B, C, H, W), C from 1 to 4, where 2 and 4 have alpha as the last.
+
+    Returns:
+        (B, 1 or 3, H, W).
+    """
     return images[:, : (images.shape[1] - 1) // 2 * 2 + 1]
 
 

@@ -147,6 +147,7 @@ class PictureCache:
             log.warning("a picture cannot be kept", key=name, error=str(error))
 
     def _path(self, name: str, ending: str) -> Path:
+        """The file of a key."""
         return self._folder / name[:2] / f"{name}.{ending}"
 
     def _count(self, size: int) -> None:

@@ -83,11 +83,22 @@ class LayerMaxima:
         return LayerMaxima(index, subject, layer, maxima)
 
     def of_layer(self, path: LayerPath) -> NDArray[np.float32]:
-        """Return what each unit of the layer reaches at most, (K,), by the functional of a path."""
+        """Return what each unit of the layer reaches at most.
+
+        Args:
+            path: a unit or neuron, whose functional counts.
+
+        Returns:
+            (K,).
+        """
         return self.maxima.maximum_mean if path.position is None else self.maxima.maximum
 
     def maximum(self, path: LayerPath) -> float:
-        """Return what the path's unit reaches at most."""
+        """Return what a unit reaches at most.
+
+        Args:
+            path: a unit or neuron of the layer.
+        """
         assert path.unit is not None
         return float(self.of_layer(path)[path.unit])
 
@@ -139,6 +150,16 @@ class DatasetMaxima:
     ) -> "DatasetMaxima":
         """Find the indexes of several layers, see `LayerMaxima.find`. Reads files.
 
+        Args:
+            index: where indexes are kept.
+            model: name of the model.
+            digest: of its weights.
+            layers: the layers.
+            subject: the data set; None for that with the most images, layer by layer.
+
+        Returns:
+            The maxima of the layers that have an index.
+
         Raises:
             IndexMissing: A data set is named, and has no index of a layer.
         """
@@ -146,13 +167,26 @@ class DatasetMaxima:
         return DatasetMaxima({layer: one for layer, one in found.items() if one is not None})
 
     def maximum(self, path: LayerPath | None) -> float:
-        """Return what a unit reaches at most; NaN where that is unknown."""
+        """Return what a unit reaches at most.
+
+        Args:
+            path: a unit or neuron; None for no one unit.
+
+        Returns:
+            The maximum; NaN where that is unknown.
+        """
         layer = None if path is None else self.by_layer.get(path.layer)
         return math.nan if layer is None or path is None else layer.maximum(path)
 
     def compare(self, path: LayerPath | None, picture: Picture) -> DatasetComparison | None:
-        """Compare a unit's picture with its layer's data set, see `LayerMaxima.compare`; None where
-        there is no unit or no index. Reads files.
+        """Compare a picture with the data set of its unit's layer. Reads files.
+
+        Args:
+            path: the unit or neuron that it shows; None for no one unit.
+            picture: finished.
+
+        Returns:
+            The comparison, see `LayerMaxima.compare`; None where there is no unit or no index.
         """
         layer = None if path is None else self.by_layer.get(path.layer)
         return None if layer is None or path is None else layer.compare(path, picture)

@@ -65,20 +65,34 @@ class LayerPictures:
     memory: int
 
     def path(self, unit: int) -> LayerPath:
-        """Return the path of a unit of the layer."""
+        """Return the path of a unit of the layer.
+
+        Args:
+            unit: from 0.
+        """
         return LayerPath(self.layer, unit)
 
     def thresholds(self, units: Sequence[int]) -> list[float]:
-        """Return what the activation of each unit has to reach; NaN where that is unknown, or
-        nothing is optimized again anyway.
+        """Return what activations have to reach.
+
+        Args:
+            units: of the layer.
+
+        Returns:
+            One number a unit; NaN where that is unknown, or nothing is optimized again anyway.
         """
         if not self.settings.retries:
             return [math.nan] * len(units)
         return [self.maxima.maximum(self.path(unit)) for unit in units]
 
     def request(self, units: range) -> PictureRequest:
-        """Make the request for the pictures of some units, each of which draws its randomness from
-        the row of its own number.
+        """Make the request for the pictures of some units.
+
+        Args:
+            units: of the layer; each draws its randomness from the row of its number.
+
+        Returns:
+            The request.
         """
         objectives = [unit_objective(self.path(unit)) for unit in units]
         return PictureRequest(objectives, self.settings, rows=units)

@@ -98,7 +98,14 @@ class ComposedObjective:
 
 
 def unit_objective(path: LayerPath) -> ComposedObjective:
-    """Make the objective that is one layer's, unit's or neuron's activation alone."""
+    """Make the objective that is one activation alone.
+
+    Args:
+        path: a layer, unit or neuron.
+
+    Returns:
+        The objective.
+    """
     return ComposedObjective((Term(path),))
 
 

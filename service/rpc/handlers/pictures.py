@@ -135,6 +135,10 @@ class PicturePlanner:
     def check_shared_pass(self, model: HostedModel, request: PictureRequest) -> None:
         """Check that pictures which are pushed apart fit into the one pass that they share.
 
+        Args:
+            model: whose units are shown.
+            request: for the pictures.
+
         Raises:
             InvalidField: They do not.
         """

@@ -75,7 +75,15 @@ def read(request: pb.CompileDossierRequest, model: HostedModel) -> DossierSpec:
 
 
 def logit_shifts(effect: AblationEffect, model: HostedModel) -> list[pb.LogitShift]:
-    """Write how the logits depend on a unit, largest fall first."""
+    """Write how the logits depend on a unit.
+
+    Args:
+        effect: of its ablation.
+        model: whose classes they are.
+
+    Returns:
+        One message a class, largest fall first.
+    """
     means, errors = effect.mean.tolist(), effect.standard_error.tolist()
     order = sorted(range(len(means)), key=lambda index: (-means[index], index))
     return [
@@ -85,8 +93,14 @@ def logit_shifts(effect: AblationEffect, model: HostedModel) -> list[pb.LogitShi
 
 
 def unit_flips(flips: Flips, unit: int) -> list[pb.UnitFlip]:
-    """Write how an attack changes the units of a layer: the most changed ones, and one unit in any
-    case.
+    """Write how an attack changes the units of a layer.
+
+    Args:
+        flips: of all units.
+        unit: which is among them in any case.
+
+    Returns:
+        One message a unit, those first that flip most often: at most 16, and `unit`.
     """
     ranks = {other: rank for rank, other in enumerate(flips.order, start=1)}
     units = flips.order[:MOST_FLIPS]
@@ -146,7 +160,14 @@ def page_facts(
 
 
 def visualization_facts(message: visualize_pb2.Visualization) -> dict[str, Any]:
-    """Collect what the page shows of a picture; `ratio` and `rank` are None where unknown."""
+    """Collect what the page shows of a picture.
+
+    Args:
+        message: with its certificate.
+
+    Returns:
+        Plain values and the PNG file; `ratio` and `rank` are None where they are unknown.
+    """
     certificate = message.certificate
     optional = {
         name: getattr(certificate, name) if certificate.HasField(name) else None
@@ -164,14 +185,29 @@ def visualization_facts(message: visualize_pb2.Visualization) -> dict[str, Any]:
 
 
 def exemplar_facts(message: exemplars_pb2.Exemplar, has_position: bool) -> dict[str, Any]:
-    """Collect what the page shows of an exemplar; `where` is empty for layers without rows."""
+    """Collect what the page shows of an exemplar.
+
+    Args:
+        message: with its pictures.
+        has_position: whether the layer has rows and columns.
+
+    Returns:
+        Plain values and PNG files; `where` is empty without a position.
+    """
     names = ("image_png", "crop_png", "activation", "name", "label_name")
     where = f"row {message.row}, column {message.column}" if has_position else ""
     return {**{name: getattr(message, name) for name in names}, "where": where}
 
 
 def plain(message: Message) -> dict[str, Any]:
-    """Return the fields of a message that holds no other messages, unset ones too."""
+    """Return the fields of a message as plain values.
+
+    Args:
+        message: one that holds no other messages.
+
+    Returns:
+        Its fields by name, unset ones too.
+    """
     values = {field.name: getattr(message, field.name) for field in message.DESCRIPTOR.fields}
     return {
         name: value if isinstance(value, str | int | float) else list(value)

@@ -18,16 +18,19 @@ DEFAULT = "fourier"
 
 
 def _fourier(message: pb.Fourier, field: str) -> FourierSpec:
+    """Fourier spectra: decay from 0 to 4."""
     if not message.HasField("decay"):
         return FourierSpec()
     return FourierSpec(within(f"{field}.decay", message.decay, 0.0, 4.0))
 
 
 def _pixels(message: pb.Pixels, field: str) -> PixelsSpec:
+    """Pixels, with nothing to set."""
     return PixelsSpec()
 
 
 def _cppn(message: pb.Cppn, field: str) -> CppnSpec:
+    """A CPPN: depth from 1 to 16, width from 1 to 64."""
     return CppnSpec(
         within(f"{field}.depth", message.depth, 1, 16, default=CppnSpec.depth),
         within(f"{field}.width", message.width, 1, 64, default=CppnSpec.width),
@@ -35,6 +38,7 @@ def _cppn(message: pb.Cppn, field: str) -> CppnSpec:
 
 
 def _maco(message: pb.Maco, field: str) -> MacoSpec:
+    """MACO: a data set, its first images, and the percentile of its transparency."""
     images = within(f"{field}.images", message.images, 1, 100_000, default=MacoSpec.images)
     transparency = MacoSpec.transparency
     if message.HasField("transparency"):

@@ -90,6 +90,9 @@ def read(
 def index_dataset(message: pb.PictureSettings) -> str:
     """Read with which data set pictures are compared.
 
+    Args:
+        message: of the request.
+
     Returns:
         Its name; "" for the one whose index has the most images.
 

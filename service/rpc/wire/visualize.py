@@ -22,6 +22,9 @@ _GRAM_COPIES = 3  # a Gram matrix, its unit length, its gradient
 def objective_count(request: pb.VisualizeRequest) -> int:
     """Read how many objectives a request has.
 
+    Args:
+        request: to read.
+
     Returns:
         Their number, 1 to 64.
 
@@ -47,7 +50,13 @@ def objective_count(request: pb.VisualizeRequest) -> int:
 
 
 def variants(request: pb.VisualizeRequest) -> int:
-    """Read how many pictures of each objective a request asks for, 1 to 16.
+    """Read how many pictures of each objective a request asks for.
+
+    Args:
+        request: to read.
+
+    Returns:
+        Their number, 1 to 16.
 
     Raises:
         InvalidField: They are too many.
@@ -130,7 +139,19 @@ def picture_bytes(made: PictureSettings, pictures: int) -> int:
 
 
 def likeness_bytes(request: pb.VisualizeRequest, made: PictureSettings, where: ModelAtSize) -> int:
-    """Estimate what images that pictures are to be like hold, and their activations, in bytes."""
+    """Estimate what images that pictures are to be like hold, and their activations.
+
+    Args:
+        request: to read.
+        made: its settings.
+        where: what its objectives are checked against.
+
+    Returns:
+        Bytes.
+
+    Raises:
+        InvalidField: There are too many variants.
+    """
     held, plane = 0, 4 * math.prod(made.shape[1:])
     for shape, kind in _likenesses(request, where):
         kept = shape[0] ** 2 if kind == pb.LIKENESS_KIND_STYLE else math.prod(shape)
@@ -139,8 +160,18 @@ def likeness_bytes(request: pb.VisualizeRequest, made: PictureSettings, where: M
 
 
 def gram_bytes(request: pb.VisualizeRequest, pictures: int, where: ModelAtSize) -> int:
-    """Estimate the Gram matrices, for style and diversity, that one pass over all pictures holds,
-    in bytes.
+    """Estimate the Gram matrices, for style and diversity, that one pass over all pictures holds.
+
+    Args:
+        request: to read.
+        pictures: of the request.
+        where: what its objectives are checked against.
+
+    Returns:
+        Bytes.
+
+    Raises:
+        InvalidField: Diversity names a unit, or a layer without units.
     """
     squares = [
         variants(request) * shape[0] ** 2
