@@ -7,7 +7,7 @@ from torch import Tensor
 from interp.ascent import AscentResult
 from interp.attack.apgd_ascent import apgd_ascent, apgd_decreasing_radii
 from interp.attack.ball import Ball
-from interp.attack.base import Method
+from interp.attack.base import Method, method_label
 from interp.attack.fab import TARGET_LEAD
 from interp.attack.goal import CROSS_ENTROPY, DLR, Goal, Loss
 from interp.attack.search import Search, in_turn
@@ -19,19 +19,30 @@ from interp.seeds import Generators
 DLR_CLASSES = 4  # the least for which the targeted DLR loss is defined
 
 
-def apgd(steps: int = 100, loss: Loss = CROSS_ENTROPY, restarts: int = 1) -> Method:
+def apgd(
+    steps: int = 100,
+    loss: Loss = CROSS_ENTROPY,
+    restarts: int = 1,
+    target_classes: int = 0,
+) -> Method:
     """Make APGD, PGD that sets its own step sizes, see `interp.attack.apgd_ascent`.
 
     Args:
         steps: gradients a row and start, at least 1.
         loss: what is raised.
         restarts: random starts, at least 1, each of the rows that are not at their goal yet.
+        target_classes: 0, or how many wrong classes `apgd_t` tries, which this then is; it has a
+            loss of its own.
     """
+    if target_classes:
+        return apgd_t(steps, target_classes, restarts)
     return Method(
         apgd_search(steps, loss, restarts),
         name="apgd",
         settings={"steps": steps, "loss": loss.name, "restarts": restarts},
-        title="APGD",
+        label=method_label(
+            "APGD", steps, loss=None if loss is CROSS_ENTROPY else loss.name, restarts=restarts
+        ),
         classes_needed=loss.classes_needed,
     )
 
@@ -51,7 +62,8 @@ def apgd_t(steps: int = 100, target_classes: int = 9, restarts: int = 1) -> Meth
         in_turn([apgd_targeted_search(steps, target_classes)] * restarts),
         name="apgd-t",
         settings={"steps": steps, "target_classes": target_classes, "restarts": restarts},
-        title="APGD-T",
+        label=method_label("APGD-T", steps, restarts=restarts),
+        attacks_units=False,
         classes_needed=DLR_CLASSES,
     )
 

@@ -35,7 +35,8 @@ def auto_attack() -> Method:
             "queries": QUERIES,
             "give_up": True,
         },
-        title="AutoAttack",
+        label="AutoAttack",
+        attacks_units=False,
         classes_needed=DLR_CLASSES,
     )
 

@@ -31,9 +31,11 @@ class Method:
         search: looks for points at a goal in the ball that it is given.
         name: what the method is called in reports, "pgd".
         settings: every setting of the method by name, the defaults included.
-        title: what tables call the method, "PGD".
+        label: what tables call the method, with its budget and with what is not its default,
+            "PGD-40 margin x5", see `method_label`.
         classes_needed: of a network, the fewest for which the method is what its paper describes;
             at least 2.
+        attacks_units: the method also has goals that are units; otherwise classes alone.
         skip_reached: rows that are at their goal before the attack are returned as they are.
         starts_at_x: the search's first gradient is that of the clean images, which spares a forward
             pass to find out what they are taken for.
@@ -42,10 +44,42 @@ class Method:
     search: Search
     name: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    title: str = ""
+    label: str = ""
     classes_needed: int = 2
+    attacks_units: bool = True
     skip_reached: bool = True
     starts_at_x: bool = False
+
+
+def method_label(
+    title: str,
+    budget: object = None,
+    *,
+    loss: str | None = None,
+    decay: float | None = None,
+    random_start: bool = True,
+    restarts: int = 1,
+) -> str:
+    """Compose the label that tells a method from others in a table: "PGD-40 margin x5".
+
+    Args:
+        title: the method's own name, "PGD".
+        budget: steps or queries; None: it is no setting.
+        loss: its name where it is not the method's default.
+        decay: of a momentum.
+        random_start: whether the method begins at a random point.
+        restarts: attempts.
+    """
+    words = [title if budget is None else f"{title}-{budget}"]
+    if decay is not None:
+        words.append(f"decay {decay:g}")
+    if loss is not None:
+        words.append(loss)
+    if not random_start:
+        words.append("from x")
+    if restarts > 1:
+        words.append(f"x{restarts}")
+    return " ".join(words)
 
 
 def attack(

@@ -13,7 +13,7 @@ from torch import Tensor
 from interp.active_rows import ActiveRows
 from interp.ascent import AscentResult
 from interp.attack.ball import Ball
-from interp.attack.base import Method
+from interp.attack.base import Method, method_label
 from interp.attack.goal import MARGIN, Goal, Loss, Untargeted
 from interp.attack.hyperplane import shortest_move
 from interp.attack.losses import margin
@@ -64,7 +64,8 @@ def fab(steps: int = 100, target_classes: int = 9) -> Method:
         fab_search(steps, target_classes),
         name="fab-t",
         settings={"steps": steps, "target_classes": target_classes},
-        title="FAB-T",
+        label=method_label("FAB-T", steps),
+        attacks_units=False,
     )
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from interp.ascent import Ascent, AscentResult, ascend
 from interp.attack.ball import Ball
-from interp.attack.base import Method
+from interp.attack.base import Method, method_label
 from interp.attack.goal import CROSS_ENTROPY, Goal, Loss
 from interp.attack.search import Search, in_turn
 from interp.probe import Procedure
@@ -39,7 +39,7 @@ def fgsm(keep_best: bool = False, loss: Loss = CROSS_ENTROPY) -> Method:
         _search(lambda ball: ball.eps, 1, False, keep_best, False, None, loss),
         name="fgsm",
         settings={"keep_best": keep_best, "loss": loss.name},
-        title="FGSM",
+        label=method_label("FGSM", loss=None if loss is CROSS_ENTROPY else loss.name),
         classes_needed=loss.classes_needed,
         skip_reached=keep_best,
         starts_at_x=True,
@@ -93,7 +93,14 @@ def pgd(
             "decay": decay,
             "loss": loss.name,
         },
-        title="PGD",
+        label=method_label(
+            "PGD",
+            steps if isinstance(steps, int) else None,
+            loss=None if loss is CROSS_ENTROPY else loss.name,
+            decay=decay,
+            random_start=random_start,
+            restarts=restarts,
+        ),
         classes_needed=loss.classes_needed,
         skip_reached=keep_best or stop_when_fooled,
         starts_at_x=not random_start,

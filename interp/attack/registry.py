@@ -2,17 +2,14 @@
 
 from collections.abc import Callable, Mapping
 
-from interp.attack.apgd import apgd, apgd_t
+from interp.attack.apgd import apgd
 from interp.attack.autoattack import auto_attack
 from interp.attack.base import Method
 from interp.attack.fab import fab
 from interp.attack.pgd import fgsm, pgd
 from interp.attack.square import square
 
-__all__ = ["ATTACKS", "apgd", "apgd_t", "auto_attack", "fab", "fgsm", "pgd", "square"]
-
-# By the names of the fields of striate.v1.AttackMethod. APGD-T, `apgd_t`, is the contract's apgd
-# with target classes.
+# By the names of the fields of striate.v1.AttackMethod.
 ATTACKS: Mapping[str, Callable[..., Method]] = {
     "fgsm": fgsm,
     "pgd": pgd,

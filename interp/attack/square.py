@@ -11,7 +11,7 @@ from torch import Tensor
 from interp.active_rows import ActiveRows
 from interp.ascent import AscentResult
 from interp.attack.ball import Ball
-from interp.attack.base import Method
+from interp.attack.base import Method, method_label
 from interp.attack.early_stopping import EarlyStopping, distance_to_goal
 from interp.attack.goal import MARGIN, Goal, Loss
 from interp.attack.search import Search, in_turn
@@ -37,7 +37,9 @@ def square(queries: int = 5000, loss: Loss = MARGIN, restarts: int = 1) -> Metho
         in_turn([square_search(queries, loss)] * restarts),
         name="square",
         settings={"queries": queries, "loss": loss.name, "restarts": restarts},
-        title="Square",
+        label=method_label(
+            "Square", queries, loss=None if loss is MARGIN else loss.name, restarts=restarts
+        ),
         classes_needed=loss.classes_needed,
     )
 

@@ -7,11 +7,14 @@ import pytest
 import torch
 
 import striate
+from interp.attack.apgd import apgd, apgd_t
 from interp.attack.base import Method, attack
 from interp.attack.epsilon_curve import epsilon_curve
 from interp.attack.evaluate import AdversarialExamples, UnitTarget
+from interp.attack.fab import fab
 from interp.attack.goal import DLR, MARGIN, Choice, least_likely, random_class, silence
-from interp.attack.registry import apgd, apgd_t, fab, fgsm, pgd, square
+from interp.attack.pgd import fgsm, pgd
+from interp.attack.square import square
 from interp.layer import LayerPath
 from interp.network.network import Network
 from interp.objective import activation

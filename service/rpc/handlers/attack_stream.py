@@ -17,39 +17,48 @@ from service.models.zoo import HostedModel, ModelZoo
 from service.rpc.compute import Compute, deadline_of
 from service.rpc.context import Context, request_id
 from service.rpc.errors import row_of, status_of
-from service.rpc.handlers.attack import Found, Prepared, Seeds, pngs, prepare
-from service.rpc.validation import InvalidField, required, within
-from service.rpc.wire import attack as wire_attack
-from service.rpc.wire import attack_methods as wire_methods
+from service.rpc.handlers.attack import solve_attack
+from service.rpc.validation import InvalidField, required
 from service.rpc.wire import images as wire_images
 from service.rpc.wire import priority as wire_priority
-from service.rpc.wire import tensors as wire_tensors
+from service.rpc.wire.robustness import attack as wire_attack
+from service.rpc.wire.robustness import attack_stream as wire_stream
+from service.rpc.wire.robustness.attack_response import AttackOutcome, stream_responses
 from striate.v1 import attack_pb2 as pb
 from striate.v1 import types_pb2
 
 log = structlog.get_logger("striate")
 
-MOST_IN_FLIGHT = 1024
 # so many passes' worth of images are in flight by default: one is answered while the next one is
 # read
 PASSES = 2
 
 
 @dataclass(frozen=True, eq=False)
-class Image:
-    """An image of the stream, decoded (1, C, H, W)."""
+class DecodedImage:
+    """An image of the stream.
+
+    Attributes:
+        message: as it came.
+        x: (1, C, H, W) float32 in [0, 1], in the host's memory.
+    """
 
     message: pb.AttackStreamImage
     x: Tensor
 
     @property
     def kind(self) -> tuple[bool, bool]:
-        """Images of one job either all have a label, or none has; the same for targets."""
+        """Whether it has a label and a target: images of one job agree in both."""
         return self.message.HasField("label"), self.message.HasField("target")
 
 
 class AttackStreamHandler:
-    """Answers AttackStream."""
+    """Answers AttackStream.
+
+    Args:
+        zoo: the models.
+        compute: where images are decoded and attacks are computed.
+    """
 
     def __init__(self, zoo: ModelZoo, compute: Compute) -> None:
         self._zoo, self._compute = zoo, compute
@@ -57,53 +66,42 @@ class AttackStreamHandler:
     async def attack_stream(
         self, requests: AsyncIterator[pb.AttackStreamRequest], context: Context
     ) -> AsyncIterator[pb.AttackStreamResponse]:
-        """Reads on while there is room, and writes as fast as the caller reads."""
-        settings = await _settings(requests)
+        """Attack images as they come: read on while there is room, and write as fast as the caller
+        reads.
+        """
+        settings = wire_stream.read_settings(await anext(aiter(requests), None))
         with self._zoo.use(required("model", settings.attack.model)) as model:
             wire_priority.priority(settings.attack.priority)
-            prepare(
-                settings.attack, model, 1, None, None
-            )  # what is wrong with the settings is wrong with the whole call
-            most = within(
-                "settings.in_flight",
-                settings.in_flight,
-                1,
-                MOST_IN_FLIGHT,
-                default=PASSES * self._compute.engine.limits.tick_rows,
+            # what is wrong with the settings is wrong with the whole call
+            wire_attack.read_attack(settings.attack, model, 1)
+            most = wire_stream.read_in_flight(
+                settings, PASSES * self._compute.engine.limits.tick_rows
             )
-            flow = Flow(self._compute, model, settings.attack, context, most)
-            work = asyncio.create_task(flow.run(requests))
+            run = StreamRun(self._compute, model, settings.attack, context, most)
+            work = asyncio.create_task(run.run(requests))
             try:
-                while (response := await flow.answers.get()) is not None:
+                while (response := await run.answers.get()) is not None:
                     yield response
-                    flow.room.release()
+                    run.room.release()
                 await work
             finally:
                 work.cancel()
 
 
-async def _settings(requests: AsyncIterator[pb.AttackStreamRequest]) -> pb.AttackStreamSettings:
-    first = await anext(aiter(requests), None)
-    if first is None or not first.HasField("settings"):
-        raise InvalidField("settings", "must be what the first message holds")
-    attack = first.settings.attack
-    for name in ("images", "row_settings"):
-        if attack.HasField(name):
-            raise InvalidField(f"settings.attack.{name}", "cannot be given with a stream")
-    for name, given in (
-        ("labels", attack.labels),
-        ("targets", attack.targets),
-        ("first_row", attack.first_row),
-    ):
-        if given:
-            raise InvalidField(
-                f"settings.attack.{name}", "cannot be given with a stream: each image has its own"
-            )
-    return first.settings
+class StreamRun:
+    """The images of one call on their way: read, decoded, gathered into jobs, answered.
 
+    Args:
+        compute: where images are decoded and attacks are computed.
+        model: that is attacked.
+        request: the stream's settings.
+        context: of the call.
+        most: images that may be unanswered at a time.
 
-class Flow:
-    """The images of one call on their way: read, decoded, gathered into jobs, answered."""
+    Attributes:
+        answers: in the order in which they are found; None: there are no more.
+        room: one place for each image that may still be read.
+    """
 
     def __init__(
         self,
@@ -118,7 +116,7 @@ class Flow:
         self.answers: asyncio.Queue[pb.AttackStreamResponse | None] = (
             asyncio.Queue()
         )  # None: there are no more
-        self._ready: asyncio.Queue[Image | None] = asyncio.Queue()
+        self._ready: asyncio.Queue[DecodedImage | None] = asyncio.Queue()
         self._job_rows = max(1, min(most, compute.engine.limits.tick_rows) // 2)
 
     async def run(self, requests: AsyncIterator[pb.AttackStreamRequest]) -> None:
@@ -149,29 +147,12 @@ class Flow:
 
     async def _decode(self, message: pb.AttackStreamImage) -> None:
         try:
-            within("image.image (its number of images)", wire_images.count(message.image), 1, 1)
-            self._check(message)
+            wire_stream.check_image(message, self._request, self._model)
             x = await self._compute.decode_images(message.image, self._model.preprocessing)
         except Exception as error:  # noqa: BLE001 - one bad image, which its own answer says
             self._refuse([message.id], error)
         else:
-            self._ready.put_nowait(Image(message, x))
-
-    def _check(self, message: pb.AttackStreamImage) -> None:
-        for name in ("label", "target"):
-            if message.HasField(name):
-                within(f"image.{name}", getattr(message, name), 0, self._model.network.classes - 1)
-        if (
-            message.HasField("target")
-            and message.HasField("label")
-            and message.target == message.label
-        ):
-            raise InvalidField("image.target", "is the image's own label")
-        if message.HasField("epsilon"):
-            if self._request.WhichOneof("search") == "epsilon_search":
-                raise InvalidField("image.epsilon", "cannot be given with epsilon_search")
-            p = wire_methods.norm(self._request.norm, "norm")
-            wire_methods.radius(message.epsilon, p, "image.epsilon", self._model)
+            self._ready.put_nowait(DecodedImage(message, x))
 
     async def _gather(self, group: asyncio.TaskGroup) -> None:
         """Make jobs of what is ready: of one image if no other is, of many if they come fast."""
@@ -187,7 +168,7 @@ class Flow:
             for _, alike in groupby(rows, key=lambda image: image.kind):
                 group.create_task(self._attack(list(alike)))
 
-    async def _attack(self, images: list[Image]) -> None:
+    async def _attack(self, images: list[DecodedImage]) -> None:
         """Answer images with one job; one that fails is tried again image by image, so that only
         the one at fault fails.
         """
@@ -202,53 +183,25 @@ class Flow:
                 for image in images:
                     await self._attack([image])
             return
-        for answer in await self._compute.run_in_pool(self._answers, images, found):
+        ids = [image.message.id for image in images]
+        for answer in await self._compute.run_in_pool(
+            stream_responses, ids, self._request.format, found
+        ):
             self.answers.put_nowait(answer)
 
-    async def _solve(self, images: list[Image]) -> Found:
+    async def _solve(self, images: list[DecodedImage]) -> AttackOutcome:
         x = torch.cat([image.x for image in images])
-        prepared = self._prepared(images)
+        messages = [image.message for image in images]
+        spec = wire_stream.read_attack(messages, self._request, self._model)
         interactive = self._request.priority == types_pb2.PRIORITY_INTERACTIVE
-        priority = Priority.INTERACTIVE if interactive else Priority.BATCH
-        memory = x.nbytes * wire_images.STATE_COPIES
         return await self._compute.solve_patiently(
             self._model,
-            prepared(x),
-            memory,
-            priority,
+            solve_attack(spec, x, self._model.network.device),
+            x.nbytes * wire_images.STATE_COPIES,
+            Priority.INTERACTIVE if interactive else Priority.BATCH,
             self._request.deterministic,
             deadline_of(self._context),
         )
-
-    def _prepared(self, images: list[Image]) -> Prepared:
-        messages = [image.message for image in images]
-        request = pb.AttackRequest()
-        request.CopyFrom(self._request)
-        seeds: Seeds = [(request.seed, m.id) for m in messages]
-        labelled, targeted = images[0].kind
-        labels = torch.tensor([m.label for m in messages]) if labelled else None
-        targets = torch.tensor([m.target for m in messages]) if targeted else None
-        if any(m.HasField("epsilon") for m in messages):
-            request.row_settings.epsilons.extend(
-                m.epsilon if m.HasField("epsilon") else request.epsilon for m in messages
-            )
-        if targeted:
-            request.targets.extend(m.target for m in messages)
-        return prepare(request, self._model, len(images), labels, targets, seeds)
-
-    def _answers(self, images: list[Image], found: Found) -> list[pb.AttackStreamResponse]:
-        rows = wire_attack.attack_rows(found.attacked, found.minimal)
-        as_png = self._request.format == pb.IMAGE_FORMAT_PNG
-        files = pngs(found.attacked.images) if as_png else [b""] * len(images)
-        answers = []
-        for number, (image, row, file) in enumerate(zip(images, rows, files, strict=True)):
-            attacked = pb.AttackedImage(row=row, png=file, warnings=found.attacked.warnings)
-            if not as_png:
-                attacked.image.CopyFrom(
-                    wire_tensors.from_array(found.attacked.images[number : number + 1].numpy())
-                )
-            answers.append(pb.AttackStreamResponse(id=image.message.id, attacked=attacked))
-        return answers
 
     def _refuse(self, ids: list[int], error: Exception) -> None:
         if row_of(error).code is grpc.StatusCode.INTERNAL:

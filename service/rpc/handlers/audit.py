@@ -22,8 +22,9 @@ from service.operations import OperationContext, OperationRunning, Operations
 from service.rpc.compute import Compute
 from service.rpc.context import Context
 from service.rpc.validation import InvalidField, required
-from service.rpc.wire import audit as wire_audit
 from service.rpc.wire import images as wire_images
+from service.rpc.wire.robustness import audit as wire_audit
+from service.rpc.wire.robustness import audit_response as wire_response
 from service.threads import in_daemon_thread
 from striate.v1 import audit_pb2 as pb
 
@@ -43,6 +44,10 @@ class AuditHandler:
     """Answers Audit and ReadAuditReport.
 
     Args:
+        zoo: the models.
+        compute: where attacks are computed and reports are read.
+        datasets: the data sets.
+        operations: where audits are started, and remembered.
         folder: where journals and reports are kept, one folder an operation.
     """
 
@@ -59,7 +64,7 @@ class AuditHandler:
         operations.register(AUDIT, self._run, self._forget)
 
     async def audit(self, request: pb.AuditRequest, context: Context) -> Operation:
-        """Checks the request, and answers as soon as the operation is on disk."""
+        """Check the request, and answer as soon as the operation is on disk."""
         images = await in_daemon_thread(self._check, request)
         metadata = pb.AuditMetadata(
             models=request.models, dataset=request.dataset, images_total=images, stage="waiting"
@@ -90,28 +95,28 @@ class AuditHandler:
         with ExitStack() as models:
             lent = [
                 models.enter_context(self._zoo.use(name))
-                for name in wire_audit.model_names(request)
+                for name in wire_audit.read_model_names(request)
             ]
             dataset = self._datasets.get(required("dataset", request.dataset))
-            yield wire_audit.assignment(request, lent, dataset, self._compute.engine.limits.chunk)
+            yield wire_audit.read_audit(request, lent, dataset, self._compute.engine.limits.chunk)
 
     def _run(self, packed: Any, context: OperationContext) -> pb.AuditResponse:
-        """Runs the operation, in a thread of its own; after a restart it goes on where it
+        """Run the operation, in a thread of its own; after a restart it goes on where it
         stopped.
         """
         request = pb.AuditRequest()
         packed.Unpack(request)
         journal = Journal(self._folder_of(context.name))
 
-        def tell(progress: Progress, lasting: bool) -> None:
-            context.progress(wire_audit.metadata(request, progress), lasting)
+        def report_progress(progress: Progress, lasting: bool) -> None:
+            context.progress(wire_response.metadata(request, progress), lasting)
 
         if journal.report() is None:  # else the last server died before it could say so
             with self._assigned(request) as job:
-                audit = Audit(job, journal, self._submit, tell, context.cancelled)
+                audit = Audit(job, journal, self._submit, report_progress, context.cancelled)
                 audit.run()
                 audit_files.write(audit)
-        return wire_audit.response((journal.folder / REPORT).read_text())
+        return wire_response.response((journal.folder / REPORT).read_text())
 
     def _submit(self, model: HostedModel, procedure: Procedure[T], rows: int) -> "Future[T]":
         memory = wire_images.image_bytes(rows, model, wire_images.STATE_COPIES)

@@ -19,11 +19,11 @@ from interp.layer import LOGITS, LayerPath
 from service.imaging import png
 from service.models.zoo import HostedModel
 from service.rpc.validation import InvalidField, known, within
-from service.rpc.wire import attack as wire_attack
 from service.rpc.wire import images as wire_images
 from service.rpc.wire import provenance as wire_provenance
 from service.rpc.wire import tensors as wire_tensors
 from service.rpc.wire import units as wire_units
+from service.rpc.wire.robustness import attack as wire_attack
 from striate.v1 import attribution_pb2 as pb
 
 MOST_IMAGES = 64
@@ -115,7 +115,7 @@ def _explained(
     if request.unit:
         return wire_units.read_unit(request.unit, "unit", model), []
     classes = list(request.classes) * (count if len(request.classes) == 1 else 1)
-    wire_attack.classes(classes, "classes", count, model)
+    wire_attack.read_classes(classes, "classes", count, model)
     return None, classes
 
 

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
+from interp.attack.apgd import apgd
 from interp.attack.pgd import pgd
-from interp.attack.registry import apgd, square
+from interp.attack.square import square
 from interp.audit.checks.sufficient import sufficient
 from interp.audit.plan import Plan, PlannedAttack, Threat
 from interp.network.network import Network

@@ -49,8 +49,8 @@ class FakeEngine:
             future.set_exception(trouble)
             return future
         found = solve(procedure, NETWORK)
-        self.rows.append(len(found.attacked.images))
-        if self.bad & set(found.attacked.images[:, 0, 0, 0].tolist()):
+        self.rows.append(len(found.examples.images))
+        if self.bad & set(found.examples.images[:, 0, 0, 0].tolist()):
             future.set_exception(NotFinite("not a number"))
         else:
             future.set_result(found)

@@ -14,7 +14,8 @@ from service.audit.assignment import Assignment, Progress
 from service.datasets import Dataset, Source
 from service.models.zoo import HostedModel
 from service.rpc.validation import InvalidField
-from service.rpc.wire import audit as wire_audit
+from service.rpc.wire.robustness import audit as wire_audit
+from service.rpc.wire.robustness import audit_response as wire_response
 from striate.v1 import attack_pb2
 from striate.v1 import audit_pb2 as pb
 
@@ -36,7 +37,7 @@ def data(classes: tuple[str, ...] = NAMES, labels: int = 5, size: int = 100) -> 
 def read(
     request: pb.AuditRequest, *models: HostedModel, dataset: Dataset | None = None
 ) -> Assignment:
-    return wire_audit.assignment(
+    return wire_audit.read_audit(
         request, models or (model(),), data() if dataset is None else dataset, 8
     )
 
@@ -198,7 +199,7 @@ def test_what_is_wrong_is_named(settings: dict[str, Any], field: str) -> None:
 )
 def test_models_are_named_once_each(models: list[str], field: str) -> None:
     with pytest.raises(InvalidField) as caught:
-        wire_audit.model_names(pb.AuditRequest(models=models))
+        wire_audit.read_model_names(pb.AuditRequest(models=models))
     assert caught.value.field == field
 
 
@@ -242,25 +243,18 @@ def test_labels_of_uploads_without_names_are_numbers_of_classes() -> None:
         read(pb.AuditRequest(), dataset=replace(data((), 6), uri=sent.uri))
 
 
-@pytest.mark.parametrize(
-    "value", [0.1, 0.5, 0.03, 1 / 255, 8 / 255, 0.25 / 255, 16.75 / 255, 12.0, 0.123456]
-)
-def test_a_float32_is_read_as_the_number_that_was_meant(value: float) -> None:
-    assert wire_audit.pixels(float(np.float32(value))) == value
-
-
 def test_progress_and_outcome_as_messages() -> None:
     request = pb.AuditRequest(models=["one"], dataset="mine")
-    told = wire_audit.metadata(request, Progress(3, 10, 99, None, "shard 1 of 4"))
-    assert (told.images_done, told.images_total, told.gradients, told.stage) == (
+    sent = wire_response.metadata(request, Progress(3, 10, 99, None, "shard 1 of 4"))
+    assert (sent.images_done, sent.images_total, sent.gradients, sent.stage) == (
         3,
         10,
         99,
         "shard 1 of 4",
     )
-    assert not told.HasField("seconds_left")
+    assert not sent.HasField("seconds_left")
     assert (
-        wire_audit.metadata(
+        wire_response.metadata(
             request, replace(Progress(3, 10, 99, None, ""), seconds_left=2.5)
         ).seconds_left
         == 2.5

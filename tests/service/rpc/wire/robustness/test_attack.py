@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from interp.attack.base import Method, attack
-from interp.attack.goal import least_likely
+from interp.attack.goal import CROSS_ENTROPY, least_likely
 from interp.probe import solve
 from service.models.zoo import HostedModel
 from service.rpc.validation import InvalidField
-from service.rpc.wire import attack as wire_attack
-from service.rpc.wire import attack_methods as wire_methods
+from service.rpc.wire.robustness import attack as wire_attack
+from service.rpc.wire.robustness.attack import AttackSpec, EpsilonSearch
 from striate.v1 import attack_pb2 as pb
 from tests.interp.toys_networks import images, tricky
 
@@ -37,17 +37,14 @@ def attack_request(**fields: Any) -> pb.AttackRequest:
     return pb.AttackRequest(**fields)
 
 
-def read(request: pb.AttackRequest, count: int = 2, model: HostedModel = MODEL) -> dict[str, Any]:
-    """Everything that `wire_attack` reads of a request."""
-    found: dict[str, Any] = {
-        "choice": wire_attack.choice(request),
-        "unit": wire_attack.unit(request, model, count),
-    }
-    found["seeds"] = wire_attack.seeds(request, count)
-    if request.WhichOneof("search") == "epsilon_search":
-        return {**found, "curve": wire_attack.curve(request, model)}
-    method, epsilon, p = wire_attack.method(request, model, count)
-    return {**found, "method": method, "epsilon": epsilon, "p": p}
+def read(request: pb.AttackRequest, count: int = 2, model: HostedModel = MODEL) -> AttackSpec:
+    return wire_attack.read_attack(request, model, count)
+
+
+def method_of(request: pb.AttackRequest) -> Method:
+    search = read(request).search
+    assert isinstance(search, Method)
+    return search
 
 
 @pytest.mark.parametrize(
@@ -133,47 +130,36 @@ def test_the_dlr_loss_needs_classes(settings: dict[str, Any], least: int) -> Non
 
 def test_defaults_are_those_that_the_contract_states() -> None:
     found = read(attack_request(pgd=pb.Pgd(), epsilon=0.25))
-    assert (found["epsilon"], found["p"]) == (0.25, math.inf)
-    expected = {
+    assert (found.epsilon, found.p, found.seed, found.first_row) == (0.25, math.inf, 0, 0)
+    for given in (found.labels, found.targets, found.unit, found.seeds):
+        assert given is None
+    assert not found.eight_bit
+    assert not found.noise_control
+    assert method_of(attack_request(pgd=pb.Pgd())).settings == {
         "steps": 40,
         "step": "2.5 epsilon / steps",
         "random_start": True,
         "keep_best": True,
         "stop_when_fooled": True,
-    }
-    assert found["method"].settings == {
-        **expected,
         "restarts": 1,
         "decay": None,
         "loss": "cross-entropy",
     }
-    assert found["choice"] is found["unit"] is found["seeds"] is None
-    assert read(attack_request(apgd=APGD()))["method"].settings == {
+    assert method_of(attack_request(apgd=APGD())).settings == {
         "steps": 100,
         "loss": "cross-entropy",
         "restarts": 1,
     }
-    assert read(attack_request(apgd=APGD(target_classes=3)))["method"].name == "apgd-t"
-    assert read(attack_request(fab=pb.Fab()))["method"].settings == {
-        "steps": 100,
-        "target_classes": 9,
-    }
-    square = read(attack_request(square=pb.Square()))["method"]
+    assert method_of(attack_request(apgd=APGD(target_classes=3))).name == "apgd-t"
+    assert method_of(attack_request(fab=pb.Fab())).settings == {"steps": 100, "target_classes": 9}
+    square = method_of(attack_request(square=pb.Square()))
     assert square.settings == {"queries": 5000, "loss": "margin", "restarts": 1}
-    curve = read(
-        attack_request(epsilon_search=pb.EpsilonSearch(epsilons=[0.25, 0.5]), norm=pb.NORM_L1)
-    )["curve"]
-    assert (
-        curve["epsilons"],
-        curve["p"],
-        curve["steps"],
-        curve["bisections"],
-        curve["random_start"],
-    ) == ([0.25, 0.5], 1, 10, 0, False)
-    assert (
-        read(attack_request(pgd=PGD(), target_choice=pb.TARGET_CHOICE_LEAST_LIKELY))["choice"]
-        is least_likely
-    )
+    search = pb.EpsilonSearch(epsilons=[0.25, 0.5])
+    curve = read(attack_request(epsilon_search=search, norm=pb.NORM_L1))
+    assert curve.search == EpsilonSearch((0.25, 0.5), 10, 0, False, CROSS_ENTROPY)
+    assert (curve.epsilon, curve.p) == (None, 1)
+    choice = attack_request(pgd=PGD(), target_choice=pb.TARGET_CHOICE_LEAST_LIKELY)
+    assert read(choice).targets is least_likely
 
 
 def test_rows_get_their_own_settings() -> None:
@@ -185,14 +171,14 @@ def test_rows_get_their_own_settings() -> None:
         seeds=[5, 6, 7],
     )
     found = read(attack_request(pgd=pb.Pgd(), row_settings=rows), 3)
-    seeds = found["seeds"]
+    assert isinstance(found.search, Method)
+    assert found.epsilon is not None
     together = solve(
-        attack(x, labels, found["method"], epsilon=found["epsilon"], seeds=seeds), NETWORK
+        attack(x, labels, found.search, epsilon=found.epsilon, seeds=found.seeds), NETWORK
     )
     for row in range(3):
         one = pb.Pgd(step=rows.step_sizes[row], steps=rows.steps[row])
-        request = attack_request(pgd=one, epsilon=rows.epsilons[row])
-        method: Method = read(request, 1)["method"]
+        method = method_of(attack_request(pgd=one, epsilon=rows.epsilons[row]))
         part, epsilon = slice(row, row + 1), rows.epsilons[row]
         alone = solve(
             attack(x[part], labels[part], method, epsilon=epsilon, seed=rows.seeds[row]), NETWORK
@@ -200,31 +186,8 @@ def test_rows_get_their_own_settings() -> None:
         torch.testing.assert_close(alone.images[0], together.images[row], rtol=0, atol=1e-9)
 
 
-def test_an_audits_attacks_take_epsilon_and_norm_from_elsewhere() -> None:
-    entry = wire_methods.entry(pb.AttackMethod(pgd=pb.Pgd(steps=7)), "attacks[0]", MODEL)
-    assert (entry.method.name, entry.label, entry.method.settings["step"]) == (
-        "pgd",
-        "PGD-7",
-        "2.5 epsilon / steps",
-    )
-    labels = {
-        "PGD-40": pb.AttackMethod(pgd=pb.Pgd()),
-        "PGD-40 decay 1 margin x5": pb.AttackMethod(
-            pgd=pb.Pgd(decay=1, loss=pb.LOSS_MARGIN, restarts=5)
-        ),
-        "FGSM": pb.AttackMethod(fgsm=pb.Fgsm()),
-        "APGD-T-20": pb.AttackMethod(apgd=pb.Apgd(steps=20, target_classes=2)),
-        "Square-100": pb.AttackMethod(square=pb.Square(queries=100)),
-        "AutoAttack": pb.AttackMethod(auto_attack=pb.AutoAttack()),
-    }
-    assert [
-        wire_methods.entry(message, "attacks[0]", MODEL).label for message in labels.values()
-    ] == list(labels)
-    with pytest.raises(InvalidField, match="is required"):
-        wire_methods.entry(pb.AttackMethod(), "attacks[1]", MODEL)
-
-
 def test_labels_are_classes_one_an_image() -> None:
-    for labels in ([0, 5], [0]):
-        with pytest.raises(InvalidField):
-            wire_attack.classes(labels, "labels", 2, MODEL)
+    for labels, field in (([0, 5], "labels[1]"), ([0], "labels")):
+        with pytest.raises(InvalidField) as refused:
+            read(attack_request(pgd=PGD(), labels=labels))
+        assert refused.value.field == field

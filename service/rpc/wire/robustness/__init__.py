@@ -1,0 +1,1 @@
+"""Between the messages of RobustnessService and their values."""
