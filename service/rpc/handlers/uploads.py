@@ -7,7 +7,7 @@ from service.datasets.uploads import Upload
 from service.rpc.compute import Compute
 from service.rpc.context import Context
 from service.rpc.validation import InvalidField
-from service.rpc.wire import uploads as wire_uploads
+from service.rpc.wire.robustness import uploads as wire_uploads
 from striate.v1 import audit_pb2 as pb
 
 
