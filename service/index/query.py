@@ -84,7 +84,7 @@ class LayerIndex:
                 file.get_slice("histogram")[units].numpy().copy()
             )  # what is answered does not keep the file mapped
             values = file.get_slice("quantile.values")[units].numpy().copy()
-        shares = np.array(self.about["quantiles"], np.float32)
+        shares = np.array(self.about["quantiles"], np.float64)
         return [
             UnitStatistics(
                 (unit or 0) + i,

@@ -80,7 +80,7 @@ class UnitStatistics:
             negative maxima count as 0; 0 for a unit that is never above 0.
         histogram: (bins,) int64, of each image's maximum, evenly spaced from `histogram_low` to
             `histogram_high`, the last bin closed.
-        quantiles: (Q,) float32, the shares that the index was asked for, and `quantile_values` (Q,)
+        quantiles: (Q,) float64, the shares that the index was asked for, and `quantile_values` (Q,)
             float32, the maxima there.
     """
 
@@ -96,7 +96,7 @@ class UnitStatistics:
     histogram_low: float
     histogram_high: float
     histogram: NDArray[np.int64]
-    quantiles: NDArray[np.float32]
+    quantiles: NDArray[np.float64]
     quantile_values: NDArray[np.float32]
 
 
