@@ -2,6 +2,8 @@
 photographs.
 """
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -9,8 +11,7 @@ from torch import Tensor
 
 from interp.feature.params.fourier import Fourier
 from interp.seeds import generators
-
-LIKE = torch.zeros((), dtype=torch.float64)
+from tests.interp.feature.toys_feature import LIKE
 
 shapes = pytest.mark.parametrize(
     "shape", [(3, 8, 8), (1, 32, 32), (3, 7, 9), (1, 5, 12), (3, 16, 11)]
@@ -93,3 +94,16 @@ def test_the_start_belongs_to_the_row() -> None:
     whole = space.start(generators(5, 0, 3))
     assert torch.equal(space.start(generators(5, 2, 1))[0], whole[2])
     assert whole.std().item() == pytest.approx(space.deviation, rel=0.1)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.5, 2.0])
+def test_the_spectrum_falls_with_the_decay(decay: float) -> None:
+    space = Fourier((1, 32, 32), LIKE, 0.001, decay)
+    power = np.abs(np.fft.rfft2(space.image(space.start(generators(0, 0, 300))).logit().numpy()))
+    mean = (power**2).mean((0, 1))
+    slope = math.log(mean[1:3, 8].mean() / mean[1:3, 4].mean()) / math.log(2)
+    frequency = np.hypot(np.fft.fftfreq(32)[:, None], np.fft.rfftfreq(32)[None])
+    expected = math.log(
+        (frequency[1:3, 8] ** (-2 * decay)).mean() / (frequency[1:3, 4] ** (-2 * decay)).mean()
+    ) / math.log(2)
+    assert slope == pytest.approx(expected, abs=0.25)
