@@ -26,11 +26,8 @@ class ActiveRows:
     active rows alone. So a batch gets cheaper as its rows are done, and what a row gets does not
     depend on who else is still active.
 
-    Args:
-        count: rows of the batch, all of which are active at first.
-        device: where tensors of row numbers live.
-
     Attributes:
+        count: rows of the batch.
         index: (A,) int64, the numbers of the active rows, rising.
         moved: (count,) bool, rows for which some gradient of the score was not zero.
         gradients: image-gradients asked for so far.
@@ -38,6 +35,12 @@ class ActiveRows:
     """
 
     def __init__(self, count: int, device: torch.device) -> None:
+        """Begin with all rows active.
+
+        Args:
+            count: rows of the batch.
+            device: where tensors of row numbers live.
+        """
         self.count = count
         self.index = torch.arange(count, device=device)
         self.moved = torch.zeros(count, dtype=torch.bool, device=device)

@@ -11,7 +11,7 @@ from torch import Tensor, autograd
 
 from interp.active_rows import ActiveRows
 from interp.objective import Objective
-from interp.probe import Answer, Oracle, Probe, Procedure, Progress, solve
+from interp.probe import Answer, Oracle, Probe, Procedure, StepProgress, solve
 from interp.seeds import Generators
 from interp.step import Step
 
@@ -24,8 +24,8 @@ __all__ = [  # with what users of `ascend` need of `interp.probe`
     "Oracle",
     "Probe",
     "Procedure",
-    "Progress",
     "Space",
+    "StepProgress",
     "Transform",
     "ascend",
     "identity",
@@ -173,7 +173,7 @@ class _AscentState:
             self.objective(),
             logits=self.wants_logits,
             splittable=not problem.objective.coupled,
-            progress=Progress(step, problem.steps, self.preview),
+            progress=StepProgress(step, problem.steps, self.preview),
         )
 
     def ask(self, step: int) -> Procedure[Answer]:

@@ -24,6 +24,12 @@ class UnknownLayer(LookupError):
     """
 
     def __init__(self, name: str, layers: Sequence[str]) -> None:
+        """Name the layer, and those that look like it.
+
+        Args:
+            name: that no layer has.
+            layers: the names that exist.
+        """
         self.name = name[:LONGEST]
         self.nearest = nearest_names(name, layers)
         hint = f"; did you mean {', '.join(self.nearest)}?" if self.nearest else ""

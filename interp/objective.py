@@ -54,7 +54,7 @@ class Objective:
         groups = None if self.groups is None else self.groups[index]
         return Objective(self.layers, self.score, tuple(r[index] for r in self.rows), groups)
 
-    def kin(self, other: "Objective") -> bool:
+    def is_batchable_with(self, other: "Objective") -> bool:
         """Whether rows of this and of another objective can be scored in one call."""
         return (
             self.score == other.score
@@ -94,7 +94,7 @@ class Objective:
 
 @dataclass(frozen=True)
 class _Sum:
-    """Equal sums are equal values, so that composed objectives of one kind are kin; likewise
+    """Equal sums are equal values, so that composed objectives of one kind are batchable; likewise
     `_Product`.
     """
 
@@ -158,7 +158,7 @@ def _scoring(path: LayerPath) -> Scoring:
     return _channel if path.position is None else _neuron
 
 
-# one function per choice of layers, so that the objectives of separate requests are kin
+# one function per choice of layers, so that the objectives of separate requests are batchable
 @functools.cache
 def _activation(kinds: tuple[tuple[str, Scoring], ...]) -> Score:
     def score(

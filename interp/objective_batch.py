@@ -28,7 +28,7 @@ def join(objectives: Sequence[Objective]) -> Objective:
 
 
 def stack(objectives: Sequence[Objective]) -> Objective:
-    """Join objectives of any kind; kin are scored in one call.
+    """Join objectives of any kind; batchable ones are scored in one call.
 
     Args:
         objectives: at least one.
@@ -62,10 +62,10 @@ def stack(objectives: Sequence[Objective]) -> Objective:
 
 
 def _families(objectives: Sequence[Objective]) -> list[list[int]]:
-    """The numbers of the objectives, those of kin together."""
+    """The numbers of the objectives, batchable ones together."""
     families: list[list[int]] = []
     for number, objective in enumerate(objectives):
-        family = next((f for f in families if objectives[f[0]].kin(objective)), None)
+        family = next((f for f in families if objectives[f[0]].is_batchable_with(objective)), None)
         if family is None:
             families.append([number])
         else:

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Progress:
+class StepProgress:
     """How far a procedure is.
 
     Attributes:
@@ -58,7 +58,7 @@ class Probe:
     layers: tuple[str, ...] = ()
     redirect: bool = False
     splittable: bool = True
-    progress: Progress | None = None
+    progress: StepProgress | None = None
     finite: bool = True
 
     @property

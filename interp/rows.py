@@ -10,7 +10,15 @@ from interp.probe import Answer, Oracle, Probe
 
 
 def cut(probe: Probe, low: int, high: int) -> Probe:
-    """Return the rows low to high - 1 of a probe; the probe itself if those are all."""
+    """Cut a probe.
+
+    Args:
+        probe: any.
+        low, high: numbers of the first row and of the one after the last.
+
+    Returns:
+        a probe of those rows; the probe itself if they are all.
+    """
     if low == 0 and high >= len(probe.images):
         return probe
     objective = probe.objective.take(slice(low, high)) if probe.objective else None
@@ -18,7 +26,12 @@ def cut(probe: Probe, low: int, high: int) -> Probe:
 
 
 def pad(probe: Probe, rows: int) -> Probe:
-    """Return the first row of a probe, `rows` times over: company that fills a chunk."""
+    """Repeat the first row of a probe: company that fills a chunk.
+
+    Args:
+        probe: of at least one row.
+        rows: how often.
+    """
     images = probe.images[:1].expand(rows, -1, -1, -1)
     objective = (
         probe.objective.take(torch.zeros(rows, dtype=torch.long)) if probe.objective else None
@@ -67,18 +80,18 @@ class Chunks:
 
     def answer(self, probes: Sequence[Probe]) -> list[Answer]:
         """Answer probes as the network itself does, row by row."""
-        return [self._whole(probe) for probe in probes]
+        return [self._answer_in_chunks(probe) for probe in probes]
 
-    def _whole(self, probe: Probe) -> Answer:
+    def _answer_in_chunks(self, probe: Probe) -> Answer:
         if not probe.splittable:
             return self.network.answer([probe])[0]
         return join(
             [
-                self._chunk(cut(probe, low, low + self.rows))
+                self._answer_chunk(cut(probe, low, low + self.rows))
                 for low in range(0, len(probe.images), self.rows)
             ]
         )
 
-    def _chunk(self, probe: Probe) -> Answer:
+    def _answer_chunk(self, probe: Probe) -> Answer:
         missing = self.rows - len(probe.images)
         return self.network.answer([probe, pad(probe, missing)] if missing else [probe])[0]

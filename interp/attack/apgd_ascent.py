@@ -14,7 +14,7 @@ from interp.active_rows import ActiveRows
 from interp.ascent import AscentResult, Done
 from interp.attack.ball import Ball
 from interp.objective import Objective
-from interp.probe import Answer, Probe, Procedure, Progress
+from interp.probe import Answer, Probe, Procedure, StepProgress
 from interp.seeds import Generators
 from interp.step import Step, sign, sparse, unit
 
@@ -215,7 +215,7 @@ class _ApgdState:
             images,
             self.active_objective,
             logits=logits,
-            progress=Progress(k + 1, self.steps, self.preview),
+            progress=StepProgress(k + 1, self.steps, self.preview),
         )
 
     def update(self, answer: Answer, done: Done | None) -> None:

@@ -22,7 +22,7 @@ from interp.attack.target_classes import TargetClasses, choose_target_classes, e
 from interp.layer import LOGITS
 from interp.norms import norm
 from interp.objective import Objective
-from interp.probe import Answer, Probe, Procedure, Progress
+from interp.probe import Answer, Probe, Procedure, StepProgress
 
 # the most that a step leans towards the image's own projection (alpha_max in the paper)
 ALPHA = 0.1
@@ -103,7 +103,7 @@ class _FabState:
             self.z,
             self.active_ahead,
             logits=self.goal.logits,
-            progress=Progress(k + 1, self.steps, self.preview),
+            progress=StepProgress(k + 1, self.steps, self.preview),
         )
 
     def keep_nearest(self, answer: Answer) -> tuple[Tensor, Tensor]:

@@ -16,7 +16,7 @@ from interp.attack.early_stopping import EarlyStopping, distance_to_goal
 from interp.attack.goal import MARGIN, Goal, Loss
 from interp.attack.search import Search, in_turn
 from interp.attack.square_proposals import SquareProposals, side
-from interp.probe import Answer, Probe, Procedure, Progress
+from interp.probe import Answer, Probe, Procedure, StepProgress
 from interp.seeds import Generators
 
 DRAWN = 128  # proposals whose randomness a row draws at once
@@ -160,7 +160,7 @@ def square_ascent(
             state.objective,
             gradient=False,
             logits=goal.logits,
-            progress=Progress(query + 1, queries, state.preview),
+            progress=StepProgress(query + 1, queries, state.preview),
         )
         asked += len(z)
         state.update(z, answer, stopping)

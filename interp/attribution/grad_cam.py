@@ -46,6 +46,10 @@ def source_layers(network: Network, path: LayerPath) -> list[str]:
 
     To be called by the thread that runs the network.
 
+    Args:
+        network: is not changed.
+        path: a unit.
+
     Returns:
         their dotted names in the order of the forward pass.
     """
@@ -77,6 +81,11 @@ def check_layer(network: Network, path: LayerPath, layer: str) -> str:
     """Return the layer whose maps Grad-CAM takes: the one named, or for "" the last that can be.
 
     To be called by the thread that runs the network.
+
+    Args:
+        network: is not changed.
+        path: a unit.
+        layer: dotted name, or "".
 
     Raises:
         ValueError: the unit is not computed from the layer named, or the layer has no rows and

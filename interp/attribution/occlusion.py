@@ -55,7 +55,14 @@ def occlusion(
 
 
 def default_window(height: int, width: int) -> int:
-    """Return the side of the square in pixels that is used if none is given, at least 1."""
+    """Choose the side of the square for an image where none is given.
+
+    Args:
+        height, width: of the image in pixels.
+
+    Returns:
+        an eighth of the shorter side in pixels, at least 1.
+    """
     return max(1, min(height, width) // 8)
 
 

@@ -192,7 +192,7 @@ def zoom_blur(images: Tensor, rows: Generators, end: float, step: float) -> Tens
 def enlarge(images: Tensor, factor: float) -> Tensor:
     """Enlarge the middle of images, at their own size.
 
-    A whole number of pixels is taken and resized bilinearly, corner pixels to corner pixels; what
+    A whole number of pixels is window and resized bilinearly, corner pixels to corner pixels; what
     is then too much is cut.
 
     Args:
@@ -203,10 +203,10 @@ def enlarge(images: Tensor, factor: float) -> Tensor:
         (B, C, H, W).
     """
     size = list(images.shape[2:])
-    taken = [math.ceil(n / factor) for n in size]
-    grown = [round(n * factor) for n in taken]
-    top, left = ((n - m) // 2 for n, m in zip(size, taken, strict=True))
-    middle = images[:, :, top : top + taken[0], left : left + taken[1]]
+    window = [math.ceil(n / factor) for n in size]
+    grown = [round(n * factor) for n in window]
+    top, left = ((n - m) // 2 for n, m in zip(size, window, strict=True))
+    middle = images[:, :, top : top + window[0], left : left + window[1]]
     large = F.interpolate(middle, size=grown, mode="bilinear", align_corners=True)
     top, left = ((n - m) // 2 for n, m in zip(grown, size, strict=True))
     return large[:, :, top : top + size[0], left : left + size[1]]

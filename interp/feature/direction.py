@@ -104,7 +104,7 @@ def direction(
     return Objective((layer,), _direction(layer, comparison, position is not None), rows)
 
 
-# One function a kind, so that the objectives of separate requests are kin.
+# One function a kind, so that the objectives of separate requests are batchable.
 @functools.cache
 def _direction(layer: str, comparison: Comparison, positioned: bool) -> Score:
     """The score of `direction`."""
@@ -142,7 +142,7 @@ def interpolation(first: Objective, second: Objective, shares: Tensor) -> Object
 
 @dataclass(frozen=True)
 class _Interpolation:
-    """The score of `interpolation`: equal ones are equal values, so that objectives are kin."""
+    """The score of `interpolation`: equal ones are equal values, and batchable."""
 
     start: Score
     split: int  # tensors of rows of the first

@@ -162,7 +162,7 @@ def _style(h: Tensor, grams: Tensor, sizes: Tensor) -> Tensor:
     return _relative_error(gram_matrix(h / broadcast_rows(sizes, h)), grams.to(h))
 
 
-# One function a layer and kind, so that the objectives of separate requests are kin.
+# One function a layer and kind, so that the objectives of separate requests are batchable.
 @functools.cache
 def _score(layer: str, compare: _Compare) -> Score:
     """A score of one layer's activations."""

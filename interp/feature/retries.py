@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from interp.probe import Procedure, Progress, T
+from interp.probe import Procedure, StepProgress, T
 
 # Further seeds are numbered from here, so that no retry has the same.
 FURTHER_SEEDS = 2**16
@@ -19,7 +19,7 @@ _LEARNING_RATES = (2.0, 0.5, 4.0, 0.25)  # of retries, as factors
 
 
 @dataclass(frozen=True)
-class RestartProgress(Progress):
+class RestartProgress(StepProgress):
     """Progress of one optimization among several; scores and previews are those of `rows` alone.
 
     Attributes:

@@ -52,7 +52,14 @@ class Gabor:
         return replace(self, **lengths)
 
     def draw(self, rows: int, columns: int) -> Array:
-        """Return the function's values (rows, columns) at the pixels of a pattern."""
+        """Compute the function's values at the pixels of a pattern.
+
+        Args:
+            rows, columns: of the pattern.
+
+        Returns:
+            (rows, columns).
+        """
         theta = math.radians(self.orientation)
         y, x = np.mgrid[:rows, :columns] - np.array([self.row, self.column])[:, None, None]
         u, v = x * math.sin(theta) + y * math.cos(theta), x * math.cos(theta) - y * math.sin(theta)

@@ -120,8 +120,8 @@ def tile_layout(weights: Tensor, zoom: int) -> tuple[int, int, int]:
     outputs, inputs, height, width = weights.shape
     columns = _grid_columns(outputs, height, width) if inputs in (1, 3) else inputs
     rows = math.ceil(outputs / columns) if inputs in (1, 3) else outputs
-    wanted = zoom or min(max(round(_TILE / max(height, width)), 1), MAX_ZOOM)
-    return rows, columns, _affordable_zoom(wanted, rows, columns, height, width)
+    zoom = zoom or min(max(round(_TILE / max(height, width)), 1), MAX_ZOOM)
+    return rows, columns, _affordable_zoom(zoom, rows, columns, height, width)
 
 
 def _grid_columns(tiles: int, height: int, width: int) -> int:
@@ -129,8 +129,8 @@ def _grid_columns(tiles: int, height: int, width: int) -> int:
     return min(tiles, math.ceil(math.sqrt(tiles * height / width)))
 
 
-def _affordable_zoom(wanted: int, rows: int, columns: int, height: int, width: int) -> int:
-    for zoom in range(wanted, 0, -1):
+def _affordable_zoom(most: int, rows: int, columns: int, height: int, width: int) -> int:
+    for zoom in range(most, 0, -1):
         if _extent(rows, height * zoom) * _extent(columns, width * zoom) <= MAX_PIXELS:
             return zoom
     raise ValueError(

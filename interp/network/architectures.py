@@ -15,6 +15,7 @@ class LeNet5(nn.Module):
     """
 
     def __init__(self, classes: int = 10) -> None:
+        """Build the network with random weights, for so many classes."""
         super().__init__()
         self.c1 = nn.Conv2d(1, 6, 5)
         self.tanh1 = nn.Tanh()
@@ -29,6 +30,7 @@ class LeNet5(nn.Module):
         self.output = nn.Linear(84, classes)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the logits (B, classes) of normalized images x (B, C, 32, 32)."""
         x = self.s2(self.tanh1(self.c1(x)))  # (B, 6, 14, 14)
         x = self.s4(self.tanh3(self.c3(x)))  # (B, 16, 5, 5)
         x = self.tanh5(self.c5(x)).flatten(1)  # (B, 120)
@@ -42,6 +44,7 @@ class CifarBlock(nn.Module):
     """
 
     def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
+        """Build the block, whose first convolution has the stride."""
         super().__init__()
         self.conv1 = nn.Conv2d(channels_in, channels_out, 3, stride, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(channels_out)
@@ -51,6 +54,7 @@ class CifarBlock(nn.Module):
         self.pad = (channels_out - channels_in) // 2
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the block's output (B, K, h, w) for its input."""
         residual = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
         if self.pad:  # the shortcut subsamples, and zeros stand for the new channels
             x = F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.pad, self.pad))
@@ -58,13 +62,18 @@ class CifarBlock(nn.Module):
 
 
 class CifarResNet(nn.Module):
-    """The CIFAR ResNet of depth 6n + 2 (He et al. 2015, section 4.2): input (B, 3, 32, 32).
-
-    Raises:
-        ValueError: the depth is not 6n + 2.
-    """
+    """The CIFAR ResNet of depth 6n + 2 (He et al. 2015, section 4.2): input (B, 3, 32, 32)."""
 
     def __init__(self, depth: int, classes: int = 10) -> None:
+        """Build the network with random weights.
+
+        Args:
+            depth: 6n + 2 for n blocks a stage, e.g. 20.
+            classes: number of logits.
+
+        Raises:
+            ValueError: the depth is not 6n + 2.
+        """
         super().__init__()
         blocks, rest = divmod(depth - 2, 6)
         if rest or blocks < 1:
@@ -84,6 +93,7 @@ class CifarResNet(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the logits (B, classes) of normalized images x (B, C, 32, 32)."""
         x = F.relu(self.bn1(self.conv1(x)))
         x = self.layer3(self.layer2(self.layer1(x)))  # (B, 64, 8, 8)
         logits: Tensor = self.linear(x.mean((2, 3)))
@@ -96,6 +106,7 @@ class ResidualBlock(nn.Module):
     """
 
     def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
+        """Build the block, whose first convolution has the stride."""
         super().__init__()
         self.conv1 = nn.Conv2d(channels_in, channels_out, 3, stride, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(channels_out)
@@ -109,6 +120,7 @@ class ResidualBlock(nn.Module):
         self.relu2 = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the block's output (B, K, h, w) for its input."""
         residual = self.bn2(self.conv2(self.relu1(self.bn1(self.conv1(x)))))
         y: Tensor = self.relu2(residual + self.shortcut(x))
         return y
@@ -122,6 +134,7 @@ class CifarTwin(nn.Module):
     """
 
     def __init__(self, classes: int = 10) -> None:
+        """Build the network with random weights, for so many classes."""
         super().__init__()
         self.conv1 = nn.Conv2d(3, 32, 7, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(32)
@@ -132,6 +145,7 @@ class CifarTwin(nn.Module):
         self.fc = nn.Linear(128, classes)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the logits (B, classes) of normalized images x (B, C, 32, 32)."""
         x = self.pool(self.relu(self.bn1(self.conv1(x))))  # (B, 32, 16, 16)
         x = self.layer2(self.layer1(x))  # (B, 128, 8, 8)
         logits: Tensor = self.fc(torch.mean(x, (2, 3)))

@@ -51,6 +51,10 @@ def slide(field: Field, window: Window) -> Field | None:
     the factor s, offset falls by p * jump (Araujo et al. 2019, "Computing receptive fields",
     section 3).
 
+    Args:
+        field: of the input.
+        window: what is slid over it.
+
     Returns:
         None if the input's last two dimensions are not rows and columns.
     """
@@ -68,7 +72,11 @@ def slide(field: Field, window: Window) -> Field | None:
 
 
 def pad(field: Field, pad: Iterable[int], mode: str = "constant", **_: Any) -> Field | None:
-    """Return the field of a padded tensor; the arguments are those of `torch.nn.functional.pad`.
+    """Return the field of a padded tensor.
+
+    Args:
+        field: of the input.
+        pad, mode: as `torch.nn.functional.pad` takes them.
 
     Returns:
         None for circular padding, which brings in the other end of the image.

@@ -21,7 +21,7 @@ def layers_of(probes: Sequence[Probe]) -> set[str]:
 def scores_of(probes: Sequence[Probe], activations: dict[str, Tensor]) -> Tensor:
     """Score the rows of all probes.
 
-    Neighbours whose objectives are kin are scored in one call.
+    Neighbours whose objectives are batchable are scored in one call.
 
     Args:
         probes: B rows in all.
@@ -31,12 +31,12 @@ def scores_of(probes: Sequence[Probe], activations: dict[str, Tensor]) -> Tensor
         (B,), zero for the rows of probes without objective.
     """
     parts, low, anything = [], 0, next(iter(activations.values()))
-    for kin, group in groupby(
+    for score, group in groupby(
         probes, key=lambda p: p.objective and (p.objective.score, p.objective.layers)
     ):
         run = list(group)
         high = low + sum(len(p.images) for p in run)
-        if kin is None:
+        if score is None:
             parts.append(anything.new_zeros(high - low))
         else:
             objective = join([p.objective for p in run if p.objective])

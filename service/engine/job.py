@@ -11,10 +11,10 @@ from typing import Any, Generic, Protocol, TypeVar
 from torch import Tensor
 
 from interp.network.network import Network
-from interp.probe import Answer, Probe, Procedure, Progress
+from interp.probe import Answer, Probe, Procedure, StepProgress
 
 T = TypeVar("T")
-OnProgress = Callable[[Progress, Tensor], None]
+OnProgress = Callable[[StepProgress, Tensor], None]
 
 
 class Priority(Enum):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interp.probe import Progress
+from interp.probe import StepProgress
 
 MOST_UNSENT = 32  # updates kept for a slow reader; more are dropped
 
@@ -44,7 +44,7 @@ class ProgressQueue:
         self._previews_unsent = 0
         self._last_step = 0
 
-    def put(self, progress: Progress, scores: Tensor) -> None:
+    def put(self, progress: StepProgress, scores: Tensor) -> None:
         """Report a step. Called by the engine; pictures are copied off the device only for previews
         that are due and can be sent.
 

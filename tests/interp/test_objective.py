@@ -121,11 +121,13 @@ def test_a_choice_of_rows_gives_the_scores_of_those_rows(index: slice | torch.Te
 def test_kin_are_joined_and_others_are_not() -> None:
     seen = {"logits": drawn(5, 4)}
     first, second = cross_entropy(torch.tensor([0, 1])), cross_entropy(torch.tensor([2, 3, 0]))
-    assert first.kin(second)
-    assert not first.kin(margin(torch.tensor([0])))
+    assert first.is_batchable_with(second)
+    assert not first.is_batchable_with(margin(torch.tensor([0])))
     parts = [first({"logits": seen["logits"][:2]}), second({"logits": seen["logits"][2:]})]
     assert torch.equal(join([first, second])(seen), torch.cat(parts))
-    assert activation([LayerPath("a", 1), LayerPath("b")]).kin(
+    assert activation([LayerPath("a", 1), LayerPath("b")]).is_batchable_with(
         activation([LayerPath("b"), LayerPath("a", 4), LayerPath("a", 5)])
     )
-    assert not activation([LayerPath("a", 1)]).kin(activation([LayerPath("a", 1, (0, 0))]))
+    assert not activation([LayerPath("a", 1)]).is_batchable_with(
+        activation([LayerPath("a", 1, (0, 0))])
+    )

@@ -28,7 +28,7 @@ def drawn(rows: int) -> dict[str, Tensor]:
 
 
 def kinds() -> list[Objective]:
-    """Six rows of four objectives, of which the first and the last are kin."""
+    """Six rows of four objectives, of which the first and the last are batchable."""
     conv = activation([LayerPath("conv", 1), LayerPath("conv", 2)])
     pair = diversity("conv", torch.tensor([7, 7])) + cross_entropy(torch.tensor([0, 3]))
     return [conv, -2 * margin(torch.tensor([1])), pair, activation([LayerPath("conv", 0)])]
@@ -91,7 +91,7 @@ def test_kin_are_scored_in_one_call_and_groups_of_two_requests_stay_apart() -> N
     free = [activation([LayerPath("conv", unit)]) for unit in range(3)]
     assert stack(free).score is free[0].score
     pair, seen = diversity("conv", torch.tensor([0, 0])), drawn(4)
-    assert not pair.kin(pair)
+    assert not pair.is_batchable_with(pair)
     apart = torch.cat([pair({"conv": seen["conv"][:2]}), pair({"conv": seen["conv"][2:]})])
     torch.testing.assert_close(join([pair, pair])(seen), apart, rtol=1e-12, atol=0)
 
@@ -102,8 +102,8 @@ def test_composed_objectives_of_one_kind_are_kin_whatever_their_weights() -> Non
         for w, label in ((1, 0), (0.5, 3))
     ]
     seen = drawn(2)
-    assert goals[0].kin(goals[1])
-    assert not goals[0].kin(-goals[1])
+    assert goals[0].is_batchable_with(goals[1])
+    assert not goals[0].is_batchable_with(-goals[1])
     expected = torch.cat(
         [goal({n: a[row : row + 1] for n, a in seen.items()}) for row, goal in enumerate(goals)]
     )

@@ -76,7 +76,12 @@ def activation_kind(target: Any) -> Kind | None:
 
 
 def activation_module(kind: Kind, function: Callable[[Tensor], Tensor]) -> nn.Module:
-    """Return a module of the type that captum treats as `kind`, which computes `function`."""
+    """Make a module of the type by which captum recognizes a kind of activation function.
+
+    Args:
+        kind: how captum must treat it.
+        function: what the module computes, instead of what its type says.
+    """
     module = _MODULES[kind]()
     module.forward = function
     return module

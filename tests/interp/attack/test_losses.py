@@ -125,10 +125,10 @@ def test_rows_are_taken_joined_and_answered_as_their_own() -> None:
         scores = loss({"logits": logits})
         assert torch.equal(loss.take(index)({"logits": logits[index]}), scores[index])
         parts = [loss.take(slice(0, 5)), loss.take(slice(5, 12))]
-        assert parts[0].kin(parts[1])
+        assert parts[0].is_batchable_with(parts[1])
         assert torch.equal(join(parts)({"logits": logits}), scores)
-    assert not dlr(labels).kin(margin(labels))
-    assert not dlr(labels).kin(dlr_targeted(labels, targets))
+    assert not dlr(labels).is_batchable_with(margin(labels))
+    assert not dlr(labels).is_batchable_with(dlr_targeted(labels, targets))
     network, x = tricky(), images(4)
     answers = network.answer(
         [Probe(x[:1], dlr(torch.tensor([0]))), Probe(x[1:], dlr(torch.tensor([1, 2, 3])))]

@@ -140,10 +140,10 @@ def test_where_nothing_is_active_cosine_and_gradient_are_finite() -> None:
 
 def test_separate_requests_of_a_kind_are_kin() -> None:
     first, second = direction("a", drawn(1, 3), cosine), direction("a", drawn(2, 3), cosine, 4.0)
-    assert first.kin(second)
+    assert first.is_batchable_with(second)
     assert join([first, second])({"a": drawn(3, 3, 2, 2)}).shape == (3,)
-    assert not first.kin(direction("a", drawn(1, 3)))
-    assert not first.kin(direction("a", drawn(1, 3), cosine, position=(0, 0)))
+    assert not first.is_batchable_with(direction("a", drawn(1, 3)))
+    assert not first.is_batchable_with(direction("a", drawn(1, 3), cosine, position=(0, 0)))
 
 
 def test_a_vector_without_direction_is_refused() -> None:

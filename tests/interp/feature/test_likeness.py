@@ -136,8 +136,8 @@ def test_an_image_that_the_layer_does_not_see_is_refused() -> None:
 def test_separate_requests_of_a_kind_are_kin() -> None:
     h = drawn(3, 2, 2, 2)
     first, second = caricature("a", h[:1]), caricature("a", h[1:], 4.0)
-    assert first.kin(second)
+    assert first.is_batchable_with(second)
     torch.testing.assert_close(
         join([first, second])({"a": h}), torch.cat([first({"a": h[:1]}), second({"a": h[1:]})])
     )
-    assert not first.kin(inversion("a", h[:1]))
+    assert not first.is_batchable_with(inversion("a", h[:1]))

@@ -16,7 +16,7 @@ from interp.layer import LayerPath
 from interp.network.architectures import LeNet5
 from interp.network.network import Network
 from interp.objective import activation
-from interp.probe import Probe, Progress, solve
+from interp.probe import Probe, StepProgress, solve
 from interp.seeds import generators
 from tests.interp.feature.toys_feature import LIKE, draw, gated, scores, seed_of
 from tests.interp.toys_networks import Counting, cifar, images, trained_resnet, tricky
@@ -194,7 +194,7 @@ def test_progress_counts_the_steps_and_previews_are_the_running_pictures(size: i
         transforms=(),
     )
     reported = [p.progress for p in counting.probes if p.progress is not None]
-    assert all(isinstance(p, Progress) for p in reported)
+    assert all(isinstance(p, StepProgress) for p in reported)
     assert [(p.step, p.steps) for p in reported] == [(step, 6) for step in range(1, 7)]
     assert torch.equal(reported[-1].preview(), found.images)
     assert found.images.shape == (2, 3, size, size)

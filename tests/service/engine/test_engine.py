@@ -12,7 +12,7 @@ from torch import Tensor
 
 from interp.attack.base import attack
 from interp.attack.pgd import pgd
-from interp.probe import Probe, Procedure, Progress, solve
+from interp.probe import Probe, Procedure, StepProgress, solve
 from service.engine.job import Expired, Priority
 from tests.interp.toys_networks import images, tricky
 from tests.service.engine.toys_engine import (
@@ -63,7 +63,7 @@ def test_jobs_of_several_networks_and_shapes_run_beside_each_other() -> None:
 def test_progress_is_told_step_by_step() -> None:
     recorder, told = Recorder(), list[tuple[int, int, list[float]]]()
 
-    def listen(progress: Progress, scores: Tensor) -> None:
+    def listen(progress: StepProgress, scores: Tensor) -> None:
         told.append((progress.step, progress.steps, scores.tolist()))
 
     with running(tick_rows=2) as engine:
@@ -92,7 +92,7 @@ def test_a_cancelled_job_has_no_rows_in_the_next_tick() -> None:
     recorder, log = Recorder(), list[str]()
     futures: list[Future[Any]] = []
 
-    def listen(progress: Progress, _: Tensor) -> None:
+    def listen(progress: StepProgress, _: Tensor) -> None:
         if progress.step == 3:
             assert futures[0].cancel()
 

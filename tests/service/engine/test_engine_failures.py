@@ -11,7 +11,7 @@ from torch import Tensor
 from interp.attack.losses import cross_entropy
 from interp.layer import UnknownLayer
 from interp.objective import Objective
-from interp.probe import Probe, Procedure, Progress, solve
+from interp.probe import Probe, Procedure, StepProgress, solve
 from service.engine.job import NotFinite
 from tests.interp.toys_networks import images, tricky
 from tests.service.engine.toys_engine import WAIT, Model, Recorder, counted, held, running, steps
@@ -91,7 +91,7 @@ def test_a_job_fails_alone(name: str, deterministic: bool) -> None:
 def test_a_listener_that_raises_fails_its_job_alone() -> None:
     recorder = Recorder()
 
-    def listen(progress: Progress, _: Tensor) -> None:
+    def listen(progress: StepProgress, _: Tensor) -> None:
         if progress.step == 2:
             raise Broken("in the listener")
 

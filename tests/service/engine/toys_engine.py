@@ -13,7 +13,7 @@ from torch import Tensor
 
 from interp.network.network import Network
 from interp.objective import Objective
-from interp.probe import Answer, Probe, Procedure, Progress
+from interp.probe import Answer, Probe, Procedure, StepProgress
 from service.engine.engine import Engine
 from service.engine.limits import EngineLimits
 from service.engine.metrics import Metrics
@@ -89,7 +89,7 @@ def steps(
                 images,
                 FIRST_PIXEL,
                 splittable=splittable,
-                progress=Progress(step, count, images.clone),
+                progress=StepProgress(step, count, images.clone),
             )
             assert answer.score is not None
             assert answer.grad is not None
