@@ -1,5 +1,5 @@
 """Feature visualization against lucent's and against a bare loop: seconds for 8 channels of
-googlenet, turn by turn.
+googlenet, round by round.
 """
 
 from collections.abc import Callable
@@ -31,7 +31,7 @@ from service.models.catalogue import RANDOM, Catalogue
 from service.models.initialization import randomize
 
 LAYER, CHANNELS, SIZE, STEPS, RATE = "inception4a", range(8), 128, 64, 0.1
-WARM = 2  # steps of each before the first turn
+WARM = 2  # steps of each before the first round
 
 
 def rendering(place: Setting, steps: int = STEPS, repeats: int = 2) -> Figures:
@@ -43,55 +43,59 @@ def rendering(place: Setting, steps: int = STEPS, repeats: int = 2) -> Figures:
     and no more: it draws the very same kind of picture and of view, in PyTorch's default memory
     format.
     """
-    network, module, seen = googlenet()
+    network, module, preprocessing = googlenet()
     calls: dict[str, Callable[[int], object]] = {
         "ours": partial(ours, network),
         "ours, certified": partial(certified, network),
-        "bare loop": partial(bare, module, seen),
+        "bare loop": partial(bare, module, preprocessing),
         "lucent, batch": partial(lucent_batch, module),
         "lucent, looped at its own size": partial(lucent_looped, module, SIZE),
         "lucent, looped": partial(lucent_looped, module, None),
     }
     for call in calls.values():
         call(WARM)
-    turns = [
+    rounds = [
         {name: seconds(partial(call, steps)) for name, call in calls.items()}
         for _ in range(repeats)
     ]
-    times = {name: [turn[name] for turn in turns] for name in calls}
-    about = f"{len(CHANNELS)} pictures of {LAYER}, {SIZE} px, {steps} steps"
+    times = {name: [one[name] for one in rounds] for name in calls}
+    what = f"{len(CHANNELS)} pictures of {LAYER}, {SIZE} px, {steps} steps"
     best = min(
         (name for name in times if name.startswith("lucent")), key=lambda name: sum(times[name])
     )
     return {
-        f"{about}, lucent's default loop over ours in time": Figure(
+        f"{what}, lucent's default loop over ours in time": Figure(
             ratio(times, "lucent, looped", "ours"), at_least=7
         ),
-        f"{about}, lucent's best over ours in time": Figure(
+        f"{what}, lucent's best over ours in time": Figure(
             ratio(times, best, "ours"), at_least=2.5, note=best
         ),
-        f"{about}, lucent's loop at {SIZE} px over ours in time": Figure(
+        f"{what}, lucent's loop at {SIZE} px over ours in time": Figure(
             ratio(times, "lucent, looped at its own size", "ours")
         ),
-        f"{about}, a bare truncated Adam loop over ours in time": Figure(
+        f"{what}, a bare truncated Adam loop over ours in time": Figure(
             ratio(times, "bare loop", "ours"), at_least=0.9
         ),
-        f"{about}, ours with certificates over ours without in time": Figure(
+        f"{what}, ours with certificates over ours without in time": Figure(
             ratio(times, "ours, certified", "ours")
         ),
-        f"{about}, ours in seconds": Figure(min(times["ours"])),
+        f"{what}, ours in seconds": Figure(min(times["ours"])),
     }
 
 
 def googlenet() -> tuple[Network, nn.Module, Preprocessing]:
     """Random weights: as hosted, and the plain module with the normalization of its input in it."""
     plan = Catalogue(None, {}).blueprint("googlenet", RANDOM)
-    seen = plan.preprocessing
+    preprocessing = plan.preprocessing
     hosted, plain = plan.build(), plan.build()
     for module in (hosted, plain):
-        randomize(module, seen.shape, seen.mean, seen.std)
+        randomize(module, preprocessing.shape, preprocessing.mean, preprocessing.std)
         module.eval()
-    return Network(hosted, seen.shape, seen.mean, seen.std), plain, seen
+    return (
+        Network(hosted, preprocessing.shape, preprocessing.mean, preprocessing.std),
+        plain,
+        preprocessing,
+    )
 
 
 def ours(network: Network, steps: int) -> Tensor:
@@ -121,11 +125,11 @@ def certified(network: Network, steps: int) -> Tensor:
     ).images
 
 
-class _Reached(Exception):
+class _LayerReached(Exception):
     """Ends a forward pass at the layer that is looked at."""
 
 
-def bare(module: nn.Module, seen: Preprocessing, steps: int) -> Tensor:
+def bare(module: nn.Module, preprocessing: Preprocessing, steps: int) -> Tensor:
     """A climb as one writes it down: spectra, one view, the forward pass up to the layer, Adam."""
     frequency = torch.hypot(
         torch.fft.fftfreq(SIZE)[:, None], torch.fft.rfftfreq(SIZE)[None]
@@ -134,24 +138,26 @@ def bare(module: nn.Module, seen: Preprocessing, steps: int) -> Tensor:
         SIZE / frequency[..., None],
         torch.tensor([[0.56, 0.19, 0.04], [0.58, 0.0, -0.11], [0.58, -0.19, 0.06]]),
     )
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (seen.mean, seen.std))
+    mean, std = (
+        torch.tensor(values).view(1, 3, 1, 1) for values in (preprocessing.mean, preprocessing.std)
+    )
     z = (torch.randn(len(CHANNELS), 3, SIZE, SIZE // 2 + 1, 2) * 0.5).requires_grad_()
-    adam, reached = torch.optim.Adam([z], RATE), list[Tensor]()
+    adam, outputs = torch.optim.Adam([z], RATE), list[Tensor]()
 
-    def note(_: nn.Module, __: Any, output: Tensor) -> None:
-        reached.append(output)
-        raise _Reached
+    def keep_output(_: nn.Module, __: Any, output: Tensor) -> None:
+        outputs.append(output)
+        raise _LayerReached
 
-    handle = module.get_submodule(LAYER).register_forward_hook(note)
+    handle = module.get_submodule(LAYER).register_forward_hook(keep_output)
     for _ in range(steps):
-        with suppress(_Reached):
-            module((turned(picture(z, scale, colour)) - mean) / std)
+        with suppress(_LayerReached):
+            module((random_views(picture(z, scale, colour)) - mean) / std)
         loss = -torch.stack(
-            [reached[-1][row, channel].mean() for row, channel in enumerate(CHANNELS)]
+            [outputs[-1][row, channel].mean() for row, channel in enumerate(CHANNELS)]
         ).sum()
         (z.grad,) = torch.autograd.grad(loss, z)
         adam.step()
-        reached.clear()
+        outputs.clear()
     handle.remove()
     return picture(z.detach(), scale, colour)
 
@@ -162,7 +168,7 @@ def picture(z: Tensor, scale: Tensor, colour: Tensor) -> Tensor:
     return torch.einsum("rc,bchw->brhw", colour, plane).sigmoid()
 
 
-def turned(images: Tensor) -> Tensor:
+def random_views(images: Tensor) -> Tensor:
     """Random views with the amounts of `RandomAffine`."""
     amounts = torch.rand(len(images), 4) * 2 - 1
     angle, zoom = amounts[:, 0] * 0.1, 1 + amounts[:, 1] * 0.06

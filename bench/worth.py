@@ -29,7 +29,7 @@ from service.imaging import png
 from service.visualization.contact_sheet import ContactSheet
 
 STEPS, SIZE, BATCH = 128, 128, 8
-CIFAR = {"layer2.2": 2.9, "layer3.2": 3.9}  # the bar of each layer
+CIFAR = {"layer2.2": 2.9, "layer3.2": 3.9}  # what the median has to reach in each layer
 IMAGENET = {
     "squeezenet1_1": ("features.3", "features.7", "features.12"),
     "bvlc_googlenet": ("conv2", "inception_4a", "inception_4d"),
@@ -44,7 +44,7 @@ def worth(place: Setting) -> Figures:
     channels' means over positions.
 
     Pictures are made as the service makes them where it has an index: what is dead or below the
-    maximum is tried again, twice at most.
+    maximum is optimized again, twice at most.
     """
     data = os.environ.get("STRIATE_DATA")
     if not data:
@@ -53,65 +53,69 @@ def worth(place: Setting) -> Figures:
     images, _ = cifar("test", 10_000)
     units = {"layer2.2": range(0, 32, 2), "layer3.2": range(0, 64, 4)}
     highest = maxima(place.local, list(CIFAR), images)
-    for layer, bar in CIFAR.items():
-        ours = made(place.local, layer, units[layer], highest[layer], 32)
-        figures |= judged(f"{MODEL} {layer}", ours, highest[layer][list(units[layer])], bar)
-        rival = lucent(place, layer, units[layer]) / highest[layer][list(units[layer])]
+    for layer, least in CIFAR.items():
+        pictures_made = make_pictures(place.local, layer, units[layer], highest[layer], 32)
+        figures |= worth_figures(
+            f"{MODEL} {layer}", pictures_made, highest[layer][list(units[layer])], least
+        )
+        lucent_ratio = lucent(place, layer, units[layer]) / highest[layer][list(units[layer])]
         figures[f"{MODEL} {layer}: median of lucent's pictures over the maximum"] = Figure(
-            float(rival.median())
+            float(lucent_ratio.median())
         )
         figures[f"{MODEL} {layer}: share of lucent's pictures above the maximum"] = Figure(
-            float((rival > 1).float().mean())
+            float((lucent_ratio > 1).float().mean())
         )
     for name, layers in IMAGENET.items():
         network = hosted(place, name, data)
         highest = maxima(network, layers, samples(data))
         for layer in layers:
-            some = range(32)
-            pictures = made(network, layer, some, highest[layer], SIZE)
+            batch = range(32)
+            pictures = make_pictures(network, layer, batch, highest[layer], SIZE)
             sheet(f"{name}-{layer}", pictures)
             if layer not in EARLY:
-                figures |= judged(f"{name} {layer}", pictures, highest[layer][list(some)])
+                figures |= worth_figures(f"{name} {layer}", pictures, highest[layer][list(batch)])
     return figures
 
 
-def made(
+def make_pictures(
     network: Network, layer: str, units: Sequence[int], highest: Tensor, size: int
 ) -> list[VisualizationResult]:
-    """Certified pictures of units of a layer, a batch at a time."""
+    """Make certified pictures of units of a layer, a batch at a time."""
     found = []
     for low in range(0, len(units), BATCH):
-        some = list(units[low : low + BATCH])
-        paths = [LayerPath(layer, unit) for unit in some]
+        batch = list(units[low : low + BATCH])
+        paths = [LayerPath(layer, unit) for unit in batch]
         settings = PictureSettings((3, size, size), STEPS)
         call = visualize(
             activation(paths),
-            [(0, unit) for unit in some],
+            [(0, unit) for unit in batch],
             torch.zeros(()),
             settings,
-            thresholds=highest[some],
+            thresholds=highest[batch],
             units=paths,
         )
         found.append(solve(call, network))
     return found
 
 
-def judged(
-    what: str, pictures: Sequence[VisualizationResult], highest: Tensor, bar: float | None = None
+def worth_figures(
+    what: str, pictures: Sequence[VisualizationResult], highest: Tensor, least: float | None = None
 ) -> Figures:
     """Figures of one layer: without views, and under the held-out views."""
     ratio = torch.cat([p.certificate.activation for p in pictures]) / highest
     held_out = torch.cat([p.certificate.held_out for p in pictures]) / highest
-    tries = torch.cat([p.certificate.attempts for p in pictures])
+    attempts = torch.cat([p.certificate.attempts for p in pictures])
     first = torch.cat([p.certificate.rank for p in pictures]) == 1
-    share = 1.0 if bar else 0.98
-    again, most = int((tries > 1).sum()), float(first.float().mean())
+    share = 1.0 if least else 0.98
+    optimized_again, most = int((attempts > 1).sum()), float(first.float().mean())
     note = (
-        f"lowest {ratio.min():.2f}; {again} tried again; {most:.0%} are their layer's most "
-        f"active unit"
+        f"lowest {ratio.min():.2f}; {optimized_again} optimized again; {most:.0%} are their "
+        f"layer's most active unit"
     )
     return {
-        f"{what}: median over the maximum": Figure(float(ratio.median()), at_least=bar, note=note),
+        f"{what}: median over the maximum": Figure(
+            float(ratio.median()), at_least=least, note=note
+        ),
         f"{what}: share above the maximum": Figure(
             float((ratio > 1).float().mean()), at_least=share
         ),
@@ -140,8 +144,10 @@ def lucent(place: Setting, layer: str, units: Sequence[int]) -> Tensor:
     """
     render, param = import_module("lucent.optvis.render"), import_module("lucent.optvis.param")
     module, plan = place.published(MODEL)
-    seen = plan.preprocessing
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (seen.mean, seen.std))
+    preprocessing = plan.preprocessing
+    mean, std = (
+        torch.tensor(values).view(1, 3, 1, 1) for values in (preprocessing.mean, preprocessing.std)
+    )
     views = [
         *import_module("lucent.optvis.transform").standard_transforms,
         lambda images: (images - mean) / std,
