@@ -21,18 +21,16 @@ class ExemplarHandler:
     async def find_exemplars(
         self, request: pb.FindExemplarsRequest, context: Context
     ) -> pb.FindExemplarsResponse:
-        """Read the index, images and crops."""
-        by, k = wire_exemplars.order(request), wire_exemplars.count(request)
-        name = required("dataset", request.dataset)
+        """Find the images on which a unit is most active, or least."""
         with self._zoo.use(required("model", request.model)) as model:
-            path = wire_exemplars.unit(request.unit, model)
-            dataset = await in_daemon_thread(self._datasets.get, name)
-            label = wire_exemplars.label(request, dataset)
+            spec = wire_exemplars.read(request, model)
+            dataset = await in_daemon_thread(self._datasets.get, spec.dataset)
+            label = wire_exemplars.read_label(request, dataset)
             exemplars, images = await self._reader.exemplars(
-                model, path, dataset, k, by, label, with_images=not request.without_images
+                model, spec.path, dataset, spec.k, spec.order, label, spec.with_images
             )
             response = pb.FindExemplarsResponse(
-                unit=str(path),
+                unit=str(spec.path),
                 exemplars=exemplars,
                 provenance=wire_provenance.provenance(model),
                 images=images,
@@ -48,10 +46,10 @@ class ExemplarHandler:
     async def get_unit_statistics(
         self, request: pb.GetUnitStatisticsRequest, context: Context
     ) -> pb.GetUnitStatisticsResponse:
-        """Read the index."""
+        """Read how active the units of a layer are over a data set."""
         name = required("dataset", request.dataset)
         with self._zoo.use(required("model", request.model)) as model:
-            path = wire_exemplars.units(request.unit, model)
+            path = wire_exemplars.read_units(request.unit, model)
             dataset = await in_daemon_thread(self._datasets.get, name)
             units = await self._reader.statistics(model, path, dataset)
             return pb.GetUnitStatisticsResponse(

@@ -140,7 +140,7 @@ class FacetFinder:
     async def _checked(self, request: pb.FindFacetsRequest, model: HostedModel) -> FacetRequest:
         """The checked request, with its exemplars."""
         priority = wire_priority.priority(request.settings.priority)
-        path = wire_exemplars.unit(request.unit, model)
+        path = wire_units.read_unit(request.unit, "unit", model, positions=False)
         facets = within("facets", request.facets, 0, MAX_FACETS)
         k = within("exemplars", request.exemplars, 2, MOST_EXEMPLARS, default=MOST_EXEMPLARS)
         where = await self._planner.at_size(request.settings, model, {"unit": path})
@@ -160,7 +160,7 @@ class FacetFinder:
             read_exemplars,
             dataset,
             [hit.id for hit in hits],
-            [wire_exemplars.box(hit, path, "max", model) for hit in hits],
+            [wire_exemplars.crop_box(hit, path, "max", model) for hit in hits],
             model.preprocessing,
         )
         return FacetRequest(where, path, settings, compared, exemplars, facets, priority, memory)

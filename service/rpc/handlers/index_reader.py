@@ -54,13 +54,13 @@ class IndexReader:
         except ValueError as error:  # the unit and the order are there
             raise InvalidField("label", str(error)) from error
         messages = [
-            wire_exemplars.exemplar(hit, wire_exemplars.box(hit, path, order, model))
+            wire_exemplars.exemplar(hit, wire_exemplars.crop_box(hit, path, order, model))
             for hit in found.hits
         ]
         if with_images:
             drawn = (
                 self._compute.run_in_pool(
-                    wire_exemplars.draw, message, dataset, model.preprocessing
+                    wire_exemplars.add_images, message, dataset, model.preprocessing
                 )
                 for message in messages
             )

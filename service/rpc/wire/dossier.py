@@ -10,7 +10,7 @@ from interp.layer import LayerPath
 from interp.network.ablation import AblationEffect
 from service.models.zoo import HostedModel
 from service.rpc.validation import required, within
-from service.rpc.wire import exemplars as wire_exemplars
+from service.rpc.wire import units as wire_units
 from striate.v1 import dossier_pb2 as pb
 from striate.v1 import exemplars_pb2, visualize_pb2
 
@@ -64,7 +64,7 @@ def read(request: pb.CompileDossierRequest, model: HostedModel) -> DossierSpec:
         UnknownLayer: The model has no such layer.
     """
     return DossierSpec(
-        path=wire_exemplars.unit(request.unit, model),
+        path=wire_units.read_unit(request.unit, "unit", model, positions=False),
         pictures=within("pictures", request.pictures, 1, 4, default=1),
         exemplars=within("exemplars", request.exemplars, 1, 36, default=9),
         images=within("images", request.images, 1, 512, default=64),

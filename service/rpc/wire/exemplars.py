@@ -1,18 +1,20 @@
 """Between the messages about exemplars and statistics, and the values of an index."""
 
+from dataclasses import dataclass
+
 from interp.exemplars import crop_rectangle
 from interp.layer import LayerPath
-from interp.network.describe import ReceptiveField
 from service.datasets import Dataset
 from service.imaging import Preprocessing, decode, png
 from service.index.types import Hit, Order, UnitStatistics
 from service.models.zoo import HostedModel
-from service.rpc.validation import InvalidField, known, within
-from service.rpc.wire import index_plan
+from service.rpc.validation import InvalidField, known, required, within
 from service.rpc.wire import units as wire_units
+from service.rpc.wire.index_plan import MOST_QUANTILES
 from striate.v1 import exemplars_pb2 as pb
 
-MOST = 100  # exemplars of one request
+DEFAULT_EXEMPLARS = 9
+MOST_EXEMPLARS = 100  # of one request
 
 Box = tuple[int, int, int, int]  # top, left, height, width in pixels
 
@@ -26,54 +28,83 @@ _ORDERS: dict[int, Order] = {
 }
 
 
-def order(request: pb.FindExemplarsRequest) -> Order:
-    """By what the images of a request are exemplars."""
+@dataclass(frozen=True)
+class ExemplarSpec:
+    """A checked request.
+
+    Attributes:
+        path: the unit.
+        dataset: its name.
+        order: by what images are exemplars.
+        k: how many are wanted, at most.
+        with_images: also read the images.
+    """
+
+    path: LayerPath
+    dataset: str
+    order: Order
+    k: int
+    with_images: bool
+
+
+def read(request: pb.FindExemplarsRequest, model: HostedModel) -> ExemplarSpec:
+    """Read all of a request but its label, which goes by the data set.
+
+    By default there are 9 exemplars, and all that there are by quantiles.
+
+    Raises:
+        InvalidField: a setting is out of range, or it is no unit of the layer.
+        UnknownLayer: the model has no such layer.
+    """
     known("order", request.order, pb.ExemplarOrder.DESCRIPTOR)
-    return _ORDERS[request.order]
-
-
-def count(request: pb.FindExemplarsRequest) -> int:
-    """How many exemplars a request wants: by default 9, and all there are of quantiles."""
-    return within(
-        "k",
-        request.k,
-        1,
-        MOST,
-        default=index_plan.MOST_QUANTILES if order(request) == "quantile" else 9,
+    order = _ORDERS[request.order]
+    default = MOST_QUANTILES if order == "quantile" else DEFAULT_EXEMPLARS
+    return ExemplarSpec(
+        path=wire_units.read_unit(request.unit, "unit", model, positions=False),
+        dataset=required("dataset", request.dataset),
+        order=order,
+        k=within("k", request.k, 1, MOST_EXEMPLARS, default=default),
+        with_images=not request.without_images,
     )
 
 
-def label(request: pb.FindExemplarsRequest, dataset: Dataset) -> int | None:
-    """The label that a request wants exemplars of; None for any."""
+def read_label(request: pb.FindExemplarsRequest, dataset: Dataset) -> int | None:
+    """Read the label that exemplars are to have; None for any.
+
+    Raises:
+        InvalidField: the data set has no such label, or the order is another than the maximum.
+    """
     if not request.HasField("label"):
         return None
-    if order(request) != "max":
+    if _ORDERS[request.order] != "max":
         raise InvalidField("label", "goes with EXEMPLAR_ORDER_MAX alone")
     if not dataset.labelled:
         raise InvalidField("label", f"data set {dataset.name!r} has no labels")
     return within("label", request.label, 0, dataset.label_count - 1)
 
 
-def unit(text: str, model: HostedModel) -> LayerPath:
-    """A unit of the model, "layer:unit"."""
-    return wire_units.read_unit(text, "unit", model, positions=False)
+def read_units(text: str, model: HostedModel) -> LayerPath:
+    """Read the name of a unit, "layer:unit", or of a layer for all of its units.
 
-
-def units(text: str, model: HostedModel) -> LayerPath:
-    """A unit of the model or a whole layer, "layer:unit" or "layer"."""
+    Raises:
+        InvalidField: it is a neuron, or the layer has no such unit.
+        UnknownLayer: the model has no such layer.
+    """
     path = wire_units.parse_path(text, "unit", model)
     if path.central or path.position is not None:
         raise InvalidField("unit", "must be of the form layer:unit or layer, without a position")
-    return (
-        path
-        if path.unit is None
-        else wire_units.resolve_path(path, "unit", model.network.output_shapes[path.layer])
-    )
+    if path.unit is None:
+        return path
+    return wire_units.resolve_path(path, "unit", model.network.output_shapes[path.layer])
 
 
-def exemplar(hit: Hit, area: Box) -> pb.Exemplar:
-    """All of a message but what takes reading the image."""
-    top, left, height, width = area
+def exemplar(hit: Hit, crop: Box) -> pb.Exemplar:
+    """Write all of an exemplar but what takes reading its image.
+
+    Args:
+        crop: see `crop_box`.
+    """
+    top, left, height, width = crop
     return pb.Exemplar(
         id=hit.id,
         activation=hit.activation,
@@ -87,8 +118,8 @@ def exemplar(hit: Hit, area: Box) -> pb.Exemplar:
     )
 
 
-def draw(message: pb.Exemplar, dataset: Dataset, preprocessing: Preprocessing) -> None:
-    """Read the image of an exemplar and fill in its name, label and pictures. Decodes and encodes:
+def add_images(message: pb.Exemplar, dataset: Dataset, preprocessing: Preprocessing) -> None:
+    """Read the image of an exemplar, and fill in its name, label and pictures. Decodes and encodes:
     not for the event loop.
 
     Raises:
@@ -99,43 +130,34 @@ def draw(message: pb.Exemplar, dataset: Dataset, preprocessing: Preprocessing) -
     message.name = sample.name
     if sample.label is not None:
         message.label = sample.label
-        message.label_name = (
-            dataset.classes[sample.label] if sample.label < len(dataset.classes) else ""
-        )
+        if sample.label < len(dataset.classes):
+            message.label_name = dataset.classes[sample.label]
     image = preprocessing.apply(decode(sample.image))  # (C, H, W) uint8
-    top, left, height, width = (
-        message.crop_top,
-        message.crop_left,
-        message.crop_height,
-        message.crop_width,
-    )
-    crop = image[:, top : top + height, left : left + width]
+    top, left = message.crop_top, message.crop_left
+    crop = image[:, top : top + message.crop_height, left : left + message.crop_width]
     message.image_png = png(image)
     message.crop_png = message.image_png if crop.shape == image.shape else png(crop)
 
 
-def box(hit: Hit, path: LayerPath, by: Order, model: HostedModel) -> Box:
-    """The receptive field of a hit in the network's input; all of it where that is global, and for
-    means.
+def crop_box(hit: Hit, path: LayerPath, order: Order, model: HostedModel) -> Box:
+    """Find the receptive field of a hit in the network's input: all of it where that is global, and
+    for means.
     """
     field = next((info.receptive_field for info in model.layers if info.name == path.layer), None)
     extent = model.preprocessing.height, model.preprocessing.width
-    if by == "mean" or field is None or field.is_global:
+    if order == "mean" or field is None or field.is_global:
         return 0, 0, *extent
-    return _crop((hit.row, hit.column), field, extent)
-
-
-def _crop(position: tuple[int, int], field: ReceptiveField, extent: tuple[int, int]) -> Box:
-    offset, jump, size = (
+    return crop_rectangle(
+        (hit.row, hit.column),
         (field.offset_y, field.offset_x),
         (field.jump_y, field.jump_x),
         (field.height, field.width),
+        extent,
     )
-    return crop_rectangle(position, offset, jump, size, extent)
 
 
 def statistics(layer: str, found: UnitStatistics) -> pb.UnitStatistics:
-    """The statistics of a unit of a layer as message."""
+    """Write the statistics of a unit of a layer."""
     return pb.UnitStatistics(
         unit=str(LayerPath(layer, found.unit)),
         minimum=found.minimum,
