@@ -35,7 +35,7 @@ def numbers(unit: int) -> UnitStatistics:
     figures: dict[str, Any] = {
         f.name: (8 * unit + place) / 16 for place, f in enumerate(fields(UnitStatistics)[1:11])
     }
-    shares, maxima = np.array([0.25, 0.75], np.float32), np.array([unit, unit + 1], np.float32)
+    shares, maxima = np.array([0.25, 0.75]), np.array([unit, unit + 1], np.float32)
     return UnitStatistics(
         unit,
         histogram=np.array([3, 0, 4 + unit]),
