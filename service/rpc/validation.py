@@ -3,6 +3,7 @@
 A leaf: it knows the messages' enumerations and nothing else.
 """
 
+import math
 from typing import TypeVar
 
 from google.protobuf.descriptor import EnumDescriptor
@@ -46,6 +47,28 @@ def within(field: str, value: T, low: T, high: T, default: T | None = None) -> T
         raise InvalidField(
             field, f"is {_shown(value)}, must be from {_shown(low)} to {_shown(high)}"
         )
+    return value
+
+
+def above(field: str, value: float, high: float, default: float | None = None) -> float:
+    """Check a number that has to be above 0.
+
+    Args:
+        field: its path, for errors.
+        value: what the request says.
+        high: the largest number that is allowed.
+        default: what 0 stands for; None: 0 is refused.
+
+    Returns:
+        The number, or the default.
+
+    Raises:
+        InvalidField: It is out of range, or not a number.
+    """
+    if default is not None and value == 0:
+        return default
+    if not 0 < value <= high or not math.isfinite(value):
+        raise InvalidField(field, f"is {value:g}, must be above 0 and at most {high:g}")
     return value
 
 

@@ -22,15 +22,15 @@ from service.rpc.handlers.index_reader import IndexReader
 from service.rpc.handlers.pictures import PicturePlanner
 from service.rpc.handlers.tuning import measure_tuning
 from service.rpc.validation import InvalidField, required
-from service.rpc.wire import certificate as wire_certificate
-from service.rpc.wire import dossier as wire_dossier
 from service.rpc.wire import filters as wire_filters
 from service.rpc.wire import images as wire_images
-from service.rpc.wire import picture_settings as wire_settings
 from service.rpc.wire import priority as wire_priority
 from service.rpc.wire import provenance as wire_provenance
-from service.rpc.wire import visualize as wire_visualize
-from service.rpc.wire.dossier import DossierSpec
+from service.rpc.wire.pictures import certificate as wire_certificate
+from service.rpc.wire.pictures import dossier as wire_dossier
+from service.rpc.wire.pictures import settings as wire_settings
+from service.rpc.wire.pictures import visualize as wire_visualize
+from service.rpc.wire.pictures.dossier import DossierSpec
 from service.threads import in_daemon_thread
 from service.visualization.encode import encode_pictures
 from service.visualization.spec import Diversity, PictureRequest, unit_objective

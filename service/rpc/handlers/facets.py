@@ -16,14 +16,14 @@ from service.rpc.compute import Compute
 from service.rpc.context import Context
 from service.rpc.handlers.pictures import PicturePlanner
 from service.rpc.validation import InvalidField, required, within
-from service.rpc.wire import certificate as wire_certificate
 from service.rpc.wire import exemplars as wire_exemplars
-from service.rpc.wire import picture_settings as wire_settings
 from service.rpc.wire import priority as wire_priority
 from service.rpc.wire import provenance as wire_provenance
 from service.rpc.wire import units as wire_units
-from service.rpc.wire import visualize as wire_visualize
-from service.rpc.wire.objective import ModelAtSize
+from service.rpc.wire.pictures import certificate as wire_certificate
+from service.rpc.wire.pictures import settings as wire_settings
+from service.rpc.wire.pictures import visualize as wire_visualize
+from service.rpc.wire.pictures.model_at_size import ModelAtSize
 from service.threads import in_daemon_thread
 from service.visualization.cache import Picture
 from service.visualization.comparison import DatasetMaxima

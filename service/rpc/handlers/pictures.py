@@ -22,8 +22,8 @@ from service.index.types import Subject
 from service.models.zoo import HostedModel
 from service.rpc.compute import Compute
 from service.rpc.validation import InvalidField
-from service.rpc.wire import picture_settings as wire_settings
-from service.rpc.wire.objective import ModelAtSize
+from service.rpc.wire.pictures import settings as wire_settings
+from service.rpc.wire.pictures.model_at_size import ModelAtSize
 from service.threads import in_daemon_thread
 from service.visualization import spectra
 from service.visualization.build import picture_procedure

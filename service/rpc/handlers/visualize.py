@@ -10,15 +10,15 @@ from service.rpc.compute import Compute
 from service.rpc.context import Context
 from service.rpc.handlers.pictures import SIZE, PicturePlanner
 from service.rpc.validation import InvalidField, required
-from service.rpc.wire import certificate as wire_certificate
 from service.rpc.wire import images as wire_images
-from service.rpc.wire import objective as wire_objective
-from service.rpc.wire import picture_settings as wire_settings
 from service.rpc.wire import priority as wire_priority
 from service.rpc.wire import provenance as wire_provenance
 from service.rpc.wire import tensors as wire_tensors
-from service.rpc.wire import visualize as wire_visualize
-from service.rpc.wire.objective import ModelAtSize
+from service.rpc.wire.pictures import certificate as wire_certificate
+from service.rpc.wire.pictures import objective as wire_objective
+from service.rpc.wire.pictures import settings as wire_settings
+from service.rpc.wire.pictures import visualize as wire_visualize
+from service.rpc.wire.pictures.model_at_size import ModelAtSize
 from service.visualization.comparison import DatasetMaxima
 from service.visualization.encode import encode_pictures, encode_png
 from service.visualization.progress import ProgressQueue, StepUpdate

@@ -10,12 +10,12 @@ from service.rpc.compute import Compute
 from service.rpc.context import VERSION, Context
 from service.rpc.handlers.pictures import PicturePlanner
 from service.rpc.validation import required, within
-from service.rpc.wire import certificate as wire_certificate
-from service.rpc.wire import picture_settings as wire_settings
 from service.rpc.wire import priority as wire_priority
 from service.rpc.wire import provenance as wire_provenance
 from service.rpc.wire import units as wire_units
-from service.rpc.wire import visualize as wire_visualize
+from service.rpc.wire.pictures import certificate as wire_certificate
+from service.rpc.wire.pictures import settings as wire_settings
+from service.rpc.wire.pictures import visualize as wire_visualize
 from service.visualization.contact_sheet import ContactSheet
 from service.visualization.layer_pictures import (
     LayerPictures,

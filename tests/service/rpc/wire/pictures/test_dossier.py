@@ -3,7 +3,7 @@
 import torch
 
 from interp.attack.unit_flips import Flips
-from service.rpc.wire import dossier as wire_dossier
+from service.rpc.wire.pictures import dossier as wire_dossier
 from striate.v1 import exemplars_pb2
 
 

@@ -14,8 +14,8 @@ from interp.feature.settings import PictureSettings
 from interp.feature.visualize import visualize_units
 from interp.layer import LayerPath
 from interp.probe import solve
-from service.rpc.wire import parameterizations as wire_parameterizations
-from service.rpc.wire import picture_settings as wire_settings
+from service.rpc.wire.pictures import parameterizations as wire_parameterizations
+from service.rpc.wire.pictures import settings as wire_settings
 from striate.v1 import visualize_pb2 as pb
 from tests.interp.toys_networks import tricky
 

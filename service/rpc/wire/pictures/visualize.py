@@ -4,11 +4,11 @@ import math
 from collections.abc import Iterator, Sequence
 
 from interp.feature.settings import PictureSettings
-from service.rpc.validation import InvalidField, within
+from service.rpc.validation import InvalidField, above, within
 from service.rpc.wire import images as wire_images
-from service.rpc.wire import objective as wire_objective
-from service.rpc.wire import picture_settings as wire_settings
-from service.rpc.wire.objective import ModelAtSize
+from service.rpc.wire.pictures import objective as wire_objective
+from service.rpc.wire.pictures import settings as wire_settings
+from service.rpc.wire.pictures.model_at_size import ModelAtSize
 from service.visualization.spec import Diversity, PictureRequest
 from striate.v1 import visualize_pb2 as pb
 
@@ -72,7 +72,7 @@ def settings(request: pb.VisualizeRequest, shape: tuple[int, int, int]) -> Pictu
         shape: (C, H, W) of the pictures.
 
     Returns:
-        The settings, see `service.rpc.wire.picture_settings.read`.
+        The settings, see `service.rpc.wire.pictures.settings.read`.
 
     Raises:
         InvalidField: Something is out of range, or does not go with the rest.
@@ -107,8 +107,8 @@ def picture_request(
     if request.HasField("diversity"):
         if number < 2:
             raise InvalidField("diversity", "needs at least 2 variants")
-        weight = wire_settings.above(
-            "diversity.weight", request.diversity.weight, wire_settings.MOST_WEIGHT, default=1.0
+        weight = above(
+            "diversity.weight", request.diversity.weight, wire_objective.MOST_WEIGHT, default=1.0
         )
         diversity = Diversity(where.layer("diversity.layer"), weight)
     if request.HasField("start"):

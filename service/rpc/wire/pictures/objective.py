@@ -2,8 +2,7 @@
 of them.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -12,11 +11,11 @@ from torch import Tensor
 from interp.layer import LOGITS, LayerPath
 from service.imaging import Preprocessing
 from service.models.zoo import HostedModel
-from service.rpc.validation import InvalidField, known, within
+from service.rpc.validation import InvalidField, above, known, within
 from service.rpc.wire import images as wire_images
-from service.rpc.wire import picture_settings as wire_settings
 from service.rpc.wire import tensors as wire_tensors
 from service.rpc.wire import units as wire_units
+from service.rpc.wire.pictures.model_at_size import ModelAtSize
 from service.visualization.spec import (
     ComposedObjective,
     DirectionObjective,
@@ -29,6 +28,7 @@ from striate.v1 import visualize_pb2 as pb
 
 MOST_TERMS = 16
 MOST_POWER = 16.0
+MOST_WEIGHT = 1e6  # of a term: beyond, float32 has no digits left for anything else
 COMPARISONS = {
     pb.COMPARISON_UNSPECIFIED: "dot",
     pb.COMPARISON_DOT: "dot",
@@ -40,54 +40,6 @@ KINDS = {
     pb.LIKENESS_KIND_CARICATURE: "caricature",
     pb.LIKENESS_KIND_STYLE: "style",
 }
-
-
-@dataclass(frozen=True, eq=False)
-class ModelAtSize:
-    """What objectives are checked against: a model, for pictures of one size.
-
-    Attributes:
-        model: whose units are shown.
-        shapes: layer -> shape of its output for one picture; at least of the layers in `paths`.
-        preprocessing: how the model takes images of that size.
-        paths: every layer and unit that the request names, by the field that names it; their
-            numbers are not checked yet.
-    """
-
-    model: HostedModel
-    shapes: wire_units.Shapes
-    preprocessing: Preprocessing
-    paths: Mapping[str, LayerPath]
-
-    def layer(self, field: str) -> str:
-        """Check that a field names a layer that has units.
-
-        Args:
-            field: one of `paths`.
-
-        Returns:
-            The layer's dotted name.
-
-        Raises:
-            InvalidField: It names a unit, or the layer has none.
-        """
-        path = self.paths[field]
-        return wire_units.check_layer(path, field, self.shapes[path.layer])
-
-    def path(self, field: str) -> LayerPath:
-        """Check that a field names a layer, unit or neuron that there is.
-
-        Args:
-            field: one of `paths`.
-
-        Returns:
-            It, with its position in numbers.
-
-        Raises:
-            InvalidField: A number is out of range.
-        """
-        path = self.paths[field]
-        return wire_units.resolve_path(path, field, self.shapes[path.layer])
 
 
 def paths(request: pb.VisualizeRequest, model: HostedModel) -> dict[str, LayerPath]:
@@ -154,7 +106,7 @@ def _term(message: pb.Term, field: str, where: ModelAtSize) -> Term:
     """A weighted unit, direction or likeness."""
     weight = 1.0
     if message.HasField("weight"):
-        weight = wire_settings.weight(f"{field}.weight", message.weight)
+        weight = within(f"{field}.weight", message.weight, -MOST_WEIGHT, MOST_WEIGHT)
     match message.WhichOneof("kind"):
         case "unit":
             return Term(where.path(f"{field}.unit"), weight)
@@ -173,7 +125,7 @@ def _direction(message: pb.Direction, field: str, where: ModelAtSize) -> Directi
     comparison = COMPARISONS[message.comparison]
     if message.power and comparison != "dot_cosine":
         raise InvalidField(f"{field}.power", "goes with COMPARISON_DOT_COSINE alone")
-    power = wire_settings.above(f"{field}.power", message.power, MOST_POWER, default=1.0)
+    power = above(f"{field}.power", message.power, MOST_POWER, default=1.0)
     position = None
     if message.HasField("row") != message.HasField("column"):
         raise InvalidField(f"{field}.row", "and column must both be given, or none of them")

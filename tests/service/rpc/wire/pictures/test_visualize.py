@@ -21,11 +21,11 @@ from interp.layer import LayerPath
 from service.imaging import BadImage, Preprocessing
 from service.models.zoo import HostedModel
 from service.rpc.validation import InvalidField
-from service.rpc.wire import objective as wire_objective
-from service.rpc.wire import picture_settings as wire_settings
 from service.rpc.wire import tensors as wire_tensors
-from service.rpc.wire import visualize as wire_visualize
-from service.rpc.wire.objective import ModelAtSize
+from service.rpc.wire.pictures import objective as wire_objective
+from service.rpc.wire.pictures import settings as wire_settings
+from service.rpc.wire.pictures import visualize as wire_visualize
+from service.rpc.wire.pictures.model_at_size import ModelAtSize
 from service.visualization.spec import DirectionObjective, LikenessObjective, PictureRequest
 from striate.v1 import types_pb2
 from striate.v1 import visualize_pb2 as pb

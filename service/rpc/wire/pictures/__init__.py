@@ -1,0 +1,1 @@
+"""Between the messages about pictures of units and their values."""
