@@ -1,4 +1,4 @@
-"""Attributions with hooks: against captum where its hooks are right, and against the definitions
+"""Methods that hook modules: against captum where its hooks are right, and against the definitions
 where they would not be.
 """
 
@@ -8,24 +8,27 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from captum.attr import LRP, DeepLift, GuidedBackprop, LayerAttribution, LayerGradCam
+from captum.attr import LRP, DeepLift, GuidedBackprop
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from interp.attribution.deep_lift import deep_lift
 from interp.attribution.grad_cam import check_layer, grad_cam
 from interp.attribution.guided_backprop import guided_backprop
-from interp.attribution.guided_grad_cam import guided_grad_cam
 from interp.attribution.lrp import lrp
-from interp.attribution.model_copy.pool_modules import NonOverlappingMaxPool2d
 from interp.attribution.result import MethodNotApplicable
 from interp.layer import LOGITS, LayerPath
 from interp.network.architectures import CifarResNet, LeNet5
 from interp.network.network import Network
-from tests.interp.attribution.test_procedures import Unit, agree
+from tests.interp.attribution.oracles_rectifiers import Guided, Rescaled, by_definition
+from tests.interp.attribution.toys_attribution import (
+    CLASS,
+    Unit,
+    agree,
+    hosted,
+    seeded,
+)
 from tests.interp.toys_networks import MEAN, STD, images, linear, tricky
-
-CLASS = LayerPath(LOGITS, 2)
 
 
 class Plain(nn.Module):
@@ -55,75 +58,6 @@ class Normalized(nn.Module):
         return self.module((x - mean) / std)  # type: ignore[no-any-return]
 
 
-def hosted(module: nn.Module, size: int = 8, channels: int = 3) -> Network:
-    return Network(
-        module, (channels, size, size), MEAN[:channels], STD[:channels], dtype=torch.float64
-    )
-
-
-def seeded(make: Callable[[], nn.Module]) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(1)
-        module = make()
-        for part in module.modules():
-            if isinstance(part, nn.BatchNorm2d):
-                nn.init.uniform_(part.running_var, 0.5, 2)  # type: ignore[arg-type]
-                nn.init.normal_(part.running_mean, std=0.3)  # type: ignore[arg-type]
-                nn.init.normal_(part.bias, std=0.3)
-        return module
-
-
-class Rectifying(TorchFunctionMode):
-    """Every ReLU, called as a module, as a function or in place, by another function."""
-
-    def __init__(self, rectify: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.rectify = rectify
-
-    def __torch_function__(
-        self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        if func in (F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_):
-            return self.rectify(args[0].clone())
-        return func(*args, **(kwargs or {}))
-
-
-class _Guided(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        ctx.save_for_backward(x)
-        return x.clamp_min(0)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Any:
-        return grad.clamp_min(0) * (ctx.saved_tensors[0] > 0)
-
-
-class _Rescaled(torch.autograd.Function):
-    """Image and baseline are the two rows of a batch."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        ctx.save_for_backward(x)
-        return x.clamp_min(0)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Any:
-        (x,) = ctx.saved_tensors
-        rise, run = (x.clamp_min(0)[:1] - x.clamp_min(0)[1:]), x[:1] - x[1:]
-        return grad * torch.where(run.abs() < 1e-10, (x > 0).to(x), rise / run)
-
-
-def by_definition(function: Any, network: Network, path: LayerPath, x: Tensor) -> Tensor:
-    """The gradient of a unit's score for the first of images x with respect to all of them, with
-    rectifiers of another backward pass.
-    """
-    z = x.clone().requires_grad_()
-    with Rectifying(function.apply):
-        (grad,) = torch.autograd.grad(Unit(network, path)(z)[:1].sum(), z)
-    return grad
-
-
 NETWORKS: dict[str, tuple[Callable[[], Network], list[LayerPath]]] = {
     "tricky": (
         tricky,
@@ -134,6 +68,8 @@ NETWORKS: dict[str, tuple[Callable[[], Network], list[LayerPath]]] = {
         [CLASS, LayerPath("layer2.0", 14), LayerPath("layer1.0.conv2", 4, (3, 2))],
     ),
 }
+
+
 CASES = [
     pytest.param(make, path, id=f"{name} {path}")
     for name, (make, paths) in NETWORKS.items()
@@ -153,13 +89,13 @@ def test_functional_rectifiers_sums_and_reused_modules(
         lrp(network, path),
     )
     for row in (x[:1], x[1:]):
-        agree(guided(row, path).values, by_definition(_Guided, make(), path, row))
+        agree(guided(row, path).values, by_definition(Guided, make(), path, row))
         z, start = row.clone().requires_grad_(), torch.full_like(row, 0.3)
         both = torch.cat([row, start])
         # The score is of the first row, and the second has no gradient of its own: what it gets is
         # its part in the differences.
         found = lifted(row, path)
-        agree(found.values, by_definition(_Rescaled, make(), path, both)[:1] * (row - start))
+        agree(found.values, by_definition(Rescaled, make(), path, both)[:1] * (row - start))
         assert found.delta is not None
         assert found.delta.abs().max() < 1e-9
         # Of rectifiers, the epsilon rule is input times gradient (Ancona et al. 2018, section 2).
@@ -208,44 +144,6 @@ def test_relevance_adds_up_without_biases() -> None:
     assert found.values.sum().item() == pytest.approx(found.score.item(), rel=1e-5)
 
 
-@pytest.mark.parametrize("layer", ["down", "twice", "stem.0"])
-def test_grad_cam_by_its_formula(layer: str) -> None:
-    network, x = tricky(), images(1)
-    unit = Unit(network, CLASS)
-    seen: list[Tensor] = []
-
-    def keep(_: nn.Module, __: Any, output: Tensor) -> Tensor:
-        seen.append(output)
-        return output.clone()
-
-    part = dict(network.module.named_modules())[layer]
-    handle = part.register_forward_hook(keep)
-    score = unit(x.clone().requires_grad_())
-    handle.remove()
-    (grad,) = torch.autograd.grad(score.sum(), seen[-1])
-    expected = (grad.mean((2, 3), keepdim=True) * seen[-1]).sum(1, keepdim=True).clamp_min(0)
-    found = grad_cam(network, CLASS, layer)(x, CLASS)
-    assert expected.max() > 0
-    agree(found.values, F.interpolate(expected, (8, 8), mode="bilinear", align_corners=False))
-    agree(found.score, score)
-    if layer == "down":
-        same = LayerGradCam(unit, part).attribute(x, relu_attributions=True)
-        agree(found.values, LayerAttribution.interpolate(same, (8, 8), "bilinear"))
-    fine = guided_backprop(network, CLASS)(x, CLASS).values
-    agree(guided_grad_cam(network, CLASS, layer)(x, CLASS).values, fine * found.values)
-
-
-def test_layers_of_grad_cam() -> None:
-    network = tricky()
-    assert check_layer(network, CLASS, "") == "norm"
-    assert check_layer(network, CLASS, "stem") == "stem"
-    assert check_layer(network, LayerPath("twice", 1), "") == "act"
-    with pytest.raises(ValueError, match="not computed from"):
-        check_layer(network, LayerPath("twice", 1), "down")
-    with pytest.raises(MethodNotApplicable, match="no layer with rows and columns"):
-        check_layer(network, LayerPath("stem.0", 1), "")
-
-
 def test_linear_network() -> None:
     weight = torch.linspace(-1, 1, 2 * 108, dtype=torch.float64).view(2, 108).sin()
     network, path = (
@@ -258,18 +156,6 @@ def test_linear_network() -> None:
     assert (lrp(network, path)(x, path).values - w * x).abs().max() < 1e-6
     with pytest.raises(MethodNotApplicable, match="no rectifiers"):
         guided_backprop(network, path)
-
-
-@pytest.mark.parametrize(
-    ("kernel", "stride", "padding", "dilation", "ceil_mode"),
-    [(3, 2, 1, 1, False), (3, 1, 1, 1, True), (3, 2, 0, 1, True), (2, 2, 0, 2, False)],
-)
-def test_pools_with_windows_apart_are_the_same_function(
-    kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool
-) -> None:
-    pool = nn.MaxPool2d(kernel, stride, padding, dilation, ceil_mode=ceil_mode)
-    x = images(2, size=9, channels=4) - 0.5
-    assert torch.equal(NonOverlappingMaxPool2d(pool)(x), pool(x))
 
 
 class Squeezed(nn.Module):
@@ -328,7 +214,7 @@ def test_grad_cam_needs_no_trace_and_products_can_be_guided() -> None:
     product = hosted(seeded(Squeezed))
     agree(
         guided_backprop(product, CLASS)(x, CLASS).values,
-        by_definition(_Guided, hosted(seeded(Squeezed)), CLASS, x),
+        by_definition(Guided, hosted(seeded(Squeezed)), CLASS, x),
     )
 
 

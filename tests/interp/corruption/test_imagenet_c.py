@@ -10,8 +10,8 @@ import torch
 from scipy import ndimage, stats
 from torch import Tensor
 
+from interp.corruption.ice import ice_pattern
 from interp.corruption.imagenet_c import CORRUPTIONS, SEVERITIES, corrupt
-from interp.corruption.weather import ice_pattern
 from interp.seeds import generators
 from tests.interp.attack import oracles_published as published
 

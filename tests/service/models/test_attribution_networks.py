@@ -21,7 +21,7 @@ from interp.objective import activation
 from interp.probe import solve
 from service.models.initialization import randomize
 from tests.e2e.conftest import WEIGHTS
-from tests.interp.attribution.test_hooked_methods import Rectifying, _Guided
+from tests.interp.attribution.oracles_rectifiers import Guided, Rectifying
 from tests.interp.toys_networks import cifar, trained_resnet
 
 CLASS = LayerPath(LOGITS, 1)
@@ -58,7 +58,7 @@ def check(network: Network, x: Tensor, rectified: bool = True) -> None:
     if rectified:  # the epsilon rule is then input times gradient, and guided backprop is defined
         expected = gradient(network, x) * network.normalized(x)
         assert (relevance - expected).abs().max() < 1e-3 * expected.abs().max()
-        with Rectifying(_Guided.apply):
+        with Rectifying(Guided.apply):
             guided = gradient(network, x) / torch.tensor(STD[: x.shape[1]]).view(1, -1, 1, 1)
         values = guided_backprop(network, CLASS)(x, CLASS).values
         assert (values - guided).abs().max() < 1e-3 * guided.abs().max()
