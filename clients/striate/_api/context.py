@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from striate._api.operations import Operations
+from striate._api.operations import OperationCalls
 from striate.v1 import interpret_pb2_grpc, model_pb2_grpc, robustness_pb2_grpc
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Connection:
         self.models = model_pb2_grpc.ModelServiceStub(caller.channel)
         self.interpret = interpret_pb2_grpc.InterpretServiceStub(caller.channel)
         self.robustness = robustness_pb2_grpc.RobustnessServiceStub(caller.channel)
-        self.operations = Operations(caller)
+        self.operations = OperationCalls(caller)
 
 
 @dataclass(frozen=True)

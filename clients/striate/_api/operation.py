@@ -9,7 +9,7 @@ from typing import Any
 from google.protobuf import any_pb2
 from google.protobuf.message import DecodeError
 
-from striate._api.operations import Operations
+from striate._api.operations import OperationCalls
 from striate._rpc.caller import Caller
 from striate._rpc.deadline import Deadline
 from striate.errors import DeadlineExceeded, Internal, StriateError, from_status
@@ -37,7 +37,7 @@ class Operation:
     `metadata` and `done` are as the server last said: `refresh` asks again.
     """
 
-    def __init__(self, operations: Operations, state: Any) -> None:
+    def __init__(self, operations: OperationCalls, state: Any) -> None:
         self._operations = operations
         self._state = state
 

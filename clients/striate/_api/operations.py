@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from striate._rpc.caller import Caller
 
 
-class Operations:
+class OperationCalls:
     """The google.longrunning.Operations calls of a connection.
 
     Every call takes a timeout in seconds, None for the connection's default, and raises a

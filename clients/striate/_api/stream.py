@@ -23,7 +23,7 @@ _Event = (
 )  # None: the server's end of the stream
 
 
-class Window:
+class ReadAheadWindow:
     """Room for so many images between their reading and their handing out.
 
     Args:
@@ -86,7 +86,7 @@ class AttackStream:
         self._method = method
         self._settings = settings
         self._encoder = encoder
-        self._window = Window(size)
+        self._window = ReadAheadWindow(size)
         self._events: SimpleQueue[_Event] = SimpleQueue()
         self._unanswered: set[int] = set()
         self._read_all = False

@@ -13,7 +13,7 @@ import grpc
 import pytest
 
 import striate
-from striate._api.stream import Window
+from striate._api.stream import ReadAheadWindow
 from striate.v1 import attack_pb2 as pb
 from tests.client.fakes.fakes_robustness import answer
 from tests.client.fakes.fakes_server import LONG, Fake, adversarial, failure, reason
@@ -241,7 +241,7 @@ def test_several_threads_stream_over_one_connection(fake: Fake, net: striate.Mod
 
 
 def test_a_closed_window_lets_nobody_in() -> None:
-    window = Window(1)
+    window = ReadAheadWindow(1)
     assert window.enter()
     entered: list[bool] = []
     thread = threading.Thread(target=lambda: entered.append(window.enter()))
