@@ -21,18 +21,19 @@ from service.rpc.handlers.attribution import AttributionHandler
 from service.rpc.handlers.audit import AuditHandler
 from service.rpc.handlers.classify import ClassifyHandler
 from service.rpc.handlers.datasets import DatasetHandler
-from service.rpc.handlers.dossier import DossierHandler
 from service.rpc.handlers.exemplars import ExemplarHandler
-from service.rpc.handlers.facets import FacetFinder, FacetHandler
 from service.rpc.handlers.filters import FilterHandler
 from service.rpc.handlers.index_build import IndexBuildHandler
 from service.rpc.handlers.index_reader import IndexReader
 from service.rpc.handlers.models import ModelHandler, OnChange
-from service.rpc.handlers.pictures import PicturePlanner
+from service.rpc.handlers.pictures.dossier import DossierHandler
+from service.rpc.handlers.pictures.facet_finder import FacetFinder
+from service.rpc.handlers.pictures.facets import FacetHandler
+from service.rpc.handlers.pictures.planner import PicturePlanner
+from service.rpc.handlers.pictures.visualize import VisualizeHandler
+from service.rpc.handlers.pictures.visualize_layer import VisualizeLayerHandler
 from service.rpc.handlers.tuning import TuningHandler
 from service.rpc.handlers.uploads import UploadHandler
-from service.rpc.handlers.visualize import VisualizeHandler
-from service.rpc.handlers.visualize_layer import VisualizeLayerHandler
 from service.visualization.cache import PictureCache
 from service.visualization.layer_stream import LayerStream
 from service.visualization.spectra import SpectrumStore

@@ -10,7 +10,7 @@ import pytest
 
 from service.report.dossier_html import SHIFTS, dossier_page, strongest_shifts
 from service.report.histogram import histogram
-from service.rpc.handlers.dossier import DossierHandler
+from service.rpc.handlers.pictures.dossier import DossierHandler
 from service.rpc.validation import InvalidField
 from striate.v1 import dossier_pb2
 

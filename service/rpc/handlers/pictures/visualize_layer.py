@@ -8,7 +8,7 @@ from interp.layer import LayerPath
 from service.models.zoo import HostedModel, ModelZoo
 from service.rpc.compute import Compute
 from service.rpc.context import VERSION, Context
-from service.rpc.handlers.pictures import PicturePlanner
+from service.rpc.handlers.pictures.planner import PicturePlanner
 from service.rpc.validation import required, within
 from service.rpc.wire import priority as wire_priority
 from service.rpc.wire import provenance as wire_provenance

@@ -1,4 +1,4 @@
-"""FindFacets: the different things that one unit sees."""
+"""Finds the different things that one unit sees, for FindFacets and for dossiers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from service.engine.job import Priority
 from service.imaging import png
 from service.index.store import IndexStore
 from service.index.types import Hit, Subject
-from service.models.zoo import HostedModel, ModelZoo
+from service.models.zoo import HostedModel
 from service.rpc.compute import Compute
 from service.rpc.context import Context
-from service.rpc.handlers.pictures import PicturePlanner
+from service.rpc.handlers.pictures.planner import PicturePlanner
 from service.rpc.validation import InvalidField, required, within
 from service.rpc.wire import exemplars as wire_exemplars
 from service.rpc.wire import priority as wire_priority
@@ -71,25 +71,6 @@ class FacetRequest:
     def model(self) -> HostedModel:
         """Whose unit it is."""
         return self.where.model
-
-
-class FacetHandler:
-    """Answers FindFacets.
-
-    Args:
-        zoo: the models.
-        finder: finds facets.
-    """
-
-    def __init__(self, zoo: ModelZoo, finder: "FacetFinder") -> None:
-        self._zoo, self._finder = zoo, finder
-
-    async def find_facets(
-        self, request: pb.FindFacetsRequest, context: Context
-    ) -> pb.FindFacetsResponse:
-        """Find the facets of one unit."""
-        with self._zoo.use(required("model", request.model)) as model:
-            return await self._finder.find(request, model, context)
 
 
 class FacetFinder:

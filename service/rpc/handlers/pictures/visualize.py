@@ -8,7 +8,7 @@ from interp.feature.visualize import VisualizationResult
 from service.models.zoo import ModelZoo
 from service.rpc.compute import Compute
 from service.rpc.context import Context
-from service.rpc.handlers.pictures import SIZE, PicturePlanner
+from service.rpc.handlers.pictures.planner import SIZE, PicturePlanner
 from service.rpc.validation import InvalidField, required
 from service.rpc.wire import images as wire_images
 from service.rpc.wire import priority as wire_priority

@@ -17,9 +17,9 @@ from service.models.zoo import HostedModel, ModelZoo
 from service.report import dossier_page
 from service.rpc.compute import Compute
 from service.rpc.context import Context
-from service.rpc.handlers.facets import FacetFinder
 from service.rpc.handlers.index_reader import IndexReader
-from service.rpc.handlers.pictures import PicturePlanner
+from service.rpc.handlers.pictures.facet_finder import FacetFinder
+from service.rpc.handlers.pictures.planner import PicturePlanner
 from service.rpc.handlers.tuning import measure_tuning
 from service.rpc.validation import InvalidField, required
 from service.rpc.wire import filters as wire_filters
