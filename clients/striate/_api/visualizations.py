@@ -33,9 +33,7 @@ if TYPE_CHECKING:
     )
 
 # options of visualize that a whole layer goes without
-_OF_SINGLE_PICTURES = (
-    *("variants", "diversity", "start", "preview_every", "include_tensor", "on_progress"),
-)
+_OF_SINGLE_PICTURES = ("diversity", "start", "preview_every", "include_tensor", "on_progress")
 
 
 def visualize(
@@ -127,10 +125,10 @@ def _whole_layer(
     options: VisualizeOptions,
 ) -> LayerPictures:
     """The pictures of "layer:*". Raises InvalidArgument for options of single pictures."""
-    settings: dict[str, Any] = {**options, "variants": variants}
-    given = [settings.pop(name, None) for name in _OF_SINGLE_PICTURES]
-    if any(_is_given(value) for value in given):
-        *names, last = _OF_SINGLE_PICTURES
+    settings: dict[str, Any] = {**options}
+    values = [settings.pop(name, None) for name in _OF_SINGLE_PICTURES]
+    if variants is not None or any(_is_given(value) for value in values):
+        *names, last = "variants", *_OF_SINGLE_PICTURES
         raise invalid("objectives", f"a whole layer goes without {', '.join(names)} and {last}")
     dataset, timeout = settings.pop("dataset", None), settings.pop("timeout", None)
     return visualize_layer(net, layer, units, True, dataset, timeout, settings)  # type: ignore[arg-type]
