@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bench.figure import Figure, Figures
 from bench.setting import Setting, cifar
-from interp.audit.checks import certify
+from interp.audit.checks import check_evaluation
 from interp.audit.checks.check import Check
 from interp.network.network import Network
 from interp.probe import solve
@@ -28,7 +28,7 @@ IMAGES, FEW, ATTACKED = (
     256,
     32,
     24,
-)  # of a broken network: where accuracies are compared, elsewhere, and of them attacked
+)  # of a broken network: where accuracies are compared_conditions, elsewhere, and of them attacked
 SUBSETS, SUBSET = 20, 48  # of the images of a sound network, half of which are attacked
 
 
@@ -120,7 +120,8 @@ def failing(
     """The checks that a network fails."""
     mean, std = network._mean.flatten().tolist(), network._std.flatten().tolist()
     checks: list[Check] = solve(
-        certify(x, labels, threats, mean=mean, std=std, seed=seed, attacked=attacked), network
+        check_evaluation(x, labels, threats, mean=mean, std=std, seed=seed, attacked=attacked),
+        network,
     )
     return [check.name for check in checks if check.status == "failed"]
 

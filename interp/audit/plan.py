@@ -71,7 +71,7 @@ class Plan:
 
     @property
     def corrupted(self) -> list[tuple[str, int]]:
-        """Each corruption at each severity, in the order of `Judged.corrupted`."""
+        """Each corruption at each severity, in the order of `ShardResult.corrupted`."""
         return [(name, severity) for name in self.corruptions for severity in self.severities]
 
 

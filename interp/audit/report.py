@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from interp.audit.conditions import NORMS, condition
 from interp.audit.plan import MAGNITUDES, Plan
 from interp.audit.statistics import anytime, clopper_pearson, mcnemar
-from interp.audit.tally import Sums, Tally, compared
+from interp.audit.tally import Sums, Tally, compared_conditions
 
 SCHEMA = "striate.audit/1"
 PERCENTS = (10, 25, 50, 75, 90)  # quantiles of the minimal epsilon
@@ -18,7 +18,7 @@ INTERVALS = {"clopper-pearson": clopper_pearson, "anytime": anytime}
 Json = dict[str, Any]
 
 
-class Finding(Protocol):
+class CheckResult(Protocol):
     """What a check of the audit on itself found; the status is "passed", "failed" or "skipped"."""
 
     @property
@@ -31,14 +31,14 @@ class Finding(Protocol):
     def source(self) -> str: ...
 
 
-class Subject(NamedTuple):
+class AuditedNetwork(NamedTuple):
     """A network that is audited, the SHA-256 of it in hex, and the audit's checks of itself on it:
     none makes it suspect.
     """
 
     name: str
     digest: str
-    checks: Sequence[Finding]
+    checks: Sequence[CheckResult]
 
     @property
     def verdict(self) -> str:
@@ -70,7 +70,7 @@ class Rates:
 
 def report(
     tally: Tally,
-    networks: Sequence[Subject],
+    networks: Sequence[AuditedNetwork],
     *,
     confidence: float,
     dataset: Mapping[str, Any],
@@ -131,7 +131,7 @@ def _settings(plan: Plan) -> Json:
 
 
 def _network(
-    subject: Subject, sums: Sums, plan: Plan, classes: Sequence[str], rates: Rates
+    subject: AuditedNetwork, sums: Sums, plan: Plan, classes: Sequence[str], rates: Rates
 ) -> Json:
     images = int(sums.trials.sum())
     looked = images * len(sums.corrupted)
@@ -213,11 +213,11 @@ def _classes(sums: Sums, plan: Plan, names: Sequence[str], rates: Rates) -> list
     ]
 
 
-def _comparisons(tally: Tally, networks: Sequence[Subject]) -> list[Json]:
+def _comparisons(tally: Tally, networks: Sequence[AuditedNetwork]) -> list[Json]:
     """McNemar's exact test of every two networks."""
     found = []
     for (first, second), counts in tally.pairs.items():
-        for at, pair in zip(compared(tally.plan), counts.tolist(), strict=True):
+        for at, pair in zip(compared_conditions(tally.plan), counts.tolist(), strict=True):
             test = mcnemar(np.repeat([True, False], pair), np.repeat([False, True], pair))
             found.append(
                 {
@@ -231,7 +231,7 @@ def _comparisons(tally: Tally, networks: Sequence[Subject]) -> list[Json]:
 
 
 def _gates(
-    tally: Tally, networks: Sequence[Subject], confidence: float, rates: Rates
+    tally: Tally, networks: Sequence[AuditedNetwork], confidence: float, rates: Rates
 ) -> list[Json]:
     return [
         {
@@ -239,9 +239,9 @@ def _gates(
             "condition": gated.condition,
             "bar": gated.gate.bar,
             "confidence": confidence,
-            "verdict": watch.decision.verdict.name.lower(),
-            "decided_after": watch.decision.trials,
-            "rate": rates.one(watch.successes, watch.trials),
+            "verdict": progress.decision.verdict.name.lower(),
+            "decided_after": progress.decision.trials,
+            "rate": rates.one(progress.successes, progress.trials),
         }
-        for gated, watch in zip(tally.gates, tally.watches, strict=True)
+        for gated, progress in zip(tally.gates, tally.gate_progress, strict=True)
     ]

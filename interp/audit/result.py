@@ -36,7 +36,7 @@ class Examples:
         return Examples(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
 
 
-def foremost(examples: Sequence[Examples], count: int) -> Examples:
+def nearest_examples(examples: Sequence[Examples], count: int) -> Examples:
     """Of several shards' examples, at least one, the `count` with the smallest epsilons, and of
     equal ones the first rows.
 
@@ -53,7 +53,7 @@ def foremost(examples: Sequence[Examples], count: int) -> Examples:
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class ShardResult:
     """The B images of a shard, judged. Lists have one entry a threat, E is the number of its
     epsilons.
 
@@ -93,7 +93,7 @@ class Judged:
         return {name: np.ascontiguousarray(array) for name, array in named.items()}
 
     @staticmethod
-    def read(arrays: Arrays) -> "Judged":
+    def read(arrays: Arrays) -> "ShardResult":
         """What gave these `arrays`.
 
         Raises:
@@ -104,7 +104,7 @@ class Judged:
             for number in range(sum(name.endswith(".fooled_at") for name in arrays))
         ]
         gradients, queries = arrays["cost"].tolist()
-        return Judged(
+        return ShardResult(
             arrays["clean"],
             [arrays[f"{threat}.noise"] for threat in threats],
             [arrays[f"{threat}.fooled_at"] for threat in threats],

@@ -15,14 +15,14 @@ from interp.attack.ball import LEVELS, Ball, radii
 from interp.attack.goal import Untargeted
 from interp.audit.conditions import condition
 from interp.audit.plan import MAGNITUDES, Plan, PlannedAttack, Threat
-from interp.audit.result import Bools, Examples, Judged
+from interp.audit.result import Bools, Examples, ShardResult
 from interp.corruption.augmentation import augment
 from interp.corruption.imagenet_c import corrupt
 from interp.norms import norm
 from interp.probe import Probe, Procedure
 from interp.seeds import Generators, generators
 
-__all__ = ["Examples", "Judged", "Plan", "PlannedAttack", "Threat", "judge"]
+__all__ = ["Examples", "Plan", "PlannedAttack", "ShardResult", "Threat", "audit_shard"]
 
 AT_ONCE = 64  # images that are made noisy, corrupted or augmented at a time
 # By how much rounding may lengthen a perturbation: a share of epsilon, of a level what a ball of
@@ -72,7 +72,7 @@ def _eight_bit(images: Tensor) -> Tensor:
     return (images * LEVELS).round() / LEVELS
 
 
-def judge(x: Tensor, labels: Tensor, plan: Plan, first_row: int) -> Procedure[Judged]:
+def audit_shard(x: Tensor, labels: Tensor, plan: Plan, first_row: int) -> Procedure[ShardResult]:
     """Judge a network on images x (B, C, H, W) in [0, 1], of classes `labels` (B,) on the same
     device.
 
@@ -95,7 +95,7 @@ def judge(x: Tensor, labels: Tensor, plan: Plan, first_row: int) -> Procedure[Ju
     shard = _Shard(x, labels, prediction == labels, plan, first_row)
     books = []
     for threat in plan.threats:
-        book = _Book(shard, threat)
+        book = _ThreatRecord(shard, threat)
         yield from book.fill()
         books.append(book)
     everything = torch.arange(len(x), device=x.device)
@@ -104,7 +104,7 @@ def judge(x: Tensor, labels: Tensor, plan: Plan, first_row: int) -> Procedure[Ju
         corrupted.append((yield from shard.judged(_corrupted(shard, name, severity), everything)))
     for name in plan.augmentations:
         augmented.append((yield from shard.judged(_augmented(shard, name), everything)))
-    return Judged(
+    return ShardResult(
         clean=prediction.cpu().numpy(),
         noise=[book.noise for book in books],
         fooled_at=[book.fooled_at for book in books],
@@ -136,7 +136,7 @@ def _noisy(shard: _Shard, p: float, epsilon: float) -> Callable[[Tensor], Tensor
     return make
 
 
-class _Book:
+class _ThreatRecord:
     """What is found out about a shard under one threat; of adversarial images the one of the least
     epsilon a row, in the host's memory.
     """

@@ -160,7 +160,7 @@ def anytime(successes: ArrayLike, trials: ArrayLike, confidence: float = 0.95) -
     return Interval(bounds[0], bounds[1])
 
 
-class Verdict(enum.Enum):
+class GateVerdict(enum.Enum):
     """What a gate says of an accuracy."""
 
     PASS = "at least the bar"
@@ -168,10 +168,10 @@ class Verdict(enum.Enum):
     OPEN = "undecided"
 
 
-class Decision(NamedTuple):
+class GateDecision(NamedTuple):
     """A verdict, and after how many images it was reached (all of them, if it is open)."""
 
-    verdict: Verdict
+    verdict: GateVerdict
     trials: int
 
 
@@ -216,7 +216,7 @@ class Gate:
             below = np.log(special.betainc(k + 1, n - k + 1, self.bar)) - np.log(self.bar)
         return both + above, both + below
 
-    def decide(self, correct: ArrayLike) -> Decision:
+    def decide(self, correct: ArrayLike) -> GateDecision:
         """The verdict on images in the order in which they were judged, correct (N,) bool: the
         first that was reached.
 
@@ -228,6 +228,6 @@ class Gate:
         passed, failed = passing >= -np.log(self.false_pass), failing >= -np.log(self.false_fail)
         reached = passed | failed
         if not reached.any():
-            return Decision(Verdict.OPEN, len(right))
+            return GateDecision(GateVerdict.OPEN, len(right))
         first = int(reached.argmax())
-        return Decision(Verdict.PASS if passed[first] else Verdict.FAIL, first + 1)
+        return GateDecision(GateVerdict.PASS if passed[first] else GateVerdict.FAIL, first + 1)

@@ -7,11 +7,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from interp.audit.plan import Plan, cells
-from interp.audit.result import Bools, Ints, Judged
+from interp.audit.result import Bools, Ints, ShardResult
 
 
 def rows(
-    judged: Judged, plan: Plan, *, network: str, ids: ArrayLike, names: Sequence[str], labels: Ints
+    judged: ShardResult,
+    plan: Plan,
+    *,
+    network: str,
+    ids: ArrayLike,
+    names: Sequence[str],
+    labels: Ints,
 ) -> dict[str, NDArray[Any]]:
     """The columns of a shard's images on one network, (B,) each.
 
@@ -30,7 +36,7 @@ def rows(
     return columns | dict(zip(cells(plan), _cells(judged, plan, labels), strict=True))
 
 
-def _cells(judged: Judged, plan: Plan, labels: Ints) -> Iterator[Bools | NDArray[np.float64]]:
+def _cells(judged: ShardResult, plan: Plan, labels: Ints) -> Iterator[Bools | NDArray[np.float64]]:
     for number, threat in enumerate(plan.threats):
         for level in range(len(threat.epsilons)):
             yield judged.noise[number][level]

@@ -11,8 +11,8 @@ import numpy as np
 
 from interp.audit.conditions import condition, parse
 from interp.audit.plan import Plan
-from interp.audit.result import Bools, Ints, Judged
-from interp.audit.statistics import Decision, Gate, Verdict, by_class
+from interp.audit.result import Bools, Ints, ShardResult
+from interp.audit.statistics import Gate, GateDecision, GateVerdict, by_class
 
 CLEAN, CORRUPTIONS = "clean", "corruptions"
 
@@ -38,7 +38,7 @@ class Sums:
         self.augmented = zeros(len(plan.augmentations))  # right
         self.gradients = self.queries = 0
 
-    def add(self, judged: Judged, labels: Ints) -> None:
+    def add(self, judged: ShardResult, labels: Ints) -> None:
         """Count a shard's images, of classes `labels` (B,)."""
         right, trials = by_class(judged.right(labels), labels, len(self.trials))
         self.trials += trials
@@ -59,7 +59,7 @@ class Sums:
         return self.least[threat][:, ::-1].cumsum(1)[:, ::-1][:, 2:]
 
 
-class Gated(NamedTuple):
+class NetworkGate(NamedTuple):
     """A gate of an audit: of a network by its number, at "clean" or at a threat's condition like
     "linf:8/255".
     """
@@ -69,21 +69,21 @@ class Gated(NamedTuple):
     gate: Gate
 
 
-class Watch:
+class GateProgress:
     """A gate at work, which takes its images in the audit's order; those that come too
     early wait.
     """
 
     def __init__(self, gate: Gate) -> None:
         self.gate = gate
-        self.decided: Decision | None = None
+        self.decided: GateDecision | None = None
         self.successes = self.trials = 0
         self.waiting: dict[int, Bools] = {}
 
     @property
-    def decision(self) -> Decision:
+    def decision(self) -> GateDecision:
         """What `interp.audit.statistics.Gate.decide` says of the images taken."""
-        return self.decided or Decision(Verdict.OPEN, self.trials)
+        return self.decided or GateDecision(GateVerdict.OPEN, self.trials)
 
     def add(self, right: Bools, first_row: int) -> None:
         """Take the images first_row.. of the audit's order, right (B,), or let them wait for those
@@ -103,14 +103,14 @@ class Watch:
         reached = passed | (failing >= -math.log(self.gate.false_fail))
         if self.decided is None and reached.any():
             first = int(reached.argmax())
-            self.decided = Decision(
-                Verdict.PASS if passed[first] else Verdict.FAIL, self.trials + first + 1
+            self.decided = GateDecision(
+                GateVerdict.PASS if passed[first] else GateVerdict.FAIL, self.trials + first + 1
             )
         self.successes += int(right.sum())
         self.trials += len(right)
 
 
-def compared(plan: Plan) -> list[str]:
+def compared_conditions(plan: Plan) -> list[str]:
     """The conditions under which networks are compared: clean, each threat's largest epsilon, the
     corruptions if there are any.
     """
@@ -118,8 +118,8 @@ def compared(plan: Plan) -> list[str]:
     return [CLEAN, *largest, *([CORRUPTIONS] if plan.corrupted else [])]
 
 
-def _scores(judged: Judged, labels: Ints, plan: Plan) -> Ints:
-    """(conditions of `compared`, B) how often each image is right."""
+def _scores(judged: ShardResult, labels: Ints, plan: Plan) -> Ints:
+    """(conditions of `compared_conditions`, B) how often each image is right."""
     robust = [
         judged.least(number, labels) == len(threat.epsilons)
         for number, threat in enumerate(plan.threats)
@@ -134,27 +134,27 @@ class Tally:
 
     Attributes:
         sums: one a network.
-        pairs: for every two networks, by number, (conditions of `compared`, 2): images on which the
-            first is right more often, and the second. Under the corruptions an image counts once,
-            for whoever is right on more of its corrupted versions: these are not independent of
-            each other, and images are.
-        watches: one a gate.
+        pairs: for every two networks, by number, (conditions of `compared_conditions`, 2): images
+            on which the first is right more often, and the second. Under the corruptions an image
+            counts once, for whoever is right on more of its corrupted versions: these are not
+            independent of each other, and images are.
+        gate_progress: one a gate.
 
     Raises:
         ValueError: a gate's condition is neither "clean" nor of the plan.
     """
 
     def __init__(
-        self, plan: Plan, classes: int, networks: int, gates: Sequence[Gated] = ()
+        self, plan: Plan, classes: int, networks: int, gates: Sequence[NetworkGate] = ()
     ) -> None:
         self.plan, self.classes = plan, classes
         self.sums = [Sums(plan, classes) for _ in range(networks)]
         self.pairs = {
-            pair: np.zeros((len(compared(plan)), 2), dtype=np.int64)
+            pair: np.zeros((len(compared_conditions(plan)), 2), dtype=np.int64)
             for pair in combinations(range(networks), 2)
         }
         self.gates = [gated._replace(condition=_known(gated.condition, plan)) for gated in gates]
-        self.watches = [Watch(gated.gate) for gated in gates]
+        self.gate_progress = [GateProgress(gated.gate) for gated in gates]
 
     @property
     def images(self) -> int:
@@ -164,14 +164,14 @@ class Tally:
     @property
     def decided(self) -> bool:
         """Whether there are gates and all are decided."""
-        return bool(self.watches) and all(watch.decided for watch in self.watches)
+        return bool(self.gate_progress) and all(progress.decided for progress in self.gate_progress)
 
     @property
     def gradients(self) -> int:
         """Image-gradients of all networks."""
         return sum(sums.gradients for sums in self.sums)
 
-    def add(self, judged: Sequence[Judged], labels: Ints, first_row: int) -> None:
+    def add(self, judged: Sequence[ShardResult], labels: Ints, first_row: int) -> None:
         """Count a shard, once: what was found on each network of its images, first_row.. of the
         audit's order, classes (B,).
         """
@@ -182,8 +182,8 @@ class Tally:
             counts += np.stack(
                 [scores[first] > scores[second], scores[second] > scores[first]], 2
             ).sum(1)
-        for gated, watch in zip(self.gates, self.watches, strict=True):
-            watch.add(
+        for gated, progress in zip(self.gates, self.gate_progress, strict=True):
+            progress.add(
                 _withstands(judged[gated.network], labels, gated.condition, self.plan), first_row
             )
 
@@ -206,7 +206,7 @@ def _known(name: str, plan: Plan) -> str:
     return known
 
 
-def _withstands(judged: Judged, labels: Ints, name: str, plan: Plan) -> Bools:
+def _withstands(judged: ShardResult, labels: Ints, name: str, plan: Plan) -> Bools:
     """(B,) which images are right at a condition, under all attacks."""
     if name == CLEAN:
         return judged.right(labels)

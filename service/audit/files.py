@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from interp.audit.conditions import NORMS, condition
 from interp.audit.plan import Plan, cells
-from interp.audit.report import Subject, report
-from interp.audit.result import Examples, foremost
+from interp.audit.report import AuditedNetwork, report
+from interp.audit.result import Examples, nearest_examples
 from interp.audit.table import rows as image_rows
 from service import files as whole_file
-from service.audit.assignment import VERSIONS, Assignment
 from service.audit.journal import REPORT, Shard
 from service.audit.run import Audit
+from service.audit.spec import VERSIONS, AuditSpec
 from service.imaging import png
 from service.report import Example, audit_page, json_text, junit, magnified
 
@@ -54,7 +54,7 @@ class _Finding(NamedTuple):
     source: str
 
 
-class _Exhibit(NamedTuple):
+class _GalleryExample(NamedTuple):
     """A candidate for the gallery; the first two decide."""
 
     epsilon: int
@@ -76,7 +76,7 @@ def write(audit: Audit) -> None:
         CancelledError: the audit was cancelled.
     """
     job, journal = audit.job, audit.journal
-    exhibits: dict[tuple[int, int], list[_Exhibit]] = defaultdict(list)  # (network, threat)
+    exhibits: dict[tuple[int, int], list[_GalleryExample]] = defaultdict(list)  # (network, threat)
     with (
         _Table(journal.folder / IMAGES, _image_columns(job.plan), "zstd") as images,
         _Table(journal.folder / EXAMPLES, _EXAMPLE_COLUMNS, "none") as examples,
@@ -134,7 +134,7 @@ def _report(audit: Audit) -> dict[str, Any]:
             _Finding(*(check[field] for field in _Finding._fields))
             for check in audit.journal.read_checks(number) or ()
         ]
-        subjects.append(Subject(model.name, model.digest, checks))
+        subjects.append(AuditedNetwork(model.name, model.digest, checks))
     return report(
         audit.tally,
         subjects,
@@ -174,7 +174,7 @@ def _image_columns(plan: Plan) -> dict[str, pa.DataType]:
 
 
 def _examples(
-    job: Assignment,
+    job: AuditSpec,
     network: str,
     threat: int,
     found: Examples,
@@ -199,18 +199,18 @@ def _examples(
     }
 
 
-def _candidates(found: Examples, shard: Shard, first: int) -> Iterator[_Exhibit]:
+def _candidates(found: Examples, shard: Shard, first: int) -> Iterator[_GalleryExample]:
     assert shard.pixels is not None
     if not len(found.row):
         return
-    best = foremost([found], GALLERY)
+    best = nearest_examples([found], GALLERY)
     columns = (best.epsilon, best.row, best.attack, best.prediction, best.norm)
     for image, (epsilon, row, attack, prediction, norm) in zip(
         best.images, zip(*(c.tolist() for c in columns), strict=True), strict=True
     ):
         place = row - first
         clean = shard.pixels[place].copy()  # a copy: the rest of the shard may go
-        yield _Exhibit(
+        yield _GalleryExample(
             epsilon,
             row,
             int(shard.ids[place]),
@@ -223,7 +223,7 @@ def _candidates(found: Examples, shard: Shard, first: int) -> Iterator[_Exhibit]
         )
 
 
-def _shown(job: Assignment, network: int, threat: int, one: _Exhibit) -> Example:
+def _shown(job: AuditSpec, network: int, threat: int, one: _GalleryExample) -> Example:
     model, (p, epsilons) = job.models[network], job.plan.threats[threat]
     perturbation, magnification = magnified(one.clean, one.adversarial)
     return {

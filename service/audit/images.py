@@ -14,13 +14,15 @@ from service.datasets.samples import read_as
 from service.imaging import Pixels, Preprocessing, decode
 
 T = TypeVar("T")
-Wait = Callable[["Future[Loaded]"], "Loaded"]  # a future's result, unless the audit is cancelled
+Wait = Callable[
+    ["Future[AuditImage]"], "AuditImage"
+]  # a future's result, unless the audit is cancelled
 
 _AHEAD = 2  # shards being read and decoded
 
 
 @dataclass(frozen=True)
-class Loaded:
+class AuditImage:
     """An image as each network takes it."""
 
     id: int
@@ -57,7 +59,7 @@ def shards(
     Raises:
         DatasetError: an image cannot be read or decoded, or has no label; the message names it.
     """
-    loading: deque[list[Future[Loaded]]] = deque()
+    loading: deque[list[Future[AuditImage]]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
     try:
         ahead = iter(parts)
@@ -78,11 +80,11 @@ def shards(
 
 def _load(
     dataset: Dataset, index: int, classes: Sequence[int], preprocessings: Sequence[Preprocessing]
-) -> Loaded:
-    def loaded(sample: Sample) -> Loaded:
+) -> AuditImage:
+    def loaded(sample: Sample) -> AuditImage:
         image, label = decode(sample.image), _class(sample, classes)
         pixels = [preprocessing.apply(image) for preprocessing in preprocessings]
-        return Loaded(index, sample.name, label, pixels)
+        return AuditImage(index, sample.name, label, pixels)
 
     return read_as(dataset, index, loaded)
 
@@ -95,7 +97,7 @@ def _class(sample: Sample, classes: Sequence[int]) -> int:
     return classes[sample.label]
 
 
-def _joined(ids: NDArray[np.int64], images: Sequence[Loaded]) -> Images:
+def _joined(ids: NDArray[np.int64], images: Sequence[AuditImage]) -> Images:
     labels = np.array([image.label for image in images], dtype=np.int64)
     pixels = [np.stack(each) for each in zip(*(image.pixels for image in images), strict=True)]
     return Images(ids, [image.name for image in images], labels, pixels)

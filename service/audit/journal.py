@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from interp.audit.result import Arrays, Ints, Judged
+from interp.audit.result import Arrays, Ints, ShardResult
 from service.files import TEMPORARY, write
 
 log = structlog.get_logger()
@@ -47,7 +47,7 @@ class Shard:
     ids: Ints  # (B,) in the data set
     names: list[str]
     labels: Ints  # (B,) classes of the network
-    judged: Judged
+    judged: ShardResult
     pixels: (
         NDArray[np.uint8] | None
     )  # (B, C, H, W), the clean images; only the first shards keep them, for the gallery
@@ -113,7 +113,7 @@ class Journal:
                     for name in file.keys()  # noqa: SIM118 - it is no mapping
                 }
                 names = json.loads((file.metadata() or {})[_NAMES])
-            judged = Judged.read(
+            judged = ShardResult.read(
                 {
                     name.removeprefix(_JUDGED): array
                     for name, array in arrays.items()

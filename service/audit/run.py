@@ -15,17 +15,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interp.audit.checks import certify
-from interp.audit.checks.sufficient import sufficient
+from interp.audit.checks import check_evaluation
+from interp.audit.checks.sufficient import check_sufficiency
 from interp.audit.plan import Plan
-from interp.audit.result import Judged
-from interp.audit.shard import judge
+from interp.audit.result import ShardResult
+from interp.audit.shard import audit_shard
 from interp.audit.tally import Tally
 from interp.probe import Procedure
 from service.audit import images as audit_images
-from service.audit.assignment import Assignment, Progress
 from service.audit.images import Images
 from service.audit.journal import Journal, Shard
+from service.audit.spec import AuditProgress, AuditSpec
 from service.engine.submit import submit_when_free
 from service.models.zoo import HostedModel
 
@@ -46,8 +46,8 @@ class Submit(Protocol):
     ) -> "Future[T]": ...
 
 
-Tell = Callable[
-    [Progress, bool], None
+ReportProgress = Callable[
+    [AuditProgress, bool], None
 ]  # (progress, whether something was finished that will not be done again)
 
 
@@ -61,10 +61,10 @@ class Audit:
 
     def __init__(
         self,
-        job: Assignment,
+        job: AuditSpec,
         journal: Journal,
         submit: Submit,
-        tell: Tell,
+        tell: ReportProgress,
         cancelled: Callable[[], bool],
     ) -> None:
         self.job, self.journal = job, journal
@@ -101,7 +101,7 @@ class Audit:
         self.journal.begin(self.job.facts)
         if self.job.checked:
             self._check()
-        done, shards = self._take_up(), self.job.shards
+        done, shards = self._count_journaled(), self.job.shards
         self._began = time.monotonic(), self.tally.images
         if done == len(shards) or self.stopped:
             return
@@ -114,7 +114,7 @@ class Audit:
 
     def tell(self, stage: str, lasting: bool = False) -> None:
         """Say what is being done. Raises CancelledError."""
-        self._heed()
+        self._raise_if_cancelled()
         done, seconds = self.tally.images, None
         if self._began is not None and done > self._began[1]:
             seconds = (
@@ -122,9 +122,11 @@ class Audit:
                 / (done - self._began[1])
                 * (0 if self.stopped else self.job.images - done)
             )
-        self._tell(Progress(done, self.job.images, self.tally.gradients, seconds, stage), lasting)
+        self._tell(
+            AuditProgress(done, self.job.images, self.tally.gradients, seconds, stage), lasting
+        )
 
-    def _take_up(self) -> int:
+    def _count_journaled(self) -> int:
         """Count the shards at the front that earlier runs have finished on all networks, and return
         their number.
         """
@@ -165,7 +167,7 @@ class Audit:
         log.info(
             "audit judges a shard", audit=self.journal.folder.name, shard=number, networks=missing
         )
-        running: dict[int, Future[Judged]] = {}
+        running: dict[int, Future[ShardResult]] = {}
         try:
             for network in missing:
                 model = job.models[network]
@@ -213,7 +215,7 @@ class Audit:
         """Submit, waiting while the device's queue is full, until the audit is cancelled."""
 
         def submit() -> "Future[T]":
-            self._heed()
+            self._raise_if_cancelled()
             return self._submit(model, procedure, rows)
 
         return submit_when_free(submit)
@@ -222,7 +224,7 @@ class Audit:
         """The result of a future, which is cancelled with the audit."""
         while True:
             try:
-                self._heed()
+                self._raise_if_cancelled()
                 return future.result(_POLL)
             except CancelledError:
                 future.cancel()
@@ -231,7 +233,7 @@ class Audit:
                 if future.done():  # then it is the work's own
                     raise
 
-    def _heed(self) -> None:
+    def _raise_if_cancelled(self) -> None:
         if self._cancelled():
             raise CancelledError(f"stopped after {self.tally.images} of {self.job.images} images")
 
@@ -242,25 +244,25 @@ def _judged(
     labels: NDArray[np.int64],
     plan: Plan,
     first: int,
-) -> Procedure[Judged]:
-    """`judge` between host and device: both copies are made when the engine runs this, not
+) -> Procedure[ShardResult]:
+    """`audit_shard` between host and device: both copies are made when the engine runs this, not
     before.
     """
-    return (yield from judge(*_on_device(device, pixels, labels), plan, first))
+    return (yield from audit_shard(*_on_device(device, pixels, labels), plan, first))
 
 
 def _checked(
     model: HostedModel, pixels: NDArray[np.uint8], labels: NDArray[np.int64], plan: Plan
 ) -> Procedure[Any]:
-    """`certify`, in the same way."""
+    """`check_evaluation`, in the same way."""
     x, classes = _on_device(model.network.device, pixels, labels)
     seen = model.preprocessing
     needed = max((entry.method.classes_needed for entry in plan.attacks), default=2)
     threats = [(threat.p, threat.epsilons) for threat in plan.threats]
-    checks = yield from certify(
+    checks = yield from check_evaluation(
         x, classes, threats, mean=seen.mean, std=seen.std, seed=plan.seed, classes_needed=needed
     )
-    return checks + (yield from sufficient(x, classes, plan))
+    return checks + (yield from check_sufficiency(x, classes, plan))
 
 
 def _on_device(

@@ -11,18 +11,20 @@ from interp.audit.checks.outputs import (
     enough_classes,
     independent,
     logits_not_probabilities,
-    look,
     normalization,
+    predict_logits,
 )
-from interp.audit.checks.slopes import SLOPE, SLOPE_SOURCE, ZERO, ZERO_SOURCE, slopes
-from interp.audit.checks.strength import RUNGS, Arena, not_attacked, strength
+from interp.audit.checks.slopes import SLOPE, SLOPE_SOURCE, ZERO, ZERO_SOURCE, check_gradients
+from interp.audit.checks.strength import check_attacks, not_attacked
+from interp.audit.checks.trials import AttackTrials
+from interp.audit.checks.white_box import MOST_RADII
 from interp.probe import Procedure
 
 ATTACKED = 64
-RUNS = RUNGS + 8  # of attacks in one norm, at most
+RUNS = MOST_RADII + 8  # of attacks in one norm, at most
 
 
-def certify(
+def check_evaluation(
     x: Tensor,
     labels: Tensor,
     threats: Sequence[tuple[float, Sequence[float]]],
@@ -34,8 +36,8 @@ def certify(
     steps: int = 10,
     classes_needed: int = 4,
 ) -> Procedure[list[Check]]:
-    """Checks of an evaluation's soundness on one network and a few hundred images (Carlini et al.
-    2019; Athalye et al. 2018).
+    """Check an evaluation's soundness on one network and a few hundred images (Carlini et al. 2019;
+    Athalye et al. 2018).
 
     A network for which what is tested holds fails each test with a probability of at most
     `interp.audit.checks.check.LEVEL`, one in a thousand, where images are independent draws: that
@@ -51,11 +53,11 @@ def certify(
             left out. One a norm.
         mean, std: per channel, what the network normalizes with.
         attacked: how many of the images that are classified correctly are attacked, at most.
-        steps: of the attack that is checked, see `interp.audit.checks.strength.white_box`.
+        steps: of the attack that is checked, see `interp.audit.checks.white_box.white_box`.
         classes_needed: what the audit's attacks need: 4 for the targeted DLR loss, 3 for DLR,
             otherwise 2.
     """
-    logits = yield from look(x)
+    logits = yield from predict_logits(x)
     checks = [
         clean_accuracy(logits, labels),
         enough_classes(logits, classes_needed),
@@ -76,7 +78,7 @@ def certify(
     checks.append((yield from normalization(x, labels, logits, mean, std)))
     row = (logits.argmax(1) == labels).nonzero(as_tuple=True)[0][:attacked].to(x.device)
     if len(row):
-        checks += yield from slopes(x[row], labels[row])
+        checks += yield from check_gradients(x[row], labels[row])
     else:
         reason = "No image is classified correctly."
         checks += [skipped(ZERO, reason, ZERO_SOURCE), skipped(SLOPE, reason, SLOPE_SOURCE)]
@@ -85,9 +87,8 @@ def certify(
         if largest <= 0:
             continue
         if len(row):
-            checks += yield from strength(
-                Arena(x[row], labels[row], row, p, steps, seed), largest, number * RUNS
-            )
+            trials = AttackTrials(x[row], labels[row], row, p, seed, False)
+            checks += yield from check_attacks(trials, largest, number * RUNS, steps)
         else:
             checks += not_attacked(p)
     return checks

@@ -38,7 +38,7 @@ GRAY: dict[str, Statistics] = {
 }
 
 
-def look(images: Tensor) -> Procedure[Tensor]:
+def predict_logits(images: Tensor) -> Procedure[Tensor]:
     """Logits (B, classes) of images (B, C, H, W), B at least 1, asked for `COMPANY` at a time."""
     parts: list[Tensor] = []
     for some in torch.split(images, COMPANY):
@@ -125,7 +125,7 @@ def deterministic(images: Tensor, logits: Tensor) -> Procedure[Check]:
         torch.zeros(len(images), dtype=torch.bool, device=images.device),
     )
     for _ in range(PASSES - 1):
-        again = yield from look(images)
+        again = yield from predict_logits(images)
         changed |= differ(again, logits, allowed).to(changed)
     evidence = (
         f"{count(changed)} of {len(images)} images get other logits in {PASSES} passes over "
@@ -149,7 +149,7 @@ def independent(images: Tensor, logits: Tensor) -> Procedure[Check]:
     """
     changed, shown = 0, min(ALONE, len(images))
     for row in range(shown):
-        alone = yield from look(images[row : row + 1])
+        alone = yield from predict_logits(images[row : row + 1])
         changed += count(differ(alone, logits[row : row + 1], tolerance(logits)))
     evidence = (
         f"{changed} of {shown} images get other logits alone than among "
@@ -187,7 +187,7 @@ def normalization(
     ]
     alternatives += [("channels in reverse", images.flip(1))] if channels == 3 else []
     for label, seen in alternatives:
-        other = (yield from look(seen)).argmax(1) == labels
+        other = (yield from predict_logits(seen)).argmax(1) == labels
         test = mcnemar(right.cpu().numpy(), other.cpu().numpy())
         if test.only_second > test.only_first and test.p_value < best[1]:
             best = label, test.p_value, test.only_first, test.only_second

@@ -20,7 +20,7 @@ ZERO_SOURCE = "Carlini et al. 2019, section 4.3; AutoAttack's flags (Croce & Hei
 SLOPE_SOURCE = "Athalye et al. 2018, section 3.1"
 
 
-def slopes(x: Tensor, labels: Tensor) -> Procedure[list[Check]]:
+def check_gradients(x: Tensor, labels: Tensor) -> Procedure[list[Check]]:
     """Both checks of gradients on images x (B, C, H, W), B at least 1, that are classified
     correctly.
 

@@ -2,19 +2,13 @@
 weaker does.
 """
 
-import math
-from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from interp.ascent import AscentResult
-from interp.attack.apgd_ascent import apgd_ascent
-from interp.attack.ball import Ball, radii
-from interp.attack.base import Method
-from interp.attack.goal import CROSS_ENTROPY, MARGIN, Goal, Loss, Untargeted
-from interp.attack.pgd import fgsm, pgd
+from interp.attack.goal import MARGIN
+from interp.attack.pgd import fgsm
 from interp.attack.square import square
 from interp.audit.checks.check import (
     CHANGE,
@@ -29,15 +23,19 @@ from interp.audit.checks.check import (
     probability,
     skipped,
 )
-from interp.audit.checks.outputs import look
+from interp.audit.checks.outputs import predict_logits
+from interp.audit.checks.trials import NOISES, AttackTrials
+from interp.audit.checks.white_box import (
+    HALF,
+    MOST_RADII,
+    RadiusResult,
+    gray_radius,
+    radius_sweep,
+    white_box,
+)
 from interp.audit.conditions import NORMS, condition, radius
 from interp.probe import Procedure
-from interp.seeds import Generators, generators
 
-RUN = 2**52  # what lies between the seeds of two runs
-RUNGS = 6  # radii at most, each twice another
-HALF = 0.5  # of the images, which the white-box attack is to fool
-NOISES = 10  # draws
 QUERIES = 100  # of the black-box search
 CHECKS = (
     "iterative",
@@ -50,160 +48,49 @@ CHECKS = (
     "noise",
 )
 MASKED = "Athalye et al. 2018, section 3.1"
+OTHER_LOSS = "Croce & Hein 2020, section 4"
 CONVERGED = "Carlini et al. 2019, section 3.2"
 
 
-def white_box(
-    p: float, steps: int, loss: Loss = CROSS_ENTROPY, random_start: bool = True
-) -> Method:
-    """The attack that is measured: PGD; for L1, in which PGD is weak, APGD with twice the steps."""
-    if p != 1:
-        return pgd(steps=steps, loss=loss, random_start=random_start)
-
-    def search(ball: Ball, goal: Goal, rows: Generators) -> Procedure[AscentResult]:
-        start = replace(ball, random_start=random_start)
-        return (
-            yield from apgd_ascent(
-                start,
-                goal.objective(loss),
-                2 * steps,
-                rows,
-                lambda answer, chosen: goal.take(chosen).reached(answer),
-            )
-        )
-
-    return Method(search, name="apgd")
-
-
-Rung = tuple[float, Tensor]  # a radius, which images (B,) the white-box attack fools there
-
-
-@dataclass(frozen=True, eq=False)
-class Arena:
-    """Images x (B, C, H, W) that are classified correctly, B at least 1, and their labels; `row`
-    (B,) are their absolute rows.
-    """
-
-    x: Tensor
-    labels: Tensor
-    row: Tensor
-    p: float
-    steps: int
-    seed: int
-
-    def streams(self, run: int, which: Tensor) -> Generators:
-        """The generators of some of the images in one of the runs."""
-        rows = self.row[which].tolist()
-        return [generators(self.seed + RUN * (run + 1), row, 1)[0] for row in rows]
-
-    def fooled(
-        self, run: int, method: Method, epsilon: float, among: Tensor | None = None
-    ) -> Procedure[Tensor]:
-        """Which images (B,) the method fools at an epsilon, judged anew on what it returns; those
-        not `among` (B,) count as not fooled.
-        """
-        verdict = torch.zeros_like(self.labels, dtype=torch.bool)
-        which = (torch.ones_like(verdict) if among is None else among).nonzero(as_tuple=True)[0]
-        if len(which):
-            x, labels = self.x[which], self.labels[which]
-            ball = Ball(x, radii(epsilon, x), self.p)
-            summit = yield from method.search(ball, Untargeted(labels), self.streams(run, which))
-            verdict[which] = ((yield from look(summit.images)).argmax(1) != labels).to(verdict)
-        return verdict
-
-    def noise(self, run: int, epsilon: float) -> Procedure[Tensor]:
-        """Which images (B,) some draw of noise fools; those that one fools are shown no more."""
-        left = torch.arange(len(self.x), device=self.x.device)
-        verdict = torch.zeros_like(self.labels, dtype=torch.bool)
-        streams = self.streams(run, left)
-        for _ in range(NOISES):
-            if not len(left):
-                break
-            x = self.x[left]
-            noisy = Ball(x, radii(epsilon, x), self.p).noise([streams[i] for i in left.tolist()])
-            found = ((yield from look(noisy)).argmax(1) != self.labels[left]).to(verdict)
-            verdict[left[found]] = True
-            left = left[~found]
-        return verdict
-
-    @property
-    def reach(self) -> float:
-        """The radius at which every ball holds uniform gray, from which nothing can be told."""
-        return 0.5 if self.p == math.inf else 0.5 * self.x[0].numel() ** (1 / self.p)
-
-    def ladder(self, run: int, epsilon: float) -> Procedure[list[Rung]]:
-        """Independent runs of the white-box attack at rising radii, at least two, until more than
-        half the images are fooled.
-
-        They go up from `epsilon` by doubling, but not beyond `reach`, or down by halving, until
-        fewer than half are fooled.
-        """
-        rungs = [(epsilon, (yield from self.fooled(run, white_box(self.p, self.steps), epsilon)))]
-        factor = 2.0 if self._few(rungs[0]) and 2 * epsilon <= self.reach else 0.5
-        while len(rungs) < RUNGS and factor * rungs[-1][0] <= max(epsilon, self.reach):
-            radius = factor * rungs[-1][0]
-            rungs.append(
-                (
-                    radius,
-                    (
-                        yield from self.fooled(
-                            run + len(rungs), white_box(self.p, self.steps), radius
-                        )
-                    ),
-                )
-            )
-            if self._few(rungs[-1]) == (factor < 1):
-                break
-        return sorted(rungs, key=lambda rung: rung[0])
-
-    def _few(self, rung: Rung) -> bool:
-        return count(rung[1]) < HALF * len(self.x)
-
-
-def strength(arena: Arena, largest: float, first_run: int) -> Procedure[list[Check]]:
-    """All checks of attacks in one norm; `largest` is the threat model's radius, above 0.
+def check_attacks(
+    attacked: AttackTrials, largest: float, first_run: int, steps: int
+) -> Procedure[list[Check]]:
+    """Make all checks of attacks in one norm.
 
     Most are made at that of some radii about `largest` at which the white-box attack fools about
     half the images: where it fools all or none, nothing could be told.
+
+    Args:
+        attacked: the images.
+        largest: the threat model's radius, above 0.
+        first_run: number of the first run.
+        steps: of the white-box attack.
+
+    Returns:
+        A procedure whose result is the checks, named as in `CHECKS`.
     """
-    name, run = NORMS[arena.p], first_run + RUNGS
-    rungs = yield from arena.ladder(first_run, largest)
-    epsilon, fooled = min(rungs, key=lambda rung: abs(count(rung[1]) / len(arena.x) - HALF))
-    where = condition(arena.p, epsilon)
-    single = yield from arena.fooled(run, fgsm(), epsilon)
-    checks = [_iterative(name, where, single, fooled), _monotone(name, rungs)]
-    checks.append((yield from _huge(arena, name, run + 1)))
-    trials = len(arena.x)
-    again: list[tuple[str, str, Method, str, float]] = [
-        (
-            "doubled-steps",
-            "Twice the steps",
-            white_box(arena.p, 2 * arena.steps),
-            CONVERGED,
-            CHANGE,
-        ),
-        (
-            "doubled-restarts",
-            "A second start",
-            white_box(arena.p, arena.steps),
-            CONVERGED,
-            CHANGE,
-        ),
-        (
-            "other-loss",
-            "The margin loss",
-            white_box(arena.p, arena.steps, MARGIN),
-            "Croce & Hein 2020, section 4",
-            CHANGE,
-        ),
+    name, run = NORMS[attacked.p], first_run + MOST_RADII
+    results = yield from radius_sweep(attacked, first_run, largest, steps)
+    epsilon, fooled = min(
+        results, key=lambda result: abs(count(result[1]) / len(attacked.x) - HALF)
+    )
+    where = condition(attacked.p, epsilon)
+    single = yield from attacked.fooled(run, fgsm(), epsilon)
+    checks = [_iterative(name, where, single, fooled), _monotone(name, results)]
+    checks.append((yield from _huge(attacked, name, run + 1, steps)))
+    trials = len(attacked.x)
+    again = [
+        ("doubled-steps", "Twice the steps", white_box(attacked.p, 2 * steps), CONVERGED),
+        ("doubled-restarts", "A second start", white_box(attacked.p, steps), CONVERGED),
+        ("other-loss", "The margin loss", white_box(attacked.p, steps, MARGIN), OTHER_LOSS),
     ]
-    for number, (title, finder, method, source, tolerated) in enumerate(again):
-        new = yield from arena.fooled(run + 3 + number, method, epsilon, ~fooled)
+    for number, (title, finder, method, source) in enumerate(again):
+        new = yield from attacked.fooled(run + 3 + number, method, epsilon, ~fooled)
         checks.append(
-            gap(f"{title}-{name}", f"{finder} at {where}", count(new), trials, source, tolerated)
+            gap(f"{title}-{name}", f"{finder} at {where}", count(new), trials, source, CHANGE)
         )
-    noisy = yield from arena.noise(run + 6, epsilon)
-    blind = yield from arena.fooled(run + 7, square(QUERIES), epsilon, ~fooled | noisy)
+    noisy = yield from attacked.fooled_by_noise(run + 6, epsilon)
+    blind = yield from attacked.fooled(run + 7, square(QUERIES), epsilon, ~fooled | noisy)
     finder = f"Square with {QUERIES} queries at {where}"
     checks.append(
         gap(f"black-box-{name}", finder, count(blind & ~fooled), trials, f"{SOUND}; {MASKED}")
@@ -231,18 +118,18 @@ def _iterative(name: str, where: str, single: Tensor, fooled: Tensor) -> Check:
     return check(f"iterative-{name}", p <= LEVEL, evidence, f"{SOUND}; {MASKED}", **numbers)
 
 
-def _monotone(name: str, rungs: list[Rung]) -> Check:
+def _monotone(name: str, results: list[RadiusResult]) -> Check:
     """No radius may fool significantly more images than twice the radius: exact tests, at `LEVEL`
     over their number.
     """
     pairs = []
-    for (smaller, by_smaller), (larger, by_larger) in pairwise(rungs):
+    for (smaller, by_smaller), (larger, by_larger) in pairwise(results):
         lost, won = count(by_smaller & ~by_larger), count(by_larger & ~by_smaller)
         pairs.append((dominates(lost, won), lost, smaller, larger))
     p, lost, smaller, larger = min(pairs)
-    rates = ", ".join(f"{count(rows)} at {radius(epsilon)}" for epsilon, rows in rungs)
+    rates = ", ".join(f"{count(rows)} at {radius(epsilon)}" for epsilon, rows in results)
     evidence = (
-        f"Independent runs fool, of {len(rungs[0][1])} images, {rates}; "
+        f"Independent runs fool, of {len(results[0][1])} images, {rates}; "
         f"{lost} are fooled at {radius(smaller)} and not at {radius(larger)} ({probability(p)})."
     )
     return check(
@@ -256,29 +143,23 @@ def _monotone(name: str, rungs: list[Rung]) -> Check:
     )
 
 
-def _huge(arena: Arena, name: str, run: int) -> Procedure[Check]:
+def _huge(attacked: AttackTrials, name: str, run: int, steps: int) -> Procedure[Check]:
     """Where the ball reaches uniform gray, accuracy must not exceed chance.
 
     Images that withstand a radius of 0.5 in Linf, or as much in the other norms, are tried with 1,
     the whole box. It starts at the images themselves, lest the random start do the work. Exact test
     against one in `classes` at `LEVEL`.
     """
-    left = torch.ones_like(arena.labels, dtype=torch.bool)
-    for number, epsilon in enumerate((arena.reach, 2 * arena.reach)):
-        left &= ~(
-            yield from arena.fooled(
-                run + number,
-                white_box(arena.p, arena.steps, random_start=False),
-                epsilon,
-                left,
-            )
-        )
-    classes = (yield from look(arena.x[:1])).shape[1]
+    left = torch.ones_like(attacked.labels, dtype=torch.bool)
+    method = white_box(attacked.p, steps, random_start=False)
+    gray, box = gray_radius(attacked), 2 * gray_radius(attacked)
+    for number, epsilon in enumerate((gray, box)):
+        left &= ~(yield from attacked.fooled(run + number, method, epsilon, left))
+    classes = (yield from predict_logits(attacked.x[:1])).shape[1]
     withstood, trials = count(left), len(left)
     p = excess(withstood, trials, 1 / classes)
     evidence = (
-        f"At epsilon {arena.reach:.4g} and {2 * arena.reach:.4g} {withstood} of {trials} "
-        f"images withstand; "
+        f"At epsilon {gray:.4g} and {box:.4g} {withstood} of {trials} images withstand; "
         f"chance is one in {classes} ({probability(p)})."
     )
     return check(

@@ -2,33 +2,24 @@
 better.
 """
 
-from functools import partial
-
 import torch
 from torch import Tensor
 
-from interp.attack.ball import Ball, radii
-from interp.attack.base import Method
-from interp.attack.goal import CROSS_ENTROPY, MARGIN, Untargeted
+from interp.attack.goal import CROSS_ENTROPY, MARGIN
 from interp.audit.checks.check import CHANGE, Check, count, gap, skipped
-from interp.audit.checks.outputs import look
-from interp.audit.checks.strength import NOISES, white_box
+from interp.audit.checks.outputs import predict_logits
+from interp.audit.checks.trials import AttackTrials
+from interp.audit.checks.white_box import white_box
 from interp.audit.conditions import NORMS, condition
-from interp.audit.plan import Plan
+from interp.audit.plan import Plan, Threat
 from interp.probe import Procedure
-from interp.seeds import Generators, generators
 
 STEPS = 50  # of the attacks that are compared with
-RUN, APART = (
-    2**52,
-    2**51,
-    # what lies between the seeds of two runs, and between them and those of
-    # `interp.audit.checks.strength`
-)
+APART = 2**51  # what lies between the seeds of these runs and those of `check_attacks`
 SOURCE = "Carlini et al. 2019, section 4.1"  # on attacks as strong as the threat model allows
 
 
-def sufficient(
+def check_sufficiency(
     x: Tensor, labels: Tensor, plan: Plan, *, attacked: int = 128
 ) -> Procedure[list[Check]]:
     """At each threat's largest epsilon, do PGD of 50 steps, on two losses, or draws of noise fool
@@ -38,113 +29,48 @@ def sufficient(
     if 5% are tolerated, by an exact test at the level of `interp.audit.checks.check`.
 
     Args:
-        x, labels: images (B, C, H, W) in [0, 1] and their classes (B,); the first `attacked` that
-            are classified correctly count.
+        x: images (B, C, H, W) in [0, 1].
+        labels: (B,) int64, their classes.
+        plan: of the audit.
+        attacked: so many of the images that are classified correctly count, the first ones.
+
+    Returns:
+        A procedure whose result is two checks a threat.
     """
-    row = ((yield from look(x)).argmax(1) == labels.to(x.device)).nonzero(as_tuple=True)[0][
-        :attacked
-    ]
+    prediction = (yield from predict_logits(x)).argmax(1)
+    row = (prediction == labels.to(x.device)).nonzero(as_tuple=True)[0][:attacked]
     checks = []
     for number, threat in enumerate(plan.threats):
-        name, largest = NORMS[threat.p], max(threat.epsilons)
-        if not len(row) or not plan.attacks:
-            reason = (
-                "No image is classified correctly." if plan.attacks else "The audit has no attacks."
+        if len(row) and plan.attacks:
+            trials = AttackTrials(
+                x[row], labels[row], row, threat.p, plan.seed + APART, plan.eight_bit
             )
-            checks += [
-                skipped(f"attacks-{name}", reason, SOURCE),
-                skipped(f"control-{name}", reason, SOURCE),
-            ]
+            first_run = number * (len(plan.attacks) + 3)
+            checks += yield from _compare(trials, threat, plan, first_run)
             continue
-        first_run = number * (len(plan.attacks) + 3)
-        fooled = partial(_fooled, x[row], labels[row], row, plan, first_run, (largest, threat.p))
-        left = torch.ones_like(row, dtype=torch.bool)
-        for run, entry in enumerate(plan.attacks):
-            left &= ~(yield from fooled(run, entry.method, left))
-        stronger = torch.zeros_like(left)
-        for run, loss in enumerate((CROSS_ENTROPY, MARGIN), start=len(plan.attacks)):
-            stronger |= yield from fooled(run, white_box(threat.p, STEPS, loss), left & ~stronger)
-        noisy = yield from _noise(
-            x[row], labels[row], row, plan, first_run, (largest, threat.p), left
-        )
-        where, whose = condition(threat.p, largest), "no attack of the audit does"
-        finder = f"PGD of {STEPS} steps" if threat.p != 1 else f"APGD of {2 * STEPS} steps"
-        checks.append(
-            gap(
-                f"attacks-{name}",
-                f"{finder} at {where}",
-                count(stronger),
-                len(row),
-                SOURCE,
-                CHANGE,
-                whose,
-            )
-        )
-        checks.append(
-            gap(
-                f"control-{name}",
-                f"Noise at {where}",
-                count(noisy),
-                len(row),
-                SOURCE,
-                CHANGE,
-                whose,
-            )
-        )
+        no_image = "No image is classified correctly."
+        reason = no_image if plan.attacks else "The audit has no attacks."
+        name = NORMS[threat.p]
+        checks += [skipped(f"{what}-{name}", reason, SOURCE) for what in ("attacks", "control")]
     return checks
 
 
-def _ball(x: Tensor, epsilon: float | Tensor, p: float, plan: Plan) -> Ball:
-    """The threat model as the audit has it."""
-    x = (x * 255).round() / 255 if plan.eight_bit else x
-    return Ball(x, radii(epsilon, x), p, eight_bit=plan.eight_bit)
-
-
-def _fooled(
-    x: Tensor,
-    labels: Tensor,
-    row: Tensor,
-    plan: Plan,
-    first_run: int,
-    radius: tuple[float, float],
-    run: int,
-    method: Method,
-    among: Tensor,
-) -> Procedure[Tensor]:
-    """Which of the images (B,) the method fools within (epsilon, p), judged anew on what it
-    returns; those not `among` (B,) count as not fooled.
-    """
-    verdict, which = torch.zeros_like(among), among.nonzero(as_tuple=True)[0]
-    if len(which):
-        ball, streams = (
-            _ball(x[which], *radius, plan),
-            _streams(plan, first_run + run, row[which]),
-        )
-        summit = yield from method.search(ball, Untargeted(labels[which]), streams)
-        verdict[which] = ((yield from look(summit.images)).argmax(1) != labels[which]).to(verdict)
-    return verdict
-
-
-def _noise(
-    x: Tensor,
-    labels: Tensor,
-    row: Tensor,
-    plan: Plan,
-    first_run: int,
-    radius: tuple[float, float],
-    among: Tensor,
-) -> Procedure[Tensor]:
-    """Which of the images some draw of noise of (epsilon, p) fools."""
-    verdict, which = torch.zeros_like(among), among.nonzero(as_tuple=True)[0]
-    streams = _streams(plan, first_run + len(plan.attacks) + 2, row[which])
-    for _ in range(NOISES if len(which) else 0):
-        ball = _ball(x[which], *radius, plan)
-        noisy = ball.image(ball.noise(streams))
-        verdict[which] |= ((yield from look(noisy)).argmax(1) != labels[which]).to(verdict)
-    return verdict
-
-
-def _streams(plan: Plan, run: int, row: Tensor) -> Generators:
+def _compare(
+    trials: AttackTrials, threat: Threat, plan: Plan, first_run: int
+) -> Procedure[list[Check]]:
+    """The plan's attacks beside stronger ones and beside noise; each takes one run."""
+    name, largest = NORMS[threat.p], max(threat.epsilons)
+    left = torch.ones_like(trials.row, dtype=torch.bool)
+    for run, entry in enumerate(plan.attacks, start=first_run):
+        left &= ~(yield from trials.fooled(run, entry.method, largest, left))
+    stronger, run = torch.zeros_like(left), first_run + len(plan.attacks)
+    for further, loss in enumerate((CROSS_ENTROPY, MARGIN)):
+        method = white_box(threat.p, STEPS, loss)
+        stronger |= yield from trials.fooled(run + further, method, largest, left & ~stronger)
+    noisy = yield from trials.fooled_by_noise(run + 2, largest, left)
+    where, whose = condition(threat.p, largest), "no attack of the audit does"
+    steps = f"PGD of {STEPS} steps" if threat.p != 1 else f"APGD of {2 * STEPS} steps"
     return [
-        generators(plan.seed + APART + RUN * (run + 1), number, 1)[0] for number in row.tolist()
+        gap(f"{what}-{name}", f"{who} at {where}", count(new), len(left), SOURCE, CHANGE, whose)
+        for what, who, new in (("attacks", steps, stronger), ("control", "Noise", noisy))
     ]

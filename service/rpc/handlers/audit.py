@@ -12,9 +12,9 @@ from google.longrunning.operations_pb2 import Operation
 
 from interp.probe import Procedure
 from service.audit import files as audit_files
-from service.audit.assignment import Assignment, Progress
 from service.audit.journal import REPORT, Journal, NoReport
 from service.audit.run import Audit
+from service.audit.spec import AuditProgress, AuditSpec
 from service.datasets import Datasets
 from service.engine.job import Priority, T
 from service.models.zoo import HostedModel, ModelZoo
@@ -88,7 +88,7 @@ class AuditHandler:
             return job.images
 
     @contextmanager
-    def _assigned(self, request: pb.AuditRequest) -> Iterator[Assignment]:
+    def _assigned(self, request: pb.AuditRequest) -> Iterator[AuditSpec]:
         """What a request asks for; its models cannot be unloaded meanwhile. Opening its data set
         may download it, and hang.
         """
@@ -108,7 +108,7 @@ class AuditHandler:
         packed.Unpack(request)
         journal = Journal(self._folder_of(context.name))
 
-        def report_progress(progress: Progress, lasting: bool) -> None:
+        def report_progress(progress: AuditProgress, lasting: bool) -> None:
             context.progress(wire_response.metadata(request, progress), lasting)
 
         if journal.report() is None:  # else the last server died before it could say so

@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from interp.audit.checks import certify
+from interp.audit.checks import check_evaluation
 from interp.audit.checks.check import LEVEL, Check, dominates, excess, gap
 from interp.audit.checks.outputs import COLOUR, GRAY, enough_classes, normalization
-from interp.audit.checks.slopes import slopes
+from interp.audit.checks.slopes import check_gradients
 from interp.network.network import Network
 from interp.probe import solve
 from service.datasets import digits, held_out_digits
@@ -47,7 +47,7 @@ def certified(
     **options: Any,
 ) -> dict[str, Check]:
     mean, std = network._mean.flatten().tolist(), network._std.flatten().tolist()
-    checks = solve(certify(x, labels, threats, mean=mean, std=std, **options), network)
+    checks = solve(check_evaluation(x, labels, threats, mean=mean, std=std, **options), network)
     assert len({check.name for check in checks}) == len(checks)
     return {check.name: check for check in checks}
 
@@ -113,7 +113,7 @@ def test_the_same_seed_gives_the_same_checks(fault: str) -> None:
 def test_images_leave_the_box_for_other_normalizations_alone_and_cost_what_they_may() -> None:
     network, (x, labels) = embedded("digits-lenet5").network(), some_digits(0, 16)
     counting = Counting(network)
-    solve(certify(x, labels, LINF, mean=[0.5], std=[0.5]), counting)
+    solve(check_evaluation(x, labels, LINF, mean=[0.5], std=[0.5]), counting)
     outside = [
         probe for probe in counting.probes if probe.images.min() < 0 or probe.images.max() > 1
     ]
@@ -197,7 +197,10 @@ def test_the_gradient_of_a_linear_network_predicts_exactly_but_at_the_wall() -> 
         (3, 4, 4),
     )
     labels = network.logits(x).argmax(1)
-    assert [check.status for check in solve(slopes(x, labels), network)] == ["passed", "passed"]
+    assert [check.status for check in solve(check_gradients(x, labels), network)] == [
+        "passed",
+        "passed",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -220,7 +223,7 @@ def test_a_gradient_may_be_off_by_a_factor_of_two(factor: float, status: str) ->
             return self.layer(factor * flat - (factor - 1) * flat.detach())  # type: ignore[no-any-return]
 
     network = Network(Stretched(), (1, 32, 32), [0.0], [1.0])
-    _, slope = solve(slopes(x, network.logits(x).argmax(1)), network)
+    _, slope = solve(check_gradients(x, network.logits(x).argmax(1)), network)
     assert slope.status == status, slope.evidence
 
 

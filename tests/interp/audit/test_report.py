@@ -8,7 +8,7 @@ import pytest
 
 from interp.audit.conditions import parse
 from interp.audit.plan import MAGNITUDES, cells
-from interp.audit.report import Subject
+from interp.audit.report import AuditedNetwork
 from interp.audit.statistics import anytime
 from interp.audit.table import rows
 from tests.interp.audit.toys_tally import (
@@ -60,9 +60,9 @@ def test_a_network_is_suspect_for_a_failed_check_and_without_any() -> None:
         ([], "suspect"),
     ):
         subjects = [
-            Subject("x", "1", [Check()]),
-            Subject("y", "2", checks),
-            Subject("z", "3", [Check()]),
+            AuditedNetwork("x", "1", [Check()]),
+            AuditedNetwork("y", "2", checks),
+            AuditedNetwork("z", "3", [Check()]),
         ]
         found = told(tally(one), subjects=subjects)
         assert [network["verdict"] for network in found["networks"]] == ["valid", verdict, "valid"]

@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
-from interp.audit.result import Examples, foremost
-from interp.audit.shard import Judged, Plan
+from interp.audit.result import Examples, nearest_examples
+from interp.audit.shard import Plan, ShardResult
 from tests.interp.audit.toys_audit import RANDOM, THREATS, WHOLE, case, equal, run
 
 
@@ -23,7 +23,7 @@ def through_a_file(arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
 def test_what_was_judged_survives_a_file(plan: Plan) -> None:
     network, x, labels = case(6)
     judged = run(network, x, labels, plan, first_row=3)
-    again = Judged.read(through_a_file(judged.arrays()))
+    again = ShardResult.read(through_a_file(judged.arrays()))
     equal(again, judged)
     assert (again.gradients, again.queries) == (judged.gradients, judged.queries)
     assert type(again.gradients) is int
@@ -43,11 +43,11 @@ def test_the_foremost_examples_are_those_of_the_smallest_epsilons() -> None:
         (int(e), int(row)) for part in parts for e, row in zip(part.epsilon, part.row, strict=True)
     )
     for count in (0, 3, 9, 100):
-        found = foremost(parts, count)
+        found = nearest_examples(parts, count)
         assert [*zip(found.epsilon.tolist(), found.row.tolist(), strict=True)] == ranked[:count]
         so_far = parts[2]
         for part in (parts[3], parts[0], parts[1]):
-            so_far = foremost([so_far, part], count)
+            so_far = nearest_examples([so_far, part], count)
         np.testing.assert_array_equal(so_far.images, found.images)
         for place, row in enumerate(found.row.tolist()):
             home = parts[row // 10]

@@ -13,14 +13,14 @@ from safetensors.numpy import save
 
 from interp.attack.pgd import pgd
 from interp.audit import shard as audit
-from interp.audit.shard import Examples, Judged, Plan, PlannedAttack, Threat, streams
+from interp.audit.shard import Examples, Plan, PlannedAttack, ShardResult, Threat, streams
 from tests.interp.audit.toys_audit import THREATS, WHOLE, case, equal, run
 from tests.interp.toys_networks import Counting, images, tricky
 
 
-def merged(parts: list[Judged]) -> Judged:
+def merged(parts: list[ShardResult]) -> ShardResult:
     count = len(parts[0].noise)
-    return Judged(
+    return ShardResult(
         np.concatenate([part.clean for part in parts]),
         [np.concatenate([part.noise[t] for part in parts], 1) for t in range(count)],
         [np.concatenate([part.fooled_at[t] for part in parts], 1) for t in range(count)],

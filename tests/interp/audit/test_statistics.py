@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from interp.audit.statistics import (
-    Decision,
     Gate,
+    GateDecision,
+    GateVerdict,
     Interval,
-    Verdict,
     anytime,
     by_class,
     clopper_pearson,
@@ -215,22 +215,22 @@ def test_a_gate_errs_no_more_often_than_it_says_in_simulated_runs() -> None:
     runs, bar, gate = 1000, 0.4, Gate(0.4, 0.05, 0.1)
     images = np.random.default_rng(0).random((runs, 700)) < bar
     found = [gate.decide(image) for image in images]
-    for verdict, error in ((Verdict.PASS, 0.05), (Verdict.FAIL, 0.1)):
+    for verdict, error in ((GateVerdict.PASS, 0.05), (GateVerdict.FAIL, 0.1)):
         wrong = sum(decision.verdict is verdict for decision in found)
         assert clopper_pearson(wrong, runs, 0.999).low <= error
     passed, failed, _ = verdicts(gate, bar, 700)
-    assert sum(decision.verdict is Verdict.PASS for decision in found) / runs == pytest.approx(
+    assert sum(decision.verdict is GateVerdict.PASS for decision in found) / runs == pytest.approx(
         passed, abs=0.02
     )
-    assert sum(decision.verdict is Verdict.FAIL for decision in found) / runs == pytest.approx(
+    assert sum(decision.verdict is GateVerdict.FAIL for decision in found) / runs == pytest.approx(
         failed, abs=0.02
     )
 
 
 def test_a_gate_answers_early_where_the_answer_is_clear() -> None:
-    for p, expected in ((0.6, Verdict.PASS), (0.2, Verdict.FAIL)):
+    for p, expected in ((0.6, GateVerdict.PASS), (0.2, GateVerdict.FAIL)):
         passed, failed, asked = verdicts(Gate(0.4), p, 700)
-        assert (passed if expected is Verdict.PASS else failed) > 0.99
+        assert (passed if expected is GateVerdict.PASS else failed) > 0.99
         assert asked < 120
 
 
@@ -242,8 +242,8 @@ def test_a_verdict_does_not_depend_on_how_often_one_asks(correct: list[bool], ev
         part = gate.decide(correct[:upto])
         assert part == (
             whole
-            if whole.trials <= upto and whole.verdict is not Verdict.OPEN
-            else Decision(Verdict.OPEN, upto)
+            if whole.trials <= upto and whole.verdict is not GateVerdict.OPEN
+            else GateDecision(GateVerdict.OPEN, upto)
         )
 
 

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from interp.attack.base import Method
 from interp.audit.checks.check import Check
-from interp.audit.checks.strength import RUNGS, Arena, strength
+from interp.audit.checks.strength import check_attacks
+from interp.audit.checks.trials import AttackTrials
+from interp.audit.checks.white_box import MOST_RADII
 from interp.network.network import Network
 from interp.probe import Procedure, solve
 
@@ -18,7 +20,7 @@ Script = Callable[[str, float], Sequence[int]]  # (which attack, radius) -> imag
 
 
 @dataclass(frozen=True, eq=False)
-class Scripted(Arena):
+class Scripted(AttackTrials):
     """Forty images and attacks of which the script says whom they fool."""
 
     script: Script
@@ -27,23 +29,25 @@ class Scripted(Arena):
         self, run: int, method: Method, epsilon: float, among: Tensor | None = None
     ) -> Procedure[Tensor]:
         yield from ()
-        verdict = self.told(called(run, method), epsilon)
-        return verdict if among is None else verdict & among
+        fooled = self.scripted(called(run, method), epsilon)
+        return fooled if among is None else fooled & among
 
-    def noise(self, run: int, epsilon: float) -> Procedure[Tensor]:
+    def fooled_by_noise(
+        self, run: int, epsilon: float, among: Tensor | None = None
+    ) -> Procedure[Tensor]:
         yield from ()
-        return self.told("noise", epsilon)
+        return self.scripted("noise", epsilon)
 
-    def told(self, attack: str, epsilon: float) -> Tensor:
-        verdict = torch.zeros(40, dtype=torch.bool)
-        verdict[list(self.script(attack, epsilon))] = True
-        return verdict
+    def scripted(self, attack: str, epsilon: float) -> Tensor:
+        fooled = torch.zeros(40, dtype=torch.bool)
+        fooled[list(self.script(attack, epsilon))] = True
+        return fooled
 
 
 def called(run: int, method: Method) -> str:
-    """Which of the attacks that `strength` asks for this is."""
-    if run < RUNGS or method.name != "pgd":
-        return "white-box" if run < RUNGS else method.name
+    """Which of the attacks that `check_attacks` asks for this is."""
+    if run < MOST_RADII or method.name != "pgd":
+        return "white-box" if run < MOST_RADII else method.name
     if not method.settings["random_start"]:
         return "huge"
     if method.settings["loss"] == "margin":
@@ -54,18 +58,18 @@ def called(run: int, method: Method) -> str:
 def scripted(script: Script) -> dict[str, Check]:
     """The checks where attacks do what the script says."""
     network = Network(nn.Sequential(nn.Flatten(), nn.Linear(16, 10)), (1, 4, 4), [0.0], [1.0])
-    arena = Scripted(
+    trials = Scripted(
         torch.zeros(40, 1, 4, 4),
         torch.zeros(40, dtype=torch.long),
         torch.arange(40),
         math.inf,
-        10,
         0,
+        False,
         script,
     )
     return {
         check.name.removesuffix("-linf"): check
-        for check in solve(strength(arena, 8 / 255, 0), network)
+        for check in solve(check_attacks(trials, 8 / 255, 0, 10), network)
     }
 
 

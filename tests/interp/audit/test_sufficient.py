@@ -10,7 +10,7 @@ from torch import nn
 from interp.attack.apgd import apgd
 from interp.attack.pgd import pgd
 from interp.attack.square import square
-from interp.audit.checks.sufficient import sufficient
+from interp.audit.checks.sufficient import check_sufficiency
 from interp.audit.plan import Plan, PlannedAttack, Threat
 from interp.network.network import Network
 from interp.probe import Answer, Probe, solve
@@ -50,7 +50,7 @@ def test_an_audit_is_as_strong_as_its_attacks(
     network: Network, made: Plan, status: list[str]
 ) -> None:
     x, labels = cifar(56)
-    checks = solve(sufficient(x, labels, made), network)
+    checks = solve(check_sufficiency(x, labels, made), network)
     name = {math.inf: "linf", 2: "l2"}[made.threats[0].p]
     assert [check.name for check in checks] == [f"attacks-{name}", f"control-{name}"]
     assert [check.status for check in checks] == status, [check.evidence for check in checks]
@@ -101,7 +101,7 @@ def test_nobody_else_may_use_images_that_the_audit_may_not(p: float) -> None:
         torch.zeros(40, dtype=torch.long),
     )
     checks = solve(
-        sufficient(x, labels, plan(APGD, epsilon=3.5 / 255, p=p, eight_bit=True)), oracle
+        check_sufficiency(x, labels, plan(APGD, epsilon=3.5 / 255, p=p, eight_bit=True)), oracle
     )
     assert [check.status for check in checks] == ["passed", "passed"], [
         check.evidence for check in checks

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from interp.audit.plan import Plan
-from interp.audit.statistics import Gate, Verdict, anytime
-from interp.audit.tally import Gated, Tally
+from interp.audit.statistics import Gate, GateVerdict, anytime
+from interp.audit.tally import NetworkGate, Tally
 from tests.interp.audit.toys_tally import (
     BARE,
     CLASSES,
@@ -181,9 +181,12 @@ def test_gates_are_decided_in_the_order_of_the_images() -> None:
                 "high": float(high),
             },
         }
-    assert {watch.decision.verdict for watch in total.watches} >= {Verdict.PASS, Verdict.FAIL}
+    assert {progress.decision.verdict for progress in total.gate_progress} >= {
+        GateVerdict.PASS,
+        GateVerdict.FAIL,
+    }
     assert total.decided == all(
-        watch.decision.verdict is not Verdict.OPEN for watch in total.watches
+        progress.decision.verdict is not GateVerdict.OPEN for progress in total.gate_progress
     )
 
 
@@ -204,7 +207,7 @@ def test_neither_order_nor_size_of_the_shards_matters(
     mixed.shuffle(order)
     whole, pieces = tally(one), tally(one, cuts, order)
     assert json.dumps(told(pieces), allow_nan=False) == json.dumps(told(whole), allow_nan=False)
-    assert not any(watch.waiting for watch in pieces.watches)
+    assert not any(progress.waiting for progress in pieces.gate_progress)
     assert pieces.gradients == sum(judged.gradients for judged in one.judged)
 
 
@@ -212,15 +215,15 @@ def test_a_gate_waits_for_the_images_before() -> None:
     one = case(8, 120)
     early = tally(one, [40, 80], [0, 2])
     assert early.images == 80
-    for watch, alone in zip(
-        early.watches,
+    for progress, alone in zip(
+        early.gate_progress,
         tally(
             Case(one.plan, one.labels[:40], [part(j, slice(0, 40)) for j in one.judged], one.gates)
-        ).watches,
+        ).gate_progress,
         strict=True,
     ):
-        assert watch.decision == alone.decision
-        assert watch.trials == 40
+        assert progress.decision == alone.decision
+        assert progress.trials == 40
 
 
 def test_a_tally_does_not_grow() -> None:
@@ -234,14 +237,14 @@ def test_a_tally_does_not_grow() -> None:
 
     for number in range(200):
         total.add(one.judged, one.labels, 64 * number)
-        assert not any(watch.waiting for watch in total.watches)
+        assert not any(progress.waiting for progress in total.gate_progress)
     assert size() < 1000
     assert total.images == 64 * 200
 
 
 def test_gates_name_conditions_of_the_plan() -> None:
-    known = Tally(PLAN, CLASSES, 1, [Gated(0, f"linf:{np.float32(8 / 255)}", Gate(0.5))])
+    known = Tally(PLAN, CLASSES, 1, [NetworkGate(0, f"linf:{np.float32(8 / 255)}", Gate(0.5))])
     assert known.gates[0].condition == "linf:8/255"
     for name in ("linf:3/255", "l1:0.5"):
         with pytest.raises(ValueError, match="neither clean nor one of linf:1/255"):
-            Tally(PLAN, CLASSES, 1, [Gated(0, name, Gate(0.5))])
+            Tally(PLAN, CLASSES, 1, [NetworkGate(0, name, Gate(0.5))])

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from interp.attack.pgd import fgsm, pgd
-from interp.audit.shard import Judged, Plan, PlannedAttack, Threat, judge
+from interp.audit.shard import Plan, PlannedAttack, ShardResult, Threat, audit_shard
 from interp.network.network import Network
 from interp.probe import Oracle, solve
 from tests.interp.toys_networks import images, tricky
@@ -18,8 +18,8 @@ RANDOM = PlannedAttack("PGD-3", pgd(steps=3))
 THREATS = (Threat(math.inf, (1 / 255, 2 / 255, 4 / 255)), Threat(2, (0.05, 0.1, 0.2)))
 
 
-def run(network: Oracle, x: Tensor, labels: Tensor, plan: Plan, first_row: int = 0) -> Judged:
-    return solve(judge(x, labels, plan, first_row), network)
+def run(network: Oracle, x: Tensor, labels: Tensor, plan: Plan, first_row: int = 0) -> ShardResult:
+    return solve(audit_shard(x, labels, plan, first_row), network)
 
 
 # A network of many habits, images of which some are wrong from the start, some fall early, some
@@ -38,7 +38,7 @@ WHOLE = Plan(
 )
 
 
-def equal(a: Judged, b: Judged) -> None:
+def equal(a: ShardResult, b: ShardResult) -> None:
     ours, theirs = a.arrays(), b.arrays()
     assert ours.keys() == theirs.keys()
     for name, array in ours.items():

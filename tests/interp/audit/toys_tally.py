@@ -10,10 +10,10 @@ import numpy as np
 from interp.attack.goal import MARGIN
 from interp.attack.pgd import fgsm
 from interp.audit.plan import Plan, PlannedAttack, Threat
-from interp.audit.report import Subject, report
-from interp.audit.result import Examples, Ints, Judged
+from interp.audit.report import AuditedNetwork, report
+from interp.audit.result import Examples, Ints, ShardResult
 from interp.audit.statistics import Gate
-from interp.audit.tally import Gated, Tally
+from interp.audit.tally import NetworkGate, Tally
 
 CLASSES = 4
 NAMES = ("a", "b", "c", "d")
@@ -36,8 +36,8 @@ class Check(NamedTuple):
     source: str = "here"
 
 
-def found(rng: np.random.Generator, labels: Ints, plan: Plan, skill: float) -> Judged:
-    """A shard as `interp.audit.judge` might have judged it, with `skill` in [0, 1]."""
+def found(rng: np.random.Generator, labels: Ints, plan: Plan, skill: float) -> ShardResult:
+    """A shard as `interp.audit.shard.audit_shard` might have judged it, with `skill` in [0, 1]."""
     count = len(labels)
     clean = np.where(rng.random(count) < skill, labels, rng.integers(0, CLASSES, count))
     right = clean == labels
@@ -47,7 +47,7 @@ def found(rng: np.random.Generator, labels: Ints, plan: Plan, skill: float) -> J
         for grid in grids
     ]
     empty = np.zeros(0, dtype=np.int64)
-    return Judged(
+    return ShardResult(
         clean,
         [(rng.random((grid, count)) < skill) & right for grid in grids],
         fooled_at,
@@ -64,10 +64,10 @@ def found(rng: np.random.Generator, labels: Ints, plan: Plan, skill: float) -> J
     )
 
 
-def part(judged: Judged, chosen: slice) -> Judged:
+def part(judged: ShardResult, chosen: slice) -> ShardResult:
     """Some images of a shard; the first part has the whole cost."""
     first = chosen.start == 0
-    return Judged(
+    return ShardResult(
         judged.clean[chosen],
         [noise[:, chosen] for noise in judged.noise],
         [fooled_at[:, chosen] for fooled_at in judged.fooled_at],
@@ -82,8 +82,8 @@ def part(judged: Judged, chosen: slice) -> Judged:
 class Case(NamedTuple):
     plan: Plan
     labels: Ints
-    judged: list[Judged]
-    gates: list[Gated]
+    judged: list[ShardResult]
+    gates: list[NetworkGate]
 
 
 def case(seed: int, images: int, networks: int = 2, plan: Plan = PLAN, gates: bool = True) -> Case:
@@ -93,7 +93,9 @@ def case(seed: int, images: int, networks: int = 2, plan: Plan = PLAN, gates: bo
     bars = (
         [("clean", 0.5), ("linf:2/255", 0.3), ("l2:0.5", 0.1)] if plan.threats else [("clean", 0.5)]
     )
-    gated = [Gated(n, name, Gate(bar, 0.1, 0.1)) for n in range(networks) for name, bar in bars]
+    gated = [
+        NetworkGate(n, name, Gate(bar, 0.1, 0.1)) for n in range(networks) for name, bar in bars
+    ]
     return Case(plan, labels, judged, gated if gates else [])
 
 
@@ -109,7 +111,7 @@ def tally(one: Case, cuts: Sequence[int] = (), order: Sequence[int] | None = Non
 
 
 def told(total: Tally, **options: Any) -> dict[str, Any]:
-    subjects = [Subject(f"net{n}", f"{n}" * 64, [Check()]) for n in range(len(total.sums))]
+    subjects = [AuditedNetwork(f"net{n}", f"{n}" * 64, [Check()]) for n in range(len(total.sums))]
     facts = {
         "dataset": {"name": "test", "images": total.images, "classes": NAMES},
         "settings": {"shard_images": 64},
@@ -118,12 +120,17 @@ def told(total: Tally, **options: Any) -> dict[str, Any]:
     return report(total, options.pop("subjects", subjects), confidence=0.9, **{**facts, **options})
 
 
-def is_right(judged: Judged, label: int, image: int) -> bool:
+def is_right(judged: ShardResult, label: int, image: int) -> bool:
     return bool(judged.clean[image] == label)
 
 
 def withstands(
-    judged: Judged, label: int, image: int, threat: int, level: int, attacks: Sequence[int] = (0, 1)
+    judged: ShardResult,
+    label: int,
+    image: int,
+    threat: int,
+    level: int,
+    attacks: Sequence[int] = (0, 1),
 ) -> bool:
     return is_right(judged, label, image) and all(
         int(judged.fooled_at[threat][a][image]) > level for a in attacks

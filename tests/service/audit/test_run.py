@@ -19,10 +19,10 @@ from PIL import Image
 
 from interp.audit.checks.check import Check
 from interp.audit.statistics import Gate
-from interp.audit.tally import Gated
+from interp.audit.tally import NetworkGate
 from service.audit import run as audit
-from service.audit.assignment import Assignment
 from service.audit.journal import AuditChanged, Journal, Shard
+from service.audit.spec import AuditSpec
 from service.datasets import DatasetError
 from service.report import schema
 from tests.service.audit.toys_audit import (
@@ -98,7 +98,7 @@ def test_examples_fool_and_lie_in_their_balls(tmp_path: Path) -> None:
 def test_an_interrupted_audit_ends_with_the_same_bytes(tmp_path: Path, deaths: list[int]) -> None:
     assignment = job(
         models=(hosted("a"), hosted("b", 1)),
-        gates=(Gated(0, "clean", Gate(0.5)), Gated(1, "clean", Gate(0.25))),
+        gates=(NetworkGate(0, "clean", Gate(0.5)), NetworkGate(1, "clean", Gate(0.25))),
     )
     undisturbed = Device()
     run(assignment, tmp_path / "undisturbed", undisturbed)
@@ -146,7 +146,7 @@ def test_a_damaged_shard_is_judged_again(tmp_path: Path) -> None:
     assert reports(tmp_path / "disturbed") == reports(tmp_path / "undisturbed")
 
 
-CHANGES: list[tuple[Callable[[Assignment], Assignment], str]] = [
+CHANGES: list[tuple[Callable[[AuditSpec], AuditSpec], str]] = [
     (
         lambda old: replace(old, models=(hosted("small", digest="other"),)),
         "the digest of small is other now",
@@ -165,7 +165,7 @@ CHANGES: list[tuple[Callable[[Assignment], Assignment], str]] = [
 
 @pytest.mark.parametrize(("change", "words"), CHANGES)
 def test_an_audit_goes_on_only_with_what_it_began_with(
-    tmp_path: Path, change: Callable[[Assignment], Assignment], words: str
+    tmp_path: Path, change: Callable[[AuditSpec], AuditSpec], words: str
 ) -> None:
     with pytest.raises(Died):
         run(job(), tmp_path, Device(dies_at=2))
@@ -200,7 +200,9 @@ def test_checks_are_made_once_a_network_and_decide_the_verdict(
 ) -> None:
     asked: list[tuple[int, Any]] = []
 
-    def certify(x: torch.Tensor, labels: torch.Tensor, threats: Any, **settings: Any) -> Any:
+    def check_evaluation(
+        x: torch.Tensor, labels: torch.Tensor, threats: Any, **settings: Any
+    ) -> Any:
         asked.append((len(x), settings["classes_needed"]))
         return [
             Check(
@@ -213,12 +215,12 @@ def test_checks_are_made_once_a_network_and_decide_the_verdict(
         ]
         yield
 
-    def sufficient(x: torch.Tensor, labels: torch.Tensor, plan: Any) -> Any:
+    def check_sufficiency(x: torch.Tensor, labels: torch.Tensor, plan: Any) -> Any:
         return [Check("two", "passed", "nothing", "Somebody 2020")]
         yield
 
-    monkeypatch.setattr(audit, "certify", certify)
-    monkeypatch.setattr(audit, "sufficient", sufficient)
+    monkeypatch.setattr(audit, "check_evaluation", check_evaluation)
+    monkeypatch.setattr(audit, "check_sufficiency", check_sufficiency)
     assignment = job(models=(hosted("a"), hosted("b", 1)), checked=True)
     with pytest.raises(Died):
         run(assignment, tmp_path, Device(dies_at=1))

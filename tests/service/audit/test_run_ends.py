@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from interp.audit.statistics import Gate
-from interp.audit.tally import Gated
-from service.audit.assignment import Progress
+from interp.audit.tally import NetworkGate
 from service.audit.journal import Journal
 from service.audit.run import Audit
+from service.audit.spec import AuditProgress
 from service.engine.job import QueueFull
 from tests.service.audit.toys_audit import SHARD, Device, Died, at_once, job, reports, run
 
@@ -22,7 +22,9 @@ LONG = 30.0  # seconds after which a test that hangs has failed
 @pytest.mark.parametrize("bar", [0.05, 0.6, 0.99])
 def test_gates_end_an_audit_at_the_shard_that_decides_them(tmp_path: Path, bar: float) -> None:
     gate = Gate(bar, 0.1, 0.1)
-    assignment = job(count=96, gates=(Gated(0, "clean", gate), Gated(0, "linf:4/255", gate)))
+    assignment = job(
+        count=96, gates=(NetworkGate(0, "clean", gate), NetworkGate(0, "linf:4/255", gate))
+    )
     judged, labels, _ = at_once(assignment)
     right = judged.clean == labels
     decisions = [gate.decide(right), gate.decide(right & (judged.fooled_at[0].min(0) > 0))]
@@ -119,7 +121,7 @@ def test_progress_rises_to_the_end_with_an_estimate(tmp_path: Path) -> None:
 
 
 def test_stages_name_the_shard_that_is_judged(tmp_path: Path) -> None:
-    def stages(told: list[Progress]) -> list[tuple[int, str]]:
+    def stages(told: list[AuditProgress]) -> list[tuple[int, str]]:
         return [(p.images // SHARD, p.stage) for p in told if p.stage.startswith("shard")]
 
     _, told = run(job(), tmp_path / "whole")
@@ -135,7 +137,9 @@ def test_stages_name_the_shard_that_is_judged(tmp_path: Path) -> None:
 
 
 def test_nothing_is_left_to_do_when_all_gates_are_decided(tmp_path: Path) -> None:
-    finished, told = run(job(count=96, gates=(Gated(0, "clean", Gate(0.05, 0.1, 0.1)),)), tmp_path)
+    finished, told = run(
+        job(count=96, gates=(NetworkGate(0, "clean", Gate(0.05, 0.1, 0.1)),)), tmp_path
+    )
     assert finished.stopped == "gates"
     assert (told[-1].stage, told[-1].seconds_left) == ("reports", 0)
 

@@ -18,15 +18,15 @@ from torch import Tensor, nn
 
 from interp.attack.pgd import fgsm, pgd
 from interp.audit.plan import Plan, PlannedAttack, Threat
-from interp.audit.result import Judged
-from interp.audit.shard import judge
+from interp.audit.result import ShardResult
+from interp.audit.shard import audit_shard
 from interp.network.network import Network
 from interp.probe import Procedure, solve
 from interp.rows import Chunks
 from service.audit import files as audit_files
-from service.audit.assignment import Assignment, Progress
 from service.audit.journal import Journal
 from service.audit.run import Audit
+from service.audit.spec import AuditProgress, AuditSpec
 from service.datasets import Dataset, Source
 from service.imaging import Preprocessing
 from service.models.zoo import HostedModel
@@ -104,9 +104,9 @@ PLAN = Plan(
 )
 
 
-def job(count: int = 60, **other: Any) -> Assignment:
+def job(count: int = 60, **other: Any) -> AuditSpec:
     """An audit of the small network: four shards of 16, 16, 16 and 12 images."""
-    usual = Assignment(
+    usual = AuditSpec(
         models=(hosted(),),
         dataset=dataset(count),
         classes=tuple(range(CLASSES)),
@@ -145,10 +145,10 @@ class Device:
 
 
 def run(
-    assignment: Assignment, folder: Path, device: Any = None, cancelled: Callable[[], bool] = bool
-) -> tuple[Audit, list[Progress]]:
+    assignment: AuditSpec, folder: Path, device: Any = None, cancelled: Callable[[], bool] = bool
+) -> tuple[Audit, list[AuditProgress]]:
     """Run an audit, or go on with it, to its reports: (the audit, what it told)."""
-    told: list[Progress] = []
+    told: list[AuditProgress] = []
     audit = Audit(
         assignment,
         Journal(folder),
@@ -166,7 +166,7 @@ def reports(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "facts.json"}
 
 
-def at_once(assignment: Assignment) -> tuple[Judged, np.ndarray, np.ndarray]:
+def at_once(assignment: AuditSpec) -> tuple[ShardResult, np.ndarray, np.ndarray]:
     """(what is found on all images in one go, their labels, their numbers), without any part of the
     run.
     """
@@ -177,7 +177,7 @@ def at_once(assignment: Assignment) -> tuple[Judged, np.ndarray, np.ndarray]:
     labels = torch.tensor([assignment.dataset.read(int(i), 1)[0].label for i in order])
     network = assignment.models[0].network
     return (
-        solve(judge(x, labels, assignment.plan, 0), Chunks(network, CHUNK)),
+        solve(audit_shard(x, labels, assignment.plan, 0), Chunks(network, CHUNK)),
         labels.numpy(),
         order,
     )

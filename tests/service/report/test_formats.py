@@ -13,10 +13,10 @@ from jsonschema import Draft202012Validator
 
 from interp.attack.pgd import pgd
 from interp.audit.plan import Plan, PlannedAttack, Threat
-from interp.audit.report import Subject, report
-from interp.audit.result import Judged
+from interp.audit.report import AuditedNetwork, report
+from interp.audit.result import ShardResult
 from interp.audit.statistics import Gate
-from interp.audit.tally import Gated, Tally
+from interp.audit.tally import NetworkGate, Tally
 from service import report as reports
 from tests.service.report.oracles_html import read
 
@@ -33,12 +33,12 @@ class Found(NamedTuple):
     source: str = "Carlini et al. 2019"
 
 
-def judged(plan: Plan, labels: Any, seed: int) -> Judged:
+def judged(plan: Plan, labels: Any, seed: int) -> ShardResult:
     """Images judged by chance, as an audit may have found them."""
     rng = np.random.default_rng(seed)
     clean = np.where(rng.random(IMAGES) < 0.8, labels, (labels + 1) % len(CLASSES))
     shapes = [len(threat.epsilons) for threat in plan.threats]
-    return Judged(
+    return ShardResult(
         clean,
         [rng.random((epsilons, IMAGES)) < 0.7 for epsilons in shapes],
         [
@@ -60,12 +60,12 @@ def made(plan: Plan, bars: tuple[float, ...] = (), checked: bool = True) -> dict
     first.
     """
     labels = np.random.default_rng(9).integers(0, len(CLASSES), IMAGES)
-    tally = Tally(plan, len(CLASSES), 2, [Gated(0, "clean", Gate(bar)) for bar in bars])
+    tally = Tally(plan, len(CLASSES), 2, [NetworkGate(0, "clean", Gate(bar)) for bar in bars])
     tally.add([judged(plan, labels, 1), judged(plan, labels, 2)], labels, 0)
     found = [Found(), Found(name="zero-gradients", status="skipped")] if checked else []
     return report(
         tally,
-        [Subject("a", "0" * 64, found), Subject("b", "f" * 64, found)],
+        [AuditedNetwork("a", "0" * 64, found), AuditedNetwork("b", "f" * 64, found)],
         confidence=0.95,
         dataset={
             "name": "pets",

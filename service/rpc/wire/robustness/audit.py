@@ -7,7 +7,7 @@ from interp.audit.conditions import condition
 from interp.audit.plan import Plan, PlannedAttack, Threat
 from interp.corruption.augmentation import AUGMENTATIONS
 from interp.corruption.imagenet_c import CORRUPTIONS, SEVERITIES
-from service.audit.assignment import Assignment
+from service.audit.spec import AuditSpec
 from service.datasets import Dataset
 from service.models.zoo import HostedModel
 from service.rpc.validation import MOST_NAME, InvalidField, required, within
@@ -41,7 +41,7 @@ def read_model_names(request: pb.AuditRequest) -> list[str]:
 
 def read_audit(
     request: pb.AuditRequest, models: Sequence[HostedModel], dataset: Dataset, chunk: int
-) -> Assignment:
+) -> AuditSpec:
     """Read everything that an audit is to do, with every default filled in.
 
     Args:
@@ -67,7 +67,7 @@ def read_audit(
     confidence = within("confidence", request.confidence, 0.5, 1.0, default=0.95)
     if not 0.5 < confidence < 1:
         raise InvalidField("confidence", f"is {confidence:g}, must be above 0.5 and below 1")
-    return Assignment(
+    return AuditSpec(
         models=tuple(models),
         dataset=dataset,
         classes=wire_classes.match_classes(models, dataset),

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from interp.audit.conditions import condition
 from interp.audit.plan import Threat
 from interp.audit.statistics import Gate
-from interp.audit.tally import CLEAN, Gated
+from interp.audit.tally import CLEAN, NetworkGate
 from service.models.zoo import HostedModel
 from service.rpc.validation import InvalidField, short
 from service.rpc.wire.robustness import threat_model as wire_threat_model
@@ -20,7 +20,7 @@ def read_gates(
     models: Sequence[HostedModel],
     threats: Sequence[Threat],
     confidence: float,
-) -> Iterator[Gated]:
+) -> Iterator[NetworkGate]:
     """Read the gates of an audit, at most 64; one without a model is one for each.
 
     Args:
@@ -47,7 +47,7 @@ def read_gates(
         at = _condition(message, field, threats)
         for network, name in enumerate(names):
             if message.model in ("", name):
-                yield Gated(network, at, Gate(message.bar, error, error))
+                yield NetworkGate(network, at, Gate(message.bar, error, error))
 
 
 def _condition(message: pb.Gate, field: str, threats: Sequence[Threat]) -> str:

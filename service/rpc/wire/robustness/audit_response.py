@@ -7,7 +7,7 @@ from typing import Any
 
 from interp.audit.conditions import parse
 from interp.audit.tally import CLEAN
-from service.audit.assignment import Progress
+from service.audit.spec import AuditProgress
 from striate.v1 import attack_pb2, types_pb2
 from striate.v1 import audit_pb2 as pb
 
@@ -19,7 +19,7 @@ _VERDICTS = {
 }
 
 
-def metadata(request: pb.AuditRequest, progress: Progress) -> pb.AuditMetadata:
+def metadata(request: pb.AuditRequest, progress: AuditProgress) -> pb.AuditMetadata:
     """Write how far an audit is."""
     return pb.AuditMetadata(
         models=request.models,

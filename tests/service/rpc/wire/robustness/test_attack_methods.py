@@ -18,7 +18,7 @@ from interp.attack.base import Method, attack, method_label
 from interp.attack.goal import Goal
 from interp.attack.registry import ATTACKS
 from interp.audit.plan import Plan, PlannedAttack, Threat
-from interp.audit.shard import judge as audit_shard
+from interp.audit.shard import audit_shard as audit_shard
 from interp.probe import Procedure, solve
 from interp.seeds import Generators
 from service.models.zoo import HostedModel

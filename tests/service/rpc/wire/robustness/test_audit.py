@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from service.audit.assignment import Assignment, Progress
+from service.audit.spec import AuditProgress, AuditSpec
 from service.datasets import Dataset, Source
 from service.models.zoo import HostedModel
 from service.rpc.validation import InvalidField
@@ -36,7 +36,7 @@ def data(classes: tuple[str, ...] = NAMES, labels: int = 5, size: int = 100) -> 
 
 def read(
     request: pb.AuditRequest, *models: HostedModel, dataset: Dataset | None = None
-) -> Assignment:
+) -> AuditSpec:
     return wire_audit.read_audit(
         request, models or (model(),), data() if dataset is None else dataset, 8
     )
@@ -245,7 +245,7 @@ def test_labels_of_uploads_without_names_are_numbers_of_classes() -> None:
 
 def test_progress_and_outcome_as_messages() -> None:
     request = pb.AuditRequest(models=["one"], dataset="mine")
-    sent = wire_response.metadata(request, Progress(3, 10, 99, None, "shard 1 of 4"))
+    sent = wire_response.metadata(request, AuditProgress(3, 10, 99, None, "shard 1 of 4"))
     assert (sent.images_done, sent.images_total, sent.gradients, sent.stage) == (
         3,
         10,
@@ -255,7 +255,7 @@ def test_progress_and_outcome_as_messages() -> None:
     assert not sent.HasField("seconds_left")
     assert (
         wire_response.metadata(
-            request, replace(Progress(3, 10, 99, None, ""), seconds_left=2.5)
+            request, replace(AuditProgress(3, 10, 99, None, ""), seconds_left=2.5)
         ).seconds_left
         == 2.5
     )

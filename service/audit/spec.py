@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interp.audit.plan import Plan
-from interp.audit.tally import Gated
+from interp.audit.tally import NetworkGate
 from service.datasets import Dataset
 from service.models.zoo import HostedModel
 
@@ -29,7 +29,7 @@ VERSIONS = {
 
 
 @dataclass(frozen=True, eq=False)
-class Assignment:
+class AuditSpec:
     """What an audit is to do.
 
     Attributes:
@@ -51,7 +51,7 @@ class Assignment:
     plan: Plan
     images: int
     confidence: float
-    gates: tuple[Gated, ...]
+    gates: tuple[NetworkGate, ...]
     budget: int
     shard: int
     checked: bool
@@ -84,7 +84,7 @@ class Assignment:
 
 
 @dataclass(frozen=True)
-class Progress:
+class AuditProgress:
     """How far an audit is; `seconds_left` is None before there is an estimate."""
 
     images: int
