@@ -8,11 +8,14 @@ import numpy as np
 from interp.filters.analysis import FilterAnalysis, FilterOrder
 from interp.filters.gratings import Gratings, default_wavelengths
 from interp.filters.tuning import Tuning
+from interp.filters.tuning_picture import draw_tuning
 from interp.filters.weights import Scale, first_convolution
 from interp.layer import dotted
 from interp.network.describe import LayerInfo
+from service.imaging import png
 from service.models.zoo import HostedModel
 from service.rpc.validation import InvalidField, known, short, within
+from service.rpc.wire import tensors as wire_tensors
 from service.rpc.wire import units as wire_units
 from striate.v1 import filters_pb2 as pb
 
@@ -189,3 +192,18 @@ def unit_tunings(tuning: Tuning) -> list[pb.UnitTuning]:
         )
         for one in map(tuning.preference, range(len(tuning.responses)))
     ]
+
+
+def tuning_response(tuning: Tuning) -> pb.MeasureTuningResponse:
+    """Write tuning curves, with their picture drawn: not for the event loop.
+
+    Returns:
+        all of the response but the layer, and where the curves came from.
+    """
+    return pb.MeasureTuningResponse(
+        orientations=tuning.orientations.tolist(),
+        wavelengths=tuning.wavelengths.tolist(),
+        responses=wire_tensors.from_array(tuning.responses),
+        units=unit_tunings(tuning),
+        png=png(draw_tuning(tuning).transpose(2, 0, 1)),
+    )
