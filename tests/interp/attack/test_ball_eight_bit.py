@@ -83,8 +83,16 @@ def inside(
     return int(size.sum()) <= budget if p == 1 else int((size**2).sum()) <= budget**2
 
 
-@pytest.mark.parametrize("name", METHODS)
-@pytest.mark.parametrize(("p", "budget"), CASES, ids=str)
+@pytest.mark.parametrize(
+    ("p", "budget", "name"),
+    [  # every radius by the attack that uses all of it, and some by the others
+        (*case, name)
+        for number, case in enumerate(CASES)
+        for name in METHODS
+        if name == "last" or number % 3 == 0
+    ],
+    ids=str,
+)
 def test_results_are_levels_within_epsilon_and_judged_by_their_png(
     p: float, budget: Fraction, name: str
 ) -> None:

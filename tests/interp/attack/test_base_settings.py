@@ -44,17 +44,15 @@ def own_settings(p: float) -> tuple[Tensor, Tensor, Tensor, list[tuple[int, int]
     return epsilon, step, steps, seeds
 
 
-@norms
-@pytest.mark.parametrize("targeted", [False, True])
 @pytest.mark.parametrize(
-    "options",
-    [
-        {},
-        {"restarts": 3},
-        {"restarts": 2, "decay": 0.9, "loss": MARGIN},
-        {"random_start": False, "keep_best": False},
-        {"keep_best": False, "stop_when_fooled": False},
-        {"stop_when_fooled": False, "loss": DLR},
+    ("p", "targeted", "options"),
+    [  # every norm with and without targets, every setting once
+        (math.inf, False, {}),
+        (math.inf, True, {"restarts": 2, "decay": 0.9, "loss": MARGIN}),
+        (2.0, False, {"restarts": 3}),
+        (2.0, True, {"random_start": False, "keep_best": False}),
+        (1.0, False, {"keep_best": False, "stop_when_fooled": False}),
+        (1.0, True, {"stop_when_fooled": False, "loss": DLR}),
     ],
     ids=str,
 )
