@@ -23,10 +23,12 @@ from interp.seeds import Generators
 
 
 class Loss(NamedTuple):
-    """What an attack raises to leave the labels (B,), and what to lead from labels to
-    targets (B,).
+    """What an attack raises.
 
     Attributes:
+        name: in settings and reports.
+        untargeted: labels (B,) -> what leads away from them.
+        targeted: (labels (B,), targets (B,)) -> what leads from labels to targets.
         classes_needed: of a network, the fewest for which the untargeted loss is defined.
         classes_needed_targeted: the fewest for which the targeted loss is.
     """
@@ -139,10 +141,13 @@ class UnitGoal:
 
 
 def silence(activation: Objective, clean: Tensor, level: float | None = None) -> UnitGoal:
-    """Bring activations down to a level: by default to a tenth of what they are on the clean
-    images, (B,).
+    """Make the goal of bringing activations down to a level.
 
-    (Of one that is negative already: below it by nine tenths of its size.)
+    Args:
+        activation: of the unit, one score a row.
+        clean: (B,) its values on the clean images.
+        level: in the activation's units; None: a tenth of the clean value, and of one that is
+            negative already, below it by nine tenths of its size.
     """
     return UnitGoal(
         activation,
@@ -152,27 +157,47 @@ def silence(activation: Objective, clean: Tensor, level: float | None = None) ->
 
 
 def drive(activation: Objective, clean: Tensor, level: float | None = None) -> UnitGoal:
-    """Bring activations above a level: by default above twice what they are on the clean images,
-    (B,); if that is negative, above 0.
+    """Make the goal of bringing activations above a level.
+
+    Args:
+        activation: of the unit, one score a row.
+        clean: (B,) its values on the clean images.
+        level: in the activation's units; None: twice the clean value, or 0 if that is negative.
     """
     return UnitGoal(
         activation, 1.0, clean + clean.abs() if level is None else torch.full_like(clean, level)
     )
 
 
-Choice = Callable[
-    [Tensor, Tensor, Generators], Tensor
-]  # (clean logits (B, classes), labels (B,), generators) -> targets (B,)
+# (clean logits (B, classes), labels (B,), generators) -> targets (B,)
+Choice = Callable[[Tensor, Tensor, Generators], Tensor]
 
 
 def least_likely(logits: Tensor, labels: Tensor, rows: Generators) -> Tensor:
-    """The class of the lowest logit, other than the label (Kurakin et al. 2017, "Adversarial
+    """Choose the class of the lowest logit, other than the label (Kurakin et al. 2017, "Adversarial
     machine learning at scale", section 3).
+
+    Args:
+        logits: (B, classes) on the clean images.
+        labels: (B,) int64.
+        rows: one generator a row, of which nothing is drawn.
+
+    Returns:
+        (B,) int64.
     """
     return logits.scatter(1, labels[:, None], torch.inf).argmin(1)
 
 
 def random_class(logits: Tensor, labels: Tensor, rows: Generators) -> Tensor:
-    """One of the other classes, each as probable as the next."""
+    """Draw one of the other classes, each as probable as the next.
+
+    Args:
+        logits: (B, classes), of which only the number of classes matters.
+        labels: (B,) int64.
+        rows: one generator a row.
+
+    Returns:
+        (B,) int64.
+    """
     ahead = torch.tensor([int(g.integers(1, logits.shape[1])) for g in rows], device=labels.device)
     return (labels + ahead) % logits.shape[1]

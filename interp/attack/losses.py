@@ -17,7 +17,11 @@ def _cross_entropy(activations: Mapping[str, Tensor], labels: Tensor) -> Tensor:
 
 
 def cross_entropy(labels: Tensor) -> Objective:
-    """-log p(label) per row: what an untargeted attack raises. `labels` (B,) int64."""
+    """Make the objective -log p(label), which an untargeted attack raises.
+
+    Args:
+        labels: (B,) int64.
+    """
     return Objective((LOGITS,), _cross_entropy, (labels,))
 
 
@@ -26,8 +30,11 @@ def _target_probability(activations: Mapping[str, Tensor], targets: Tensor) -> T
 
 
 def target_likelihood(targets: Tensor) -> Objective:
-    """log p(target) per row, minus the cross-entropy of the target: what a targeted attack raises.
-    `targets` (B,) int64.
+    """Make the objective log p(target), minus the cross-entropy of the target, which a targeted
+    attack raises.
+
+    Args:
+        targets: (B,) int64.
     """
     return Objective((LOGITS,), _target_probability, (targets,))
 
@@ -39,8 +46,11 @@ def _margin(activations: Mapping[str, Tensor], labels: Tensor) -> Tensor:
 
 
 def margin(labels: Tensor) -> Objective:
-    """Largest other logit minus the label's, per row; above 0 means misclassified (Carlini & Wagner
-    2017, section IV.A).
+    """Make the objective "largest other logit minus the label's"; above 0 means misclassified
+    (Carlini & Wagner 2017, section IV.A).
+
+    Args:
+        labels: (B,) int64.
     """
     return Objective((LOGITS,), _margin, (labels,))
 
@@ -50,8 +60,11 @@ def _target_margin(activations: Mapping[str, Tensor], targets: Tensor) -> Tensor
 
 
 def target_margin(targets: Tensor) -> Objective:
-    """The target's logit minus the largest other, per row; above 0 means taken for the target.
-    `targets` (B,) int64.
+    """Make the objective "the target's logit minus the largest other"; above 0 means taken for the
+    target.
+
+    Args:
+        targets: (B,) int64.
     """
     return Objective((LOGITS,), _target_margin, (targets,))
 
@@ -81,14 +94,15 @@ def _dlr(activations: Mapping[str, Tensor], labels: Tensor) -> Tensor:
 
 
 def dlr(labels: Tensor) -> Objective:
-    """The difference of logits ratio per row (Croce & Hein 2020, equation 6), which no scaling or
+    """Make the difference of logits ratio (Croce & Hein 2020, equation 6), which no scaling or
     shift of logits changes.
 
     (largest other logit - the label's) / (largest - third largest), the divisor at least
-    `DLR_SPREAD`: at least -1, and above 0 exactly for what is misclassified. `labels` (B,) int64.
+    `DLR_SPREAD`: at least -1, and above 0 exactly for what is misclassified. To score a network of
+    fewer than 3 classes raises ValueError.
 
-    Raises (when scored):
-        ValueError: the network has fewer than 3 classes.
+    Args:
+        labels: (B,) int64.
     """
     return Objective((LOGITS,), _dlr, (labels,))
 
@@ -100,13 +114,14 @@ def _dlr_targeted(activations: Mapping[str, Tensor], labels: Tensor, targets: Te
 
 
 def dlr_targeted(labels: Tensor, targets: Tensor) -> Objective:
-    """The targeted difference of logits ratio per row (Croce & Hein 2020, equation 7), raised to
-    lead from label to target.
+    """Make the targeted difference of logits ratio (Croce & Hein 2020, equation 7), raised to lead
+    from label to target.
 
     (target's logit - the label's) / (largest - mean of third and fourth largest), the divisor at
-    least `DLR_SPREAD`. `labels` and `targets` (B,) int64.
+    least `DLR_SPREAD`. To score a network of fewer than 4 classes raises ValueError.
 
-    Raises (when scored):
-        ValueError: the network has fewer than 4 classes.
+    Args:
+        labels: (B,) int64.
+        targets: (B,) int64.
     """
     return Objective((LOGITS,), _dlr_targeted, (labels, targets))

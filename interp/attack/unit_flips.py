@@ -13,11 +13,16 @@ ROWS = 32  # images attacked, and looked at, at a time
 
 
 @dataclass(frozen=True, eq=False)
-class Flips:
-    """Of every unit of a layer: how an attack changes its largest activation over positions."""
+class UnitFlips:
+    """Of every unit of a layer: how an attack changes its largest activation over positions.
 
-    share: Tensor  # (K,) of the images on which it is taken across its median over the clean images
-    # (K,) its mean change in standard deviations over the clean images; 0 where it is constant
+    Attributes:
+        share: (K,) of the images, on which it is taken across its median over the clean images.
+        shift: (K,) its mean change in standard deviations over the clean images; 0 where it is
+            constant.
+    """
+
+    share: Tensor
     shift: Tensor
 
     @property
@@ -26,19 +31,24 @@ class Flips:
         return sorted(range(len(self.share)), key=lambda unit: (-float(self.share[unit]), unit))
 
 
-def under_attack(
+def activations_under_attack(
     x: Tensor, layer: str, epsilon: float, steps: int
 ) -> Procedure[tuple[Tensor, Tensor]]:
-    """The largest activation of every unit (B, K) on clean images x (B, C, H, W), and on them after
-    PGD (Madry et al. 2018, section 2.1).
+    """Find the largest activation of every unit on clean images, and on them after PGD (Madry et
+    al. 2018, section 2.1).
 
     PGD in Linf from the images themselves raises the cross-entropy of the network's own predictions
     for all of `steps`; it keeps its last iterate, so that every image is attacked as hard as the
     next.
 
     Args:
-        layer: (units,) or (units, rows, columns), or "logits".
+        x: images (B, C, H, W) in [0, 1].
+        layer: one whose output is (units,) or (units, rows, columns), or "logits".
         epsilon: radius in pixel units.
+        steps: gradient steps, at least 1.
+
+    Returns:
+        A procedure whose result is the activations (B, K) on the clean and on the attacked images.
     """
     method = pgd(steps=steps, random_start=False, keep_best=False, stop_when_fooled=False)
     clean, attacked = [], []
@@ -60,14 +70,19 @@ def _largest(images: Tensor, layer: str) -> Procedure[Tensor]:
     )
 
 
-def compare(clean: Tensor, attacked: Tensor) -> Flips:
-    """What changed between largest activations (N, K) on clean and on attacked images."""
+def unit_flips(clean: Tensor, attacked: Tensor) -> UnitFlips:
+    """Compare the largest activations of units.
+
+    Args:
+        clean: (N, K) on clean images.
+        attacked: (N, K) on the same images, attacked.
+    """
     before, after = clean.double(), attacked.double()
     median = before.quantile(0.5, dim=0)
     spread = before.std(0, correction=0)
     change = (after - before).mean(0)
     crossed = ((before > median) != (after > median)).double().mean(0)
-    return Flips(
+    return UnitFlips(
         crossed,
         torch.where(spread > 0, change / spread.clamp_min(1e-300), torch.zeros_like(change)),
     )

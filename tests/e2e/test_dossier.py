@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import striate
-from interp.attack.unit_flips import compare, under_attack
+from interp.attack.unit_flips import activations_under_attack, unit_flips
 from interp.network.ablation import ablation_differences
 from interp.network.network import Network
 from interp.probe import solve
@@ -72,7 +72,7 @@ def test_every_part_is_there_and_right(
         )
         assert shift.label == str(shift.index)
 
-    flips = compare(*solve(under_attack(spread, "c3", 0.1, 5), local))
+    flips = unit_flips(*solve(activations_under_attack(spread, "c3", 0.1, 5), local))
     assert len(found.flips) == 16
     assert [flip.rank for flip in found.flips] == list(range(1, 17))
     for flip in found.flips:

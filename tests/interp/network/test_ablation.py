@@ -7,7 +7,7 @@ from torch import Tensor
 
 from interp.attack.base import attack
 from interp.attack.pgd import pgd
-from interp.attack.unit_flips import compare, under_attack
+from interp.attack.unit_flips import activations_under_attack, unit_flips
 from interp.layer import UnknownLayer
 from interp.network.ablation import ablation_differences, mean_effect
 from interp.probe import solve
@@ -68,7 +68,7 @@ def test_mean_and_its_error() -> None:
 def test_flips_by_hand() -> None:
     clean = torch.tensor([[0.0, 5.0, 1.0], [1.0, 5.0, 2.0], [2.0, 5.0, 3.0], [3.0, 5.0, 4.0]])
     attacked = torch.tensor([[2.0, 6.0, 1.0], [1.0, 5.0, 2.0], [1.0, 5.0, 3.0], [3.0, 4.0, 9.0]])
-    found = compare(clean, attacked)
+    found = unit_flips(clean, attacked)
     assert found.share.tolist() == [
         0.5,
         0.25,
@@ -77,13 +77,13 @@ def test_flips_by_hand() -> None:
     spread = 1.25**0.5
     assert found.shift.tolist() == pytest.approx([0.25 / spread, 0, 1.25 / spread])
     assert found.order == [0, 1, 2]
-    assert compare(clean, clean).order == [0, 1, 2]
+    assert unit_flips(clean, clean).order == [0, 1, 2]
 
 
 @pytest.mark.parametrize("layer", ["down", "head"])
 def test_the_attack_is_the_whole_of_pgd_on_the_prediction(layer: str) -> None:
     network, x = tricky(), images(34)  # more than are attacked at a time
-    before, after = solve(under_attack(x, layer, 0.05, 4), network)
+    before, after = solve(activations_under_attack(x, layer, 0.05, 4), network)
     method = pgd(steps=4, random_start=False, keep_best=False, stop_when_fooled=False)
     adversarial = solve(
         attack(x, network.logits(x).argmax(1), method, epsilon=0.05), network

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interp.attack.unit_flips import ROWS, Flips, compare, under_attack
+from interp.attack.unit_flips import ROWS, UnitFlips, activations_under_attack, unit_flips
 from interp.layer import LOGITS, LayerPath
 from interp.network.ablation import AblationEffect, ablation_differences, mean_effect
 from interp.network.network import Network
@@ -204,19 +204,19 @@ class DossierHandler:
 
     async def _flips(
         self, x: Tensor, spec: DossierSpec, model: HostedModel, context: Context
-    ) -> Flips:
+    ) -> UnitFlips:
         """How PGD on images (N, C, H, W) changes the units of the layer."""
         memory = x.nbytes + wire_images.image_bytes(ROWS, model, wire_images.STATE_COPIES)
         procedure = _attacked(x, model.network, spec)
         return await self._compute.solve(context, model, procedure, memory, Priority.INTERACTIVE)
 
 
-def _attacked(x: Tensor, network: Network, spec: DossierSpec) -> Procedure[Flips]:
+def _attacked(x: Tensor, network: Network, spec: DossierSpec) -> Procedure[UnitFlips]:
     """How PGD changes the units of the layer, compared on the host."""
-    clean, attacked = yield from under_attack(
+    clean, attacked = yield from activations_under_attack(
         x.to(network.device, network.dtype), spec.path.layer, spec.epsilon, spec.attack_steps
     )
-    return compare(clean.cpu(), attacked.cpu())
+    return unit_flips(clean.cpu(), attacked.cpu())
 
 
 def _diversity_layer(path: LayerPath, network: Network) -> str:

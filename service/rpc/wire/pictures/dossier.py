@@ -5,7 +5,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from interp.attack.unit_flips import Flips
+from interp.attack.unit_flips import UnitFlips
 from interp.layer import LayerPath
 from interp.network.ablation import AblationEffect
 from service.models.zoo import HostedModel
@@ -92,7 +92,7 @@ def logit_shifts(effect: AblationEffect, model: HostedModel) -> list[pb.LogitShi
     ]
 
 
-def unit_flips(flips: Flips, unit: int) -> list[pb.UnitFlip]:
+def unit_flips(flips: UnitFlips, unit: int) -> list[pb.UnitFlip]:
     """Write how an attack changes the units of a layer.
 
     Args:

@@ -2,7 +2,7 @@
 
 import torch
 
-from interp.attack.unit_flips import Flips
+from interp.attack.unit_flips import UnitFlips
 from service.rpc.wire.pictures import dossier as wire_dossier
 from striate.v1 import exemplars_pb2
 
@@ -15,7 +15,7 @@ def test_the_corner_is_a_place_too() -> None:
 
 def test_the_unit_itself_is_among_the_flips_with_its_rank() -> None:
     share = torch.linspace(1, 0, 20)
-    flips = Flips(share, torch.zeros(20))
+    flips = UnitFlips(share, torch.zeros(20))
     found = wire_dossier.unit_flips(flips, 18)
     assert [one.unit for one in found] == [*range(16), 18]
     assert [one.rank for one in found] == [*range(1, 17), 19]
