@@ -22,9 +22,9 @@ from interp.audit.result import ShardResult
 from interp.audit.shard import audit_shard
 from interp.audit.tally import Tally
 from interp.probe import Procedure
-from service.audit import images as audit_images
-from service.audit.images import Images
+from service.audit import shard_images
 from service.audit.journal import Journal, Shard
+from service.audit.shard_images import ShardImages
 from service.audit.spec import AuditProgress, AuditSpec
 from service.engine.submit import submit_when_free
 from service.models.zoo import HostedModel
@@ -51,11 +51,14 @@ ReportProgress = Callable[
 ]  # (progress, whether something was finished that will not be done again)
 
 
-class Audit:
+class AuditRun:
     """One run of an audit over its journal, in a thread of its own.
 
     Args:
-        tell: hears of progress.
+        job: what to do.
+        journal: what earlier runs have done, and this one will have.
+        submit: hands procedures to the device.
+        report_progress: hears of progress.
         cancelled: whether to stop.
     """
 
@@ -64,12 +67,12 @@ class Audit:
         job: AuditSpec,
         journal: Journal,
         submit: Submit,
-        tell: ReportProgress,
+        report_progress: ReportProgress,
         cancelled: Callable[[], bool],
     ) -> None:
         self.job, self.journal = job, journal
         self.tally = Tally(job.plan, job.models[0].network.classes, len(job.models), job.gates)
-        self._submit, self._tell, self._cancelled = submit, tell, cancelled
+        self._submit, self._report_progress, self._cancelled = submit, report_progress, cancelled
         self._began: tuple[float, int] | None = (
             None  # when this run began to judge, and how many images earlier ones had judged
         )
@@ -97,7 +100,7 @@ class Audit:
             DatasetError: an image cannot be used; the message names it.
             Exception: whatever the procedures raise.
         """
-        self.tell("comparing with what it began with")
+        self.report_stage("comparing with what it began with")
         self.journal.begin(self.job.facts)
         if self.job.checked:
             self._check()
@@ -105,14 +108,14 @@ class Audit:
         self._began = time.monotonic(), self.tally.images
         if done == len(shards) or self.stopped:
             return
-        self.tell(self._next())
+        self.report_stage(self._next())
         with closing(self._images(shards[done:])) as parts:
             for number, images in enumerate(parts, start=done):
-                self._add(number, self._judge(number, images), lasting=True)
+                self._count(number, self._audit(number, images), lasting=True)
                 if self.stopped:
                     return
 
-    def tell(self, stage: str, lasting: bool = False) -> None:
+    def report_stage(self, stage: str, lasting: bool = False) -> None:
         """Say what is being done. Raises CancelledError."""
         self._raise_if_cancelled()
         done, seconds = self.tally.images, None
@@ -122,7 +125,7 @@ class Audit:
                 / (done - self._began[1])
                 * (0 if self.stopped else self.job.images - done)
             )
-        self._tell(
+        self._report_progress(
             AuditProgress(done, self.job.images, self.tally.gradients, seconds, stage), lasting
         )
 
@@ -135,23 +138,23 @@ class Audit:
             found = [self.journal.read(number, network, images=False) for network in networks]
             if self.stopped or None in found:
                 return number
-            self._add(number, [shard for shard in found if shard is not None], lasting=False)
+            self._count(number, [shard for shard in found if shard is not None], lasting=False)
         return len(self.job.shards)
 
-    def _add(self, number: int, found: Sequence[Shard], lasting: bool) -> None:
+    def _count(self, number: int, found: Sequence[Shard], lasting: bool) -> None:
         shards = self.job.shards
         self.tally.add([shard.judged for shard in found], found[0].labels, shards[number].start)
-        self.tell(self._next(), lasting)
+        self.report_stage(self._next(), lasting)
 
     def _next(self) -> str:
         """The stage that begins: the shard behind those that are counted."""
         done, shards = self.tally.images // self.job.shard, len(self.job.shards)
         return f"shard {min(done + 1, shards)} of {shards}"
 
-    def _images(self, shards: Sequence[range]) -> Generator[Images, None, None]:
+    def _images(self, shards: Sequence[range]) -> Generator[ShardImages, None, None]:
         order, job = self.job.order, self.job
         parts = [order[shard.start : shard.stop] for shard in shards]
-        return audit_images.shards(
+        return shard_images.read_shards(
             job.dataset,
             parts,
             job.classes,
@@ -159,7 +162,7 @@ class Audit:
             self._wait,
         )
 
-    def _judge(self, number: int, images: Images) -> list[Shard]:
+    def _audit(self, number: int, images: ShardImages) -> list[Shard]:
         """Judge a shard on those networks on which the journal does not have it."""
         job, first = self.job, self.job.shards[number].start
         found = [self.journal.read(number, network) for network in range(len(job.models))]
@@ -171,7 +174,7 @@ class Audit:
         try:
             for network in missing:
                 model = job.models[network]
-                procedure = _judged(
+                procedure = _audit_shard(
                     model.network.device, images.pixels[network], images.labels, job.plan, first
                 )
                 running[network] = self._start(model, procedure, len(images.ids))
@@ -200,16 +203,16 @@ class Audit:
             images = next(parts)
         for number in missing:
             model = job.models[number]
-            self.tell(f"checks of {model.name}")
+            self.report_stage(f"checks of {model.name}")
             checks = self._wait(
                 self._start(
                     model,
-                    _checked(model, images.pixels[number], images.labels, job.plan),
+                    _check_all(model, images.pixels[number], images.labels, job.plan),
                     len(images.ids),
                 )
             )
             self.journal.write_checks(number, [asdict(check) for check in checks])
-            self.tell(f"checks of {model.name}", lasting=True)
+            self.report_stage(f"checks of {model.name}", lasting=True)
 
     def _start(self, model: HostedModel, procedure: Procedure[T], rows: int) -> "Future[T]":
         """Submit, waiting while the device's queue is full, until the audit is cancelled."""
@@ -238,7 +241,7 @@ class Audit:
             raise CancelledError(f"stopped after {self.tally.images} of {self.job.images} images")
 
 
-def _judged(
+def _audit_shard(
     device: torch.device,
     pixels: NDArray[np.uint8],
     labels: NDArray[np.int64],
@@ -251,16 +254,22 @@ def _judged(
     return (yield from audit_shard(*_on_device(device, pixels, labels), plan, first))
 
 
-def _checked(
+def _check_all(
     model: HostedModel, pixels: NDArray[np.uint8], labels: NDArray[np.int64], plan: Plan
 ) -> Procedure[Any]:
     """`check_evaluation`, in the same way."""
     x, classes = _on_device(model.network.device, pixels, labels)
-    seen = model.preprocessing
+    preprocessing = model.preprocessing
     needed = max((entry.method.classes_needed for entry in plan.attacks), default=2)
     threats = [(threat.p, threat.epsilons) for threat in plan.threats]
     checks = yield from check_evaluation(
-        x, classes, threats, mean=seen.mean, std=seen.std, seed=plan.seed, classes_needed=needed
+        x,
+        classes,
+        threats,
+        mean=preprocessing.mean,
+        std=preprocessing.std,
+        seed=plan.seed,
+        classes_needed=needed,
     )
     return checks + (yield from check_sufficiency(x, classes, plan))
 

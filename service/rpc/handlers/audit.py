@@ -11,9 +11,9 @@ from typing import Any
 from google.longrunning.operations_pb2 import Operation
 
 from interp.probe import Procedure
-from service.audit import files as audit_files
+from service.audit import report_files
 from service.audit.journal import REPORT, Journal, NoReport
-from service.audit.run import Audit
+from service.audit.run import AuditRun
 from service.audit.spec import AuditProgress, AuditSpec
 from service.datasets import Datasets
 from service.engine.job import Priority, T
@@ -33,10 +33,10 @@ CHUNK_BYTES = 2**20  # of a report in one message
 _FILES = {
     pb.REPORT_FORMAT_UNSPECIFIED: REPORT,
     pb.REPORT_FORMAT_JSON: REPORT,
-    pb.REPORT_FORMAT_HTML: audit_files.HTML,
-    pb.REPORT_FORMAT_JUNIT: audit_files.JUNIT,
-    pb.REPORT_FORMAT_PARQUET: audit_files.IMAGES,
-    pb.REPORT_FORMAT_EXAMPLES: audit_files.EXAMPLES,
+    pb.REPORT_FORMAT_HTML: report_files.HTML,
+    pb.REPORT_FORMAT_JUNIT: report_files.JUNIT,
+    pb.REPORT_FORMAT_PARQUET: report_files.IMAGES,
+    pb.REPORT_FORMAT_EXAMPLES: report_files.EXAMPLES,
 }
 
 
@@ -113,9 +113,9 @@ class AuditHandler:
 
         if journal.report() is None:  # else the last server died before it could say so
             with self._assigned(request) as job:
-                audit = Audit(job, journal, self._submit, report_progress, context.cancelled)
+                audit = AuditRun(job, journal, self._submit, report_progress, context.cancelled)
                 audit.run()
-                audit_files.write(audit)
+                report_files.write_reports(audit)
         return wire_response.response((journal.folder / REPORT).read_text())
 
     def _submit(self, model: HostedModel, procedure: Procedure[T], rows: int) -> "Future[T]":

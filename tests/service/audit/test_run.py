@@ -123,7 +123,7 @@ def test_a_death_between_two_reports_changes_nothing(
 ) -> None:
     run(job(), tmp_path / "undisturbed")
     with monkeypatch.context() as context:
-        context.setattr("service.audit.files.junit", lambda _: (_ for _ in ()).throw(Died))
+        context.setattr("service.audit.report_files.junit", lambda _: (_ for _ in ()).throw(Died))
         with pytest.raises(Died):
             run(job(), tmp_path / "disturbed")
     assert not (tmp_path / "disturbed" / "report.json").exists()

@@ -11,7 +11,7 @@ import pytest
 from interp.audit.statistics import Gate
 from interp.audit.tally import NetworkGate
 from service.audit.journal import Journal
-from service.audit.run import Audit
+from service.audit.run import AuditRun
 from service.audit.spec import AuditProgress
 from service.engine.job import QueueFull
 from tests.service.audit.toys_audit import SHARD, Device, Died, at_once, job, reports, run
@@ -148,7 +148,7 @@ def test_only_shards_that_were_judged_now_are_lasting_progress(tmp_path: Path) -
     with pytest.raises(Died):
         run(job(), tmp_path, Device(dies_at=2))
     lasting: list[int] = []  # images done
-    audit = Audit(
+    audit = AuditRun(
         job(),
         Journal(tmp_path),
         Device(),

@@ -23,9 +23,9 @@ from interp.audit.shard import audit_shard
 from interp.network.network import Network
 from interp.probe import Procedure, solve
 from interp.rows import Chunks
-from service.audit import files as audit_files
+from service.audit import report_files
 from service.audit.journal import Journal
-from service.audit.run import Audit
+from service.audit.run import AuditRun
 from service.audit.spec import AuditProgress, AuditSpec
 from service.datasets import Dataset, Source
 from service.imaging import Preprocessing
@@ -146,10 +146,10 @@ class Device:
 
 def run(
     assignment: AuditSpec, folder: Path, device: Any = None, cancelled: Callable[[], bool] = bool
-) -> tuple[Audit, list[AuditProgress]]:
+) -> tuple[AuditRun, list[AuditProgress]]:
     """Run an audit, or go on with it, to its reports: (the audit, what it told)."""
     told: list[AuditProgress] = []
-    audit = Audit(
+    audit = AuditRun(
         assignment,
         Journal(folder),
         device or Device(),
@@ -157,7 +157,7 @@ def run(
         cancelled,
     )
     audit.run()
-    audit_files.write(audit)
+    report_files.write_reports(audit)
     return audit, told
 
 

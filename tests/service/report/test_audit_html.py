@@ -129,7 +129,7 @@ def visible(report: Any) -> list[str]:
 
 def test_summary(tree: Node) -> None:
     rows = section(tree, "summary").one("table").rows()
-    assert rows[0] == ["Network", "Clean", "L∞ ≤ 8/255", "L₂ ≤ 1", "GateVerdict"]
+    assert rows[0] == ["Network", "Clean", "L∞ ≤ 8/255", "L₂ ≤ 1", "Verdict"]
     for row, network in zip(rows[2:], example()["networks"], strict=True):
         linf, l2 = network["threats"]
         cells = [

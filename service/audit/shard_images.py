@@ -32,7 +32,7 @@ class AuditImage:
 
 
 @dataclass(frozen=True, eq=False)
-class Images:
+class ShardImages:
     """The B images of a shard in the audit's order."""
 
     ids: NDArray[np.int64]  # (B,)
@@ -41,14 +41,14 @@ class Images:
     pixels: list[Pixels]  # one a network, (B, C, H, W)
 
 
-def shards(
+def read_shards(
     dataset: Dataset,
     parts: Sequence[NDArray[np.int64]],
     classes: Sequence[int],
     preprocessings: Sequence[Preprocessing],
     wait: Wait,
     workers: int = 2,
-) -> Generator[Images, None, None]:
+) -> Generator[ShardImages, None, None]:
     """The images with the numbers of each of the `parts`, in order.
 
     Args:
@@ -97,7 +97,7 @@ def _class(sample: Sample, classes: Sequence[int]) -> int:
     return classes[sample.label]
 
 
-def _joined(ids: NDArray[np.int64], images: Sequence[AuditImage]) -> Images:
+def _joined(ids: NDArray[np.int64], images: Sequence[AuditImage]) -> ShardImages:
     labels = np.array([image.label for image in images], dtype=np.int64)
     pixels = [np.stack(each) for each in zip(*(image.pixels for image in images), strict=True)]
-    return Images(ids, [image.name for image in images], labels, pixels)
+    return ShardImages(ids, [image.name for image in images], labels, pixels)

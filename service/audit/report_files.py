@@ -1,0 +1,188 @@
+"""The reports of an audit as files, made of its journal in one pass that holds a few shards at a
+time.
+"""
+
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from interp.audit.conditions import NORMS
+from interp.audit.plan import Plan, cells
+from interp.audit.report import AuditedNetwork, report
+from interp.audit.result import Examples
+from interp.audit.table import rows as image_rows
+from service import files as whole_file
+from service.audit.gallery import GALLERY, GalleryExample, candidates, gallery_entry
+from service.audit.journal import REPORT, Shard
+from service.audit.parquet_file import ParquetFile
+from service.audit.run import AuditRun
+from service.audit.spec import VERSIONS, AuditSpec
+from service.imaging import png
+from service.report import audit_page, json_text, junit
+
+HTML, JUNIT, IMAGES, EXAMPLES = "report.html", "report.xml", "images.parquet", "examples.parquet"
+
+_EXAMPLE_COLUMNS = {
+    "id": pa.int64(),
+    "name": pa.string(),
+    "label": pa.int64(),
+    "network": pa.string(),
+    "norm": pa.string(),
+    "epsilon": pa.float64(),
+    "attack": pa.string(),
+    "prediction": pa.int64(),
+    "distance": pa.float64(),  # of the image from the clean one, in that norm and pixel units
+    "png": pa.binary(),
+}
+
+
+class _StoredCheck(NamedTuple):
+    """A check of the audit on itself, as the journal has it."""
+
+    name: str
+    status: str
+    evidence: str
+    source: str
+
+
+def write_reports(audit: AuditRun) -> None:
+    """Write all reports of an audit whose run has ended, `report.json` last, and then let the
+    shards go.
+
+    Raises:
+        CancelledError: the audit was cancelled.
+    """
+    job, journal = audit.job, audit.journal
+    gallery_examples: dict[tuple[int, int], list[GalleryExample]] = defaultdict(
+        list
+    )  # (network, threat)
+    with (
+        ParquetFile(journal.folder / IMAGES, _image_columns(job.plan), "zstd") as images,
+        ParquetFile(journal.folder / EXAMPLES, _EXAMPLE_COLUMNS, "none") as examples,
+        ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="encode") as pool,
+    ):
+        for first, network, shard in _shards(audit):
+            name = job.models[network].name
+            images.add(
+                image_rows(
+                    shard.judged,
+                    job.plan,
+                    network=name,
+                    ids=shard.ids,
+                    names=shard.names,
+                    labels=shard.labels,
+                )
+            )
+            for threat, found in enumerate(shard.judged.examples):
+                for start in range(0, len(found.row), 64):
+                    part = found.take(np.arange(start, min(start + 64, len(found.row))))
+                    examples.add(_examples(job, name, threat, part, shard, first, pool.map))
+                if shard.pixels is not None:
+                    best = gallery_examples[network, threat] + list(candidates(found, shard, first))
+                    gallery_examples[network, threat] = sorted(best, key=lambda one: one[:2])[
+                        :GALLERY
+                    ]
+    result = _report(audit)
+    gallery = [
+        gallery_entry(job, *place, one)
+        for place, found in sorted(gallery_examples.items())
+        for one in found
+    ]
+    whole_file.write(journal.folder / HTML, audit_page(result, gallery).encode(), durable=True)
+    whole_file.write(journal.folder / JUNIT, junit(result).encode(), durable=True)
+    whole_file.write(journal.folder / REPORT, json_text(result).encode(), durable=True)
+    journal.close()
+
+
+def _shards(audit: AuditRun) -> Iterator[tuple[int, int, Shard]]:
+    """(first place in the order, network, what was found out) of all that was judged, in order."""
+    for number, span in enumerate(audit.job.shards):
+        if span.start >= audit.tally.images:
+            return
+        for network in range(len(audit.job.models)):
+            audit.report_stage("reports")
+            shard = audit.journal.read(number, network)
+            if shard is None:
+                raise RuntimeError(
+                    f"shard {number} of network {network} was judged, and cannot be read any more"
+                )
+            yield span.start, network, shard
+
+
+def _report(audit: AuditRun) -> dict[str, Any]:
+    job = audit.job
+    networks = []
+    for number, model in enumerate(job.models):
+        checks = [
+            _StoredCheck(*(check[field] for field in _StoredCheck._fields))
+            for check in audit.journal.read_checks(number) or ()
+        ]
+        networks.append(AuditedNetwork(model.name, model.digest, checks))
+    return report(
+        audit.tally,
+        networks,
+        confidence=job.confidence,
+        dataset={
+            "name": job.dataset.name,
+            "uri": job.dataset.uri,
+            "size": len(job.dataset),
+            "first_row": 0,
+            "images": job.images,
+            "order": f"random, seed {job.plan.seed}",
+            "classes": list(job.models[0].classes),
+        },
+        settings={
+            "shard_images": job.shard,
+            "deterministic_chunk": job.chunk,
+            "budget_gradients": job.budget,
+        },
+        versions=VERSIONS,
+        stopped=audit.stopped,
+    )
+
+
+def _image_columns(plan: Plan) -> dict[str, pa.DataType]:
+    fixed = {
+        "id": pa.int64(),
+        "name": pa.string(),
+        "label": pa.int64(),
+        "network": pa.string(),
+        "clean_prediction": pa.int64(),
+    }
+    measured = {
+        name: pa.float64() if name.endswith(" minimal_epsilon") else pa.bool_()
+        for name in cells(plan)
+    }
+    return {**fixed, "clean_correct": pa.bool_(), **measured}
+
+
+def _examples(
+    job: AuditSpec,
+    network: str,
+    threat: int,
+    found: Examples,
+    shard: Shard,
+    first: int,
+    mapped: Callable[..., Iterator[bytes]],
+) -> dict[str, Sequence[Any] | NDArray[Any]]:
+    """Columns of adversarial images."""
+    p, epsilons = job.plan.threats[threat]
+    places = found.row - first
+    return {
+        "id": shard.ids[places],
+        "name": [shard.names[place] for place in places.tolist()],
+        "label": shard.labels[places],
+        "network": [network] * len(places),
+        "norm": [NORMS[p]] * len(places),
+        "epsilon": np.array(epsilons)[found.epsilon],
+        "attack": [job.plan.attacks[number].label for number in found.attack.tolist()],
+        "prediction": found.prediction,
+        "distance": found.norm,
+        "png": list(mapped(png, found.images)),
+    }
