@@ -69,7 +69,13 @@ def apgd_t(steps: int = 100, target_classes: int = 9, restarts: int = 1) -> Meth
 
 
 def apgd_search(steps: int, loss: Loss = CROSS_ENTROPY, restarts: int = 1) -> Search:
-    """The search of `apgd`: from a random point, in L1 from larger balls on."""
+    """The search of `apgd`: from a random point, in L1 from larger balls on.
+
+    Args:
+        steps: gradients a row and start, at least 1.
+        loss: what is raised.
+        restarts: starts, at least 1.
+    """
 
     def search(ball: Ball, goal: Goal, rows: Generators) -> Procedure[AscentResult]:
         return _climb(ball, goal, goal.objective(loss), steps, rows)
@@ -82,6 +88,10 @@ def apgd_targeted_search(steps: int, target_classes: int) -> Search:
 
     A network of fewer than 4 classes has no such loss. There this raises what the loss divides: the
     target's logit minus the label's. (AutoAttack itself fails there.)
+
+    Args:
+        steps: gradients a row and start, at least 1.
+        target_classes: wrong classes that are tried, at least 1.
     """
 
     def towards(

@@ -313,6 +313,17 @@ def apgd_decreasing_radii(
     Croce & Hein 2021, section 4.2. Each of the first two stages has three tenths of the steps, and
     the next begins at its best point, brought into its own ball. Rows leave in the last stage only,
     as no other asks about points of the ball itself. The arguments are those of `apgd_ascent`.
+
+    Args:
+        ball: where to search in the end.
+        objective: what is raised, one score a row.
+        steps: gradients a row of all stages, at least 1.
+        rows: one generator a row.
+        done: tells which rows have arrived; None: none ever has.
+        logits: whether `done` reads logits.
+
+    Returns:
+        A procedure whose result is where each row ended.
     """
     early = min(
         -(-3 * steps // 10), (steps - 1) // 2

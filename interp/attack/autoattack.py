@@ -44,7 +44,13 @@ def auto_attack() -> Method:
 def ensemble_search(
     steps: int = STEPS, target_classes: int = TARGET_CLASSES, queries: int = QUERIES
 ) -> Search:
-    """The search of `auto_attack`, with the budgets of `standard`."""
+    """The search of `auto_attack`, with the budgets of `standard`.
+
+    Args:
+        steps: gradients a row and start, at least 1.
+        target_classes: wrong classes that are tried, at least 1.
+        queries: images asked about, at least 1 a row.
+    """
 
     def search(ball: Ball, goal: Goal, rows: Generators) -> Procedure[AscentResult]:
         searches = standard(ball.p, steps, target_classes, queries)

@@ -223,13 +223,24 @@ class _CurveSearch:
 
 
 def constant_steps(p: float, size: Tensor, steps: int) -> Step:
-    """Steps of one size: at the first epsilon, so that what PGD finds there is found."""
+    """Steps of one size: at the first epsilon, so that what PGD finds there is found.
+
+    Args:
+        p: the norm, `math.inf`, 2 or 1.
+        size: (B, 1, 1, 1) length of a step.
+        steps: how many there are.
+    """
     return steepest_step(p, size)
 
 
 def falling_steps(p: float, size: Tensor, steps: int) -> Step:
     """Steps from nearly twice `size` falling evenly to nearly nothing: far at first, with care at
     last.
+
+    Args:
+        p: the norm, `math.inf`, 2 or 1.
+        size: (B, 1, 1, 1) mean length of a step.
+        steps: how many there are.
     """
 
     def start(z: Tensor) -> Move:

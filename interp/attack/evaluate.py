@@ -209,7 +209,12 @@ def evaluate(
 
 
 def evaluation_probe(images: Tensor, goal: Goal) -> Probe:
-    """Make the probe that tells whether images are at a goal, and what they are taken for."""
+    """Make the probe that tells whether images are at a goal, and what they are taken for.
+
+    Args:
+        images: (B, C, H, W) in [0, 1].
+        goal: of these rows.
+    """
     return Probe(
         images, None if goal.logits else goal.objective(CROSS_ENTROPY), gradient=False, logits=True
     )

@@ -72,6 +72,10 @@ def fab(steps: int = 100, target_classes: int = 9) -> Method:
 def fab_search(steps: int, target_classes: int) -> Search:
     """Search along the boundaries to the most probable wrong classes in turn; any
     wrong class is a success.
+
+    Args:
+        steps: gradients a row and start, at least 1.
+        target_classes: wrong classes that are tried, at least 1.
     """
     return each_target_class(
         lambda ball, goal, number, _: fab_towards(ball, goal, number, steps), target_classes

@@ -47,7 +47,14 @@ def square(queries: int = 5000, loss: Loss = MARGIN, restarts: int = 1) -> Metho
 def square_search(
     queries: int, loss: Loss = MARGIN, planned: int | None = None, give_up: bool = False
 ) -> Search:
-    """The search of `square`, see `square_ascent`."""
+    """The search of `square`, see `square_ascent`.
+
+    Args:
+        queries: images asked about, at least 1 a row.
+        loss: what is raised.
+        planned: proposals that the schedule of sizes is laid out for; None: `queries`.
+        give_up: rows leave, too, that are too far from their goal.
+    """
     return lambda ball, goal, rows: square_ascent(ball, goal, queries, rows, loss, planned, give_up)
 
 

@@ -61,7 +61,12 @@ class TargetClasses:
         return TargetClasses(self.goal.take(index), self.targets[index], self.classes)
 
     def towards(self, number: int, loss: Loss) -> Objective:
-        """The way to the rows' target class of this number, from 0."""
+        """The way to the rows' target class of this number, from 0.
+
+        Args:
+            number: of the target class, from 0.
+            loss: what is raised.
+        """
         return loss.targeted(self.goal.labels, self.targets[:, number])
 
 

@@ -12,6 +12,10 @@ QUARTERS = 4  # of a level
 def condition(p: float, epsilon: float) -> str:
     """The name of the ball of radius `epsilon`, above 0 and in pixel units, in the norm p:
     `math.inf`, 2 or 1.
+
+    Args:
+        p: the norm, `math.inf`, 2 or 1.
+        epsilon: radius in pixel units, above 0.
     """
     return f"{NORMS[p]}:{radius(epsilon)}"
 

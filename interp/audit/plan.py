@@ -48,7 +48,7 @@ class Plan:
 
     Raises:
         ValueError: epsilons that do not rise from above 0, or two columns of one name (see
-            `cells`).
+            `column_names`).
     """
 
     threats: tuple[Threat, ...]
@@ -65,7 +65,7 @@ class Plan:
                 a < b for a, b in zip((0.0, *threat.epsilons), threat.epsilons, strict=False)
             ):
                 raise ValueError(f"epsilons: {threat.epsilons} do not rise from above 0")
-        names = list(cells(self))
+        names = list(column_names(self))
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"plan: {', '.join(twice)} would stand for two things")
 
@@ -75,7 +75,7 @@ class Plan:
         return [(name, severity) for name in self.corruptions for severity in self.severities]
 
 
-def cells(plan: Plan) -> Iterator[str]:
+def column_names(plan: Plan) -> Iterator[str]:
     """The columns of a table of all images: "linf:8/255 noise", "linf:8/255 PGD-40", "linf
     minimal_epsilon", "fog 3", "rotation".
     """

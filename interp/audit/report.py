@@ -64,7 +64,12 @@ class Rates:
         ]
 
     def one(self, successes: int, trials: int) -> Json:
-        """A single rate."""
+        """A single rate.
+
+        Args:
+            successes: count.
+            trials: of so many.
+        """
         return self([successes], [trials])[0]
 
 

@@ -42,6 +42,10 @@ def nearest_examples(examples: Sequence[Examples], count: int) -> Examples:
 
     What is left of some shards may take their place: the gallery of a whole audit needs no more
     than that at a time.
+
+    Args:
+        examples: of several shards, at least one.
+        count: how many to keep at most.
     """
     merged = Examples(
         **{
@@ -125,6 +129,10 @@ class ShardResult:
     def least(self, threat: int, labels: Ints) -> Ints:
         """(B,) index of the least epsilon at which any attack fools the image: -1 if it is wrong as
         it is, E if at none.
+
+        Args:
+            threat: number of the threat in the plan.
+            labels: (B,) int64, the images' classes.
         """
         never = len(self.noise[threat])
         least = np.minimum.reduce(self.fooled_at[threat].astype(np.int64), axis=0, initial=never)

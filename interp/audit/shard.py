@@ -33,6 +33,11 @@ SLACK, OF_A_LEVEL, OF_A_PIXEL = 1e-5, 1.5e-4, 2.0**-23
 def streams(seed: int, use: str, rows: list[int]) -> Generators:
     """One generator for each of the audit's `rows`, by `seed`, from 0 to 2^64 - 1, and by what it
     is used for, and by nothing else.
+
+    Args:
+        seed: of the audit, from 0 to 2^64 - 1.
+        use: what the randomness is for.
+        rows: numbers in the audit's order.
     """
     own = int.from_bytes(hashlib.blake2b(use.encode(), digest_size=8).digest(), "big") << 64
     return [generators(seed + own, row, 1)[0] for row in rows]
@@ -73,17 +78,22 @@ def _eight_bit(images: Tensor) -> Tensor:
 
 
 def audit_shard(x: Tensor, labels: Tensor, plan: Plan, first_row: int) -> Procedure[ShardResult]:
-    """Judge a network on images x (B, C, H, W) in [0, 1], of classes `labels` (B,) on the same
-    device.
+    """Find out how a network fares on a shard of images under everything that a plan tries.
 
     Row i draws its randomness from (plan.seed, first_row + i), afresh for everything that is tried:
-    a verdict depends neither on the other rows nor on what else the plan tries. Every attack walks
+    an outcome depends neither on the other rows nor on what else the plan tries. Every attack walks
     each threat's epsilons upwards on the rows that it has not fooled yet, for an image found lies
     in the larger balls too: accuracy falls with epsilon by construction. It is judged by the
     network's prediction on the images that are kept.
 
     Args:
+        x: images (B, C, H, W) in [0, 1].
+        labels: (B,) int64, their classes, on the same device.
+        plan: what is tried.
         first_row: the place of the first image in the audit's order.
+
+    Returns:
+        A procedure whose result is what was found out, in the host's memory.
 
     Raises:
         RuntimeError: an attack's image lies outside its ball.
@@ -93,11 +103,11 @@ def audit_shard(x: Tensor, labels: Tensor, plan: Plan, first_row: int) -> Proced
     assert clean.logits is not None
     prediction = clean.logits.argmax(1)
     shard = _Shard(x, labels, prediction == labels, plan, first_row)
-    books = []
+    records = []
     for threat in plan.threats:
-        book = _ThreatRecord(shard, threat)
-        yield from book.fill()
-        books.append(book)
+        record = _ThreatRecord(shard, threat)
+        yield from record.run()
+        records.append(record)
     everything = torch.arange(len(x), device=x.device)
     corrupted, augmented = [], []
     for name, severity in plan.corrupted:
@@ -106,13 +116,13 @@ def audit_shard(x: Tensor, labels: Tensor, plan: Plan, first_row: int) -> Proced
         augmented.append((yield from shard.judged(_augmented(shard, name), everything)))
     return ShardResult(
         clean=prediction.cpu().numpy(),
-        noise=[book.noise for book in books],
-        fooled_at=[book.fooled_at for book in books],
+        noise=[record.noise for record in records],
+        fooled_at=[record.fooled_at for record in records],
         corrupted=np.array(corrupted, dtype=np.bool_).reshape(-1, len(x)),
         augmented=np.array(augmented, dtype=np.bool_).reshape(-1, len(x)),
-        gradients=sum(book.gradients for book in books),
-        queries=sum(book.queries for book in books),
-        examples=[book.examples() for book in books],
+        gradients=sum(record.gradients for record in records),
+        queries=sum(record.queries for record in records),
+        examples=[record.examples() for record in records],
     )
 
 
@@ -151,25 +161,25 @@ class _ThreatRecord:
             shard.x.shape, dtype=np.uint8 if shard.plan.eight_bit else np.float32
         )
         self.least = np.full(rows, never)
-        self.attack, self.prediction, self.norm = (
+        self.by_attack, self.prediction, self.norm = (
             np.zeros(rows, dtype=np.int64),
             np.zeros(rows, dtype=np.int64),
             np.zeros(rows),
         )
         self.gradients = self.queries = 0
 
-    def fill(self) -> Procedure[None]:
-        (standing,) = self.shard.right.nonzero(as_tuple=True)
+    def run(self) -> Procedure[None]:
+        (right,) = self.shard.right.nonzero(as_tuple=True)
         for level, epsilon in enumerate(self.threat.epsilons):
             self.noise[level] = yield from self.shard.judged(
-                _noisy(self.shard, self.threat.p, epsilon), standing
+                _noisy(self.shard, self.threat.p, epsilon), right
             )
         for number in range(len(self.shard.plan.attacks)):
-            left = standing
+            left = right
             for level in range(len(self.threat.epsilons)):
-                left = yield from self.try_out(number, level, left)
+                left = yield from self.attack(number, level, left)
 
-    def try_out(self, number: int, level: int, left: Tensor) -> Procedure[Tensor]:
+    def attack(self, number: int, level: int, left: Tensor) -> Procedure[Tensor]:
         """Attack the rows `left` (A,) at one epsilon; returns those that withstand it."""
         epsilon, entry = self.threat.epsilons[level], self.shard.plan.attacks[number]
         ball = self.shard.ball(self.threat.p, epsilon, left)
@@ -184,7 +194,7 @@ class _ThreatRecord:
             self.gradients + summit.gradients,
             self.queries + summit.queries,
         )
-        images, kept = self.keep(summit.images)
+        images, kept = self.stored(summit.images)
         answer = yield Probe(images, logits=True)
         assert answer.logits is not None
         prediction = answer.logits.argmax(1)
@@ -196,7 +206,7 @@ class _ThreatRecord:
                 f"{entry.label} left its ball: norm {length.max():.6g} at "
                 f"{condition(self.threat.p, epsilon)}"
             )
-        self.enter(
+        self.note_fooled(
             number,
             level,
             left[fooled],
@@ -204,7 +214,7 @@ class _ThreatRecord:
         )
         return left[~fooled]
 
-    def keep(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def stored(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """What is left of images that are stored: (as the network takes them, as they are
         stored).
         """
@@ -213,14 +223,14 @@ class _ThreatRecord:
             return levels.to(images) / LEVELS, levels
         return images.float().to(images), images.float()
 
-    def enter(
+    def note_fooled(
         self, number: int, level: int, fooled: Tensor, images: Any, prediction: Any, length: Any
     ) -> None:
         rows = fooled.cpu().numpy()
         self.fooled_at[number, rows] = level
         nearer = level < self.least[rows]
         rows = rows[nearer]
-        self.least[rows], self.attack[rows] = level, number
+        self.least[rows], self.by_attack[rows] = level, number
         self.images[rows], self.prediction[rows], self.norm[rows] = (
             images[nearer],
             prediction[nearer],
@@ -232,7 +242,7 @@ class _ThreatRecord:
         return Examples(
             self.images[rows],
             self.shard.first_row + rows,
-            self.attack[rows],
+            self.by_attack[rows],
             self.least[rows],
             self.prediction[rows],
             self.norm[rows],

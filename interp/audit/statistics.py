@@ -44,6 +44,11 @@ def clopper_pearson(successes: ArrayLike, trials: ArrayLike, confidence: float =
     """The exact interval (Clopper & Pearson 1934): covers the accuracy with at least `confidence`.
     No trials: 0 to 1.
 
+    Args:
+        successes: counts, (N,) or one number.
+        trials: of as many, (N,) or one number, at least the successes.
+        confidence: of the interval, between 0 and 1.
+
     Raises:
         ValueError: counts that are not whole numbers with 0 <= successes <= trials, or a confidence
             outside (0, 1).
@@ -58,6 +63,11 @@ def clopper_pearson(successes: ArrayLike, trials: ArrayLike, confidence: float =
 def wilson(successes: ArrayLike, trials: ArrayLike, confidence: float = 0.95) -> Interval:
     """The score interval (Wilson 1927): covers with about `confidence`, shorter than the exact one.
     No trials: 0 to 1.
+
+    Args:
+        successes: counts, (N,) or one number.
+        trials: of as many, (N,) or one number, at least the successes.
+        confidence: of the interval, between 0 and 1.
 
     Raises:
         ValueError: as for `clopper_pearson`.
@@ -75,6 +85,11 @@ def wilson(successes: ArrayLike, trials: ArrayLike, confidence: float = 0.95) ->
 def by_class(correct: ArrayLike, labels: ArrayLike, classes: int) -> tuple[Ints, Ints]:
     """(successes, trials) of each class, (classes,) each, to be given to an interval; correct (N,)
     bool, labels (N,).
+
+    Args:
+        correct: (N,) bool.
+        labels: (N,) int.
+        classes: how many there are.
 
     Raises:
         ValueError: unequal lengths, or labels outside 0 to classes - 1.
@@ -108,6 +123,11 @@ def mcnemar(first: ArrayLike, second: ArrayLike, mid_p: bool = False) -> McNemar
     counts half the probability of the split seen, which is less conservative, and not strictly
     within the level (Fagerland et al. 2013).
 
+    Args:
+        first: (N,) bool, which images the first network gets right.
+        second: (N,) bool, which the second does.
+        mid_p: count half the probability of the split seen.
+
     Raises:
         ValueError: unequal lengths.
     """
@@ -137,6 +157,11 @@ def anytime(successes: ArrayLike, trials: ArrayLike, confidence: float = 0.95) -
     stays under 1 / (1 - confidence), by Ville's inequality (Robbins 1970, "Statistical methods
     related to the law of the iterated logarithm", section 3; Howard et al. 2021, "Time-uniform,
     nonparametric, nonasymptotic confidence sequences").
+
+    Args:
+        successes: counts, (N,) or one number.
+        trials: of as many, (N,) or one number, at least the successes.
+        confidence: of the interval, between 0 and 1.
 
     Raises:
         ValueError: as for `clopper_pearson`.
@@ -204,7 +229,12 @@ class Gate:
             _error(name, getattr(self, name))
 
     def evidence(self, successes: ArrayLike, trials: ArrayLike) -> tuple[Floats, Floats]:
-        """Logarithms of the gains of the bets on "at least the bar" and on "below the bar"."""
+        """Logarithms of the gains of the bets on "at least the bar" and on "below the bar".
+
+        Args:
+            successes: right images, (N,) or one number.
+            trials: of as many, (N,) or one number.
+        """
         k, n = _counts(successes, trials)
         both = (
             special.betaln(k + 1, n - k + 1)

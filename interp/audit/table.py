@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from interp.audit.plan import Plan, cells
+from interp.audit.plan import Plan, column_names
 from interp.audit.result import Bools, Ints, ShardResult
 
 
@@ -22,8 +22,16 @@ def rows(
     """The columns of a shard's images on one network, (B,) each.
 
     id, name, label (class), network, clean_prediction (class) and clean_correct, then those of
-    `interp.audit.plan.cells`, bool: right. Only a "minimal_epsilon" is float64, in pixel units: 0
-    for an image that is wrong as it is, not a number where no attack found any.
+    `interp.audit.plan.column_names`, bool: right. Only a "minimal_epsilon" is float64, in pixel
+    units: 0 for an image that is wrong as it is, not a number where no attack found any.
+
+    Args:
+        judged: the shard on one network.
+        plan: of the audit.
+        network: its name.
+        ids: (B,) numbers of the images in the data set.
+        names: of the images.
+        labels: (B,) their classes.
     """
     columns: dict[str, NDArray[Any]] = {
         "id": np.asarray(ids, dtype=np.int64),
@@ -33,7 +41,7 @@ def rows(
         "clean_prediction": judged.clean,
         "clean_correct": judged.right(labels),
     }
-    return columns | dict(zip(cells(plan), _cells(judged, plan, labels), strict=True))
+    return columns | dict(zip(column_names(plan), _cells(judged, plan, labels), strict=True))
 
 
 def _cells(judged: ShardResult, plan: Plan, labels: Ints) -> Iterator[Bools | NDArray[np.float64]]:

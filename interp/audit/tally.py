@@ -39,7 +39,12 @@ class Sums:
         self.gradients = self.queries = 0
 
     def add(self, judged: ShardResult, labels: Ints) -> None:
-        """Count a shard's images, of classes `labels` (B,)."""
+        """Count a shard's images, of classes `labels` (B,).
+
+        Args:
+            judged: what was found out about the images.
+            labels: (B,) their classes.
+        """
         right, trials = by_class(judged.right(labels), labels, len(self.trials))
         self.trials += trials
         self.clean += right
@@ -88,6 +93,10 @@ class GateProgress:
     def add(self, right: Bools, first_row: int) -> None:
         """Take the images first_row.. of the audit's order, right (B,), or let them wait for those
         before them.
+
+        Args:
+            right: (B,) bool.
+            first_row: place of the first image in the audit's order.
         """
         self.waiting[first_row] = right
         while self.trials in self.waiting:
@@ -174,6 +183,11 @@ class Tally:
     def add(self, judged: Sequence[ShardResult], labels: Ints, first_row: int) -> None:
         """Count a shard, once: what was found on each network of its images, first_row.. of the
         audit's order, classes (B,).
+
+        Args:
+            judged: what was found out about the images.
+            labels: (B,) their classes.
+            first_row: place of the first image in the audit's order.
         """
         for sums, one in zip(self.sums, judged, strict=True):
             sums.add(one, labels)

@@ -1,10 +1,11 @@
 """The journal of an audit: a folder of files that appear whole or not at all, from which alone its
 reports are made.
 
-| file | holds | |---|---| | `facts.json` | what the audit began with: it goes on only with the same
-| | `checks-<network>.json` | the audit's checks of itself on a network | |
-`shard-<number>-<network>.safetensors` | what was found out about the images of a shard on a network
-| | `report.json` and its fellows | the reports; `report.json` comes last, and then the shards go |
+* `facts.json`: what the audit began with; it goes on only with the same.
+* `checks-<network>.json`: the audit's checks of itself on a network.
+* `shard-<number>-<network>.safetensors`: what was found out about the images of a shard on a
+  network.
+* `report.json` and its fellows: the reports; `report.json` comes last, and then the shards go.
 """
 
 import json
@@ -80,7 +81,13 @@ class Journal:
                 )
 
     def write(self, shard: int, network: int, found: Shard) -> None:
-        """Keep what was found out about a shard."""
+        """Keep what was found out about a shard.
+
+        Args:
+            shard: its number.
+            network: number of the network.
+            found: what is kept.
+        """
         arrays: dict[str, NDArray[Any]] = {
             _JUDGED + name: array for name, array in found.judged.arrays().items()
         }
@@ -130,7 +137,12 @@ class Journal:
             return None
 
     def write_checks(self, network: int, checks: list[dict[str, Any]]) -> None:
-        """Keep the audit's checks of itself on a network."""
+        """Keep the audit's checks of itself on a network.
+
+        Args:
+            network: its number.
+            checks: as dictionaries.
+        """
         write(self._checks(network), json.dumps(checks).encode(), durable=True)
 
     def read_checks(self, network: int) -> list[dict[str, Any]] | None:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from interp.audit.conditions import NORMS
-from interp.audit.plan import Plan, cells
+from interp.audit.plan import Plan, column_names
 from interp.audit.report import AuditedNetwork, report
 from interp.audit.result import Examples
 from interp.audit.table import rows as image_rows
@@ -157,7 +157,7 @@ def _image_columns(plan: Plan) -> dict[str, pa.DataType]:
     }
     measured = {
         name: pa.float64() if name.endswith(" minimal_epsilon") else pa.bool_()
-        for name in cells(plan)
+        for name in column_names(plan)
     }
     return {**fixed, "clean_correct": pa.bool_(), **measured}
 

@@ -116,7 +116,12 @@ class AuditRun:
                     return
 
     def report_stage(self, stage: str, lasting: bool = False) -> None:
-        """Say what is being done. Raises CancelledError."""
+        """Say what is being done. Raises CancelledError.
+
+        Args:
+            stage: what is being done, in words.
+            lasting: whether something was finished that will not be done again.
+        """
         self._raise_if_cancelled()
         done, seconds = self.tally.images, None
         if self._began is not None and done > self._began[1]:

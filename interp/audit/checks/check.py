@@ -33,18 +33,40 @@ class Check:
 
 
 def check(name: str, failed: bool, evidence: str, source: str, **numbers: float) -> Check:
-    """A check that was made."""
+    """A check that was made.
+
+    Args:
+        name: of the check.
+        failed: whether it failed.
+        evidence: one sentence with the numbers.
+        source: where the check is proposed.
+        numbers: the same by name.
+    """
     return Check(name, "failed" if failed else "passed", evidence, source, numbers)
 
 
 def skipped(name: str, reason: str, source: str) -> Check:
-    """A check that could not be made."""
+    """A check that could not be made.
+
+    Args:
+        name: of the check.
+        reason: one sentence.
+        source: where the check is proposed.
+    """
     return Check(name, "skipped", reason, source)
 
 
 def excess(count: int, trials: int, share: float = TOLERATED) -> float:
     """How probable `count` or more of `trials` images are where each is so with a probability of at
     most `share`.
+
+    Args:
+        count: images that are so.
+        trials: images in all.
+        share: of the images, what is tolerated.
+
+    Returns:
+        The p-value of an exact one-sided binomial test.
     """
     return float(stats.binom.sf(count - 1, trials, share))
 
@@ -52,6 +74,13 @@ def excess(count: int, trials: int, share: float = TOLERATED) -> float:
 def dominates(only_first: int, only_second: int) -> float:
     """How probable so many more for the first are where the second is at least as likely to be the
     one, of those that differ.
+
+    Args:
+        only_first: images on which the first alone succeeds.
+        only_second: those on which the second alone does.
+
+    Returns:
+        The p-value of an exact one-sided binomial test.
     """
     return float(stats.binom.sf(only_first - 1, only_first + only_second, 0.5))
 
@@ -81,6 +110,15 @@ def gap(
     It fails where the images that it does fool are more than can be explained if each is one with a
     probability of `tolerated`, by an exact binomial test at `LEVEL`: a network that stays within
     what is tolerated fails with at most that probability.
+
+    Args:
+        name: of the check.
+        finder: who fools images, as a sentence begins.
+        new: images that the finder alone fools.
+        trials: images in all.
+        source: where the check is proposed.
+        tolerated: share of the images.
+        others: who does not fool them, as the sentence goes on.
     """
     p = excess(new, trials, tolerated)
     evidence = (

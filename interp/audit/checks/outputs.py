@@ -55,7 +55,13 @@ def tolerance(logits: Tensor) -> float:
 
 
 def differ(first: Tensor, second: Tensor, allowed: float) -> Tensor:
-    """Which rows of logits (B, classes) differ by more, (B,) bool; those that are no numbers do."""
+    """Which rows of logits (B, classes) differ by more, (B,) bool; those that are no numbers do.
+
+    Args:
+        first: logits (B, classes).
+        second: logits (B, classes).
+        allowed: by how much they may differ.
+    """
     return ~((first - second).abs().amax(1) <= allowed)
 
 
@@ -65,6 +71,10 @@ def clean_accuracy(logits: Tensor, labels: Tensor) -> Check:
     Exact binomial test at `LEVEL`: the check passes a network that only guesses with at most that
     probability. It fails sound ones whose accuracy is near chance, or which were shown too few
     images to tell.
+
+    Args:
+        logits: (B, classes) of the images.
+        labels: (B,) int64, their classes.
     """
     right, trials, classes = count(logits.argmax(1) == labels), len(labels), logits.shape[1]
     p = float(stats.binom.sf(right - 1, trials, 1 / classes))
@@ -84,7 +94,12 @@ def clean_accuracy(logits: Tensor, labels: Tensor) -> Check:
 
 
 def enough_classes(logits: Tensor, needed: int) -> Check:
-    """Has the network as many classes as the losses of the attacks need? No false alarms."""
+    """Has the network as many classes as the losses of the attacks need? No false alarms.
+
+    Args:
+        logits: (B, classes) of the images.
+        needed: classes.
+    """
     classes = logits.shape[1]
     evidence = f"The network has {classes} classes; the losses of the attacks need {needed}."
     return check(
@@ -119,6 +134,13 @@ def logits_not_probabilities(logits: Tensor) -> Check:
 def deterministic(images: Tensor, logits: Tensor) -> Procedure[Check]:
     """Does the same image get the same logits again? No false alarms as long as rounding differs by
     less than `tolerance`.
+
+    Args:
+        images: (B, C, H, W) in [0, 1].
+        logits: (B, classes) of an earlier pass over them.
+
+    Returns:
+        A procedure whose result is the check.
     """
     allowed, changed = (
         tolerance(logits),
@@ -146,6 +168,13 @@ def independent(images: Tensor, logits: Tensor) -> Procedure[Check]:
     train mode.
 
     No false alarms as long as rounding differs by less than `tolerance`.
+
+    Args:
+        images: (B, C, H, W) in [0, 1].
+        logits: (B, classes) of a pass over all of them.
+
+    Returns:
+        A procedure whose result is the check.
     """
     changed, shown = 0, min(ALONE, len(images))
     for row in range(shown):
@@ -175,6 +204,16 @@ def normalization(
     leave [0, 1]; for colour images the order of the channels is turned round too. It fails where
     McNemar's exact test has a p-value of at most `LEVEL` for one of them: each alternative that is
     no better makes a false alarm with a probability of at most half of `LEVEL`.
+
+    Args:
+        images: (B, C, H, W) in [0, 1].
+        labels: (B,) int64, their classes.
+        logits: (B, classes) of the images.
+        mean: one number a channel, that the network normalizes with.
+        std: one number a channel.
+
+    Returns:
+        A procedure whose result is the check.
     """
     name, source = "normalization", "McNemar 1947, against other common normalizations"
     channels = images.shape[1]

@@ -29,6 +29,13 @@ def check_gradients(x: Tensor, labels: Tensor) -> Procedure[list[Check]]:
     else than the gradient says, by more than a factor of `AGREE` and more than rounding does. Each
     fails where that happens to more images than can be explained if a share `TOLERATED` of them may
     be so, by an exact binomial test at `LEVEL`, which is the rate of false alarms at most.
+
+    Args:
+        x: images (B, C, H, W) in [0, 1].
+        labels: (B,) int64, their classes.
+
+    Returns:
+        A procedure whose result is the two checks.
     """
     answer = yield Probe(x, cross_entropy(labels))
     assert answer.grad is not None

@@ -31,7 +31,12 @@ class AttackHandler:
         self._zoo, self._compute = zoo, compute
 
     async def attack(self, request: pb.AttackRequest, context: Context) -> pb.AttackResponse:
-        """Attack a batch by one procedure; rows that are fooled leave it."""
+        """Attack a batch by one procedure; rows that are fooled leave it.
+
+        Args:
+            request: images, a model and an attack.
+            context: of the call.
+        """
         with self._zoo.use(required("model", request.model)) as model:
             count = wire_images.count(request.images)
             most = max(1, wire_images.MOST_BYTES // wire_images.image_bytes(1, model))

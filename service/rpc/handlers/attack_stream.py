@@ -68,6 +68,10 @@ class AttackStreamHandler:
     ) -> AsyncIterator[pb.AttackStreamResponse]:
         """Attack images as they come: read on while there is room, and write as fast as the caller
         reads.
+
+        Args:
+            requests: the settings, then images.
+            context: of the call.
         """
         settings = wire_stream.read_settings(await anext(aiter(requests), None))
         with self._zoo.use(required("model", settings.attack.model)) as model:

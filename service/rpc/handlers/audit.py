@@ -64,7 +64,12 @@ class AuditHandler:
         operations.register(AUDIT, self._run, self._forget)
 
     async def audit(self, request: pb.AuditRequest, context: Context) -> Operation:
-        """Check the request, and answer as soon as the operation is on disk."""
+        """Check the request, and answer as soon as the operation is on disk.
+
+        Args:
+            request: models, a data set and what is tried.
+            context: of the call.
+        """
         images = await in_daemon_thread(self._check, request)
         metadata = pb.AuditMetadata(
             models=request.models, dataset=request.dataset, images_total=images, stage="waiting"
@@ -74,7 +79,12 @@ class AuditHandler:
     async def read_audit_report(
         self, request: pb.ReadAuditReportRequest, context: Context
     ) -> AsyncIterator[pb.ReadAuditReportResponse]:
-        """Send the file in pieces, read as fast as the caller takes them."""
+        """Send the file in pieces, read as fast as the caller takes them.
+
+        Args:
+            request: an operation and a format.
+            context: of the call.
+        """
         path = await self._report(request)
         file = await self._compute.run_in_pool(path.open, "rb")
         try:

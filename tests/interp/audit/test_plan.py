@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interp.audit.conditions import condition, parse
-from interp.audit.plan import MAGNITUDES, cells
+from interp.audit.plan import MAGNITUDES, column_names
 from interp.audit.shard import Plan, Threat
 from interp.corruption.augmentation import AUGMENTATIONS
 from tests.interp.audit.toys_audit import FGSM, THREATS
@@ -42,7 +42,9 @@ def test_a_plan_refuses_what_would_be_ambiguous() -> None:
         "rotation",
     ]
     assert [
-        *cells(Plan((Threat(math.inf, (1 / 255,)),), (FGSM,), ("fog",), (1, 4), ("rotation",)))
+        *column_names(
+            Plan((Threat(math.inf, (1 / 255,)),), (FGSM,), ("fog",), (1, 4), ("rotation",))
+        )
     ] == names
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from interp.audit.conditions import parse
-from interp.audit.plan import MAGNITUDES, cells
+from interp.audit.plan import MAGNITUDES, column_names
 from interp.audit.report import AuditedNetwork
 from interp.audit.statistics import anytime
 from interp.audit.table import rows
@@ -105,7 +105,7 @@ def test_the_table_has_a_row_an_image() -> None:
         "network",
         "clean_prediction",
         "clean_correct",
-        *cells(PLAN),
+        *column_names(PLAN),
     ]
     assert all(len(column) == 25 for column in table.values())
     for i, y in enumerate(labels.tolist()):

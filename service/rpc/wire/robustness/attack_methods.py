@@ -69,7 +69,13 @@ def method_names() -> str:
 
 
 def read_steps(value: int, field: str, default: int) -> int:
-    """Read a number of steps, 1 to 10,000; zero stands for the default."""
+    """Read a number of steps, 1 to 10,000; zero stands for the default.
+
+    Args:
+        value: of the request.
+        field: the method's field, for errors.
+        default: what zero stands for.
+    """
     return within(f"{field}.steps", value, 1, MOST_STEPS, default=default)
 
 

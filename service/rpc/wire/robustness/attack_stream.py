@@ -36,6 +36,10 @@ def read_settings(first: pb.AttackStreamRequest | None) -> pb.AttackStreamSettin
 def read_in_flight(settings: pb.AttackStreamSettings, default: int) -> int:
     """Read how many images may be unanswered at a time, 1 to 1024.
 
+    Args:
+        settings: of the stream.
+        default: what zero stands for.
+
     Raises:
         InvalidField: it is out of range.
     """

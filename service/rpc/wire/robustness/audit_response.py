@@ -20,7 +20,12 @@ _VERDICTS = {
 
 
 def metadata(request: pb.AuditRequest, progress: AuditProgress) -> pb.AuditMetadata:
-    """Write how far an audit is."""
+    """Write how far an audit is.
+
+    Args:
+        request: the audit.
+        progress: how far it is.
+    """
     return pb.AuditMetadata(
         models=request.models,
         dataset=request.dataset,

@@ -19,6 +19,10 @@ _NORMS: dict[int, float] = {
 def read_norm(value: int, field: str) -> float:
     """Read a norm.
 
+    Args:
+        value: of the request.
+        field: its name, for errors.
+
     Returns:
         Its p: `math.inf`, which is the default, 2 or 1.
 
@@ -33,6 +37,12 @@ def read_norm(value: int, field: str) -> float:
 def read_epsilon(value: float, p: float, field: str, model: HostedModel) -> float:
     """Read a radius in pixel units, from 0 to the distance of the farthest corner of the box.
 
+    Args:
+        value: of the request.
+        p: the norm, `math.inf`, 2 or 1.
+        field: its name, for errors.
+        model: that will be attacked.
+
     Raises:
         InvalidField: it is out of range.
     """
@@ -44,6 +54,13 @@ def read_epsilons(
     values: Sequence[float], field: str, p: float, model: HostedModel, most: int
 ) -> list[float]:
     """Read radii in rising order, from one to `most` of them.
+
+    Args:
+        values: of the request.
+        field: their name, for errors.
+        p: the norm, `math.inf`, 2 or 1.
+        model: that will be attacked.
+        most: how many there may be.
 
     Raises:
         InvalidField: there are too few or too many, one is out of range, or they do not rise.
