@@ -13,6 +13,9 @@ from service.config import Settings, load_settings
 def main(argv: list[str] | None = None) -> None:
     """Run the server until it is told to stop; exit code 0 after a drain, 1 if it could not start,
     2 for wrong settings.
+
+    Args:
+        argv: the flags; None: the process's own.
     """
     settings = load_settings(argv)
     set_up_log(settings)
@@ -20,20 +23,24 @@ def main(argv: list[str] | None = None) -> None:
 
     try:
         asyncio.run(serve(settings))
-    except Exception as error:  # noqa: BLE001 - whatever keeps the server from starting is told in one line
+    except Exception as error:  # noqa: BLE001 - whatever keeps the server from starting is logged in one line
         structlog.get_logger("striate").error(
             "the server stops", error=str(error), kind=type(error).__name__, exc_info=error
         )
         sys.exit(1)
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(
-        0
-    )  # the interpreter's own end would wait for threads that hang, in a download for instance
+    # The interpreter's own end would wait for threads that hang, in a download for instance.
+    os._exit(0)
 
 
 def set_up_log(settings: Settings) -> None:
-    """Structured lines on stderr: stdout is for the one line that says where the server listens."""
+    """Have structured lines written to stderr: stdout is for the one line that says where the
+    server listens.
+
+    Args:
+        settings: level and format of the log.
+    """
     last = (
         structlog.processors.JSONRenderer()
         if settings.log_format == "json"

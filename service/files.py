@@ -10,8 +10,15 @@ TEMPORARY = ".tmp"  # the ending of what is not finished, which a killed server 
 
 
 def write(path: Path, data: bytes, durable: bool = False) -> None:
-    """Write a file, and its folder if need be; a reader sees the old file, the new one, or none;
-    see `replacing`. Raises OSError.
+    """Write a file, and its folder if need be; a reader sees the old file, the new one, or none.
+
+    Args:
+        path: of the file.
+        data: all that it holds.
+        durable: see `replacing`.
+
+    Raises:
+        OSError: the disk does not take it.
     """
     with replacing(path, durable) as temporary:
         temporary.write_bytes(data)
@@ -19,32 +26,44 @@ def write(path: Path, data: bytes, durable: bool = False) -> None:
 
 @contextmanager
 def replacing(path: Path, durable: bool = False) -> Iterator[Path]:
-    """A temporary file beside `path` to be written, which takes its place if all goes well. Makes
-    the folder if need be.
+    """Give a temporary file to be written, which takes the place of another if all goes well.
 
     Args:
+        path: whose place it takes; its folder is made if need be.
         durable: it is on the disk before it takes the place, so that no failure of the machine
             leaves half of it.
+
+    Yields:
+        The temporary file's path, in the same folder.
 
     Raises:
         OSError: the disk does not take it, or nothing was written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_for(path)
+    temporary = temporary_beside(path)
     try:
         yield temporary
-        appear(temporary, path, durable)
+        move_into_place(temporary, path, durable)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def temporary_for(path: Path) -> Path:
-    """A new name beside `path`, of the ending `TEMPORARY`."""
+def temporary_beside(path: Path) -> Path:
+    """Return a new name beside `path`, of the ending `TEMPORARY`."""
     return path.with_name(f"{uuid.uuid4().hex}{TEMPORARY}")
 
 
-def appear(temporary: Path, path: Path, durable: bool = True) -> None:
-    """Give a finished file its name, if `durable` once it is on disk."""
+def move_into_place(temporary: Path, path: Path, durable: bool = True) -> None:
+    """Give a finished file its name.
+
+    Args:
+        temporary: the finished file.
+        path: its name, in the same folder; what has that name is replaced.
+        durable: wait until it is on disk before.
+
+    Raises:
+        OSError: the disk does not take it.
+    """
     if durable:
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())

@@ -13,23 +13,33 @@ T = TypeVar("T")
 
 
 async def in_daemon_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run a call that may hang, a download or a user's own code, in a thread of its own; raises
-    what it raises.
+    """Run a call that may hang, a download or a user's own code, in a daemon thread of its own.
 
     Python waits for the threads of its pools before it ends, but not for this one. Cancelling gives
     up the waiting, not the call.
+
+    Args:
+        call: may block; it sees the caller's context variables.
+        args: of the call.
+        kwargs: of the call.
+
+    Returns:
+        What the call returns.
+
+    Raises:
+        BaseException: what the call raises.
     """
     future: Future[T] = Future()
     future.set_running_or_notify_cancel()
-    within = contextvars.copy_context()
+    context = contextvars.copy_context()
 
     def run() -> None:
         try:
-            result = within.run(partial(call, *args, **kwargs))
+            result = context.run(partial(call, *args, **kwargs))
         except BaseException as error:  # noqa: BLE001 - it is raised where the call is awaited
             future.set_exception(error)
         else:
             future.set_result(result)
 
-    threading.Thread(target=run, name="aside", daemon=True).start()
+    threading.Thread(target=run, name="daemon-call", daemon=True).start()
     return await asyncio.wrap_future(future)

@@ -25,7 +25,7 @@ class ParquetFile:
     """
 
     def __init__(self, path: Path, columns: Mapping[str, pa.DataType], compression: str) -> None:
-        self._path, self._temporary = path, files.temporary_for(path)
+        self._path, self._temporary = path, files.temporary_beside(path)
         self._schema = pa.schema(list(columns.items()))
         self._writer = pq.ParquetWriter(
             self._temporary,
@@ -73,6 +73,6 @@ class ParquetFile:
                 self._flush()
             self._writer.close()
             if error is None:
-                files.appear(self._temporary, self._path)
+                files.move_into_place(self._temporary, self._path)
         finally:
             self._temporary.unlink(missing_ok=True)

@@ -31,8 +31,13 @@ class UnknownDataset(LookupError):
 
 @dataclass(frozen=True)
 class Sample:
-    """One image: position in the data set from 0, name, PNG, JPEG or WebP file, and label where it
-    has one.
+    """One image of a data set.
+
+    Attributes:
+        id: its position, from 0.
+        name: for readers.
+        image: a PNG, JPEG or WebP file.
+        label: a class of the data set; None where it has none.
     """
 
     id: int
@@ -45,9 +50,12 @@ class Sample:
 class Source:
     """Where a data set comes from.
 
-    `item(i)` gives (name, encoded image of any format, label) for 0 <= i < size; it may be called
-    from several threads and raises DatasetError or OSError. `label_count` is the number of
-    different labels, 0 without labels.
+    Attributes:
+        size: number of samples.
+        item: number, from 0 to size - 1 -> (name, encoded image of any format, label); it may be
+            called from several threads and raises DatasetError or OSError.
+        classes: names by label; empty where unknown.
+        label_count: number of different labels, 0 without labels.
     """
 
     size: int
@@ -58,7 +66,13 @@ class Source:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set that has been opened."""
+    """A data set that has been opened.
+
+    Attributes:
+        name: that it was opened under.
+        uri: that it was opened from.
+        source: of its samples.
+    """
 
     name: str
     uri: str
@@ -83,10 +97,16 @@ class Dataset:
         return self.source.label_count > 0
 
     def read(self, first: int, count: int, most_bytes: int | None = None) -> list[Sample]:
-        """Up to `count` consecutive samples from number `first`: fewer at the end, none past it.
+        """Read consecutive samples.
 
-        With `most_bytes`, as many of them as take no more than that in all; the rest is not read,
-        but for one.
+        Args:
+            first: number of the first, from 0.
+            count: how many at most.
+            most_bytes: only as many of them as take no more bytes in all; of the others at most one
+                is read.
+
+        Returns:
+            The samples: fewer at the end of the data set, none past it.
 
         Raises:
             DatasetError: an image cannot be read, or the first alone takes more than `most_bytes`;
@@ -112,23 +132,28 @@ class Dataset:
     def _sample(self, index: int) -> Sample:
         try:
             name, data, label = self.source.item(index)
-            return Sample(index, plain(name), _as_stored_or_png(data), label)
+            return Sample(index, printable(name), _as_stored_or_png(data), label)
         except (DatasetError, OSError, Image.DecompressionBombError) as error:
             raise DatasetError(
                 f"image {index} of data set {self.name!r} cannot be read: {error}"
             ) from error
 
 
-def plain(text: str) -> str:
-    """The name of a file as text: bytes that are no UTF-8, which Python keeps as lone surrogates,
-    become U+FFFD.
+def printable(name: str) -> str:
+    """Return the name of a file as text: bytes that are no UTF-8, which Python keeps as lone
+    surrogates, become U+FFFD.
     """
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def png(image: Image.Image) -> bytes:
-    """The image as a PNG file, without loss for modes that PNG knows and as RGB otherwise; little
-    compression, for speed.
+def encode_png(image: Image.Image) -> bytes:
+    """Encode an image with little compression, for speed.
+
+    Args:
+        image: of any mode.
+
+    Returns:
+        A PNG file, without loss for modes that PNG knows, and of the image as RGB otherwise.
     """
     buffer = io.BytesIO()
     (image if image.mode in _KEPT_MODES else image.convert("RGB")).save(
@@ -147,4 +172,4 @@ def _as_stored_or_png(data: bytes) -> bytes:
                 f"it has {image.width} x {image.height} pixels, more than "
                 f"{MAX_PIXELS // 1_000_000} megapixels"
             )
-        return png(image)
+        return encode_png(image)

@@ -11,9 +11,17 @@ CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 
 
 def named_classes(text: str) -> tuple[str, ...]:
-    """The class names that `?classes=` stands for: "cifar10", "digits", "imagenet" (in the order of
-    torchvision's weights), or a text file with one name a line. Raises DatasetError for anything
-    else.
+    """Find the class names that `?classes=` stands for.
+
+    Args:
+        text: "cifar10", "digits", "imagenet" (in the order of torchvision's weights), or the path
+            of a text file with one name a line.
+
+    Returns:
+        The names by label.
+
+    Raises:
+        DatasetError: it is none of these, or the file is empty.
     """
     if text == "cifar10":
         return CIFAR10
@@ -42,20 +50,28 @@ def named_classes(text: str) -> tuple[str, ...]:
 def class_indices(
     dataset_classes: Sequence[str], model_classes: Sequence[str], label_count: int
 ) -> list[int]:
-    """For each label of a data set, the index of the model's class of that name, or -1.
+    """Match the labels of a data set with the classes of a model.
 
     Names are compared without case, spaces, hyphens and underscores. A name that the model has
     several times is matched in order where the data set has it as often, and is otherwise -1: it
     could be any of them. Without names, label i is class i if `label_count` equals the number of
     the model's classes, and no label is known otherwise.
+
+    Args:
+        dataset_classes: names by label; empty where unknown.
+        model_classes: names by class.
+        label_count: number of the data set's labels.
+
+    Returns:
+        For each label the index of the model's class, or -1.
     """
     if not dataset_classes:
         matches = label_count == len(model_classes)
         return [index if matches else -1 for index in range(label_count)]
-    theirs, ours = _places(model_classes), _places(dataset_classes)
+    of_model, of_dataset = _places(model_classes), _places(dataset_classes)
     indices = [-1] * len(dataset_classes)
-    for name, labels in ours.items():
-        classes = theirs.get(name, [])
+    for name, labels in of_dataset.items():
+        classes = of_model.get(name, [])
         if len(classes) == 1:
             classes = classes * len(labels)
         if len(classes) == len(labels):

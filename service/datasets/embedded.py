@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from service.datasets.base import DatasetError, Source, png
+from service.datasets.base import DatasetError, Source, encode_png
 from service.datasets.classes import DIGITS
 
 SIDE = 32  # of an upscaled digit
@@ -18,19 +18,26 @@ PATCH_STRIDE = 32
 
 
 def digits() -> tuple[Tensor, Tensor]:
-    """scikit-learn's handwritten digits: images (1797, 1, 32, 32) uint8 and labels (1797,) int64, 0
-    to 9.
+    """Load scikit-learn's handwritten digits.
 
     They come as 8 x 8 counts of 0 to 16, are stretched to 0 to 255 and enlarged with Pillow's
     bicubic filter.
+
+    Returns:
+        Images (1797, 1, 32, 32) uint8 and labels (1797,) int64, 0 to 9.
     """
     images, labels = _digits()
     return torch.from_numpy(images.copy())[:, None], torch.from_numpy(labels.copy())
 
 
 def held_out_digits(count: int) -> NDArray[np.bool_]:
-    """Which of `count` digits the embedded network is not trained on, (count,) bool: every
-    fifth.
+    """Tell which digits the embedded network is not trained on: every fifth.
+
+    Args:
+        count: how many digits there are.
+
+    Returns:
+        Which of them are held out, (count,) bool.
     """
     return np.asarray(np.arange(count) % 5 == 4)
 
@@ -49,8 +56,17 @@ def _digits() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
 
 
 def digits_source(split: str = "all", classes: tuple[str, ...] = DIGITS) -> Source:
-    """The digits, or the part that `split` names: "all", "train" or "held-out". Raises DatasetError
-    for another split.
+    """Open the digits.
+
+    Args:
+        split: "all", "train" or "held-out".
+        classes: names of the ten classes.
+
+    Returns:
+        The digits, or that part of them.
+
+    Raises:
+        DatasetError: there is no such split.
     """
     images, labels = _digits()
     held_out = held_out_digits(len(labels))
@@ -61,14 +77,18 @@ def digits_source(split: str = "all", classes: tuple[str, ...] = DIGITS) -> Sour
 
     def item(index: int) -> tuple[str, bytes, int | None]:
         number = int(numbers[index])
-        return f"digit-{number:04d}", png(Image.fromarray(images[number])), int(labels[number])
+        return (
+            f"digit-{number:04d}",
+            encode_png(Image.fromarray(images[number])),
+            int(labels[number]),
+        )
 
     return Source(len(numbers), item, classes, len(classes))
 
 
 def photo_patches_source() -> Source:
-    """Square patches of 64, 128 and 256 px, every 32 px, of the two photographs that scikit-learn
-    ships; no labels.
+    """Open square patches of 64, 128 and 256 px, every 32 px, of the two photographs that
+    scikit-learn ships; without labels.
     """
     from sklearn.datasets import load_sample_images
 
@@ -89,7 +109,7 @@ def photo_patches_source() -> Source:
         patch = photos[name][top : top + side, left : left + side]
         return (
             f"{name}/{side}px-row{top}-column{left}",
-            png(Image.fromarray(np.ascontiguousarray(patch))),
+            encode_png(Image.fromarray(np.ascontiguousarray(patch))),
             None,
         )
 

@@ -3,18 +3,27 @@
 import os
 from pathlib import Path
 
-from service.datasets.base import DatasetError, Source, plain
+from service.datasets.base import DatasetError, Source, printable
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
 
 
 def folder_source(path: str, classes: tuple[str, ...] = ()) -> Source:
-    """The images below `path`: in the folder itself without labels, or in one folder a class.
+    """Open the images below a folder: in the folder itself without labels, or in one folder a class.
 
     Classes are numbered in sorted order and their images sorted by relative path, which is the
-    image's name. Names that begin with a dot are skipped. `classes`, if given, renames the class
-    folders in that order. Raises DatasetError if the folder cannot be read, holds no image, or
-    mixes both forms.
+    image's name. Names that begin with a dot are skipped.
+
+    Args:
+        path: of the folder.
+        classes: names for the class folders, in their order.
+
+    Returns:
+        The images and their classes.
+
+    Raises:
+        DatasetError: the folder cannot be read, holds no image, or mixes both forms; or the names
+            are not as many as the class folders.
     """
     root = Path(path).expanduser()
     if not root.is_dir():
@@ -47,7 +56,7 @@ def folder_source(path: str, classes: tuple[str, ...] = ()) -> Source:
         name, label = files[index]
         return name, (root / name).read_bytes(), label
 
-    return Source(len(files), item, classes or tuple(map(plain, folders)), len(folders))
+    return Source(len(files), item, classes or tuple(map(printable, folders)), len(folders))
 
 
 def _is_image(name: str) -> bool:

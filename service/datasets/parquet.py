@@ -18,14 +18,22 @@ _GROUPS_KEPT = 2  # row groups in memory: readers on both sides of a boundary do
 
 
 def parquet_source(pattern: str, classes: tuple[str, ...] = ()) -> Source:
-    """The rows of the files that `pattern` matches (`**` reaches into folders), in the order of
-    their paths.
+    """Open the rows of parquet files, in the order of their paths.
 
     Columns: `image`, an encoded image as bytes (or a struct with a field `bytes`); `label`, an
-    integer, negative or null where unknown, optional; `name`, a string, optional. Class names come
-    from `classes`, else from the first file's schema metadata `classes`, separated by commas.
-    Raises DatasetError if there is no such file, its columns do not fit, or a label is above
-    999,999.
+    integer, negative or null where unknown, optional; `name`, a string, optional.
+
+    Args:
+        pattern: glob of the files; `**` reaches into folders.
+        classes: names by label; empty: those of the first file's schema metadata `classes`,
+            separated by commas.
+
+    Returns:
+        The rows as samples.
+
+    Raises:
+        DatasetError: there is no such file, its columns do not fit, a label is above 999,999, or
+            the names are too few for the labels.
     """
     paths = sorted(glob.glob(str(Path(pattern).expanduser()), recursive=True))
     if not paths:

@@ -6,7 +6,7 @@ import inspect
 from pathlib import Path
 from typing import Any
 
-from service.datasets.base import DatasetError, Source, png
+from service.datasets.base import DatasetError, Source, encode_png
 from service.datasets.classes import DIGITS
 
 # Name -> class names, for those whose class has none or decorates them.
@@ -49,12 +49,20 @@ _NOT_OPTIONS = {
 def torchvision_source(
     name: str, options: dict[str, str], root: Path, classes: tuple[str, ...] = ()
 ) -> Source:
-    """torchvision's data set `name`, kept in folder `root`; `options` are the arguments of its
-    class, as in a URI's query.
+    """Open a data set of torchvision's. It is downloaded if it is not there, with torchvision's
+    progress bar and check sums, unless the option `download` is false.
 
-    It is downloaded if it is not there, with torchvision's progress bar and check sums, unless
-    `download=false`. Raises DatasetError for a data set that torchvision would unpickle, an unknown
-    option, and whatever torchvision refuses.
+    Args:
+        name: of its class.
+        options: arguments of that class, as in a URI's query.
+        root: folder that it is kept in.
+        classes: names by label; empty: the data set's own.
+
+    Returns:
+        Its samples.
+
+    Raises:
+        DatasetError: torchvision would unpickle it, an option is unknown, or torchvision refuses.
     """
     if name in _UNPICKLED:
         raise DatasetError(
@@ -86,7 +94,7 @@ def torchvision_source(
         known = int(label) if label is not None and int(label) >= 0 else None
         if isinstance(image, Path):
             return _relative(image, root), image.read_bytes(), known
-        return f"{name}-{index}", png(image), known
+        return f"{name}-{index}", encode_png(image), known
 
     return Source(len(dataset), item, names, len(names))
 

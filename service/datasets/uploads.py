@@ -17,10 +17,8 @@ from service.datasets.base import Dataset, DatasetError
 from service.datasets.parquet import parquet_source
 
 MOST_BYTES = 4 * 2**30  # of encoded images in one upload
-GROUP_ROWS, GROUP_BYTES = (
-    64,
-    8 * 2**20,
-)  # a row group ends at whichever comes first; images are read in random order, a group at a time
+# A row group ends at whichever comes first; images are read in random order, a group at a time.
+GROUP_ROWS, GROUP_BYTES = 64, 8 * 2**20
 UPLOADED = "upload:"  # how the URI of an uploaded data set begins
 
 _NAME = re.compile(r"upload-[0-9a-f]{16}")
@@ -36,8 +34,11 @@ class Uploads:
     """The uploaded data sets in a folder. It may be used from several threads."""
 
     def __init__(self, folder: Path, most_bytes: int = MOST_BYTES) -> None:
-        """Find the data sets of earlier servers in `folder`, which need not exist; what those left
-        unfinished is removed.
+        """Find the data sets of earlier servers; what those left unfinished is removed.
+
+        Args:
+            folder: of all uploads; it need not exist.
+            most_bytes: of the encoded images of one upload.
         """
         self._folder, self._most_bytes = folder, most_bytes
         for left in folder.glob(f"*{_UNFINISHED}"):
@@ -56,13 +57,23 @@ class Uploads:
         return bool(_NAME.fullmatch(name)) and self._path(name).exists()
 
     def uri(self, name: str) -> str:
-        """What stands for the data set where others have a URI: it does not depend on the
+        """Return what stands for the data set where others have a URI; it does not depend on the
         folder.
         """
         return UPLOADED + name.partition("-")[2]
 
     def open(self, name: str) -> Dataset:
-        """The data set of that name. Raises DatasetError if its file cannot be read."""
+        """Open an uploaded data set.
+
+        Args:
+            name: one of `names`.
+
+        Returns:
+            The data set.
+
+        Raises:
+            DatasetError: its file cannot be read.
+        """
         path = self._path(name)
         try:
             classes = json.loads((pq.read_schema(path).metadata or {})[_CLASSES])
@@ -73,7 +84,14 @@ class Uploads:
             raise DatasetError(f"data set {name!r}: {error}") from error
 
     def begin(self, classes: Sequence[str] = ()) -> "Upload":
-        """A new data set with these class names, in the order of the labels; none: the numbers."""
+        """Begin a new data set.
+
+        Args:
+            classes: names by label; none: the numbers.
+
+        Returns:
+            The data set, to be filled.
+        """
         self._folder.mkdir(parents=True, exist_ok=True)
         return Upload(self._folder, classes, self._most_bytes)
 
@@ -108,7 +126,14 @@ class Upload:
         )
 
     def add(self, rows: Iterable[tuple[bytes, int]]) -> None:
-        """Append encoded images and their labels. Raises UploadTooLarge."""
+        """Append images.
+
+        Args:
+            rows: encoded images and their labels.
+
+        Raises:
+            UploadTooLarge: all images together take more bytes than are kept.
+        """
         with self._lock:
             for image, label in rows if self._open else ():
                 self._bytes += len(image)
@@ -127,16 +152,19 @@ class Upload:
                     self._flush()
 
     def finish(self) -> str:
-        """Keep what was added, and return its name; if the same was kept before, that stays."""
+        """Keep what was added.
+
+        Returns:
+            The name of the data set, made of its content: if the same was kept before, that stays.
+        """
         with self._lock:
             self._flush()
             self._writer.close()
             with self._temporary.open("rb+") as file:
                 os.fsync(file.fileno())
             name = f"upload-{self._digest.hexdigest()[:16]}"
-            self._temporary.replace(
-                self._folder / f"{name}.parquet"
-            )  # what may be there holds the same bytes
+            # What may be there already holds the same bytes.
+            self._temporary.replace(self._folder / f"{name}.parquet")
             return name
 
     def abandon(self) -> None:

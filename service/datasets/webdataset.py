@@ -7,7 +7,6 @@ and labels and skips its images.
 
 import glob
 import json
-import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,33 +15,35 @@ from typing import BinaryIO
 import numpy as np
 
 from service.datasets.base import MOST_LABEL, DatasetError, Source
+from service.datasets.tar_members import read_at, tar_members
 
 MOST_LABEL_BYTES = 2**20  # of a member that holds a label
 
 _IMAGE = "image"
 _KINDS = {**dict.fromkeys(("png", "jpg", "jpeg", "webp"), _IMAGE), "cls": "cls", "json": "json"}
-_COMPRESSED = {
-    b"\x1f\x8b": "gzip",
-    b"BZh": "bzip2",
-    b"\xfd7zXZ": "xz",
-    b"\x28\xb5\x2f\xfd": "zstd",
-    b"\x04\x22\x4d\x18": "lz4",
-}
 _UNKNOWN = -1  # label of a sample without one
 
 
 def webdataset_source(pattern: str, classes: tuple[str, ...] = ()) -> Source:
-    """The samples of the tar shards that `pattern` matches (`**` reaches into folders), in the
-    order of their paths and therein of their first members.
+    """Open the samples of tar shards, in the order of the shards' paths and therein of the samples'
+    first members.
 
     The image of a sample is its member png, jpg, jpeg or webp, and its name what names the sample.
     The label is the whole number in its member cls, else under "label" in its json, negative or
     null where unknown, optional. Other members, among them such as `0001.mask.png`, and samples
     without an image are passed over; nothing is unpacked.
 
-    Raises DatasetError, which names the shard, if there is none, one is compressed, damaged or cut
-    off, a sample has several images, a label is not a whole number up to 999,999, or `classes` are
-    too few for the labels.
+    Args:
+        pattern: glob of the shards; `**` reaches into folders.
+        classes: names by label.
+
+    Returns:
+        The samples.
+
+    Raises:
+        DatasetError: there is no shard, one is compressed, damaged or cut off, a sample has several
+            images, a label is not a whole number up to 999,999, or the names are too few for the
+            labels; the message names the shard.
     """
     paths = sorted(glob.glob(str(Path(pattern).expanduser()), recursive=True))
     if not paths:
@@ -71,9 +72,8 @@ class _Samples:
             places.append(
                 np.array([(number, *place) for _, *place in found], np.int64).reshape(-1, 4)
             )
-        self._places = np.concatenate(
-            places
-        )  # (N, 4): shard, offset and size of the image in bytes, label
+        # (N, 4): shard, offset and size of the image in bytes, label
+        self._places = np.concatenate(places)
 
     @property
     def label_count(self) -> int:
@@ -81,12 +81,12 @@ class _Samples:
         return int(self._places[:, 3].max(initial=_UNKNOWN)) + 1
 
     def item(self, index: int) -> tuple[str, bytes, int | None]:
-        """Name, encoded image and label of sample `index`. Each call opens the file anew: it may
-        come from any thread.
+        """Return name, encoded image and label of sample `index`. Each call opens the file anew: it
+        may come from any thread.
         """
         shard, offset, size, label = self._places[index].tolist()
         with open(self._paths[shard], "rb") as file:
-            data = _read(file, offset, size)
+            data = read_at(file, offset, size)
         if len(data) < size:
             raise DatasetError(f"{self._paths[shard]!r} is shorter than when it was opened")
         return self.names[index], data, None if label == _UNKNOWN else label
@@ -106,7 +106,7 @@ class _Sample:
         offset, size = self.members[kind]
         if size > MOST_LABEL_BYTES:
             raise ValueError(f"the {kind} has {size} bytes, more than {MOST_LABEL_BYTES}")
-        data = _read(file, offset, size)
+        data = read_at(file, offset, size)
         label = int(data) if kind == "cls" else _json_label(data)
         if label > MOST_LABEL:
             raise ValueError(f"the label {label} is more than {MOST_LABEL}")
@@ -143,7 +143,7 @@ def _samples(path: str) -> Iterator[tuple[str, int, int, int]]:
 def _grouped(file: BinaryIO, path: str) -> dict[str, _Sample]:
     """The samples of a shard by name, wherever in it their members are."""
     samples: dict[str, _Sample] = {}
-    for member in _members(file, path):
+    for member in tar_members(file, path):
         folder, slash, base = member.name.removeprefix("./").rpartition("/")
         stem, _, extension = base.partition(".")
         kind = _KINDS.get(extension.lower())
@@ -162,46 +162,3 @@ def _grouped(file: BinaryIO, path: str) -> dict[str, _Sample]:
             )
         members[kind] = member.offset_data, member.size
     return samples
-
-
-def _members(file: BinaryIO, path: str) -> Iterator[tarfile.TarInfo]:
-    """The members of a tar in their order; of their data nothing is read."""
-    start = file.read(max(map(len, _COMPRESSED)))
-    packed = next((name for magic, name in _COMPRESSED.items() if start.startswith(magic)), None)
-    if packed is not None:
-        raise DatasetError(
-            f"{path!r} is compressed ({packed}), in which no image can be found without "
-            f"unpacking all: keep a plain tar"
-        )
-    file.seek(0)
-    try:
-        with tarfile.open(fileobj=file, mode="r:", encoding="utf-8", errors="replace") as tar:
-            while (member := tar.next()) is not None:
-                tar.members.clear()  # type: ignore[attr-defined]  # it would keep them all
-                if member.size < 0:
-                    raise DatasetError(
-                        f"{path!r} is damaged: {member.name!r} has {member.size} bytes"
-                    )
-                yield member
-            if _read(file, tar.offset, tarfile.BLOCKSIZE) != bytes(
-                tarfile.BLOCKSIZE
-            ):  # tarfile stops at a broken header as if at the end
-                raise DatasetError(
-                    f"{path!r} is damaged or cut off at byte {tar.offset}: it does not end "
-                    f"there as a tar does"
-                )
-    except (
-        tarfile.TarError,
-        ValueError,
-        ArithmeticError,
-        EOFError,
-        LookupError,
-        MemoryError,
-        RecursionError,
-    ) as error:  # damaged headers
-        raise DatasetError(f"{path!r} is no tar, damaged or cut off: {error}") from error
-
-
-def _read(file: BinaryIO, offset: int, size: int) -> bytes:
-    file.seek(offset)
-    return file.read(size)

@@ -45,7 +45,7 @@ class DatasetHandler:
         """What is known of a data set without a download; with a model also its indexes."""
         message = pb.Dataset(name=name, uri=self._datasets.uri(name))
         try:
-            dataset = self._datasets.glance(name)
+            dataset = self._datasets.get_without_download(name)
         except DatasetError as error:
             message.error = str(error)[:MOST_ERROR]
             return message

@@ -34,15 +34,15 @@ def test_a_glance_downloads_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     }
     data = Datasets({**uris, "f": f"imagefolder:{tmp_path}"}, tmp_path)
     monkeypatch.setattr(MNIST, "download", lambda _: pytest.fail("was downloaded"))
-    assert data.glance("n") is data.glance("m") is None
+    assert data.get_without_download("n") is data.get_without_download("m") is None
     assert len(data.get("m")) == 2
-    assert data.glance("m") is data.get("m")  # it is open now
-    assert data.glance("f") is data.get("f")
+    assert data.get_without_download("m") is data.get("m")  # it is open now
+    assert data.get_without_download("f") is data.get("f")
     assert data.uri("n") == "torchvision:MNIST"
     with pytest.raises(DatasetError, match="not a folder"):
-        data.glance("gone")
+        data.get_without_download("gone")
     with pytest.raises(UnknownDataset):
-        data.glance("f2")
+        data.get_without_download("f2")
 
 
 def test_a_folder_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,7 +63,7 @@ def test_an_upload_is_a_data_set_for_this_server_and_the_next(tmp_path: Path) ->
             ("a", "b, with a comma", "c", "d"),
             4,
         )
-        assert found is datasets.get(name) is datasets.glance(name)
+        assert found is datasets.get(name) is datasets.get_without_download(name)
         assert datasets.uri(name) == found.uri == name.replace("-", ":")
     (path,) = (tmp_path / "uploads").iterdir()
     assert pq.ParquetFile(path).num_row_groups == -(-150 // GROUP_ROWS)

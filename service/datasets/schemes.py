@@ -1,0 +1,114 @@
+"""The types of data sets, by the scheme of the URI that they are read from. A new one is a module and
+a row here.
+"""
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+from service.datasets.base import DatasetError, Source
+from service.datasets.classes import named_classes
+from service.datasets.embedded import digits_source, photo_patches_source
+from service.datasets.folder import folder_source
+from service.datasets.parquet import parquet_source
+from service.datasets.torchvision_sets import torchvision_source
+from service.datasets.webdataset import webdataset_source
+
+
+@dataclass(frozen=True)
+class Location:
+    """What a URI says of a data set.
+
+    Attributes:
+        path: what follows the scheme.
+        options: of the URI's query, without the class names.
+        classes: names by label that the query names; empty where it names none.
+        cache: folder of downloads.
+    """
+
+    path: str
+    options: Mapping[str, str]
+    classes: tuple[str, ...]
+    cache: Path
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """A type of data sets.
+
+    Attributes:
+        usage: how its URIs look, without options; those of one with a colon have a path.
+        open: opens one.
+        options: that its URIs may have beside `classes`; None: `open` says which.
+    """
+
+    usage: str
+    open: Callable[[Location], Source]
+    options: Collection[str] | None = ()
+
+    def fits(self, location: str, path: str) -> bool:
+        """Return whether a URI without options looks like `usage`: with a path, or without."""
+        return bool(path) if ":" in self.usage else location == self.usage
+
+
+def _open_digits(at: Location) -> Source:
+    return digits_source(at.options.get("split", "all"))
+
+
+def _open_torchvision(at: Location) -> Source:
+    options = dict(at.options)
+    root = Path(options.pop("root", str(at.cache / "torchvision"))).expanduser()
+    return torchvision_source(at.path, options, root, at.classes)
+
+
+SCHEMES: Mapping[str, Scheme] = {
+    "digits": Scheme("digits", _open_digits, options=("split",)),
+    "photo-patches": Scheme("photo-patches", lambda _: photo_patches_source()),
+    "imagefolder": Scheme("imagefolder:DIR", lambda at: folder_source(at.path, at.classes)),
+    "parquet": Scheme("parquet:GLOB", lambda at: parquet_source(at.path, at.classes)),
+    "webdataset": Scheme("webdataset:GLOB", lambda at: webdataset_source(at.path, at.classes)),
+    "torchvision": Scheme("torchvision:NAME", _open_torchvision, options=None),
+}
+
+
+def open_uri(uri: str, cache: Path) -> Source:
+    """Open what a URI names.
+
+    Args:
+        uri: a scheme, its path where it has one, and options, e.g. "parquet:/data/*.parquet".
+        cache: folder of downloads.
+
+    Returns:
+        The samples.
+
+    Raises:
+        DatasetError: it is no URI of a data set, or what it names cannot be opened.
+        OSError: a file or folder cannot be read.
+    """
+    location, options = _split(uri)
+    name, _, path = location.partition(":")
+    classes = named_classes(options.pop("classes")) if "classes" in options else ()
+    scheme = SCHEMES.get(name)
+    if scheme is None or not scheme.fits(location, path):
+        _refuse_others(options, ())
+        usages = ", ".join(scheme.usage for scheme in SCHEMES.values())
+        raise DatasetError(f"not a data set; use one of {usages}")
+    if scheme.options is not None:
+        _refuse_others(options, scheme.options)
+    return scheme.open(Location(path, options, classes, cache))
+
+
+def _refuse_others(options: Mapping[str, str], allowed: Collection[str]) -> None:
+    others = [option for option in options if option not in allowed]
+    if others:
+        raise DatasetError(f"unknown option {', '.join(map(repr, others))}")
+
+
+def _split(uri: str) -> tuple[str, dict[str, str]]:
+    """A URI without its options, and these; a `?` that no `name=value` follows belongs to the path,
+    a glob for instance.
+    """
+    match = re.fullmatch(r"(.*?)\?(\w+=[^?]*)", uri, re.DOTALL)
+    return (match[1], dict(parse_qsl(match[2], keep_blank_values=True))) if match else (uri, {})
