@@ -9,7 +9,7 @@ SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", "
 
 
 def folder_source(path: str, classes: tuple[str, ...] = ()) -> Source:
-    """Open the images below a folder: in the folder itself without labels, or in one folder a class.
+    """Open the images below a folder: in it without labels, or in one folder a class inside.
 
     Classes are numbered in sorted order and their images sorted by relative path, which is the
     image's name. Names that begin with a dot are skipped.

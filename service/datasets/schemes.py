@@ -1,6 +1,4 @@
-"""The types of data sets, by the scheme of the URI that they are read from. A new one is a module and
-a row here.
-"""
+"""The types of data sets, by the scheme of their URIs. A new one is a module and a row here."""
 
 import re
 from collections.abc import Callable, Collection, Mapping
