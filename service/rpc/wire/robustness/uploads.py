@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from PIL import Image
 
-from service.datasets.base import png
+from service.datasets.base import encode_png
 from service.imaging import MAX_BYTES
 from service.rpc.validation import InvalidField, required, within
 from service.rpc.wire import images as wire_images
@@ -90,4 +90,4 @@ def _encoded(batch: types_pb2.ImageBatch) -> Iterator[bytes]:
         )
     gray = levels.shape[3] == 1
     images = levels.squeeze(3) if gray else levels
-    return (png(Image.fromarray(np.ascontiguousarray(image))) for image in images)
+    return (encode_png(Image.fromarray(np.ascontiguousarray(image))) for image in images)
