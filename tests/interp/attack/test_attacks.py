@@ -20,7 +20,7 @@ from interp.attack.square import square
 from interp.network.network import Network
 from interp.norms import norm
 from interp.probe import solve
-from tests.interp.attack.test_apgd import digits
+from tests.interp.attack.test_apgd_ascent import digits
 from tests.interp.toys_networks import images, linear, tricky
 
 DUAL = {math.inf: 1.0, 2.0: 2.0, 1.0: math.inf}

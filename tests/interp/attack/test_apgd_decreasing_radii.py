@@ -18,7 +18,7 @@ from interp.norms import norm
 from interp.objective import Objective
 from interp.probe import solve
 from interp.seeds import generators
-from tests.interp.attack.test_apgd import best_gain, digits, linear_pair
+from tests.interp.attack.test_apgd_ascent import best_gain, digits, linear_pair
 from tests.interp.toys_networks import Counting, images, tricky
 
 norms = pytest.mark.parametrize("p", [math.inf, 2.0, 1.0])
