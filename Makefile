@@ -27,8 +27,8 @@ demo: .venv/.ready ## run the whole main job on the embedded networks; writes ou
 	.venv/bin/python -m tools.demo --out out/demo $(ARGS)
 
 test: export OMP_NUM_THREADS := 1
-test: .venv/.ready ## run the tests; STRIATE_DATA names the folder of real data, where there is one
-	.venv/bin/python -m pytest $(ARGS)
+test: .venv/.ready ## run the tests, a process a core; STRIATE_DATA names the folder of real data, if there is one
+	.venv/bin/python -m pytest -n auto --dist worksteal $(ARGS)
 
 check: .venv/.ready .protos-venv/.ready ## ruff, mypy, buf, stubs, import arrows, compose schema
 	tools/check.sh

@@ -1,29 +1,26 @@
 """Who may import whom: walks every import of every module, those inside functions and the dynamic
-ones included.
+ones included. The tables read like the layout in docs/architecture.md.
 """
 
 import ast
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-NOT_FOR_INTERP = {
-    "grpc",
-    "google",
-    "striate",
-    "service",
-    "threading",
-    "asyncio",
-    "bench",
-    "tools",
-    "tests",
+FOLDERS = {
+    "interp": ROOT / "interp",
+    "service": ROOT / "service",
+    "striate": ROOT / "clients" / "striate",
+    "bench": ROOT / "bench",
+    "tools": ROOT / "tools",
 }
 PICKLERS = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
-STUB_USERS = {"rpc", "server"}
 DISTRIBUTIONS = {
     "googleapis-common-protos": "google",
     "grpcio": "grpc",
@@ -31,21 +28,61 @@ DISTRIBUTIONS = {
     "protobuf": "google",
 }
 
+# Each room (a package, or a module beside the packages) and the rooms that it may import. "core"
+# is all that stands in `interp` itself: what asks, what answers and what climbs.
+INTERP: Mapping[str, str] = {
+    "core": "",
+    "network": "core",
+    "feature": "core network",
+    "attack": "core network",
+    "corruption": "core",
+    "filters": "core network",
+    "exemplars": "core network",
+    "attribution": "core network",
+    "audit": "core attack corruption",
+}
+SERVICE: Mapping[str, str] = {
+    "files": "",
+    "threads": "",
+    "imaging": "",
+    "config": "",
+    "engine": "",
+    "datasets": "imaging",
+    "models": "config datasets imaging",
+    "operations": "",
+    "index": "engine datasets files",
+    "report": "imaging",
+    "audit": "report engine models datasets imaging files",
+    "visualization": "index datasets imaging files",
+    "rpc": "visualization index audit report operations engine models datasets imaging threads",
+    "server": "rpc index operations engine models datasets config threads",
+    "__main__": "server config",
+}
+# Of the client, the handles on a service and on its models stand on `_api`, whose calls make
+# requests of values and results of answers.
+_VALUES = "attacks epsilons images labels objective regularize space view"
+CLIENT: Mapping[str, str] = {
+    "v1": "",
+    "errors": "v1",
+    "provenance": "v1",
+}
 
-def sources(folder: str) -> list[Path]:
+
+def modules(folder: Path) -> list[Path]:
     """The modules below a folder of the project, generated stubs left out."""
-    return sorted(path for path in (ROOT / folder).rglob("*.py") if "_pb2" not in path.name)
+    return sorted(path for path in folder.rglob("*.py") if "_pb2" not in path.name)
 
 
 def module_name(path: Path) -> str:
-    """The dotted name of a module file: "service.wire"; a package goes by its folder's name."""
-    relative = path.relative_to(ROOT / "clients" if path.is_relative_to(ROOT / "clients") else ROOT)
-    return ".".join(relative.with_suffix("").parts).removesuffix(".__init__")
+    """The dotted name of a module file: "service.rpc"; a package goes by its folder's name."""
+    base = ROOT / "clients" if path.is_relative_to(ROOT / "clients") else ROOT
+    parts = path.relative_to(base).with_suffix("").parts
+    return ".".join(parts).removesuffix(".__init__")
 
 
 def imports(source: str, module: str, is_package: bool = False) -> Iterator[str]:
-    """Absolute dotted names of all that a source imports: "a.b" for `import a.b` and for `from a
-    import b`.
+    """Absolute dotted names of all that a source imports: "a.b" for `import a.b` and for
+    `from a import b`.
     """
     package = module.split(".") if is_package else module.split(".")[:-1]
     for node in ast.walk(ast.parse(source)):
@@ -65,9 +102,11 @@ def imports(source: str, module: str, is_package: bool = False) -> Iterator[str]
                     yield first.value
 
 
-def imports_of(path: Path) -> set[str]:
+@cache
+def imports_of(path: Path) -> frozenset[str]:
     """What the module in a file imports."""
-    return set(imports(path.read_text(), module_name(path), path.name == "__init__.py"))
+    name = module_name(path)
+    return frozenset(imports(path.read_text(), name, path.name == "__init__.py"))
 
 
 def top(name: str) -> str:
@@ -75,58 +114,125 @@ def top(name: str) -> str:
     return name.partition(".")[0]
 
 
-def relative(path: Path) -> str:
-    """A test's name for a file."""
-    return str(path.relative_to(ROOT))
+def room_of(name: str, root: str, rooms: Mapping[str, str]) -> str | None:
+    """The room of a table that a dotted name belongs to; None for names of other packages and for
+    the package's own `__init__`.
+    """
+    first, _, rest = name.partition(".")
+    if first != root or not rest:
+        return None
+    inside = top(rest)
+    return inside if inside in rooms else "core" if "core" in rooms else inside
 
 
-@pytest.mark.parametrize("path", sources("interp"), ids=relative)
-def test_interp_is_pure(path: Path) -> None:
-    assert not {name for name in imports_of(path) if top(name) in NOT_FOR_INTERP}
+def offenders(root: str, rooms: Mapping[str, str]) -> list[str]:
+    """Every import that a table does not allow, as "module -> module"."""
+    found = []
+    for path in modules(FOLDERS[root]):
+        here = room_of(module_name(path), root, rooms)
+        if here is None:
+            continue
+        allowed = {here, *rooms.get(here, "").split()}
+        for name in sorted(imports_of(path)):
+            there = room_of(name, root, rooms)
+            if there is not None and there not in allowed:
+                found.append(f"{module_name(path)} -> {name}")
+    return found
 
 
-@pytest.mark.parametrize("path", sources("clients/striate"), ids=relative)
-def test_client_imports_only_what_it_declares(path: Path) -> None:
-    project = tomllib.loads((ROOT / "clients" / "pyproject.toml").read_text())["project"]
-    declared = {name.split(">")[0] for name in project["dependencies"]}
-    allowed = (
-        {DISTRIBUTIONS.get(name, name) for name in declared} | {"striate"} | sys.stdlib_module_names
-    )
-    assert not {name for name in imports_of(path) if top(name) not in allowed}
-
-
-@pytest.mark.parametrize("path", sources("service"), ids=relative)
-def test_service_stays_below_the_stubs(path: Path) -> None:
-    names = imports_of(path)
-    part = module_name(path).removeprefix("service").lstrip(".").partition(".")[0]
-    of_client = {name for name in names if top(name) == "striate"}
-    stubs = {name for name in of_client if name.startswith("striate.v1.")}
-    assert of_client == stubs, "of the client, the service uses the stubs alone"
-    assert not stubs or part.partition("_")[0] in STUB_USERS, (
-        f"only {sorted(STUB_USERS)} may touch the stubs"
-    )
-    assert not {name for name in names if top(name) in {"bench", "tools", "tests"}}
+def importers(root: str, forbidden: set[str]) -> list[str]:
+    """Every import of a package below `root` whose first name is forbidden."""
+    return [
+        f"{module_name(path)} -> {name}"
+        for path in modules(FOLDERS[root])
+        for name in sorted(imports_of(path))
+        if top(name) in forbidden
+    ]
 
 
 @pytest.mark.parametrize(
-    "path",
-    [*sources("interp"), *sources("service"), *sources("tools"), *sources("bench")],
-    ids=relative,
+    ("root", "rooms"), [("interp", INTERP), ("service", SERVICE), ("striate", CLIENT)]
 )
-def test_nothing_is_unpickled(path: Path) -> None:
-    tree = ast.parse(path.read_text())
-    assert not {name for name in imports_of(path) if top(name) in PICKLERS}
-    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
-        if ast.unparse(call.func) == "torch.load":
-            safe = [word.value for word in call.keywords if word.arg == "weights_only"]
-            assert [ast.unparse(value) for value in safe] == ["True"], (
-                f"line {call.lineno}: torch.load without weights_only=True"
-            )
+def test_rooms_import_along_the_arrows_alone(root: str, rooms: Mapping[str, str]) -> None:
+    assert not offenders(root, rooms)
+    tuple(TopologicalSorter({room: to.split() for room, to in rooms.items()}).static_order())
+    known = {room_of(module_name(path), root, rooms) for path in modules(FOLDERS[root])} - {None}
+    assert known == set(rooms), "every room of the tree stands in the table, and no other"
 
 
-def test_there_is_something_to_walk() -> None:
-    for folder in ("interp", "service", "clients/striate"):
-        assert sources(folder), folder
+def test_interp_knows_nothing_of_the_service() -> None:
+    forbidden = {"grpc", "google", "striate", "service", "threading", "asyncio"}
+    assert not importers("interp", forbidden | {"bench", "tools", "tests"})
+
+
+def test_the_client_imports_only_what_it_declares() -> None:
+    project = tomllib.loads((ROOT / "clients" / "pyproject.toml").read_text())["project"]
+    declared = {name.split(">")[0] for name in project["dependencies"]}
+    allowed = {DISTRIBUTIONS.get(name, name) for name in declared} | {"striate"}
+    allowed |= sys.stdlib_module_names
+    assert not [
+        f"{module_name(path)} -> {name}"
+        for path in modules(FOLDERS["striate"])
+        for name in sorted(imports_of(path))
+        if top(name) not in allowed
+    ]
+
+
+def test_of_the_client_the_service_uses_the_stubs_alone_and_only_at_its_edge() -> None:
+    found = []
+    for path in modules(FOLDERS["service"]):
+        room = room_of(module_name(path), "service", SERVICE)
+        for name in sorted(imports_of(path)):
+            stub = name == "striate.v1" or name.startswith("striate.v1.")
+            if top(name) == "striate" and not (stub and room in {"rpc", "server"}):
+                found.append(f"{module_name(path)} -> {name}")
+            elif top(name) == "grpc" and room not in {"rpc", "server", "operations"}:
+                found.append(f"{module_name(path)} -> {name}")
+    assert not found
+    assert not importers("service", {"bench", "tools", "tests"})
+
+
+def test_nothing_is_unpickled() -> None:
+    unsafe = [
+        found
+        for root in ("interp", "service", "tools", "bench")
+        for found in importers(root, PICKLERS)
+    ]
+    for path in (
+        p for root in ("interp", "service", "tools", "bench") for p in modules(FOLDERS[root])
+    ):
+        for call in ast.walk(ast.parse(path.read_text())):
+            if isinstance(call, ast.Call) and ast.unparse(call.func) == "torch.load":
+                safe = [ast.unparse(k.value) for k in call.keywords if k.arg == "weights_only"]
+                if safe != ["True"]:
+                    unsafe.append(f"{path}:{call.lineno} torch.load without weights_only=True")
+    assert not unsafe
+
+
+def test_no_folder_is_crowded() -> None:
+    """About 12 entries a folder is the aim, 20 the most."""
+    crowded = {}
+    for root in ("interp", "service", "striate"):
+        for folder in (FOLDERS[root], *(p for p in FOLDERS[root].rglob("*") if p.is_dir())):
+            if folder.name in {"__pycache__", "v1"}:
+                continue
+            entries = [p for p in folder.iterdir() if p.name not in {"__pycache__", "__init__.py"}]
+            if len(entries) > 20:
+                crowded[str(folder.relative_to(ROOT))] = len(entries)
+    assert not crowded
+
+
+def test_no_two_modules_share_a_class_name() -> None:
+    """One name, one idea, on each side: the client has its own values of what the service has."""
+    shared = {}
+    for side in (("interp", "service"), ("striate",)):
+        places: dict[str, list[str]] = {}
+        for path in (p for root in side for p in modules(FOLDERS[root])):
+            for node in ast.parse(path.read_text()).body:
+                if isinstance(node, ast.ClassDef):
+                    places.setdefault(node.name, []).append(module_name(path))
+        shared |= {name: where for name, where in places.items() if len(where) > 1}
+    assert not shared
 
 
 @pytest.mark.parametrize(
@@ -147,6 +253,17 @@ def test_every_form_of_import_is_seen(source: str, found: set[str]) -> None:
 
 
 def test_a_package_is_the_base_of_its_own_relative_imports() -> None:
-    assert set(imports("from .engine import Engine", "service", is_package=True)) == {
-        "service.engine.Engine"
-    }
+    found = set(imports("from .engine import Engine", "service", is_package=True))
+    assert found == {"service.engine.Engine"}
+
+
+def test_an_import_against_the_arrows_is_named() -> None:
+    rooms = {"core": "", "attack": "core", "feature": "core"}
+    assert room_of("interp.attack.pgd", "interp", rooms) == "attack"
+    assert room_of("interp.probe.Probe", "interp", rooms) == "core"
+    assert room_of("interp", "interp", rooms) is None
+    assert room_of("torch.nn", "interp", rooms) is None
+    backwards = {**INTERP, "audit": "core"}
+    assert any(
+        "interp.audit.shard -> interp.attack" in line for line in offenders("interp", backwards)
+    )
