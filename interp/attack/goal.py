@@ -39,6 +39,9 @@ class Loss(NamedTuple):
     classes_needed: int = 2
     classes_needed_targeted: int = 2
 
+    def __repr__(self) -> str:
+        return f"Loss({self.name!r})"
+
 
 CROSS_ENTROPY = Loss("cross-entropy", cross_entropy, lambda _, targets: target_likelihood(targets))
 MARGIN = Loss("margin", margin, lambda _, targets: target_margin(targets))
