@@ -8,6 +8,8 @@ import pytest
 
 from bench.audit_kill import FORMATS, under_fire
 
+pytestmark = pytest.mark.slow  # servers that are ended and started anew
+
 KILLS, SHARDS = 5, 48  # `python -m bench audit-kill` does 20
 
 

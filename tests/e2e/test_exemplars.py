@@ -203,6 +203,7 @@ def spoil(folder: Path, done: list[int]) -> None:
                     file.write(bytes(member.size))
 
 
+@pytest.mark.slow
 def test_a_build_outlives_its_server(tmp_path: Path, local: Network) -> None:
     count = write_shards(tmp_path)
     own = ("--model", NAME, "--dataset", f"tars=webdataset:{tmp_path}/*.tar")

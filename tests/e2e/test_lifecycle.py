@@ -18,6 +18,8 @@ import striate
 from striate.v1 import model_pb2, model_pb2_grpc
 from tests.toys_server import ServerProcess, eventually, start, stop
 
+pytestmark = pytest.mark.slow  # servers that are ended and started anew
+
 NAME = "digits-lenet5"
 LONG = 60.0  # seconds after which a test that hangs has failed
 MIB = 2**20

@@ -19,6 +19,8 @@ from striate.v1 import exemplars_pb2, interpret_pb2_grpc
 from striate.v1 import visualize_pb2 as pb
 from tests.toys_server import serving
 
+pytestmark = pytest.mark.slow  # servers that are ended and started anew
+
 NAME = "digits-lenet5"
 WAIT = 60.0
 LARGE = [("grpc.max_receive_message_length", 64 * 2**20)]

@@ -28,6 +28,7 @@ def visualizing(steps: int) -> visualize_pb2.VisualizeRequest:
     )
 
 
+@pytest.mark.slow
 def test_sigterm_lets_a_short_call_finish_and_exits_with_0(tmp_path: Path) -> None:
     with (
         serving(tmp_path, "--model", NAME, "--drain-seconds", "30") as (process, target),
@@ -43,6 +44,7 @@ def test_sigterm_lets_a_short_call_finish_and_exits_with_0(tmp_path: Path) -> No
         assert process.wait(60) == 0
 
 
+@pytest.mark.slow
 def test_an_index_build_survives_the_servers_death(tmp_path: Path) -> None:
     own = ("--model", NAME)
     with (
@@ -106,6 +108,7 @@ def test_a_cancelled_stream_frees_the_device(server: Server) -> None:
         assert metric(server.metrics_port, TICKS) == ticks
 
 
+@pytest.mark.slow
 def test_a_full_queue_is_said_so_and_retried(tmp_path: Path) -> None:
     small = ("--model", NAME, "--queue-size", "1", "--memory-bytes", "1")
     with (
