@@ -58,13 +58,28 @@ SERVICE: Mapping[str, str] = {
     "server": "rpc index operations engine models datasets config threads",
     "__main__": "server config",
 }
-# Of the client, the handles on a service and on its models stand on `_api`, whose calls make
-# requests of values and results of answers.
-_VALUES = "attacks epsilons images labels objective regularize space view"
+# The handles (service, model) stand on `_api`, whose functions make requests of values and results
+# of answers; the command line stands on the handles.
 CLIENT: Mapping[str, str] = {
     "v1": "",
-    "errors": "v1",
+    "errors": "",
     "provenance": "v1",
+    "_rpc": "errors provenance v1",
+    "attacks": "_rpc errors",
+    "labels": "errors",
+    "_formats": "attacks errors v1",
+    "results": "_formats _rpc attacks errors provenance v1",
+    "images": "results _formats _rpc errors v1",
+    "objective": "images _rpc errors",
+    "regularize": "_rpc errors",
+    "space": "_rpc errors",
+    "view": "_rpc errors",
+    "_requests": "objective images results regularize space view attacks labels _rpc errors v1",
+    "_api": "_requests objective images results attacks labels _rpc errors v1",
+    "model": "_api _requests objective images results attacks labels",
+    "service": "model _api _requests images results attacks labels _rpc",
+    "_cli": "service model _api _requests _formats objective results regularize space view attacks"
+    " errors",
 }
 
 
