@@ -32,7 +32,7 @@ from service.engine.limits import EngineLimits
 from service.engine.metrics import Metrics
 from service.imaging import decode, png
 from service.index.scan import Found, Prepare, Submit
-from service.index.store import IndexStore, Order, Plan, Subject
+from service.index.store import IndexPlan, IndexStore, Order, Subject
 
 LAYERS = ("layer2.2", "layer3.2")
 BATCH, THREADS = 64, 2
@@ -98,7 +98,7 @@ def _memory(build: Callable[[int], object]) -> Figures:
 def _queries(folder: str) -> Figures:
     """Milliseconds of a query that maps the index into memory and reads one unit."""
     data = Dataset("made-up", "", Source(MANY, _number, label_count=10))
-    plan = Plan(
+    plan = IndexPlan(
         Subject.of("made-up", "", data),
         {"layer": (UNITS, 14, 14)},
         9,
@@ -152,7 +152,9 @@ def _build(
 ) -> None:
     with tempfile.TemporaryDirectory(dir=folder) as state:
         shapes = {layer: network.output_shapes[layer] for layer in LAYERS}
-        plan = Plan(Subject.of(MODEL, "", data), shapes, 9, images, labels=10, shard_images=1024)
+        plan = IndexPlan(
+            Subject.of(MODEL, "", data), shapes, 9, images, labels=10, shard_images=1024
+        )
         IndexStore(Path(state)).build(plan, data, prepare, submit, batch=BATCH, workers=THREADS)
 
 

@@ -238,7 +238,7 @@ def test_no_folder_is_crowded() -> None:
 
 def test_no_two_modules_share_a_class_name() -> None:
     """One name, one idea, on each side: the client has its own values of what the service has."""
-    shared = {}
+    shared: dict[str, list[str]] = {}
     for side in (("interp", "service"), ("striate",)):
         places: dict[str, list[str]] = {}
         for path in (p for root in side for p in modules(FOLDERS[root])):

@@ -29,7 +29,7 @@ _METAVARS = {
 
 
 @dataclass(frozen=True)
-class Source:
+class SettingsSource:
     """One place that gives settings.
 
     Attributes:
@@ -65,11 +65,11 @@ def load_settings(argv: Sequence[str] | None = None) -> Settings:
         names.
     """
     parser = _flag_parser()
-    flags = Source(vars(parser.parse_args(argv)), flag)
-    environment = Source(_read_environment(), variable)
+    flags = SettingsSource(vars(parser.parse_args(argv)), flag)
+    environment = SettingsSource(_read_environment(), variable)
     path = flags.values.get("settings") or environment.values.get("settings")
     try:
-        file = Source(read_file(Path(path)) if path else {}, lambda name: f"{path}: {name}")
+        file = SettingsSource(read_file(Path(path)) if path else {}, lambda name: f"{path}: {name}")
         sources = (file, environment, flags)
         return Settings.model_validate(_merge(sources))
     except ValidationError as error:
@@ -140,7 +140,7 @@ def _make_absolute(folder: Path, table: dict[str, Any], *names: str) -> None:
             table[name] = folder / table[name]
 
 
-def _merge(sources: Sequence[Source]) -> dict[str, Any]:
+def _merge(sources: Sequence[SettingsSource]) -> dict[str, Any]:
     """What all sources give, the later ones before the earlier; data sets are gathered from all.
     Raises ValueError.
     """
@@ -155,7 +155,7 @@ def _merge(sources: Sequence[Source]) -> dict[str, Any]:
     return merged | ({"dataset": datasets} if datasets else {})
 
 
-def _complaints(error: ValidationError, sources: Sequence[Source]) -> Iterator[str]:
+def _complaints(error: ValidationError, sources: Sequence[SettingsSource]) -> Iterator[str]:
     """A line for each wrong setting: where it was set, what it must be, what it is."""
     for detail in error.errors():
         givers = [source for source in sources if detail["loc"][0] in source.values]

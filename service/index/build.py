@@ -20,7 +20,7 @@ from service.index.files import UNREADABLE, Files
 from service.index.layer import description, finish, stem
 from service.index.scan import Found, Prepare, Submit, scan
 from service.index.shards import Damaged, save_shard, shard_name
-from service.index.types import BuildProgress, Plan
+from service.index.types import BuildProgress, IndexPlan
 
 log = structlog.get_logger()
 
@@ -39,7 +39,7 @@ class Build:
     """
 
     files: Files
-    plan: Plan
+    plan: IndexPlan
     dataset: Dataset
     prepare: Prepare
     submit: Submit

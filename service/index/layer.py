@@ -20,7 +20,7 @@ from torch import Tensor
 from interp.exemplars import MOST_IDS, ORDERS, Distribution, LayerStatistics, TopK, sparsity
 from service.index.files import FORMAT, UNREADABLE, Files, slug, tensors
 from service.index.shards import Damaged, load_column, load_shard
-from service.index.types import Plan, Subject, digest
+from service.index.types import IndexPlan, Subject, digest
 
 FIGURES = (
     "minimum",
@@ -51,7 +51,7 @@ BLOCK_CELLS = 2**21  # units times images that are sorted at a time
 Tensors = dict[str, Tensor]
 
 
-def stem(plan: Plan, layer: str) -> str:
+def stem(plan: IndexPlan, layer: str) -> str:
     """What the names of a layer's files begin with."""
     subject = plan.subject
     return "-".join(
@@ -59,7 +59,7 @@ def stem(plan: Plan, layer: str) -> str:
     )
 
 
-def finish(files: Files, plan: Plan, layer: str, shards: Sequence[Path]) -> None:
+def finish(files: Files, plan: IndexPlan, layer: str, shards: Sequence[Path]) -> None:
     """Write the index of a layer from the shards of all images, in order, unless there is a larger
     one.
 
@@ -139,7 +139,7 @@ def _readable(files: Files, about: dict[str, Any]) -> bool:
         return False
 
 
-def _reservoirs(whole: LayerStatistics, plan: Plan) -> Tensors:
+def _reservoirs(whole: LayerStatistics, plan: IndexPlan) -> Tensors:
     """The exemplars by each order, (U, k), and by label, (U, labels, k); a place that no image has
     taken has id -1.
     """
@@ -192,7 +192,7 @@ def _moments(whole: LayerStatistics) -> Tensors:
     }
 
 
-def _distributions(plan: Plan, layer: str, shards: Sequence[Path]) -> Tensors:
+def _distributions(plan: IndexPlan, layer: str, shards: Sequence[Path]) -> Tensors:
     """What takes each image's maximum and mean, some units at a time."""
     units = plan.shapes[layer][0]
     step = max(1, BLOCK_CELLS // plan.images)
@@ -203,7 +203,7 @@ def _distributions(plan: Plan, layer: str, shards: Sequence[Path]) -> Tensors:
     return {name: torch.cat([block[name] for block in blocks]) for name in blocks[0]}
 
 
-def _block(plan: Plan, layer: str, shards: Sequence[Path], units: slice) -> Tensors:
+def _block(plan: IndexPlan, layer: str, shards: Sequence[Path], units: slice) -> Tensors:
     maxima = Distribution.of(load_column(shards, layer, "maximum", units))
     ids, found = maxima.quantiles(
         sorted(plan.quantiles)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from interp.exemplars import ORDERS, ActivationSummary, LayerStatistics, Moments, TopK
 from service.index.files import UNREADABLE, Files, tensors
-from service.index.types import Plan
+from service.index.types import IndexPlan
 
 PARTS = ("values", "positions", "ids")  # of a top k
 COLUMNS = (
@@ -31,14 +31,14 @@ class Damaged(Exception):
         self.number = number
 
 
-def shard_name(plan: Plan, number: int) -> str:
+def shard_name(plan: IndexPlan, number: int) -> str:
     """The name of a shard's file."""
     return f"{plan.key}/shard-{number:06}.safetensors"
 
 
 def save_shard(
     files: Files,
-    plan: Plan,
+    plan: IndexPlan,
     number: int,
     found: Mapping[str, ActivationSummary],
     labels: Sequence[int | None],

@@ -25,9 +25,9 @@ from service.index.types import (
     Found,
     Hit,
     IndexMissing,
+    IndexPlan,
     Maxima,
     Order,
-    Plan,
     Subject,
     UnitStatistics,
 )
@@ -37,10 +37,10 @@ __all__ = [
     "Found",
     "Hit",
     "IndexMissing",
+    "IndexPlan",
     "IndexStore",
     "Maxima",
     "Order",
-    "Plan",
     "Subject",
     "UnitStatistics",
 ]
@@ -152,7 +152,7 @@ class IndexStore:
 
     def build(
         self,
-        plan: Plan,
+        plan: IndexPlan,
         dataset: Dataset,
         prepare: Prepare,
         submit: Submit,

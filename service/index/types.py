@@ -145,7 +145,7 @@ class BuildProgress:
 
 
 @dataclass(frozen=True)
-class Plan:
+class IndexPlan:
     """An index to be built.
 
     Args:

@@ -10,7 +10,7 @@ from interp.probe import Procedure
 from service.datasets import Dataset, Datasets
 from service.engine.job import Priority, T
 from service.imaging import decode
-from service.index.store import IndexStore, Plan
+from service.index.store import IndexPlan, IndexStore
 from service.models.zoo import HostedModel, ModelZoo
 from service.operations import OperationContext, Operations
 from service.rpc.compute import Compute
@@ -51,7 +51,7 @@ class IndexBuildHandler:
         )
         return await self._operations.start(BUILD, request, metadata)
 
-    def _plan(self, request: pb.BuildExemplarIndexRequest) -> tuple[Plan, Dataset]:
+    def _plan(self, request: pb.BuildExemplarIndexRequest) -> tuple[IndexPlan, Dataset]:
         """Opening the data set may download it, and hang: not for the event loop."""
         dataset = self._datasets.get(required("dataset", request.dataset))
         with self._zoo.use(required("model", request.model)) as model:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from service.datasets import Dataset
-from service.index.store import BuildProgress, Plan, Subject
+from service.index.store import BuildProgress, IndexPlan, Subject
 from service.index.types import QUANTILES
 from service.models.zoo import HostedModel
 from service.rpc.validation import InvalidField, within
@@ -15,7 +15,9 @@ MOST_EXEMPLARS = 100  # kept a unit
 MOST_QUANTILES = 32
 
 
-def read_plan(request: pb.BuildExemplarIndexRequest, model: HostedModel, dataset: Dataset) -> Plan:
+def read_plan(
+    request: pb.BuildExemplarIndexRequest, model: HostedModel, dataset: Dataset
+) -> IndexPlan:
     """Read what an index is to hold, with every default filled in.
 
     Args:
@@ -30,7 +32,7 @@ def read_plan(request: pb.BuildExemplarIndexRequest, model: HostedModel, dataset
     class_k = None
     if request.HasField("class_k"):
         class_k = within("class_k", request.class_k, 0, MOST_EXEMPLARS)
-    plan = Plan(
+    plan = IndexPlan(
         Subject.of(model.name, model.digest, dataset),
         _shapes(request.layers, model),
         k,
@@ -78,7 +80,7 @@ def read_quantiles(values: Sequence[float]) -> tuple[float, ...]:
 
 
 def build_metadata(
-    request: pb.BuildExemplarIndexRequest, plan: Plan, now: BuildProgress
+    request: pb.BuildExemplarIndexRequest, plan: IndexPlan, now: BuildProgress
 ) -> pb.BuildExemplarIndexMetadata:
     """Write how far the building of an index is."""
     return pb.BuildExemplarIndexMetadata(

@@ -17,7 +17,7 @@ from service.engine.job import QueueFull
 from service.index.files import Files
 from service.index.scan import Found
 from service.index.shards import save_shard
-from service.index.store import BuildProgress, IndexMissing, IndexStore, Plan, Subject
+from service.index.store import BuildProgress, IndexMissing, IndexPlan, IndexStore, Subject
 from tests.service.index.toys_index import (
     COUNT,
     Device,
@@ -284,7 +284,7 @@ def test_a_builder_whose_folder_is_removed_by_one_that_has_ended(
 ) -> None:
     calls = iter(range(10_000))
 
-    def overtaken(files: Files, plan: Plan, *rest: Any) -> None:
+    def overtaken(files: Files, plan: IndexPlan, *rest: Any) -> None:
         if next(calls) == 1:
             with monkeypatch.context() as patch:
                 patch.setattr("service.index.build.save_shard", save_shard)

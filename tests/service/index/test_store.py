@@ -17,7 +17,7 @@ import torch
 from interp.network.network import Network
 from service.datasets import Dataset, DatasetError
 from service.engine.job import NotFinite
-from service.index.store import IndexMissing, IndexStore, Plan, Subject
+from service.index.store import IndexMissing, IndexPlan, IndexStore, Subject
 from tests.service.index.toys_index import (
     COUNT,
     LABELS,
@@ -254,7 +254,7 @@ def test_a_smaller_index_does_not_replace_a_larger_one(
 
 def test_names_stay_inside_the_folder(tmp_path: Path, network: Network) -> None:
     data, store = dataset(pictures(20), name="../../up"), IndexStore(tmp_path / "state")
-    plan = Plan(Subject.of("/etc/../model", "d", data), {"conv": (5, 6, 6)}, K)
+    plan = IndexPlan(Subject.of("/etc/../model", "d", data), {"conv": (5, 6, 6)}, K)
     store.build(plan, data, prepare, Device(network).submit)
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert {path.parent for path in files} == {tmp_path / "state" / "indexes"}

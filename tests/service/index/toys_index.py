@@ -16,7 +16,7 @@ from interp.network.network import Network
 from interp.probe import Procedure, solve
 from service.datasets import Dataset, Source
 from service.index.scan import Found, Submit
-from service.index.store import Hit, IndexStore, Order, Plan, Subject
+from service.index.store import Hit, IndexPlan, IndexStore, Order, Subject
 
 COUNT, SIDE, K, LABELS = 161, 6, 7, 3
 SHAPES = {"conv": (5, 6, 6), "logits": (3,)}
@@ -114,9 +114,9 @@ def dying(submit: Submit, after: int, error: Callable[[], Exception]) -> Submit:
 
 def plan_of(
     data: Dataset, digest: str = "d1", limit: int = 0, k: int = K, class_k: int | None = None
-) -> Plan:
+) -> IndexPlan:
     """Shards of 64 images, the fewest."""
-    return Plan(
+    return IndexPlan(
         Subject.of("net", digest, data),
         SHAPES,
         k,

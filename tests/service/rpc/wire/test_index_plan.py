@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 
 from service.datasets import Dataset, Source
-from service.index.store import Plan
+from service.index.store import IndexPlan
 from service.models.zoo import HostedModel
 from service.rpc.validation import InvalidField
 from service.rpc.wire.index_plan import read_plan
@@ -21,7 +21,7 @@ def unread(index: int) -> tuple[str, bytes, int | None]:
     raise AssertionError("a plan reads no images")
 
 
-def plan(labels: int = 10, **settings: Any) -> Plan:
+def plan(labels: int = 10, **settings: Any) -> IndexPlan:
     request = pb.BuildExemplarIndexRequest(**{"layers": ["c3", "logits"]} | settings)
     return read_plan(request, MODEL, Dataset("toy", "memory", Source(9999, unread, (), labels)))
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from interp.layer import LayerPath
 from interp.objective import activation
-from service.index.types import Plan, Subject
+from service.index.types import IndexPlan, Subject
 from service.rpc.validation import InvalidField
 from service.rpc.wire import tensors as wire_tensors
 from service.visualization.errors import UnfitObjective
@@ -231,7 +231,7 @@ async def _built(place: Studio, layer: str, count: int, k: int) -> torch.Tensor:
     dataset = place.datasets.get("digits")
     seen = place.model.preprocessing
     shapes = {layer: place.model.network.output_shapes[layer]}
-    plan = Plan(Subject.of(place.model.name, place.model.digest, dataset), shapes, k, count)
+    plan = IndexPlan(Subject.of(place.model.name, place.model.digest, dataset), shapes, k, count)
 
     def prepare(data: bytes) -> Any:
         return seen.apply(opened(data))
