@@ -90,7 +90,9 @@ def shell(source: str, server: Server, folder: Path) -> str | None:
         timeout=SHELL_SECONDS,
     )
     if done.returncode:
-        return f"exit code {done.returncode}\n{source}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+        return (
+            f"exit code {done.returncode}\n{source}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+        )
     return None
 
 
@@ -109,9 +111,7 @@ def run(document: Document) -> list[str]:
     return left_out
 
 
-@pytest.mark.parametrize(
-    "page", [page for page in PAGES if with_fence(page, *RUN)], ids=page_name
-)
+@pytest.mark.parametrize("page", [page for page in PAGES if with_fence(page, *RUN)], ids=page_name)
 def test_snippets_run(page: Path, server: Server, folder: Path) -> None:
     document = sybil(server, folder).parse(page)
     assert all(run(document)), "a snippet that is left out says why"
@@ -123,7 +123,9 @@ def test_page(page: Path) -> None:
     fences = re.findall(r"^```(.*)$", text, re.MULTILINE)
     assert set(fences[::2]) <= RUN | SHOWN, "a code block names a language that is run or shown"
     assert not any(fences[1::2]), "code blocks end"
-    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S))
+    links = re.findall(
+        r"\]\(([^)#\s]+)[^)]*\)", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
+    )
     lost = [link for link in links if "://" not in link and not (page.parent / link).exists()]
     assert not lost, "links lead to files"
 
