@@ -1,8 +1,9 @@
 """Runs every Python and shell snippet of README.md and docs/ as it stands, against a real server.
 
-The snippets of a page run in order, in one folder and in one namespace, as they would in a notebook;
-`localhost:50051`, the address that the pages speak of, becomes the test server's. A snippet that
-needs minutes, a download or a server of its own is left out by an invisible comment before it,
+The snippets of a page run in order, in one folder and in one namespace, as they would in a
+notebook; `localhost:50051`, the address that the pages speak of, becomes the test server's. A
+snippet that needs minutes, a download or a server of its own is left out by an invisible comment
+before it,
 `<!-- skip: next "the reason" -->`.
 """
 
