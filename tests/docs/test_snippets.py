@@ -12,15 +12,16 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from unittest import SkipTest
 
 import pytest
-from sybil import Document, Example, Lexeme, Sybil
+from sybil import Document, Example, Lexeme, Region, Sybil
 from sybil.evaluators.python import PythonEvaluator
 from sybil.parsers.markdown import CodeBlockParser, SkipParser
 
-from tests.conftest import Server
+from tests.toys_server import Server
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -61,7 +62,7 @@ def sybil(server: Server, folder: Path) -> Sybil:
     def read_toml(example: Example) -> None:
         tomllib.loads(example.parsed)
 
-    parsers = [
+    parsers: list[Callable[[Document], Iterable[Region]]] = [
         CodeBlockParser("python", run_python),
         CodeBlockParser("sh", run_shell),
         CodeBlockParser("toml", read_toml),
