@@ -95,26 +95,31 @@ def test_an_audit_of_little_keeps_the_schema() -> None:
     assert valid(report | {"networks": [network | {"clean": rate(0, 0)}]})
 
 
-@pytest.mark.parametrize("path", OBJECTS, ids=lambda path: ".".join(map(str, path)) or "report")
-def test_a_key_more_is_refused(path: tuple[str | int, ...]) -> None:
-    report = small()
-    inner(report, path)["surplus"] = "1.0"
-    assert valid(report) == (path == ("versions",) or hyper_parameters(path))
+def test_a_key_more_is_refused() -> None:
+    accepted = []
+    for path in OBJECTS:
+        report = small()
+        inner(report, path)["surplus"] = "1.0"
+        if valid(report):
+            accepted.append(path)
+    assert accepted == [path for path in OBJECTS if path == ("versions",) or hyper_parameters(path)]
 
 
-@pytest.mark.parametrize(
-    ("path", "key"),
-    [
+def test_a_key_less_is_refused() -> None:
+    needed = [
         (path, key)
         for path in OBJECTS
         for key in inner(small(), path)
         if not hyper_parameters(path) or key == "name"
-    ],
-)
-def test_a_key_less_is_refused(path: tuple[str | int, ...], key: str) -> None:
-    report = small()
-    del inner(report, path)[key]
-    assert not valid(report)
+    ]
+    accepted = []
+    for path, key in needed:
+        report = small()
+        del inner(report, path)[key]
+        if valid(report):
+            accepted.append((*path, key))
+    assert len(needed) > 100
+    assert not accepted
 
 
 @pytest.mark.parametrize(
