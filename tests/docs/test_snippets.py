@@ -21,6 +21,7 @@ from sybil import Document, Example, Lexeme, Region, Sybil
 from sybil.evaluators.python import PythonEvaluator
 from sybil.parsers.markdown import CodeBlockParser, SkipParser
 
+from striate.v1 import errors_pb2
 from tests.toys_server import Server
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +31,7 @@ RUN = {"python", "sh", "toml"}
 SHOWN = {"text", "yaml", "diff", "proto"}  # languages of blocks that only show something
 SHELL_SECONDS = 120.0
 MOST_README = 9000  # bytes
+SLOW = {"docs/guides/pictures.md"}
 
 
 def with_fence(page: Path, *languages: str) -> bool:
@@ -113,7 +115,15 @@ def run(document: Document) -> list[str]:
     return left_out
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if with_fence(page, *RUN)], ids=page_name)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=pytest.mark.slow if page_name(page) in SLOW else ())
+        for page in PAGES
+        if with_fence(page, *RUN)
+    ],
+    ids=page_name,
+)
 def test_snippets_run(page: Path, server: Server, folder: Path) -> None:
     document = sybil(server, folder).parse(page)
     assert all(run(document)), "a snippet that is left out says why"
@@ -144,3 +154,10 @@ def test_every_page_is_in_the_index() -> None:
     }
     missing = [page_name(page) for page in PAGES if page not in listed and page != index]
     assert missing in ([], ["README.md"])
+
+
+def test_every_reason_for_an_error_is_listed() -> None:
+    page = (ROOT / "docs" / "errors.md").read_text()
+    for name, number in errors_pb2.ErrorReason.items():
+        reason = name.removeprefix("ERROR_REASON_")
+        assert number == 0 or f"| `{reason}` |" in page, reason
