@@ -138,9 +138,11 @@ class Preprocessing:
             or images.shape[3] not in (1, 3, 4)
             or not len(images)
         ):
+            way = "; transpose(0, 2, 3, 1) brings the channels to the end"
+            first = images.ndim == 4 and images.dtype == np.uint8 and images.shape[1] in (1, 3, 4)
             raise BadImage(
                 f"expected uint8 of shape (N, H, W, 1, 3 or 4), not {images.dtype} of "
-                f"shape {images.shape}"
+                f"shape {images.shape}{way if first else ''}"
             )
         if not 0 < images.shape[1] * images.shape[2] <= MAX_PIXELS:
             raise BadImage(

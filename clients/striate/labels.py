@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 from operator import index
-from typing import Any
 
+from striate._rpc.checks import listed
 from striate.errors import InvalidArgument, invalid
 
 Label = int | str
@@ -33,7 +33,8 @@ def as_indices(labels: Labels | None, count: int, classes: Sequence[str], field:
     """
     if labels is None:
         return []
-    items: list[Any] = [labels] * count if is_single_label(labels) else list(labels)  # type: ignore[arg-type]
+    wanted = f"a class index or name for each image, {count}, or a single one for all"
+    items = [labels] * count if is_single_label(labels) else listed(field, labels, wanted)
     if len(items) != count:
         raise invalid(
             field, f"must be one an image, {count}, or a single one for all; are {len(items)}"
@@ -67,8 +68,10 @@ def _as_index(
     if isinstance(label, str):
         return _named(label, classes, places, field)
     try:
-        number = index(label)  # numpy integers too, but no floats
-    except TypeError:
+        if isinstance(label, bool) or "bool" in str(getattr(label, "dtype", "")):
+            raise TypeError("a boolean is no label")
+        number = index(label)  # integers of other libraries too, but no floats
+    except (TypeError, ValueError, RuntimeError):  # RuntimeError: torch, of several elements
         raise invalid(field, f"must be a class index or name, is {label!r}") from None
     if number < 0 or (classes and number >= len(classes)):
         raise invalid(

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -16,6 +17,7 @@ from striate.v1 import types_pb2
 
 RNG = np.random.default_rng(0)
 LEVELS = RNG.integers(0, 256, (3, 6, 7, 3), dtype=np.uint8)
+MANY = np.concatenate([LEVELS, LEVELS])
 
 
 def message(argument: Any) -> types_pb2.ImageBatch:
@@ -44,7 +46,8 @@ def decoded(argument: Any) -> list[NDArray[Any]]:
         (LEVELS, LEVELS),
         (LEVELS[0], LEVELS[:1]),
         (LEVELS[:, ::2, ::-1], LEVELS[:, ::2, ::-1]),  # not contiguous
-        (LEVELS[..., 0], LEVELS[..., :1]),
+        (MANY[..., 0], MANY[..., :1]),
+        (LEVELS[:1, :, :, 0], LEVELS[:1, :, :, :1]),  # (1, H, W) is one gray image either way
         (LEVELS[0, :, :, 0], LEVELS[:1, :, :, :1]),
         (LEVELS[0, :, :, :1], LEVELS[:1, :, :, :1]),
         (list(LEVELS), LEVELS),
@@ -70,6 +73,26 @@ def test_float_arrays_travel_as_little_endian_float32(dtype: Any) -> None:
         arrived = tensor_of(given)
         assert arrived.dtype == np.dtype("<f4")
         np.testing.assert_array_equal(arrived, sent.astype(np.float32))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+def test_tensors_of_any_float_type_travel_out_of_their_graph(dtype: torch.dtype) -> None:
+    pixels = torch.from_numpy(RNG.random((2, 3, 4, 5))).to(dtype)
+    for given in (pixels, pixels.clone().requires_grad_(), list(pixels), pixels.requires_grad_()):
+        np.testing.assert_array_equal(tensor_of(given), pixels.detach().float().numpy())
+
+
+def test_a_premultiplied_or_deep_picture_travels_without_loss() -> None:
+    plain = Image.fromarray(LEVELS[0]).convert("LA")
+    plain.putalpha(Image.new("L", plain.size, 128))
+    for mode, target in (("La", "LA"), ("RGBa", "RGBA")):
+        given = plain.convert(target).convert(mode)
+        (arrived,) = decoded([given])
+        np.testing.assert_array_equal(arrived, np.asarray(given.convert(target)))
+    deep = (LEVELS[0, :, :, 0].astype(np.uint16) << 8) + 7
+    for given in (Image.fromarray(deep), Image.fromarray(deep.astype(">u2"))):
+        (arrived,) = decoded([given])
+        np.testing.assert_array_equal(arrived.astype(np.uint16), deep)
 
 
 def test_arraylike_objects_count_as_arrays() -> None:
@@ -151,6 +174,27 @@ def test_alpha_travels_as_files() -> None:
         ([np.zeros((3, 2, 2)), np.zeros((3, 2, 3))], "images", "same shape"),
         ([np.zeros((1, 3, 2, 2))], "images", "one image"),
         (Image.new("F", (2, 2)), "images", "mode F"),
+        (Image.new("I", (2, 2)), "images", "mode I"),
+        (Image.new("RGB", (0, 2)), "images", "cannot be read"),
+        (np.zeros((3, 6, 7), np.uint8), "images", "permute(1, 2, 0)"),
+        (np.zeros((2, 6, 7), np.uint8), "images", "permute(1, 2, 0)"),
+        (np.zeros((4, 6, 7), np.uint8), "images", "[..., None]"),
+        (torch.zeros((3, 6, 7), dtype=torch.uint8), "images", "permute(1, 2, 0)"),
+        (torch.zeros((5, 3, 6, 7), dtype=torch.uint8), "images", "permute(0, 2, 3, 1)"),
+        (torch.zeros((5, 1, 6, 7), dtype=torch.uint8), "images", "permute(0, 2, 3, 1)"),
+        ([np.zeros((3, 6, 7), np.uint8)] * 2, "images[0]", "permute(1, 2, 0)"),
+        (
+            [np.zeros((6, 7, 3), np.uint8), np.zeros((3, 6, 8), np.uint8)],
+            "images[1]",
+            "permute(1, 2, 0)",
+        ),
+        ([b"x", np.zeros((3, 6, 7), np.uint8)], "images[1]", "permute(1, 2, 0)"),
+        (np.zeros((1, 6, 7, 3)), "images", "transpose(0, 3, 1, 2)"),
+        (np.zeros((6, 7, 3), np.uint16), "images", "65535"),
+        (np.zeros((6, 7, 3), bool), "images", "bool"),
+        (np.ma.masked_equal(np.zeros((6, 7, 3), np.uint8), 0), "images", "masked"),
+        (torch.zeros((3, 6, 7)).to_sparse(), "images", "numpy array"),
+        (torch.zeros((3, 6, 7), device="meta"), "images", "numpy array"),
     ],
 )
 def test_what_cannot_be_sent_is_refused_with_its_name(given: Any, field: str, words: str) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import striate
 from tests.client.fakes.fakes_server import (
@@ -21,6 +22,8 @@ IMAGES = np.random.default_rng(2).integers(0, 256, (10, 4, 5, 3), dtype=np.uint8
         (["cat", 3, "Sports Car"], [0, 3, 1]),
         ("sports_car", [1, 1, 1]),
         (np.int64(2), [2, 2, 2]),
+        (torch.tensor([3, 1, 0]), [3, 1, 0]),
+        (torch.tensor(2), [2, 2, 2]),
         ((label for label in (1, 2, 3)), [1, 2, 3]),
         (None, []),
     ],
@@ -39,6 +42,17 @@ def test_labels(fake: Fake, net: striate.Model, labels: Any, sent: list[int]) ->
         ([0.5, 1, 1], r"labels\[0\]: must be a class index or name"),
         (["cat", "cat", "crane"], r"labels\[2\]: 'crane' names the classes 2, 3"),
         ("sportscart", "nearest: sports-car"),
+        (True, r"labels\[0\]: must be a class index or name, is True"),
+        ([1, np.bool_(True), 1], r"labels\[1\]"),
+        (np.array([True, False, True]), r"labels\[0\]"),
+        (torch.tensor([True, False, True]), r"labels\[0\]"),
+        (b"abc", "class index or name for each image"),
+        (bytearray(3), "class index or name for each image"),
+        (memoryview(b"abc"), "class index or name for each image"),
+        ({0, 1, 2}, "class index or name for each image"),
+        ({0: 1, 1: 1, 2: 1}, "class index or name for each image"),
+        (np.ma.masked_equal(np.array([0, 1, 2]), 1), r"labels\[1\]"),
+        (torch.zeros((3, 4), dtype=torch.int64), r"labels\[0\]"),
     ],
 )
 def test_labels_that_make_no_sense(net: striate.Model, labels: Any, words: str) -> None:

@@ -43,7 +43,13 @@ def encode_png(picture: Image) -> bytes:
     from PIL import ImageOps
 
     picture = ImageOps.exif_transpose(picture)
-    if picture.mode not in ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16"):
+    if picture.mode in ("La", "RGBa"):  # alpha multiplied into the colours
+        picture = picture.convert("LA" if picture.mode == "La" else "RGBA")
+    if picture.mode == "PA":
+        picture = picture.convert("RGBA")
+    if picture.mode in ("I", "I;16B", "I;16L", "I;16N"):  # PNG's own order of bytes is written
+        picture = picture.convert("I").convert("I;16")
+    if picture.mode not in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"):
         picture = picture.convert("RGB")
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", compress_level=1)

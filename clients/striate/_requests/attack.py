@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from striate._requests.attack_method import set_search, target_choice, unit_goal
 from striate._requests.priority import PriorityName, priority_value
-from striate._rpc.checks import choice, number, seed_value, whole
+from striate._rpc.checks import choice, listed, number, seed_value, whole
 from striate.errors import invalid
 from striate.labels import Labels, as_indices
 from striate.v1 import attack_pb2 as pb
@@ -169,9 +169,8 @@ def _each(
     """The values of a list, checked; [] for None."""
     if values is None:
         return []
-    if isinstance(values, str) or not isinstance(values, Iterable):
-        raise invalid(field, f"must be one an image, {count}, is {values!r}")
-    found = [check(f"{field}[{row}]", value) for row, value in enumerate(values)]
+    given = listed(field, values, f"one an image, {count}")
+    found = [check(f"{field}[{row}]", value) for row, value in enumerate(given)]
     if len(found) != count:
         raise invalid(field, f"must be one an image, {count}; are {len(found)}")
     return found

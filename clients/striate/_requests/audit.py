@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 from striate._requests.attack_method import NORMS, attack_method
-from striate._rpc.checks import choice, number, optional_whole, seed_value, whole
+from striate._rpc.checks import choice, listed, number, optional_whole, seed_value, whole
 from striate.attacks import Attack, EpsilonSearch
 from striate.attacks.base import check_rising
 from striate.attacks.epsilons import fraction, read_condition
@@ -100,9 +101,7 @@ def as_models(models: str | Sequence[str]) -> list[str]:
 def _threat(norm: str, radii: Iterable[float | str] | float | str) -> pb.ThreatModel:
     field = f"threats[{norm!r}]"
     code = choice("threats", norm, NORMS)
-    given: Iterable[Any] = (
-        [radii] if isinstance(radii, str) or not isinstance(radii, Iterable) else radii
-    )
+    given = [radii] if isinstance(radii, str | Real) else listed(field, radii, "radii in order")
     values = [fraction(field, value) if isinstance(value, str) else value for value in given]
     epsilons = check_rising(field, values, norm, _MOST_EPSILONS)
     if epsilons[0] == 0:

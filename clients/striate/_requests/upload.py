@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice, repeat
 from typing import TYPE_CHECKING, Any
 
+from striate._rpc.checks import ordered
 from striate.errors import invalid
 from striate.images import as_batch, is_single
 from striate.labels import Labels, as_indices, is_single_label
@@ -66,7 +67,9 @@ def upload_requests(
 
 
 def _one_by_one(labels: Any) -> Iterator[Any]:
-    return repeat(labels) if is_single_label(labels) else iter(labels)
+    if is_single_label(labels):
+        return repeat(labels)
+    return iter(ordered("labels", labels, "one an image, or a single one for all"))
 
 
 def _groups(images: Images) -> Iterator[Any]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Set
 from numbers import Integral, Real
-from typing import TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 from striate.errors import invalid
 
@@ -13,6 +13,71 @@ _MOST_SEED = 2**64 - 1
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
+
+
+def is_integer(value: object) -> TypeGuard[int]:
+    """Says whether a value is an integer of any library; a boolean is none."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def is_real(value: object) -> TypeGuard[float]:
+    """Says whether a value is a real number of any library; a boolean is none."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def flag(field: str, value: object) -> bool:
+    """Checks a boolean.
+
+    Args:
+        field: Name of the argument in errors.
+        value: True or False, of Python or numpy.
+
+    Returns:
+        The value as a bool.
+
+    Raises:
+        InvalidArgument: It is anything else; a text such as "no" would count as true.
+    """
+    if isinstance(value, bool) or type(value).__name__ in ("bool", "bool_"):
+        return bool(value)
+    raise invalid(field, f"must be True or False, is {value!r}")
+
+
+def ordered(field: str, values: object, wanted: str) -> Iterable[Any]:
+    """Checks that a value holds others in an order of their own.
+
+    Args:
+        field: Name of the argument in errors.
+        values: A list, array, generator or other iterable; no text, bytes, set or mapping.
+        wanted: What must be given, for errors: "one an image, 3".
+
+    Returns:
+        The value.
+
+    Raises:
+        InvalidArgument: It is anything else.
+    """
+    unordered = isinstance(values, str | bytes | bytearray | memoryview | Set | Mapping)
+    if unordered or not isinstance(values, Iterable) or getattr(values, "ndim", 1) == 0:
+        raise invalid(field, f"must be {wanted}, is {values!r}")
+    return values
+
+
+def listed(field: str, values: object, wanted: str) -> list[Any]:
+    """Lists what a value holds in an order of their own, as `ordered` checks it.
+
+    Args:
+        field: Name of the argument in errors.
+        values: A list, array, generator or other iterable; no text, bytes, set or mapping.
+        wanted: What must be given, for errors: "one an image, 3".
+
+    Returns:
+        What it holds.
+
+    Raises:
+        InvalidArgument: It is anything else.
+    """
+    return list(ordered(field, values, wanted))
 
 
 def at_least(least: int, **values: int | None) -> None:
@@ -26,8 +91,8 @@ def at_least(least: int, **values: int | None) -> None:
         InvalidArgument: A value is below `least`.
     """
     for field, value in values.items():
-        if value is not None and value < least:
-            raise invalid(field, f"must be at least {least}, is {value}")
+        if value is not None and (not is_integer(value) or value < least):
+            raise invalid(field, f"must be a whole number of at least {least}, is {value!r}")
 
 
 def positive(**values: float | None) -> None:
@@ -40,8 +105,8 @@ def positive(**values: float | None) -> None:
         InvalidArgument: A value is not.
     """
     for field, value in values.items():
-        if value is not None and not 0 < value < math.inf:
-            raise invalid(field, f"must be above 0 and finite, is {value}")
+        if value is not None and not (is_real(value) and 0 < value < math.inf):
+            raise invalid(field, f"must be above 0 and finite, is {value!r}")
 
 
 def whole(field: str, value: object, least: int, most: int) -> int:
@@ -59,7 +124,7 @@ def whole(field: str, value: object, least: int, most: int) -> int:
     Raises:
         InvalidArgument: It is no integer, or out of its range.
     """
-    if not isinstance(value, Integral) or not least <= int(value) <= most:
+    if not is_integer(value) or not least <= int(value) <= most:
         raise invalid(field, f"must be a whole number from {least} to {most}, is {value!r}")
     return int(value)
 
@@ -113,7 +178,7 @@ def number(field: str, value: object, least: float = 0.0, most: float = math.inf
     Raises:
         InvalidArgument: It is no number, not finite, or out of its range.
     """
-    if not isinstance(value, Real) or not math.isfinite(value) or not least <= float(value) <= most:
+    if not is_real(value) or not math.isfinite(value) or not least <= float(value) <= most:
         if most < math.inf:
             raise invalid(field, f"must be {least:g} to {most:g}, is {value!r}")
         raise invalid(

@@ -9,7 +9,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Any, Literal
 
-from striate._rpc.checks import choice, number, whole
+from striate._rpc.checks import choice, flag, is_real, listed, number, whole
 from striate.errors import invalid
 
 NormName = Literal["linf", "l2", "l1"]
@@ -36,18 +36,14 @@ def _word(words: tuple[str | None, ...]) -> _Check:
     return partial(choice, choices={word: word for word in words})
 
 
-def _flag(name: str, value: object) -> bool:
-    return bool(value)
-
-
 _CHECKS: dict[str, _Check] = {  # fields of one name mean the same in every attack
     "norm": _word(NORMS),
     "keep": _word(KEEPS),
     "loss": _word(LOSSES),
     "step": _optional(),
     "steps": _whole(1, 10_000),
-    "random_start": _flag,
-    "stop_when_fooled": _flag,
+    "random_start": flag,
+    "stop_when_fooled": flag,
     "restarts": _whole(1, 100),
     "decay": _optional(10.0),
     "target_classes": _whole(0, 1000),
@@ -70,7 +66,7 @@ def check_epsilon(name: str, value: object, norm: str) -> float:
     Raises:
         InvalidArgument: It is no number, not finite, or out of its range.
     """
-    if norm == "linf" and isinstance(value, int | float) and 1 < value <= 255:
+    if norm == "linf" and is_real(value) and 1 < value <= 255:
         raise invalid(name, f"is in pixel units of [0, 1], is {value!r}; divide by 255")
     return number(name, value, most=1.0 if norm == "linf" else math.inf)
 
@@ -90,10 +86,9 @@ def check_rising(name: str, values: Iterable[object], norm: str, most: int) -> t
     Raises:
         InvalidArgument: They are none, too many, out of their range, or do not rise.
     """
-    if isinstance(values, str) or not isinstance(values, Iterable):
-        raise invalid(name, f"must be 1 to {most} radii, is {values!r}")
     radii = tuple(
-        check_epsilon(f"{name}[{place}]", value, norm) for place, value in enumerate(values)
+        check_epsilon(f"{name}[{place}]", value, norm)
+        for place, value in enumerate(listed(name, values, f"1 to {most} radii"))
     )
     if not 1 <= len(radii) <= most:
         raise invalid(name, f"must be 1 to {most} radii, are {len(radii)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from striate._rpc.checks import number
 from striate.attacks.base import NORMS, check_epsilon
 from striate.errors import invalid
 
@@ -37,10 +38,10 @@ def fraction(field: str, value: str | float) -> float:
         The number.
 
     Raises:
-        InvalidArgument: The text is no number.
+        InvalidArgument: It is no number.
     """
     if not isinstance(value, str):
-        return float(value)
+        return number(field, value, least=-math.inf)
     above, slash, below = value.partition("/")
     try:
         return float(above) / float(below) if slash else float(value)

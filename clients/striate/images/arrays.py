@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from striate._formats.arraylike import to_numpy
 from striate.errors import InvalidArgument, invalid
+from striate.images.axes import refuse_channels_first
 from striate.images.batch import Batch
 from striate.images.encode import encode_array
 
@@ -28,7 +30,10 @@ def from_arrays(items: Sequence[object]) -> Batch:
     """
     import numpy as np
 
-    arrays = [np.asarray(item) for item in items]
+    arrays = [to_numpy(item, f"images[{row}]") for row, item in enumerate(items)]
+    for row, array in enumerate(arrays):
+        if array.dtype == np.uint8 and array.ndim == 3:
+            refuse_channels_first(array, f"images[{row}]")
     if any(array.ndim not in (2, 3) for array in arrays):
         raise invalid(
             "images",
@@ -63,16 +68,26 @@ def from_array(images: object) -> Batch:
     """
     import numpy as np
 
-    array = np.asarray(images)
+    array = to_numpy(images, "images")
     if array.size == 0:
         raise invalid("images", f"must hold at least one pixel, is {array.shape}")
     if array.dtype == np.uint8:
         return _from_levels(array)
     if array.dtype.kind == "f":
         return Batch(array=_checked_floats(array))
-    raise invalid(
+    raise _wrong_type(array)
+
+
+def _wrong_type(array: NDArray[Any]) -> InvalidArgument:
+    ways = {
+        "b": "; of a mask, write array.astype(numpy.uint8) * 255",
+        "i": "; levels of 0 to 255 become uint8 by array.astype(numpy.uint8)",
+        "u": "; divide 16-bit levels by 65535 for floats in [0, 1]",
+    }
+    return invalid(
         "images",
-        f"an array must be uint8 (N, H, W, C) or float (N, C, H, W) in [0, 1], is {array.dtype}",
+        f"an array must be uint8 (N, H, W, C) or float (N, C, H, W) in [0, 1], is {array.dtype} "
+        f"{array.shape}{ways.get(array.dtype.kind, '')}",
     )
 
 
@@ -80,6 +95,8 @@ def _from_levels(array: NDArray[np.uint8]) -> Batch:
     """uint8 of any allowed number of axes -> (N, H, W, C)."""
     import numpy as np
 
+    if array.ndim in (3, 4):
+        refuse_channels_first(array, "images")
     if array.ndim == 2:
         array = array[None, :, :, None]  # one gray image
     elif array.ndim == 3:
@@ -99,11 +116,15 @@ def _checked_floats(array: NDArray[Any]) -> NDArray[np.float32]:
     """Floats (C, H, W) or (N, C, H, W) in [0, 1] -> (N, C, H, W) little-endian float32."""
     import numpy as np
 
+    shape = array.shape
     if array.ndim == 3:
         array = array[None]
     if array.ndim != 4 or array.shape[1] not in (1, 3):
+        way = "; transpose(0, 3, 1, 2) brings the channels to the front"
         raise invalid(
-            "images", f"a float array must be (N, C, H, W) with C = 1 or 3, is {array.shape}"
+            "images",
+            f"a float array must be (N, C, H, W) or (C, H, W) with C = 1 or 3, is {shape}"
+            + (way if array.ndim == 4 and array.shape[3] in (1, 3) else ""),
         )
     low, high = float(array.min()), float(array.max())
     if not (low >= 0 and high <= 1):  # also true of NaN

@@ -6,8 +6,10 @@ import os
 from pathlib import Path
 from typing import Any
 
+from striate._formats.arraylike import to_numpy
 from striate._formats.pictures import encode_png
 from striate.errors import invalid
+from striate.images.axes import refuse_channels_first
 from striate.results.datasets import Sample
 
 FILE_LIMIT = 16 * 2**20  # bytes of one encoded image
@@ -69,7 +71,19 @@ def _encode_picture(item: Any, field: str) -> bytes:
         raise invalid(
             field, "a PIL image of mode F has no stated range: pass a float array in [0, 1]"
         )
-    return encode_png(item)
+    if item.mode == "I" and item.format != "PNG":  # PNG states that they are 16 bits
+        raise invalid(
+            field,
+            "a PIL image of mode I has no stated range: pass convert('I;16') if its levels are 0 "
+            "to 65535, numpy.asarray(image).astype(numpy.uint8) if they are 0 to 255, or floats in "
+            "[0, 1]",
+        )
+    try:
+        return encode_png(item)
+    except (OSError, ValueError, SystemError) as error:  # truncated, closed, empty, of an odd mode
+        raise invalid(
+            field, f"the PIL image of mode {item.mode} and size {item.size} cannot be read: {error}"
+        ) from error
 
 
 def encode_array(item: object, field: str) -> bytes:
@@ -88,9 +102,11 @@ def encode_array(item: object, field: str) -> bytes:
     import numpy as np
     from PIL import Image
 
-    array = np.asarray(item)
+    array = to_numpy(item, field)
     if array.dtype != np.uint8:
         raise invalid(field, f"only uint8 arrays mix with other images, is {array.dtype}")
+    if array.ndim == 3:
+        refuse_channels_first(array, field)
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
     if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))) or array.size == 0:

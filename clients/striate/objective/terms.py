@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from striate._formats.arraylike import to_numpy
 from striate._rpc.checks import choice, number, whole
 from striate.errors import invalid
 from striate.images import as_batch_of
@@ -99,7 +100,7 @@ def _as_vector(field: str, values: ArrayLike) -> NDArray[Any]:
     import numpy as np
 
     try:
-        array = np.asarray(values)
+        array = to_numpy(values, field)
         array = array.astype(
             "<f8" if array.dtype == np.float64 else "<f4",
             casting="same_kind" if array.dtype.kind == "f" else "unsafe",

@@ -126,8 +126,12 @@ def _from_float(pixels: NDArray[np.generic], preprocessing: Preprocessing, field
         raise InvalidField(f"{field}.dtype", "must be DATA_TYPE_UINT8 or DATA_TYPE_FLOAT32")
     shape = (preprocessing.channels, preprocessing.height, preprocessing.width)
     if pixels.shape[1:] != shape:
+        last = (*shape[1:], shape[0])
+        way = "; transpose(0, 3, 1, 2) brings the channels to the front"
         raise InvalidField(
-            f"{field}.shape", f"is {pixels.shape}, must be (N, {', '.join(map(str, shape))})"
+            f"{field}.shape",
+            f"is {pixels.shape}, must be (N, {', '.join(map(str, shape))})"
+            f"{way if pixels.shape[1:] == last else ''}",
         )
     # A copy: the message's own memory is read-only.
     values = torch.from_numpy(pixels.astype(np.float32))
