@@ -1,8 +1,9 @@
 """Grad-CAM (Selvaraju et al. 2017, "Grad-CAM: visual explanations from deep networks")."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
-from captum.attr import LayerGradCam
 from torch import Tensor
 
 from interp.attribution.model_copy.hooked_copy import HookedCopy
@@ -28,14 +29,20 @@ def grad_cam(network: Network, path: LayerPath, layer: str) -> Explainer:
         drawn up to the image's size bilinearly.
     """
     copy = HookedCopy(network, path)
+    outputs = _keep_outputs(copy, [layer])
 
     def explain(x: Tensor, path: LayerPath) -> Attribution:
         copy.path = path
         images = x.to(network.device, network.dtype)
-        method = LayerGradCam(copy, copy.layers[layer])
-        maps = method.attribute(images, relu_attributions=True).detach()
+        with torch.enable_grad():
+            score = copy(images.detach().requires_grad_())
+            output = outputs.pop(layer)
+            (grad,) = torch.autograd.grad(score.sum(), output)
+        present = network.layouts[layer].present
+        weights = present(grad).mean((2, 3), keepdim=True)  # (1, K, 1, 1)
+        maps = F.relu((weights * present(output.detach())).sum(1, keepdim=True))  # (1, 1, h, w)
         values = F.interpolate(maps, x.shape[2:], mode="bilinear", align_corners=False)
-        return Attribution(values, copy(images).detach()[:, 0])
+        return Attribution(values, score.detach()[:, 0])
 
     return explain
 
@@ -56,21 +63,34 @@ def source_layers(network: Network, path: LayerPath) -> list[str]:
     before = network.layers
     if path.layer != LOGITS:
         before = network.layers[: network.layers.index(path.layer)]
-    spatial = [name for name in before if _is_spatial(network.output_shapes[name])]
-    copy, outputs = HookedCopy(network, path), dict[str, Tensor]()
-
-    def keep(name: str, output: Tensor) -> Tensor:
-        outputs[name] = output
-        return output.clone()
-
-    for name in spatial:
-        copy.layers[name].register_forward_hook(lambda _, __, output, name=name: keep(name, output))
+    spatial = [
+        name
+        for name in before
+        if _is_spatial(network.output_shapes[name]) and name not in network.unavailable
+    ]
+    copy = HookedCopy(network, path)
+    outputs = _keep_outputs(copy, spatial)
     if not spatial:
         return []
     image = torch.full((1, *network.shape), 0.5, device=network.device, dtype=network.dtype)
     score = copy(image.requires_grad_()).sum()
     grads = torch.autograd.grad(score, [outputs[name] for name in spatial], allow_unused=True)
     return [name for name, grad in zip(spatial, grads, strict=True) if grad is not None]
+
+
+def _keep_outputs(copy: HookedCopy, layers: Sequence[str]) -> dict[str, Tensor]:
+    """A dictionary that every forward pass fills with these layers' outputs; what follows is given
+    clones, and may overwrite them.
+    """
+    outputs: dict[str, Tensor] = {}
+
+    def keep(name: str, output: Tensor) -> Tensor:
+        outputs[name] = output
+        return output.clone()
+
+    for name in layers:
+        copy.layers[name].register_forward_hook(lambda _, __, output, name=name: keep(name, output))
+    return outputs
 
 
 def _is_spatial(shape: tuple[int, ...]) -> bool:

@@ -42,11 +42,13 @@ class LayerInfo:
         name: dotted path, as in `Network.layers`.
         type: class name of the module.
         kernel, stride, padding, dilation: (rows, columns) of a convolution or pool; None elsewhere.
-        output_shape: extents without the batch.
+        output_shape: extents without the batch, (units, rows, columns) of maps, also where the
+            module computes them with channels last.
         parameters: of this module and all inside it.
         multiply_adds: of convolutions and linear layers for one image, of this module and all
             inside it.
         receptive_field: None where the output has no rows and columns.
+        unavailable: why there are no units in the output to ask for, a clause; "" where there are.
     """
 
     name: str
@@ -59,6 +61,7 @@ class LayerInfo:
     parameters: int
     multiply_adds: int
     receptive_field: ReceptiveField | None
+    unavailable: str = ""
 
 
 def describe(network: Network) -> list[LayerInfo]:
@@ -82,6 +85,7 @@ def describe(network: Network) -> list[LayerInfo]:
 
 
 def _layer_info(network: Network, name: str, module: nn.Module, record: ModuleRecord) -> LayerInfo:
+    unavailable = network.unavailable.get(name, "")
     is_leaf = next(module.children(), None) is None
     window = next(iter(record.windows)) if is_leaf and len(record.windows) == 1 else None
     return LayerInfo(
@@ -94,7 +98,8 @@ def _layer_info(network: Network, name: str, module: nn.Module, record: ModuleRe
         output_shape=network.output_shapes[name],
         parameters=sum(p.numel() for p in module.parameters()),
         multiply_adds=record.multiply_adds,
-        receptive_field=_receptive_field(record, network.shape),
+        receptive_field=None if unavailable else _receptive_field(record, network.shape),
+        unavailable=unavailable,
     )
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from interp.layer import LOGITS, UnknownLayer
+from interp.network.channel_axis import read_layouts
 from interp.network.folded_copy import FoldedCopy
 from interp.network.hooks import forward_hooks
 from interp.network.layer_trace import trace_layers
@@ -31,7 +32,11 @@ class Network:
         device, dtype: where and in which precision it runs.
         layers: dotted names of the modules with a tensor output, in the order in which a forward
             pass finishes them.
-        output_shapes: layer -> output shape of one image of `shape`; "logits" too.
+        output_shapes: layer -> output shape of one image of `shape`; "logits" too. Maps are
+            (units, rows, columns), also of layers that compute them with channels last: their
+            outputs are presented that way wherever the network gives or takes some.
+        layouts: the order of axes in which layers compute their maps.
+        unavailable: layer -> why there are no units in its output to ask for, a clause.
         classes: number of logits.
     """
 
@@ -76,7 +81,11 @@ class Network:
         image = self.normalized(torch.full((1, *shape), 0.5))
         trace = trace_layers(self.module, self._modules, image)
         self._calls, self._overwritten = trace.calls, trace.overwritten
-        self.output_shapes = trace.output_shapes
+        self.layouts = read_layouts(self.module, self._modules, image)
+        self.unavailable = self.layouts.unavailable
+        self.output_shapes = {
+            name: self.layouts.shape(name, shape) for name, shape in trace.output_shapes.items()
+        }
         self.layers = tuple(name for name in self.output_shapes if name != LOGITS)
         self.classes = self.output_shapes[LOGITS][0]
         self._folded = FoldedCopy(self.module, self._examples) if fold else None
@@ -135,7 +144,8 @@ class Network:
 
         def keep(name: str, output: Any) -> None:
             nonlocal to_come
-            captured[name] = output.clone() if name in self._overwritten else output
+            kept = output.clone() if name in self._overwritten else output
+            captured[name] = self.layouts[name].present(kept)
             to_come -= 1
             if not to_come and LOGITS not in layers:
                 raise _DeepestLayerReached
@@ -198,7 +208,10 @@ class Network:
         def replace(_: nn.Module, __: Any, output: Tensor) -> Tensor | None:
             nonlocal calls
             calls += 1
-            return change(output.clone()) if calls == self._calls[layer] else None
+            if calls < self._calls[layer]:
+                return None
+            layout = self.layouts[layer]
+            return layout.restore(change(layout.present(output.clone())))
 
         handle = self._modules[layer].register_forward_hook(replace)
         try:

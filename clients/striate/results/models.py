@@ -97,10 +97,13 @@ class Layer:
         stride: (rows, columns), or empty.
         padding: (rows, columns), or empty.
         dilation: (rows, columns), or empty.
-        output_shape: (channels, rows, columns) or (features,).
+        output_shape: (channels, rows, columns) or (features,). Channels come first also where the
+            network computes them last.
         parameters: Parameters of this module and all inside it.
         multiply_adds: Multiplications of this module and all inside it, for one image.
         receptive_field: That of one unit, None where it is not known.
+        unavailable: Why the layer has no units to ask for, "" where it has. Tokens (N, features),
+            attention maps and windows are such layers.
     """
 
     name: str
@@ -113,6 +116,7 @@ class Layer:
     parameters: int
     multiply_adds: int
     receptive_field: ReceptiveField | None
+    unavailable: str = ""
 
     @staticmethod
     def read(message: model_pb2.Layer) -> Layer:
@@ -136,4 +140,5 @@ class Layer:
             )
             if message.HasField("receptive_field")
             else None,
+            unavailable=message.unavailable,
         )

@@ -314,6 +314,7 @@ class Layer(_message.Message):
     PARAMETERS_FIELD_NUMBER: _builtins.int
     MULTIPLY_ADDS_FIELD_NUMBER: _builtins.int
     RECEPTIVE_FIELD_FIELD_NUMBER: _builtins.int
+    UNAVAILABLE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Dotted path, e.g. "layer3.2"; what other requests call a layer."""
     type: _builtins.str
@@ -323,6 +324,11 @@ class Layer(_message.Message):
     multiply_adds: _builtins.int
     """Multiply-adds for one image of this module and all inside it; convolutions and linear layers
     are counted.
+    """
+    unavailable: _builtins.str
+    """Why the layer has no units that other requests can ask for, a clause such as "its output (197,
+    768) is a sequence, ..."; empty where they can. Requests that name such a layer are
+    INVALID_ARGUMENT.
     """
     @_builtins.property
     def kernel(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
@@ -336,7 +342,9 @@ class Layer(_message.Message):
     def dilation(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     @_builtins.property
     def output_shape(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Output extents without the batch: (channels, rows, columns) or (features)."""
+        """Output extents without the batch: (channels, rows, columns) or (features). Maps whose channels
+        the network computes last, as ConvNeXt and Swin do, are given and answered with channels first.
+        """
 
     @_builtins.property
     def receptive_field(self) -> Global___ReceptiveField:
@@ -355,10 +363,11 @@ class Layer(_message.Message):
         parameters: _builtins.int = ...,
         multiply_adds: _builtins.int = ...,
         receptive_field: Global___ReceptiveField | None = ...,
+        unavailable: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["receptive_field", b"receptive_field"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dilation", b"dilation", "kernel", b"kernel", "multiply_adds", b"multiply_adds", "name", b"name", "output_shape", b"output_shape", "padding", b"padding", "parameters", b"parameters", "receptive_field", b"receptive_field", "stride", b"stride", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dilation", b"dilation", "kernel", b"kernel", "multiply_adds", b"multiply_adds", "name", b"name", "output_shape", b"output_shape", "padding", b"padding", "parameters", b"parameters", "receptive_field", b"receptive_field", "stride", b"stride", "type", b"type", "unavailable", b"unavailable"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -11,6 +11,7 @@ from interp.attribution.model_copy.pool_modules import GlobalAvgPool
 from interp.attribution.model_copy.rewriter import Rewriter, ShapeRecorder, trace_until
 from interp.attribution.result import MethodNotApplicable
 from interp.layer import LOGITS, LayerPath
+from interp.network.channel_axis import Layout
 from interp.network.network import Network
 
 
@@ -84,12 +85,23 @@ def _example(network: Network) -> Tensor:
 def _trace(network: Network, path: LayerPath, example: Tensor, fuse: bool) -> fx.GraphModule:
     """The rewritten copy, with the shapes of its tensors for normalized images."""
     traced = trace_until(network.module, None if path.layer == LOGITS else path.layer)
+    layout = network.layouts[path.layer]
+    if not layout.is_standard:
+        _append_permutation(traced, layout)
     if path.position is None and len(network.output_shapes[path.layer]) == 3:
         _append_global_pool(traced)
     ShapeRecorder(traced).run(example)
     Rewriter(traced, fuse)
     ShapeRecorder(traced).run(example)
     return traced
+
+
+def _append_permutation(traced: fx.GraphModule, layout: Layout) -> None:
+    (output,) = (node for node in traced.graph.nodes if node.op == "output")
+    with traced.graph.inserting_before(output):
+        permuted = traced.graph.call_method("permute", (output.args[0], 0, *layout.axes))
+        output.args = (permuted,)
+    traced.recompile()
 
 
 def _append_global_pool(traced: fx.GraphModule) -> None:

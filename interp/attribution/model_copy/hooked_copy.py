@@ -45,13 +45,13 @@ class HookedCopy(nn.Module):
         self.copy = shared_copy(network.module)
         self.layers = {name: part for name, part in self.copy.named_modules() if name}
         self.path = path.resolved(network.output_shapes[path.layer])
-        self._normalize = network.normalized
+        self._normalize, self._layouts = network.normalized, network.layouts
         self._output: Tensor | None = None  # of the unit's layer in the present forward pass
         if path.layer != LOGITS:
             self.layers[path.layer].register_forward_hook(self._keep_output)
 
     def _keep_output(self, _: nn.Module, __: object, output: Tensor) -> Tensor:
-        self._output = output
+        self._output = self._layouts[self.path.layer].present(output)
         return output.clone()  # what is done to it in place later is not the layer's
 
     def forward(self, images: Tensor) -> Tensor:

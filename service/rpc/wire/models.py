@@ -39,6 +39,7 @@ def layer_message(info: LayerInfo) -> model_pb2.Layer:
         output_shape=info.output_shape,
         parameters=info.parameters,
         multiply_adds=info.multiply_adds,
+        unavailable=info.unavailable,
     )
     field = info.receptive_field
     if field is not None:

@@ -20,14 +20,21 @@ def parse_path(text: str, field: str, model: HostedModel) -> LayerPath:
         field: the request's field, for errors.
 
     Raises:
-        InvalidField: the name is empty, long, or of no such form.
+        InvalidField: the name is empty, long, or of no such form, or the layer has no units.
         UnknownLayer: the model has no such layer.
     """
     name = required(field, text)
     try:
-        return LayerPath.parse(name, model.network.layers)
+        path = LayerPath.parse(name, model.network.layers)
     except ValueError as error:
         raise InvalidField(field, str(error)) from error
+    if reason := model.network.unavailable.get(path.layer):
+        raise InvalidField(
+            field,
+            f"layer {path.layer} has no units: {reason}; must name a layer whose output is "
+            f"(units,) or (units, rows, columns), see GetModel",
+        )
+    return path
 
 
 def resolve_path(path: LayerPath, field: str, shape: Sequence[int]) -> LayerPath:

@@ -18,6 +18,7 @@ _HEADER = (
     "parameters",
     "multiply-adds",
     "receptive field",
+    "no units",
 )
 
 
@@ -34,7 +35,8 @@ def _row(layer: Layer) -> tuple[object, ...]:
         "x".join(map(str, values)) for values in (layer.kernel, layer.stride, layer.output_shape)
     )
     field = _receptive_field(layer.receptive_field)
-    return (layer.name, layer.type, *extents, layer.parameters, layer.multiply_adds, field)
+    costs = layer.parameters, layer.multiply_adds
+    return (layer.name, layer.type, *extents, *costs, field, layer.unavailable)
 
 
 def _receptive_field(field: ReceptiveField | None) -> str:

@@ -225,7 +225,8 @@ def _diversity_layer(path: LayerPath, network: Network) -> str:
     """
     layers, shapes = network.layers, network.output_shapes
     before = layers if path.layer == LOGITS else layers[: layers.index(path.layer) + 1]
-    return next((name for name in reversed(before) if len(shapes[name]) == 3), path.layer)
+    maps = (n for n in reversed(before) if len(shapes[n]) == 3 and n not in network.unavailable)
+    return next(maps, path.layer)
 
 
 def _spread_images(dataset: Dataset, count: int, preprocessing: Preprocessing) -> Tensor:

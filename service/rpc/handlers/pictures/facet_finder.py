@@ -170,7 +170,8 @@ class FacetFinder:
         if text:
             return wire_units.read_layer(text, "by_layer", checked.model)
         network, layer = checked.model.network, checked.path.layer
-        names = candidate_layers(layer, network.layers, network.output_shapes)
+        with_units = [name for name in network.layers if name not in network.unavailable]
+        names = candidate_layers(layer, with_units, network.output_shapes)
         found = None
         if names:
             procedure = first_different_layer(checked.exemplars.images[:1], layer, names)

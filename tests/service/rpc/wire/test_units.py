@@ -12,7 +12,11 @@ from service.rpc.validation import InvalidField
 from service.rpc.wire.units import read_layer, read_path, read_unit
 
 SHAPES = {"a.conv": (4, 8, 6), "fc": (5,), "flat": (2, 2), "logits": (5,)}
-NETWORK = SimpleNamespace(layers=("a.conv", "fc", "flat"), output_shapes=SHAPES)
+NETWORK = SimpleNamespace(
+    layers=("a.conv", "fc", "flat", "tokens"),
+    output_shapes=SHAPES,
+    unavailable={"tokens": "its output (5, 7) is a sequence"},
+)
 MODEL = cast(HostedModel, SimpleNamespace(name="toy", network=NETWORK))
 
 
@@ -51,6 +55,12 @@ def test_shapes_of_another_size_count_where_they_are_given() -> None:
         (read_unit, "a.conv", "^unit: must be of the form layer:unit, layer:unit@row"),
         (read_layer, "a.conv:1", "^unit: is the unit a.conv:1, must name a layer"),
         (read_layer, "flat", "^unit: must name a layer whose output is"),
+        (
+            read_layer,
+            "tokens",
+            r"layer tokens has no units: its output \(5, 7\) is a sequence; must",
+        ),
+        (read_unit, "tokens:3", r"layer tokens has no units: .*\(units, rows, columns\)"),
     ],
 )
 def test_what_no_layer_has_is_refused(

@@ -38,7 +38,9 @@ MODEL = cast(
     SimpleNamespace(
         name="toy",
         preprocessing=GRAY,
-        network=SimpleNamespace(layers=("stem", "head", "odd"), shape=GRAY.shape, classes=3),
+        network=SimpleNamespace(
+            layers=("stem", "head", "odd"), shape=GRAY.shape, classes=3, unavailable={}
+        ),
     ),
 )
 
