@@ -13,7 +13,7 @@ from service.rpc.wire.index_plan import read_plan
 from striate.v1 import exemplars_pb2 as pb
 
 SHAPES = {"c3": (16, 10, 10), "f6": (84,), "logits": (10,)}
-NETWORK = SimpleNamespace(layers=("c3", "f6"), output_shapes=SHAPES)
+NETWORK = SimpleNamespace(layers=("c3", "f6"), output_shapes=SHAPES, unavailable={})
 MODEL = cast(HostedModel, SimpleNamespace(name="toy", digest="0", network=NETWORK))
 
 
