@@ -10,17 +10,9 @@ with striate.connect("localhost:50051") as service:
 from typing import TYPE_CHECKING, Any
 
 from striate._api.operation import Operation
-from striate.attacks import (
-    APGD,
-    FAB,
-    FGSM,
-    PGD,
-    AutoAttack,
-    Drive,
-    EpsilonSearch,
-    Silence,
-    Square,
-)
+from striate.attacks import Drive, EpsilonSearch, Silence
+from striate.attacks import methods as _methods
+from striate.attacks.methods import *  # noqa: F403 (its `__all__` names the attacks)
 from striate.errors import (
     Aborted,
     AuditChanged,
@@ -82,10 +74,6 @@ if TYPE_CHECKING:
     from striate.results.visualization import Progress, Visualization, Visualizations
 
 __all__ = [
-    "APGD",
-    "FAB",
-    "FGSM",
-    "PGD",
     "Aborted",
     "Activations",
     "AttackResult",
@@ -94,7 +82,6 @@ __all__ = [
     "AuditChanged",
     "AuditProgress",
     "AuditReport",
-    "AutoAttack",
     "BadImage",
     "Cancelled",
     "Certificate",
@@ -150,7 +137,6 @@ __all__ = [
     "Service",
     "ShuttingDown",
     "Silence",
-    "Square",
     "StreamedImage",
     "StriateError",
     "StriateWarning",
@@ -172,6 +158,7 @@ __all__ = [
     "space",
     "view",
 ]
+__all__ += _methods.__all__
 
 
 # imported when first used, so that `import striate` stays light: the module of each name, "" for

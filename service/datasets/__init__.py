@@ -1,13 +1,6 @@
 """Data sets by name: numbered images with names and labels, read lazily from a URI.
 
-| URI | images |
-|---|---|
-| `digits` | scikit-learn's handwritten digits; `digits?split=train` or `held-out` is a part |
-| `photo-patches` | patches of the photographs that scikit-learn ships, without labels |
-| `imagefolder:DIR` | image files; folders inside are classes |
-| `parquet:GLOB` | columns image, label, name |
-| `webdataset:GLOB` | samples of tar shards |
-| `torchvision:NAME` | a torchvision data set; options are its arguments, e.g. `?train=false` |
+`schemes` has a row for every type of URI; docs/guides/datasets.md lists them for users.
 
 Every URI but `photo-patches` takes `?classes=` (see `named_classes`). Images come encoded; decoding
 them is not done here.

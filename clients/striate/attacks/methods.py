@@ -1,7 +1,8 @@
 """The attacks, as plain values, and the registry of them.
 
-What is left None is left to the server's defaults. An attack is a dataclass here and a row of
-ATTACKS; its fields are called as those of its message in the contract.
+What is left None is left to the server's defaults. An attack is a dataclass here, a row of
+ATTACKS and a name in `__all__`, by which `striate` exports it; its fields are called as those of
+its message in the contract.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 from striate._rpc.checks import whole
 from striate.attacks.base import Attack, KeepName, LossName, NormName
 from striate.errors import invalid
+
+__all__ = ["APGD", "FAB", "FGSM", "PGD", "AutoAttack", "Square"]
 
 
 @dataclass(frozen=True)
