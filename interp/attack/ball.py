@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from interp.attack.ball_projection import (
+from interp.attack.geometry.ball_projection import (
     round_within,
     shift,
     shorten_l1,

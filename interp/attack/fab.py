@@ -14,8 +14,8 @@ from interp.active_rows import ActiveRows
 from interp.ascent import AscentResult
 from interp.attack.ball import Ball
 from interp.attack.base import Method, method_label
+from interp.attack.geometry.hyperplane import shortest_move
 from interp.attack.goal import MARGIN, Goal, Loss, Untargeted
-from interp.attack.hyperplane import shortest_move
 from interp.attack.losses import margin
 from interp.attack.search import Search
 from interp.attack.target_classes import TargetClasses, choose_target_classes, each_target_class

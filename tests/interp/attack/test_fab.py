@@ -13,8 +13,8 @@ from torch import Tensor
 from interp.ascent import AscentResult
 from interp.attack.ball import Ball
 from interp.attack.fab import fab_minimal, fab_search
+from interp.attack.geometry.hyperplane import shortest_move
 from interp.attack.goal import Targeted, Untargeted, drive
-from interp.attack.hyperplane import shortest_move
 from interp.layer import LayerPath
 from interp.network.network import Network
 from interp.norms import norm

@@ -110,7 +110,7 @@ def contract_with_corner() -> type[Message]:
     share = file.message_type.add(name="Corner").field.add(name="share", number=1)
     share.type, share.label = share.TYPE_DOUBLE, share.LABEL_OPTIONAL
     method = next(message for message in file.message_type if message.name == "AttackMethod")
-    added = method.field.add(name="corner", number=7, type_name=".toy.Corner", oneof_index=0)
+    added = method.field.add(name="corner", number=1000, type_name=".toy.Corner", oneof_index=0)
     added.type, added.label = added.TYPE_MESSAGE, added.LABEL_OPTIONAL
     pool.Add(file)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("toy.AttackMethod"))
