@@ -10,7 +10,7 @@ from striate._requests.attack import AttackSettings, FormatName, ImageSettings
 from striate.attacks import PGD, Attack, Drive, EpsilonSearch, LossName, NormName, Silence
 
 if TYPE_CHECKING:
-    from striate._api.attributions import AttributionName
+    from striate._api.attributions import AttributionName, CompositeName
     from striate._api.context import ModelContext
     from striate._api.exemplars import OrderName
     from striate._api.layers import ActivationOrderName, FilterOrderName, ScaleName
@@ -484,6 +484,10 @@ class Model:
         window: int | None = None,
         stride: int | None = None,
         layer: str | None = None,
+        composite: CompositeName | None = None,
+        epsilon: float | None = None,
+        gamma: float | None = None,
+        alpha: float | None = None,
         seed: int = 0,
         opacity: float = 0.6,
         deterministic: bool = False,
@@ -509,6 +513,13 @@ class Model:
             window: Side of occlusion's window in pixels, None for an eighth of the image.
             stride: Stride of occlusion in pixels, None for half the window.
             layer: Layer of Grad-CAM, None for the last one with rows and columns.
+            composite: Rules of LRP: "epsilon" (None), "gamma" or "alpha-beta" in all layers;
+                "epsilon-plus", "epsilon-alpha2-beta1" (z+ or alpha-beta in convolutions, epsilon in
+                linear layers), either with "-flat" for the first layer; "epsilon-gamma-box".
+            epsilon: Epsilon of LRP's epsilon rule, 1e-12 to 1000, None for 1e-9 where it is the
+                rule of all layers and 1e-6 elsewhere.
+            gamma: Gamma of LRP's gamma rule, 0 to 1000, None for 0.25.
+            alpha: Alpha of "alpha-beta", 1 to 1000, None for 2; beta is alpha - 1.
             seed: Seed of SmoothGrad's noise.
             opacity: Opacity of the heat map over the image, 0 to 1.
             deterministic: Gradients do not depend on what else the server does.
@@ -534,6 +545,10 @@ class Model:
             window=window,
             stride=stride,
             layer=layer,
+            composite=composite,
+            epsilon=epsilon,
+            gamma=gamma,
+            alpha=alpha,
             seed=seed,
             opacity=opacity,
             deterministic=deterministic,

@@ -13,6 +13,7 @@ from torch import Tensor
 from interp.attribution.input_x_gradient import input_x_gradient
 from interp.attribution.integrated_gradients import integrated_gradients
 from interp.attribution.occlusion import occlusion
+from interp.attribution.relevance.composites import EPSILON, RuleSettings
 from interp.attribution.result import Attribution, Explainer
 from interp.attribution.saliency import saliency
 from interp.attribution.smooth_grad import smooth_grad
@@ -35,6 +36,8 @@ class AttributionSettings:
             DeepLift, 0.5 of occlusion.
         window, stride: of occlusion, in pixels; None: see `occlusion`.
         layer: whose maps Grad-CAM takes, see `grad_cam.check_layer`.
+        composite: of LRP, one of `COMPOSITES`.
+        epsilon, gamma, alpha: of LRP's rules, see `RuleSettings`.
     """
 
     steps: int = 50
@@ -44,6 +47,10 @@ class AttributionSettings:
     window: int | None = None
     stride: int | None = None
     layer: str = ""
+    composite: str = EPSILON
+    epsilon: float | None = None
+    gamma: float = RuleSettings.gamma
+    alpha: float = RuleSettings.alpha
 
     def baseline_or(self, default: float) -> float:
         """Return the baseline, or `default` where none is given."""
@@ -114,10 +121,11 @@ def _guided_grad_cam(network: Network, path: LayerPath, settings: AttributionSet
     return guided_grad_cam(network, path, settings.layer)
 
 
-def _lrp(network: Network, path: LayerPath, _: AttributionSettings) -> Explainer:
+def _lrp(network: Network, path: LayerPath, settings: AttributionSettings) -> Explainer:
     from interp.attribution.lrp import lrp
 
-    return lrp(network, path)
+    rules = RuleSettings(settings.epsilon, settings.gamma, settings.alpha)
+    return lrp(network, path, settings.composite, rules)
 
 
 ATTRIBUTION_METHODS: Mapping[str, AttributionMethod] = MappingProxyType(
@@ -140,6 +148,6 @@ ATTRIBUTION_METHODS: Mapping[str, AttributionMethod] = MappingProxyType(
         "deep_lift": HookedMethod(_deep_lift, ("baseline",)),
         "grad_cam": HookedMethod(_grad_cam, ("layer",), signed=False),
         "guided_grad_cam": HookedMethod(_guided_grad_cam, ("layer",)),
-        "lrp": HookedMethod(_lrp),
+        "lrp": HookedMethod(_lrp, ("composite", "epsilon", "gamma", "alpha")),
     }
 )

@@ -30,9 +30,23 @@ AttributionName = Literal[
     "occlusion",
     "lrp",
 ]
+CompositeName = Literal[
+    "epsilon",
+    "gamma",
+    "alpha-beta",
+    "epsilon-plus",
+    "epsilon-plus-flat",
+    "epsilon-gamma-box",
+    "epsilon-alpha2-beta1",
+    "epsilon-alpha2-beta1-flat",
+]
 METHODS: dict[str, pb.AttributionMethod.ValueType] = {
     name: pb.AttributionMethod.Value(f"ATTRIBUTION_METHOD_{name.upper().replace('-', '_')}")
     for name in get_args(AttributionName)
+}
+COMPOSITES: dict[str, pb.LrpComposite.ValueType] = {
+    name: pb.LrpComposite.Value(f"LRP_COMPOSITE_{name.upper().replace('-', '_')}")
+    for name in get_args(CompositeName)
 }
 _MOST = 64  # images of one request
 _PNG_BYTES = 6.5  # of the two pictures of a pixel, where they cannot be packed
@@ -51,6 +65,10 @@ class AttributionSettings:
     window: int | None
     stride: int | None
     layer: str | None
+    composite: CompositeName | None
+    epsilon: float | None
+    gamma: float | None
+    alpha: float | None
     seed: int
     opacity: float
     deterministic: bool
@@ -81,11 +99,22 @@ class AttributionSettings:
             window=self.window or 0,
             stride=self.stride or 0,
             layer=self.layer or "",
+            composite=pb.LRP_COMPOSITE_UNSPECIFIED
+            if self.composite is None
+            else choice("composite", self.composite, COMPOSITES),
+            epsilon=_optional("epsilon", self.epsilon, 1e-12),
+            gamma=_optional("gamma", self.gamma, 0),
+            alpha=_optional("alpha", self.alpha, 1),
             seed=seed_value("seed", self.seed),
             overlay_opacity=number("opacity", self.opacity, 0, 1),
             deterministic=self.deterministic,
             priority=priority_value(self.priority),
         )
+
+
+def _optional(name: str, value: float | None, least: float) -> float | None:
+    """A setting of LRP's rules, checked."""
+    return None if value is None else number(name, value, least, 1000)
 
 
 def attribute(

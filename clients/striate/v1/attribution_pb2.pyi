@@ -48,7 +48,7 @@ class _AttributionMethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Att
     ATTRIBUTION_METHOD_OCCLUSION: _AttributionMethod.ValueType  # 9
     """The fall of the score when a window is covered (Zeiler & Fergus 2014, section 4.2)."""
     ATTRIBUTION_METHOD_LRP: _AttributionMethod.ValueType  # 10
-    """Layer-wise relevance propagation, epsilon rule (Bach et al. 2015, equation 58), with batch
+    """Layer-wise relevance propagation by the rules of `composite` (Bach et al. 2015), with batch
     norms folded into the convolutions before them. A pixel's relevance is that of its normalized
     value; what biases take up is missing from the sum.
     """
@@ -81,11 +81,73 @@ ATTRIBUTION_METHOD_GUIDED_GRAD_CAM: AttributionMethod.ValueType  # 8
 ATTRIBUTION_METHOD_OCCLUSION: AttributionMethod.ValueType  # 9
 """The fall of the score when a window is covered (Zeiler & Fergus 2014, section 4.2)."""
 ATTRIBUTION_METHOD_LRP: AttributionMethod.ValueType  # 10
-"""Layer-wise relevance propagation, epsilon rule (Bach et al. 2015, equation 58), with batch
+"""Layer-wise relevance propagation by the rules of `composite` (Bach et al. 2015), with batch
 norms folded into the convolutions before them. A pixel's relevance is that of its normalized
 value; what biases take up is missing from the sum.
 """
 Global___AttributionMethod: _TypeAlias = AttributionMethod  # noqa: Y015
+
+class _LrpComposite:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LrpCompositeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LrpComposite.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    LRP_COMPOSITE_UNSPECIFIED: _LrpComposite.ValueType  # 0
+    """LRP_COMPOSITE_EPSILON."""
+    LRP_COMPOSITE_EPSILON: _LrpComposite.ValueType  # 1
+    """The epsilon rule in all layers (Bach et al. 2015, equation 58)."""
+    LRP_COMPOSITE_GAMMA: _LrpComposite.ValueType  # 2
+    """The gamma rule in all layers, for inputs of either sign (Montavon et al. 2019, section 10.2;
+    Andeol et al. 2021).
+    """
+    LRP_COMPOSITE_ALPHA_BETA: _LrpComposite.ValueType  # 3
+    """The alpha-beta rule in all layers, beta = alpha - 1 (Bach et al. 2015, equation 60)."""
+    LRP_COMPOSITE_EPSILON_PLUS: _LrpComposite.ValueType  # 4
+    """The z+ rule in convolutions, that is alpha 1 and beta 0, epsilon in linear layers (Kohlbrenner
+    et al. 2020).
+    """
+    LRP_COMPOSITE_EPSILON_PLUS_FLAT: _LrpComposite.ValueType  # 5
+    """The same with the flat rule in the first layer (Lapuschkin et al. 2019)."""
+    LRP_COMPOSITE_EPSILON_GAMMA_BOX: _LrpComposite.ValueType  # 6
+    """The gamma rule in convolutions, epsilon in linear layers, the z-box rule between a black and a
+    white image in the first layer (Montavon et al. 2017, section 4.2).
+    """
+    LRP_COMPOSITE_EPSILON_ALPHA2_BETA1: _LrpComposite.ValueType  # 7
+    """Alpha 2 and beta 1 in convolutions, epsilon in linear layers."""
+    LRP_COMPOSITE_EPSILON_ALPHA2_BETA1_FLAT: _LrpComposite.ValueType  # 8
+    """The same with the flat rule in the first layer."""
+
+class LrpComposite(_LrpComposite, metaclass=_LrpCompositeEnumTypeWrapper):
+    """Which rules of relevance propagation which layers get. Pools and sums have the epsilon rule,
+    rectifiers pass relevance on, of a max pool the largest input gets all.
+    """
+
+LRP_COMPOSITE_UNSPECIFIED: LrpComposite.ValueType  # 0
+"""LRP_COMPOSITE_EPSILON."""
+LRP_COMPOSITE_EPSILON: LrpComposite.ValueType  # 1
+"""The epsilon rule in all layers (Bach et al. 2015, equation 58)."""
+LRP_COMPOSITE_GAMMA: LrpComposite.ValueType  # 2
+"""The gamma rule in all layers, for inputs of either sign (Montavon et al. 2019, section 10.2;
+Andeol et al. 2021).
+"""
+LRP_COMPOSITE_ALPHA_BETA: LrpComposite.ValueType  # 3
+"""The alpha-beta rule in all layers, beta = alpha - 1 (Bach et al. 2015, equation 60)."""
+LRP_COMPOSITE_EPSILON_PLUS: LrpComposite.ValueType  # 4
+"""The z+ rule in convolutions, that is alpha 1 and beta 0, epsilon in linear layers (Kohlbrenner
+et al. 2020).
+"""
+LRP_COMPOSITE_EPSILON_PLUS_FLAT: LrpComposite.ValueType  # 5
+"""The same with the flat rule in the first layer (Lapuschkin et al. 2019)."""
+LRP_COMPOSITE_EPSILON_GAMMA_BOX: LrpComposite.ValueType  # 6
+"""The gamma rule in convolutions, epsilon in linear layers, the z-box rule between a black and a
+white image in the first layer (Montavon et al. 2017, section 4.2).
+"""
+LRP_COMPOSITE_EPSILON_ALPHA2_BETA1: LrpComposite.ValueType  # 7
+"""Alpha 2 and beta 1 in convolutions, epsilon in linear layers."""
+LRP_COMPOSITE_EPSILON_ALPHA2_BETA1_FLAT: LrpComposite.ValueType  # 8
+"""The same with the flat rule in the first layer."""
+Global___LrpComposite: _TypeAlias = LrpComposite  # noqa: Y015
 
 @_typing.final
 class AttributeRequest(_message.Message):
@@ -110,6 +172,10 @@ class AttributeRequest(_message.Message):
     DETERMINISTIC_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
     FIRST_IMAGE_FIELD_NUMBER: _builtins.int
+    COMPOSITE_FIELD_NUMBER: _builtins.int
+    EPSILON_FIELD_NUMBER: _builtins.int
+    GAMMA_FIELD_NUMBER: _builtins.int
+    ALPHA_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Name of a loaded model. Required."""
     method: Global___AttributionMethod.ValueType
@@ -148,6 +214,16 @@ class AttributeRequest(_message.Message):
     """Index of the first image in the caller's whole batch, so that a batch sent in parts gives what
     it gives whole. Default 0.
     """
+    composite: Global___LrpComposite.ValueType
+    """Rules of LRP. Default: the epsilon rule. A setting of another composite is refused."""
+    epsilon: _builtins.float
+    """Of the epsilon rule, 1e-12 to 1000, in units of a layer's outputs. Default 1e-9 where it is the
+    rule of all layers, else 1e-6.
+    """
+    gamma: _builtins.float
+    """Of the gamma rule, 0 to 1000. Default 0.25."""
+    alpha: _builtins.float
+    """Of LRP_COMPOSITE_ALPHA_BETA, 1 to 1000. Default 2."""
     @_builtins.property
     def images(self) -> _types_pb2.ImageBatch:
         """1 to 64 images. Required."""
@@ -178,17 +254,33 @@ class AttributeRequest(_message.Message):
         deterministic: _builtins.bool = ...,
         priority: _types_pb2.Priority.ValueType = ...,
         first_image: _builtins.int = ...,
+        composite: Global___LrpComposite.ValueType = ...,
+        epsilon: _builtins.float | None = ...,
+        gamma: _builtins.float | None = ...,
+        alpha: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_baseline", b"_baseline", "_overlay_opacity", b"_overlay_opacity", "baseline", b"baseline", "images", b"images", "overlay_opacity", b"overlay_opacity"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_alpha", b"_alpha", "_baseline", b"_baseline", "_epsilon", b"_epsilon", "_gamma", b"_gamma", "_overlay_opacity", b"_overlay_opacity", "alpha", b"alpha", "baseline", b"baseline", "epsilon", b"epsilon", "gamma", b"gamma", "images", b"images", "overlay_opacity", b"overlay_opacity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_baseline", b"_baseline", "_overlay_opacity", b"_overlay_opacity", "baseline", b"baseline", "classes", b"classes", "deterministic", b"deterministic", "first_image", b"first_image", "images", b"images", "layer", b"layer", "method", b"method", "model", b"model", "noise", b"noise", "overlay_opacity", b"overlay_opacity", "priority", b"priority", "samples", b"samples", "seed", b"seed", "steps", b"steps", "stride", b"stride", "unit", b"unit", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_alpha", b"_alpha", "_baseline", b"_baseline", "_epsilon", b"_epsilon", "_gamma", b"_gamma", "_overlay_opacity", b"_overlay_opacity", "alpha", b"alpha", "baseline", b"baseline", "classes", b"classes", "composite", b"composite", "deterministic", b"deterministic", "epsilon", b"epsilon", "first_image", b"first_image", "gamma", b"gamma", "images", b"images", "layer", b"layer", "method", b"method", "model", b"model", "noise", b"noise", "overlay_opacity", b"overlay_opacity", "priority", b"priority", "samples", b"samples", "seed", b"seed", "steps", b"steps", "stride", b"stride", "unit", b"unit", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__alpha: _TypeAlias = _typing.Literal["alpha"]  # noqa: Y015
+    _WhichOneofArgType__alpha: _TypeAlias = _typing.Literal["_alpha", b"_alpha"]  # noqa: Y015
     _WhichOneofReturnType__baseline: _TypeAlias = _typing.Literal["baseline"]  # noqa: Y015
     _WhichOneofArgType__baseline: _TypeAlias = _typing.Literal["_baseline", b"_baseline"]  # noqa: Y015
+    _WhichOneofReturnType__epsilon: _TypeAlias = _typing.Literal["epsilon"]  # noqa: Y015
+    _WhichOneofArgType__epsilon: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon"]  # noqa: Y015
+    _WhichOneofReturnType__gamma: _TypeAlias = _typing.Literal["gamma"]  # noqa: Y015
+    _WhichOneofArgType__gamma: _TypeAlias = _typing.Literal["_gamma", b"_gamma"]  # noqa: Y015
     _WhichOneofReturnType__overlay_opacity: _TypeAlias = _typing.Literal["overlay_opacity"]  # noqa: Y015
     _WhichOneofArgType__overlay_opacity: _TypeAlias = _typing.Literal["_overlay_opacity", b"_overlay_opacity"]  # noqa: Y015
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__alpha) -> _WhichOneofReturnType__alpha | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__baseline) -> _WhichOneofReturnType__baseline | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__epsilon) -> _WhichOneofReturnType__epsilon | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__gamma) -> _WhichOneofReturnType__gamma | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__overlay_opacity) -> _WhichOneofReturnType__overlay_opacity | None: ...
 

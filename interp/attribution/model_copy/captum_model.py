@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, fx
 
 from interp.attribution.model_copy.pool_modules import GlobalAvgPool
 from interp.attribution.model_copy.rewriter import Rewriter, ShapeRecorder, trace_until
@@ -40,7 +40,7 @@ def captum_model(
     method: str,
     unsupported: Callable[[fx.GraphModule], str],
     fuse: bool = False,
-) -> nn.Module:
+) -> fx.GraphModule:
     """Make a rewritten copy of a network (see `rewriter`) that ends with the layer of `path`.
 
     Args:

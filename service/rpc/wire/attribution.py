@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from torch import Tensor
@@ -14,6 +15,7 @@ from interp.attribution.registry import (
     AttributionMethod,
     AttributionSettings,
 )
+from interp.attribution.relevance.composites import COMPOSITES
 from interp.attribution.result import Attribution
 from interp.layer import LOGITS, LayerPath
 from service.imaging import png
@@ -28,9 +30,11 @@ from striate.v1 import attribution_pb2 as pb
 
 MOST_IMAGES = 64
 MOST_STEPS = 1000  # of integrated gradients, and samples of SmoothGrad
+MOST_RULE_SETTING = 1000.0  # of LRP's rules
 DEFAULT_OPACITY = 0.6
 PNG_BYTES = 3.1  # of a pixel of a picture that cannot be packed
 
+_COMPOSITE_PREFIX = "LRP_COMPOSITE_"  # likewise
 _PREFIX = "ATTRIBUTION_METHOD_"  # of the names of the contract's enumeration
 _METHOD_SETTINGS = {name for method in ATTRIBUTION_METHODS.values() for name in method.settings}
 
@@ -133,12 +137,39 @@ def _check_settings_fit(request: pb.AttributeRequest, method: AttributionMethod)
             raise InvalidField(field.name, f"is a setting of {' and '.join(owners)} alone")
 
 
+def _composite(request: pb.AttributeRequest) -> str:
+    """The name of LRP's composite; a setting that it does not read is refused."""
+    known("composite", request.composite, pb.LrpComposite.DESCRIPTOR)
+    value = request.composite or pb.LRP_COMPOSITE_EPSILON
+    name = pb.LrpComposite.Name(value).removeprefix(_COMPOSITE_PREFIX).lower()
+    for field in ("epsilon", "gamma", "alpha"):
+        if request.HasField(field) and field not in COMPOSITES[name].settings:
+            owners = [
+                _COMPOSITE_PREFIX + other.upper()
+                for other, one in COMPOSITES.items()
+                if field in one.settings
+            ]
+            raise InvalidField(field, f"is a setting of {' and '.join(owners)} alone")
+    return name
+
+
+def _optional(
+    request: pb.AttributeRequest, field: Literal["epsilon", "gamma", "alpha"], least: float
+) -> float | None:
+    if not request.HasField(field):
+        return None
+    value: float = getattr(request, field)
+    return within(field, value, least, MOST_RULE_SETTING)
+
+
 def _settings(request: pb.AttributeRequest, model: HostedModel) -> AttributionSettings:
     _, height, width = model.network.shape
     defaults = AttributionSettings()
     window = within(
         "window", request.window, 1, max(height, width), default=default_window(height, width)
     )
+    composite = _composite(request)
+    gamma, alpha = _optional(request, "gamma", 0.0), _optional(request, "alpha", 1.0)
     baseline = None
     if request.HasField("baseline"):
         baseline = within("baseline", request.baseline, 0.0, 1.0)
@@ -150,6 +181,10 @@ def _settings(request: pb.AttributeRequest, model: HostedModel) -> AttributionSe
         window=window,
         stride=within("stride", request.stride, 1, window, default=default_stride(window)),
         layer=_layer(request.layer, model),
+        composite=composite,
+        epsilon=_optional(request, "epsilon", 1e-12),
+        gamma=defaults.gamma if gamma is None else gamma,
+        alpha=defaults.alpha if alpha is None else alpha,
     )
 
 

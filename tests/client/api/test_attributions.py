@@ -57,6 +57,18 @@ def test_unset_settings_stay_unset(fake: Fake, net: striate.Model) -> None:
     assert (found.layer, found.deltas, found.labels) == ("stem", None, ("",))
 
 
+def test_rules_of_relevance_travel(fake: Fake, net: striate.Model) -> None:
+    x = np.zeros((1, *SHAPE), np.float32)
+    net.attribute(x, "lrp", composite="epsilon-gamma-box", epsilon=1e-3, gamma=0.0)
+    net.attribute(x, "lrp", composite="alpha-beta", alpha=1.5)
+    box, beta = fake.requests("Attribute")
+    assert (box.composite, box.epsilon) == (pb.LRP_COMPOSITE_EPSILON_GAMMA_BOX, 1e-3)
+    assert box.HasField("gamma")
+    assert box.gamma == 0
+    assert (beta.composite, beta.alpha) == (pb.LRP_COMPOSITE_ALPHA_BETA, 1.5)
+    assert not beta.HasField("gamma")
+
+
 def test_many_images_go_in_parts_with_their_absolute_numbers(
     fake: Fake, net: striate.Model
 ) -> None:
@@ -77,6 +89,8 @@ def test_many_images_go_in_parts_with_their_absolute_numbers(
         ({"target": 1, "unit": "stem:1"}, "unit"),
         ({"target": 4}, "target"),
         ({"steps": 0}, "steps"),
+        ({"composite": "zplus"}, "composite"),
+        ({"alpha": 0.5}, "alpha"),
         ({"noise": 0}, "noise"),
         ({"baseline": 1.5}, "baseline"),
         ({"opacity": -0.1}, "opacity"),

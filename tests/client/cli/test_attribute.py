@@ -76,3 +76,11 @@ def test_wrong_usage_is_exit_2(cli: Cli, words: list[str]) -> None:
     result = cli.run("attribute", "tiny", cli.pictures[0], *words, "--out", cli.folder / "out")
     assert result.exit_code == 2, result.output
     assert not cli.fake.requests("Attribute")
+
+
+def test_rules_of_relevance(cli: Cli) -> None:
+    out = cli.folder / "out"
+    options = ["--method", "lrp", "--composite", "epsilon-plus", "--epsilon", "1e-3", "--out", out]
+    cli.json("attribute", "tiny", *cli.pictures, *options)
+    (request,) = cli.fake.requests("Attribute")
+    assert (request.composite, request.epsilon) == (pb.LRP_COMPOSITE_EPSILON_PLUS, 1e-3)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from striate._api.attributions import AttributionName
+from striate._api.attributions import AttributionName, CompositeName
 from striate._cli.arguments import ModelName, Pictures, number_option
 from striate._cli.command import command, option_group
 from striate._cli.images import as_classes, image_files
@@ -43,6 +43,17 @@ def _settings(
     layer: Annotated[
         str | None, typer.Option(help="Of Grad-CAM. Default: the last one with rows and columns.")
     ] = None,
+    composite: Annotated[
+        CompositeName | None, typer.Option(help="Rules of LRP. Default: epsilon in all layers.")
+    ] = None,
+    epsilon: Annotated[
+        float | None,
+        number_option("Of LRP's epsilon rule. Default: 1e-9, beside others 1e-6."),
+    ] = None,
+    gamma: Annotated[float | None, number_option("Of LRP's gamma rule. Default: 0.25.")] = None,
+    alpha: Annotated[
+        float | None, number_option("Of LRP's alpha-beta rule; beta is alpha - 1. Default: 2.")
+    ] = None,
 ) -> dict[str, Any]:
     """Reads the settings of single methods, as arguments of `Model.attribute`."""
     return {
@@ -53,6 +64,10 @@ def _settings(
         "window": window,
         "stride": stride,
         "layer": layer,
+        "composite": composite,
+        "epsilon": epsilon,
+        "gamma": gamma,
+        "alpha": alpha,
     }
 
 

@@ -83,6 +83,8 @@ def images(count: int, channels: int) -> types_pb2.ImageBatch:
         ("window", 8, {COVER}),
         ("stride", 2, {COVER}),
         ("layer", "layer1", {CAM, GUIDED_CAM}),
+        ("composite", pb.LRP_COMPOSITE_GAMMA, {LRP}),
+        ("epsilon", 0.1, {LRP}),
     ],
 )
 def test_settings_of_other_methods_are_refused_by_name(
@@ -102,6 +104,42 @@ def test_settings_of_other_methods_are_refused_by_name(
         else:
             with pytest.raises(InvalidField, match=f"^{field}: is a setting of "):
                 place(method=method, **{field: value})
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"gamma": 0.1}, "^gamma: is a setting of LRP_COMPOSITE_GAMMA and LRP_COMPOSITE_EPSILON_"),
+        (
+            {"alpha": 2.0, "composite": pb.LRP_COMPOSITE_EPSILON_PLUS},
+            "^alpha: is a setting of LRP_COMPOSITE_ALPHA_BETA alone",
+        ),
+        ({"epsilon": 0.0}, "^epsilon: is 0"),
+        ({"alpha": 0.5, "composite": pb.LRP_COMPOSITE_ALPHA_BETA}, "^alpha: is 0.5"),
+        ({"gamma": -1.0, "composite": pb.LRP_COMPOSITE_GAMMA}, "^gamma: is -1"),
+        ({"composite": 99}, "^composite: "),
+    ],
+)
+def test_rules_of_relevance_are_checked(
+    place: Place, settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InvalidField, match=message):
+        place(method=LRP, **settings)
+
+
+def test_every_composite_of_the_contract(place: Place) -> None:
+    found = [
+        wire_tensors.to_array(place(method=LRP, composite=value, model=DIGITS).attributions, "x")
+        for value in pb.LrpComposite.values()
+    ]
+    assert np.array_equal(found[0], found[1])
+    for number, one in enumerate(found[1:], 1):
+        assert np.isfinite(one).all()
+        assert not any(np.array_equal(one, other) for other in found[number + 1 :])
+    exact = place(
+        method=LRP, composite=pb.LRP_COMPOSITE_ALPHA_BETA, alpha=1.0, model=DIGITS
+    ).attributions
+    assert not np.array_equal(wire_tensors.to_array(exact, "x"), found[3])
 
 
 def test_settings_of_all_methods_are_taken_by_all(place: Place) -> None:
