@@ -1,17 +1,29 @@
 """How a unit of a network is named: "layer3.2", "layer3.2:7", "layer3.2:7@3,4",
-"layer3.2:7@center", "logits:281".
+"layer3.2:7@center", "logits:281", "logits:tabby".
+
+A name of a layer or class with characters other than letters, digits, "_", ".", "/" and "-" stands
+in quotes, double or single, in which the quote itself is doubled: '"block a":7',
+'logits:"sea lion"'.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from interp.names import LONGEST, nearest_names
+from interp.names import LONGEST, class_index, nearest_names
 
 LOGITS = "logits"
 
+_QUOTED = r""""(?:[^"]|"")+"|'(?:[^']|'')+'"""
+_POSITION = r"(?P<central>center)|(?P<row>\d{1,9}),(?P<column>\d{1,9})"
 _SYNTAX = re.compile(
-    r"(?P<layer>[^:@\s]+)(?::(?P<unit>\d{1,9})(?:@(?:(?P<central>center)|(?P<row>\d{1,9}),(?P<column>\d{1,9})))?)?"
+    rf"(?P<layer>{_QUOTED}|[^:@\s\"'][^:@\s]*)"
+    rf"(?::(?:(?P<unit>\d{{1,9}})|(?P<name>{_QUOTED}|[^:@\s\"'*][^:@\s*]*))(?:@(?:{_POSITION}))?)?"
+)
+_PLAIN = re.compile(r"[\w./][\w./-]*")
+_RULE = (
+    "a layer or class whose name has characters other than letters, digits, _ . / and - "
+    "stands in double quotes"
 )
 
 
@@ -20,7 +32,7 @@ class UnknownLayer(LookupError):
 
     Attributes:
         name: the beginning of it, at most 100 characters.
-        nearest: up to three names that look like it.
+        nearest: up to three names that look like it, as they may be written.
     """
 
     def __init__(self, name: str, layers: Sequence[str]) -> None:
@@ -31,9 +43,24 @@ class UnknownLayer(LookupError):
             layers: the names that exist.
         """
         self.name = name[:LONGEST]
-        self.nearest = nearest_names(name, layers)
+        self.nearest = [quoted(layer) for layer in nearest_names(name, layers)]
         hint = f"; did you mean {', '.join(self.nearest)}?" if self.nearest else ""
         super().__init__(f"there is no layer {self.name!r}{hint}")
+
+
+def quoted(name: str) -> str:
+    """Write the name of a layer or class as `LayerPath.parse` reads it: in double quotes, if it
+    has characters other than letters, digits, "_", ".", "/" and "-", or begins with "-".
+    """
+    if _PLAIN.fullmatch(name):
+        return name
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _unquoted(text: str) -> str:
+    if text[:1] in ("'", '"'):
+        return text[1:-1].replace(text[0] * 2, text[0])
+    return text
 
 
 @dataclass(frozen=True)
@@ -56,7 +83,7 @@ class LayerPath:
     def __str__(self) -> str:
         unit = "" if self.unit is None else f":{self.unit}"
         position = "" if self.position is None else f"@{self.position[0]},{self.position[1]}"
-        return self.layer + unit + ("@center" if self.central else position)
+        return quoted(self.layer) + unit + ("@center" if self.central else position)
 
     def resolved(self, shape: Sequence[int]) -> "LayerPath":
         """Return the same path with its position in numbers.
@@ -78,33 +105,44 @@ class LayerPath:
         return replace(self, position=(shape[1] // 2, shape[2] // 2), central=False)
 
     @staticmethod
-    def parse(text: str, layers: Sequence[str]) -> "LayerPath":
+    def parse(text: str, layers: Sequence[str], classes: Sequence[str] = ()) -> "LayerPath":
         """Read the name of a layer, unit or position.
 
         Args:
             text: e.g. "layer3.2", "layer3.2:7", "layer3.2:7@3,4"; lucent's "layer3_2" means
-                "layer3.2".
+                "layer3.2"; names with odd characters stand in quotes.
             layers: the dotted names that exist.
+            classes: names of the classes, for "logits:name".
 
         Raises:
-            ValueError: `text` is not "layer", "layer:unit", "layer:unit@row,column" or
-                "layer:unit@center".
+            ValueError: `text` is not "layer", "layer:unit", "layer:unit@row,column",
+                "layer:unit@center" or "logits:class", or there is no such class.
             UnknownLayer: no layer has that name.
         """
         match = _SYNTAX.fullmatch(text.strip())
         if match is None:
             raise ValueError(
                 f"{text[:LONGEST]!r} is not of the form layer, layer:unit, "
-                f"layer:unit@row,column or layer:unit@center"
+                f"layer:unit@row,column, layer:unit@center or logits:class; {_rule(text, layers)}"
             )
-        layer, unit, row, column = match.group("layer", "unit", "row", "column")
+        row, column = match.group("row", "column")
         position = None if row is None else (int(row), int(column))
-        return LayerPath(
-            dotted(layer, layers),
-            None if unit is None else int(unit),
-            position,
-            match["central"] is not None,
-        )
+        layer = dotted(_unquoted(match["layer"]), layers)
+        unit = None if match["unit"] is None else int(match["unit"])
+        if match["name"] is not None:
+            if layer != LOGITS:
+                raise ValueError(
+                    f"{text[:LONGEST]!r} is not of the form layer:unit: the units of a layer are "
+                    f"numbers, only classes have names; {_rule(text, layers)}"
+                )
+            unit = class_index(_unquoted(match["name"]), classes)
+        return LayerPath(layer, unit, position, match["central"] is not None)
+
+
+def _rule(text: str, layers: Sequence[str]) -> str:
+    """How to quote the name that is meant, or the rule."""
+    name = text.strip()
+    return f"the layer of that name is written {quoted(name)}" if name in layers else _RULE
 
 
 def dotted(name: str, layers: Sequence[str]) -> str:

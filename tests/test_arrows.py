@@ -65,12 +65,13 @@ CLIENT: Mapping[str, str] = {
     "errors": "",
     "provenance": "v1",
     "_rpc": "errors provenance v1",
-    "attacks": "_rpc errors",
+    "unit_names": "errors",
+    "attacks": "unit_names _rpc errors",
     "labels": "_rpc errors",
     "_formats": "attacks errors v1",
     "results": "_formats _rpc attacks errors provenance v1",
     "images": "results _formats _rpc errors v1",
-    "objective": "_formats images _rpc errors",
+    "objective": "unit_names _formats images _rpc errors",
     "regularize": "_rpc errors",
     "space": "_rpc errors",
     "view": "_rpc errors",
@@ -79,7 +80,7 @@ CLIENT: Mapping[str, str] = {
     "model": "_api _requests objective images results attacks labels",
     "service": "model _api _requests images results attacks labels _rpc",
     "_cli": "service model _api _requests _formats objective results regularize space view attacks"
-    " errors",
+    " unit_names errors",
 }
 
 

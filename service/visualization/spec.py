@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from interp.feature.settings import PictureSettings
-from interp.layer import LayerPath
+from interp.layer import LayerPath, quoted
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class DirectionObjective:
 
     def __str__(self) -> str:
         at = "" if self.position is None else f"@{self.position[0]},{self.position[1]}"
-        return f"{self.comparison.replace('_', '-')}({self.layer}{at})"
+        return f"{self.comparison.replace('_', '-')}({quoted(self.layer)}{at})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +51,7 @@ class LikenessObjective:
     power: float
 
     def __str__(self) -> str:
-        return f"{self.kind}({self.layer})"
+        return f"{self.kind}({quoted(self.layer)})"
 
 
 @dataclass(frozen=True, eq=False)

@@ -59,6 +59,17 @@ def test_composition(objective: striate.Objective, expected: list[tuple[float, s
         ),
         ("-a:1 +b:2", [(-1, "a:1"), (1, "b:2")], "-a:1 + b:2"),
         ("- 2 * a:1 - -5e-1*b", [(-2, "a:1"), (0.5, "b")], "-2*a:1 + 0.5*b"),
+        (
+            '2*"a - b*2":7 - \'it\'\'s "c"\':1@2,3 + logits:"sea lion" + logits:jack-o\'-lantern',
+            [
+                (2, '"a - b*2":7'),
+                (-1, "'it''s \"c\"':1@2,3"),
+                (1, 'logits:"sea lion"'),
+                (1, "logits:jack-o'-lantern"),
+            ],
+            None,
+        ),
+        ('-"a b":1 +"c:d"', [(-1, '"a b":1'), (1, '"c:d"')], '-"a b":1 + "c:d"'),
         ("conv-1:2 - conv-2:3", [(1, "conv-1:2"), (-1, "conv-2:3")], None),
     ],
 )
@@ -83,6 +94,9 @@ def test_expressions(text: str, expected: list[tuple[float, str]], again: str | 
         ("a:1- b:2", "has a space in it"),
         ("a:* + b:2", "'a:\\*' is a whole layer, which goes with no other"),
         ("a:one", "must be layer, layer:unit"),
+        ('"a b:1', "names with spaces in double quotes"),
+        ('"a":"b"', "must be layer, layer:unit"),
+        ('"a b":* + b:2', "is a whole layer, which goes with no other"),
     ],
 )
 def test_expressions_that_make_no_sense(text: str, words: str) -> None:
@@ -93,6 +107,8 @@ def test_expressions_that_make_no_sense(text: str, words: str) -> None:
 def test_whole_layers() -> None:
     assert expression.whole_layer("inception_4a:*") == ("inception_4a", None)
     assert expression.whole_layer("a.b-1:16-31") == ("a.b-1", range(16, 32))
+    assert expression.whole_layer('"a b:*":*') == ('"a b:*"', None)
+    assert expression.whole_layer("'a b':0-3") == ("'a b'", range(4))
     for other in ("a:1", "a", "a:1@2,3", "a:1 - b:2", "2*a:1", 7, striate.Unit("a:1")):
         assert expression.whole_layer(other) is None
     with pytest.raises(striate.InvalidArgument, match="must rise"):

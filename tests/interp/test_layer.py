@@ -11,7 +11,7 @@ from interp.layer import LayerPath, UnknownLayer
 LAYERS = ("conv1", "layer1.0.conv1", "layer1.0", "layer1", "layer3.2", "inception4a.branch_1", "fc")
 
 parts = st.text(
-    st.characters(exclude_characters=":@.", exclude_categories=("Z", "C")), min_size=1, max_size=6
+    st.characters(exclude_characters=".", exclude_categories=("C",)), min_size=1, max_size=6
 )
 names = st.lists(parts, min_size=1, max_size=4).map(".".join)
 numbers = st.integers(0, 999_999_999)
@@ -44,6 +44,44 @@ def test_what_is_written_is_read_again(name: str, unit: tuple[Any, ...]) -> None
 )
 def test_forms(text: str, path: LayerPath) -> None:
     assert LayerPath.parse(text, LAYERS) == path
+
+
+ODD = ('block "a":1', "b@2", "c*[0]", "it's", "-x", "block", "d e.f")
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ('"block ""a"":1":7', LayerPath(ODD[0], 7)),
+        ("'block \"a\":1':7@3,4", LayerPath(ODD[0], 7, (3, 4))),
+        ('"b@2"', LayerPath("b@2")),
+        ('"c*[0]":1@center', LayerPath("c*[0]", 1, None, central=True)),
+        ('"it\'s":1', LayerPath("it's", 1)),
+        ("'it''s':1", LayerPath("it's", 1)),
+        ("it's:1", LayerPath("it's", 1)),  # an apostrophe inside a name opens no quotes
+        ('"-x":1', LayerPath("-x", 1)),
+        ('"block":1', LayerPath("block", 1)),
+        ('"d e.f":0', LayerPath("d e.f", 0)),
+        ("logits:cat", LayerPath("logits", 0)),
+        ('logits:"Sea Lion"', LayerPath("logits", 1)),
+    ],
+)
+def test_odd_names_stand_in_quotes(text: str, path: LayerPath) -> None:
+    assert LayerPath.parse(text, ODD, ["cat", "sea lion"]) == path
+    assert LayerPath.parse(str(path), ODD) == path
+
+
+def test_refusals_say_how_a_name_is_quoted() -> None:
+    with pytest.raises(UnknownLayer, match='mean "b@2"') as caught:
+        LayerPath.parse('"b@3":1', ODD)
+    assert caught.value.nearest == ['"b@2"']
+    with pytest.raises(ValueError, match=r'is written "d e\.f"'):
+        LayerPath.parse("d e.f", ODD)
+    with pytest.raises(ValueError, match="stands in double quotes"):
+        LayerPath.parse("d e.f:1", ODD)
+    for text in ('"b@2', '"b@2":', '"":1', '"b@2" :1', '"b@2"x:1', "'b@2\""):
+        with pytest.raises(ValueError, match=r"not of the form|no layer"):
+            LayerPath.parse(text, ODD)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from striate._rpc.checks import number
-from striate.errors import invalid
+from striate.unit_names import check_unit
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,8 @@ class Silence:
 
     Attributes:
         unit: "layer:unit" for the mean over the unit's positions, "layer:unit@row,column" for one
-            of them, "layer:unit@center" for the one in the middle, or "logits:class".
+            of them, "layer:unit@center" for the one in the middle, or "logits:class" with a
+            number or name of a class.
         level: The activation to fall to, None for a tenth of that on the clean image.
 
     Raises:
@@ -48,7 +49,6 @@ class Drive:
 
 
 def _check(unit: object, level: float | None) -> None:
-    if not isinstance(unit, str) or not all(unit.rpartition(":")):
-        raise invalid("unit", f'must be "layer:unit", is {unit!r}')
+    check_unit("unit", unit)
     if level is not None:
         number("level", level, least=float("-inf"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +11,7 @@ from numbers import Real
 from striate._rpc.checks import at_least, number
 from striate.errors import invalid
 from striate.objective import expression
-
-_UNIT = re.compile(r"[^:@\s*]+(:\d+(@(\d+,\d+|center))?)?")
+from striate.unit_names import check_unit
 
 
 class Objective(ABC):
@@ -114,7 +112,9 @@ class Unit(Term):
         name: "layer:unit" for the mean of a channel (or a feature of a linear layer),
             "layer:unit@row,column" for one neuron, "layer:unit@center" for that in the middle (row
             h // 2, column w // 2), "layer" for the mean square of the whole layer (DeepDream),
-            "logits:class" for a class logit.
+            "logits:class" for a class logit, with the number or name of a class. Names with
+            characters other than letters, digits, "_", ".", "/" and "-" stand in quotes:
+            '"block a":7', 'logits:"sea lion"'.
 
     Raises:
         InvalidArgument: `name` is none of these.
@@ -123,12 +123,7 @@ class Unit(Term):
     name: str
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not _UNIT.fullmatch(self.name):
-            raise invalid(
-                "unit",
-                f"must be layer, layer:unit, layer:unit@row,column, layer:unit@center or "
-                f"logits:class, is {self.name!r}",
-            )
+        check_unit("unit", self.name, whole_layers=True)
 
     def __repr__(self) -> str:
         return self.name

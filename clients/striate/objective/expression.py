@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from striate.errors import InvalidArgument, invalid
+from striate.unit_names import LAYER, hide_quoted
 
 # hyphens inside a layer's name are no signs: a sign has space before it
 _SIGN = re.compile(r"(?:^|\s)\s*([+-])\s*")
-_WHOLE_LAYER = re.compile(r"(?P<layer>[^:@\s*]+):(?:\*|(?P<first>\d+)-(?P<last>\d+))")
+_WHOLE_LAYER = re.compile(rf"(?P<layer>{LAYER}):(?:\*|(?P<first>\d+)-(?P<last>\d+))")
 
 
 def read(text: str) -> list[tuple[float, str]]:
@@ -28,11 +29,12 @@ def read(text: str) -> list[tuple[float, str]]:
     """
     if not text.strip():
         raise invalid("objectives", 'must not be empty; write "layer:unit"')
-    first, *rest = _SIGN.split(text.strip())
+    hidden, restore = hide_quoted(text)
+    first, *rest = _SIGN.split(hidden.strip())
     signed = list(zip(rest[::2], rest[1::2], strict=True))
     if first.strip():
         signed.insert(0, ("+", first))
-    return [_term(sign, term.strip(), text) for sign, term in signed]
+    return [_term(sign, term.strip(), text, restore) for sign, term in signed]
 
 
 def write(terms: Iterable[tuple[float, str]]) -> str:
@@ -75,11 +77,12 @@ def whole_layer(text: object) -> tuple[str, range | None] | None:
     return layer, range(int(first), int(last) + 1)
 
 
-def _term(sign: str, term: str, text: str) -> tuple[float, str]:
-    factor, star, name = term.partition("*")
+def _term(sign: str, hidden: str, text: str, restore: Callable[[str], str]) -> tuple[float, str]:
+    """A term, behind its weight, of a sum whose quoted names are hidden."""
+    factor, star, name = hidden.partition("*")
     if not star:
-        factor, name = "1", term
-    name = name.strip()
+        factor, name = "1", hidden
+    name, term = name.strip(), restore(hidden)
     if whole_layer(term):
         raise invalid(
             "objectives", f"{term!r} is a whole layer, which goes with no other objective"
@@ -88,18 +91,21 @@ def _term(sign: str, term: str, text: str) -> tuple[float, str]:
         raise _wrong(text, f"there is no unit behind {(sign + ' ' + term).strip()!r}")
     if re.search(r"\s", name) and not name.endswith(")"):  # "style(layer, file)" may have some
         raise _wrong(
-            text, f'{name!r} has a space in it; write "a:1 + b:2" with a space before the sign'
+            text,
+            f'{restore(name)!r} has a space in it; write "a:1 + b:2" with a space before the sign, '
+            f"and names with spaces in double quotes",
         )
     try:
         weight = float(factor)
     except ValueError:
         raise _wrong(
             text,
-            f'{factor.strip()!r} is no number; write "0.5*layer:unit", with a space before + and -',
+            f'{restore(factor).strip()!r} is no number; write "0.5*layer:unit", with a space '
+            "before + and -",
         ) from None
     if not math.isfinite(weight) or weight == 0:
         raise _wrong(text, f"the weight {factor.strip()} must be finite and not 0")
-    return -weight if sign == "-" else weight, name
+    return -weight if sign == "-" else weight, restore(name)
 
 
 def _wrong(text: str, problem: str) -> InvalidArgument:

@@ -90,7 +90,9 @@ class Layer:
     """One module of a network.
 
     Attributes:
-        name: Dotted name, as PyTorch's `named_modules` gives it.
+        name: Dotted name, as PyTorch's `named_modules` gives it, in the form in which it may be
+            typed: in quotes, if it has characters other than letters, digits, "_", ".", "/" and
+            "-".
         type: Name of the module's class, e.g. "Conv2d".
         kernel: (rows, columns), empty for modules without a kernel; likewise `stride`, `padding`
             and `dilation`.

@@ -463,7 +463,8 @@ class UnitGoal(_message.Message):
     LEVEL_FIELD_NUMBER: _builtins.int
     unit: _builtins.str
     """"layer:unit" for the mean over the unit's positions, "layer:unit@row,column" for one,
-    "layer:unit@center" for the one in the middle, "logits:class". Required.
+    "layer:unit@center" for the one in the middle, "logits:class" with the number or name of a
+    class. Names with odd characters stand in quotes, see Layer.name. Required.
     """
     drive: _builtins.bool
     """Drive the activation above the level, or else silence it: bring it down to the level. Default

@@ -182,7 +182,7 @@ class AttributeRequest(_message.Message):
     """Required."""
     unit: _builtins.str
     """A unit to be explained instead: "layer:unit" (the mean over positions), "layer:unit@row,column"
-    or "layer:unit@center".
+    or "layer:unit@center", or "logits:class" with the number or name of a class.
     """
     steps: _builtins.int
     """Steps of integrated gradients, Gauss-Legendre nodes, 1 to 1000. Default 50."""

@@ -316,7 +316,11 @@ class Layer(_message.Message):
     RECEPTIVE_FIELD_FIELD_NUMBER: _builtins.int
     UNAVAILABLE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Dotted path, e.g. "layer3.2"; what other requests call a layer."""
+    """What other requests call the layer: its dotted path, e.g. "layer3.2". A name of a layer or
+    class with characters other than letters, digits, "_", ".", "/" and "-", or that begins with
+    "-", stands in quotes in every request and response, double (or single) ones, in which the
+    quote itself is doubled: "block a":7 with the quotes, logits:"sea lion".
+    """
     type: _builtins.str
     """Class name of the module, e.g. "Conv2d"."""
     parameters: _builtins.int

@@ -118,7 +118,8 @@ class Term(_message.Message):
     """"layer:unit" for the mean of a channel (or a feature of a linear layer),
     "layer:unit@row,column" for one neuron, "layer:unit@center" for the one at row h / 2, column
     w / 2 (rounded down) of the layer's map at the pictures' size, "layer" for the mean square of
-    the whole layer (DeepDream), "logits:class" for a class logit.
+    the whole layer (DeepDream), "logits:class" for a class logit, with the number or name of
+    the class. Names with odd characters stand in quotes, see Layer.name.
     """
     @_builtins.property
     def direction(self) -> Global___Direction: ...
@@ -727,8 +728,9 @@ class VisualizeRequest(_message.Message):
         """1 to 64 objectives of at most 200 characters, one picture each, optimized as one batch.
         "layer:unit" maximizes the mean of a channel (or a feature of a linear layer),
         "layer:unit@row,column" one neuron, "layer:unit@center" the one in the middle, "layer" the mean
-        square of the whole layer, "logits:class" a class logit. Lucent's underscores are understood in
-        layer names.
+        square of the whole layer, "logits:class" a class logit, by the number or name of the class.
+        Lucent's underscores are understood in layer names; names with odd characters stand in quotes,
+        see Layer.name.
         """
 
     @_builtins.property

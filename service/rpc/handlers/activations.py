@@ -3,6 +3,7 @@
 from math import prod
 
 from interp.filters.activations import Activations, draw_activations, strongest_units
+from interp.layer import quoted
 from service.engine.job import Priority
 from service.imaging import png
 from service.models.zoo import ModelZoo
@@ -50,7 +51,7 @@ def _response(activations: Activations, spec: ActivationSpec) -> pb.GetActivatio
     """The maps and their picture."""
     maps = activations.of_units
     return pb.GetActivationsResponse(
-        layer=spec.layer,
+        layer=quoted(spec.layer),
         activations=wire_tensors.from_array(activations.maps if spec.all_units else maps),
         png=png(draw_activations(maps).transpose(2, 0, 1)),
     )

@@ -1,5 +1,6 @@
 """ListDatasets and ReadSamples: which data sets there are, and their images."""
 
+from interp.layer import quoted
 from service.datasets import DatasetError, Datasets, class_indices
 from service.index.store import IndexStore, Subject
 from service.models.zoo import HostedModel, ModelZoo
@@ -60,7 +61,7 @@ class DatasetHandler:
                     class_indices(dataset.classes, model.classes, dataset.label_count)
                 )
             message.indexed_layers.extend(
-                self._index.layers(Subject.of(model.name, model.digest, dataset))
+                map(quoted, self._index.layers(Subject.of(model.name, model.digest, dataset)))
             )
         return message
 

@@ -7,6 +7,7 @@ from torch import Tensor
 from interp.filters.analysis import analyze_filters, sort_filters
 from interp.filters.spectra import render_spectra
 from interp.filters.weights import NORMALIZATION, filter_weights, render_filters
+from interp.layer import quoted
 from service.imaging import png
 from service.models.zoo import ModelZoo
 from service.rpc.compute import Compute
@@ -55,7 +56,7 @@ def _response(spec: FilterSpec, weights: Tensor, spacing: int) -> pb.RenderFilte
     except ValueError as error:
         raise InvalidField("layer", str(error)) from error
     return pb.RenderFiltersResponse(
-        layer=spec.layer,
+        layer=quoted(spec.layer),
         weights=wire_tensors.from_array(weights.float().numpy()),
         png=_png(picture),
         normalization=NORMALIZATION[spec.scale],

@@ -4,6 +4,7 @@ from math import prod
 
 from interp.filters.gratings import Gratings
 from interp.filters.tuning import Tuning, grating_batch_size, measure_responses
+from interp.layer import quoted
 from interp.network.describe import LayerInfo
 from service.engine.job import Priority
 from service.models.zoo import HostedModel, ModelZoo
@@ -32,7 +33,7 @@ class TuningHandler:
             priority = wire_priority.priority(request.priority)
             tuning = await measure_tuning(self._compute, context, model, layer, gratings, priority)
             response = await self._compute.run_in_pool(wire_filters.tuning_response, tuning)
-            response.layer = layer.name
+            response.layer = quoted(layer.name)
             response.provenance.CopyFrom(wire_provenance.provenance(model))
             return response
 

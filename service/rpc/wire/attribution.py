@@ -17,7 +17,7 @@ from interp.attribution.registry import (
 )
 from interp.attribution.relevance.composites import COMPOSITES
 from interp.attribution.result import Attribution
-from interp.layer import LOGITS, LayerPath
+from interp.layer import LOGITS, LayerPath, quoted
 from service.imaging import png
 from service.models.zoo import HostedModel
 from service.rpc.validation import InvalidField, known, within
@@ -220,7 +220,7 @@ def response(
     message = pb.AttributeResponse(
         attributions=wire_tensors.from_array(values),
         provenance=wire_provenance.provenance(model),
-        layer=layer,
+        layer=quoted(layer) if layer else "",
     )
     delta = attribution.delta
     for row, path in enumerate(paths):

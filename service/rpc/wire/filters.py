@@ -10,11 +10,11 @@ from interp.filters.gratings import Gratings, default_wavelengths
 from interp.filters.tuning import Tuning
 from interp.filters.tuning_picture import draw_tuning
 from interp.filters.weights import Scale, first_convolution
-from interp.layer import dotted
+from interp.layer import quoted
 from interp.network.describe import LayerInfo
 from service.imaging import png
 from service.models.zoo import HostedModel
-from service.rpc.validation import InvalidField, known, short, within
+from service.rpc.validation import InvalidField, known, within
 from service.rpc.wire import tensors as wire_tensors
 from service.rpc.wire import units as wire_units
 from striate.v1 import filters_pb2 as pb
@@ -74,7 +74,7 @@ def read_filters(request: pb.RenderFiltersRequest, model: HostedModel) -> Filter
 def _convolution(text: str, model: HostedModel) -> str:
     """The dotted name of the layer that is named, by default the first convolution."""
     if text:
-        return dotted(short("layer", text), model.network.layers)
+        return wire_units.parse_module(text, "layer", model)
     try:
         return first_convolution(model.network)
     except ValueError as error:
@@ -142,7 +142,7 @@ def map_layer(text: str, model: HostedModel) -> LayerInfo:
         InvalidField: it is a unit, or a layer without rows and columns.
         UnknownLayer: there is no such layer.
     """
-    name = wire_units.read_layer(text or _convolution("", model), "layer", model)
+    name = wire_units.read_layer(text or quoted(_convolution("", model)), "layer", model)
     info = next((one for one in model.layers if one.name == name), None)
     if info is None or len(info.output_shape) != 3:
         raise InvalidField("layer", f"{name} has no rows and columns")

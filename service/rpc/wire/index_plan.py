@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from interp.layer import quoted
 from service.datasets import Dataset
 from service.index.store import BuildProgress, IndexPlan, Subject
 from service.index.types import QUANTILES
@@ -86,7 +87,7 @@ def build_metadata(
     return pb.BuildExemplarIndexMetadata(
         model=request.model,
         dataset=request.dataset,
-        layers=list(plan.shapes),
+        layers=list(map(quoted, plan.shapes)),
         images_done=now.images_done,
         images_total=now.images,
         shards_done=now.shards_done,

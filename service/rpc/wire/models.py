@@ -1,5 +1,6 @@
 """Models and their layers as messages."""
 
+from interp.layer import quoted
 from interp.network.describe import LayerInfo
 from service.models.zoo import HostedModel
 from striate.v1 import model_pb2
@@ -30,7 +31,7 @@ def model_info(model: HostedModel) -> model_pb2.ModelInfo:
 def layer_message(info: LayerInfo) -> model_pb2.Layer:
     """Write the description of a layer."""
     message = model_pb2.Layer(
-        name=info.name,
+        name=quoted(info.name),
         type=info.type,
         kernel=info.kernel or (),
         stride=info.stride or (),

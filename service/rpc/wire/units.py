@@ -9,25 +9,21 @@ from service.rpc.validation import InvalidField, required, within
 Shapes = Mapping[str, Sequence[int]]  # layer -> output shape of one image
 
 WITH_UNITS = (1, 3)  # dimensions of one image's output, of layers that have units
-_UNIT_FORMS = "layer:unit, layer:unit@row,column, layer:unit@center or logits:class"
+_UNIT_FORMS = "layer:unit, layer:unit@row,column, layer:unit@center, logits:class or logits:name"
 
 
 def parse_path(text: str, field: str, model: HostedModel) -> LayerPath:
     """Read the name of a layer, unit or neuron. Its numbers are checked by `resolve_path`.
 
     Args:
-        text: e.g. "layer3.2", "layer3.2:7", "layer3.2:7@center", "logits:281".
+        text: e.g. "layer3.2", "layer3.2:7", "layer3.2:7@center", "logits:281", "logits:tabby".
         field: the request's field, for errors.
 
     Raises:
         InvalidField: the name is empty, long, or of no such form, or the layer has no units.
         UnknownLayer: the model has no such layer.
     """
-    name = required(field, text)
-    try:
-        path = LayerPath.parse(name, model.network.layers)
-    except ValueError as error:
-        raise InvalidField(field, str(error)) from error
+    path = _parsed(text, field, model)
     if reason := model.network.unavailable.get(path.layer):
         raise InvalidField(
             field,
@@ -35,6 +31,30 @@ def parse_path(text: str, field: str, model: HostedModel) -> LayerPath:
             f"(units,) or (units, rows, columns), see GetModel",
         )
     return path
+
+
+def parse_module(text: str, field: str, model: HostedModel) -> str:
+    """Read the name of a module, whose output need not be units.
+
+    Returns:
+        The module's dotted name.
+
+    Raises:
+        InvalidField: the name is empty, long, of no such form, or that of a unit or the logits.
+        UnknownLayer: the model has no such layer.
+    """
+    path = _parsed(text, field, model)
+    if path.unit is not None or path.layer == LOGITS:
+        raise InvalidField(field, f"is {path}, must name a layer inside the network")
+    return path.layer
+
+
+def _parsed(text: str, field: str, model: HostedModel) -> LayerPath:
+    name = required(field, text)
+    try:
+        return LayerPath.parse(name, model.network.layers, model.classes)
+    except ValueError as error:
+        raise InvalidField(field, str(error)) from error
 
 
 def resolve_path(path: LayerPath, field: str, shape: Sequence[int]) -> LayerPath:
@@ -55,7 +75,7 @@ def resolve_path(path: LayerPath, field: str, shape: Sequence[int]) -> LayerPath
         within(f"{field} (row)", path.position[0], 0, shape[1] - 1)
         within(f"{field} (column)", path.position[1], 0, shape[2] - 1)
     if path.unit is None and path.layer == LOGITS:
-        raise InvalidField(field, "names no class: write logits:CLASS")
+        raise InvalidField(field, "names no class: write logits:CLASS, a number or a name")
     return path
 
 

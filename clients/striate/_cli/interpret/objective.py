@@ -20,6 +20,7 @@ from striate.objective import (
     expression,
     interpolate,
 )
+from striate.unit_names import QUOTED, hide_quoted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,7 +42,7 @@ _LIKENESSES: dict[str, KindName] = {
 }
 _CALL = re.compile(
     rf"(?P<kind>{'|'.join((*_DIRECTIONS, *_LIKENESSES))})\(\s*"
-    r"(?P<layer>[^\s:@,()]+)(@(?P<row>\d+),(?P<column>\d+))?"
+    rf"(?P<layer>{QUOTED}|[^\s:@,()]+)(@(?P<row>\d+),(?P<column>\d+))?"
     r"\s*,\s*(?P<file>.*?)(\s*,\s*power=(?P<power>[^,]+?))?\s*\)"
 )
 
@@ -61,7 +62,7 @@ def parse(texts: list[str], between: int | None = None) -> list[str | Objective]
         InvalidArgument: A text is no objective, or `between` goes not with two of them.
         OSError: A file cannot be read.
     """
-    objectives = [_parse_sum(text) if "(" in text else text for text in texts]
+    objectives = [_parse_sum(text) if _has_call(text) else text for text in texts]
     if between is None:
         return objectives
     if len(objectives) != 2:
@@ -71,6 +72,12 @@ def parse(texts: list[str], between: int | None = None) -> list[str | Objective]
     return list(interpolate(objectives[0], objectives[1], between))
 
 
+def _has_call(text: str) -> bool:
+    """Whether a term is of the form kind(...): parentheses in quoted names are none."""
+    hidden, _ = hide_quoted(text)
+    return "(" in hidden
+
+
 def _parse_sum(text: str) -> Objective:
     """An objective whose terms may hold files, e.g. "layer:7 + 2*direction(LAYER,FILE.npy)"."""
     return Sum(tuple((weight, _parse_term(name)) for weight, name in expression.read(text)))
@@ -78,7 +85,7 @@ def _parse_sum(text: str) -> Objective:
 
 def _parse_term(text: str) -> Term:
     """A unit, or one of the forms in HELP."""
-    if "(" not in text:
+    if not _has_call(text):
         return Unit(text)
     match = _CALL.fullmatch(text)
     if match is None:

@@ -19,6 +19,7 @@ from striate._cli.command import OptionGroup, keyword, option_group
 from striate._cli.dataclass_options import annotated, build, settings_of, syntax
 from striate._cli.docstrings import summary
 from striate._requests.picture_settings import PictureSettings
+from striate.unit_names import hide_quoted
 
 
 def _by_name(union: Any) -> dict[str, type[Any]]:
@@ -167,5 +168,6 @@ def read_diversity(text: str | None) -> str | tuple[str, float] | None:
     Raises:
         typer.BadParameter: The weight is no number.
     """
-    layer, equals, weight = (text or "").partition("=")
-    return (layer, fraction(weight)) if equals else layer or None
+    hidden, restore = hide_quoted(text or "")
+    layer, equals, weight = hidden.partition("=")
+    return (restore(layer), fraction(weight)) if equals else restore(layer) or None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from interp.feature.facets import MAX_FACETS, Clustering, cluster
 from interp.feature.settings import PictureSettings
-from interp.layer import LayerPath
+from interp.layer import LayerPath, quoted
 from service.datasets import Datasets
 from service.engine.job import Priority
 from service.imaging import png
@@ -113,7 +113,7 @@ class FacetFinder:
         facets = await self._compute.run_in_pool(_facets, checked, clustering, pictures, maxima)
         return pb.FindFacetsResponse(
             facets=facets,
-            by_layer=by_layer,
+            by_layer=quoted(by_layer),
             silhouette=clustering.silhouette,
             provenance=wire_provenance.provenance(model),
         )

@@ -14,7 +14,7 @@ from striate.v1 import exemplars_pb2 as pb
 
 SHAPES = {"c3": (16, 10, 10), "f6": (84,), "logits": (10,)}
 NETWORK = SimpleNamespace(layers=("c3", "f6"), output_shapes=SHAPES, unavailable={})
-MODEL = cast(HostedModel, SimpleNamespace(name="toy", digest="0", network=NETWORK))
+MODEL = cast(HostedModel, SimpleNamespace(name="toy", digest="0", network=NETWORK, classes=()))
 
 
 def unread(index: int) -> tuple[str, bytes, int | None]:

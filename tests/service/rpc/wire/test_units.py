@@ -12,12 +12,13 @@ from service.rpc.validation import InvalidField
 from service.rpc.wire.units import read_layer, read_path, read_unit
 
 SHAPES = {"a.conv": (4, 8, 6), "fc": (5,), "flat": (2, 2), "logits": (5,)}
+CLASSES = ("crane", "sea lion", "jack-o'-lantern", "crane", "7")
 NETWORK = SimpleNamespace(
     layers=("a.conv", "fc", "flat", "tokens"),
     output_shapes=SHAPES,
     unavailable={"tokens": "its output (5, 7) is a sequence"},
 )
-MODEL = cast(HostedModel, SimpleNamespace(name="toy", network=NETWORK))
+MODEL = cast(HostedModel, SimpleNamespace(name="toy", network=NETWORK, classes=CLASSES))
 
 
 @pytest.mark.parametrize(
@@ -28,6 +29,10 @@ MODEL = cast(HostedModel, SimpleNamespace(name="toy", network=NETWORK))
         ("a.conv:3@7,5", LayerPath("a.conv", 3, (7, 5))),
         ("a.conv:0@center", LayerPath("a.conv", 0, (4, 3))),
         ("logits:4", LayerPath("logits", 4)),
+        ("logits:sea_lion", LayerPath("logits", 1)),
+        ("logits:'sea lion'", LayerPath("logits", 1)),
+        ("logits:jack-o'-lantern", LayerPath("logits", 2)),
+        ('logits:"7"', LayerPath("logits", 4)),  # in quotes a name, not a number
     ],
 )
 def test_names_become_paths_with_their_positions_in_numbers(text: str, path: LayerPath) -> None:
@@ -52,6 +57,10 @@ def test_shapes_of_another_size_count_where_they_are_given() -> None:
         (read_path, "fc:0@center", "^unit: layer fc has no rows and columns"),
         (read_path, "fc:0@0,0", "^unit: layer fc has no rows and columns"),
         (read_path, "logits", "^unit: names no class"),
+        (read_path, "logits:7", r"^unit \(unit of logits\): is 7, must be from 0 to 4"),
+        (read_path, "logits:crane", "^unit: 'crane' names the classes 0, 3: use a number"),
+        (read_path, "logits:sea_lions", "^unit: no class is called 'sea_lions'; nearest: sea lion"),
+        (read_path, "fc:crane", "^unit: 'fc:crane' is not of the form.*only classes have names"),
         (read_unit, "a.conv", "^unit: must be of the form layer:unit, layer:unit@row"),
         (read_layer, "a.conv:1", "^unit: is the unit a.conv:1, must name a layer"),
         (read_layer, "flat", "^unit: must name a layer whose output is"),

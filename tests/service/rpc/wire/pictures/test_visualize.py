@@ -41,6 +41,7 @@ MODEL = cast(
         network=SimpleNamespace(
             layers=("stem", "head", "odd"), shape=GRAY.shape, classes=3, unavailable={}
         ),
+        classes=("cat", "dog", "sea lion"),
     ),
 )
 

@@ -34,7 +34,7 @@ from striate.v1 import attack_pb2 as pb
 from tests.interp.toys_networks import images, tricky
 
 NETWORK = tricky(size=4)  # 5 classes
-MODEL = cast(HostedModel, SimpleNamespace(name="tricky", network=NETWORK))
+MODEL = cast(HostedModel, SimpleNamespace(name="tricky", network=NETWORK, classes=()))
 
 
 def read(**method: Any) -> Method:

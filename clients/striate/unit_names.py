@@ -1,0 +1,62 @@
+"""Names of layers, units and classes as callers write them: "layer3.2:7", '"block a":7@3,4'.
+
+A name with characters other than letters, digits, "_", ".", "/" and "-" stands in quotes, double or
+single, in which the quote itself is doubled. The server reads the same rule.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from striate.errors import invalid
+
+QUOTED = r""""(?:[^"]|"")+"|'(?:[^']|'')+'"""
+LAYER = rf"(?:{QUOTED}|[^:@*\s\"'][^:@*\s]*)"
+_CLASS = rf"(?:{QUOTED}|[^:@*\s\"'][^:@*\s]*)"
+_PLACE = r"(?:@(?:\d+,\d+|center))?"
+UNIT = rf"(?:logits|\"logits\"|'logits'):{_CLASS}{_PLACE}|{LAYER}:\d+{_PLACE}"
+_UNIT = re.compile(UNIT)
+_LAYER_OR_UNIT = re.compile(rf"{UNIT}|{LAYER}")
+# where a name may begin: an apostrophe inside a name, as in "jack-o'-lantern", opens no quotes
+_BEGUN = re.compile(rf"(?:(?<=^)|(?<=[\s*:(,+-]))(?:{QUOTED})")
+_HIDDEN = re.compile("\0(\\d+)\0")
+_FORMS = (
+    "layer:unit, layer:unit@row,column, layer:unit@center or logits:class (a number or a name); "
+    "names with characters other than letters, digits, _ . / and - stand in double quotes"
+)
+
+
+def check_unit(field: str, name: object, whole_layers: bool = False) -> None:
+    """Checks that a text has the form of a unit's name.
+
+    Args:
+        field: Name of the argument in errors.
+        name: The text.
+        whole_layers: The name of a layer will do.
+
+    Raises:
+        InvalidArgument: It has another form.
+    """
+    pattern = _LAYER_OR_UNIT if whole_layers else _UNIT
+    if not isinstance(name, str) or not pattern.fullmatch(name):
+        raise invalid(field, f"must be {'layer, ' if whole_layers else ''}{_FORMS}, is {name!r}")
+
+
+def hide_quoted(text: str) -> tuple[str, Callable[[str], str]]:
+    """Puts marks without any sign in the place of the quoted names of a text.
+
+    Args:
+        text: The text, e.g. '2*"a - b":7 + c:3'.
+
+    Returns:
+        The text with the marks, and what puts the names back into a piece of it.
+    """
+    names: list[str] = []
+
+    def hide(match: re.Match[str]) -> str:
+        names.append(match[0])
+        return f"\0{len(names) - 1}\0"
+
+    hidden = _BEGUN.sub(hide, text.replace("\0", ""))
+    return hidden, lambda part: _HIDDEN.sub(lambda match: names[int(match[1])], part)
