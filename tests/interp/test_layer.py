@@ -11,7 +11,7 @@ from interp.layer import LayerPath, UnknownLayer
 LAYERS = ("conv1", "layer1.0.conv1", "layer1.0", "layer1", "layer3.2", "inception4a.branch_1", "fc")
 
 parts = st.text(
-    st.characters(exclude_characters=".", exclude_categories=("C",)), min_size=1, max_size=6
+    st.characters(exclude_characters=".", exclude_categories=["C"]), min_size=1, max_size=6
 )
 names = st.lists(parts, min_size=1, max_size=4).map(".".join)
 numbers = st.integers(0, 999_999_999)

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from interp.attack.unit_flips import ROWS, UnitFlips, activations_under_attack, unit_flips
-from interp.layer import LOGITS, LayerPath
+from interp.layer import LOGITS, LayerPath, quoted
 from interp.network.ablation import AblationEffect, ablation_differences, mean_effect
 from interp.network.network import Network
 from interp.probe import Procedure
@@ -156,7 +156,7 @@ class DossierHandler:
         if len(model.network.output_shapes[name]) != 3:
             spec.missing.append(("Tuning to gratings", f"{name} has no rows and columns"))
             return
-        layer = wire_filters.map_layer(name, model)
+        layer = wire_filters.map_layer(quoted(name), model)
         gratings = wire_filters.gratings(filters_pb2.MeasureTuningRequest(), layer, model)
         tuning = await measure_tuning(
             self._compute, context, model, layer, gratings, Priority.INTERACTIVE
