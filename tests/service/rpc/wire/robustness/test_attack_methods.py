@@ -47,7 +47,7 @@ def test_the_contract_the_registry_and_the_readers_have_the_same_attacks() -> No
 
 
 def test_an_attack_is_required() -> None:
-    with pytest.raises(InvalidField, match="fgsm, pgd, apgd, fab, square or auto_attack") as caught:
+    with pytest.raises(InvalidField, match="fgsm, pgd, apgd, fab, square") as caught:
         read_method(pb.AttackMethod(), "attacks[1]", Target(MODEL))
     assert caught.value.field == "attacks[1]"
 
@@ -100,7 +100,8 @@ def contract_with_corner() -> type[Message]:
     pb.DESCRIPTOR.CopyToProto(file)
     file.name, file.package = "toy.proto", "toy"
     pool = descriptor_pool.DescriptorPool()
-    kept = {"AttackMethod", "Fgsm", "Pgd", "Apgd", "Fab", "Square", "AutoAttack"}
+    fields = pb.AttackMethod.DESCRIPTOR.fields
+    kept = {"AttackMethod", *(field.message_type.name for field in fields)}
     messages = [message for message in file.message_type if message.name in kept]
     del file.message_type[:], file.dependency[:]
     file.message_type.extend(messages)
@@ -120,7 +121,7 @@ def test_an_attack_is_added_through_the_registries_alone(monkeypatch: pytest.Mon
     monkeypatch.setitem(cast(dict[str, Any], ATTACKS), "corner", corner)
     monkeypatch.setitem(READERS, "corner", read_corner)
     message = cast(Any, contract_with_corner()(corner={"share": 0.5}))
-    assert method_names().endswith("auto_attack or corner")
+    assert method_names().endswith(" or corner")
     method = read_method(message, "method", Target(MODEL))
     assert (method.name, method.label) == ("corner", "Corner-0.5")
 
