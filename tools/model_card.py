@@ -45,7 +45,8 @@ ABOUT: dict[str, dict[str, str]] = {
     },
     "cifar10-plain": {
         "architecture": (
-            "interp.architectures.CifarTwin, 7 x 7 first layer of 32 filters, 3 x 32 x 32 input"
+            "interp.network.architectures.CifarTwin, 7 x 7 first layer of 32 filters, "
+            "3 x 32 x 32 input"
         ),
         "training_data": "CIFAR-10's 50,000 training images in a JPEG copy, cropped and flipped",
         "training": "30 epochs of SGD, one cycle to 0.2",
@@ -53,7 +54,8 @@ ABOUT: dict[str, dict[str, str]] = {
     },
     "cifar10-robust": {
         "architecture": (
-            "interp.architectures.CifarTwin, 7 x 7 first layer of 32 filters, 3 x 32 x 32 input"
+            "interp.network.architectures.CifarTwin, 7 x 7 first layer of 32 filters, "
+            "3 x 32 x 32 input"
         ),
         "training_data": "CIFAR-10's 50,000 training images in a JPEG copy, cropped and flipped",
         "training": "16 epochs of SGD, one cycle to 0.2, on N-FGSM examples (de Jorge et al. "
