@@ -101,7 +101,7 @@ def contract_with_corner() -> type[Message]:
     file.name, file.package = "toy.proto", "toy"
     pool = descriptor_pool.DescriptorPool()
     fields = pb.AttackMethod.DESCRIPTOR.fields
-    kept = {"AttackMethod", *(field.message_type.name for field in fields)}
+    kept = {"AttackMethod", *(kind.name for field in fields if (kind := field.message_type))}
     messages = [message for message in file.message_type if message.name in kept]
     del file.message_type[:], file.dependency[:]
     file.message_type.extend(messages)
