@@ -45,7 +45,7 @@ class FilterAnalysis:
 
 
 def analyze_filters(weights: Tensor, spacing: int = 1) -> list[FilterAnalysis]:
-    """Analyze the filters of a convolution, in about 5 ms each.
+    """Analyze the filters of a convolution, in about 20 ms each.
 
     Args:
         weights: (O, 1 or 3, h, w).
@@ -99,9 +99,9 @@ def sort_filters(analyses: Sequence[FilterAnalysis], order: FilterOrder) -> list
 
     Args:
         analyses: one a filter.
-        order: "channel": as they are. "orientation": those that a Gabor function fits by its
-            orientation, then the others, the best fit first. "hue": those that are more colour than
-            lightness by hue, then the others by orientation.
+        order: "channel": as they are. "orientation": those that a Gabor function of a determined
+            orientation fits by that, then the others, the best fit first. "hue": those that are
+            more colour than lightness by hue, then the others by orientation.
 
     Returns:
         the filters' numbers; ties keep the order of the channels.
@@ -109,7 +109,8 @@ def sort_filters(analyses: Sequence[FilterAnalysis], order: FilterOrder) -> list
 
     def by_orientation(number: int) -> tuple[int, float]:
         one = analyses[number]
-        return (0, one.gabor.orientation) if one.fits else (1, -one.gabor.r_squared)
+        is_oriented = one.fits and one.gabor.is_oriented
+        return (0, one.gabor.orientation) if is_oriented else (1, -one.gabor.r_squared)
 
     def by_hue(number: int) -> tuple[int, float]:
         one = analyses[number]

@@ -31,6 +31,9 @@ class Gabor:
         amplitude: above 0.
         r_squared: share of the pattern's variance that it explains, at most 1; 0 where nothing was
             fitted.
+        is_oriented: whether the pattern determines the orientation: no function that is turned by
+            more than 22.5 degrees explains as much of the variance, within a fiftieth. False where
+            nothing was fitted.
     """
 
     orientation: float = 0.0
@@ -42,6 +45,7 @@ class Gabor:
     column: float = 0.0
     amplitude: float = 0.0
     r_squared: float = 0.0
+    is_oriented: bool = False
 
     def scaled(self, spacing: float) -> "Gabor":
         """Return the same function where the pattern's pixels lie `spacing` pixels apart."""

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,10 @@ Array = NDArray[np.float64]
 # rows and columns of a filter that is fitted: below, there are fewer weights than parameters
 SMALLEST = 3
 _EVALUATIONS = 40  # of a descent; where it has not ended by then, R^2 changes in the fourth digit
-_STARTS = 2
+_STARTS = 3  # of a descent: the best ones, whatever their orientation,
+_SECTORS = 4  # and the best in each of so many equal ranges of orientations
+_TURNED = math.pi / 8  # of two orientations that are not the same
+_AS_GOOD = 0.02  # of the variance: what another orientation may explain less, and be as good
 # of an orientation: so that float32, too, has it below 180, where the phase's sign turns
 _DIGITS = 5
 
@@ -22,8 +26,9 @@ _DIGITS = 5
 def fit_gabors(patterns: Sequence[Array]) -> list[Gabor]:
     """Fit the nearest Gabor function to each of several patterns, in the sense of least squares.
 
-    A descent (Levenberg-Marquardt) begins at the two best of a few thousand Gabor functions whose
-    amplitude and phase are known in closed form, and stays within: wavelengths from 2 pixels to 4
+    Descents (Levenberg-Marquardt) begin at the three best of a few thousand Gabor functions whose
+    amplitude and phase are known in closed form, and at the best of each quarter of all
+    orientations, and stay within: wavelengths from 2 pixels to 4
     times the longer side, deviations across the bars from 0.15 to 4 wavelengths (below, noise would
     set the wavelength), along them from 0.4 pixels to twice that side, centres up to half a pixel
     outside. It draws nothing at random. Constant patterns, and those with fewer than 3 rows or
@@ -72,12 +77,20 @@ class _GaborFitter:
         target = target / math.sqrt(energy)
         minima = [self._descend(start, target) for start in self._starts(target)]
         error, point, (even, odd) = min(minima, key=lambda one: one[0])
+        limit = error + _AS_GOOD * variance / energy
+        is_oriented = not any(
+            other < limit and _turn(place[0], point[0]) > _TURNED for other, place, _ in minima
+        )
         scale = math.sqrt(energy)
-        return _gabor(point, even * scale, odd * scale, 1 - error * energy / variance)
+        found = _gabor(point, even * scale, odd * scale, 1 - error * energy / variance)
+        return replace(found, is_oriented=is_oriented)
 
     def _starts(self, target: Array) -> list[Array]:
-        """The best of the start points, no two of them neighbours in orientation or size."""
+        """The best of the start points, and the best of every sector of orientations; no two of
+        them neighbours in orientation or size.
+        """
         explained = ((self._basis @ target) ** 2).sum(0)
+        sectors = self._points[:, 0] // (math.pi / _SECTORS) % _SECTORS
         chosen: list[Array] = []
         for index in np.argsort(-explained, kind="stable"):
             point = self._points[index]
@@ -85,6 +98,11 @@ class _GaborFitter:
                 chosen.append(point)
             if len(chosen) == _STARTS:
                 break
+        for sector in range(_SECTORS):
+            inside = np.flatnonzero(sectors == sector)
+            point = self._points[inside[explained[inside].argmax()]]
+            if all(_differ(point, other) for other in chosen):
+                chosen.append(point)
         return chosen
 
     def _waves(self, point: Array) -> tuple[Array, Array, Array, Array, float, float]:
@@ -186,8 +204,13 @@ def _start_points(rows: int, columns: int) -> Array:
 
 def _differ(one: Array, other: Array) -> bool:
     """Whether two points are no neighbours in orientation or size."""
-    turn = abs((one[0] - other[0] + math.pi / 2) % math.pi - math.pi / 2)
-    return bool(turn > math.pi / 8 or abs(one[1] - other[1]) > 0.5 or abs(one[2] - other[2]) > 0.8)
+    turn = _turn(one[0], other[0])
+    return bool(turn > _TURNED or abs(one[1] - other[1]) > 0.5 or abs(one[2] - other[2]) > 0.8)
+
+
+def _turn(one: float, other: float) -> float:
+    """The angle between two orientations."""
+    return abs((one - other + math.pi / 2) % math.pi - math.pi / 2)
 
 
 def _normalized(vectors: Array) -> Array:

@@ -42,6 +42,8 @@ class FilterAnalysis:
         peak_orientation: Orientation at which the amplitude spectrum is highest, in degrees; 0 at
             frequency zero.
         peak_wavelength: Wavelength at which it is highest, in pixels; 0 at frequency zero.
+        orientation_determined: Whether the filter determines its orientation: no Gabor function
+            that is turned by more than 22.5 degrees explains as much of it. False for blobs.
     """
 
     orientation: float
@@ -55,6 +57,7 @@ class FilterAnalysis:
     hue: float
     peak_orientation: float
     peak_wavelength: float
+    orientation_determined: bool
 
     @staticmethod
     def read(message: filters_pb2.FilterAnalysis) -> FilterAnalysis:
@@ -71,6 +74,7 @@ class FilterAnalysis:
             hue=message.hue,
             peak_orientation=message.peak_orientation,
             peak_wavelength=message.peak_wavelength,
+            orientation_determined=message.orientation_determined,
         )
 
 

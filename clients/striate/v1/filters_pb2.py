@@ -25,35 +25,35 @@ _sym_db = _symbol_database.Default()
 from striate.v1 import types_pb2 as striate_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18striate/v1/filters.proto\x12\nstriate.v1\x1a\x16striate/v1/types.proto\"\xb4\x01\n\x14RenderFiltersRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05layer\x18\x02 \x01(\t\x12&\n\x05scale\x18\x03 \x01(\x0e\x32\x17.striate.v1.FilterScale\x12\x0c\n\x04zoom\x18\x04 \x01(\r\x12&\n\x05order\x18\x05 \x01(\x0e\x32\x17.striate.v1.FilterOrder\x12\x0f\n\x07\x61nalyze\x18\x06 \x01(\x08\x12\x0f\n\x07spectra\x18\x07 \x01(\x08\"\xed\x01\n\x15RenderFiltersResponse\x12\r\n\x05layer\x18\x01 \x01(\t\x12#\n\x07weights\x18\x02 \x01(\x0b\x32\x12.striate.v1.Tensor\x12\x0b\n\x03png\x18\x03 \x01(\x0c\x12\x15\n\rnormalization\x18\x04 \x01(\t\x12*\n\nprovenance\x18\x05 \x01(\x0b\x32\x16.striate.v1.Provenance\x12\r\n\x05order\x18\x06 \x03(\r\x12,\n\x08\x61nalyses\x18\x07 \x03(\x0b\x32\x1a.striate.v1.FilterAnalysis\x12\x13\n\x0bspectra_png\x18\x08 \x01(\x0c\"\x99\x02\n\x0e\x46ilterAnalysis\x12\x13\n\x0borientation\x18\x01 \x01(\x02\x12\x12\n\nwavelength\x18\x02 \x01(\x02\x12\r\n\x05phase\x18\x03 \x01(\x02\x12\x14\n\x0csigma_across\x18\x04 \x01(\x01\x12\x13\n\x0bsigma_along\x18\x05 \x01(\x01\x12\x12\n\ncenter_row\x18\x06 \x01(\x02\x12\x15\n\rcenter_column\x18\x07 \x01(\x02\x12\x11\n\tr_squared\x18\x08 \x01(\x02\x12\x13\n\x0b\x63olor_share\x18\t \x01(\x02\x12\x11\n\topponency\x18\n \x01(\x02\x12\x0b\n\x03hue\x18\x0b \x01(\x02\x12\x18\n\x10peak_orientation\x18\x0c \x01(\x02\x12\x17\n\x0fpeak_wavelength\x18\r \x01(\x02\"\xa9\x01\n\x14MeasureTuningRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05layer\x18\x02 \x01(\t\x12\x14\n\x0corientations\x18\x03 \x01(\r\x12\x13\n\x0bwavelengths\x18\x04 \x03(\x01\x12\x0e\n\x06phases\x18\x05 \x01(\r\x12\x10\n\x08\x63ontrast\x18\x06 \x01(\x01\x12&\n\x08priority\x18\x07 \x01(\x0e\x32\x14.striate.v1.Priority\"\xd8\x01\n\x15MeasureTuningResponse\x12\r\n\x05layer\x18\x01 \x01(\t\x12\x14\n\x0corientations\x18\x02 \x03(\x01\x12\x13\n\x0bwavelengths\x18\x03 \x03(\x01\x12%\n\tresponses\x18\x04 \x01(\x0b\x32\x12.striate.v1.Tensor\x12%\n\x05units\x18\x05 \x03(\x0b\x32\x16.striate.v1.UnitTuning\x12\x0b\n\x03png\x18\x06 \x01(\x0c\x12*\n\nprovenance\x18\x07 \x01(\x0b\x32\x16.striate.v1.Provenance\"n\n\nUnitTuning\x12\x13\n\x0borientation\x18\x01 \x01(\x02\x12\x12\n\nwavelength\x18\x02 \x01(\x02\x12\x13\n\x0bselectivity\x18\x03 \x01(\x02\x12\x10\n\x08response\x18\x04 \x01(\x02\x12\x10\n\x08\x62\x61seline\x18\x05 \x01(\x02\"\xa6\x01\n\x15GetActivationsRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12%\n\x05image\x18\x02 \x01(\x0b\x32\x16.striate.v1.ImageBatch\x12\r\n\x05layer\x18\x03 \x01(\t\x12\t\n\x01k\x18\x04 \x01(\r\x12\x11\n\tall_units\x18\x05 \x01(\x08\x12*\n\x05order\x18\x06 \x01(\x0e\x32\x1b.striate.v1.ActivationOrder\"\xb4\x01\n\x16GetActivationsResponse\x12\r\n\x05layer\x18\x01 \x01(\t\x12)\n\x05units\x18\x02 \x03(\x0b\x32\x1a.striate.v1.UnitActivation\x12\'\n\x0b\x61\x63tivations\x18\x03 \x01(\x0b\x32\x12.striate.v1.Tensor\x12\x0b\n\x03png\x18\x04 \x01(\x0c\x12*\n\nprovenance\x18\x05 \x01(\x0b\x32\x16.striate.v1.Provenance\"Y\n\x0eUnitActivation\x12\x0c\n\x04unit\x18\x01 \x01(\r\x12\r\n\x05value\x18\x02 \x01(\x02\x12\x0b\n\x03row\x18\x03 \x01(\r\x12\x0e\n\x06\x63olumn\x18\x04 \x01(\r\x12\r\n\x05label\x18\x05 \x01(\t*a\n\x0b\x46ilterScale\x12\x1c\n\x18\x46ILTER_SCALE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x46ILTER_SCALE_PER_FILTER\x10\x01\x12\x17\n\x13\x46ILTER_SCALE_GLOBAL\x10\x02*y\n\x0b\x46ilterOrder\x12\x1c\n\x18\x46ILTER_ORDER_UNSPECIFIED\x10\x00\x12\x18\n\x14\x46ILTER_ORDER_CHANNEL\x10\x01\x12\x1c\n\x18\x46ILTER_ORDER_ORIENTATION\x10\x02\x12\x14\n\x10\x46ILTER_ORDER_HUE\x10\x03*\x89\x01\n\x0f\x41\x63tivationOrder\x12 \n\x1c\x41\x43TIVATION_ORDER_UNSPECIFIED\x10\x00\x12\x19\n\x15\x41\x43TIVATION_ORDER_PEAK\x10\x01\x12\x19\n\x15\x41\x43TIVATION_ORDER_MEAN\x10\x02\x12\x1e\n\x1a\x41\x43TIVATION_ORDER_MAGNITUDE\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18striate/v1/filters.proto\x12\nstriate.v1\x1a\x16striate/v1/types.proto\"\xb4\x01\n\x14RenderFiltersRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05layer\x18\x02 \x01(\t\x12&\n\x05scale\x18\x03 \x01(\x0e\x32\x17.striate.v1.FilterScale\x12\x0c\n\x04zoom\x18\x04 \x01(\r\x12&\n\x05order\x18\x05 \x01(\x0e\x32\x17.striate.v1.FilterOrder\x12\x0f\n\x07\x61nalyze\x18\x06 \x01(\x08\x12\x0f\n\x07spectra\x18\x07 \x01(\x08\"\xed\x01\n\x15RenderFiltersResponse\x12\r\n\x05layer\x18\x01 \x01(\t\x12#\n\x07weights\x18\x02 \x01(\x0b\x32\x12.striate.v1.Tensor\x12\x0b\n\x03png\x18\x03 \x01(\x0c\x12\x15\n\rnormalization\x18\x04 \x01(\t\x12*\n\nprovenance\x18\x05 \x01(\x0b\x32\x16.striate.v1.Provenance\x12\r\n\x05order\x18\x06 \x03(\r\x12,\n\x08\x61nalyses\x18\x07 \x03(\x0b\x32\x1a.striate.v1.FilterAnalysis\x12\x13\n\x0bspectra_png\x18\x08 \x01(\x0c\"\xb9\x02\n\x0e\x46ilterAnalysis\x12\x13\n\x0borientation\x18\x01 \x01(\x02\x12\x12\n\nwavelength\x18\x02 \x01(\x02\x12\r\n\x05phase\x18\x03 \x01(\x02\x12\x14\n\x0csigma_across\x18\x04 \x01(\x01\x12\x13\n\x0bsigma_along\x18\x05 \x01(\x01\x12\x12\n\ncenter_row\x18\x06 \x01(\x02\x12\x15\n\rcenter_column\x18\x07 \x01(\x02\x12\x11\n\tr_squared\x18\x08 \x01(\x02\x12\x13\n\x0b\x63olor_share\x18\t \x01(\x02\x12\x11\n\topponency\x18\n \x01(\x02\x12\x0b\n\x03hue\x18\x0b \x01(\x02\x12\x18\n\x10peak_orientation\x18\x0c \x01(\x02\x12\x17\n\x0fpeak_wavelength\x18\r \x01(\x02\x12\x1e\n\x16orientation_determined\x18\x0e \x01(\x08\"\xa9\x01\n\x14MeasureTuningRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05layer\x18\x02 \x01(\t\x12\x14\n\x0corientations\x18\x03 \x01(\r\x12\x13\n\x0bwavelengths\x18\x04 \x03(\x01\x12\x0e\n\x06phases\x18\x05 \x01(\r\x12\x10\n\x08\x63ontrast\x18\x06 \x01(\x01\x12&\n\x08priority\x18\x07 \x01(\x0e\x32\x14.striate.v1.Priority\"\xd8\x01\n\x15MeasureTuningResponse\x12\r\n\x05layer\x18\x01 \x01(\t\x12\x14\n\x0corientations\x18\x02 \x03(\x01\x12\x13\n\x0bwavelengths\x18\x03 \x03(\x01\x12%\n\tresponses\x18\x04 \x01(\x0b\x32\x12.striate.v1.Tensor\x12%\n\x05units\x18\x05 \x03(\x0b\x32\x16.striate.v1.UnitTuning\x12\x0b\n\x03png\x18\x06 \x01(\x0c\x12*\n\nprovenance\x18\x07 \x01(\x0b\x32\x16.striate.v1.Provenance\"n\n\nUnitTuning\x12\x13\n\x0borientation\x18\x01 \x01(\x02\x12\x12\n\nwavelength\x18\x02 \x01(\x02\x12\x13\n\x0bselectivity\x18\x03 \x01(\x02\x12\x10\n\x08response\x18\x04 \x01(\x02\x12\x10\n\x08\x62\x61seline\x18\x05 \x01(\x02\"\xa6\x01\n\x15GetActivationsRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12%\n\x05image\x18\x02 \x01(\x0b\x32\x16.striate.v1.ImageBatch\x12\r\n\x05layer\x18\x03 \x01(\t\x12\t\n\x01k\x18\x04 \x01(\r\x12\x11\n\tall_units\x18\x05 \x01(\x08\x12*\n\x05order\x18\x06 \x01(\x0e\x32\x1b.striate.v1.ActivationOrder\"\xb4\x01\n\x16GetActivationsResponse\x12\r\n\x05layer\x18\x01 \x01(\t\x12)\n\x05units\x18\x02 \x03(\x0b\x32\x1a.striate.v1.UnitActivation\x12\'\n\x0b\x61\x63tivations\x18\x03 \x01(\x0b\x32\x12.striate.v1.Tensor\x12\x0b\n\x03png\x18\x04 \x01(\x0c\x12*\n\nprovenance\x18\x05 \x01(\x0b\x32\x16.striate.v1.Provenance\"Y\n\x0eUnitActivation\x12\x0c\n\x04unit\x18\x01 \x01(\r\x12\r\n\x05value\x18\x02 \x01(\x02\x12\x0b\n\x03row\x18\x03 \x01(\r\x12\x0e\n\x06\x63olumn\x18\x04 \x01(\r\x12\r\n\x05label\x18\x05 \x01(\t*a\n\x0b\x46ilterScale\x12\x1c\n\x18\x46ILTER_SCALE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x46ILTER_SCALE_PER_FILTER\x10\x01\x12\x17\n\x13\x46ILTER_SCALE_GLOBAL\x10\x02*y\n\x0b\x46ilterOrder\x12\x1c\n\x18\x46ILTER_ORDER_UNSPECIFIED\x10\x00\x12\x18\n\x14\x46ILTER_ORDER_CHANNEL\x10\x01\x12\x1c\n\x18\x46ILTER_ORDER_ORIENTATION\x10\x02\x12\x14\n\x10\x46ILTER_ORDER_HUE\x10\x03*\x89\x01\n\x0f\x41\x63tivationOrder\x12 \n\x1c\x41\x43TIVATION_ORDER_UNSPECIFIED\x10\x00\x12\x19\n\x15\x41\x43TIVATION_ORDER_PEAK\x10\x01\x12\x19\n\x15\x41\x43TIVATION_ORDER_MEAN\x10\x02\x12\x1e\n\x1a\x41\x43TIVATION_ORDER_MAGNITUDE\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'striate.v1.filters_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_FILTERSCALE']._serialized_start=1717
-  _globals['_FILTERSCALE']._serialized_end=1814
-  _globals['_FILTERORDER']._serialized_start=1816
-  _globals['_FILTERORDER']._serialized_end=1937
-  _globals['_ACTIVATIONORDER']._serialized_start=1940
-  _globals['_ACTIVATIONORDER']._serialized_end=2077
+  _globals['_FILTERSCALE']._serialized_start=1749
+  _globals['_FILTERSCALE']._serialized_end=1846
+  _globals['_FILTERORDER']._serialized_start=1848
+  _globals['_FILTERORDER']._serialized_end=1969
+  _globals['_ACTIVATIONORDER']._serialized_start=1972
+  _globals['_ACTIVATIONORDER']._serialized_end=2109
   _globals['_RENDERFILTERSREQUEST']._serialized_start=65
   _globals['_RENDERFILTERSREQUEST']._serialized_end=245
   _globals['_RENDERFILTERSRESPONSE']._serialized_start=248
   _globals['_RENDERFILTERSRESPONSE']._serialized_end=485
   _globals['_FILTERANALYSIS']._serialized_start=488
-  _globals['_FILTERANALYSIS']._serialized_end=769
-  _globals['_MEASURETUNINGREQUEST']._serialized_start=772
-  _globals['_MEASURETUNINGREQUEST']._serialized_end=941
-  _globals['_MEASURETUNINGRESPONSE']._serialized_start=944
-  _globals['_MEASURETUNINGRESPONSE']._serialized_end=1160
-  _globals['_UNITTUNING']._serialized_start=1162
-  _globals['_UNITTUNING']._serialized_end=1272
-  _globals['_GETACTIVATIONSREQUEST']._serialized_start=1275
-  _globals['_GETACTIVATIONSREQUEST']._serialized_end=1441
-  _globals['_GETACTIVATIONSRESPONSE']._serialized_start=1444
-  _globals['_GETACTIVATIONSRESPONSE']._serialized_end=1624
-  _globals['_UNITACTIVATION']._serialized_start=1626
-  _globals['_UNITACTIVATION']._serialized_end=1715
+  _globals['_FILTERANALYSIS']._serialized_end=801
+  _globals['_MEASURETUNINGREQUEST']._serialized_start=804
+  _globals['_MEASURETUNINGREQUEST']._serialized_end=973
+  _globals['_MEASURETUNINGRESPONSE']._serialized_start=976
+  _globals['_MEASURETUNINGRESPONSE']._serialized_end=1192
+  _globals['_UNITTUNING']._serialized_start=1194
+  _globals['_UNITTUNING']._serialized_end=1304
+  _globals['_GETACTIVATIONSREQUEST']._serialized_start=1307
+  _globals['_GETACTIVATIONSREQUEST']._serialized_end=1473
+  _globals['_GETACTIVATIONSRESPONSE']._serialized_start=1476
+  _globals['_GETACTIVATIONSRESPONSE']._serialized_end=1656
+  _globals['_UNITACTIVATION']._serialized_start=1658
+  _globals['_UNITACTIVATION']._serialized_end=1747
 # @@protoc_insertion_point(module_scope)

@@ -229,6 +229,7 @@ class FilterAnalysis(_message.Message):
     HUE_FIELD_NUMBER: _builtins.int
     PEAK_ORIENTATION_FIELD_NUMBER: _builtins.int
     PEAK_WAVELENGTH_FIELD_NUMBER: _builtins.int
+    ORIENTATION_DETERMINED_FIELD_NUMBER: _builtins.int
     orientation: _builtins.float
     """Of the grating, in degrees, 0 to below 180: 0 for horizontal bars, 90 for vertical ones, rising
     counter-clockwise.
@@ -262,6 +263,11 @@ class FilterAnalysis(_message.Message):
     frequency zero.
     """
     peak_wavelength: _builtins.float
+    orientation_determined: _builtins.bool
+    """Whether the filter determines the orientation of the fit: no Gabor function that is turned by
+    more than 22.5 degrees explains as much of the variance, within 0.02. False for blobs, and where
+    nothing was fitted.
+    """
     def __init__(
         self,
         *,
@@ -278,10 +284,11 @@ class FilterAnalysis(_message.Message):
         hue: _builtins.float = ...,
         peak_orientation: _builtins.float = ...,
         peak_wavelength: _builtins.float = ...,
+        orientation_determined: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["center_column", b"center_column", "center_row", b"center_row", "color_share", b"color_share", "hue", b"hue", "opponency", b"opponency", "orientation", b"orientation", "peak_orientation", b"peak_orientation", "peak_wavelength", b"peak_wavelength", "phase", b"phase", "r_squared", b"r_squared", "sigma_across", b"sigma_across", "sigma_along", b"sigma_along", "wavelength", b"wavelength"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["center_column", b"center_column", "center_row", b"center_row", "color_share", b"color_share", "hue", b"hue", "opponency", b"opponency", "orientation", b"orientation", "orientation_determined", b"orientation_determined", "peak_orientation", b"peak_orientation", "peak_wavelength", b"peak_wavelength", "phase", b"phase", "r_squared", b"r_squared", "sigma_across", b"sigma_across", "sigma_along", b"sigma_along", "wavelength", b"wavelength"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -130,6 +130,7 @@ def analyses(found: Iterable[FilterAnalysis]) -> list[pb.FilterAnalysis]:
             hue=angle(one.colour.hue, 360),
             peak_orientation=angle(one.peak_orientation, 180),
             peak_wavelength=one.peak_wavelength,
+            orientation_determined=one.gabor.is_oriented,
         )
         for one in found
     ]

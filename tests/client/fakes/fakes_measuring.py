@@ -39,10 +39,11 @@ class Measured(interpret_pb2_grpc.InterpretServiceServicer):
     def RenderFilters(
         self, request: pb.RenderFiltersRequest, context: Any
     ) -> pb.RenderFiltersResponse:
-        analyses = [
-            pb.FilterAnalysis(**{name: channel + 16 * place for place, name in enumerate(FIELDS)})
+        values: list[dict[str, Any]] = [
+            {name: channel + 16 * place for place, name in enumerate(FIELDS)}
             for channel in range(2)
         ]
+        analyses = [pb.FilterAnalysis(**one, orientation_determined=True) for one in values]
         return pb.RenderFiltersResponse(
             layer=request.layer or "stem",
             weights=tensor(WEIGHTS),

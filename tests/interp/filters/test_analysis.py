@@ -60,11 +60,14 @@ def test_red_beside_green_is_half_opponent() -> None:
 
 
 def analysis(
-    orientation: float, r_squared: float, share: float = 0.0, hue: float = 0.0
+    orientation: float,
+    r_squared: float,
+    share: float = 0.0,
+    hue: float = 0.0,
+    is_oriented: bool = True,
 ) -> FilterAnalysis:
-    return FilterAnalysis(
-        Gabor(orientation, r_squared=r_squared), FilterColour(share, 0, hue), 0, 0
-    )
+    gabor = Gabor(orientation, r_squared=r_squared, is_oriented=is_oriented)
+    return FilterAnalysis(gabor, FilterColour(share, 0, hue), 0, 0)
 
 
 def test_orders() -> None:
@@ -86,6 +89,8 @@ def test_orders() -> None:
         1,
     ]  # then what does not fit, the best first
     assert sort_filters(filters, "hue") == [4, 2, 3, 5, 0, 1]  # hues 10 and 240, then gray ones
+    blob = analysis(0, 0.99, is_oriented=False)  # fits, at any angle
+    assert sort_filters([blob, *filters], "orientation")[:5] == [4, 6, 1, 3, 0]
 
 
 def test_analysis_of_a_layer() -> None:

@@ -5,8 +5,10 @@ import math
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 from scipy.optimize import least_squares
 
+from interp.filters import gabor_fit
 from interp.filters.analysis import strongest_component
 from interp.filters.gabor import Gabor
 from interp.filters.gabor_fit import fit_gabors
@@ -202,3 +204,26 @@ def test_spectral_peak_of_a_wide_grating(orientation: float, wavelength: float) 
     assert apart(found[0], orientation, 180) < 2
     assert found[1] == pytest.approx(wavelength, rel=0.04)
     assert spectral_peak(np.ones((5, 5))) == (0, 0)
+
+
+def test_real_filters_are_fitted_no_worse_than_from_forty_starts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    weights = load_file("service/models/weights/cifar10-plain.safetensors")["conv1.weight"]
+    patterns = [strongest_component(each)[1] for each in weights.double().numpy()]
+    found = fit_gabors(patterns)
+    monkeypatch.setattr(gabor_fit, "_STARTS", 40)
+    for few, many in zip(found, fit_gabors(patterns), strict=True):
+        assert few.r_squared > many.r_squared - 1e-3
+        if few.is_oriented:
+            assert apart(few.orientation, many.orientation, 180) < 10
+
+
+def test_orientations_that_are_not_determined() -> None:
+    rows, columns = np.mgrid[:9, :9] - 4.0
+    blob = np.exp(-(rows**2 + columns**2) / 6)
+    plaid = blob * (np.cos(2 * np.pi * rows / 4) + np.cos(2 * np.pi * columns / 4))
+    bars = drawn(9, 30, 4, 20, (1.6, 2.4), (4, 4))
+    found = fit_gabors([blob, -blob, plaid, bars, np.zeros((9, 9))])
+    assert [fit.is_oriented for fit in found] == [False, False, False, True, False]
+    assert found[0].r_squared > 0.9

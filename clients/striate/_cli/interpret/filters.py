@@ -85,7 +85,7 @@ def _as_json(found: Filters, files: list[Path]) -> dict[str, object]:
 def _row(channel: int, analysis: FilterAnalysis) -> tuple[object, ...]:
     return (
         channel,
-        f"{analysis.orientation:.0f}",
+        f"{analysis.orientation:.0f}{'' if analysis.orientation_determined else '?'}",
         f"{analysis.wavelength:.3g}",
         f"{analysis.phase:.0f}",
         f"{analysis.r_squared:.2f}",
