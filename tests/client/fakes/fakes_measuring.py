@@ -43,7 +43,7 @@ class Measured(interpret_pb2_grpc.InterpretServiceServicer):
             {name: channel + 16 * place for place, name in enumerate(FIELDS)}
             for channel in range(2)
         ]
-        analyses = [pb.FilterAnalysis(**one, orientation_determined=True) for one in values]
+        analyses = [pb.FilterAnalysis(**one) for one in values]
         return pb.RenderFiltersResponse(
             layer=request.layer or "stem",
             weights=tensor(WEIGHTS),
