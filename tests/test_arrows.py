@@ -63,7 +63,7 @@ SERVICE: Mapping[str, str] = {
 CLIENT: Mapping[str, str] = {
     "v1": "",
     "errors": "",
-    "provenance": "v1",
+    "provenance": "errors v1",
     "_rpc": "errors provenance v1",
     "unit_names": "errors",
     "attacks": "unit_names _rpc errors",

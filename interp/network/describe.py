@@ -75,7 +75,7 @@ def describe(network: Network) -> list[LayerInfo]:
     # The module is given an intermediate result, as some write into their input.
     image = torch.zeros(
         1, *network.shape, device=network.device, dtype=network.dtype, requires_grad=True
-    ).clone(memory_format=torch.channels_last)
+    ).clone(memory_format=network.memory_format)
     running: list[str] = []
     tracer = FieldTracer(image)
     recording = record_modules(modules, records, running, tracer)

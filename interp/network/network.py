@@ -10,10 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from interp.layer import LOGITS, UnknownLayer
+from interp.network.backward import ReentrantCheckpoint, gradient
 from interp.network.channel_axis import read_layouts
 from interp.network.folded_copy import FoldedCopy
 from interp.network.hooks import forward_hooks
-from interp.network.layer_trace import trace_layers
+from interp.network.load_checks.batch_axis import layers_of_other_axes
+from interp.network.load_checks.company import company_doubt
+from interp.network.load_checks.layer_trace import layer_modules, trace_layers
+from interp.network.load_checks.memory_format import choose_memory_format
+from interp.network.load_checks.outputs import returning_logits
 from interp.network.probe_batch import layers_of, scores_of, split_answers
 from interp.network.rectifier import RedirectedRectifiers
 from interp.probe import Answer, Probe
@@ -30,6 +35,7 @@ class Network:
         module: the module as it is hosted.
         shape: (C, H, W) of its input.
         device, dtype: where and in which precision it runs.
+        memory_format: of images and weights, see `interp.network.load_checks.memory_format`.
         layers: dotted names of the modules with a tensor output, in the order in which a forward
             pass finishes them.
         output_shapes: layer -> output shape of one image of `shape`; "logits" too. Maps are
@@ -38,6 +44,8 @@ class Network:
         layouts: the order of axes in which layers compute their maps.
         unavailable: layer -> why there are no units in its output to ask for, a clause.
         classes: number of logits.
+        doubts: sentences about what the network's answers might not be.
+        company_doubt: why an image's answer depends on what shares its pass; "" if it does not.
     """
 
     def __init__(
@@ -53,9 +61,10 @@ class Network:
         """Host a module, and find its layers by a forward pass.
 
         Args:
-            module: maps normalized images (B, C, H, W) to logits (B, classes). It is put into eval
-                mode, its parameters take no gradients, and it is moved to `device` and `dtype` in
-                channels_last format.
+            module: maps normalized images (B, C, H, W) to logits (B, classes), or to something in
+                which `interp.network.load_checks.outputs` finds them. It is put into eval mode, its
+                parameters take no gradients, and it is moved to `device` and `dtype`, in
+                channels_last format where that is the same function.
             shape: (C, H, W) of its input.
             mean, std: per input channel; the module is given (pixel - mean) / std.
             device, dtype: where and in which precision it runs.
@@ -66,28 +75,32 @@ class Network:
                 differs from the module's own by rounding alone.
 
         Raises:
-            ValueError: the module does not map one image to a row of logits.
+            ValueError: the module does not map each image to a row of logits.
         """
-        self.module = (
-            module.eval()
-            .requires_grad_(False)
-            .to(device, dtype)
-            .to(memory_format=torch.channels_last)
-        )
+        module = module.eval().requires_grad_(False).to(device, dtype)
         self.shape, self.device, self.dtype = shape, torch.device(device), dtype
         self._mean = torch.tensor(mean, device=device, dtype=dtype).view(1, -1, 1, 1)
         self._std = torch.tensor(std, device=device, dtype=dtype).view(1, -1, 1, 1)
-        self._modules = {name: m for name, m in self.module.named_modules() if name}
-        image = self.normalized(torch.full((1, *shape), 0.5))
-        trace = trace_layers(self.module, self._modules, image)
-        self._calls, self._overwritten = trace.calls, trace.overwritten
+        parts = layer_modules(module)
+        images = (self._images() - self._mean) / self._std
+        self.memory_format, together = choose_memory_format(module, parts, images)
+        images = images.contiguous(memory_format=self.memory_format)
+        image = images[-1:].contiguous(memory_format=self.memory_format)
+        alone = trace_layers(module, parts, image)
+        self.company_doubt = company_doubt(module, parts, images, alone, together)
+        self.doubts = [d for d in (self.company_doubt, alone.path.doubt) if d]
+        self.module = returning_logits(module, alone.path)
+        self._modules = layer_modules(self.module)
+        self._calls, self._overwritten = alone.calls, alone.overwritten
         self.layouts = read_layouts(self.module, self._modules, image)
-        self.unavailable = self.layouts.unavailable
+        self.unavailable = self.layouts.unavailable | layers_of_other_axes(alone, together)
+        self.layers = tuple(name for name in alone.shapes if name != LOGITS)
         self.output_shapes = {
-            name: self.layouts.shape(name, shape) for name, shape in trace.output_shapes.items()
+            name: self.layouts.shape(name, alone.shapes[name][1:]) for name in self.layers
         }
-        self.layers = tuple(name for name in self.output_shapes if name != LOGITS)
+        self.output_shapes[LOGITS] = tuple(alone.logits.shape[1:])
         self.classes = self.output_shapes[LOGITS][0]
+        self._accumulates = False  # gradients, as reentrant checkpoints need it
         self._folded = FoldedCopy(self.module, self._examples) if fold else None
 
     @property
@@ -115,6 +128,12 @@ class Network:
         tensors = (t for m in modules for t in (*m.parameters(), *m.buffers()))
         return list({id(t): t for t in tensors}.values())
 
+    def _images(self) -> Tensor:
+        """Three images (3, C, H, W) in [0, 1] that have nothing in common: noise, white, noise."""
+        images = torch.rand(3, *self.shape, generator=torch.Generator().manual_seed(0))
+        images[1] = 1
+        return images.to(self.device, self.dtype)
+
     def _examples(self) -> Tensor:
         """Two images (2, C, H, W) of noise, as the module takes them."""
         noise = torch.rand(2, *self.shape, generator=torch.Generator().manual_seed(0))
@@ -127,9 +146,9 @@ class Network:
             images: (B, C, H, W) in [0, 1], on any device.
 
         Returns:
-            (B, C, H, W) on the module's device, in its dtype, in channels_last format.
+            (B, C, H, W) on the module's device, in its dtype and memory format.
         """
-        x = images.to(self.device, self.dtype, memory_format=torch.channels_last)
+        x = images.to(self.device, self.dtype).contiguous(memory_format=self.memory_format)
         return (x - self._mean) / self._std
 
     def _forward(self, images: Tensor, layers: set[str]) -> dict[str, Tensor]:
@@ -182,6 +201,12 @@ class Network:
             (B, classes).
         """
         return self.activations(images, [LOGITS])[LOGITS]
+
+    def carries_gradients(self, images: Tensor) -> bool:
+        """Whether the logits are connected to the images (B, C, H, W) by a graph of gradients."""
+        x = images.to(self.device, self.dtype).detach().requires_grad_()
+        with torch.enable_grad():
+            return self._forward(x, {LOGITS})[LOGITS].requires_grad
 
     @torch.no_grad()
     def logits_with(self, images: Tensor, layer: str, change: Callable[[Tensor], Tensor]) -> Tensor:
@@ -248,7 +273,7 @@ class Network:
         """Answer probes of one backward policy."""
         # some images may still be on the host
         images = [p.images.detach().to(self.device, self.dtype) for p in probes]
-        x = torch.cat(images).contiguous(memory_format=torch.channels_last)
+        x = torch.cat(images).contiguous(memory_format=self.memory_format)
         x.requires_grad_(differentiates)
         policy: AbstractContextManager[object] = (
             RedirectedRectifiers() if redirected else nullcontext()
@@ -260,7 +285,11 @@ class Network:
                 scores = scores_of(probes, activations)
         grad: Tensor | None = None
         if differentiates and scores.requires_grad:
-            (grad,) = torch.autograd.grad(scores.sum(), x, allow_unused=True)
+            try:
+                grad = gradient(scores, x, self._accumulates)
+            except ReentrantCheckpoint:
+                self._accumulates = True
+                return self._pass(probes, differentiates, redirected)
         if differentiates and grad is None:
             # the score does not depend on the images, whatever the network's reason
             grad = torch.zeros_like(x)

@@ -247,7 +247,25 @@ def _preprocessing(name: str, table: ModelTable, base: Preprocessing) -> Preproc
                 f"models.{name}.{field} has {len(getattr(seen, field))} values for "
                 f"{channels} channels"
             )
+    _check_units(name, seen.mean, seen.std)
     return seen
+
+
+def _check_units(name: str, mean: Iterable[float], std: Iterable[float]) -> None:
+    """Refuse a mean and std that cannot be those of pixels in [0, 1].
+
+    Raises:
+        ModelError: a mean lies outside [0, 1], or a std is more than 1.
+    """
+    mean, std = tuple(mean), tuple(std)
+    if all(0 <= m <= 1 for m in mean) and all(s <= 1 for s in std):
+        return
+    found = f"models.{name} has mean {list(mean)} and std {list(std)}, but pixels lie in [0, 1]"
+    if max(*mean, *std) > 1:
+        reason = "these look like 0..255 units; divide by 255, also a std of 1 beside them"
+    else:
+        reason = "each mean must be from 0 to 1, and each std above 0 and at most 1"
+    raise ModelError(f"{found}: {reason}")
 
 
 def _labels(name: str, table: ModelTable) -> tuple[str, ...]:

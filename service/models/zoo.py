@@ -14,20 +14,23 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+import structlog
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from interp.attack.losses import cross_entropy
 from interp.network.describe import LayerInfo, describe
+from interp.network.load_checks.one_class import ONE_CLASS, sees_one_class
 from interp.network.network import Network
-from interp.probe import Probe
 from service.config import ModelTable
 from service.imaging import Preprocessing
 from service.models.catalogue import RANDOM, Blueprint, Catalogue, UnknownModel, UnknownWeights
 from service.models.checkpoints import ModelError
 from service.models.initialization import randomize
+from service.models.warm_up import warm_up
 
 __all__ = ["HostedModel", "ModelBusy", "ModelError", "ModelZoo", "UnknownModel", "UnknownWeights"]
+
+log = structlog.get_logger("striate")
 
 T = TypeVar("T")
 
@@ -55,6 +58,7 @@ class HostedModel:
         parameters: their number.
         memory_bytes: of parameters and buffers.
         bytes_per_row: that a forward and backward pass takes for one image, measured.
+        warnings: what loading found odd about the network.
     """
 
     name: str
@@ -68,6 +72,7 @@ class HostedModel:
     parameters: int
     memory_bytes: int
     bytes_per_row: int
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(eq=False)
@@ -147,6 +152,8 @@ class ModelZoo:
             slot.model.set_exception(error)
             raise
         slot.model.set_result(model)
+        for warning in model.warnings:
+            log.warning("a loaded network is odd", model=name, what=warning)
         return model
 
     def get(self, name: str) -> HostedModel:
@@ -213,7 +220,10 @@ class ModelZoo:
         network = run(
             lambda: Network(module, seen.shape, seen.mean, seen.std, self._device, self._dtype)
         )
-        bytes_per_row = run(lambda: _warm_up(network))
+        warm = run(lambda: warm_up(network))
+        doubts = [*network.doubts, *warm.doubts]
+        if plan.weights != RANDOM and run(lambda: sees_one_class(network)):
+            doubts.append(ONE_CLASS)
         return HostedModel(
             name=name,
             network=network,
@@ -225,7 +235,8 @@ class ModelZoo:
             layers=run(lambda: describe(network)),
             parameters=sum(p.numel() for p in network.module.parameters()),
             memory_bytes=sum(t.nbytes for t in network.weights),
-            bytes_per_row=bytes_per_row,
+            bytes_per_row=warm.bytes_per_row,
+            warnings=tuple(f"{name}: {doubt}" for doubt in doubts),
         )
 
 
@@ -235,7 +246,7 @@ def _explained(name: str, shape: tuple[int, int, int], call: Callable[[], T]) ->
     except Exception as error:  # a user's own network may raise anything
         size = " x ".join(map(str, shape))
         raise ModelError(
-            f"{name} does not run on one image of {size} (channels, height, width): {error}"
+            f"{name} does not run on images of {size} (channels, height, width): {error}"
         ) from error
 
 
@@ -255,29 +266,6 @@ def _digest(module: nn.Module, plan: Blueprint) -> str:
             memoryview(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
         )
     return digest.hexdigest()
-
-
-def _warm_up(network: Network) -> int:
-    """Run one image forward and backward, and return the bytes that this took beside the
-    weights.
-    """
-    weights = {t.untyped_storage().data_ptr() for t in network.weights}
-    kept: dict[int, int] = {}
-
-    def keep(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in weights:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    image = torch.full((1, *network.shape), 0.5, device=network.device, dtype=network.dtype)
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        network.answer(
-            [Probe(image, cross_entropy(torch.zeros(1, dtype=torch.int64, device=network.device)))]
-        )
-    # The backward pass holds the gradients of a layer's output and input beside what the forward
-    # pass kept.
-    return sum(kept.values()) + 2 * max(kept.values(), default=0) + image.nbytes
 
 
 def _give_back_memory() -> None:

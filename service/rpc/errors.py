@@ -15,6 +15,7 @@ from grpc_status import rpc_status
 
 from interp.attribution.result import MethodNotApplicable
 from interp.layer import UnknownLayer
+from interp.network.backward import BackwardFailed
 from service import operations
 from service.audit.journal import AuditChanged, NoReport
 from service.datasets import DatasetError, UnknownDataset
@@ -93,6 +94,7 @@ TABLE: Mapping[type[BaseException], Row] = {
     jobs.OutOfMemory: Row(StatusCode.RESOURCE_EXHAUSTED, errors_pb2.ERROR_REASON_OUT_OF_MEMORY),
     jobs.Draining: Row(StatusCode.UNAVAILABLE, errors_pb2.ERROR_REASON_SHUTTING_DOWN),
     jobs.Expired: Row(StatusCode.DEADLINE_EXCEEDED, errors_pb2.ERROR_REASON_DEADLINE_EXCEEDED),
+    BackwardFailed: Row(StatusCode.FAILED_PRECONDITION, errors_pb2.ERROR_REASON_NOT_DIFFERENTIABLE),
     jobs.NotFinite: Row(StatusCode.FAILED_PRECONDITION, errors_pb2.ERROR_REASON_NOT_FINITE),
 }
 INTERNAL_ROW = Row(StatusCode.INTERNAL, errors_pb2.ERROR_REASON_INTERNAL)  # what nobody foresaw

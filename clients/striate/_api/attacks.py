@@ -39,7 +39,7 @@ def attack(
 ) -> AttackResult:
     """Attacks images, and issues the server's doubts as warnings of the caller's caller."""
     _, result = _send(net, images, labels, method, settings, image_settings, timeout)
-    warn(result.warnings, depth=2)
+    warn(_of_attack(result), depth=2)
     return result
 
 
@@ -54,7 +54,7 @@ def epsilon_curve(
 ) -> EpsilonCurve:
     """Attacks images at several epsilons, and issues doubts as warnings of the caller's caller."""
     responses, result = _send(net, images, labels, search, settings, image_settings, timeout)
-    warn(result.warnings, depth=2)
+    warn(_of_attack(result), depth=2)
     return EpsilonCurve.read(responses, result, search)
 
 
@@ -81,6 +81,11 @@ def attack_stream(
     encoder = ItemEncoder(classes, seed_value("first_id", first_id), target[0] if target else None)
     stream = AttackStream(net.caller, net.robustness.AttackStream, first, encoder, size)
     return stream.run(items, ordered, timeout)
+
+
+def _of_attack(result: AttackResult) -> list[str]:
+    """The warnings of a result that its provenance has not issued already."""
+    return [text for text in result.warnings if text not in result.provenance.warnings]
 
 
 def _send(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from striate._api.context import ModelContext
+from striate.errors.user_warnings import warn_user
 from striate.results.models import Layer, ModelInfo
 from striate.v1 import model_pb2
 
@@ -30,10 +31,11 @@ def find(connection: Connection, name: str, timeout: float | None) -> ModelConte
 
 
 def load(connection: Connection, name: str, weights: str, timeout: float | None) -> ModelContext:
-    """Loads a model, or finds it loaded."""
+    """Loads a model, or finds it loaded, and issues what loading found odd as warnings."""
     deadline = connection.caller.deadline(timeout)
     request = model_pb2.LoadModelRequest(model=name, weights=weights)
-    connection.caller.unary(connection.models.LoadModel, request, deadline.remaining())
+    loaded = connection.caller.unary(connection.models.LoadModel, request, deadline.remaining())
+    warn_user(loaded.model.warnings)
     return find(connection, name, deadline.remaining())
 
 

@@ -106,6 +106,10 @@ class NoReport(FailedPrecondition):
     """The operation has no report, not yet, or not in this format."""
 
 
+class NotDifferentiable(FailedPrecondition):
+    """The network's backward pass fails: only what takes no gradients can be asked for."""
+
+
 class NotExplainable(FailedPrecondition):
     """The attribution method cannot treat a step of this network: choose another method."""
 

@@ -26,6 +26,8 @@ class ModelInfo:
         classes: Class names in the order of the logits.
         parameters: Number of parameters.
         memory_bytes: Bytes of parameters and buffers.
+        warnings: What loading found odd about the network, e.g. logits that depend on the other
+            images of a pass, or a backward pass that fails.
     """
 
     name: str
@@ -42,6 +44,7 @@ class ModelInfo:
     classes: tuple[str, ...] = field(repr=False)
     parameters: int
     memory_bytes: int
+    warnings: tuple[str, ...] = ()
 
     @staticmethod
     def read(message: model_pb2.ModelInfo) -> ModelInfo:
@@ -61,6 +64,7 @@ class ModelInfo:
             classes=tuple(message.classes),
             parameters=message.parameters,
             memory_bytes=message.memory_bytes,
+            warnings=tuple(message.warnings),
         )
 
 

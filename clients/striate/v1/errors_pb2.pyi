@@ -67,6 +67,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """DEADLINE_EXCEEDED. The caller's deadline passed before the work was done."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 22
     """INTERNAL. The service failed; its log has the reason under the request id."""
+    ERROR_REASON_NOT_DIFFERENTIABLE: _ErrorReason.ValueType  # 23
+    """FAILED_PRECONDITION. The network's backward pass fails: only what takes no gradients can be asked
+    for.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a request is refused or fails. The name without its prefix is the `reason` of the
@@ -118,4 +122,8 @@ ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 21
 """DEADLINE_EXCEEDED. The caller's deadline passed before the work was done."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 22
 """INTERNAL. The service failed; its log has the reason under the request id."""
+ERROR_REASON_NOT_DIFFERENTIABLE: ErrorReason.ValueType  # 23
+"""FAILED_PRECONDITION. The network's backward pass fails: only what takes no gradients can be asked
+for.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -240,6 +240,7 @@ class ModelInfo(_message.Message):
     CLASSES_FIELD_NUMBER: _builtins.int
     PARAMETERS_FIELD_NUMBER: _builtins.int
     MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     state: Global___ModelState.ValueType
     architecture: _builtins.str
@@ -271,6 +272,12 @@ class ModelInfo(_message.Message):
     def classes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Class names, in the order of the logits."""
 
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What loading found odd: logits that depend on the other images of a pass, a backward pass that
+        fails, one class for whatever image.
+        """
+
     def __init__(
         self,
         *,
@@ -289,10 +296,11 @@ class ModelInfo(_message.Message):
         classes: _abc.Iterable[_builtins.str] | None = ...,
         parameters: _builtins.int = ...,
         memory_bytes: _builtins.int = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "classes", b"classes", "digest", b"digest", "input_channels", b"input_channels", "input_height", b"input_height", "input_width", b"input_width", "interpolation", b"interpolation", "mean", b"mean", "memory_bytes", b"memory_bytes", "name", b"name", "parameters", b"parameters", "resize", b"resize", "state", b"state", "std", b"std", "weights", b"weights"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "classes", b"classes", "digest", b"digest", "input_channels", b"input_channels", "input_height", b"input_height", "input_width", b"input_width", "interpolation", b"interpolation", "mean", b"mean", "memory_bytes", b"memory_bytes", "name", b"name", "parameters", b"parameters", "resize", b"resize", "state", b"state", "std", b"std", "warnings", b"warnings", "weights", b"weights"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

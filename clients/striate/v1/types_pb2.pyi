@@ -149,6 +149,7 @@ class Provenance(_message.Message):
     MODEL_DIGEST_FIELD_NUMBER: _builtins.int
     SERVICE_VERSION_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Name of the model, e.g. "cifar10-plain"."""
     model_digest: _builtins.str
@@ -159,6 +160,12 @@ class Provenance(_message.Message):
     """Identifies the request in the server's log; the value of the metadata key `x-request-id` if the
     caller sent one.
     """
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Why the model's answers may not be what they seem, whatever the request: logits that depend on
+        the other images of a pass.
+        """
+
     def __init__(
         self,
         *,
@@ -166,10 +173,11 @@ class Provenance(_message.Message):
         model_digest: _builtins.str = ...,
         service_version: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "model_digest", b"model_digest", "request_id", b"request_id", "service_version", b"service_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "model_digest", b"model_digest", "request_id", b"request_id", "service_version", b"service_version", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -13,6 +13,7 @@ from service.rpc.compute import LIGHT, Compute
 from service.rpc.context import Context
 from service.rpc.validation import required, within
 from service.rpc.wire import images as wire_images
+from service.rpc.wire import models as wire_models
 from service.rpc.wire import priority as wire_priority
 from service.rpc.wire.robustness import attack as wire_attack
 from service.rpc.wire.robustness import attack_response as wire_response
@@ -42,6 +43,7 @@ class AttackHandler:
             most = max(1, wire_images.MOST_BYTES // wire_images.image_bytes(1, model))
             within("images (their number)", count, 1, most)
             spec = wire_attack.read_attack(request, model, count)
+            wire_models.check_deterministic(model, request.deterministic, "deterministic")
             x = await self._compute.decode_images(request.images, model.preprocessing)
             outcome = await self._compute.solve(
                 context,

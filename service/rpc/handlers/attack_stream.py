@@ -20,6 +20,7 @@ from service.rpc.errors import row_of, status_of
 from service.rpc.handlers.attack import solve_attack
 from service.rpc.validation import InvalidField, required
 from service.rpc.wire import images as wire_images
+from service.rpc.wire import models as wire_models
 from service.rpc.wire import priority as wire_priority
 from service.rpc.wire.robustness import attack as wire_attack
 from service.rpc.wire.robustness import attack_stream as wire_stream
@@ -78,6 +79,7 @@ class AttackStreamHandler:
             wire_priority.priority(settings.attack.priority)
             # what is wrong with the settings is wrong with the whole call
             wire_attack.read_attack(settings.attack, model, 1)
+            wire_models.check_deterministic(model, settings.attack.deterministic, "deterministic")
             most = wire_stream.read_in_flight(
                 settings, PASSES * self._compute.engine.limits.tick_rows
             )
@@ -189,7 +191,7 @@ class StreamRun:
             return
         ids = [image.message.id for image in images]
         for answer in await self._compute.run_in_pool(
-            stream_responses, ids, self._request.format, found
+            stream_responses, ids, self._request.format, self._model, found
         ):
             self.answers.put_nowait(answer)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from interp.attribution.registry import HookedMethod, ProcedureMethod
-from interp.attribution.result import Attribution
+from interp.attribution.result import Attribution, MethodNotApplicable
 from interp.attribution.variations import MAX_PROBE_ROWS
 from interp.layer import LOGITS, LayerPath
 from interp.network.network import Network
@@ -24,6 +24,7 @@ from service.rpc.context import Context
 from service.rpc.validation import InvalidField, required
 from service.rpc.wire import attribution as wire_attribution
 from service.rpc.wire import images as wire_images
+from service.rpc.wire import models as wire_models
 from service.rpc.wire import priority as wire_priority
 from service.rpc.wire.attribution import AttributionSpec
 from striate.v1 import attribution_pb2 as pb
@@ -58,6 +59,7 @@ class AttributionHandler:
         """
         with self._zoo.use(required("model", request.model)) as model:
             spec = wire_attribution.read(request, model)
+            wire_models.check_deterministic(model, request.deterministic, "deterministic")
             priority = wire_priority.priority(request.priority)
             x = await self._compute.decode_images(request.images, model.preprocessing)
             memory = 4 * x.nbytes + wire_images.image_bytes(_PASS_COPIES, model)
@@ -116,6 +118,14 @@ class AttributionHandler:
         except torch.OutOfMemoryError as error:
             raise OutOfMemory(
                 "one image's pass with hooks does not fit into the device's memory"
+            ) from error
+        except MethodNotApplicable:
+            raise
+        except RuntimeError as error:  # of torch: the network does not bear hooks or gradients
+            line = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+            raise MethodNotApplicable(
+                f"the network fails under this method's hooks or gradients ({line}): choose a "
+                f"method without them, such as occlusion"
             ) from error
 
 

@@ -3,6 +3,7 @@
 from interp.layer import quoted
 from interp.network.describe import LayerInfo
 from service.models.zoo import HostedModel
+from service.rpc.validation import InvalidField
 from striate.v1 import model_pb2
 
 
@@ -25,7 +26,26 @@ def model_info(model: HostedModel) -> model_pb2.ModelInfo:
         classes=model.classes,
         parameters=model.parameters,
         memory_bytes=model.memory_bytes,
+        warnings=model.warnings,
     )
+
+
+def check_deterministic(model: HostedModel, deterministic: bool, field: str) -> None:
+    """Refuse to promise equal bytes of a network that does not keep the promise.
+
+    Args:
+        deterministic: whether the request asks for it.
+        field: the request's field, for errors.
+
+    Raises:
+        InvalidField: it is asked for, and the network's answer for an image is not its own.
+    """
+    if deterministic and model.network.company_doubt:
+        raise InvalidField(
+            field,
+            f"cannot be kept by {model.name}: {model.network.company_doubt}; ask without "
+            f"{field}, or mend the network (batch norms with running statistics, no random steps)",
+        )
 
 
 def layer_message(info: LayerInfo) -> model_pb2.Layer:

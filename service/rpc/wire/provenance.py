@@ -14,4 +14,11 @@ def provenance(model: HostedModel) -> types_pb2.Provenance:
         model_digest=model.digest,
         service_version=VERSION,
         request_id=request_id.get(),
+        warnings=model_warnings(model),
     )
+
+
+def model_warnings(model: HostedModel) -> list[str]:
+    """Say why the model's answers may not be what they seem, whatever is asked."""
+    doubt = model.network.company_doubt
+    return [f"{model.name}: {doubt}"] if doubt else []

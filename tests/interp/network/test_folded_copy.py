@@ -78,7 +78,7 @@ def test_a_copy_made_in_inference_mode_can_be_differentiated_later() -> None:
 def test_a_network_whose_forward_pass_fails_is_as_it_was() -> None:
     class Fragile(Body):
         def before(self, x: Tensor) -> Tensor:
-            if len(x) > 1:
+            if len(x) == 2:  # as many as the copy is compared on
                 raise ZeroDivisionError("on purpose")
             return x
 

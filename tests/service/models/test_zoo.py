@@ -147,7 +147,7 @@ def test_a_failure_leaves_nothing_behind(run: Callable[..., Any], networks: Modu
 
     networks.make = make  # type: ignore[attr-defined]
     with pytest.raises(
-        ModelError, match=r"mine does not run on one image of 3 x 8 x 8.*its wheels came off"
+        ModelError, match=r"mine does not run on images of 3 x 8 x 8.*its wheels came off"
     ):
         zoo.load("mine")
     gc.collect()

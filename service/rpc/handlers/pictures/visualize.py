@@ -11,6 +11,7 @@ from service.rpc.context import Context
 from service.rpc.handlers.pictures.planner import SIZE, PicturePlanner
 from service.rpc.validation import InvalidField, required
 from service.rpc.wire import images as wire_images
+from service.rpc.wire import models as wire_models
 from service.rpc.wire import priority as wire_priority
 from service.rpc.wire import provenance as wire_provenance
 from service.rpc.wire import tensors as wire_tensors
@@ -48,6 +49,7 @@ class VisualizeHandler:
         """Stream while the engine climbs; a reader who leaves takes the job along."""
         deterministic = request.settings.deterministic
         with self._zoo.use(required("model", request.model)) as model:
+            wire_models.check_deterministic(model, deterministic, "settings.deterministic")
             count = wire_visualize.objective_count(request) * wire_visualize.variants(request)
             priority = wire_priority.priority(request.settings.priority)
             dataset = wire_settings.index_dataset(request.settings)

@@ -47,7 +47,7 @@ def response(
         provenance=wire_provenance.provenance(model),
         gradients=found.gradients,
         queries=found.queries,
-        warnings=found.warnings,
+        warnings=[*wire_provenance.model_warnings(model), *found.warnings],
     )
     epsilons, count = request.epsilon_search.epsilons, len(found.images)
     for epsilon, robust in zip(epsilons, outcome.withstood, strict=False):
@@ -60,20 +60,22 @@ def response(
 
 
 def stream_responses(
-    ids: Sequence[int], image_format: int, outcome: AttackOutcome
+    ids: Sequence[int], image_format: int, model: HostedModel, outcome: AttackOutcome
 ) -> list[pb.AttackStreamResponse]:
     """Write the answers to images of a stream.
 
     Args:
         ids: the caller's numbers of the images, one a row.
         image_format: a value of `ImageFormat`.
+        model: that was attacked.
         outcome: what was found.
     """
     found, as_png = outcome.examples, image_format == pb.IMAGE_FORMAT_PNG
     files = _pngs(found.images) if as_png else [b""] * len(ids)
+    warnings = [*wire_provenance.model_warnings(model), *found.warnings]
     answers = []
     for number, row in enumerate(attack_rows(outcome)):
-        attacked = pb.AttackedImage(row=row, png=files[number], warnings=found.warnings)
+        attacked = pb.AttackedImage(row=row, png=files[number], warnings=warnings)
         if not as_png:
             image = found.images[number : number + 1]
             attacked.image.CopyFrom(wire_tensors.from_array(image.numpy()))
