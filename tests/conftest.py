@@ -8,7 +8,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from tests.toys_server import Server, free_port, start, stop
+from tests.toys_server import Server, shared_server
 
 # Before anything imports torch: two multi-threaded torch processes on few cores slow each other
 # down a hundredfold.
@@ -42,9 +42,5 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The command `striate-server` in a process of its own, on a free port, with the embedded
     networks and metrics.
     """
-    port = free_port()
-    started = start(tmp_path_factory.mktemp("server"), "--metrics-port", str(port))
-    try:
-        yield Server(started.wait_until_it_serves(), port)
-    finally:
-        stop(started)
+    with shared_server(tmp_path_factory.mktemp("server")) as started:
+        yield started

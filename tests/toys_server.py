@@ -127,6 +127,17 @@ def serving(
         stop(server, kill=True)
 
 
+@contextlib.contextmanager
+def shared_server(folder: Path) -> Iterator[Server]:
+    """The embedded networks and metrics, served for many tests and ended by SIGTERM."""
+    port = free_port()
+    started = start(folder, "--metrics-port", str(port))
+    try:
+        yield Server(started.wait_until_it_serves(), port)
+    finally:
+        stop(started)
+
+
 def metric(port: int, name: str) -> float:
     """The value of a metric of a server with `--metrics-port`; 0 where it is not listed."""
     text = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10).read().decode()

@@ -2,11 +2,14 @@
 them.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from tests.toys_server import Server, shared_server
 
 SIDE = 48  # pixels; larger than the embedded networks' input, so that they are resized
 PICTURES = (
@@ -17,6 +20,13 @@ PICTURES = (
     "photos/dog/1.png",
     "photos/dog/2.png",
 )
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of the pages' own, since they build indexes that other tests would find."""
+    with shared_server(tmp_path_factory.mktemp("pages")) as started:
+        yield started
 
 
 @pytest.fixture
