@@ -97,7 +97,8 @@ class AuditRun:
         Raises:
             CancelledError: `cancelled` said so, or the engine's futures were cancelled.
             AuditChanged: models, data set or server are not those that the audit began with.
-            DatasetError: an image cannot be used; the message names it.
+            DatasetError: an image cannot be used, or the files have changed; the message says
+                which.
             Exception: whatever the procedures raise.
         """
         self.report_stage("comparing with what it began with")
@@ -111,7 +112,9 @@ class AuditRun:
         self.report_stage(self._next())
         with closing(self._images(shards[done:])) as parts:
             for number, images in enumerate(parts, start=done):
-                self._count(number, self._audit(number, images), lasting=True)
+                found = self._audit(number, images)
+                self.job.dataset.check_unchanged("it was audited")
+                self._count(number, found, lasting=True)
                 if self.stopped:
                     return
 

@@ -77,6 +77,7 @@ class AuditSpec:
             **{f"the digest of {model.name}": model.digest for model in self.models},
             f"the size of {self.dataset.name}": len(self.dataset),
             f"the URI of {self.dataset.name}": self.dataset.uri,
+            f"the content of {self.dataset.name}": self.dataset.content,
             **{f"the version of {name}": version for name, version in VERSIONS.items()},
             "the device": self.models[0].network.device.type,
             "the deterministic chunk": self.chunk,

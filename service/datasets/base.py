@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from PIL import Image
 
@@ -56,12 +56,15 @@ class Source:
             called from several threads and raises DatasetError or OSError.
         classes: names by label; empty where unknown.
         label_count: number of different labels, 0 without labels.
+        fingerprint: a digest of what the samples are read from, as it is now; None where that
+            never changes.
     """
 
     size: int
     item: Callable[[int], tuple[str, bytes, int | None]]
     classes: tuple[str, ...] = ()
     label_count: int = 0
+    fingerprint: Callable[[], str] | None = None
 
 
 @dataclass(frozen=True)
@@ -72,11 +75,40 @@ class Dataset:
         name: that it was opened under.
         uri: that it was opened from.
         source: of its samples.
+        content: fingerprint of what it was opened from; "" where that never changes. It is found
+            when the data set is made, which blocks while the source is read.
     """
 
     name: str
     uri: str
     source: Source
+    content: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        content = self.source.fingerprint() if self.source.fingerprint else ""
+        object.__setattr__(self, "content", content)  # the way of frozen dataclasses
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether its files are others than when it was opened. Blocks, while they are looked
+        at.
+        """
+        return self.source.fingerprint is not None and self.source.fingerprint() != self.content
+
+    def check_unchanged(self, work: str) -> None:
+        """Refuse what was made of two states of the data set.
+
+        Args:
+            work: what was done meanwhile, e.g. "it was indexed".
+
+        Raises:
+            DatasetError: its files are others than when it was opened.
+        """
+        if self.has_changed:
+            raise DatasetError(
+                f"the files of data set {self.name!r} ({self.uri}) have changed while {work}: "
+                "begin again"
+            )
 
     def __len__(self) -> int:
         return self.source.size

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from service.datasets.base import DatasetError, Source, printable
+from service.datasets.fingerprint import Fingerprint
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
 
@@ -28,24 +29,22 @@ def folder_source(path: str, classes: tuple[str, ...] = ()) -> Source:
     root = Path(path).expanduser()
     if not root.is_dir():
         raise DatasetError(f"{path!r} is not a folder")
-    flat = sorted(
-        entry.name for entry in root.iterdir() if entry.is_file() and _is_image(entry.name)
-    )
-    folders = sorted(
-        entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")
-    )
+    flat, folders = _entries(root)
     files = [
         (name, label)
         for label, folder in enumerate(folders)
         for name in _images_below(root, folder)
     ]
+    fingerprint = Fingerprint(lambda: _listing(root))
     if flat and files:
         raise DatasetError(f"{path!r} has images beside its folders of images: keep either")
     if not flat and not files:
         raise DatasetError(f"{path!r} holds no image ({', '.join(sorted(SUFFIXES))})")
     if flat:
         return Source(
-            len(flat), lambda index: (flat[index], (root / flat[index]).read_bytes(), None)
+            len(flat),
+            lambda index: (flat[index], (root / flat[index]).read_bytes(), None),
+            fingerprint=fingerprint,
         )
     if classes and len(classes) != len(folders):
         raise DatasetError(
@@ -56,7 +55,23 @@ def folder_source(path: str, classes: tuple[str, ...] = ()) -> Source:
         name, label = files[index]
         return name, (root / name).read_bytes(), label
 
-    return Source(len(files), item, classes or tuple(map(printable, folders)), len(folders))
+    names = classes or tuple(map(printable, folders))
+    return Source(len(files), item, names, len(folders), fingerprint)
+
+
+def _entries(root: Path) -> tuple[list[str], list[str]]:
+    """The images and the folders right in a folder, sorted."""
+    entries = list(root.iterdir())
+    flat = [entry.name for entry in entries if _is_image(entry.name) and entry.is_file()]
+    folders = [entry.name for entry in entries if entry.name[0] != "." and entry.is_dir()]
+    return sorted(flat), sorted(folders)
+
+
+def _listing(root: Path) -> list[tuple[str, Path]]:
+    """All images as they are now, with the empty folders of classes, which number the others."""
+    flat, folders = _entries(root)
+    names = [*flat, *folders, *(name for f in folders for name in _images_below(root, f))]
+    return [(name, root / name) for name in names]
 
 
 def _is_image(name: str) -> bool:

@@ -1,6 +1,5 @@
 """Parquet files with columns image, label and name, read a row group at a time."""
 
-import glob
 import threading
 from bisect import bisect_right
 from collections.abc import Callable
@@ -13,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from service.datasets.base import MOST_LABEL, DatasetError, Source
+from service.datasets.fingerprint import Fingerprint, matching_files
 
 _GROUPS_KEPT = 2  # row groups in memory: readers on both sides of a boundary do not read in turns
 
@@ -35,15 +35,16 @@ def parquet_source(pattern: str, classes: tuple[str, ...] = ()) -> Source:
         DatasetError: there is no such file, its columns do not fit, a label is above 999,999, or
             the names are too few for the labels.
     """
-    paths = sorted(glob.glob(str(Path(pattern).expanduser()), recursive=True))
+    paths = matching_files(pattern)
     if not paths:
         raise DatasetError(f"no file matches {pattern!r}")
+    fingerprint = Fingerprint(lambda: ((path, Path(path)) for path in matching_files(pattern)))
     rows = _Rows(paths)
     labels = rows.label_count()
     names = (classes or _stored_classes(rows.schema)) if labels else ()
     if names and labels > len(names):
         raise DatasetError(f"{pattern!r} has label {labels - 1}, but only {len(names)} class names")
-    return Source(len(rows), rows.item, names, max(labels, len(names)))
+    return Source(len(rows), rows.item, names, max(labels, len(names)), fingerprint)
 
 
 class _Rows:

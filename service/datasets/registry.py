@@ -39,7 +39,7 @@ class Datasets:
         return (*self._uris, *(name for name in self.uploads.names if name not in self._uris))
 
     def get(self, name: str) -> Dataset:
-        """Open a data set, unless it is open already. May download.
+        """Open a data set, unless it is open already with the files that it has now. May download.
 
         Args:
             name: one of `names`.
@@ -54,7 +54,7 @@ class Datasets:
         if name not in self._uris and name not in self.uploads:
             raise UnknownDataset(name, self._uris)
         with self._locks.setdefault(name, threading.Lock()):
-            if name not in self._opened:
+            if name not in self._opened or self._opened[name].has_changed:
                 self._opened[name] = (
                     open_dataset(name, self._uris[name], self._cache)
                     if name in self._uris

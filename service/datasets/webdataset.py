@@ -5,7 +5,6 @@ dot of the last part names it, the rest says what the member is. Opening a shard
 and labels and skips its images.
 """
 
-import glob
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from typing import BinaryIO
 import numpy as np
 
 from service.datasets.base import MOST_LABEL, DatasetError, Source
+from service.datasets.fingerprint import Fingerprint, matching_files
 from service.datasets.tar_members import read_at, tar_members
 
 MOST_LABEL_BYTES = 2**20  # of a member that holds a label
@@ -45,9 +45,10 @@ def webdataset_source(pattern: str, classes: tuple[str, ...] = ()) -> Source:
             images, a label is not a whole number up to 999,999, or the names are too few for the
             labels; the message names the shard.
     """
-    paths = sorted(glob.glob(str(Path(pattern).expanduser()), recursive=True))
+    paths = matching_files(pattern)
     if not paths:
         raise DatasetError(f"no file matches {pattern!r}")
+    fingerprint = Fingerprint(lambda: ((path, Path(path)) for path in matching_files(pattern)))
     samples = _Samples(paths)
     if not samples.names:
         raise DatasetError(f"{pattern!r} holds no image (.png, .jpg, .jpeg, .webp)")
@@ -57,7 +58,7 @@ def webdataset_source(pattern: str, classes: tuple[str, ...] = ()) -> Source:
             f"{pattern!r} has label {labels - 1}, but only {len(classes)} class names"
         )
     names = classes if labels else ()
-    return Source(len(samples.names), samples.item, names, max(labels, len(names)))
+    return Source(len(samples.names), samples.item, names, max(labels, len(names)), fingerprint)
 
 
 class _Samples:

@@ -56,6 +56,7 @@ class Build:
         rebuilt = set[int]()
         while not self._made_by_another():
             self._scan()
+            self._check_dataset()
             try:
                 self._finish()
             except Damaged as damage:
@@ -101,6 +102,14 @@ class Build:
                     raise CancelledError(
                         f"stopped after {self._done + len(labels)} of {self.plan.images} images"
                     )
+
+    def _check_dataset(self) -> None:
+        """Refuse an index of two states of the data set: nothing of it is kept."""
+        try:
+            self.dataset.check_unchanged("it was indexed")
+        except DatasetError:
+            self.files.remove_folder(self.plan.key)
+            raise
 
     def _submit(self, procedure: Procedure[Found]) -> "Future[Found]":
         """`submit`, but for those who were cancelled while the device's queue is full."""

@@ -265,8 +265,8 @@ class IndexStore:
         )
         if stale:
             return IndexMissing(
-                f"the index {what} is of other weights or another state of the data set: "
-                f"build it again",
+                f"the index {what} is of other weights or of other files of the data set than "
+                f"there are now: build it again",
                 stale,
             )
         return IndexMissing(f"there is no index {what}: build it first")

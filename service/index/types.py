@@ -28,8 +28,8 @@ MOST_CELLS = (
 
 
 class IndexMissing(LookupError):
-    """There is no such index; `stale` if there is one, but of other weights or of a data set of
-    another size.
+    """There is no such index; `stale` if there is one, but of other weights or of a data set with
+    other files.
     """
 
     def __init__(self, message: str, stale: bool = False) -> None:
@@ -113,8 +113,8 @@ class Maxima:
 
 @dataclass(frozen=True)
 class Subject:
-    """What an index is about: a model's name and the digest of its weights, a data set's name, URI
-    and number of images.
+    """What an index is about: a model's name and the digest of its weights, a data set's name, URI,
+    number of images and fingerprint of its content.
     """
 
     model: str
@@ -122,11 +122,12 @@ class Subject:
     dataset: str
     uri: str
     size: int
+    content: str = ""
 
     @staticmethod
     def of(model: str, digest: str, dataset: Dataset) -> "Subject":
         """The subject of an index of `model` with those weights over `dataset`."""
-        return Subject(model, digest, dataset.name, dataset.uri, len(dataset))
+        return Subject(model, digest, dataset.name, dataset.uri, len(dataset), dataset.content)
 
 
 @dataclass(frozen=True)

@@ -104,6 +104,7 @@ def identity(dataset: Dataset, preprocessing: Preprocessing, images: int) -> str
         _FORMAT,
         dataset.name,
         dataset.uri,
+        dataset.content,
         len(dataset),
         min(images, len(dataset)),
         asdict(preprocessing),
