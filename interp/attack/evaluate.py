@@ -141,10 +141,15 @@ def attack_problem(
 
     Returns:
         A procedure whose result is the problem.
+
+    Raises:
+        ValueError: the network has one class alone, and no unit is attacked.
     """
     clean = None
     if ask or labels is None or unit is not None or callable(targets):
         clean = yield Probe(x, unit[0] if unit else None, gradient=False, logits=True)
+    if unit is None and clean is not None and clean.logits is not None:
+        require_wrong_class(clean.logits)
     if labels is None:
         assert clean is not None
         assert clean.logits is not None
@@ -161,6 +166,22 @@ def attack_problem(
     return AttackProblem(
         Untargeted(labels) if targets is None else Targeted(labels, targets), labels, targets, clean
     )
+
+
+def require_wrong_class(logits: Tensor) -> None:
+    """Refuse the logits of a network that knows one class alone: no image can be taken for another.
+
+    Args:
+        logits: (B, classes).
+
+    Raises:
+        ValueError: there is one class.
+    """
+    if logits.shape[1] < 2:
+        raise ValueError(
+            "the network has one class: there is nothing to take an image for; attack a unit, or "
+            "give the network two logits"
+        )
 
 
 def evaluate(
@@ -183,9 +204,14 @@ def evaluate(
 
     Returns:
         A procedure whose result is the images with their evaluation.
+
+    Raises:
+        ValueError: the network has one class alone, and no unit is attacked.
     """
     logits = found.start_logits if problem.clean is None else problem.clean.logits
     assert logits is not None
+    if problem.goal.logits:
+        require_wrong_class(logits)
     last = yield evaluation_probe(images, problem.goal)
     assert last.logits is not None
     return AdversarialExamples(

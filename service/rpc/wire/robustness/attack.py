@@ -17,6 +17,7 @@ from service.rpc.validation import InvalidField, known, within
 from service.rpc.wire import units as wire_units
 from service.rpc.wire.robustness import attack_methods as wire_methods
 from service.rpc.wire.robustness import threat_model as wire_threat_model
+from service.rpc.wire.robustness.wrong_class import require_wrong_class
 from striate.v1 import attack_pb2 as pb
 
 MOST_EPSILONS, MOST_BISECTIONS = 64, 20
@@ -76,7 +77,8 @@ def read_attack(request: pb.AttackRequest, model: HostedModel, count: int) -> At
         count: images of the request, N.
 
     Raises:
-        InvalidField: a setting is out of range or does not go with the others.
+        InvalidField: a setting is out of range or does not go with the others, or the model has no
+            wrong class that an image could be taken for.
         UnknownLayer: the model does not have the unit's layer.
     """
     labels = read_classes(request.labels, "labels", count, model)
@@ -85,6 +87,8 @@ def read_attack(request: pb.AttackRequest, model: HostedModel, count: int) -> At
         raise InvalidField("targets", "a target is the image's own label")
     known("format", request.format, pb.ImageFormat.DESCRIPTOR)
     choice = _target_choice(request)
+    if not request.HasField("unit"):
+        require_wrong_class(model, "model")
     search = _search(request, model, count)
     p = wire_threat_model.read_norm(request.norm, "norm")
     return AttackSpec(

@@ -6,6 +6,7 @@ from service.datasets import Dataset, class_indices
 from service.datasets.uploads import UPLOADED
 from service.models.zoo import HostedModel
 from service.rpc.validation import InvalidField
+from service.rpc.wire.robustness.wrong_class import require_wrong_class
 
 
 def match_classes(models: Sequence[HostedModel], dataset: Dataset) -> tuple[int, ...]:
@@ -29,11 +30,7 @@ def match_classes(models: Sequence[HostedModel], dataset: Dataset) -> tuple[int,
         raise InvalidField("dataset", f"{dataset.name!r} has no images")
     first, known = models[0], list[int]()
     for number, model in enumerate(models):
-        if model.network.classes < 2:
-            raise InvalidField(
-                f"models[{number}]",
-                f"{model.name!r} has one class: there is nothing to take it for",
-            )
+        require_wrong_class(model, f"models[{number}]")
         if model.network.classes != first.network.classes:
             counts = (
                 f"{model.name!r} has {model.network.classes} classes, {first.name!r} "

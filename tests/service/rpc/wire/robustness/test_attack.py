@@ -191,3 +191,34 @@ def test_labels_are_classes_one_an_image() -> None:
         with pytest.raises(InvalidField) as refused:
             read(attack_request(pgd=PGD(), labels=labels))
         assert refused.value.field == field
+
+
+ONE = cast(
+    HostedModel,
+    SimpleNamespace(name="one", network=SimpleNamespace(shape=(1, 4, 4), classes=1)),
+)
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+@pytest.mark.parametrize(
+    "choice",
+    [
+        pb.TARGET_CHOICE_UNSPECIFIED,
+        pb.TARGET_CHOICE_RANDOM,
+        pb.TARGET_CHOICE_LEAST_LIKELY,
+    ],
+)
+def test_a_network_of_one_class_has_no_wrong_class_to_find(
+    method: str, choice: pb.TargetChoice
+) -> None:
+    request = attack_request(target_choice=choice)
+    request.epsilon = 0.1
+    getattr(request.method, method).SetInParent()
+    with pytest.raises(InvalidField, match="'one' has one class: there is nothing to take it for"):
+        read(request, model=ONE)
+
+
+def test_a_curve_of_a_network_of_one_class_has_no_wrong_class_to_find() -> None:
+    request = pb.AttackRequest(epsilon_search=pb.EpsilonSearch(epsilons=[0.1]))
+    with pytest.raises(InvalidField, match="one class"):
+        read(request, model=ONE)
