@@ -49,7 +49,14 @@ def replacing(path: Path, durable: bool = False) -> Iterator[Path]:
 
 
 def temporary_beside(path: Path) -> Path:
-    """Return a new name beside `path`, of the ending `TEMPORARY`."""
+    """Make a new name in the folder of `path`, of the ending `TEMPORARY`.
+
+    Args:
+        path: of the file that it is to replace.
+
+    Returns:
+        The path, of no existing file.
+    """
     return path.with_name(f"{uuid.uuid4().hex}{TEMPORARY}")
 
 

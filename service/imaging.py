@@ -34,6 +34,12 @@ def decode(data: bytes) -> Image.Image:
     EXIF orientation is applied, alpha is composited over white, 16-bit samples keep their high
     byte, CMYK becomes RGB, and of an animation the first frame is taken.
 
+    Args:
+        data: bytes of the file, at most 16 MiB.
+
+    Returns:
+        The image.
+
     Raises:
         BadImage: the file is empty, larger than 16 MiB or 64 megapixels, of another format,
             truncated or corrupt.
@@ -113,8 +119,13 @@ class Preprocessing:
         return self.channels, self.height, self.width
 
     def apply(self, image: Image.Image) -> Pixels:
-        """Resize and crop an image, in 8 bits as torchvision's Resize and CenterCrop do; returns
-        (C, H, W).
+        """Resize and crop an image, in 8 bits as torchvision's Resize and CenterCrop do.
+
+        Args:
+            image: of any mode that Pillow converts to gray or RGB.
+
+        Returns:
+            (C, H, W), uint8.
 
         Raises:
             BadImage: the image is so long and thin that it would pass 64 megapixels when its short
@@ -125,8 +136,13 @@ class Preprocessing:
         return np.ascontiguousarray(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))
 
     def from_array(self, images: npt.NDArray[Any]) -> Pixels:
-        """(N, C, H, W) of images (N, H, W, C'), uint8, where C' is 1 (gray), 3 (RGB) or 4 (RGB and
-        alpha), each treated like a decoded one.
+        """Preprocess an array of images, each treated like a decoded one.
+
+        Args:
+            images: (N, H, W, C'), uint8, where C' is 1 (gray), 3 (RGB) or 4 (RGB and alpha).
+
+        Returns:
+            (N, C, H, W), uint8, of the network's input size.
 
         Raises:
             BadImage: the array is empty, of another type or shape, or its images exceed 64
@@ -181,11 +197,17 @@ class Preprocessing:
 
 
 def png(pixels: npt.NDArray[Any]) -> bytes:
-    """Encode (H, W) or (C, H, W) as PNG, C 1 for gray, 3 for RGB, 4 for RGBA: uint8 as it is,
-    floats of [0, 1] rounded to 256 levels.
+    """Encode an image as PNG.
 
     It is packed lightly: packing harder takes several times as long for a few percent. Not for the
     event loop.
+
+    Args:
+        pixels: (H, W) or (C, H, W), C 1 for gray, 3 for RGB, 4 for RGBA; uint8 as it is, floats
+            clipped to [0, 1] and rounded to 256 levels.
+
+    Returns:
+        The bytes of the file.
 
     Raises:
         ValueError: the array has another shape, or values that are not finite.

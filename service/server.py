@@ -148,6 +148,9 @@ async def serve(settings: Settings) -> None:
     Prints one line to stdout once the port is open: "striate listening on HOST:PORT". Threads that
     hang may be left; they do not hold up the loop.
 
+    Args:
+        settings: of the whole process.
+
     Raises:
         OSError: the port cannot be had.
         ModelError, UnknownModel: a model cannot be loaded.

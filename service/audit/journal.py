@@ -64,8 +64,13 @@ class Journal:
             left.unlink(missing_ok=True)
 
     def begin(self, facts: Mapping[str, Any]) -> None:
-        """Write down what the audit begins with, or compare it with what was written. Raises
-        AuditChanged.
+        """Write down what the audit begins with, or compare it with what was written.
+
+        Args:
+            facts: plain JSON values that must not change while the audit runs.
+
+        Raises:
+            AuditChanged: a fact is not as it was when the audit began.
         """
         path, now = self.folder / "facts.json", json.loads(json.dumps(facts))
         if not path.exists():
@@ -146,7 +151,14 @@ class Journal:
         write(self._checks(network), json.dumps(checks).encode(), durable=True)
 
     def read_checks(self, network: int) -> list[dict[str, Any]] | None:
-        """The audit's checks of itself on a network; None if they are not done."""
+        """Read the audit's checks of itself on a network.
+
+        Args:
+            network: its place among the audit's networks, from 0.
+
+        Returns:
+            The checks; None if they are not done.
+        """
         path = self._checks(network)
         return json.loads(path.read_text()) if path.exists() else None
 

@@ -55,6 +55,9 @@ def write_reports(audit: AuditRun) -> None:
     """Write all reports of an audit whose run has ended, `report.json` last, and then let the
     shards go.
 
+    Args:
+        audit: whose run has ended.
+
     Raises:
         CancelledError: the audit was cancelled.
     """

@@ -42,12 +42,26 @@ class SettingsSource:
 
 
 def flag(name: str) -> str:
-    """Return the flag of a setting: "--state-dir" for "state_dir"."""
+    """Name the flag of a setting.
+
+    Args:
+        name: of the setting, e.g. "state_dir".
+
+    Returns:
+        The flag, e.g. "--state-dir".
+    """
     return f"--{name.replace('_', '-')}"
 
 
 def variable(name: str) -> str:
-    """Return the environment variable of a setting: "STRIATE_STATE_DIR" for "state_dir"."""
+    """Name the environment variable of a setting.
+
+    Args:
+        name: of the setting, e.g. "state_dir".
+
+    Returns:
+        The name, e.g. "STRIATE_STATE_DIR".
+    """
     return ENVIRONMENT + name.upper()
 
 

@@ -172,8 +172,14 @@ class Dataset:
 
 
 def printable(name: str) -> str:
-    """Return the name of a file as text: bytes that are no UTF-8, which Python keeps as lone
-    surrogates, become U+FFFD.
+    """Make text of a file's name: bytes that are no UTF-8, which Python keeps as lone surrogates,
+    become U+FFFD.
+
+    Args:
+        name: of a file, as Python has it.
+
+    Returns:
+        The text.
     """
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 

@@ -84,7 +84,14 @@ class Datasets:
         return self.get(name)
 
     def uri(self, name: str) -> str:
-        """Return where the data set of that name, one of `names`, is read from."""
+        """Find where the data set of a name is read from.
+
+        Args:
+            name: one of `names`.
+
+        Returns:
+            The URI.
+        """
         return self._uris[name] if name in self._uris else self.uploads.uri(name)
 
 

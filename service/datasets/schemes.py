@@ -47,7 +47,15 @@ class Scheme:
     options: Collection[str] | None = ()
 
     def fits(self, location: str, path: str) -> bool:
-        """Return whether a URI without options looks like `usage`: with a path, or without."""
+        """Tell whether a URI without options looks like `usage`, with a path or without.
+
+        Args:
+            location: the URI without its options.
+            path: what follows its scheme; empty without one.
+
+        Returns:
+            Whether it does.
+        """
         return bool(path) if ":" in self.usage else location == self.usage
 
 

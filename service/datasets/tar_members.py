@@ -64,6 +64,15 @@ def tar_members(file: BinaryIO, path: str) -> Iterator[tarfile.TarInfo]:
 
 
 def read_at(file: BinaryIO, offset: int, size: int) -> bytes:
-    """Return up to `size` bytes of a file from byte `offset`, fewer at its end."""
+    """Read bytes of a file from an offset.
+
+    Args:
+        file: opened for reading; its position changes.
+        offset: of the first byte.
+        size: number of bytes at most.
+
+    Returns:
+        The bytes, fewer at the end of the file.
+    """
     file.seek(offset)
     return file.read(size)

@@ -57,8 +57,14 @@ class Uploads:
         return bool(_NAME.fullmatch(name)) and self._path(name).exists()
 
     def uri(self, name: str) -> str:
-        """Return what stands for the data set where others have a URI; it does not depend on the
+        """Name what stands for the data set where others have a URI; it does not depend on the
         folder.
+
+        Args:
+            name: of an uploaded data set.
+
+        Returns:
+            The text.
         """
         return UPLOADED + name.partition("-")[2]
 

@@ -60,7 +60,11 @@ class Metrics:
         self._last_waits: deque[float] = deque(maxlen=32)
 
     def waited(self, seconds: float) -> None:
-        """Count one job's time in the queue."""
+        """Count one job's time in the queue.
+
+        Args:
+            seconds: from its submission until it ran.
+        """
         self.queue_wait.observe(seconds)
         self._last_waits.append(seconds)
 

@@ -32,17 +32,34 @@ class PassRows:
         self._shrunk: WeakKeyDictionary[Network, int] = WeakKeyDictionary()
 
     def most(self, leader: Job[Any]) -> int:
-        """Return the most rows of a pass that `leader` leads, at least 1."""
+        """Find the most rows of a pass that a job leads, at least 1.
+
+        Args:
+            leader: the job whose network the pass runs, and whose bytes a row are reckoned with.
+
+        Returns:
+            The number of rows.
+        """
         by_memory = max(1, self._limits.memory // 2 // leader.row_bytes)
         tick_rows = self._limits.tick_rows
         return min(tick_rows, by_memory, self._shrunk.get(leader.model.network, tick_rows))
 
     def shrink(self, network: Network, rows: int) -> None:
-        """Halve the passes of a network, of which one of `rows` rows ran out of memory."""
+        """Limit the passes of a network to half the rows of one that ran out of memory, but at
+        least 1.
+
+        Args:
+            network: whose pass failed.
+            rows: of that pass.
+        """
         self._shrunk[network] = max(1, rows // 2)
 
     def grow(self, network: Network) -> None:
-        """Give a network that was shrunk a sixteenth more rows, up to the engine's limit."""
+        """Give a network that was shrunk a sixteenth more rows, up to the engine's limit.
+
+        Args:
+            network: whose pass succeeded; without effect on the limit if it was not shrunk.
+        """
         limit = self._shrunk.pop(network, self._limits.tick_rows)
         limit += max(1, limit // 16)
         if limit < self._limits.tick_rows:
@@ -70,7 +87,14 @@ def run_pass(rows: Sequence[RowRange], chunk: int) -> list[Answer]:
 
 
 def is_finite(answer: Answer) -> bool:
-    """Return whether all that the network gave are finite numbers."""
+    """Check that all that a network gave are finite numbers.
+
+    Args:
+        answer: of a pass.
+
+    Returns:
+        False if its score, gradient, logits or activations hold NaN or infinity.
+    """
     return all(
         t is None or _all_finite(t)
         for t in (answer.score, answer.grad, answer.logits, *answer.activations.values())
@@ -85,7 +109,14 @@ def _all_finite(values: Tensor) -> bool:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Return whether an error says that the device, or the machine, has no memory left."""
+    """Tell whether an error says that the device, or the machine, has no memory left.
+
+    Args:
+        error: that a pass raised.
+
+    Returns:
+        Whether it is about memory.
+    """
     return isinstance(
         error, torch.OutOfMemoryError | MemoryError
     ) or "can't allocate memory" in str(error)

@@ -9,7 +9,14 @@ from service.operations.context import OperationContext
 
 
 def internal_error(error: BaseException) -> Status:
-    """Return any error as INTERNAL, with its text."""
+    """Make a status INTERNAL of any error.
+
+    Args:
+        error: any error.
+
+    Returns:
+        The status, with the error's class and text.
+    """
     return Status(code=INTERNAL, message=f"{type(error).__name__}: {error}")
 
 
@@ -19,7 +26,14 @@ def cancelled() -> Status:
 
 
 def aborted(message: str) -> Status:
-    """Return the error of an operation that the server has given up."""
+    """Make the error of an operation that the server has given up.
+
+    Args:
+        message: why, for readers.
+
+    Returns:
+        The status ABORTED.
+    """
     return Status(code=ABORTED, message=message)
 
 

@@ -164,6 +164,12 @@ class Operations:
     async def get(self, name: str) -> Operation:
         """Return an operation as it is now.
 
+        Args:
+            name: of the operation.
+
+        Returns:
+            The operation's message.
+
         Raises:
             UnknownOperation: there is none of that name.
         """
@@ -190,6 +196,9 @@ class Operations:
     async def cancel(self, name: str) -> None:
         """Ask an operation to end; no effect on one that is done.
 
+        Args:
+            name: of the operation.
+
         Raises:
             UnknownOperation: there is none of that name.
         """
@@ -200,6 +209,9 @@ class Operations:
 
     async def delete(self, name: str) -> None:
         """Forget an operation that is done.
+
+        Args:
+            name: of the operation.
 
         Raises:
             UnknownOperation: there is none of that name.

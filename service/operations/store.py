@@ -114,6 +114,12 @@ class OperationStore:
     def get(self, name: str) -> Record:
         """Return one operation.
 
+        Args:
+            name: of the operation.
+
+        Returns:
+            Its record.
+
         Raises:
             UnknownOperation: there is none of that name.
         """
@@ -148,6 +154,12 @@ class OperationStore:
     def cancel(self, name: str) -> Record:
         """Note that somebody wants an operation to end; one that is done stays as it is.
 
+        Args:
+            name: of the operation.
+
+        Returns:
+            Its record after that.
+
         Raises:
             UnknownOperation: there is none of that name.
         """
@@ -160,7 +172,11 @@ class OperationStore:
             return self._get(database, name)
 
     def interrupt(self, name: str) -> None:
-        """Note that the server goes down in order while an operation runs."""
+        """Note that the server goes down in order while an operation runs.
+
+        Args:
+            name: of the operation; nothing happens to one that is not running.
+        """
         with self._transaction() as database:
             database.execute(
                 "UPDATE operations SET state = 'interrupted', updated = ? WHERE name = ? "
@@ -171,6 +187,9 @@ class OperationStore:
     def take_up(self, name: str) -> None:
         """Note that an operation runs again: after a crash if it was running, else after an
         interruption.
+
+        Args:
+            name: of the operation.
         """
         with self._transaction() as database:
             statement = (
@@ -181,6 +200,9 @@ class OperationStore:
 
     def delete(self, name: str) -> bool:
         """Forget an operation if it is done.
+
+        Args:
+            name: of the operation.
 
         Returns:
             Whether it was done.

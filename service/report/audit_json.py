@@ -15,7 +15,14 @@ def schema() -> dict[str, Any]:
 
 
 def json_text(report: Mapping[str, Any]) -> str:
-    """The report as ASCII JSON with sorted keys, indented by two spaces, with a newline at its end.
+    """Write the report as ASCII JSON with sorted keys, indented by two spaces, with a newline at
+    its end.
+
+    Args:
+        report: of plain JSON values.
+
+    Returns:
+        The text, the same for the same report.
 
     Raises:
         ValueError: a number is not finite, which JSON cannot say.

@@ -37,7 +37,16 @@ class Bars:
 
 
 def bars(networks: Sequence[Mapping[str, Any]], thickness: float = 11, gap: float = 12) -> Bars:
-    """The chart of the augmentations that any network was shown, in their order."""
+    """Lay out the chart of the augmentations that any network was shown, in their order.
+
+    Args:
+        networks: of the report.
+        thickness: of a bar, in the chart's units.
+        gap: between the groups of two augmentations, in the chart's units.
+
+    Returns:
+        Where the bars, ticks and lines lie.
+    """
     names = list(
         dict.fromkeys(item["name"] for network in networks for item in network["augmentations"])
     )

@@ -30,11 +30,25 @@ class Frame:
     bottom: float = 46
 
     def x(self, at: float) -> float:
-        """From 0 at the left to 1 at the right."""
+        """Convert a place across the frame to a coordinate.
+
+        Args:
+            at: the place across, from 0 at the left to 1 at the right.
+
+        Returns:
+            The x coordinate, in the chart's units.
+        """
         return self.left + at * (self.width - self.left - self.right)
 
     def y(self, at: float) -> float:
-        """From 0 at the bottom to 1 at the top."""
+        """Convert a height in the frame to a coordinate.
+
+        Args:
+            at: the height, from 0 at the bottom to 1 at the top.
+
+        Returns:
+            The y coordinate, in the chart's units, which grows downwards.
+        """
         return self.height - self.bottom - at * (self.height - self.top - self.bottom)
 
 
@@ -75,8 +89,15 @@ class Curves:
 
 
 def curves(norm: str, networks: Sequence[Mapping[str, Any]]) -> Curves:
-    """The chart of a norm, a network that was not attacked under it left out. Every curve starts at
-    epsilon 0 with the clean accuracy.
+    """Lay out the chart of a norm, a network that was not attacked under it left out. Every curve
+    starts at epsilon 0 with the clean accuracy.
+
+    Args:
+        norm: of the threats: "linf", "l2" or "l1"; at least one network was attacked under it.
+        networks: of the report.
+
+    Returns:
+        Where the curves and ticks lie, and the styles for the legend.
     """
     threats = [
         (place, network, threat)
@@ -188,12 +209,29 @@ def _x_ticks(frame: Frame, epsilons: Sequence[float]) -> list[tuple[float, str]]
 
 
 def points(pairs: Sequence[tuple[float, float]]) -> str:
-    """The pairs as SVG's `points`, in hundredths."""
+    """Write pairs as SVG's `points`, in hundredths.
+
+    Args:
+        pairs: (x, y), in the chart's units.
+
+    Returns:
+        The text of the attribute.
+    """
     return " ".join(f"{x:.2f},{y:.2f}" for x, y in pairs)
 
 
 def marker(shape: int, x: float, y: float, radius: float) -> str:
-    """The SVG path of a marker: 0 circle, 1 square, 2 diamond, 3 triangle."""
+    """Draw the SVG path of a marker.
+
+    Args:
+        shape: 0 circle, 1 square, 2 diamond, 3 triangle.
+        x: of the centre, in the chart's units.
+        y: of the centre, in the chart's units.
+        radius: of the circle, in the chart's units; the other shapes are about as large.
+
+    Returns:
+        The text of the path's `d`.
+    """
     r = radius
     if shape == 0:
         return f"M{x - r:.2f} {y:.2f}a{r} {r} 0 1 0 {2 * r} 0a{r} {r} 0 1 0 {-2 * r} 0z"

@@ -46,8 +46,17 @@ class Histogram:
 def histogram(
     low: float, high: float, counts: Sequence[int], marks: Sequence[tuple[float, str]]
 ) -> Histogram:
-    """The chart from `low` to the largest mark or `high`, whichever is more; marks are (value,
-    words).
+    """Lay out the chart from `low` or the smallest mark, whichever is less, to `high` or the
+    largest mark, whichever is more.
+
+    Args:
+        low: lower end of the first bin.
+        high: upper end of the last bin.
+        counts: images in each bin, all bins equally wide.
+        marks: (value, words) of what is pointed out.
+
+    Returns:
+        Where the bars, marks and ticks lie.
     """
     first = min([low, *(value for value, _ in marks)])
     last = max([high, *(value for value, _ in marks)])

@@ -16,6 +16,12 @@ def junit(report: Mapping[str, Any]) -> str:
     A gate that is open fails if the accuracy measured so far is below its bar, and is skipped if
     not. Durations are 0, so that the same audit gives the same bytes.
 
+    Args:
+        report: as `interp.audit.report` makes it.
+
+    Returns:
+        The XML text.
+
     Raises:
         ValueError: a gate names a network that the report does not have.
     """

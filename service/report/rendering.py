@@ -35,5 +35,12 @@ def load_template(name: str, filters: Mapping[str, Filter], values: Mapping[str,
 
 
 def png_url(png: bytes) -> str:
-    """Return the URL of a PNG file that holds the file itself, as the page's own data."""
+    """Encode a PNG file as a URL that holds the file itself, as the page's own data.
+
+    Args:
+        png: bytes of the file.
+
+    Returns:
+        A "data:" URL.
+    """
     return "data:image/png;base64," + b64encode(png).decode("ascii")

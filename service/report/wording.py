@@ -16,8 +16,14 @@ _FORBIDDEN = re.compile(
 
 
 def printable(value: Any) -> Any:
-    """A JSON value in whose strings the characters that neither XML nor HTML can hold are replaced
-    by U+FFFD.
+    """Replace the characters that neither XML nor HTML can hold by U+FFFD, in all strings of a JSON
+    value.
+
+    Args:
+        value: a JSON value.
+
+    Returns:
+        The value, sequences as lists, with its keys replaced likewise.
     """
     match value:
         case str():
@@ -30,14 +36,27 @@ def printable(value: Any) -> Any:
 
 
 def condition(norm: str, epsilon: float) -> str:
-    """The name of a threat at one epsilon, as the gates and the classes of a report use it:
-    "linf:8/255".
+    """Name a threat at one epsilon, as the gates and the classes of a report do.
+
+    Args:
+        norm: of the threat: "linf", "l2" or "l1".
+        epsilon: of the threat.
+
+    Returns:
+        The name, e.g. "linf:8/255".
     """
     return f"{norm}:{radius(epsilon)}"
 
 
 def condition_words(name: str) -> str:
-    """A condition for readers: "L∞ ≤ 8/255" for "linf:8/255", "clean images" for "clean"."""
+    """Describe a condition for readers.
+
+    Args:
+        name: of a condition, as the report has it.
+
+    Returns:
+        E.g. "L∞ ≤ 8/255" for "linf:8/255", "clean images" for "clean".
+    """
     norm, colon, size = name.partition(":")
     if colon:
         return f"{NORMS.get(norm, norm)} ≤ {size}"
@@ -45,27 +64,65 @@ def condition_words(name: str) -> str:
 
 
 def count(value: int) -> str:
-    """A whole number with its thousands set apart: "12,345"."""
+    """Write a whole number with its thousands set apart.
+
+    Args:
+        value: a whole number.
+
+    Returns:
+        E.g. "12,345".
+    """
     return f"{value:,}"
 
 
 def share(value: float, trials: int = 0) -> str:
-    """A share of 1 in percent, with two decimals if so many trials carry them."""
+    """Write a share in percent, with two decimals if so many trials carry them, and one if not.
+
+    Args:
+        value: a share of 1.
+        trials: of which it is the share.
+
+    Returns:
+        The number alone, without a percent sign.
+    """
     return f"{100 * value:.{2 if trials >= _FINE else 1}f}"
 
 
 def plain_percent(value: float) -> str:
-    """A share of 1 that somebody chose, in percent and as short as it is exact: "30%", "99.9%"."""
+    """Write a share in percent with at most six digits.
+
+    Args:
+        value: a share of 1 that somebody chose.
+
+    Returns:
+        E.g. "30%", "99.9%".
+    """
     return f"{100 * value:.6g}%"
 
 
 def percent(rate: Mapping[str, Any]) -> str:
-    """The accuracy of a rate: "80.5%"."""
+    """Write the accuracy of a rate.
+
+    Args:
+        rate: of the report, with `value`, `low`, `high` (shares of 1, the value None without
+            images), `successes` and `trials`.
+
+    Returns:
+        E.g. "80.5%", or a dash without images.
+    """
     return DASH if rate["value"] is None else share(rate["value"], rate["trials"]) + "%"
 
 
 def interval(rate: Mapping[str, Any]) -> str:
-    """The interval of a rate, in percent: "76.8-83.8" with a dash."""
+    """Write the interval of a rate, in percent.
+
+    Args:
+        rate: of the report, with `value`, `low`, `high` (shares of 1, the value None without
+            images), `successes` and `trials`.
+
+    Returns:
+        Both ends with a dash between them, or a dash alone without images.
+    """
     return (
         DASH
         if rate["value"] is None
@@ -74,7 +131,15 @@ def interval(rate: Mapping[str, Any]) -> str:
 
 
 def counted(rate: Mapping[str, Any]) -> str:
-    """A rate whole: "412 of 512, 80.5% (76.8-83.8)" with a dash."""
+    """Write a rate with its count, its accuracy and its interval.
+
+    Args:
+        rate: of the report, with `value`, `low`, `high` (shares of 1, the value None without
+            images), `successes` and `trials`.
+
+    Returns:
+        E.g. "412 of 512, 80.5% (76.8-83.8)" with a dash in the interval, or "no images".
+    """
     if rate["value"] is None:
         return "no images"
     return (
@@ -83,8 +148,13 @@ def counted(rate: Mapping[str, Any]) -> str:
 
 
 def setting(value: Any) -> str:
-    """A value of a setting: numbers in at most six digits, distances of whole levels as a fraction
-    of 255.
+    """Write the value of a setting: floats as `radius` writes them, booleans as yes or no.
+
+    Args:
+        value: a plain value; lists and mappings are joined by commas.
+
+    Returns:
+        The words; "none" for None and for what is empty.
     """
     match value:
         case bool():

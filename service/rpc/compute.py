@@ -39,13 +39,27 @@ class Compute:
     pool: Executor
 
     async def run_in_pool(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a call in the pool, and return what it returns."""
+        """Run a call in a thread of the pool.
+
+        Args:
+            call: what is run, with the arguments that follow.
+
+        Returns:
+            What the call returns; an error that it raises is raised here.
+        """
         return await asyncio.get_running_loop().run_in_executor(
             self.pool, partial(call, *args, **kwargs)
         )
 
     async def run_on_device(self, call: Callable[[], T]) -> T:
-        """Run a call on the engine's thread between two ticks, and return what it returns."""
+        """Run a call on the engine's thread between two ticks.
+
+        Args:
+            call: what is run, without arguments.
+
+        Returns:
+            What the call returns; an error that it raises is raised here.
+        """
         return await asyncio.wrap_future(self.engine.run(call))
 
     async def decode_images(
@@ -143,6 +157,13 @@ class Compute:
 
 
 def deadline_of(context: Context) -> float | None:
-    """When a call expires, on the monotonic clock; None if it may take any time."""
+    """Find when a call expires.
+
+    Args:
+        context: of the call.
+
+    Returns:
+        Seconds on the monotonic clock; None if the call may take any time.
+    """
     remaining = context.time_remaining()
     return None if remaining is None else time.monotonic() + remaining

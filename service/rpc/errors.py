@@ -103,6 +103,9 @@ INTERNAL_ROW = Row(StatusCode.INTERNAL, errors_pb2.ERROR_REASON_INTERNAL)  # wha
 def row_of(error: BaseException) -> Row:
     """Find what an error becomes.
 
+    Args:
+        error: that a handler raised.
+
     Returns:
         The first row of the table that fits, or `INTERNAL_ROW`.
     """

@@ -37,7 +37,16 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg, unu
         ],
         details: grpc.HandlerCallDetails,
     ) -> "grpc.RpcMethodHandler[Any, Any] | None":
-        """Wrap the handler that gRPC has found for a method, if there is one."""
+        """Wrap the handler that gRPC finds for a method, if there is one.
+
+        Args:
+            continuation: finds the handler of a method.
+            details: of the call, with the method's full name.
+
+        Returns:
+            The wrapped handler; the handler as it is for a foreign method whose requests are a
+            stream; None if there is none.
+        """
         handler = await continuation(details)
         method: str = details.method
         if handler is None or (handler.request_streaming and not method.startswith("/striate.")):

@@ -76,7 +76,14 @@ class Resources:
 
 
 def model_methods(given: Resources) -> Methods:
-    """Put together what answers ModelService."""
+    """Put together what answers ModelService.
+
+    Args:
+        given: what the handlers share.
+
+    Returns:
+        The handlers' methods by their names in the contract.
+    """
     models = ModelHandler(given.zoo, given.on_model_change)
     return {
         "ListModels": models.list_models,
@@ -87,7 +94,14 @@ def model_methods(given: Resources) -> Methods:
 
 
 def interpret_methods(given: Resources) -> Methods:
-    """Put together what answers InterpretService."""
+    """Put together what answers InterpretService.
+
+    Args:
+        given: what the handlers share.
+
+    Returns:
+        The handlers' methods by their names in the contract.
+    """
     zoo, compute, datasets, index = given.zoo, given.compute, given.datasets, given.index
     spectra = SpectrumStore(given.state / "spectra")
     planner = PicturePlanner(compute, datasets, index, spectra)
@@ -118,7 +132,14 @@ def interpret_methods(given: Resources) -> Methods:
 
 
 def robustness_methods(given: Resources) -> Methods:
-    """Put together what answers RobustnessService."""
+    """Put together what answers RobustnessService.
+
+    Args:
+        given: what the handlers share.
+
+    Returns:
+        The handlers' methods by their names in the contract.
+    """
     zoo, compute, datasets = given.zoo, given.compute, given.datasets
     audits = AuditHandler(zoo, compute, datasets, given.operations, given.state / "audits")
     return {
@@ -139,7 +160,12 @@ TABLE: Mapping[ServiceDescriptor, Callable[[Resources], Methods]] = {
 
 
 def register_services(server: grpc.aio.Server, given: Resources) -> None:
-    """Make all handlers, and have a server answer with them."""
+    """Make all handlers, and have a server answer with them.
+
+    Args:
+        server: not yet started.
+        given: what the handlers share.
+    """
     for service, make in TABLE.items():
         handlers = method_handlers(service, make(given))
         generic = grpc.method_handlers_generic_handler(service.full_name, handlers)
@@ -150,6 +176,13 @@ def method_handlers(
     service: ServiceDescriptor, methods: Methods
 ) -> "dict[str, grpc.RpcMethodHandler[Any, Any]]":
     """Wrap methods as gRPC wants them: with the kind and the messages that the contract says.
+
+    Args:
+        service: of the contract.
+        methods: by their names in the contract, every one of the service.
+
+    Returns:
+        gRPC's handlers by method name.
 
     Raises:
         ValueError: a method of the service is missing, or is none of the service's.

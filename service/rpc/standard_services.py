@@ -23,7 +23,13 @@ def register_standard_services(
     operations: OperationsService,
     health_service: health.aio.HealthServicer,
 ) -> None:
-    """Have a server answer google.longrunning, grpc.health and grpc.reflection."""
+    """Have a server answer google.longrunning, grpc.health and grpc.reflection.
+
+    Args:
+        server: not yet started.
+        operations: answers google.longrunning.
+        health_service: answers grpc.health.
+    """
     operations_pb2_grpc.add_OperationsServicer_to_server(operations, server)
     health_pb2_grpc.add_HealthServicer_to_server(health_service, server)
     _register_reflection(server, (*SERVICE_NAMES, reflection.SERVICE_NAME, _REFLECTION_V1))

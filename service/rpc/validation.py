@@ -80,6 +80,10 @@ def _shown(value: float) -> str:
 def required(field: str, value: str) -> str:
     """Check that a name is given, and short.
 
+    Args:
+        field: of the request, for the error.
+        value: the name, of at most `MOST_NAME` characters.
+
     Returns:
         The name.
 
@@ -94,6 +98,10 @@ def required(field: str, value: str) -> str:
 def short(field: str, value: str) -> str:
     """Check that a name is short, because an unknown name is compared with all known ones.
 
+    Args:
+        field: of the request, for the error.
+        value: the name, which may be empty.
+
     Returns:
         The name.
 
@@ -107,6 +115,11 @@ def short(field: str, value: str) -> str:
 
 def known(field: str, value: int, kind: EnumDescriptor) -> None:
     """Check that a number is one of an enumeration's values.
+
+    Args:
+        field: of the request, for the error.
+        value: number of the enumeration's value.
+        kind: the enumeration.
 
     Raises:
         InvalidField: the enumeration has no such value.

@@ -41,6 +41,13 @@ class ActivationSpec:
 def read_activations(request: pb.GetActivationsRequest, model: HostedModel) -> ActivationSpec:
     """Read which feature maps are wanted.
 
+    Args:
+        request: as it was sent.
+        model: the loaded model that is asked for.
+
+    Returns:
+        The settings, checked.
+
     Raises:
         InvalidField: a setting is out of range, there is not one image, or the maps are too large.
         UnknownLayer: there is no such layer.
@@ -63,7 +70,16 @@ def read_activations(request: pb.GetActivationsRequest, model: HostedModel) -> A
 def unit_activations(
     units: Iterable[UnitActivation], layer: str, classes: Sequence[str]
 ) -> list[pb.UnitActivation]:
-    """Write units and their values, with class names if the layer is the logits."""
+    """Write units and their values, with class names if the layer is the logits.
+
+    Args:
+        units: with their values and positions.
+        layer: whose units they are.
+        classes: names of the model's classes, by index.
+
+    Returns:
+        One message a unit, in their order.
+    """
     return [
         pb.UnitActivation(
             unit=one.unit,

@@ -91,7 +91,13 @@ def read(request: pb.AttributeRequest, model: HostedModel) -> AttributionSpec:
 
 
 def method_name(method: int) -> str:
-    """Return the name in the registry of a value of the contract's enumeration.
+    """Find the name in the registry of a value of the contract's enumeration.
+
+    Args:
+        method: number of the enumeration's value.
+
+    Returns:
+        The name, in lower case.
 
     Raises:
         InvalidField: the enumeration has no such value, or the value is that of no method.

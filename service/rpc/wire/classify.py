@@ -16,6 +16,13 @@ MOST_PREDICTIONS = 500_000  # of all images together
 def read_class_count(request: pb.ClassifyRequest, model: HostedModel) -> int:
     """Read how many of an image's most probable classes are wanted: at most as many as there are.
 
+    Args:
+        request: as it was sent.
+        model: the loaded model that is asked for.
+
+    Returns:
+        The number of classes.
+
     Raises:
         InvalidField: there are no images or too many, or one answer cannot hold all predictions.
     """

@@ -52,6 +52,13 @@ def read(request: pb.FindExemplarsRequest, model: HostedModel) -> ExemplarSpec:
 
     By default there are 9 exemplars, and all that there are by quantiles.
 
+    Args:
+        request: as it was sent.
+        model: the loaded model that is asked for.
+
+    Returns:
+        The settings, checked.
+
     Raises:
         InvalidField: a setting is out of range, or it is no unit of the layer.
         UnknownLayer: the model has no such layer.
@@ -69,7 +76,14 @@ def read(request: pb.FindExemplarsRequest, model: HostedModel) -> ExemplarSpec:
 
 
 def read_label(request: pb.FindExemplarsRequest, dataset: Dataset) -> int | None:
-    """Read the label that exemplars are to have; None for any.
+    """Read the label that exemplars are to have.
+
+    Args:
+        request: as it was sent.
+        dataset: that the exemplars come from.
+
+    Returns:
+        The label; None for any.
 
     Raises:
         InvalidField: the data set has no such label, or the order is another than the maximum.
@@ -85,6 +99,13 @@ def read_label(request: pb.FindExemplarsRequest, dataset: Dataset) -> int | None
 
 def read_units(text: str, model: HostedModel) -> LayerPath:
     """Read the name of a unit, "layer:unit", or of a layer for all of its units.
+
+    Args:
+        text: the name.
+        model: the loaded model that is asked for.
+
+    Returns:
+        The path, without a unit where it names a layer.
 
     Raises:
         InvalidField: it is a neuron, or the layer has no such unit.
@@ -122,6 +143,11 @@ def add_images(message: pb.Exemplar, dataset: Dataset, preprocessing: Preprocess
     """Read the image of an exemplar, and fill in its name, label and pictures. Decodes and encodes:
     not for the event loop.
 
+    Args:
+        message: of the exemplar, with its id and crop; it is changed.
+        dataset: that the exemplar comes from.
+        preprocessing: of the model.
+
     Raises:
         DatasetError: the image cannot be read.
         BadImage: it cannot be decoded.
@@ -140,8 +166,17 @@ def add_images(message: pb.Exemplar, dataset: Dataset, preprocessing: Preprocess
 
 
 def crop_box(hit: Hit, path: LayerPath, order: Order, model: HostedModel) -> Box:
-    """Find the receptive field of a hit in the network's input: all of it where that is global, and
-    for means.
+    """Find the receptive field of an exemplar in the network's input: all of it where that is
+    global or not known, and for means.
+
+    Args:
+        hit: with the row and column of its position in the layer.
+        path: of the unit.
+        order: that the exemplars are in.
+        model: the loaded model that is asked for.
+
+    Returns:
+        The rectangle as `crop_rectangle` gives it, or (0, 0, height, width) of the whole input.
     """
     field = next((info.receptive_field for info in model.layers if info.name == path.layer), None)
     extent = model.preprocessing.height, model.preprocessing.width
@@ -157,7 +192,15 @@ def crop_box(hit: Hit, path: LayerPath, order: Order, model: HostedModel) -> Box
 
 
 def statistics(layer: str, found: UnitStatistics) -> pb.UnitStatistics:
-    """Write the statistics of a unit of a layer."""
+    """Write the statistics of a unit of a layer.
+
+    Args:
+        layer: of the unit.
+        found: statistics of the unit.
+
+    Returns:
+        The message.
+    """
     return pb.UnitStatistics(
         unit=str(LayerPath(layer, found.unit)),
         minimum=found.minimum,

@@ -55,6 +55,13 @@ class FilterSpec:
 def read_filters(request: pb.RenderFiltersRequest, model: HostedModel) -> FilterSpec:
     """Read how filters are to be drawn; by default those of the first convolution.
 
+    Args:
+        request: as it was sent.
+        model: the loaded model that is asked for.
+
+    Returns:
+        The settings, checked.
+
     Raises:
         InvalidField: a setting is out of range, or the network has no convolution.
         UnknownLayer: there is no such layer.
@@ -109,12 +116,26 @@ def weight_spacing(spec: FilterSpec, channels: int, model: HostedModel) -> int:
 def angle(degrees: float, period: float) -> float:
     """Bring an angle into the range from 0 to below a period, also after it is rounded to float32,
     as messages carry it.
+
+    Args:
+        degrees: any angle.
+        period: of the angle, in degrees, e.g. 180 for orientations.
+
+    Returns:
+        The angle in degrees.
     """
     return float(np.float32(degrees) % np.float32(period))
 
 
 def analyses(found: Iterable[FilterAnalysis]) -> list[pb.FilterAnalysis]:
-    """Write the analyses of filters."""
+    """Write the analyses of filters.
+
+    Args:
+        found: the analyses, one a filter.
+
+    Returns:
+        One message a filter, in their order.
+    """
     return [
         pb.FilterAnalysis(
             orientation=angle(one.gabor.orientation, 180),
@@ -138,6 +159,13 @@ def analyses(found: Iterable[FilterAnalysis]) -> list[pb.FilterAnalysis]:
 
 def map_layer(text: str, model: HostedModel) -> LayerInfo:
     """Read the name of a layer with rows and columns; by default the first convolution.
+
+    Args:
+        text: the name; empty for the first convolution.
+        model: the loaded model that is asked for.
+
+    Returns:
+        The layer's description.
 
     Raises:
         InvalidField: it is a unit, or a layer without rows and columns.
@@ -182,7 +210,14 @@ def gratings(request: pb.MeasureTuningRequest, layer: LayerInfo, model: HostedMo
 
 
 def unit_tunings(tuning: Tuning) -> list[pb.UnitTuning]:
-    """Write what every unit prefers."""
+    """Write what every unit prefers.
+
+    Args:
+        tuning: of all units of a layer.
+
+    Returns:
+        One message a unit, in their order.
+    """
     return [
         pb.UnitTuning(
             orientation=angle(one.orientation, 180),
@@ -197,6 +232,9 @@ def unit_tunings(tuning: Tuning) -> list[pb.UnitTuning]:
 
 def tuning_response(tuning: Tuning) -> pb.MeasureTuningResponse:
     """Write tuning curves, with their picture drawn: not for the event loop.
+
+    Args:
+        tuning: of all units of a layer.
 
     Returns:
         all of the response but the layer, and where the curves came from.

@@ -83,7 +83,16 @@ def read_quantiles(values: Sequence[float]) -> tuple[float, ...]:
 def build_metadata(
     request: pb.BuildExemplarIndexRequest, plan: IndexPlan, now: BuildProgress
 ) -> pb.BuildExemplarIndexMetadata:
-    """Write how far the building of an index is."""
+    """Write how far the building of an index is.
+
+    Args:
+        request: that began the building.
+        plan: what is built.
+        now: the progress so far.
+
+    Returns:
+        The operation's metadata.
+    """
     return pb.BuildExemplarIndexMetadata(
         model=request.model,
         dataset=request.dataset,

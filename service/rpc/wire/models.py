@@ -8,7 +8,14 @@ from striate.v1 import model_pb2
 
 
 def model_info(model: HostedModel) -> model_pb2.ModelInfo:
-    """Write what a loaded model is, and how it takes images."""
+    """Write what a loaded model is, and how it takes images.
+
+    Args:
+        model: that is loaded.
+
+    Returns:
+        The message.
+    """
     preprocessing = model.preprocessing
     return model_pb2.ModelInfo(
         name=model.name,
@@ -49,7 +56,14 @@ def check_deterministic(model: HostedModel, deterministic: bool, field: str) -> 
 
 
 def layer_message(info: LayerInfo) -> model_pb2.Layer:
-    """Write the description of a layer."""
+    """Write the description of a layer.
+
+    Args:
+        info: description of the layer.
+
+    Returns:
+        The message, its receptive field left out where it is not known.
+    """
     message = model_pb2.Layer(
         name=quoted(info.name),
         type=info.type,

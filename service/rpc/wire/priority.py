@@ -8,6 +8,12 @@ from striate.v1 import types_pb2
 def priority(value: int) -> Priority:
     """Read the priority of a request: interactive by default.
 
+    Args:
+        value: number of the enumeration's value.
+
+    Returns:
+        The engine's priority: BATCH, or INTERACTIVE for every other value.
+
     Raises:
         InvalidField: the enumeration has no such value.
     """

@@ -8,6 +8,12 @@ from striate.v1 import types_pb2
 def provenance(model: HostedModel) -> types_pb2.Provenance:
     """Write where a result came from: the model and its digest, the service's version, and the
     request.
+
+    Args:
+        model: that gave the result.
+
+    Returns:
+        The message, with the model's warnings.
     """
     return types_pb2.Provenance(
         model=model.name,
@@ -19,6 +25,13 @@ def provenance(model: HostedModel) -> types_pb2.Provenance:
 
 
 def model_warnings(model: HostedModel) -> list[str]:
-    """Say why the model's answers may not be what they seem, whatever is asked."""
+    """Say why the model's answers may not be what they seem, whatever is asked.
+
+    Args:
+        model: that is loaded.
+
+    Returns:
+        The warnings, at most one.
+    """
     doubt = model.network.company_doubt
     return [f"{model.name}: {doubt}"] if doubt else []

@@ -18,7 +18,14 @@ _DTYPES: dict[int, type[np.generic]] = {
 
 
 def from_array(array: NDArray[np.generic]) -> types_pb2.Tensor:
-    """Write an array as message, in little-endian order."""
+    """Write an array as message, in little-endian order.
+
+    Args:
+        array: of any shape and a type that the contract knows.
+
+    Returns:
+        The message.
+    """
     dtype = next(code for code, kind in _DTYPES.items() if kind == array.dtype)
     data = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False)).tobytes()
     return types_pb2.Tensor(dtype=types_pb2.DataType.ValueType(dtype), shape=array.shape, data=data)

@@ -36,6 +36,11 @@ def parse_path(text: str, field: str, model: HostedModel) -> LayerPath:
 def parse_module(text: str, field: str, model: HostedModel) -> str:
     """Read the name of a module, whose output need not be units.
 
+    Args:
+        text: the name.
+        field: of the request, for the error.
+        model: the loaded model that is asked for.
+
     Returns:
         The module's dotted name.
 

@@ -84,7 +84,14 @@ def stream_responses(
 
 
 def attack_rows(outcome: AttackOutcome) -> list[pb.AttackRow]:
-    """Write the evaluation of each image, one message a row."""
+    """Write the evaluation of each image, one message a row.
+
+    Args:
+        outcome: of the attack on all images.
+
+    Returns:
+        The messages, in the order of the images; what was not measured is left unset.
+    """
     found = outcome.examples
     columns: dict[str, Tensor | None] = {
         "label": found.label,

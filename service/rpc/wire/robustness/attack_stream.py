@@ -14,7 +14,13 @@ MOST_IN_FLIGHT = 1024
 
 
 def read_settings(first: pb.AttackStreamRequest | None) -> pb.AttackStreamSettings:
-    """Read the settings of a stream from its first message; None: there was no message.
+    """Read the settings of a stream from its first message.
+
+    Args:
+        first: the first message of the stream; None if there was none.
+
+    Returns:
+        The settings.
 
     Raises:
         InvalidField: the message is not one of settings, or has what each image has of its own.

@@ -25,6 +25,12 @@ DEFAULT_LEVELS = (1, 2, 4, 8)  # epsilons of the default threat model, in 255ths
 def read_model_names(request: pb.AuditRequest) -> list[str]:
     """Read the names of the models, from one to eight, all different.
 
+    Args:
+        request: as it was sent.
+
+    Returns:
+        The names, in the request's order.
+
     Raises:
         InvalidField: there are too few or too many, or a name is empty, long or there twice.
     """

@@ -20,6 +20,12 @@ _SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 def classes(message: pb.UploadDatasetRequest) -> tuple[str, ...]:
     """Read the class names of an upload's first message.
 
+    Args:
+        message: the first of the upload.
+
+    Returns:
+        The names by label; empty if none were sent.
+
     Raises:
         InvalidField: there are too many, or one is empty or long.
     """
