@@ -45,8 +45,14 @@ class Files:
             Path(self._root).mkdir(parents=True, exist_ok=True)
 
     def entries(self, folder: str = "") -> dict[str, str]:
-        """The files right below a folder, by name without the folder's: something that changes when
-        the file is replaced.
+        """List the files right below a folder.
+
+        Args:
+            folder: below the root; empty for the root itself.
+
+        Returns:
+            Sorted by name without the folder's, of each file something that changes when the file
+            is replaced; empty without such a folder.
         """
         try:
             found = self._fs.ls(self._url(folder) if folder else self._root, detail=True)
@@ -61,13 +67,23 @@ class Files:
         }
 
     def write(self, name: str, data: bytes) -> None:
-        """Write a small file; a reader sees the old one or the new one."""
+        """Write a small file; a reader sees the old one or the new one.
+
+        Args:
+            name: of the file, below the root.
+            data: all that it holds.
+        """
         with self._replacing(name) as path:
             path.write_bytes(data)
 
     def save(self, name: str, about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         """Write tensors with a description of JSON values; a reader sees the old file or the new
         one.
+
+        Args:
+            name: of the file, below the root.
+            about: the description.
+            tensors: by name.
         """
         header = json.dumps({"format": FORMAT, **about}, sort_keys=True)
         with self._replacing(name) as path:
@@ -78,13 +94,32 @@ class Files:
             )
 
     def read(self, name: str) -> bytes:
-        """A small file, as it is now. Raises FileNotFoundError and other OSErrors."""
+        """Read a small file as it is now.
+
+        Args:
+            name: of the file, below the root.
+
+        Returns:
+            Its bytes.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            OSError: it cannot be read.
+        """
         data: bytes = self._fs.cat_file(self._url(name))
         return data
 
     def local(self, name: str) -> Path:
-        """Where a file whose content never changes can be mapped into memory: itself, or a copy,
-        which is kept. Raises OSErrors.
+        """Find where a file whose content never changes can be mapped into memory.
+
+        Args:
+            name: of the file, below the root.
+
+        Returns:
+            The path of the file itself, or of a copy, which is kept.
+
+        Raises:
+            OSError: a copy cannot be made.
         """
         path = Path(self._root if self._is_local else self.cache) / name
         if not self._is_local and not path.exists():
@@ -93,8 +128,17 @@ class Files:
         return path
 
     def fetch(self, name: str, folder: Path) -> Path:
-        """Where a file can be mapped into memory for a while: itself, or a copy in a folder of the
-        caller's. Raises OSErrors.
+        """Find where a file can be mapped into memory for a while.
+
+        Args:
+            name: of the file, below the root.
+            folder: of the caller's, for a copy.
+
+        Returns:
+            The path of the file itself, or of a copy in the folder.
+
+        Raises:
+            OSError: a copy cannot be made.
         """
         if self._is_local:
             return Path(self._root) / name
@@ -102,14 +146,22 @@ class Files:
         return folder / Path(name).name
 
     def remove(self, name: str) -> None:
-        """Remove a file and its copy, where they are still there."""
+        """Remove a file and its copy, where they are still there.
+
+        Args:
+            name: of the file, below the root.
+        """
         if not self._is_local:
             (self.cache / name).unlink(missing_ok=True)
         with contextlib.suppress(FileNotFoundError):
             self._fs.rm_file(self._url(name))
 
     def remove_folder(self, folder: str) -> None:
-        """Remove a folder's files, and the folder where it is empty then."""
+        """Remove a folder's files, and the folder where it is empty then.
+
+        Args:
+            folder: below the root.
+        """
         for name in self.entries(folder):
             self.remove(f"{folder}/{name}")
         if self._is_local:
@@ -147,7 +199,13 @@ def tensors(path: Path) -> Iterator[tuple[dict[str, Any], Any]]:
 
 
 def slug(text: str) -> str:
-    """At most 48 letters, digits and -_. of a text, for the eye: no folder, no hidden file, not
-    unique.
+    """Shorten a text to at most 48 letters, digits and -_., for the eye: no folder, no hidden file,
+    not unique.
+
+    Args:
+        text: any text.
+
+    Returns:
+        The slug, "_" where nothing is left.
     """
     return re.sub(r"[^A-Za-z0-9._-]", "_", text).lstrip(".")[:48] or "_"

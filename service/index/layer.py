@@ -52,7 +52,15 @@ Tensors = dict[str, Tensor]
 
 
 def stem(plan: IndexPlan, layer: str) -> str:
-    """What the names of a layer's files begin with."""
+    """Make what the names of a layer's files begin with.
+
+    Args:
+        plan: what is indexed, and how.
+        layer: its dotted name.
+
+    Returns:
+        The text, which is another for another subject or layer.
+    """
     subject = plan.subject
     return "-".join(
         (*map(slug, (subject.model, subject.dataset, layer)), digest([asdict(subject), layer]))
@@ -62,6 +70,12 @@ def stem(plan: IndexPlan, layer: str) -> str:
 def finish(files: Files, plan: IndexPlan, layer: str, shards: Sequence[Path]) -> None:
     """Write the index of a layer from the shards of all images, in order, unless there is a larger
     one.
+
+    Args:
+        files: where the index is written.
+        plan: what is indexed, and how.
+        layer: its dotted name.
+        shards: paths of the files of all shards, in order.
 
     Raises:
         Damaged: a shard cannot be read.
@@ -106,8 +120,15 @@ def finish(files: Files, plan: IndexPlan, layer: str, shards: Sequence[Path]) ->
 
 
 def description(files: Files, name: str) -> dict[str, Any] | None:
-    """The description in a file; None where there is none, one of another format, or one that lacks
-    something.
+    """Read the description in a file.
+
+    Args:
+        files: where indexes are.
+        name: of the file.
+
+    Returns:
+        The description; None where there is none, one of another format, or one that lacks
+        something.
     """
     try:
         about: dict[str, Any] = json.loads(files.read(name))

@@ -44,7 +44,20 @@ class LayerIndex:
         return int(self.about["images"])
 
     def find(self, unit: int, k: int, order: Order, label: int | None) -> Found:
-        """The first k images by an order. Raises InvalidQuery."""
+        """Find the first k images by an order.
+
+        Args:
+            unit: its number in the layer.
+            k: number of images at most.
+            order: that they are found by.
+            label: that they have; None for any.
+
+        Returns:
+            The images, and the number of images indexed.
+
+        Raises:
+            InvalidQuery: the layer has no such unit, or the index no such order or label.
+        """
         self._check(unit)
         group = order if label is None else self._label(order, label)
         place = (
@@ -74,7 +87,17 @@ class LayerIndex:
         return Found(hits, self.images)
 
     def statistics(self, unit: int | None) -> list[UnitStatistics]:
-        """Of one unit, or of all. Raises InvalidQuery."""
+        """Read the statistics of one unit, or of all.
+
+        Args:
+            unit: its number in the layer; None for all units.
+
+        Returns:
+            The statistics of the unit, or of all units in order.
+
+        Raises:
+            InvalidQuery: the layer has no such unit.
+        """
         if unit is not None:
             self._check(unit)
         units = slice(None) if unit is None else slice(unit, unit + 1)
@@ -106,7 +129,19 @@ class LayerIndex:
             )
 
     def percentile(self, unit: int, value: float, of: str) -> float:
-        """The share of images below a value. Raises InvalidQuery."""
+        """Find the share of images below a value.
+
+        Args:
+            unit: its number in the layer.
+            value: an activation.
+            of: "max" or "mean", what of each image is compared.
+
+        Returns:
+            The share, from 0 to 1.
+
+        Raises:
+            InvalidQuery: the layer has no such unit.
+        """
         self._check(unit)
         with tensors(self.locate()) as (_, file):
             grid = file.get_slice(f"grid.{of}")[unit : unit + 1][0].numpy()

@@ -39,10 +39,18 @@ def scan(
     submit: Submit,
     workers: int = 2,
 ) -> Generator[Scanned, None, None]:
-    """The peaks of `layers` on the images of each batch, in order.
+    """Find the peaks of `layers` on the images of each batch, in order.
 
-    `batches` are taken one by one, a few ahead of the device. Closing the iterator cancels what has
-    been submitted.
+    Closing the iterator cancels what has been submitted.
+
+    Args:
+        dataset: that is read.
+        batches: numbers of the images of each batch; they are taken one by one, a few ahead of the
+            device.
+        layers: dotted names.
+        prepare: makes a network's input of an image.
+        submit: hands a procedure to the thread of the device.
+        workers: number of threads that decode.
 
     Raises:
         DatasetError: an image cannot be read or decoded; the message names it.

@@ -32,7 +32,15 @@ class Damaged(Exception):
 
 
 def shard_name(plan: IndexPlan, number: int) -> str:
-    """The name of a shard's file."""
+    """Name a shard's file.
+
+    Args:
+        plan: what is indexed, and how.
+        number: of the shard, from 0.
+
+    Returns:
+        The name below the root.
+    """
     return f"{plan.key}/shard-{number:06}.safetensors"
 
 
@@ -43,8 +51,17 @@ def save_shard(
     found: Mapping[str, ActivationSummary],
     labels: Sequence[int | None],
 ) -> None:
-    """Write what was found on the images of shard `number`, all layers. Raises ValueError: an
-    activation is not a number.
+    """Write what was found on the images of a shard, all layers.
+
+    Args:
+        files: where it is written.
+        plan: what is indexed, and how.
+        number: of the shard, from 0.
+        found: summaries of the activations, by layer.
+        labels: of the shard's images, in order; None where an image has none.
+
+    Raises:
+        ValueError: an activation is not a number.
     """
     span = plan.shards[number]
     ids = torch.arange(span.start, span.stop)
@@ -87,8 +104,17 @@ def load_shard(path: Path, layer: str) -> LayerStatistics:
 
 
 def load_column(paths: Sequence[Path], layer: str, column: str, units: slice) -> NDArray[Any]:
-    """A column (U, N) of some units, over the images of all shards, in the shards' order; no other
+    """Read a column of some units over the images of all shards, in the shards' order; no other
     units are read.
+
+    Args:
+        paths: files of all shards, in order.
+        layer: its dotted name.
+        column: one of `COLUMNS`.
+        units: which units, by number.
+
+    Returns:
+        (U, N), U units by N images.
 
     Raises:
         Damaged: a shard cannot be read.

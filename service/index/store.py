@@ -78,12 +78,27 @@ class IndexStore:
         self._look()
 
     def layers(self, subject: Subject) -> list[str]:
-        """Names of the layers with an index of that subject, sorted."""
+        """List the layers with an index of a subject, sorted.
+
+        Args:
+            subject: the model and the data set.
+
+        Returns:
+            The dotted names.
+        """
         return sorted(layer for known, layer in self._seen() if known == subject)
 
     def indexed(self, model: str, digest: str, layer: str) -> list[Subject]:
-        """The data sets with an index of that layer of the model with those weights, the one of
+        """List what has an index of that layer of the model with those weights, the data set of
         most images first.
+
+        Args:
+            model: its name.
+            digest: of its weights.
+            layer: its dotted name.
+
+        Returns:
+            The subjects.
         """
         found = [
             index
@@ -112,6 +127,17 @@ class IndexStore:
         |h|; "quantile" gives the images at the index's quantiles of the maximum, in rising order.
         With a label, only images of it, by "max" alone.
 
+        Args:
+            subject: the model and the data set.
+            layer: its dotted name.
+            unit: its number in the layer.
+            k: number of images at most.
+            order: that they are found by.
+            label: that they have; None for any.
+
+        Returns:
+            The images, and the number of images indexed.
+
         Raises:
             IndexMissing: there is no index of that subject and layer.
             ValueError: the layer has no such unit, or the index no such order or label.
@@ -121,13 +147,32 @@ class IndexStore:
     def statistics(
         self, subject: Subject, layer: str, unit: int | None = None
     ) -> list[UnitStatistics]:
-        """The statistics of one unit, or of all units in order. Raises IndexMissing; ValueError:
-        the layer has no such unit.
+        """Read the statistics of one unit, or of all.
+
+        Args:
+            subject: the model and the data set.
+            layer: its dotted name.
+            unit: its number in the layer; None for all units.
+
+        Returns:
+            The statistics of the unit, or of all units in order.
+
+        Raises:
+            IndexMissing: there is no index of that subject and layer.
+            ValueError: the layer has no such unit.
         """
         return self._ask(subject, layer, lambda index: index.statistics(unit))
 
     def maxima(self, subject: Subject, layer: str) -> Maxima | None:
-        """The largest activations of the layer's units; None without an index."""
+        """Read the largest activations of the layer's units.
+
+        Args:
+            subject: the model and the data set.
+            layer: its dotted name.
+
+        Returns:
+            The maxima; None without an index.
+        """
         try:
             return self._ask(subject, layer, LayerIndex.maxima)
         except IndexMissing:
@@ -141,8 +186,17 @@ class IndexStore:
         value: float,
         of: Literal["max", "mean"] = "max",
     ) -> float:
-        """The share of images whose maximum, or mean over positions, is below a value: exact for up
-        to 257 images, else within 1/256.
+        """Find the share of images whose maximum, or mean over positions, is below a value.
+
+        Args:
+            subject: the model and the data set.
+            layer: its dotted name.
+            unit: its number in the layer.
+            value: an activation.
+            of: what of each image is compared: its maximum, or its mean over positions.
+
+        Returns:
+            The share, from 0 to 1: exact for up to 257 images, else within 1/256.
 
         Raises:
             IndexMissing: there is no index of that subject and layer.
@@ -161,15 +215,26 @@ class IndexStore:
         progress: Callable[[BuildProgress], None] = _quiet,
         cancelled: Callable[[], bool] = bool,
     ) -> int:
-        """Scan the data set, keep what was found as indexes of the plan's layers, and return the
-        number of images scanned.
+        """Scan the data set, and keep what was found as indexes of the plan's layers.
 
         A layer has one index: what an index of more images, or of as many with a larger k, already
         says is not replaced.
 
         It blocks, and goes on behind the whole shards of earlier builds of the same plan, and
-        beside other builders that share the folder. `progress` is told at the start and after every
-        `batch` images.
+        beside other builders that share the folder.
+
+        Args:
+            plan: what is indexed, and how.
+            dataset: that is scanned.
+            prepare: makes a network's input of an image.
+            submit: hands a procedure to the thread of the device.
+            batch: images in one batch.
+            workers: number of threads that decode.
+            progress: called at the start and after every `batch` images.
+            cancelled: asked whether to end.
+
+        Returns:
+            The number of images scanned.
 
         Raises:
             CancelledError: `cancelled` said so, or the device's futures were cancelled; whole

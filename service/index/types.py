@@ -126,7 +126,16 @@ class Subject:
 
     @staticmethod
     def of(model: str, digest: str, dataset: Dataset) -> "Subject":
-        """The subject of an index of `model` with those weights over `dataset`."""
+        """Make the subject of an index of a model with those weights over a data set.
+
+        Args:
+            model: its name.
+            digest: of its weights.
+            dataset: that has been opened.
+
+        Returns:
+            The subject.
+        """
         return Subject(model, digest, dataset.name, dataset.uri, len(dataset), dataset.content)
 
 
@@ -215,5 +224,12 @@ class IndexPlan:
 
 
 def digest(value: object) -> str:
-    """32 hexadecimal digits that name a JSON value."""
+    """Name a JSON value by 32 hexadecimal digits.
+
+    Args:
+        value: a JSON value.
+
+    Returns:
+        The digits, the same for the same value.
+    """
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:32]
