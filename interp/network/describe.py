@@ -16,12 +16,15 @@ class ReceptiveField:
     """The input pixels that a layer's positions depend on.
 
     Position (i, j) depends on the rows offset_y + i * jump_y to offset_y + i * jump_y + height - 1,
-    likewise on columns; those outside the image are padding.
+    likewise on columns, of which those outside the bounds are seen by no position: they are
+    padding, left over by a stride, or under the overhang of a window (`ceil_mode`).
 
     Attributes:
         height, width: extents in pixels.
         jump_y, jump_x: pixels from one position to the next.
         offset_y, offset_x: first row and column of position (0, 0), negative in the padding.
+        bounds: (top, left, bottom, right), what all positions together depend on: the first row
+            and column, and those after the last.
         is_global: the field is the whole image for every position, with jump 0.
     """
 
@@ -31,6 +34,7 @@ class ReceptiveField:
     jump_x: int
     offset_y: int
     offset_x: int
+    bounds: tuple[int, int, int, int]
     is_global: bool = False
 
 
@@ -107,8 +111,16 @@ def _receptive_field(record: ModuleRecord, shape: tuple[int, int, int]) -> Recep
     if not record.has_field:
         return None
     if record.field is None:
-        return ReceptiveField(shape[1], shape[2], 0, 0, 0, 0, is_global=True)
+        return ReceptiveField(
+            shape[1], shape[2], 0, 0, 0, 0, (0, 0, shape[1], shape[2]), is_global=True
+        )
     rows, columns = record.field.axes
     return ReceptiveField(
-        rows.size, columns.size, rows.jump, columns.jump, rows.offset, columns.offset
+        height=rows.size,
+        width=columns.size,
+        jump_y=rows.jump,
+        jump_x=columns.jump,
+        offset_y=rows.offset,
+        offset_x=columns.offset,
+        bounds=(rows.begin, columns.begin, rows.end, columns.end),
     )

@@ -1,6 +1,7 @@
 """The arithmetic of receptive fields: what windows, padding, moving and adding make of them."""
 
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,19 +15,29 @@ from interp.network.torch_calls import Function, Window, tensors_in
 class Axis:
     """A tensor's dimension that runs along the image.
 
-    Index i covers the image's rows (or columns) offset + i * jump ... offset + i * jump + size - 1.
+    Index i covers the image's rows (or columns) offset + i * jump ... offset + i * jump + size - 1,
+    those of them that are from `begin` to `end` - 1: what a stride left over, and the padding or
+    overhang of a window at an edge, is seen by no index.
 
     Attributes:
         dim: number of the dimension, negative.
         size: rows or columns that an index covers.
         jump: rows or columns from one index to the next.
         offset: first row or column of index 0; negative in the padding.
+        begin, end: the first row or column that any index covers, and the one after the last.
     """
 
     dim: int
     size: int = 1
     jump: int = 1
     offset: int = 0
+    begin: int = 0
+    end: int = sys.maxsize
+
+    def of_extent(self, extent: int) -> "Axis":
+        """Return the axis whose indices are those below `extent`, which may see less."""
+        last = self.offset + (extent - 1) * self.jump + self.size
+        return replace(self, begin=max(self.begin, self.offset), end=min(self.end, last))
 
 
 @dataclass(frozen=True)
@@ -46,7 +57,7 @@ class Field:
 Source = tuple[Tensor, Field | None]
 
 
-def slide(field: Field, window: Window) -> Field | None:
+def slide(field: Field, window: Window, extents: Sequence[int]) -> Field | None:
     """Return the field of a convolution's or pool's output: size grows by (k - 1) * jump, jump by
     the factor s, offset falls by p * jump (Araujo et al. 2019, "Computing receptive fields",
     section 3).
@@ -54,6 +65,7 @@ def slide(field: Field, window: Window) -> Field | None:
     Args:
         field: of the input.
         window: what is slid over it.
+        extents: rows and columns of the output.
 
     Returns:
         None if the input's last two dimensions are not rows and columns.
@@ -61,21 +73,35 @@ def slide(field: Field, window: Window) -> Field | None:
     if (field.rows.dim, field.columns.dim) != (-2, -1):
         return None
     sides = zip(
-        field.axes, window.kernel, window.stride, window.padding, window.dilation, strict=True
+        field.axes,
+        window.kernel,
+        window.stride,
+        window.padding,
+        window.dilation,
+        extents,
+        strict=True,
     )
     return Field(
         *(
-            Axis(a.dim, a.size + (k - 1) * d * a.jump, a.jump * s, a.offset - p * a.jump)
-            for a, k, s, p, d in sides
+            replace(
+                a,
+                size=a.size + (k - 1) * d * a.jump,
+                jump=a.jump * s,
+                offset=a.offset - p * a.jump,
+            ).of_extent(extent)
+            for a, k, s, p, d, extent in sides
         )
     )
 
 
-def pad(field: Field, pad: Iterable[int], mode: str = "constant", **_: Any) -> Field | None:
+def pad(
+    field: Field, shape: Sequence[int], pad: Iterable[int], mode: str = "constant", **_: Any
+) -> Field | None:
     """Return the field of a padded tensor.
 
     Args:
         field: of the input.
+        shape: of the output.
         pad, mode: as `torch.nn.functional.pad` takes them.
 
     Returns:
@@ -85,7 +111,8 @@ def pad(field: Field, pad: Iterable[int], mode: str = "constant", **_: Any) -> F
     if mode == "circular":
         return None
     before = {-1 - i // 2: pads[i] for i in range(0, len(pads), 2)}
-    return Field(*(replace(a, offset=a.offset - before.get(a.dim, 0) * a.jump) for a in field.axes))
+    moved = (replace(a, offset=a.offset - before.get(a.dim, 0) * a.jump) for a in field.axes)
+    return Field(*(a.of_extent(shape[a.dim]) for a in moved))
 
 
 def combine(sources: list[Source], output: Tensor) -> Field | None:
@@ -120,7 +147,9 @@ def _hull(axes: Iterable[Axis]) -> Axis | None:
     if any((a.dim, a.jump) != (first.dim, first.jump) for a in several):
         return None
     offset = min(a.offset for a in several)
-    return Axis(first.dim, max(a.offset + a.size for a in several) - offset, first.jump, offset)
+    size = max(a.offset + a.size for a in several) - offset
+    begin, end = min(a.begin for a in several), max(a.end for a in several)
+    return Axis(first.dim, size, first.jump, offset, begin, end)
 
 
 def move(
@@ -165,7 +194,8 @@ def _locate(coordinates: Tensor, axis: Axis, ndim: int) -> Axis | None:
     start = int(coordinates.flatten()[0])
     if not changing:  # one row or column is left
         stays = coordinates.ndim == ndim and coordinates.shape[axis.dim] == 1
-        return replace(axis, offset=axis.offset + start * axis.jump) if stays else None
+        moved = replace(axis, offset=axis.offset + start * axis.jump)
+        return moved.of_extent(1) if stays else None
     if len(changing) > 1:
         return None
     dim = changing[0] - coordinates.ndim
@@ -174,4 +204,5 @@ def _locate(coordinates: Tensor, axis: Axis, ndim: int) -> Axis | None:
     even = start + step * torch.arange(len(line), dtype=line.dtype, device=line.device)
     if step <= 0 or not torch.equal(line, even):
         return None
-    return Axis(dim, axis.size, axis.jump * step, axis.offset + start * axis.jump)
+    offset = axis.offset + start * axis.jump
+    return replace(axis, dim=dim, jump=axis.jump * step, offset=offset).of_extent(len(line))

@@ -59,7 +59,7 @@ class FieldTracer(TorchFunctionMode):
         """
         super().__init__()
         self._fields: MutableMapping[Tensor, Field | None] = WeakTensorKeyDictionary()
-        self._fields[image] = Field(Axis(-2), Axis(-1))
+        self._fields[image] = Field(*(Axis(dim, end=image.shape[dim]) for dim in (-2, -1)))
 
     def depends(self, tensor: Tensor) -> bool:
         """Whether a tensor is computed from the image."""
@@ -112,9 +112,11 @@ def _propagate(
         window = _adaptive_window(tensor, outputs[0])
         field = field if window else None
     if window is not None:
-        return [field and field_arithmetic.slide(field, window)] * len(outputs)
+        extents = outputs[0].shape[-2:]
+        return [field and field_arithmetic.slide(field, window, extents)] * len(outputs)
     if name == "pad" and field is not None:
-        return [field_arithmetic.pad(field, **arguments_by_name(name, args, kwargs))]
+        padding = arguments_by_name(name, args, kwargs)
+        return [field_arithmetic.pad(field, outputs[0].shape, **padding)]
     if _mixes_space(name, args, kwargs, sources):
         return [None] * len(outputs)
     return [field_arithmetic.combine(sources, output) for output in outputs]

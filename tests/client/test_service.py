@@ -43,7 +43,7 @@ def test_a_handle_knows_its_model(service: striate.Service) -> None:
     stem, head = net.layers
     assert (stem.name, stem.kernel, stem.output_shape) == ("stem", (3, 3), (5, 4, 5))
     assert stem.receptive_field == striate.ReceptiveField(
-        size=(3, 3), jump=(1, 1), offset=(-1, -1), is_global=False
+        size=(3, 3), jump=(1, 1), offset=(-1, -1), is_global=False, bounds=(0, 0, 4, 5)
     )
     assert (head.kernel, head.receptive_field, head.multiply_adds) == ((), None, 160)
     with pytest.raises(striate.ModelNotFound, match="nearest: tiny"):

@@ -81,12 +81,16 @@ class ReceptiveField:
         offset: (row, column) in pixels at which the field of position (0, 0) begins, negative
             inside the padding.
         is_global: Whether the unit depends on the whole image.
+        bounds: (top, left, bottom, right) in pixels of what any unit of the layer depends on,
+            bottom and right excluded. Rows and columns of a field that lie outside are padding,
+            left over by a stride, or under the overhang of a window.
     """
 
     size: tuple[int, int]
     jump: tuple[int, int]
     offset: tuple[int, int]
     is_global: bool
+    bounds: tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -143,6 +147,7 @@ class Layer:
                 (rf.jump_y, rf.jump_x),
                 (rf.offset_y, rf.offset_x),
                 rf.is_global,
+                (rf.top, rf.left, rf.bottom, rf.right),
             )
             if message.HasField("receptive_field")
             else None,

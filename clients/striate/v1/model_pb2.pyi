@@ -388,8 +388,9 @@ Global___Layer: _TypeAlias = Layer  # noqa: Y015
 @_typing.final
 class ReceptiveField(_message.Message):
     """Which input pixels a unit's position depends on. Position (i, j) covers rows offset_y + i *
-    jump_y to offset_y + i * jump_y + height - 1, likewise columns, of which those outside the image
-    are padding.
+    jump_y to offset_y + i * jump_y + height - 1, likewise columns, of which those from `top` to
+    `bottom` - 1 and from `left` to `right` - 1 count: no position depends on the others, which are
+    padding, left over by a stride, or under the overhang of a window (`ceil_mode`).
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -401,6 +402,10 @@ class ReceptiveField(_message.Message):
     OFFSET_Y_FIELD_NUMBER: _builtins.int
     OFFSET_X_FIELD_NUMBER: _builtins.int
     IS_GLOBAL_FIELD_NUMBER: _builtins.int
+    TOP_FIELD_NUMBER: _builtins.int
+    LEFT_FIELD_NUMBER: _builtins.int
+    BOTTOM_FIELD_NUMBER: _builtins.int
+    RIGHT_FIELD_NUMBER: _builtins.int
     height: _builtins.int
     """Extent in pixels."""
     width: _builtins.int
@@ -414,6 +419,11 @@ class ReceptiveField(_message.Message):
     """The layer depends on the whole image (global pooling, squeeze-and-excitation); the other fields
     then say the image.
     """
+    top: _builtins.int
+    """What all positions together depend on: the first row and column, and those after the last."""
+    left: _builtins.int
+    bottom: _builtins.int
+    right: _builtins.int
     def __init__(
         self,
         *,
@@ -424,10 +434,14 @@ class ReceptiveField(_message.Message):
         offset_y: _builtins.int = ...,
         offset_x: _builtins.int = ...,
         is_global: _builtins.bool = ...,
+        top: _builtins.int = ...,
+        left: _builtins.int = ...,
+        bottom: _builtins.int = ...,
+        right: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["height", b"height", "is_global", b"is_global", "jump_x", b"jump_x", "jump_y", b"jump_y", "offset_x", b"offset_x", "offset_y", b"offset_y", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bottom", b"bottom", "height", b"height", "is_global", b"is_global", "jump_x", b"jump_x", "jump_y", b"jump_y", "left", b"left", "offset_x", b"offset_x", "offset_y", b"offset_y", "right", b"right", "top", b"top", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

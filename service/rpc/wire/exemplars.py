@@ -187,7 +187,8 @@ def crop_box(hit: Hit, path: LayerPath, order: Order, model: HostedModel) -> Box
         (field.offset_y, field.offset_x),
         (field.jump_y, field.jump_x),
         (field.height, field.width),
-        extent,
+        field.bounds[2:],
+        field.bounds[:2],
     )
 
 

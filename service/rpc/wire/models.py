@@ -78,6 +78,7 @@ def layer_message(info: LayerInfo) -> model_pb2.Layer:
     )
     field = info.receptive_field
     if field is not None:
+        top, left, bottom, right = field.bounds
         message.receptive_field.CopyFrom(
             model_pb2.ReceptiveField(
                 height=field.height,
@@ -87,6 +88,10 @@ def layer_message(info: LayerInfo) -> model_pb2.Layer:
                 offset_y=field.offset_y,
                 offset_x=field.offset_x,
                 is_global=field.is_global,
+                top=top,
+                left=left,
+                bottom=bottom,
+                right=right,
             )
         )
     return message

@@ -107,7 +107,7 @@ class _Models(model_pb2_grpc.ModelServiceServicer):
         )
         conv.receptive_field.CopyFrom(
             model_pb2.ReceptiveField(
-                height=3, width=3, jump_y=1, jump_x=1, offset_y=-1, offset_x=-1
+                height=3, width=3, jump_y=1, jump_x=1, offset_y=-1, offset_x=-1, bottom=4, right=5
             )
         )
         head = model_pb2.Layer(

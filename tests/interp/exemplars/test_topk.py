@@ -167,19 +167,22 @@ def test_restore_goes_on_where_it_was_saved() -> None:
     jump=st.integers(1, 3),
     field=st.integers(1, 7),
     extent=st.integers(1, 12),
+    begin=st.integers(0, 3),
 )
 def test_crop_is_the_field_inside_the_image(
-    position: int, offset: int, jump: int, field: int, extent: int
+    position: int, offset: int, jump: int, field: int, extent: int, begin: int
 ) -> None:
-    other = (0, 0, 1, 1, 1)  # the other axis: one pixel
-    arguments = zip((position, offset, jump, field, extent), other, strict=True)
+    extent += begin
+    other = (0, 0, 1, 1, 1, 0)  # the other axis: one pixel
+    arguments = zip((position, offset, jump, field, extent, begin), other, strict=True)
     top, left, height, width = crop_rectangle(*arguments)
     covered = sorted(
-        set(range(offset + position * jump, offset + position * jump + field)) & set(range(extent))
+        set(range(offset + position * jump, offset + position * jump + field))
+        & set(range(begin, extent))
     )
     assert (left, width) == (0, 1)
     if covered:
         assert (top, height) == (covered[0], len(covered))
     else:  # wholly in the padding
         assert height == 1
-        assert 0 <= top < extent
+        assert begin <= top < extent

@@ -157,11 +157,9 @@ def assert_covers(
     first = field.offset_y + row * field.jump_y, field.offset_x + column * field.jump_x
     last = first[0] + field.height - 1, first[1] + field.width - 1
     for axis in (0, 1):
-        assert found[axis] == max(first[axis], 0)
-        if last[axis] < shape[axis + 1]:
-            assert found[axis + 2] == last[axis]
-        else:  # a stride may leave over the last rows, which then no position sees
-            assert found[axis + 2] <= shape[axis + 1] - 1
+        begin, end = field.bounds[axis], field.bounds[axis + 2]
+        assert 0 <= begin < end <= shape[axis + 1]
+        assert (found[axis], found[axis + 2]) == (max(first[axis], begin), min(last[axis], end - 1))
 
 
 def chosen(layers: list[LayerInfo], count: int) -> list[LayerInfo]:

@@ -78,7 +78,7 @@ GLOBAL: dict[str, nn.Module] = {
 @pytest.mark.parametrize("name", GLOBAL)
 def test_what_mixes_positions_is_global(name: str) -> None:
     field = layer(GLOBAL[name], "0").receptive_field
-    assert field == ReceptiveField(24, 24, 0, 0, 0, 0, is_global=True)
+    assert field == ReceptiveField(24, 24, 0, 0, 0, 0, (0, 0, 24, 24), is_global=True)
 
 
 LOCAL: dict[
@@ -113,4 +113,23 @@ LOCAL: dict[
 @pytest.mark.parametrize("name", LOCAL)
 def test_fields_by_hand(name: str) -> None:
     module, expected = LOCAL[name]
-    assert layer(module, "0").receptive_field == ReceptiveField(*expected)
+    field = layer(module, "0").receptive_field
+    assert field is not None
+    assert field == ReceptiveField(*expected, field.bounds)
+
+
+@pytest.mark.parametrize(
+    ("module", "bounds"),
+    [
+        (nn.Conv2d(3, 4, 3, padding=1), (0, 0, 24, 24)),
+        (nn.Conv2d(3, 4, 3, stride=(2, 5)), (0, 0, 23, 23)),  # a row and a column are left over
+        (nn.Sequential(nn.Conv2d(3, 4, 4, 3), nn.MaxPool2d(2, ceil_mode=True)), (0, 0, 22, 22)),
+        (nn.Sequential(nn.Conv2d(3, 4, 4, 3), nn.Conv2d(4, 4, 3, padding=1)), (0, 0, 22, 22)),
+        (Lambda(lambda x: F.avg_pool2d(x[..., 3:20, 2:], 3, 1, 1)), (3, 2, 20, 24)),
+        (Lambda(lambda x: F.pad(x, (-1, -2, 4, 0))), (0, 1, 24, 22)),
+    ],
+)
+def test_bounds_by_hand(module: nn.Module, bounds: tuple[int, int, int, int]) -> None:
+    field = layer(module, "0").receptive_field
+    assert field is not None
+    assert field.bounds == bounds
