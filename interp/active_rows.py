@@ -13,7 +13,14 @@ class Rows(Protocol):
     """
 
     def take(self, index: Tensor) -> Self:
-        """The same for a choice of rows (A,)."""
+        """Choose rows.
+
+        Args:
+            index: (A,), numbers of rows.
+
+        Returns:
+            The chosen rows.
+        """
 
 
 R = TypeVar("R", bound=Rows)
@@ -73,7 +80,14 @@ class ActiveRows:
         return whole[self.index] if isinstance(whole, Tensor) else whole.take(self.index)
 
     def of(self, entries: Sequence[Any]) -> Sequence[Any]:
-        """Choose the active rows' entries of a sequence with one a row, such as generators."""
+        """Choose the active rows' entries of a sequence with one a row, such as generators.
+
+        Args:
+            entries: one a row, of all rows.
+
+        Returns:
+            One an active row, in order.
+        """
         return entries if self.all_active else [entries[row] for row in self.index.tolist()]
 
     def merge(self, whole: Tensor, part: Tensor) -> Tensor:
@@ -89,9 +103,17 @@ class ActiveRows:
         return part if self.all_active else whole.index_copy(0, self.index, part)
 
     def note_gradients(self, grad: Tensor) -> None:
-        """Note for which of the active rows a gradient (A, ...) is not zero."""
+        """Note for which of the active rows a gradient (A, ...) is not zero.
+
+        Args:
+            grad: (A, ...), of the active rows.
+        """
         self.moved[self.index] |= grad.flatten(1).any(1)
 
     def leave(self, gone: Tensor) -> None:
-        """Let some of the active rows, (A,) bool, go."""
+        """Let some of the active rows go.
+
+        Args:
+            gone: (A,) bool, those of the active rows that are no longer active.
+        """
         self.index = self.index[~gone]

@@ -37,13 +37,34 @@ class Space(Protocol):
     """Where z lives: `Fourier` for pictures, `Ball` for adversarial images."""
 
     def start(self, rows: Generators) -> Tensor:
-        """The first z, one entry a row."""
+        """Make the first z.
+
+        Args:
+            rows: one generator a row.
+
+        Returns:
+            z, one entry a row.
+        """
 
     def image(self, z: Tensor) -> Tensor:
-        """The images (B, C, H, W) in [0, 1] of z, differentiable."""
+        """Make the images of z.
+
+        Args:
+            z: one entry a row.
+
+        Returns:
+            (B, C, H, W) in [0, 1], differentiable.
+        """
 
     def project(self, z: Tensor) -> Tensor:
-        """The feasible point nearest to z."""
+        """Find the feasible point nearest to z.
+
+        Args:
+            z: one entry a row.
+
+        Returns:
+            The point.
+        """
 
 
 @runtime_checkable
@@ -51,8 +72,16 @@ class Encoder(Protocol):
     """A space that can begin and go on at images; see `interp.feature.params.fourier`."""
 
     def encode(self, images: Tensor) -> Tensor:
-        """The z of images (B, C, H, W) in [0, 1]. Raises ValueError in a space of pictures of its
-        own kind alone.
+        """Find the z of images.
+
+        Args:
+            images: (B, C, H, W) in [0, 1].
+
+        Returns:
+            z, one entry a row.
+
+        Raises:
+            ValueError: the space holds pictures of its own kind alone.
         """
 
 

@@ -49,8 +49,14 @@ class UnknownLayer(LookupError):
 
 
 def quoted(name: str) -> str:
-    """Write the name of a layer or class as `LayerPath.parse` reads it: in double quotes, if it
-    has characters other than letters, digits, "_", ".", "/" and "-", or begins with "-".
+    """Write the name of a layer or class as `LayerPath.parse` reads it: in double quotes, if it has
+    characters other than letters, digits, "_", ".", "/" and "-", or begins with "-".
+
+    Args:
+        name: of a layer or class.
+
+    Returns:
+        The text.
     """
     if _PLAIN.fullmatch(name):
         return name

@@ -91,7 +91,14 @@ class Oracle(Protocol):
     """Whatever answers probes: a `Network`, or a test's stand-in."""
 
     def answer(self, probes: list[Probe]) -> list[Answer]:
-        """Return one answer a probe, in order."""
+        """Answer probes.
+
+        Args:
+            probes: of any number.
+
+        Returns:
+            One answer a probe, in order.
+        """
 
 
 def solve(procedure: Procedure[T], network: Oracle) -> T:

@@ -40,7 +40,14 @@ def pad(probe: Probe, rows: int) -> Probe:
 
 
 def join(answers: Sequence[Answer]) -> Answer:
-    """Join the answers to consecutive parts of a probe, at least one, into that to the whole."""
+    """Join the answers to consecutive parts of a probe into that to the whole.
+
+    Args:
+        answers: at least one, in order.
+
+    Returns:
+        The answer to all rows.
+    """
     if len(answers) == 1:
         return answers[0]
     return Answer(
@@ -79,7 +86,14 @@ class Chunks:
         self.network, self.rows = network, rows
 
     def answer(self, probes: Sequence[Probe]) -> list[Answer]:
-        """Answer probes as the network itself does, row by row."""
+        """Answer probes as the network itself does, row by row.
+
+        Args:
+            probes: of any number of rows.
+
+        Returns:
+            One answer a probe, in order.
+        """
         return [self._answer_in_chunks(probe) for probe in probes]
 
     def _answer_in_chunks(self, probe: Probe) -> Answer:

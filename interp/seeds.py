@@ -63,6 +63,10 @@ def uniform(rows: Generators, shape: Sequence[int], like: Tensor) -> Tensor:
 def check_rows(images: Tensor, rows: Generators) -> None:
     """Check that there is one generator an image.
 
+    Args:
+        images: (B, 1 or 3, H, W).
+        rows: the generators, one an image.
+
     Raises:
         ValueError: there is not, or the images are not (B, 1 or 3, H, W).
     """

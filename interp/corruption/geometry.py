@@ -29,7 +29,15 @@ def affine(images: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:
 
 
 def rotate(images: Tensor, degrees: Tensor) -> Tensor:
-    """Turn images (B, C, H, W) about the centre by `degrees` (B,), counterclockwise."""
+    """Turn images about the centre.
+
+    Args:
+        images: (B, C, H, W).
+        degrees: (B,), counterclockwise.
+
+    Returns:
+        (B, C, H, W).
+    """
     cos, sin = degrees.deg2rad().cos(), degrees.deg2rad().sin()
     return affine(
         images,
@@ -39,20 +47,42 @@ def rotate(images: Tensor, degrees: Tensor) -> Tensor:
 
 
 def translate(images: Tensor, pixels: Tensor) -> Tensor:
-    """Move images (B, C, H, W) by `pixels` (B, 2) to the right and down."""
+    """Move images.
+
+    Args:
+        images: (B, C, H, W).
+        pixels: (B, 2), to the right and down.
+
+    Returns:
+        (B, C, H, W).
+    """
     return affine(images, torch.eye(2).to(images).expand(len(images), 2, 2), pixels)
 
 
 def scale(images: Tensor, factors: Tensor) -> Tensor:
-    """Enlarge images (B, C, H, W) about the centre by `factors` (B,)."""
+    """Enlarge images about the centre.
+
+    Args:
+        images: (B, C, H, W).
+        factors: (B,), not 0; above 1 enlarges.
+
+    Returns:
+        (B, C, H, W).
+    """
     return affine(
         images, torch.eye(2).to(images) / factors[:, None, None], images.new_zeros(len(images), 2)
     )
 
 
 def shear(images: Tensor, degrees: Tensor) -> Tensor:
-    """Move the lines of images (B, C, H, W) sideways so that verticals lean by `degrees` (B,), to
-    the right at the top.
+    """Move the lines of images sideways.
+
+    Args:
+        images: (B, C, H, W).
+        degrees: (B,), by which verticals lean, to the right at the top.
+
+    Returns:
+        (B, C, H, W).
     """
     lean = degrees.deg2rad().tan()
     matrix = torch.stack(
@@ -83,6 +113,15 @@ def crop(images: Tensor, top: Tensor, left: Tensor, height: int, width: int) -> 
 
 
 def displace(images: Tensor, right: Tensor, down: Tensor) -> Tensor:
-    """Read each pixel of images (B, C, H, W) `right` and `down` (B, H, W) pixels away."""
+    """Read each pixel of images some pixels away.
+
+    Args:
+        images: (B, C, H, W).
+        right: (B, H, W), in pixels.
+        down: (B, H, W), in pixels.
+
+    Returns:
+        (B, C, H, W).
+    """
     y, x = pixel_coordinates(images)
     return sample(images, y + down, x + right)

@@ -65,7 +65,14 @@ class ActivationSummary:
 
     @staticmethod
     def join(parts: "Sequence[ActivationSummary]") -> "ActivationSummary":
-        """Return the summary of one batch after the other; there is at least one."""
+        """Join the summaries of batches, one after the other.
+
+        Args:
+            parts: at least one, of maps of one size.
+
+        Returns:
+            The summary of all images.
+        """
         tensors = {
             f.name: torch.cat([getattr(part, f.name) for part in parts])
             for f in fields(ActivationSummary)

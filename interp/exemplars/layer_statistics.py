@@ -81,6 +81,12 @@ class LayerStatistics:
     def merge(self, other: "LayerStatistics") -> "LayerStatistics":
         """Compute the statistics of two sets together, which have no image in common.
 
+        Args:
+            other: of the same layer.
+
+        Returns:
+            The statistics of both; these and the other are left as they are.
+
         Raises:
             ValueError: they are of other layers, or keep other numbers of images.
         """

@@ -32,7 +32,14 @@ class Moments:
 
     @staticmethod
     def of(summary: ActivationSummary) -> "Moments":
-        """Compute the moments of the images of a summary, at least one."""
+        """Compute the moments of the images of a summary, at least one.
+
+        Args:
+            summary: of the activations of a layer.
+
+        Returns:
+            The moments.
+        """
         means = summary.mean.double()
         mean = means.mean(0)
         between = summary.positions * (means - mean).square().sum(0)
@@ -57,6 +64,12 @@ class Moments:
 
     def merge(self, other: "Moments") -> "Moments":
         """Compute the moments of two streams together.
+
+        Args:
+            other: of the same layer, on other images.
+
+        Returns:
+            The moments of both.
 
         Raises:
             ValueError: they are of other units or maps.

@@ -110,7 +110,13 @@ class TopK:
             )
 
     def merge(self, other: "TopK") -> "TopK":
-        """Return the top k of both, of different images; both are left as they are.
+        """Merge the top k of different images; both are left as they are.
+
+        Args:
+            other: of the same units and k, on other images.
+
+        Returns:
+            The merged top k.
 
         Raises:
             ValueError: the other has another number of units or another k.

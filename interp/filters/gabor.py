@@ -48,7 +48,14 @@ class Gabor:
     is_oriented: bool = False
 
     def scaled(self, spacing: float) -> "Gabor":
-        """Return the same function where the pattern's pixels lie `spacing` pixels apart."""
+        """Convert the function to where the pattern's pixels lie `spacing` pixels apart.
+
+        Args:
+            spacing: in pixels.
+
+        Returns:
+            The function, its lengths and its centre multiplied.
+        """
         lengths = {
             name: spacing * getattr(self, name)
             for name in ("wavelength", "across", "along", "row", "column")

@@ -79,6 +79,12 @@ class Tuning:
         vector mean, in doubled angles, of the curve at that wavelength above the baseline, and the
         selectivity its length: 1 - circular variance (Ringach et al. 2002, equation 1). Both are 0
         for a curve that is nowhere above the baseline, or flat.
+
+        Args:
+            unit: its number in the layer.
+
+        Returns:
+            The preference, orientations in degrees from 0 to below 180.
         """
         curves = self.responses[unit]
         preferred = int(curves.max(1).argmax())
@@ -134,7 +140,14 @@ def measure_responses(
 
 
 def grating_batch_size(gratings: Gratings) -> int:
-    """Return the number of images of the largest probe of `measure_responses`."""
+    """Find the number of images of the largest probe of `measure_responses`.
+
+    Args:
+        gratings: that are shown.
+
+    Returns:
+        The number, a multiple of the number of phases.
+    """
     return max(1, _PROBE_ROWS // gratings.phases) * gratings.phases
 
 

@@ -25,6 +25,12 @@ _GAP = 1  # black pixels between tiles and around them
 def convolutions(network: Network) -> list[str]:
     """List the dotted names of a network's 2-d convolutions, in the order in which a forward pass
     finishes them.
+
+    Args:
+        network: whose layers are listed.
+
+    Returns:
+        The names; empty without a convolution.
     """
     return [
         name for name in network.layers if isinstance(network.module.get_submodule(name), nn.Conv2d)
@@ -32,7 +38,13 @@ def convolutions(network: Network) -> list[str]:
 
 
 def first_convolution(network: Network) -> str:
-    """Return the dotted name of the convolution nearest to the input.
+    """Find the convolution that a forward pass finishes first.
+
+    Args:
+        network: whose layers are searched.
+
+    Returns:
+        The dotted name.
 
     Raises:
         ValueError: the network has none.

@@ -188,8 +188,16 @@ class Files:
 
 @contextlib.contextmanager
 def tensors(path: Path) -> Iterator[tuple[dict[str, Any], Any]]:
-    """A file's description, and its tensors by `get_slice(name)[...]`, mapped into memory. Raises
-    one of UNREADABLE.
+    """Open a file: its description, and its tensors by `get_slice(name)[...]`, mapped into memory.
+
+    Args:
+        path: of the file.
+
+    Yields:
+        The description, and the open file.
+
+    Raises:
+        UNREADABLE: one of these errors, where it is no such file.
     """
     with safe_open(path, "pt") as file:
         about: dict[str, Any] = json.loads((file.metadata() or {})[_HEADER])

@@ -88,7 +88,18 @@ def save_shard(
 
 
 def load_shard(path: Path, layer: str) -> LayerStatistics:
-    """The statistics of a layer in a shard's file. Raises one of UNREADABLE."""
+    """Read the statistics of a layer in a shard's file.
+
+    Args:
+        path: of the shard's file.
+        layer: its dotted name.
+
+    Returns:
+        The statistics.
+
+    Raises:
+        UNREADABLE: one of these errors, where it is no such file or lacks the layer.
+    """
     with tensors(path) as (about, file):
         stored = list(file.keys())
         names = {name.removeprefix(f"{layer}/") for name in stored if name.startswith(f"{layer}/")}

@@ -67,7 +67,14 @@ def names() -> tuple[str, ...]:
 
 
 def architecture(name: str) -> Architecture | None:
-    """The architecture of that name; None if there is none."""
+    """Find an architecture by name.
+
+    Args:
+        name: of the architecture.
+
+    Returns:
+        The architecture; None if there is none of that name.
+    """
     if name in _BUILT_IN:
         build, published = _BUILT_IN[name]
         return Architecture(name, build, published, {})
@@ -162,5 +169,12 @@ _BUILT_IN: dict[str, tuple[Callable[[int | None], nn.Module], Published]] = {
 
 
 def download_folder(weights_dir: Path | None) -> Path:
-    """Where downloads are kept: the weights folder, else torch hub's."""
+    """Find where downloads are kept.
+
+    Args:
+        weights_dir: the weights folder, if there is one.
+
+    Returns:
+        The weights folder, else torch hub's.
+    """
     return weights_dir or Path(torch.hub.get_dir()) / "checkpoints"

@@ -86,8 +86,14 @@ class Catalogue:
         self.names = tuple(sorted({*tables, *names()}))
 
     def blueprint(self, name: str, weights: str = "") -> Blueprint:
-        """The plan for a model with the weights asked for: "" (the default ones), "random", or a
-        name of torchvision's.
+        """Plan a model with the weights asked for.
+
+        Args:
+            name: of the model, one of `names`.
+            weights: "" for the default ones, "random", or a name of torchvision's.
+
+        Returns:
+            The plan.
 
         Raises:
             UnknownModel: the name is not in `names`.

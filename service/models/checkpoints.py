@@ -32,7 +32,15 @@ class ModelError(RuntimeError):
 
 
 def find(folder: Path | None, name: str) -> Path | None:
-    """`<name>.safetensors` in the folder, else `<name>.pth`, else None."""
+    """Find a file of weights in a folder.
+
+    Args:
+        folder: that is searched; None for none.
+        name: of the file, without its suffix.
+
+    Returns:
+        The path of `<name>.safetensors`, else of `<name>.pth`, else None.
+    """
     candidates = (
         [folder / f"{name}{suffix}" for suffix in (".safetensors", ".pth")] if folder else []
     )
@@ -40,11 +48,17 @@ def find(folder: Path | None, name: str) -> Path | None:
 
 
 def fetch(url: str, folder: Path) -> Path:
-    """The file at `url`, downloaded into `folder` with a progress bar on stderr unless it is there
-    already.
+    """Download a file with a progress bar on stderr unless it is there already.
 
-    The file name has to end in the first digits of a SHA-256, to which downloaded and cached files
+    The file name has to hold the first digits of a SHA-256, to which downloaded and cached files
     are both held; a cached file that fails is fetched again.
+
+    Args:
+        url: of the file.
+        folder: where it is kept; made if need be.
+
+    Returns:
+        The file's path.
 
     Raises:
         ModelError: it cannot be downloaded, has no digest in its name, or is not what its name
@@ -78,8 +92,14 @@ def _sha256(path: Path) -> str:
 
 
 def read(path: Path) -> State:
-    """The tensors of a .safetensors or .pth file, by name. Files that hold any other objects are
+    """Read the tensors of a .safetensors or .pth file. Files that hold any other objects are
     refused.
+
+    Args:
+        path: of the file; any other suffix than .safetensors is read as .pth.
+
+    Returns:
+        The tensors by name, those of a .pth file on the CPU.
 
     Raises:
         ModelError: the file cannot be read, or holds something else.
@@ -109,6 +129,11 @@ def load(module: nn.Module, state: State, source: str) -> None:
 
     Names are mended as torchvision mends those of its own files: the dots in densenet's, the heads
     that only training uses; so is the prefix that data-parallel training leaves.
+
+    Args:
+        module: that is changed.
+        state: tensors by name.
+        source: of the tensors, for the error.
 
     Raises:
         ModelError: names or shapes do not fit.

@@ -69,6 +69,13 @@ def randomize(
     its statistics from a few images of `shape` (C, H, W), and the last layer is scaled to logits of
     standard deviation 2: without the one the logits of mobilenet_v2 or efficientnet_b0 vanish,
     without the other their softmax saturates, and either way there are no gradients to speak of.
+
+    Args:
+        module: that is changed.
+        shape: (C, H, W) of an image.
+        mean: per channel, subtracted from an image.
+        std: per channel, by which an image is divided then.
+        seed: of the weights and images.
     """
     generator = torch.Generator().manual_seed(seed)
     for part in module.modules():

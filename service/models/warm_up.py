@@ -34,6 +34,12 @@ class WarmUp:
 def warm_up(network: Network) -> WarmUp:
     """Run one image forward and backward.
 
+    Args:
+        network: that is loaded.
+
+    Returns:
+        The bytes that an image takes, and doubts about the network's answers.
+
     Raises:
         Exception: whatever the network's forward pass raises.
     """

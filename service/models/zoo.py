@@ -157,14 +157,32 @@ class ModelZoo:
         return model
 
     def get(self, name: str) -> HostedModel:
-        """The model of that name. Raises UnknownModel if it does not serve."""
+        """Find a model that serves.
+
+        Args:
+            name: of the model.
+
+        Returns:
+            The model.
+
+        Raises:
+            UnknownModel: it does not serve.
+        """
         with self._lock:
             return self._serving(name).model.result()
 
     @contextmanager
     def use(self, name: str) -> Iterator[HostedModel]:
-        """Lend a model, which cannot be unloaded meanwhile. Raises UnknownModel if it does not
-        serve.
+        """Lend a model, which cannot be unloaded meanwhile.
+
+        Args:
+            name: of the model.
+
+        Yields:
+            The model.
+
+        Raises:
+            UnknownModel: it does not serve.
         """
         with self._lock:
             slot = self._serving(name)
@@ -176,7 +194,13 @@ class ModelZoo:
                 slot.users -= 1
 
     def unload(self, name: str) -> int:
-        """Let go of a model and return the bytes of its weights.
+        """Let go of a model.
+
+        Args:
+            name: of the model.
+
+        Returns:
+            The bytes of its weights.
 
         Raises:
             UnknownModel: it is not loaded.

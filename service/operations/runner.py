@@ -118,7 +118,7 @@ class Operations:
                 reason = f"the server died {crashes} times while the operation ran"
                 await self._end(record.name, outcome.aborted(reason))
             else:
-                await self._on_disk(self._store.take_up, record.name)
+                await self._on_disk(self._store.resume, record.name)
                 self._launch(record, resumed=True)
         log.info("operations taken up", resumed=len(self._live), found=len(records))
         return len(self._live)

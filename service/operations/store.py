@@ -184,7 +184,7 @@ class OperationStore:
                 (time.time(), name),
             )
 
-    def take_up(self, name: str) -> None:
+    def resume(self, name: str) -> None:
         """Note that an operation runs again: after a crash if it was running, else after an
         interruption.
 

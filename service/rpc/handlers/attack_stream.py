@@ -126,7 +126,11 @@ class StreamRun:
         self._job_rows = max(1, min(most, compute.engine.limits.tick_rows) // 2)
 
     async def run(self, requests: AsyncIterator[pb.AttackStreamRequest]) -> None:
-        """Answer every image of the requests. What it raises ends the call."""
+        """Answer every image of the requests. What it raises ends the call.
+
+        Args:
+            requests: the messages of the stream.
+        """
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._read(requests))

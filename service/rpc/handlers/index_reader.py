@@ -72,6 +72,14 @@ class IndexReader:
     ) -> list[pb.UnitStatistics]:
         """Read the statistics of a unit, or of all units of a layer.
 
+        Args:
+            model: the loaded model.
+            path: of the unit; of the layer for all of its units.
+            dataset: that was indexed.
+
+        Returns:
+            One message a unit, in order.
+
         Raises:
             IndexMissing: the layer has no index over the data set.
         """
