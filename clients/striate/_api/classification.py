@@ -18,7 +18,17 @@ _PREDICTION_BYTES = 16  # of one prediction on the wire beside its label
 
 
 def classify(net: ModelContext, images: Images, k: int, timeout: float | None) -> Classifications:
-    """Finds the most probable classes of images, see Model.classify."""
+    """Finds the most probable classes of images, see Model.classify.
+
+    Args:
+        net: The model, with its connection.
+        images: As `as_batch` takes them.
+        k: Number of classes of an image, at least 1.
+        timeout: Seconds for all of it, None for the connection's default.
+
+    Returns:
+        The classes of every image, in order.
+    """
     at_least(1, k=k)
     batch, classes = as_batch(images), net.info.classes
     longest = max((len(name.encode()) for name in classes), default=0)

@@ -22,7 +22,16 @@ _SAMPLES_A_CALL = 1024
 def list_datasets(
     connection: Connection, model: str | None, timeout: float | None
 ) -> list[DatasetInfo]:
-    """Lists the data sets, with what they have to do with a model."""
+    """Lists the data sets, with what they have to do with a model.
+
+    Args:
+        connection: To the server.
+        model: Its name; None for none.
+        timeout: Seconds for all of it, None for the connection's default.
+
+    Returns:
+        The data sets.
+    """
     request = interpret_pb2.ListDatasetsRequest(model=model or "")
     response = connection.caller.unary(connection.interpret.ListDatasets, request, timeout)
     return [DatasetInfo.read(dataset) for dataset in response.datasets]
@@ -31,7 +40,18 @@ def list_datasets(
 def read_samples(
     connection: Connection, dataset: str, first: int, count: int, timeout: float | None
 ) -> list[Sample]:
-    """Reads consecutive images of a data set, in several calls if need be."""
+    """Reads consecutive images of a data set, in several calls if need be.
+
+    Args:
+        connection: To the server.
+        dataset: Its name.
+        first: Number of the first image, at least 0.
+        count: Number of images at most, at least 1.
+        timeout: Seconds for all of it, None for the connection's default.
+
+    Returns:
+        The images, fewer at the end of the data set.
+    """
     at_least(0, first=first)
     at_least(1, count=count)
     caller = connection.caller
@@ -56,7 +76,18 @@ def upload(
     classes: Sequence[str],
     timeout: float | None,
 ) -> str:
-    """Keeps images and labels on the server, and returns the data set's name."""
+    """Uploads images and labels, which the server keeps.
+
+    Args:
+        connection: To the server.
+        images: That are kept.
+        labels: One an image.
+        classes: Names by label.
+        timeout: Seconds for all of it, None for the connection's default.
+
+    Returns:
+        The data set's name.
+    """
     requests = upload_requests(images, labels, classes)
     method = connection.robustness.UploadDataset
     return connection.caller.feed(method, requests, timeout).dataset

@@ -97,7 +97,17 @@ def exemplars(
 def statistics(
     net: ModelContext, unit: str, dataset: str, timeout: float | None
 ) -> UnitStatistics | LayerStatistics:
-    """Reads what a unit, or all units of a layer, do over a data set, see Model.statistics."""
+    """Reads what a unit, or all units of a layer, do over a data set, see Model.statistics.
+
+    Args:
+        net: The model, with its connection.
+        unit: "layer:unit", or the name of a layer.
+        dataset: Its name, with an exemplar index.
+        timeout: Seconds for all of it, None for the connection's default.
+
+    Returns:
+        The statistics of the unit, or of the layer's units.
+    """
     request = exemplars_pb2.GetUnitStatisticsRequest(
         model=net.info.name, unit=unit, dataset=dataset
     )

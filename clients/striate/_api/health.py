@@ -17,7 +17,16 @@ _STATES = ("UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN")  # grpc.healt
 
 
 def check(caller: Caller, service: str, timeout: float | None) -> str:
-    """Asks the standard health service about the server ("") or one of its models."""
+    """Asks the standard health service about the server ("") or one of its models.
+
+    Args:
+        caller: Of the connection.
+        service: "" for the server, or the name of a model.
+        timeout: Seconds for all of it, None for the connection's default.
+
+    Returns:
+        The state's name; "SERVICE_UNKNOWN" where there is none of that name.
+    """
     # HealthCheckRequest has one string and HealthCheckResponse one enum, each as field 1: on the
     # wire they are these wrappers.
     method: grpc.UnaryUnaryMultiCallable[wrappers_pb2.StringValue, wrappers_pb2.UInt32Value] = (

@@ -16,14 +16,32 @@ if TYPE_CHECKING:
 def list_models(
     connection: Connection, include_available: bool, timeout: float | None
 ) -> list[ModelInfo]:
-    """Lists the loaded models, or also those that can be loaded by name."""
+    """Lists the loaded models, or also those that can be loaded by name.
+
+    Args:
+        connection: To the server.
+        include_available: List also those that can be loaded.
+        timeout: Seconds for all of it, None for the connection's default.
+
+    Returns:
+        The models.
+    """
     request = model_pb2.ListModelsRequest(include_available=include_available)
     response = connection.caller.unary(connection.models.ListModels, request, timeout)
     return [ModelInfo.read(model) for model in response.models]
 
 
 def find(connection: Connection, name: str, timeout: float | None) -> ModelContext:
-    """Finds a loaded model."""
+    """Finds a loaded model.
+
+    Args:
+        connection: To the server.
+        name: Of the model.
+        timeout: Seconds for all of it, None for the connection's default.
+
+    Returns:
+        The model, with its layers.
+    """
     request = model_pb2.GetModelRequest(model=name)
     response = connection.caller.unary(connection.models.GetModel, request, timeout)
     layers = [Layer.read(layer) for layer in response.layers]
@@ -31,7 +49,17 @@ def find(connection: Connection, name: str, timeout: float | None) -> ModelConte
 
 
 def load(connection: Connection, name: str, weights: str, timeout: float | None) -> ModelContext:
-    """Loads a model, or finds it loaded, and issues what loading found odd as warnings."""
+    """Loads a model, or finds it loaded, and issues what loading found odd as warnings.
+
+    Args:
+        connection: To the server.
+        name: Of the model.
+        weights: Their name; "" for the default ones.
+        timeout: Seconds for all of it, None for the connection's default.
+
+    Returns:
+        The model, with its layers.
+    """
     deadline = connection.caller.deadline(timeout)
     request = model_pb2.LoadModelRequest(model=name, weights=weights)
     loaded = connection.caller.unary(connection.models.LoadModel, request, deadline.remaining())
@@ -40,6 +68,15 @@ def load(connection: Connection, name: str, weights: str, timeout: float | None)
 
 
 def unload(connection: Connection, name: str, timeout: float | None) -> int:
-    """Frees a model's memory, and returns the bytes given back."""
+    """Frees a model's memory.
+
+    Args:
+        connection: To the server.
+        name: Of the model.
+        timeout: Seconds for all of it, None for the connection's default.
+
+    Returns:
+        The bytes.
+    """
     request = model_pb2.UnloadModelRequest(model=name)
     return connection.caller.unary(connection.models.UnloadModel, request, timeout).freed_bytes
