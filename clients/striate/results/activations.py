@@ -38,7 +38,11 @@ class UnitActivation:
 
     @staticmethod
     def read(message: filters_pb2.UnitActivation) -> UnitActivation:
-        """Reads the message of the contract."""
+        """Reads the message of the contract.
+
+        Args:
+            message: The server's message.
+        """
         return UnitActivation(
             message.unit, message.value, (message.row, message.column), message.label
         )
@@ -66,6 +70,9 @@ class Activations:
     @staticmethod
     def read(message: filters_pb2.GetActivationsResponse) -> Activations:
         """Reads the message of the contract.
+
+        Args:
+            message: The server's message.
 
         Raises:
             Internal: The tensor does not fit its description.

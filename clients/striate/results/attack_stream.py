@@ -54,7 +54,11 @@ class AttackRow:
 
     @staticmethod
     def read(message: pb.AttackRow) -> AttackRow:
-        """Reads the message of the contract."""
+        """Reads the message of the contract.
+
+        Args:
+            message: The server's message.
+        """
         always = ("label", "clean_prediction", "prediction", "succeeded", "norm", "no_freedom")
         values: dict[str, Any] = {name: getattr(message, name) for name in always}
         return AttackRow(
@@ -85,6 +89,9 @@ class StreamedImage:
     @staticmethod
     def read(message: pb.AttackStreamResponse) -> StreamedImage:
         """Reads the message of the contract.
+
+        Args:
+            message: The server's message.
 
         Raises:
             Internal: The message holds no outcome, or no image.

@@ -52,7 +52,11 @@ class Certificate:
 
     @staticmethod
     def read(message: visualize_pb2.Certificate) -> Certificate:
-        """Reads the message of the contract."""
+        """Reads the message of the contract.
+
+        Args:
+            message: The server's message.
+        """
         values: dict[str, Any] = {
             one.name: getattr(message, one.name) for one in fields(Certificate)
         }

@@ -41,7 +41,11 @@ class DatasetInfo:
 
     @staticmethod
     def read(message: interpret_pb2.Dataset) -> DatasetInfo:
-        """Reads the message of the contract."""
+        """Reads the message of the contract.
+
+        Args:
+            message: The server's message.
+        """
         return DatasetInfo(
             name=message.name,
             uri=message.uri,
@@ -80,7 +84,11 @@ class Sample:
 
     @staticmethod
     def read(message: interpret_pb2.Sample) -> Sample:
-        """Reads the message of the contract."""
+        """Reads the message of the contract.
+
+        Args:
+            message: The server's message.
+        """
         return Sample(
             message.id,
             message.name,

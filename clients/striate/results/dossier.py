@@ -34,7 +34,11 @@ class LogitShift:
 
     @staticmethod
     def read(message: dossier_pb2.LogitShift) -> LogitShift:
-        """Reads the message of the contract."""
+        """Reads the message of the contract.
+
+        Args:
+            message: The server's message.
+        """
         return LogitShift(message.index, message.label, message.mean, message.standard_error)
 
 
@@ -57,7 +61,11 @@ class UnitFlip:
 
     @staticmethod
     def read(message: dossier_pb2.UnitFlip) -> UnitFlip:
-        """Reads the message of the contract."""
+        """Reads the message of the contract.
+
+        Args:
+            message: The server's message.
+        """
         return UnitFlip(message.unit, message.share, message.shift, message.rank)
 
 
@@ -91,7 +99,11 @@ class Dossier:
 
     @staticmethod
     def read(message: dossier_pb2.CompileDossierResponse) -> Dossier:
-        """Reads the message of the contract."""
+        """Reads the message of the contract.
+
+        Args:
+            message: The server's message.
+        """
         provenance = Provenance.read(message.provenance)
         images = sum(message.statistics.histogram)  # its bins hold every image once
         return Dossier(

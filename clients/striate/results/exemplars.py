@@ -55,7 +55,11 @@ class Exemplar:
 
     @staticmethod
     def read(message: exemplars_pb2.Exemplar) -> Exemplar:
-        """Reads the message of the contract."""
+        """Reads the message of the contract.
+
+        Args:
+            message: The server's message.
+        """
         left, top = message.crop_left, message.crop_top
         return Exemplar(
             id=message.id,
@@ -137,7 +141,11 @@ class Exemplars(list[Exemplar]):
 
     @staticmethod
     def read(message: exemplars_pb2.FindExemplarsResponse) -> Exemplars:
-        """Reads the message of the contract."""
+        """Reads the message of the contract.
+
+        Args:
+            message: The server's message.
+        """
         return Exemplars(
             map(Exemplar.read, message.exemplars),
             message.unit,

@@ -61,7 +61,11 @@ class FilterAnalysis:
 
     @staticmethod
     def read(message: filters_pb2.FilterAnalysis) -> FilterAnalysis:
-        """Reads the message of the contract."""
+        """Reads the message of the contract.
+
+        Args:
+            message: The server's message.
+        """
         return FilterAnalysis(
             orientation=message.orientation,
             wavelength=message.wavelength,
@@ -106,6 +110,9 @@ class Filters:
     @staticmethod
     def read(message: filters_pb2.RenderFiltersResponse) -> Filters:
         """Reads the message of the contract.
+
+        Args:
+            message: The server's message.
 
         Raises:
             Internal: The tensor does not fit its description.

@@ -48,7 +48,11 @@ class ModelInfo:
 
     @staticmethod
     def read(message: model_pb2.ModelInfo) -> ModelInfo:
-        """Reads the message of the contract."""
+        """Reads the message of the contract.
+
+        Args:
+            message: The server's message.
+        """
         return ModelInfo(
             name=message.name,
             state=model_pb2.ModelState.Name(message.state).removeprefix("MODEL_STATE_").lower(),
@@ -130,7 +134,11 @@ class Layer:
 
     @staticmethod
     def read(message: model_pb2.Layer) -> Layer:
-        """Reads the message of the contract."""
+        """Reads the message of the contract.
+
+        Args:
+            message: The server's message.
+        """
         rf = message.receptive_field
         return Layer(
             name=message.name,

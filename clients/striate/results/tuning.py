@@ -41,7 +41,11 @@ class UnitTuning:
 
     @staticmethod
     def read(message: filters_pb2.UnitTuning) -> UnitTuning:
-        """Reads the message of the contract."""
+        """Reads the message of the contract.
+
+        Args:
+            message: The server's message.
+        """
         return UnitTuning(
             message.orientation,
             message.wavelength,
@@ -76,6 +80,9 @@ class Tuning:
     @staticmethod
     def read(message: filters_pb2.MeasureTuningResponse) -> Tuning:
         """Reads the message of the contract.
+
+        Args:
+            message: The server's message.
 
         Raises:
             Internal: The tensor does not fit its description.

@@ -122,7 +122,11 @@ class LayerStatistics(list[UnitStatistics]):
 
     @staticmethod
     def read(message: exemplars_pb2.GetUnitStatisticsResponse) -> LayerStatistics:
-        """Reads the message of the contract."""
+        """Reads the message of the contract.
+
+        Args:
+            message: The server's message.
+        """
         provenance = Provenance.read(message.provenance)
         units = (UnitStatistics.read(unit, message.images, provenance) for unit in message.units)
         return LayerStatistics(units, message.images, provenance)

@@ -39,7 +39,11 @@ class Progress:
 
     @staticmethod
     def read(message: visualize_pb2.VisualizeProgress) -> Progress:
-        """Reads the message of the contract."""
+        """Reads the message of the contract.
+
+        Args:
+            message: The server's message.
+        """
         previews = tuple(pictures.decode(png) for png in message.previews)
         return Progress(message.step, message.steps, tuple(message.scores), previews)
 
@@ -144,6 +148,9 @@ class Visualizations(list[Visualization]):
     @staticmethod
     def read(message: visualize_pb2.VisualizeResult) -> Visualizations:
         """Reads the message of the contract.
+
+        Args:
+            message: The server's message.
 
         Raises:
             Internal: The tensor does not fit its description.
