@@ -24,6 +24,7 @@ from service.audit.parquet_file import ParquetFile
 from service.audit.run import AuditRun
 from service.audit.spec import VERSIONS, AuditSpec
 from service.imaging import png
+from service.models.zoo import HostedModel
 from service.report import audit_page, json_text, junit
 
 HTML, JUNIT, IMAGES, EXAMPLES = "report.html", "report.xml", "images.parquet", "examples.parquet"
@@ -40,6 +41,9 @@ _EXAMPLE_COLUMNS = {
     "distance": pa.float64(),  # of the image from the clean one, in that norm and pixel units
     "png": pa.binary(),
 }
+
+
+COMPANY = "company"  # the check of what a network gives to an image alone and beside others
 
 
 class _StoredCheck(NamedTuple):
@@ -118,6 +122,12 @@ def _shards(audit: AuditRun) -> Iterator[tuple[int, int, Shard]]:
             yield span.start, network, shard
 
 
+def _company(model: HostedModel) -> list[_StoredCheck]:
+    """A check that failed when the model was loaded: an image is not answered by itself."""
+    doubt = model.network.company_doubt
+    return [_StoredCheck(COMPANY, "failed", doubt, "")] if doubt else []
+
+
 def _report(audit: AuditRun) -> dict[str, Any]:
     job = audit.job
     networks = []
@@ -126,7 +136,7 @@ def _report(audit: AuditRun) -> dict[str, Any]:
             _StoredCheck(*(check[field] for field in _StoredCheck._fields))
             for check in audit.journal.read_checks(number) or ()
         ]
-        networks.append(AuditedNetwork(model.name, model.digest, checks))
+        networks.append(AuditedNetwork(model.name, model.digest, checks + _company(model)))
     return report(
         audit.tally,
         networks,

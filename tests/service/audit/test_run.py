@@ -25,6 +25,7 @@ from service.audit.journal import AuditChanged, Journal, Shard
 from service.audit.spec import AuditSpec
 from service.datasets import DatasetError
 from service.report import schema
+from service.rpc.wire.robustness.audit_response import response
 from tests.service.audit.toys_audit import (
     CLASSES,
     NAMES,
@@ -237,6 +238,24 @@ def test_checks_are_made_once_a_network_and_decide_the_verdict(
     }
     assert two["name"] == "two"
     assert report["verdict"] == "suspect"
+
+
+def test_a_network_whose_rows_depend_on_their_company_is_suspect(tmp_path: Path) -> None:
+    doubtful = hosted("doubtful")
+    doubtful.network.company_doubt = "the logits of an image depend on the others"
+    run(job(models=(hosted("sound"), doubtful)), tmp_path)
+    text = (tmp_path / "report.json").read_text()
+    sound, suspect = json.loads(text)["networks"]
+    assert "company" not in {check["name"] for check in sound["checks"]}
+    assert suspect["verdict"] == "suspect"
+    assert suspect["checks"][-1] == {
+        "name": "company",
+        "status": "failed",
+        "evidence": "the logits of an image depend on the others",
+        "source": "",
+    }
+    warnings = [list(one.warnings) for one in response(text).provenance]
+    assert warnings == [[], ["doubtful: the logits of an image depend on the others"]]
 
 
 def test_float_images_are_attacked_as_floats(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from interp.audit.conditions import parse
 from interp.audit.tally import CLEAN
+from service.audit.report_files import COMPANY
 from service.audit.spec import AuditProgress
 from striate.v1 import attack_pb2, types_pb2
 from striate.v1 import audit_pb2 as pb
@@ -53,7 +54,14 @@ def response(text: str) -> pb.AuditResponse:
         gates=[_outcome(gate) for gate in report["gates"]],
         provenance=[
             types_pb2.Provenance(
-                model=network["name"], model_digest=network["digest"], service_version=version
+                model=network["name"],
+                model_digest=network["digest"],
+                service_version=version,
+                warnings=[
+                    f"{network['name']}: {check['evidence']}"
+                    for check in network["checks"]
+                    if check["name"] == COMPANY
+                ],
             )
             for network in report["networks"]
         ],
