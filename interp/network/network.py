@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from interp.layer import LOGITS, UnknownLayer
-from interp.network.backward import ReentrantCheckpoint, gradient
+from interp.network.backward import ReentrantCheckpoint, forward_with_gradients, gradient
 from interp.network.channel_axis import read_layouts
 from interp.network.folded_copy import FoldedCopy
 from interp.network.hooks import forward_hooks
@@ -279,7 +279,8 @@ class Network:
             RedirectedRectifiers() if redirected else nullcontext()
         )
         with torch.set_grad_enabled(differentiates), policy:
-            activations = self._forward(x, layers_of(probes))
+            with forward_with_gradients() if differentiates else nullcontext():
+                activations = self._forward(x, layers_of(probes))
             scores = torch.zeros(len(x))
             if any(p.objective for p in probes):
                 scores = scores_of(probes, activations)

@@ -76,7 +76,7 @@ def trace_layers(
     def keep(name: str, output: Any) -> None:
         if isinstance(output, Tensor):
             finished.pop(name, None)  # a module that is called again is finished by its last call
-            finished[name] = output, output._version
+            finished[name] = output, _version(output)
             trace.calls[name] = trace.calls.get(name, 0) + 1
             trace.samples.pop(name, None)
             if output.ndim and len(output) == len(images):
@@ -90,9 +90,14 @@ def trace_layers(
     trace.logits = trace.path.of(output)
     for name, (output, version) in finished.items():
         trace.shapes[name] = tuple(output.shape)
-        if output._version != version:
+        if _version(output) != version:
             trace.overwritten.add(name)
     return trace
+
+
+def _version(output: Tensor) -> int:
+    """How often an output was written to, which torch does not count in inference mode."""
+    return 0 if output.is_inference() else output._version
 
 
 def _sample(output: Tensor) -> Tensor:

@@ -67,6 +67,28 @@ def test_a_backward_pass_that_fails() -> None:
         gradient(Conflicting(None), torch.rand(3, 3, 8, 8))
 
 
+class ThroughNumpy(Checkpointed):
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.head(torch.from_numpy(self.conv(x).numpy()).flatten(1))
+        return logits
+
+
+class InInferenceMode(Checkpointed):
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.inference_mode():
+            maps = self.conv(x)
+        logits: Tensor = self.head((maps * x.mean()).flatten(1))
+        return logits
+
+
+@pytest.mark.parametrize("kind", [ThroughNumpy, InInferenceMode])
+def test_a_forward_pass_that_fails_where_gradients_are_asked_for(kind: type[nn.Module]) -> None:
+    network, x = Network(kind(None), (3, 8, 8), MEAN, STD), torch.rand(2, 3, 8, 8)
+    assert network.logits(x).shape == (2, 5)
+    with pytest.raises(BackwardFailed, match="where gradients are asked for"):
+        network.answer([Probe(x, cross_entropy(torch.arange(2)))])
+
+
 def test_a_network_without_gradients() -> None:
     image = torch.rand(1, 3, 8, 8)
     assert not gradient(Detached(None), image).any()
