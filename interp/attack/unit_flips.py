@@ -10,6 +10,8 @@ from interp.attack.pgd import pgd
 from interp.probe import Probe, Procedure
 
 ROWS = 32  # images attacked, and looked at, at a time
+# What counts as float noise: of a unit's largest magnitude, and of the mean spread of the layer
+_OF_MAGNITUDE, _OF_SPREAD = 1e-5, 1e-2
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,9 +19,10 @@ class UnitFlips:
     """Of every unit of a layer: how an attack changes its largest activation over positions.
 
     Attributes:
-        share: (K,) of the images, on which it is taken across its median over the clean images.
+        share: (K,) of the images, on which it is taken across its median over the clean images, and
+            by more than float noise.
         shift: (K,) its mean change in standard deviations over the clean images; 0 where it is
-            constant.
+            constant but for float noise.
     """
 
     share: Tensor
@@ -73,6 +76,10 @@ def _largest(images: Tensor, layer: str) -> Procedure[Tensor]:
 def unit_flips(clean: Tensor, attacked: Tensor) -> UnitFlips:
     """Compare the largest activations of units.
 
+    Float noise is what is not above 1e-5 of the unit's largest magnitude, or a hundredth of the
+    mean standard deviation of the layer's units: the sign and scale of what constant units do mean
+    nothing.
+
     Args:
         clean: (N, K) on clean images.
         attacked: (N, K) on the same images, attacked.
@@ -81,8 +88,15 @@ def unit_flips(clean: Tensor, attacked: Tensor) -> UnitFlips:
     median = before.quantile(0.5, dim=0)
     spread = before.std(0, correction=0)
     change = (after - before).mean(0)
-    crossed = ((before > median) != (after > median)).double().mean(0)
+    noise = _noise(before, after, spread)
+    crossed = ((before > median) != (after > median)) & ((after - before).abs() > noise)
     return UnitFlips(
-        crossed,
-        torch.where(spread > 0, change / spread.clamp_min(1e-300), torch.zeros_like(change)),
+        crossed.double().mean(0),
+        torch.where(spread > noise, change / spread.clamp_min(1e-300), torch.zeros_like(change)),
     )
+
+
+def _noise(before: Tensor, after: Tensor, spread: Tensor) -> Tensor:
+    """(K,) float64: what of a unit's activation is no more than float noise."""
+    own = _OF_MAGNITUDE * torch.maximum(before.abs().amax(0), after.abs().amax(0))
+    return own.clamp_min(_OF_SPREAD * float(spread.mean()))

@@ -13,7 +13,7 @@ from service.report.wording import count, printable
 
 SHIFTS = 8  # classes shown on each side
 
-_WITH_PICTURES = ("visualizations", "exemplars", "facets")
+_WITH_PICTURES = ("visualizations", "exemplars", "exemplars_by_mean", "facets")
 
 
 def dossier_page(facts: dict[str, Any]) -> str:
@@ -21,10 +21,10 @@ def dossier_page(facts: dict[str, Any]) -> str:
     light.
 
     Args:
-        facts: unit, layer_type, model, provenance (plain values); visualizations, exemplars, facets
-            (each with PNG bytes), statistics, tuning or None, shifts and flips as lists of plain
-            values; settings of the runs; `missing`: what was left out, and why. Every value is
-            escaped.
+        facts: unit, layer_type, model, provenance (plain values); visualizations, exemplars,
+            exemplars_by_mean, facets (each with PNG bytes), statistics, tuning or None, shifts and
+            flips as lists of plain values; settings of the runs; `missing`: what was left out, and
+            why. Every value is escaped.
 
     Returns:
         The HTML of the page.

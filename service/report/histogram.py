@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from service.report.curve_chart import Frame
 
+_MARGIN = 40.0  # of "-1.23e-05" in the letters of narrow screens, half
 _NEAR = 26.0  # marks whose words would touch
 
 
@@ -61,7 +62,8 @@ def histogram(
     first = min([low, *(value for value, _ in marks)])
     last = max([high, *(value for value, _ in marks)])
     extent = last - first or 1.0
-    frame = Frame(height=230, left=12, right=12, top=44, bottom=30)
+    # the words of the outer ticks reach half their width beyond the axis
+    frame = Frame(height=230, left=_MARGIN, right=_MARGIN, top=44, bottom=30)
 
     def across(value: float) -> float:
         return frame.x((value - first) / extent)

@@ -57,6 +57,10 @@ def test_every_part_is_there_and_right(
     )
     best = net.exemplars("c3:7", k=4, dataset="digits")
     assert [(e.id, e.activation) for e in found.exemplars] == [(e.id, e.activation) for e in best]
+    by_mean = net.exemplars("c3:7", k=4, dataset="digits", order="mean")
+    assert [(e.id, e.activation) for e in found.exemplars_by_mean] == [
+        (e.id, e.activation) for e in by_mean
+    ]
     assert found.statistics.maximum == pytest.approx(best[0].activation)
     assert found.tuning is not None
     assert sum(facet.share for facet in found.facets) == pytest.approx(1)
@@ -94,7 +98,7 @@ def test_page_needs_nothing_besides_itself(net: striate.Model, spread: torch.Ten
         base64.b64decode(data) for data in re.findall(r'src="data:image/png;base64,([^"]+)"', html)
     ]
     assert all(data.startswith(b"\x89PNG") for data in pictures)
-    assert len(pictures) == 1 + 2 * 3 + sum(1 + len(facet.crops) for facet in found.facets)
+    assert len(pictures) == 1 + 3 + 2 * 3 + sum(1 + len(facet.crops) for facet in found.facets)
     assert found.visualizations[0].png in pictures
     for title in (
         "What it likes best",
@@ -105,7 +109,7 @@ def test_page_needs_nothing_besides_itself(net: striate.Model, spread: torch.Ten
         "attack",
     ):
         assert title in html
-    for image in found.exemplars:
+    for image in (*found.exemplars, *found.exemplars_by_mean):
         assert f"{image.activation:.4g}" in html
     assert "Left out" not in html
 
@@ -113,6 +117,7 @@ def test_page_needs_nothing_besides_itself(net: striate.Model, spread: torch.Ten
 def test_what_cannot_be_made_is_left_out_and_said(net: striate.Model, spread: torch.Tensor) -> None:
     found = net.dossier("f6:10", dataset="digits", steps=4, exemplars=2, images=1, attack_steps=1)
     assert found.tuning is None
+    assert not found.exemplars_by_mean
     assert "f6 has no rows and columns" in found.html
     assert 'id="tuning"' not in found.html
     assert len(found.flips) in (16, 17)

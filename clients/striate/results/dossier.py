@@ -50,7 +50,8 @@ class UnitFlip:
         unit: The unit's number, from 0.
         share: Share of the images on which PGD takes the unit's largest activation across its
             median over the clean images, 0 to 1.
-        shift: Mean change of its largest activation, in standard deviations over the clean images.
+        shift: Mean change of its largest activation, in standard deviations over the clean images;
+            0 for a unit that is constant but for float noise.
         rank: Place among the layer's units by share, from 1.
     """
 
@@ -77,7 +78,9 @@ class Dossier:
         html: One self-contained page.
         unit: The unit in full, "layer:unit" with the layer's dotted name.
         visualizations: Its pictures from different seeds.
-        exemplars: The images of the data set on which it is strongest.
+        exemplars: The images of the data set with its largest activations at any position.
+        exemplars_by_mean: Those with its highest means over positions, which is what the pictures
+            maximize; none for layers without rows and columns, whose mean is their maximum.
         statistics: What it does over the data set.
         tuning: The grating that it prefers; None for layers without rows and columns.
         logit_shifts: How every class depends on it, the largest fall of a logit first.
@@ -90,6 +93,7 @@ class Dossier:
     unit: str
     visualizations: Visualizations = field(repr=False)
     exemplars: Exemplars = field(repr=False)
+    exemplars_by_mean: Exemplars = field(repr=False)
     statistics: UnitStatistics = field(repr=False)
     tuning: UnitTuning | None = field(repr=False)
     logit_shifts: tuple[LogitShift, ...] = field(repr=False)
@@ -114,6 +118,9 @@ class Dossier:
             ),
             exemplars=Exemplars(
                 map(Exemplar.read, message.exemplars), message.unit, images, provenance
+            ),
+            exemplars_by_mean=Exemplars(
+                map(Exemplar.read, message.exemplars_by_mean), message.unit, images, provenance
             ),
             statistics=UnitStatistics.read(message.statistics, images, provenance),
             tuning=UnitTuning.read(message.tuning) if message.HasField("tuning") else None,

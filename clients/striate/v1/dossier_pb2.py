@@ -28,7 +28,7 @@ from striate.v1 import types_pb2 as striate_dot_v1_dot_types__pb2
 from striate.v1 import visualize_pb2 as striate_dot_v1_dot_visualize__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18striate/v1/dossier.proto\x12\nstriate.v1\x1a\x1astriate/v1/exemplars.proto\x1a\x18striate/v1/filters.proto\x1a\x16striate/v1/types.proto\x1a\x1astriate/v1/visualize.proto\"\xe0\x01\n\x15\x43ompileDossierRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0c\n\x04unit\x18\x02 \x01(\t\x12\x0f\n\x07\x64\x61taset\x18\x03 \x01(\t\x12-\n\x08settings\x18\x04 \x01(\x0b\x32\x1b.striate.v1.PictureSettings\x12\x10\n\x08pictures\x18\x05 \x01(\r\x12\x11\n\texemplars\x18\x06 \x01(\r\x12\x0e\n\x06images\x18\x07 \x01(\r\x12\x0f\n\x07\x65psilon\x18\x08 \x01(\x01\x12\x14\n\x0c\x61ttack_steps\x18\t \x01(\r\x12\x0e\n\x06\x66\x61\x63\x65ts\x18\n \x01(\x08\"\x8a\x03\n\x16\x43ompileDossierResponse\x12\x0c\n\x04html\x18\x01 \x01(\x0c\x12\x0c\n\x04unit\x18\x02 \x01(\t\x12\x31\n\x0evisualizations\x18\x03 \x03(\x0b\x32\x19.striate.v1.Visualization\x12\'\n\texemplars\x18\x04 \x03(\x0b\x32\x14.striate.v1.Exemplar\x12.\n\nstatistics\x18\x05 \x01(\x0b\x32\x1a.striate.v1.UnitStatistics\x12&\n\x06tuning\x18\x06 \x01(\x0b\x32\x16.striate.v1.UnitTuning\x12,\n\x0clogit_shifts\x18\x07 \x03(\x0b\x32\x16.striate.v1.LogitShift\x12#\n\x05\x66lips\x18\x08 \x03(\x0b\x32\x14.striate.v1.UnitFlip\x12!\n\x06\x66\x61\x63\x65ts\x18\t \x03(\x0b\x32\x11.striate.v1.Facet\x12*\n\nprovenance\x18\n \x01(\x0b\x32\x16.striate.v1.Provenance\"P\n\nLogitShift\x12\r\n\x05index\x18\x01 \x01(\r\x12\r\n\x05label\x18\x02 \x01(\t\x12\x0c\n\x04mean\x18\x03 \x01(\x02\x12\x16\n\x0estandard_error\x18\x04 \x01(\x02\"D\n\x08UnitFlip\x12\x0c\n\x04unit\x18\x01 \x01(\r\x12\r\n\x05share\x18\x02 \x01(\x02\x12\r\n\x05shift\x18\x03 \x01(\x02\x12\x0c\n\x04rank\x18\x04 \x01(\rb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18striate/v1/dossier.proto\x12\nstriate.v1\x1a\x1astriate/v1/exemplars.proto\x1a\x18striate/v1/filters.proto\x1a\x16striate/v1/types.proto\x1a\x1astriate/v1/visualize.proto\"\xe0\x01\n\x15\x43ompileDossierRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0c\n\x04unit\x18\x02 \x01(\t\x12\x0f\n\x07\x64\x61taset\x18\x03 \x01(\t\x12-\n\x08settings\x18\x04 \x01(\x0b\x32\x1b.striate.v1.PictureSettings\x12\x10\n\x08pictures\x18\x05 \x01(\r\x12\x11\n\texemplars\x18\x06 \x01(\r\x12\x0e\n\x06images\x18\x07 \x01(\r\x12\x0f\n\x07\x65psilon\x18\x08 \x01(\x01\x12\x14\n\x0c\x61ttack_steps\x18\t \x01(\r\x12\x0e\n\x06\x66\x61\x63\x65ts\x18\n \x01(\x08\"\xbb\x03\n\x16\x43ompileDossierResponse\x12\x0c\n\x04html\x18\x01 \x01(\x0c\x12\x0c\n\x04unit\x18\x02 \x01(\t\x12\x31\n\x0evisualizations\x18\x03 \x03(\x0b\x32\x19.striate.v1.Visualization\x12\'\n\texemplars\x18\x04 \x03(\x0b\x32\x14.striate.v1.Exemplar\x12.\n\nstatistics\x18\x05 \x01(\x0b\x32\x1a.striate.v1.UnitStatistics\x12&\n\x06tuning\x18\x06 \x01(\x0b\x32\x16.striate.v1.UnitTuning\x12,\n\x0clogit_shifts\x18\x07 \x03(\x0b\x32\x16.striate.v1.LogitShift\x12#\n\x05\x66lips\x18\x08 \x03(\x0b\x32\x14.striate.v1.UnitFlip\x12!\n\x06\x66\x61\x63\x65ts\x18\t \x03(\x0b\x32\x11.striate.v1.Facet\x12*\n\nprovenance\x18\n \x01(\x0b\x32\x16.striate.v1.Provenance\x12/\n\x11\x65xemplars_by_mean\x18\x0b \x03(\x0b\x32\x14.striate.v1.Exemplar\"P\n\nLogitShift\x12\r\n\x05index\x18\x01 \x01(\r\x12\r\n\x05label\x18\x02 \x01(\t\x12\x0c\n\x04mean\x18\x03 \x01(\x02\x12\x16\n\x0estandard_error\x18\x04 \x01(\x02\"D\n\x08UnitFlip\x12\x0c\n\x04unit\x18\x01 \x01(\r\x12\r\n\x05share\x18\x02 \x01(\x02\x12\r\n\x05shift\x18\x03 \x01(\x02\x12\x0c\n\x04rank\x18\x04 \x01(\rb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,9 +38,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_COMPILEDOSSIERREQUEST']._serialized_start=147
   _globals['_COMPILEDOSSIERREQUEST']._serialized_end=371
   _globals['_COMPILEDOSSIERRESPONSE']._serialized_start=374
-  _globals['_COMPILEDOSSIERRESPONSE']._serialized_end=768
-  _globals['_LOGITSHIFT']._serialized_start=770
-  _globals['_LOGITSHIFT']._serialized_end=850
-  _globals['_UNITFLIP']._serialized_start=852
-  _globals['_UNITFLIP']._serialized_end=920
+  _globals['_COMPILEDOSSIERRESPONSE']._serialized_end=817
+  _globals['_LOGITSHIFT']._serialized_start=819
+  _globals['_LOGITSHIFT']._serialized_end=899
+  _globals['_UNITFLIP']._serialized_start=901
+  _globals['_UNITFLIP']._serialized_end=969
 # @@protoc_insertion_point(module_scope)

@@ -94,6 +94,7 @@ class CompileDossierResponse(_message.Message):
     FLIPS_FIELD_NUMBER: _builtins.int
     FACETS_FIELD_NUMBER: _builtins.int
     PROVENANCE_FIELD_NUMBER: _builtins.int
+    EXEMPLARS_BY_MEAN_FIELD_NUMBER: _builtins.int
     html: _builtins.bytes
     """One self-contained page."""
     unit: _builtins.str
@@ -120,6 +121,13 @@ class CompileDossierResponse(_message.Message):
     def facets(self) -> _containers.RepeatedCompositeFieldContainer[_visualize_pb2.Facet]: ...
     @_builtins.property
     def provenance(self) -> _types_pb2.Provenance: ...
+    @_builtins.property
+    def exemplars_by_mean(self) -> _containers.RepeatedCompositeFieldContainer[_exemplars_pb2.Exemplar]:
+        """The images with the highest mean over positions, which is what the pictures maximize, as many as
+        `exemplars`, which go by the maximum; their crops are the whole images. None for layers without
+        rows and columns, whose mean is their maximum.
+        """
+
     def __init__(
         self,
         *,
@@ -133,10 +141,11 @@ class CompileDossierResponse(_message.Message):
         flips: _abc.Iterable[Global___UnitFlip] | None = ...,
         facets: _abc.Iterable[_visualize_pb2.Facet] | None = ...,
         provenance: _types_pb2.Provenance | None = ...,
+        exemplars_by_mean: _abc.Iterable[_exemplars_pb2.Exemplar] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["provenance", b"provenance", "statistics", b"statistics", "tuning", b"tuning"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["exemplars", b"exemplars", "facets", b"facets", "flips", b"flips", "html", b"html", "logit_shifts", b"logit_shifts", "provenance", b"provenance", "statistics", b"statistics", "tuning", b"tuning", "unit", b"unit", "visualizations", b"visualizations"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exemplars", b"exemplars", "exemplars_by_mean", b"exemplars_by_mean", "facets", b"facets", "flips", b"flips", "html", b"html", "logit_shifts", b"logit_shifts", "provenance", b"provenance", "statistics", b"statistics", "tuning", b"tuning", "unit", b"unit", "visualizations", b"visualizations"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -190,10 +199,13 @@ class UnitFlip(_message.Message):
     unit: _builtins.int
     share: _builtins.float
     """Share of the images on which PGD takes the unit's largest activation across its median over the
-    clean images.
+    clean images, and by more than float noise: a hundredth of the mean standard
+    deviation of the layer's units, or 1e-5 of the unit's own largest magnitude if that is more.
     """
     shift: _builtins.float
-    """Mean change of its largest activation, in standard deviations over the clean images."""
+    """Mean change of its largest activation, in standard deviations over the clean images; 0 for a
+    unit whose standard deviation is no more than float noise.
+    """
     rank: _builtins.int
     """Place among the layer's units by share, from 1."""
     def __init__(

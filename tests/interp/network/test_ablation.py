@@ -80,6 +80,21 @@ def test_flips_by_hand() -> None:
     assert unit_flips(clean, clean).order == [0, 1, 2]
 
 
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_constant_units_are_not_taken_along(scale: float) -> None:
+    """Their spread is float noise, whose multiples mean nothing."""
+    clean = torch.tensor([[0.0, 5.0, 0.0], [1.0, 5.0, 0.0], [2.0, 5.0, 0.0], [4.0, 5.0, 0.0]])
+    noisy = clean + torch.tensor([[0.0, 4e-7, 1e-9], [0, 0, 0], [0, 4e-7, 1e-9], [0, 0, 0]])
+    attacked = noisy + torch.tensor([2.0, 4e-3, -4e-6])
+    found = unit_flips(scale * noisy, scale * attacked)
+    assert found.share.tolist() == [0.5, 0.0, 0.0]
+    assert found.shift.tolist() == pytest.approx([2 / 2.1875**0.5, 0, 0])
+    assert found.order == [0, 1, 2]
+    # All of a layer may be constant.
+    still = unit_flips(scale * noisy[:, 1:2], scale * (noisy[:, 1:2] + 1e-6))
+    assert (still.share.tolist(), still.shift.tolist()) == ([0.0], [0.0])
+
+
 @pytest.mark.parametrize("layer", ["down", "head"])
 def test_the_attack_is_the_whole_of_pgd_on_the_prediction(layer: str) -> None:
     network, x = tricky(), images(34)  # more than are attacked at a time

@@ -67,6 +67,16 @@ def facts(**changes: Any) -> dict[str, Any]:
                 "where": "",
             }
         ],
+        "exemplars_by_mean": [
+            {
+                "image_png": PNG,
+                "crop_png": PNG,
+                "activation": 1.5,
+                "name": "2.png",
+                "label_name": "",
+                "where": "",
+            }
+        ],
         "statistics": statistics,
         "shifts": [{"index": 0, "label": "cat", "mean": 0.5, "standard_error": 0.1}],
         "flips": [{"unit": 7, "share": 0.4, "shift": -1.5, "rank": 1}],
@@ -94,6 +104,25 @@ def test_bars_and_marks_lie_where_their_values_are() -> None:
     assert [mark.words for mark in drawn.marks] == ["near", "nearer", "far"]
     assert [mark.line for mark in drawn.marks] == [0, 1, 0]
     assert histogram(2.0, 2.0, [5], []).bars[0].height > 0
+
+
+@pytest.mark.parametrize(("low", "high"), [(-1.23e-05, 1.23e-05), (-12345.0, 99999.0), (0.0, 3.0)])
+def test_the_words_of_ticks_and_marks_lie_in_the_chart(low: float, high: float) -> None:
+    drawn = histogram(low, high, [1, 2], [(low, "median"), (high, "99%")])
+    letter = 8.0  # at most, in the letters of narrow screens
+    for x, words in [*drawn.ticks, *((mark.x, mark.words) for mark in drawn.marks)]:
+        assert x - letter * len(words) / 2 >= 0
+        assert x + letter * len(words) / 2 <= drawn.frame.width
+
+
+def test_pictures_stand_beside_the_images_of_the_same_measure() -> None:
+    html = dossier_page(facts())
+    pictures = html[html.index('id="pictures"') : html.index('id="exemplars"')]
+    assert "<b>1.5</b> in the mean, 2.png" in pictures
+    assert "Its largest activations in test" in html
+    without = dossier_page(facts(exemplars_by_mean=[]))
+    assert "highest mean</h3>" not in without
+    assert "What it likes best in test" in without
 
 
 def test_the_chart_is_of_maxima_alone() -> None:

@@ -14,6 +14,7 @@ from striate._cli.interpret.picture_options import PICTURE_SETTINGS
 from striate._cli.interpret.picture_table import as_json, facet_as_json
 from striate._cli.session import Session
 from striate.results.dossier import Dossier
+from striate.results.exemplars import Exemplar
 
 
 @command(settings=PICTURE_SETTINGS)
@@ -57,14 +58,16 @@ def dossier(
     session.screen.line(f"{found.unit} -> {path}")
 
 
+def _exemplar_as_json(one: Exemplar) -> dict[str, object]:
+    return {"id": one.id, "name": one.name, "activation": one.activation}
+
+
 def _as_json(found: Dossier) -> dict[str, object]:
     return {
         "unit": found.unit,
         "visualizations": [as_json(one) for one in found.visualizations],
-        "exemplars": [
-            {"id": one.id, "name": one.name, "activation": one.activation}
-            for one in found.exemplars
-        ],
+        "exemplars": [_exemplar_as_json(one) for one in found.exemplars],
+        "exemplars_by_mean": [_exemplar_as_json(one) for one in found.exemplars_by_mean],
         "statistics": asdict(found.statistics),
         "tuning": None if found.tuning is None else asdict(found.tuning),
         "logit_shifts": [asdict(shift) for shift in found.logit_shifts],

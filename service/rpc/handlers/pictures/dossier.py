@@ -104,9 +104,15 @@ class DossierHandler:
         model: HostedModel,
         dataset: Dataset,
     ) -> None:
-        """Exemplars and statistics, by the data set's index."""
-        exemplars, _ = await self._reader.exemplars(model, spec.path, dataset, spec.exemplars)
+        """Exemplars and statistics, by the data set's index: by the maximum, and by the mean that
+        the pictures maximize where that is another thing.
+        """
+        path, k = spec.path, spec.exemplars
+        exemplars, _ = await self._reader.exemplars(model, path, dataset, k)
         response.exemplars.extend(exemplars)
+        if len(model.network.output_shapes[path.layer]) == 3:
+            by_mean, _ = await self._reader.exemplars(model, path, dataset, k, "mean")
+            response.exemplars_by_mean.extend(by_mean)
         (statistics,) = await self._reader.statistics(model, spec.path, dataset)
         response.statistics.CopyFrom(statistics)
 

@@ -143,6 +143,7 @@ def page_facts(
         "provenance": plain(response.provenance),
         "visualizations": [visualization_facts(one) for one in response.visualizations],
         "exemplars": [exemplar_facts(one, len(shape) == 3) for one in response.exemplars],
+        "exemplars_by_mean": [exemplar_facts(one, False) for one in response.exemplars_by_mean],
         "facets": [
             {"png": one.visualization.png, "share": one.share, "crops": list(one.crops)}
             for one in response.facets
