@@ -135,11 +135,12 @@ class _FabState:
         leaning towards the image.
         """
         self.active.note_gradients(grad)
-        x, w = self.active_ball.x.flatten(1), grad.flatten(1)
+        x = self.active_ball.x.flatten(1)
+        w, height = _scaled(grad.flatten(1), score[:, None])
         z = self.z.flatten(1)
         back = torch.where(there[:, None], torch.lerp(x, z, BETA), z)
         points = torch.stack([back, x])  # (2, A, n)
-        rise = -score[:, None] - ((points - z) * w).sum(-1, keepdim=True)  # (2, A, 1)
+        rise = -height - ((points - z) * w).sum(-1, keepdim=True)  # (2, A, 1)
         move = shortest_move(points, w, rise, self.ball.p)
         from_z, from_x = torch.linalg.vector_norm(
             move, self.ball.p, dim=-1, keepdim=True
@@ -150,6 +151,15 @@ class _FabState:
             .clamp(0, 1)
             .view_as(self.z)
         )
+
+
+def _scaled(w: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
+    """A plane's normal (A, n) and height (A, 1), both times the power of two that brings the
+    normal's largest entry near 1: the same plane to the last bit, whatever the scale of the logits.
+    """
+    exponent = w.abs().amax(1, keepdim=True).frexp()[1].clamp(-126, 126)
+    scale = torch.ldexp(torch.ones_like(score), -exponent)
+    return w * scale, score * scale
 
 
 def _walk_boundary(

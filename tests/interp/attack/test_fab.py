@@ -257,3 +257,18 @@ def test_units_have_no_boundary_to_follow() -> None:
     goal = drive(unit, torch.ones(2, dtype=torch.float64))
     with pytest.raises(ValueError, match="classes"):
         solve(fab_minimal(x, goal, 2.0), network)
+
+
+@norms
+@pytest.mark.parametrize("power", [-83, -40, 40])
+def test_the_scale_of_logits_does_not_matter(p: float, power: int) -> None:
+    rng = torch.Generator().manual_seed(5)
+    weight, bias = torch.randn(4, 27, generator=rng), torch.randn(4, generator=rng) / 10
+    x = torch.rand(6, 3, 3, 3, generator=rng)
+    found = []
+    for scale in (1.0, 2.0**power):
+        network = linear(weight * scale, bias * scale, (3, 3, 3))
+        labels = network.logits(x).argmax(1)
+        found.append(solve(fab_minimal(x, Untargeted(labels), p, 20), network))
+    assert found[0].distance.isfinite().all()
+    assert torch.equal(found[0].distance, found[1].distance)
