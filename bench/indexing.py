@@ -31,7 +31,7 @@ from service.engine.job import Priority
 from service.engine.limits import EngineLimits
 from service.engine.metrics import Metrics
 from service.imaging import decode, png
-from service.index.scan import Found, Prepare, Submit
+from service.index.scan import BatchSummaries, Prepare, Submit
 from service.index.store import IndexPlan, IndexStore, Order, Subject
 
 LAYERS = ("layer2.2", "layer3.2")
@@ -195,13 +195,13 @@ def _floats(pixels: NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(pixels).float() / 255
 
 
-def _made_up(procedure: object) -> "Future[Found]":
+def _made_up(procedure: object) -> "Future[BatchSummaries]":
     """Activations of as many images as the procedure asks about, for no network's sake."""
     rows = len(next(procedure).images)  # type: ignore[call-overload]
     generator = torch.Generator().manual_seed(rows)
     maximum = torch.randn(rows, UNITS, generator=generator)
     at = torch.randint(0, 196, (rows, UNITS), generator=generator, dtype=torch.int32)
-    future: Future[Found] = Future()
+    future: Future[BatchSummaries] = Future()
     future.set_result(
         {
             "layer": ActivationSummary(

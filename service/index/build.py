@@ -18,7 +18,7 @@ from service.datasets import Dataset, DatasetError
 from service.engine.job import NotFinite
 from service.index.files import UNREADABLE, Files
 from service.index.layer import description, finish, stem
-from service.index.scan import Found, Prepare, Submit, scan
+from service.index.scan import BatchSummaries, Prepare, Submit, scan
 from service.index.shards import Damaged, save_shard, shard_name
 from service.index.types import BuildProgress, IndexPlan
 
@@ -76,7 +76,7 @@ class Build:
         """Make all shards that are not there."""
         self._look()
         self._tell(0)
-        parts: list[Found] = []
+        parts: list[BatchSummaries] = []
         labels: list[int | None] = []
         with closing(
             scan(
@@ -111,7 +111,7 @@ class Build:
             self.files.remove_folder(self.plan.key)
             raise
 
-    def _submit(self, procedure: Procedure[Found]) -> "Future[Found]":
+    def _submit(self, procedure: Procedure[BatchSummaries]) -> "Future[BatchSummaries]":
         """`submit`, but for those who were cancelled while the device's queue is full."""
         if self.cancelled():
             raise CancelledError("stopped while the device was waited for")
@@ -140,7 +140,7 @@ class Build:
         if len(self._whole) < len(shards) and self._made_by_another():
             self._whole = set(shards)
 
-    def _save(self, number: int, parts: list[Found], labels: list[int | None]) -> None:
+    def _save(self, number: int, parts: list[BatchSummaries], labels: list[int | None]) -> None:
         found = {
             layer: ActivationSummary.join([part.pop(layer) for part in parts])
             for layer in self.plan.shapes
@@ -207,7 +207,7 @@ class Build:
         return all(about is not None and about["plan"] == self.plan.key for about in made)
 
 
-def _check(ids: range, found: Found) -> None:
+def _check(ids: range, found: BatchSummaries) -> None:
     for layer, peaks in found.items():
         wrong = ~(peaks.mean.isfinite() & peaks.maximum.isfinite() & peaks.minimum.isfinite())
         if wrong.any():

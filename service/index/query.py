@@ -12,7 +12,7 @@ import numpy as np
 from interp.exemplars import percentile
 from service.index.files import tensors
 from service.index.layer import FIGURES
-from service.index.types import Found, Hit, Maxima, Order, Subject, UnitStatistics
+from service.index.types import ExemplarHits, Hit, Maxima, Order, Subject, UnitStatistics
 
 
 class InvalidQuery(Exception):
@@ -43,7 +43,7 @@ class LayerIndex:
         """How many images it was built from."""
         return int(self.about["images"])
 
-    def find(self, unit: int, k: int, order: Order, label: int | None) -> Found:
+    def find(self, unit: int, k: int, order: Order, label: int | None) -> ExemplarHits:
         """Find the first k images by an order.
 
         Args:
@@ -84,7 +84,7 @@ class LayerIndex:
             for i, (image, value, position) in enumerate(rows)
             if image >= 0
         ]
-        return Found(hits, self.images)
+        return ExemplarHits(hits, self.images)
 
     def statistics(self, unit: int | None) -> list[UnitStatistics]:
         """Read the statistics of one unit, or of all.

@@ -18,12 +18,14 @@ from service.datasets import Dataset
 from service.datasets.samples import read_as
 from service.engine.submit import submit_when_free
 
-Found = dict[str, ActivationSummary]  # by layer
+BatchSummaries = dict[str, ActivationSummary]  # by layer
 Prepare = Callable[
     [bytes], NDArray[np.uint8]
 ]  # an encoded image -> (C, H, W) uint8, as the network takes it
-Submit = Callable[[Procedure[Found]], "Future[Found]"]  # hands a procedure to the device's thread
-Scanned = tuple[range, list[int | None], Found]  # ids, labels and peaks of a batch
+Submit = Callable[
+    [Procedure[BatchSummaries]], "Future[BatchSummaries]"
+]  # hands a procedure to the device's thread
+Scanned = tuple[range, list[int | None], BatchSummaries]  # ids, labels and peaks of a batch
 
 _IN_FLIGHT = 2  # batches submitted: one being computed, one waiting
 _AHEAD = 2  # batches being read and decoded
@@ -58,7 +60,7 @@ def scan(
     """
     waiting = iter(batches)
     loading: deque[tuple[range, list[Future[list[_Loaded]]]]] = deque()
-    running: deque[tuple[range, list[int | None], Future[Found]]] = deque()
+    running: deque[tuple[range, list[int | None], Future[BatchSummaries]]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
     try:
         while True:

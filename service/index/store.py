@@ -22,7 +22,7 @@ from service.index.query import InvalidQuery, LayerIndex
 from service.index.scan import Prepare, Submit
 from service.index.types import (
     BuildProgress,
-    Found,
+    ExemplarHits,
     Hit,
     IndexMissing,
     IndexPlan,
@@ -34,7 +34,7 @@ from service.index.types import (
 
 __all__ = [
     "BuildProgress",
-    "Found",
+    "ExemplarHits",
     "Hit",
     "IndexMissing",
     "IndexPlan",
@@ -120,7 +120,7 @@ class IndexStore:
         k: int,
         order: Order = "max",
         label: int | None = None,
-    ) -> Found:
+    ) -> ExemplarHits:
         """The first k images of a unit by an order, or all that the index has if these are fewer.
 
         "max" and "mean" begin with the highest, "min" with the lowest, "magnitude" with the largest

@@ -59,7 +59,7 @@ class Hit:
 
 
 @dataclass(frozen=True)
-class Found:
+class ExemplarHits:
     """Images by one order of one unit, first in that order first, of so many images that the index
     was built from.
     """

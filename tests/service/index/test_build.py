@@ -15,7 +15,7 @@ from interp.probe import Procedure
 from service.datasets import Dataset, Source
 from service.engine.job import QueueFull
 from service.index.files import Files
-from service.index.scan import Found
+from service.index.scan import BatchSummaries
 from service.index.shards import save_shard
 from service.index.store import BuildProgress, IndexMissing, IndexPlan, IndexStore, Subject
 from tests.service.index.toys_index import (
@@ -149,7 +149,7 @@ def test_a_cancelled_build_keeps_its_whole_shards(
 def test_a_full_queue_is_waited_for(tmp_path: Path, network: Network, data: Dataset) -> None:
     store, device, calls = IndexStore(tmp_path), Device(network), iter(range(10_000))
 
-    def busy(procedure: Procedure[Found]) -> "Future[Found]":
+    def busy(procedure: Procedure[BatchSummaries]) -> "Future[BatchSummaries]":
         if next(calls) % 3:
             raise QueueFull(9, 0.0)
         return device.submit(procedure)
@@ -193,7 +193,7 @@ def test_two_builders_share_the_work_and_the_bytes_are_those_of_one(
         iter(range(10_000)),
     )
 
-    def halting(procedure: Procedure[Found]) -> "Future[Found]":
+    def halting(procedure: Procedure[BatchSummaries]) -> "Future[BatchSummaries]":
         if next(calls) == 1:
             gate.wait(60)  # until the other has done all it can
         return slow.submit(procedure)
@@ -321,7 +321,7 @@ def test_a_full_disk_ends_a_build_and_leaves_the_index_of_before(
 def test_a_build_that_waits_for_the_device_can_be_cancelled(tmp_path: Path, data: Dataset) -> None:
     asked = iter(range(10_000))
 
-    def busy(procedure: Procedure[Found]) -> "Future[Found]":
+    def busy(procedure: Procedure[BatchSummaries]) -> "Future[BatchSummaries]":
         raise QueueFull(9, 0.0)
 
     with pytest.raises(CancelledError, match="waited"):

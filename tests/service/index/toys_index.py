@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from interp.network.network import Network
 from interp.probe import Procedure, solve
 from service.datasets import Dataset, Source
-from service.index.scan import Found, Submit
+from service.index.scan import BatchSummaries, Submit
 from service.index.store import Hit, IndexPlan, IndexStore, Order, Subject
 
 COUNT, SIDE, K, LABELS = 161, 6, 7, 3
@@ -84,14 +84,14 @@ class Device:
         )
         self.lock = threading.Lock()
 
-    def submit(self, procedure: Procedure[Found]) -> "Future[Found]":
+    def submit(self, procedure: Procedure[BatchSummaries]) -> "Future[BatchSummaries]":
         """Queue a procedure."""
         with self.lock:
             self.batches, self.waiting = self.batches + 1, self.waiting + 1
             self.most = max(self.most, self.waiting)
         return self.thread.submit(self._solve, procedure)
 
-    def _solve(self, procedure: Procedure[Found]) -> Found:
+    def _solve(self, procedure: Procedure[BatchSummaries]) -> BatchSummaries:
         found = solve(procedure, self.network)
         with self.lock:
             self.waiting -= 1
@@ -102,10 +102,10 @@ def dying(submit: Submit, after: int, error: Callable[[], Exception]) -> Submit:
     """A device that fails from batch `after` on."""
     calls = iter(range(10_000))
 
-    def failing(procedure: Procedure[Found]) -> "Future[Found]":
+    def failing(procedure: Procedure[BatchSummaries]) -> "Future[BatchSummaries]":
         if next(calls) < after:
             return submit(procedure)
-        future: Future[Found] = Future()
+        future: Future[BatchSummaries] = Future()
         future.set_exception(error())
         return future
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from interp.layer import UnknownLayer
 from service.datasets import Dataset, DatasetError, Datasets, Source, digits
-from service.index.store import Found, Hit, IndexMissing, Subject, UnitStatistics
+from service.index.store import ExemplarHits, Hit, IndexMissing, Subject, UnitStatistics
 from service.models.zoo import ModelZoo
 from service.rpc.compute import Compute
 from service.rpc.handlers.exemplars import ExemplarHandler
@@ -52,11 +52,11 @@ class Index:
     hits: list[Hit] = field(default_factory=lambda: HITS)
     asked: list[tuple[Any, ...]] = field(default_factory=list)
 
-    def find(self, *asked: Any) -> Found:
+    def find(self, *asked: Any) -> ExemplarHits:
         self.asked.append(asked)
         if asked[5] == 8:
             raise ValueError("there are none of this label")
-        return Found(self.hits[: asked[3]], 7)
+        return ExemplarHits(self.hits[: asked[3]], 7)
 
     def statistics(
         self, subject: Subject, layer: str, unit: int | None = None
