@@ -127,7 +127,6 @@ class Ascent:
         operator: (images, step from 1) -> the images from which the climb goes on after that step,
             for a space that is an `Encoder`; the very same images where there is nothing to do
             (Yosinski et al. 2015, section 3).
-        follow: (z, its gradient) -> what of the gradient the step rule is given; None: all of it.
         trace: add up over all steps how strongly each pixel was pulled.
     """
 
@@ -145,7 +144,6 @@ class Ascent:
     redirect: bool = False
     penalty: Callable[[Tensor, Tensor], Tensor] | None = None
     operator: Callable[[Tensor, int], Tensor] | None = None
-    follow: Callable[[Tensor, Tensor], Tensor] | None = None
     trace: bool = False
 
 
@@ -253,8 +251,6 @@ class _AscentState:
         assert answer.grad is not None
         assert answer.score is not None
         slope = self.gradient(answer.grad, answer.score)
-        if self.problem.follow is not None:
-            slope = self.problem.follow(self.z, slope)
         if self.start_score is None:
             self.active.start_logits, self.start_score = answer.logits, answer.score
         rows = self.active.index

@@ -20,7 +20,7 @@ from interp.attack.evaluate import (
     evaluation_probe,
 )
 from interp.attack.goal import CROSS_ENTROPY, Choice, Goal, Loss
-from interp.attack.pgd import OVERSHOOT, follow_in_box, steepest_step
+from interp.attack.pgd import OVERSHOOT, steepest_step
 from interp.probe import Procedure
 from interp.seeds import Generators
 from interp.step import Move, Step
@@ -210,8 +210,7 @@ class _CurveSearch:
             done=lambda answer, chosen: goal.take(chosen).reached(answer),
             logits=goal.logits,
             stop_when_done=True,
-            follow=follow_in_box if ball.p == 1 else None,
-            give_up=None if ball.p == 1 else _give_up(goal, len(start), self.steps),
+            give_up=_give_up(goal, len(start), self.steps),
             keep_best=True,
         )
         found = yield from ascend(problem, [self.rows[i] for i in todo.tolist()])
@@ -231,7 +230,7 @@ def constant_steps(p: float, size: Tensor, steps: int) -> Step:
         size: (B, 1, 1, 1) length of a step.
         steps: how many there are.
     """
-    return steepest_step(p, size, steps=steps)
+    return steepest_step(p, size)
 
 
 def falling_steps(p: float, size: Tensor, steps: int) -> Step:
@@ -245,13 +244,11 @@ def falling_steps(p: float, size: Tensor, steps: int) -> Step:
     """
 
     def start(z: Tensor) -> Move:
-        taken, direction = 0, steepest_step(p, 1.0, steps=steps)(z)
+        taken = 0
 
         def move(grad: Tensor) -> Tensor:
             nonlocal taken
             taken += 1
-            if p == 1:
-                return size * (2 - (2 * taken - 1) / steps) * direction(grad)
             return steepest_step(p, size * (2 - (2 * taken - 1) / steps))(z)(grad)
 
         return move

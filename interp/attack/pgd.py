@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from interp.ascent import Ascent, AscentResult, ascend
@@ -15,10 +14,10 @@ from interp.attack.goal import CROSS_ENTROPY, Goal, Loss
 from interp.attack.search import Search, in_turn
 from interp.probe import Procedure
 from interp.seeds import Generators
-from interp.step import Move, Step, momentum, sign, sparse, unit
+from interp.step import Step, momentum, sign, sparse, unit
 
-# L1: of the pixels, how many the first step moves; the last moves one. Fewer follow a single
-# gradient too far, more waste what epsilon allows
+# L1: of the pixels, how many a step moves; fewer get stuck at the box, more waste what epsilon
+# allows
 SHARE = 0.05
 OVERSHOOT = 2.5  # what the steps add up to by default, in radii, as in Madry et al. 2018
 DEFAULT_STEP = "2.5 epsilon / steps"
@@ -120,14 +119,12 @@ def _search(
     """The search of `pgd`, whose steps have a `size` that may depend on the ball."""
 
     def search(ball: Ball, goal: Goal, rows: Generators) -> Procedure[AscentResult]:
-        own_steps = ball.own(steps) if isinstance(steps, Tensor) else steps
         problem = Ascent(
             replace(ball, random_start=random_start),
             goal.objective(loss),
-            steepest_step(ball.p, size(ball), decay, own_steps),
+            steepest_step(ball.p, size(ball), decay),
             int(steps.max()) if isinstance(steps, Tensor) else steps,
-            limits=own_steps if isinstance(own_steps, Tensor) else None,
-            follow=follow_in_box if ball.p == 1 else None,
+            limits=ball.own(steps) if isinstance(steps, Tensor) else None,
             done=lambda answer, chosen: goal.take(chosen).reached(answer),
             logits=goal.logits,
             stop_when_done=stop_when_fooled,
@@ -142,55 +139,13 @@ def _plain(value: float | Tensor) -> Any:
     return value.tolist() if isinstance(value, Tensor) else value
 
 
-def steepest_step(
-    p: float, size: float | Tensor, decay: float | None = None, steps: int | Tensor = 1
-) -> Step:
+def steepest_step(p: float, size: float | Tensor, decay: float | None = None) -> Step:
     """Make the step rule that rises steeply under a norm.
 
     Args:
         p: `math.inf`, 2 or 1.
         size: length of a step in that norm, pixel units, one number or (B, 1, 1, 1).
         decay: mu of a momentum of gradients, at least 0; None: no momentum.
-        steps: how many there will be, one number for all rows or (B,), which L1 steps depend on.
     """
-    steep = sign(size) if p == math.inf else unit(size) if p == 2 else narrowing_step(size, steps)
+    steep = sign(size) if p == math.inf else unit(size) if p == 2 else sparse(size, SHARE)
     return steep if decay is None else momentum(steep, decay)
-
-
-def narrowing_step(size: float | Tensor, steps: int | Tensor) -> Step:
-    """Make L1 steps that move a twentieth of the pixels at first, evenly fewer, and one at last.
-
-    The best perturbation fills few pixels as far as the box lets it. Steps of many pixels find
-    which these are, and leave something in each that the last steps collect.
-
-    Args:
-        size: L1 length of a step in pixel units, one number or (B, 1, 1, 1).
-        steps: how many there will be, one number for all rows or (B,).
-    """
-    last = torch.as_tensor(steps).sub(1).clamp_min(1).view(-1, 1, 1, 1)
-
-    def start(z: Tensor) -> Move:
-        taken = 0
-
-        def move(grad: Tensor) -> Tensor:
-            nonlocal taken
-            share = SHARE * (1 - taken / last.to(grad)).clamp_min(0)
-            taken += 1
-            return sparse(size, share)(z)(grad)
-
-        return move
-
-    return start
-
-
-def follow_in_box(z: Tensor, grad: Tensor) -> Tensor:
-    """Take from gradients what leads out of the box of images [0, 1] at once.
-
-    Args:
-        z, grad: (B, C, H, W).
-
-    Returns:
-        (B, C, H, W): the gradient, 0 where z is at an edge that it points beyond.
-    """
-    stuck = ((z >= 1) & (grad > 0)) | ((z <= 0) & (grad < 0))
-    return grad.masked_fill(stuck, 0)

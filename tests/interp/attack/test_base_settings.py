@@ -193,7 +193,7 @@ def test_one_pixel_takes_the_whole_budget_where_it_has_room(seed: int) -> None:
 def test_the_box_stops_pixels_and_the_rest_of_the_budget_goes_to_others(seed: int) -> None:
     rng = torch.Generator().manual_seed(seed)
     w = torch.randn(80, generator=rng, dtype=torch.float64)
-    four = w.abs().argsort(descending=True)[:4]  # a twentieth of the pixels
+    four = w.abs().argsort(descending=True)[:4]  # the twentieth of the pixels that moves
     x = torch.rand(1, 1, 8, 10, generator=rng, dtype=torch.float64)
     room = torch.where(w > 0, 1 - x.flatten(), x.flatten())
     budget = float(room[four].sum())
@@ -209,7 +209,8 @@ def test_the_box_stops_pixels_and_the_rest_of_the_budget_goes_to_others(seed: in
         gained, best = float((found.images - x).flatten() @ w), best_gain(w, x, share * budget)
         assert gained <= best * (1 + 1e-9)
         assert found.norm.item() == pytest.approx(share * budget, rel=1e-9)
-        assert gained >= best * (1 - 0.01)
+        if share == 1:
+            assert gained == pytest.approx(best, rel=1e-9)  # all four full is the best there is
 
 
 def test_of_equal_losses_the_last_is_kept() -> None:

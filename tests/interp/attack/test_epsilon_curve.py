@@ -355,33 +355,3 @@ def test_eight_points_of_a_trained_network_take_at_most_2200_gradients() -> None
                 attack(x, labels, pgd(steps=10, random_start=False), epsilon=epsilon), network
             )
             assert withstood <= int((~alone.succeeded).sum())
-
-
-def least_l1(x: Tensor, w: Tensor, margin: float) -> float:
-    """The least L1 norm that gains a margin along w inside the box, a fractional knapsack."""
-    room, norm_needed = torch.where(w > 0, 1 - x, x), 0.0
-    for i in w.abs().argsort(descending=True).tolist():
-        size = float(w[i].abs())
-        if size * float(room[i]) >= margin:
-            return norm_needed + margin / size
-        margin, norm_needed = margin - size * float(room[i]), norm_needed + float(room[i])
-    return math.inf
-
-
-@pytest.mark.parametrize("bias", [0.1, 1.5])
-def test_minimal_l1_epsilons_of_linear_networks_are_those_of_the_knapsack(bias: float) -> None:
-    rng = torch.Generator().manual_seed(8)
-    w = torch.randn(192, generator=rng, dtype=torch.float64)
-    x = torch.rand(20, 3, 8, 8, generator=rng, dtype=torch.float64)
-    level = (x.flatten(1) @ w).max() + bias
-    network = linear(
-        torch.stack([torch.zeros_like(w), w]), torch.stack([level, 0 * level]), (3, 8, 8)
-    )
-    margins = (level - x.flatten(1) @ w).tolist()
-    exact = x.new_tensor([least_l1(a, w, m) for a, m in zip(x.flatten(1), margins, strict=True)])
-    epsilons = [float(exact.max()) * 0.13 * k for k in range(1, 11)]
-    labels = torch.zeros(20, dtype=torch.long)
-    curve = run(network, x, labels, epsilons, 1.0, bisections=8)
-    consistent(curve, network, x, 1.0)
-    assert (curve.minimal >= exact * (1 - 1e-9)).all()
-    assert (curve.minimal / exact).median() <= 1.02
