@@ -52,7 +52,7 @@ from striate.provenance import Provenance
 from striate.results.attack import AttackResult
 from striate.results.attack_stream import AttackRow, StreamedImage
 from striate.results.attributions import Attributions
-from striate.results.audit import AuditProgress, AuditReport, Gate
+from striate.results.audit import AuditProgress, AuditReport, Comparison, Gate
 from striate.results.classification import Classifications, Prediction
 from striate.results.datasets import DatasetInfo, Sample
 from striate.results.epsilon_curve import EpsilonCurve
@@ -87,6 +87,7 @@ __all__ = [
     "Cancelled",
     "Certificate",
     "Classifications",
+    "Comparison",
     "DatasetInfo",
     "DatasetNotFound",
     "DatasetUnreadable",

@@ -6,14 +6,16 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
+from interp.audit.comparison import comparisons
 from interp.audit.conditions import NORMS, condition
 from interp.audit.plan import MAGNITUDES, Plan
-from interp.audit.statistics import anytime, clopper_pearson, mcnemar
-from interp.audit.tally import Sums, Tally, compared_conditions
+from interp.audit.statistics import anytime, clopper_pearson
+from interp.audit.tally import Sums, Tally
 
 SCHEMA = "striate.audit/1"
 PERCENTS = (10, 25, 50, 75, 90)  # quantiles of the minimal epsilon
-INTERVALS = {"clopper-pearson": clopper_pearson, "anytime": anytime}
+FIXED_N, ANYTIME = "clopper-pearson", "anytime"
+INTERVALS = {FIXED_N: clopper_pearson, ANYTIME: anytime}
 
 Json = dict[str, Any]
 
@@ -48,20 +50,31 @@ class AuditedNetwork(NamedTuple):
 
 
 class Rates:
-    """Makes rates of counts, with one of `INTERVALS` at one confidence."""
+    """Makes rates of counts.
 
-    def __init__(self, interval: str, confidence: float) -> None:
-        self.interval, self.confidence = INTERVALS[interval], confidence
+    Args:
+        interval: of each, one of `INTERVALS`.
+        fixed_n: the interval of a fixed number of images stands beside it.
+        confidence: of both.
+    """
+
+    def __init__(self, interval: str, fixed_n: bool, confidence: float) -> None:
+        self.interval, self.fixed_n, self.confidence = INTERVALS[interval], fixed_n, confidence
 
     def __call__(self, successes: ArrayLike, trials: ArrayLike) -> list[Json]:
         """One a count, (N,) and (N,) or one for all."""
         k, n = np.broadcast_arrays(np.asarray(successes), np.asarray(trials))
         low, high = self.interval(k, n, self.confidence)
         columns = zip(k.tolist(), n.tolist(), low.tolist(), high.tolist(), strict=True)
-        return [
+        rates: list[Json] = [
             {"successes": k, "trials": n, "value": k / n if n else None, "low": lo, "high": hi}
             for k, n, lo, hi in columns
         ]
+        if self.fixed_n:
+            low, high = clopper_pearson(k, n, self.confidence)
+            for rate, lo, hi in zip(rates, low.tolist(), high.tolist(), strict=True):
+                rate["fixed_n"] = {"low": lo, "high": hi}
+        return rates
 
     def one(self, successes: int, trials: int) -> Json:
         """A single rate.
@@ -87,7 +100,9 @@ def report(
 
     Intervals are those of Clopper & Pearson where the number of images was fixed beforehand. An
     audit that may end early because of what it finds, by gates or a budget of gradients, has wider
-    ones, which hold at all times at once (`interp.audit.statistics.anytime`).
+    ones, which hold at all times at once (`interp.audit.statistics.anytime`); if it has come to its
+    last image all the same, that of Clopper & Pearson stands beside each. It misses in at most
+    1 - confidence of all audits that are planned so, counting those that end before they show one.
 
     Args:
         networks: in the tally's order.
@@ -98,23 +113,30 @@ def report(
     """
     plan = tally.plan
     early = bool(tally.gates or settings.get("budget_gradients") or stopped)
-    interval = "anytime" if early else "clopper-pearson"
-    rates = Rates(interval, confidence)
+    complete = tally.images == dataset["images"]
+    interval, beside = (ANYTIME, complete) if early else (FIXED_N, False)
+    rates = Rates(interval, beside, confidence)
     verdicts = [subject.verdict for subject in networks]
     return {
         "schema": SCHEMA,
         "versions": dict(versions),
         "verdict": "suspect" if "suspect" in verdicts else "valid",
-        "complete": tally.images == dataset["images"],
+        "complete": complete,
         "stopped": stopped,
         "images": tally.images,
         "dataset": dict(dataset),
-        "settings": {**settings, **_settings(plan), "confidence": confidence, "interval": interval},
+        "settings": {
+            **settings,
+            **_settings(plan),
+            "confidence": confidence,
+            "interval": interval,
+            "fixed_n_interval": FIXED_N if beside else None,
+        },
         "networks": [
             _network(subject, sums, plan, dataset["classes"], rates)
             for subject, sums in zip(networks, tally.sums, strict=True)
         ],
-        "comparisons": _comparisons(tally, networks),
+        "comparisons": comparisons(tally, [subject.name for subject in networks], early),
         "gates": _gates(tally, networks, confidence, rates),
     }
 
@@ -216,23 +238,6 @@ def _classes(sums: Sums, plan: Plan, names: Sequence[str], rates: Rates) -> list
         }
         for index, name in enumerate(names)
     ]
-
-
-def _comparisons(tally: Tally, networks: Sequence[AuditedNetwork]) -> list[Json]:
-    """McNemar's exact test of every two networks."""
-    found = []
-    for (first, second), counts in tally.pairs.items():
-        for at, pair in zip(compared_conditions(tally.plan), counts.tolist(), strict=True):
-            test = mcnemar(np.repeat([True, False], pair), np.repeat([False, True], pair))
-            found.append(
-                {
-                    "first": networks[first].name,
-                    "second": networks[second].name,
-                    "condition": at,
-                    **test._asdict(),
-                }
-            )
-    return found
 
 
 def _gates(

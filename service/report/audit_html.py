@@ -69,9 +69,10 @@ def audit_page(report: Json, gallery: Sequence[Example] = ()) -> str:
         ],
         bars=bars.bars(networks) if any(network["augmentations"] for network in networks) else None,
         comparisons=[
-            {**item, "uneven": item["p_value"] <= 1 - report["settings"]["confidence"]}
+            _comparison(item, report["complete"], 1 - report["settings"]["confidence"])
             for item in report["comparisons"]
         ],
+        early_end=_ended_early(report["complete"], report["comparisons"]),
         failed=[
             (network["name"], check)
             for network in networks
@@ -86,13 +87,40 @@ def audit_page(report: Json, gallery: Sequence[Example] = ()) -> str:
     )
 
 
+def _ended_early(complete: bool, comparisons: Sequence[Json]) -> bool:
+    """Whether a test that holds at all times decides what is said of comparisons."""
+    return not complete and any("anytime_p_value" in item for item in comparisons)
+
+
+def _comparison(item: Json, complete: bool, error: float) -> dict[str, Any]:
+    """A comparison with the p-values of the test that decides, and those of the other in words."""
+    tests = {"McNemar's": (item["p_value"], item["holm_p_value"])}
+    if "anytime_p_value" in item:
+        tests["at all times"] = (item["anytime_p_value"], item["anytime_holm_p_value"])
+    decides = "at all times" if _ended_early(complete, [item]) else "McNemar's"
+    p, corrected = tests.pop(decides)
+    other = [
+        f"{name} p = {words.p_value(raw)}, corrected {words.p_value(holm)}"
+        for name, (raw, holm) in tests.items()
+    ]
+    return {
+        **item,
+        "p": p,
+        "corrected": corrected,
+        "other": "; ".join(other),
+        "uneven": corrected <= error,
+    }
+
+
 @cache
 def _template() -> Template:
     functions = (
         words.condition_words,
         words.count,
         words.counted,
+        words.fixed_n,
         words.interval,
+        words.p_value,
         words.percent,
         words.plain_percent,
         words.setting,

@@ -11,10 +11,12 @@ _PROPERTIES = ("digest", "verdict", "gradients", "queries")
 
 
 def junit(report: Mapping[str, Any]) -> str:
-    """One test suite a network: its gates and its checks as test cases.
+    """One test suite a network: its verdict, its gates and its checks as test cases.
 
-    A gate that is open fails if the accuracy measured so far is below its bar, and is skipped if
-    not. Durations are 0, so that the same audit gives the same bytes.
+    The verdict fails unless it is "valid", with the reasons as its message. A gate that is open
+    fails if the accuracy measured so far is below its bar, and is skipped if not; a check that did
+    not apply is skipped. What fails has its words twice, as the message and as the text, because
+    servers show the one or the other. Durations are 0, so that the same audit gives the same bytes.
 
     Args:
         report: as `interp.audit.report` makes it.
@@ -45,6 +47,14 @@ def _suite(root: ET.Element, network: Mapping[str, Any], gates: list[Mapping[str
     properties = ET.SubElement(suite, "properties")
     for key in _PROPERTIES:
         ET.SubElement(properties, "property", name=key, value=str(network[key]))
+    sound = network["verdict"] == "valid"
+    _case(
+        suite,
+        f"{network['name']}.verdict",
+        "verdict is valid",
+        None if sound else "failure",
+        _verdict_words(network),
+    )
     for gate in gates:
         name = f"accuracy on {condition_words(gate['condition'])} is at least {gate['bar']:g}"
         _case(suite, f"{network['name']}.gates", name, _gate_outcome(gate), _gate_words(gate))
@@ -62,10 +72,26 @@ def _suite(root: ET.Element, network: Mapping[str, Any], gates: list[Mapping[str
 
 def _case(suite: ET.Element, classname: str, name: str, outcome: str | None, words: str) -> None:
     case = ET.SubElement(suite, "testcase", classname=classname, name=name, time="0")
-    if outcome:
+    if outcome == "failure":
+        failure = ET.SubElement(case, outcome, message=words, type=classname.rpartition(".")[2])
+        failure.text = words
+    elif outcome:
         ET.SubElement(case, outcome, message=words)
     else:
         ET.SubElement(case, "system-out").text = words
+
+
+def _verdict_words(network: Mapping[str, Any]) -> str:
+    """The verdict and what it rests on."""
+    if not network["checks"]:
+        return f"{network['verdict']}: the audit did not check itself on this network"
+    failed = [check for check in network["checks"] if check["status"] == "failed"]
+    if failed:
+        reasons = "; ".join(f"{check['name']}: {check['evidence']}" for check in failed)
+        return f"{network['verdict']}: {reasons}"
+    passed = sum(check["status"] == "passed" for check in network["checks"])
+    skipped = len(network["checks"]) - passed
+    return f"{network['verdict']}: {passed} checks passed, none failed, {skipped} did not apply"
 
 
 def _gate_outcome(gate: Mapping[str, Any]) -> str | None:

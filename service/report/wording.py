@@ -130,8 +130,35 @@ def interval(rate: Mapping[str, Any]) -> str:
     )
 
 
+def fixed_n(rate: Mapping[str, Any]) -> str:
+    """Write the interval for a number of images that is fixed beforehand, where it stands beside
+    one that holds at all times.
+
+    Args:
+        rate: of the report, as for `interval`; `fixed_n` has the ends, if there are any.
+
+    Returns:
+        E.g. "fixed n 76.8-83.8" with a dash between the ends, or nothing.
+    """
+    if "fixed_n" not in rate or rate["value"] is None:
+        return ""
+    return f"fixed n {interval({**rate, **rate['fixed_n']})}"
+
+
+def p_value(value: float) -> str:
+    """Write a p-value with two digits.
+
+    Args:
+        value: a share of 1.
+
+    Returns:
+        E.g. "3.7e-22", "0.39".
+    """
+    return f"{value:.2g}"
+
+
 def counted(rate: Mapping[str, Any]) -> str:
-    """Write a rate with its count, its accuracy and its interval.
+    """Write a rate with its count, its accuracy and its interval, or both of its intervals.
 
     Args:
         rate: of the report, with `value`, `low`, `high` (shares of 1, the value None without
@@ -142,9 +169,8 @@ def counted(rate: Mapping[str, Any]) -> str:
     """
     if rate["value"] is None:
         return "no images"
-    return (
-        f"{count(rate['successes'])} of {count(rate['trials'])}, {percent(rate)} ({interval(rate)})"
-    )
+    intervals = "; ".join(filter(None, (interval(rate), fixed_n(rate))))
+    return f"{count(rate['successes'])} of {count(rate['trials'])}, {percent(rate)} ({intervals})"
 
 
 def setting(value: Any) -> str:

@@ -7,6 +7,16 @@ from typing import Any
 
 from striate.attacks.epsilons import CLEAN, condition_name
 
+COMPARISON_HEADER = (
+    "first",
+    "second",
+    "condition",
+    "only first",
+    "only second",
+    "McNemar p",
+    "Holm-corrected",
+)
+ANYTIME_HEADER = ("anytime p", "Holm-corrected")
 GATE_HEADER = ("network", "gate", "bar", "withstood", "share", "verdict", "decided")
 
 
@@ -23,7 +33,7 @@ def header(report: Mapping[str, Any]) -> tuple[str, ...]:
         "noise",
         *_attacks(report),
         "accuracy",
-        f"{100 * report['settings']['confidence']:g}% interval",
+        *_intervals(report),
     )
 
 
@@ -37,7 +47,33 @@ def rows(report: Mapping[str, Any]) -> list[tuple[str, ...]]:
     Returns:
         Cells under `header`, a row a network and condition.
     """
-    return [row for network in report["networks"] for row in _network(network, _attacks(report))]
+    labels, count = _attacks(report), len(_intervals(report))
+    return [row for network in report["networks"] for row in _network(network, labels, count)]
+
+
+def further_tables(
+    report: Mapping[str, Any], gates: Sequence[Sequence[str]]
+) -> list[tuple[tuple[str, ...], list[tuple[str, ...]]]]:
+    """The tables behind that of the accuracies, as far as there is something in them: the
+    comparisons of networks, then the gates.
+
+    Args:
+        report: The report as plain values.
+        gates: Cells of the gates under GATE_HEADER.
+
+    Returns:
+        The names of the columns and the rows of each table.
+    """
+    compared = report.get("comparisons", ())
+    anytime = any("anytime_p_value" in item for item in compared)
+    tables = [
+        (
+            COMPARISON_HEADER + (ANYTIME_HEADER if anytime else ()),
+            [_comparison(item, anytime) for item in compared],
+        ),
+        (GATE_HEADER, [tuple(row) for row in gates]),
+    ]
+    return [(header, rows) for header, rows in tables if rows]
 
 
 def failures(report: Mapping[str, Any]) -> list[str]:
@@ -65,13 +101,38 @@ def as_text(report: Mapping[str, Any], verdict: str, gates: Sequence[Sequence[st
         gates: Cells of the gates under GATE_HEADER.
 
     Returns:
-        The verdict, the checks that failed, and both tables.
+        The verdict, the checks that failed, and all tables.
     """
     head = f"{verdict}: {report['images']} images of {report['dataset']['name']}"
     lines = [head, *failures(report), "", *_columns([header(report), *rows(report)])]
-    if gates:
-        lines += ["", *_columns([GATE_HEADER, *gates])]
+    for names, cells in further_tables(report, gates):
+        lines += ["", *_columns([names, *cells])]
     return "\n".join(lines)
+
+
+def _intervals(report: Mapping[str, Any]) -> list[str]:
+    """The names of the intervals that every accuracy has."""
+    settings = report["settings"]
+    confidence = f"{100 * settings['confidence']:g}%"
+    if settings.get("interval") != "anytime":
+        return [f"{confidence} interval"]
+    beside = [f"{confidence} fixed-n interval"] if settings.get("fixed_n_interval") else []
+    return [f"{confidence} anytime interval", *beside]
+
+
+def _comparison(item: Mapping[str, Any], anytime: bool) -> tuple[str, ...]:
+    """The cells of a comparison. anytime: with those under ANYTIME_HEADER."""
+    tests = ["p_value", "holm_p_value"]
+    tests += ["anytime_p_value", "anytime_holm_p_value"] if anytime else []
+    values = [item.get(test) for test in tests]
+    return (
+        item["first"],
+        item["second"],
+        item["condition"],
+        str(item["only_first"]),
+        str(item["only_second"]),
+        *("" if value is None else f"{value:.2g}" for value in values),
+    )
 
 
 def _attacks(report: Mapping[str, Any]) -> list[str]:
@@ -80,10 +141,12 @@ def _attacks(report: Mapping[str, Any]) -> list[str]:
     return [attack["label"] for threat in threats for attack in threat["attacks"]]
 
 
-def _network(network: Mapping[str, Any], labels: Sequence[str]) -> Iterable[tuple[str, ...]]:
-    """The rows of one network. labels: the attacks, which are the columns."""
-    name, blank = network["name"], [""] * len(labels)
-    yield (name, CLEAN, "", *blank, *_rate(network["clean"]))
+def _network(
+    network: Mapping[str, Any], labels: Sequence[str], intervals: int
+) -> Iterable[tuple[str, ...]]:
+    """The rows of one network. labels: the attacks, which are columns, as the intervals are."""
+    name, blank, none = network["name"], [""] * len(labels), [""] * intervals
+    yield (name, CLEAN, "", *blank, *_rate(network["clean"], intervals))
     for threat in network["threats"]:
         for index, epsilon in enumerate(threat["epsilons"]):
             each = [_share(attack["robust"][index]) for attack in threat["attacks"]]
@@ -92,7 +155,7 @@ def _network(network: Mapping[str, Any], labels: Sequence[str]) -> Iterable[tupl
                 condition_name(threat["norm"], epsilon),
                 _share(threat["noise"][index]),
                 *each,
-                *_rate(threat["worst"][index]),
+                *_rate(threat["worst"][index], intervals),
             )
     for group in ("corruptions", "augmentations"):
         if network[group]:
@@ -102,7 +165,7 @@ def _network(network: Mapping[str, Any], labels: Sequence[str]) -> Iterable[tupl
                 if item["accuracy"]["value"] is not None
             ]
             mean = f"{sum(accuracies) / len(accuracies):.1%}" if accuracies else ""
-            yield (name, f"{group}, mean of {len(network[group])}", "", *blank, mean, "")
+            yield (name, f"{group}, mean of {len(network[group])}", "", *blank, mean, *none)
 
 
 def _share(rate: Mapping[str, Any]) -> str:
@@ -110,11 +173,17 @@ def _share(rate: Mapping[str, Any]) -> str:
     return "" if rate["value"] is None else f"{rate['value']:.1%}"
 
 
-def _rate(rate: Mapping[str, Any]) -> tuple[str, str]:
-    """A measured rate and its interval in percent, "" without images."""
+def _rate(rate: Mapping[str, Any], intervals: int) -> tuple[str, ...]:
+    """A measured rate and its intervals in percent, "" without images."""
+    ends = [rate, rate.get("fixed_n", {})][:intervals]
     return (
         _share(rate),
-        "" if rate["value"] is None else f"{100 * rate['low']:.1f} to {rate['high']:.1%}",
+        *(
+            f"{100 * end['low']:.1f} to {end['high']:.1%}"
+            if end and rate["value"] is not None
+            else ""
+            for end in ends
+        ),
     )
 
 

@@ -36,7 +36,7 @@ class _ReportFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReportFo
     REPORT_FORMAT_HTML: _ReportFormat.ValueType  # 2
     """One self-contained page."""
     REPORT_FORMAT_JUNIT: _ReportFormat.ValueType  # 3
-    """Gates and checks as JUnit test cases."""
+    """Verdicts, gates and checks as JUnit test cases."""
     REPORT_FORMAT_PARQUET: _ReportFormat.ValueType  # 4
     """A table of one row an image and network."""
     REPORT_FORMAT_EXAMPLES: _ReportFormat.ValueType  # 5
@@ -55,7 +55,7 @@ images.
 REPORT_FORMAT_HTML: ReportFormat.ValueType  # 2
 """One self-contained page."""
 REPORT_FORMAT_JUNIT: ReportFormat.ValueType  # 3
-"""Gates and checks as JUnit test cases."""
+"""Verdicts, gates and checks as JUnit test cases."""
 REPORT_FORMAT_PARQUET: ReportFormat.ValueType  # 4
 """A table of one row an image and network."""
 REPORT_FORMAT_EXAMPLES: ReportFormat.ValueType  # 5

@@ -1,10 +1,12 @@
 """What a report says besides the counts, and the table of a row an image."""
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from interp.audit.conditions import parse
 from interp.audit.plan import MAGNITUDES, column_names
@@ -40,6 +42,7 @@ def test_a_report_says_what_was_asked_for() -> None:
         "eight_bit": True,
         "confidence": 0.9,
         "interval": "clopper-pearson",
+        "fixed_n_interval": None,
         "attacks": [
             {"name": "fgsm", "label": "FGSM", "keep_best": False, "loss": "margin"},
             {"name": "fgsm", "label": "two", "keep_best": False, "loss": "cross-entropy"},
@@ -85,6 +88,37 @@ def test_an_audit_that_may_end_early_has_intervals_that_hold_at_all_times(
     assert (rate["low"], rate["high"]) == (float(low), float(high))
     fixed = told(tally(case(2, 50, gates=False)))["networks"][0]["threats"][0]["worst"][0]
     assert rate["low"] < fixed["low"] < fixed["high"] < rate["high"]
+    assert "fixed_n" not in fixed
+
+
+@pytest.mark.parametrize("gates", [True, False])
+def test_where_such_an_audit_comes_to_its_last_image_the_fixed_n_interval_stands_beside(
+    gates: bool,
+) -> None:
+    settings = {} if gates else {"settings": {"budget_gradients": 9}}
+    total = tally(case(2, 50, gates=gates))
+    found = told(total, **settings)
+    assert found["settings"]["fixed_n_interval"] == "clopper-pearson"
+    seen = [*every_rate(found)]
+    assert len(seen) > 60
+    for rate in seen:
+        exact = stats.binomtest(rate["successes"], max(rate["trials"], 1)).proportion_ci(0.9)
+        ends = (exact.low, exact.high) if rate["trials"] else (0.0, 1.0)
+        assert (rate["fixed_n"]["low"], rate["fixed_n"]["high"]) == pytest.approx(ends)
+        assert rate["low"] <= rate["fixed_n"]["low"] <= rate["fixed_n"]["high"] <= rate["high"]
+    early = told(total, dataset={"images": 51, "classes": NAMES}, **settings)
+    assert early["settings"]["fixed_n_interval"] is None
+    assert not any("fixed_n" in rate for rate in every_rate(early))
+
+
+def every_rate(value: Any) -> Iterator[dict[str, Any]]:
+    """Every rate of a report."""
+    if isinstance(value, dict) and "successes" in value:
+        yield value
+    else:
+        inner = value.values() if isinstance(value, dict) else value
+        for item in inner if isinstance(value, dict | list) else ():
+            yield from every_rate(item)
 
 
 def test_the_table_has_a_row_an_image() -> None:

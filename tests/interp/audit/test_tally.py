@@ -166,6 +166,7 @@ def test_gates_are_decided_in_the_order_of_the_images() -> None:
         ]
         decision = gated.gate.decide(right)
         low, high = anytime(sum(right), 300, 0.9)
+        exact_ends = exact(sum(right), 300)
         assert gate == {
             "network": f"net{gated.network}",
             "condition": gated.condition,
@@ -179,6 +180,7 @@ def test_gates_are_decided_in_the_order_of_the_images() -> None:
                 "value": sum(right) / 300,
                 "low": float(low),
                 "high": float(high),
+                "fixed_n": {"low": exact_ends["low"], "high": exact_ends["high"]},
             },
         }
     assert {progress.decision.verdict for progress in total.gate_progress} >= {

@@ -23,13 +23,15 @@ from tests.service.report.toys_report import (
     example,
     gallery,
     rate,
+    sequential,
     small,
     suspect,
 )
 
 DASH = "\u2013"
 HOSTILE = "<script>alert(1)</script>\"'&<b onclick=x>{{ 7*7 }}"
-CHOICES: dict[str, dict[Any, str]] = {  # strings that are one of a few, and what else they may be
+# strings that are one of a few, and what else they may be
+CHOICES: dict[str, dict[Any, str | None]] = {
     "verdict": {
         "valid": "suspect",
         "suspect": "valid",
@@ -40,7 +42,8 @@ CHOICES: dict[str, dict[Any, str]] = {  # strings that are one of a few, and wha
     "status": {"passed": "failed", "failed": "skipped", "skipped": "passed"},
     "norm": {"linf": "l1", "l2": "l1"},
     "stopped": {None: "gates"},
-    "interval": {"clopper-pearson": "anytime"},
+    "interval": {"clopper-pearson": "anytime", "anytime": "clopper-pearson"},
+    "fixed_n_interval": {None: "clopper-pearson", "clopper-pearson": None},
 }
 FOR_PROGRAMS = "networks.*.threats.*.attacks.*.name"  # readers are told the label
 Path = tuple[str | int, ...]
@@ -110,15 +113,18 @@ def other(key: str | int, value: Any) -> Any:
     return f"{value}x"
 
 
-def test_every_value_of_the_report_shows() -> None:
-    report, places = small(), kinds(example())
+@pytest.mark.parametrize("whole", [example, sequential])
+def test_every_value_of_the_report_shows(whole: Callable[[], dict[str, Any]]) -> None:
+    report, places = small(whole()), kinds(whole())
+    if whole is sequential:  # what it has in common with the other is tried there
+        places = {kind: path for kind, path in places.items() if kind not in kinds(example())}
     values, shown = dict(leaves(report)), visible(report)
     unseen = []
     for kind in sorted(places.keys() - {FOR_PROGRAMS}):
         path = places[kind]
         if visible(replaced(report, path, other(path[-1], values[path]))) == shown:
             unseen.append(f"{kind}: {values[path]!r}")
-    assert len(places) > 100
+    assert len(places) > (100 if whole is example else 15)
     assert not unseen, "these may change unseen"
 
 
@@ -233,14 +239,40 @@ def test_comparisons_in_words(tree: Node) -> None:
     assert clean == (
         "On clean images, cifar10-plain is the more accurate: cifar10-plain alone is right on "
         "131, cifar10-robust alone on 19. "
-        "Chance alone would hardly split them so unevenly (p = 3.7e-22)."
+        "Chance alone would hardly split them so unevenly (p = 3.7e-22, corrected 7.4e-22)."
     )
     assert "On images under L∞ ≤ 8/255, cifar10-robust is the more accurate" in attacked
     assert (
         "cifar10-plain is right on more versions of 2,101 images, cifar10-robust of 2,044."
         in corrupted
     )
-    assert "Chance alone may well have split them so (p = 0.39)" in corrupted
+    assert "Chance alone may well have split them so (p = 0.39, corrected 0.39)" in corrupted
+    assert "allows for all 3 of this report (Holm 1979)" in section(tree, "comparisons").text
+
+
+def test_the_corrected_p_value_decides_what_is_said() -> None:
+    report = example()
+    report["comparisons"][0] |= {"p_value": 0.04, "holm_p_value": 0.08}
+    text = section(read(audit_page(report)), "comparisons").text
+    assert "may well have split them so (p = 0.04, corrected 0.08)" in text
+    report["comparisons"] = [report["comparisons"][1]]
+    assert "(p = 2.8e-45)." in section(read(audit_page(report)), "comparisons").text
+
+
+def test_where_the_audit_ended_early_a_test_that_holds_at_all_times_decides() -> None:
+    report = sequential()
+    report["comparisons"][0] |= {"anytime_p_value": 0.4, "anytime_holm_p_value": 0.8}
+    whole = section(read(audit_page(report)), "comparisons").text
+    assert (
+        "hardly split them so unevenly (p = 3.7e-22, corrected 7.4e-22; at all times p = 0.4, "
+        "corrected 0.8)" in whole
+    )
+    early = section(read(audit_page(report | {"complete": False})), "comparisons").text
+    assert (
+        "may well have split them so (p = 0.4, corrected 0.8; McNemar's p = 3.7e-22, corrected "
+        "7.4e-22)" in early
+    )
+    assert "holds whenever the audit ends" in early
 
 
 def test_gates(tree: Node) -> None:
@@ -287,6 +319,21 @@ def test_without_checks_nothing_is_believed() -> None:
     tree = read(audit_page(report))
     assert "the audit did not check itself" in tree.one("section", class_="verdict").text
     assert section(tree, "checks").text.count("No check was made.") == 2
+
+
+def test_the_interval_of_a_fixed_number_stands_beside_one_that_holds_at_all_times() -> None:
+    report = sequential()
+    clean = report["networks"][0]["clean"]
+    tree = read(audit_page(report))
+    row = section(tree, "summary").one("table").rows()[2]
+    ends = [f"{clean['fixed_n'][end] * 100:.1f}" for end in ("low", "high")]
+    expected = f"{shown(clean)} fixed n {DASH.join(ends)} {clean['successes']}/512"
+    assert row[1] == expected
+    assert clean["low"] < clean["fixed_n"]["low"] < clean["fixed_n"]["high"] < clean["high"]
+    methods = section(tree, "methods").text
+    assert "marked fixed n, is therefore the exact binomial interval of Clopper and" in methods
+    plain = read(audit_page(example()))
+    assert "fixed n" not in section(plain, "summary").text + section(plain, "curves").text
 
 
 def test_intervals_are_explained() -> None:

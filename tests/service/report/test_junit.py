@@ -28,7 +28,8 @@ def outcomes(suite: ET.Element) -> dict[str, str]:
 def test_one_suite_a_network_with_its_gates_and_checks() -> None:
     plain, robust = root(example())
     checks = {check["name"]: "passed" for check in example()["networks"][0]["checks"]} | {
-        "doubled-steps": "skipped"
+        "doubled-steps": "skipped",
+        "verdict is valid": "passed",
     }
     assert (plain.attrib["name"], robust.attrib["name"]) == ("cifar10-plain", "cifar10-robust")
     assert outcomes(plain) == {"accuracy on L∞ ≤ 8/255 is at least 0.3": "failure"} | checks
@@ -41,6 +42,7 @@ def test_one_suite_a_network_with_its_gates_and_checks() -> None:
         | checks
     )
     assert {case.attrib["classname"] for case in plain.iter("testcase")} == {
+        "cifar10-plain.verdict",
         "cifar10-plain.gates",
         "cifar10-plain.checks",
     }
@@ -56,6 +58,9 @@ def test_structure_is_that_of_junit() -> None:
             assert case.attrib.keys() == {"classname", "name", "time"}
             assert {child.tag for child in case} <= {*OUTCOMES, "system-out"}
             assert all(child.attrib["message"] for child in case if child.tag in OUTCOMES)
+            for failure in case.iter("failure"):
+                assert failure.attrib["type"] == case.attrib["classname"].rpartition(".")[2]
+                assert failure.text == failure.attrib["message"]
 
 
 def test_sums_are_what_one_counts() -> None:
@@ -68,8 +73,31 @@ def test_sums_are_what_one_counts() -> None:
             "errors": "0",
             "skipped": str(found.count("skipped")),
         }
-    assert tree.attrib["tests"] == "15"
-    assert tree.attrib["failures"] == "2"
+    assert tree.attrib["tests"] == "17"
+    assert tree.attrib["failures"] == "3"  # a gate, a check, and the verdict that rests on it
+
+
+def test_the_verdict_of_each_network_is_a_case_of_its_own() -> None:
+    def verdicts(report: dict[str, Any]) -> list[ET.Element]:
+        cases = root(report).iter("testcase")
+        return [case for case in cases if case.attrib["classname"].endswith(".verdict")]
+
+    sound, too = verdicts(example())
+    assert [outcome(case) for case in (sound, too)] == ["passed", "passed"]
+    assert sound.findtext("system-out") == "valid: 5 checks passed, none failed, 1 did not apply"
+    doubtful, sound = verdicts(suspect())
+    assert [outcome(case) for case in (doubtful, sound)] == ["failure", "passed"]
+    failure = doubtful.find("failure")
+    assert failure is not None
+    words = "suspect: zero-gradients: Gradients vanish on 0.2% of the images."
+    assert failure.attrib == {"message": words, "type": "verdict"}
+    assert failure.text == words
+    report = example()
+    report["networks"][1] |= {"verdict": "suspect", "checks": []}
+    _, unchecked = verdicts(report)
+    failure = unchecked.find("failure")
+    assert failure is not None
+    assert "the audit did not check itself" in failure.attrib["message"]
 
 
 @pytest.mark.parametrize(
@@ -131,7 +159,8 @@ def test_names_come_back_as_they_were(name: str) -> None:
 def test_characters_that_xml_cannot_hold_are_replaced(character: str) -> None:
     report = example() | {"gates": []}
     report["networks"][0]["checks"][0]["evidence"] = f"a{character}b"
-    assert "a\ufffdb" in (root(report)[0].findtext("testcase/system-out") or "")
+    words = [case.text for case in root(report)[0].iterfind("testcase/system-out")]
+    assert any("a\ufffdb" in (text or "") for text in words)
 
 
 def test_same_report_same_text() -> None:

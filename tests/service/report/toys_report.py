@@ -262,6 +262,7 @@ def example() -> dict[str, Any]:
             "seed": 0,
             "confidence": CONFIDENCE,
             "interval": "clopper-pearson",
+            "fixed_n_interval": None,
             "eight_bit": True,
             "shard_images": 64,
             "deterministic_chunk": 8,
@@ -282,6 +283,7 @@ def example() -> dict[str, Any]:
                 "only_first": 131,
                 "only_second": 19,
                 "p_value": 3.7e-22,
+                "holm_p_value": 7.4e-22,
             },
             {
                 "first": "cifar10-plain",
@@ -290,6 +292,7 @@ def example() -> dict[str, Any]:
                 "only_first": 0,
                 "only_second": 149,
                 "p_value": 2.8e-45,
+                "holm_p_value": 8.4e-45,
             },
             {
                 "first": "cifar10-plain",
@@ -298,6 +301,7 @@ def example() -> dict[str, Any]:
                 "only_first": 2101,
                 "only_second": 2044,
                 "p_value": 0.385,
+                "holm_p_value": 0.385,
             },
         ],
         "gates": [
@@ -308,11 +312,36 @@ def example() -> dict[str, Any]:
     }
 
 
-def small() -> dict[str, Any]:
-    """The example with two items of each long list, which is quick to read and to validate."""
-    report = example()
+def small(report: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The example, or another report, with two items of each long list, which is quick to read and
+    to validate.
+    """
+    report = example() if report is None else report
     for network in report["networks"]:
         network |= {name: network[name][:2] for name in ("classes", "corruptions", "augmentations")}
+    return report
+
+
+def sequential() -> dict[str, Any]:
+    """The same audit, as one that might have ended early and came to its last image: all rates
+    have intervals that hold at all times, and those of a fixed number of images beside them.
+    """
+
+    def both(value: Any) -> Any:
+        if isinstance(value, list):
+            return [both(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        if "successes" not in value:
+            return {key: both(item) for key, item in value.items()}
+        low, high = anytime(value["successes"], value["trials"], CONFIDENCE)
+        fixed_n = {"low": value["low"], "high": value["high"]}
+        return value | {"low": float(low), "high": float(high), "fixed_n": fixed_n}
+
+    report: dict[str, Any] = both(example())
+    report["settings"] |= {"interval": "anytime", "fixed_n_interval": "clopper-pearson"}
+    for item, p in zip(report["comparisons"], (1e-20, 2e-43, 1.0), strict=True):
+        item |= {"anytime_p_value": p, "anytime_holm_p_value": min(2 * p, 1.0)}
     return report
 
 

@@ -174,9 +174,11 @@ def _print_report(screen: Screen, report: AuditReport, files: Mapping[str, str])
         }
     )
     screen.table(audit_table.header(report.report), audit_table.rows(report.report))
-    if report.gates:
+    for header, rows in audit_table.further_tables(
+        report.report, list(map(gate_row, report.gates))
+    ):
         screen.line("")
-        screen.table(audit_table.GATE_HEADER, map(gate_row, report.gates))
+        screen.table(header, rows)
     for line in audit_table.failures(report.report):
         screen.line(f"check failed: {line}")
     screen.line(f"{report.verdict}: {report.operation}")

@@ -60,7 +60,7 @@ def response(text: str) -> pb.AuditResponse:
                 warnings=[
                     f"{network['name']}: {check['evidence']}"
                     for check in network["checks"]
-                    if check["name"] == COMPANY
+                    if check["name"] == COMPANY and check["status"] == "failed"
                 ],
             )
             for network in report["networks"]

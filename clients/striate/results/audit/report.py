@@ -1,4 +1,4 @@
-"""What an audit returns: its progress, and its report."""
+"""The report of an audit."""
 
 from __future__ import annotations
 
@@ -11,122 +11,18 @@ from typing import Any, Literal
 from striate._formats import audit_table, notebook
 from striate._formats.files import write_whole
 from striate._rpc.caller import Caller
-from striate.attacks.epsilons import condition_name
 from striate.errors import Internal
 from striate.provenance import Provenance
-from striate.v1 import attack_pb2, audit_pb2, robustness_pb2_grpc
+from striate.results.audit.comparison import Comparison
+from striate.results.audit.gate import Gate, gate_row, known_word
+from striate.v1 import audit_pb2, robustness_pb2_grpc
 
 VerdictName = Literal["valid", "suspect"]
-GateVerdictName = Literal["pass", "fail", "open"]
 
 _VERDICTS: dict[int, VerdictName] = {
     audit_pb2.AUDIT_VERDICT_VALID: "valid",
     audit_pb2.AUDIT_VERDICT_SUSPECT: "suspect",
 }
-_GATES: dict[int, GateVerdictName] = {
-    audit_pb2.GATE_VERDICT_PASS: "pass",
-    audit_pb2.GATE_VERDICT_FAIL: "fail",
-    audit_pb2.GATE_VERDICT_OPEN: "open",
-}
-_NORMS = {
-    attack_pb2.NORM_UNSPECIFIED: "linf",
-    attack_pb2.NORM_LINF: "linf",
-    attack_pb2.NORM_L2: "l2",
-    attack_pb2.NORM_L1: "l1",
-}
-
-
-@dataclass(frozen=True)
-class AuditProgress:
-    """How far an audit is.
-
-    Attributes:
-        models: Names of the models.
-        dataset: Name of the data set.
-        images_done: Images that are judged so far.
-        images_total: Images to be judged in all.
-        gradients: Image-gradients so far.
-        seconds_left: Estimate of the time left in seconds, None before there is one.
-        stage: What is being done, e.g. "shard 3 of 8".
-    """
-
-    models: tuple[str, ...]
-    dataset: str
-    images_done: int
-    images_total: int
-    gradients: int
-    seconds_left: float | None
-    stage: str
-
-    @staticmethod
-    def read(data: bytes, caller: Caller, operation: str) -> AuditProgress:
-        """Reads the operation's packed metadata."""
-        message = audit_pb2.AuditMetadata.FromString(data)
-        return AuditProgress(
-            models=tuple(message.models),
-            dataset=message.dataset,
-            images_done=message.images_done,
-            images_total=message.images_total,
-            gradients=message.gradients,
-            seconds_left=message.seconds_left if message.HasField("seconds_left") else None,
-            stage=message.stage,
-        )
-
-
-@dataclass(frozen=True)
-class Gate:
-    """A least accuracy that was asked for, and whether it was reached.
-
-    Attributes:
-        model: Name of the model.
-        condition: "clean", or a norm and a radius such as "linf:8/255".
-        bar: The least accuracy, 0 to 1.
-        verdict: "pass" or "fail" at the audit's confidence, "open" if the images do not decide it.
-        decided_after: Images after which it was decided; all of them if it was not.
-        images: Images that the audit judged in all.
-        robust: How many of them withstood.
-    """
-
-    model: str
-    condition: str
-    bar: float
-    verdict: GateVerdictName
-    decided_after: int
-    images: int
-    robust: int
-
-    @property
-    def share(self) -> float:
-        """The accuracy that was measured, 0 to 1; 0 without images."""
-        return self.robust / self.images if self.images else 0.0
-
-    @property
-    def missed(self) -> bool:
-        """Whether the bar is missed: for certain, or as measured where the images are too few."""
-        return self.verdict == "fail" or (self.verdict == "open" and self.share < self.bar)
-
-    @staticmethod
-    def read(message: audit_pb2.GateOutcome, images: int) -> Gate:
-        """Reads the message of the contract.
-
-        Args:
-            message: A gate and its outcome.
-            images: Images that the audit judged in all.
-
-        Raises:
-            Internal: The verdict is one that this client does not know.
-        """
-        gate = message.gate
-        condition = condition_name(_NORMS[gate.norm] if gate.epsilon else "", gate.epsilon)
-        return Gate(
-            model=gate.model,
-            condition=condition,
-            bar=gate.bar,
-            verdict=_known(_GATES, message.verdict),
-            decided_after=message.images,
-            images=images,
-            robust=message.robust,
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,7 +68,7 @@ class AuditReport:
             raise Internal("the server sent a report that does not say how many images it judged")
         return AuditReport(
             operation=operation,
-            verdict=_known(_VERDICTS, message.verdict),
+            verdict=known_word(_VERDICTS, message.verdict),
             gates=tuple(Gate.read(gate, images) for gate in message.gates),
             provenance=tuple(Provenance.read(one) for one in message.provenance),
             json_text=message.report_json,
@@ -186,6 +82,11 @@ class AuditReport:
         Gate.missed.
         """
         return all(gate.verdict != "fail" for gate in self.gates)
+
+    @property
+    def comparisons(self) -> tuple[Comparison, ...]:
+        """Every two networks compared under every condition; none with one network."""
+        return tuple(map(Comparison.read, self.report.get("comparisons", ())))
 
     def to_json(self, path: str | Path) -> Path:
         """Saves the report as JSON by its published schema.
@@ -218,7 +119,7 @@ class AuditReport:
         return self._fetch(audit_pb2.REPORT_FORMAT_HTML, path, timeout)
 
     def to_junit(self, path: str | Path, *, timeout: float | None = None) -> Path:
-        """Saves gates and checks as JUnit test cases, and returns the path."""
+        """Saves verdicts, gates and checks as JUnit test cases, and returns the path."""
         return self._fetch(audit_pb2.REPORT_FORMAT_JUNIT, path, timeout)
 
     def to_parquet(self, path: str | Path, *, timeout: float | None = None) -> Path:
@@ -232,7 +133,7 @@ class AuditReport:
         return self._fetch(audit_pb2.REPORT_FORMAT_EXAMPLES, path, timeout)
 
     def summary(self) -> str:
-        """The verdict, the accuracies, the gates and what failed, as text."""
+        """The verdict, the accuracies, the comparisons, the gates and what failed, as text."""
         return audit_table.as_text(
             self.report, self.verdict, [gate_row(gate) for gate in self.gates]
         )
@@ -241,16 +142,9 @@ class AuditReport:
         return self.summary()
 
     def _repr_html_(self) -> str:
-        gates = (
-            notebook.table(audit_table.GATE_HEADER, [gate_row(gate) for gate in self.gates])
-            if self.gates
-            else ""
-        )
-        return (
-            f"<p>{self.verdict}</p>"
-            + notebook.table(audit_table.header(self.report), audit_table.rows(self.report))
-            + gates
-        )
+        tables = [(audit_table.header(self.report), audit_table.rows(self.report))]
+        tables += audit_table.further_tables(self.report, [gate_row(gate) for gate in self.gates])
+        return f"<p>{self.verdict}</p>" + "".join(notebook.table(*table) for table in tables)
 
     def _fetch(
         self, form: audit_pb2.ReportFormat.ValueType, path: str | Path, timeout: float | None
@@ -260,24 +154,3 @@ class AuditReport:
         request = audit_pb2.ReadAuditReportRequest(operation=self.operation, format=form)
         with closing(self._caller.stream(stub.ReadAuditReport, request, timeout)) as responses:
             return write_whole(path, (response.data for response in responses))
-
-
-def gate_row(gate: Gate) -> tuple[str, ...]:
-    """The cells of a gate under `audit_table.GATE_HEADER`."""
-    after = "" if gate.verdict == "open" else f"after {gate.decided_after}"
-    return (
-        gate.model,
-        gate.condition,
-        f"{gate.bar:.1%}",
-        f"{gate.robust} of {gate.images}",
-        f"{gate.share:.1%}",
-        gate.verdict,
-        after,
-    )
-
-
-def _known(words: dict[int, Any], value: int) -> Any:
-    """The word of an enum's value. Raises Internal for a value of a later server."""
-    if value not in words:
-        raise Internal(f"the server sent a verdict that this client does not know: {value}")
-    return words[value]
