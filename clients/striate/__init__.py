@@ -52,7 +52,14 @@ from striate.provenance import Provenance
 from striate.results.attack import AttackResult
 from striate.results.attack_stream import AttackRow, StreamedImage
 from striate.results.attributions import Attributions
-from striate.results.audit import AuditProgress, AuditReport, Comparison, Gate
+from striate.results.audit import (
+    AuditProgress,
+    AuditReport,
+    Comparison,
+    CorruptionError,
+    Gate,
+    MeanCorruptionError,
+)
 from striate.results.classification import Classifications, Prediction
 from striate.results.datasets import DatasetInfo, Sample
 from striate.results.epsilon_curve import EpsilonCurve
@@ -88,6 +95,7 @@ __all__ = [
     "Certificate",
     "Classifications",
     "Comparison",
+    "CorruptionError",
     "DatasetInfo",
     "DatasetNotFound",
     "DatasetUnreadable",
@@ -115,6 +123,7 @@ __all__ = [
     "LayerPictures",
     "LayerStatistics",
     "Like",
+    "MeanCorruptionError",
     "Model",
     "ModelBusy",
     "ModelInfo",

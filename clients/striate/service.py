@@ -283,6 +283,7 @@ class Service:
         float_images: bool = False,
         shard_images: int | None = None,
         skip_checks: bool = False,
+        mce_reference: str | None = None,
         timeout: float | None = None,
     ) -> Operation:
         """Starts to judge the robustness of one network, or to compare several.
@@ -312,6 +313,9 @@ class Service:
             float_images: Attack with float32 pixels, not 8-bit ones.
             shard_images: Images that a restart may have to do again, 8 to 1024, None for 64.
             skip_checks: Do not check the audit itself: it is then suspect.
+            mce_reference: Name of a loaded model whose errors are the unit of mCE and relative mCE
+                (Hendrycks & Dietterich 2019, section 4.2), None for neither. One of `models`, or
+                another, which is then shown the clean and the corrupted images alone.
             timeout: Seconds for the start, None for the connection's default.
 
         Returns:
@@ -342,6 +346,7 @@ class Service:
             float_images=float_images,
             shard_images=shard_images,
             skip_checks=skip_checks,
+            mce_reference=mce_reference,
         )
 
     def audit_report(self, operation: str, *, timeout: float | None = None) -> AuditReport:

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from interp.audit.comparison import comparisons
 from interp.audit.conditions import NORMS, condition
+from interp.audit.corruption_error import Reference, corruption_errors, mean_errors
 from interp.audit.plan import MAGNITUDES, Plan
 from interp.audit.statistics import anytime, clopper_pearson
 from interp.audit.tally import Sums, Tally
@@ -95,6 +96,7 @@ def report(
     settings: Mapping[str, Any],
     versions: Mapping[str, str],
     stopped: str | None = None,
+    mce_reference: Reference | None = None,
 ) -> Json:
     """The report of what was judged.
 
@@ -110,12 +112,15 @@ def report(
         dataset: "images", asked for, and "classes", their names; other facts are passed on.
         settings: what the plan does not know; "budget_gradients" above 0 if there is a budget.
         stopped: "gates", "budget" or None.
+        mce_reference: whose errors are the unit of corruption errors: one of the networks, or the
+            tally's reference.
     """
     plan = tally.plan
     early = bool(tally.gates or settings.get("budget_gradients") or stopped)
     complete = tally.images == dataset["images"]
     interval, beside = (ANYTIME, complete) if early else (FIXED_N, False)
     rates = Rates(interval, beside, confidence)
+    units = _reference_sums(tally, networks, mce_reference)
     verdicts = [subject.verdict for subject in networks]
     return {
         "schema": SCHEMA,
@@ -134,10 +139,44 @@ def report(
         },
         "networks": [
             _network(subject, sums, plan, dataset["classes"], rates)
+            | {"corruption_error": _corruption_error(plan, sums, units, mce_reference)}
             for subject, sums in zip(networks, tally.sums, strict=True)
         ],
         "comparisons": comparisons(tally, [subject.name for subject in networks], early),
         "gates": _gates(tally, networks, confidence, rates),
+        "mce_reference": _reference(tally, units, mce_reference, rates),
+    }
+
+
+def _reference_sums(
+    tally: Tally, networks: Sequence[AuditedNetwork], reference: Reference | None
+) -> Sums | None:
+    """The sums of the reference, which is one of the networks or stands beside them."""
+    for subject, sums in zip(networks, tally.sums, strict=True):
+        if reference is not None and subject.name == reference.name:
+            return sums
+    return tally.reference
+
+
+def _corruption_error(
+    plan: Plan, sums: Sums, units: Sums | None, reference: Reference | None
+) -> Json | None:
+    if units is None or reference is None:
+        return None
+    return mean_errors(corruption_errors(plan, sums, units, reference.name))
+
+
+def _reference(
+    tally: Tally, units: Sums | None, reference: Reference | None, rates: Rates
+) -> Json | None:
+    if units is None or reference is None:
+        return None
+    images = int(units.trials.sum())
+    return {
+        **reference._asdict(),
+        "audited": units is not tally.reference,
+        "clean": rates.one(int(units.clean.sum()), images),
+        "corruptions": _corruptions(units, tally.plan, rates),
     }
 
 
@@ -171,12 +210,7 @@ def _network(
         "clean": rates.one(int(sums.clean.sum()), images),
         "threats": [_threat(sums, plan, number, rates) for number in range(len(plan.threats))],
         "classes": _classes(sums, plan, classes, rates),
-        "corruptions": [
-            {"name": name, "severity": severity, "accuracy": rate}
-            for (name, severity), rate in zip(
-                plan.corrupted, rates(sums.corrupted, images), strict=True
-            )
-        ],
+        "corruptions": _corruptions(sums, plan, rates),
         "mean_corruption_accuracy": int(sums.corrupted.sum()) / looked if looked else None,
         "augmentations": [
             {"name": name, "accuracy": rate}
@@ -187,6 +221,14 @@ def _network(
             for check in subject.checks
         ],
     }
+
+
+def _corruptions(sums: Sums, plan: Plan, rates: Rates) -> list[Json]:
+    accuracies = rates(sums.corrupted, int(sums.trials.sum()))
+    return [
+        {"name": name, "severity": severity, "accuracy": rate}
+        for (name, severity), rate in zip(plan.corrupted, accuracies, strict=True)
+    ]
 
 
 def _threat(sums: Sums, plan: Plan, number: int, rates: Rates) -> Json:

@@ -148,16 +148,23 @@ class Tally:
             counts once, for whoever is right on more of its corrupted versions: these are not
             independent of each other, and images are.
         gate_progress: one a gate.
+        reference: of a network that is none of these, and is judged by a plan of its own.
 
     Raises:
         ValueError: a gate's condition is neither "clean" nor of the plan.
     """
 
     def __init__(
-        self, plan: Plan, classes: int, networks: int, gates: Sequence[NetworkGate] = ()
+        self,
+        plan: Plan,
+        classes: int,
+        networks: int,
+        gates: Sequence[NetworkGate] = (),
+        reference: Plan | None = None,
     ) -> None:
         self.plan, self.classes = plan, classes
         self.sums = [Sums(plan, classes) for _ in range(networks)]
+        self.reference = None if reference is None else Sums(reference, classes)
         self.pairs = {
             pair: np.zeros((len(compared_conditions(plan)), 2), dtype=np.int64)
             for pair in combinations(range(networks), 2)
@@ -185,13 +192,14 @@ class Tally:
         audit's order, classes (B,).
 
         Args:
-            judged: what was found out about the images.
+            judged: what was found out about the images, on the reference last if there is one.
             labels: (B,) their classes.
             first_row: place of the first image in the audit's order.
         """
-        for sums, one in zip(self.sums, judged, strict=True):
+        reference = [] if self.reference is None else [self.reference]
+        for sums, one in zip([*self.sums, *reference], judged, strict=True):
             sums.add(one, labels)
-        scores = [_scores(one, labels, self.plan) for one in judged]
+        scores = [_scores(one, labels, self.plan) for one in judged[: len(self.sums)]]
         for (first, second), counts in self.pairs.items():
             counts += np.stack(
                 [scores[first] > scores[second], scores[second] > scores[first]], 2

@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from interp.audit.conditions import NORMS
+from interp.audit.corruption_error import Reference
 from interp.audit.plan import Plan, column_names
 from interp.audit.report import AuditedNetwork, report
 from interp.audit.result import Examples
@@ -75,11 +76,16 @@ def write_reports(audit: AuditRun) -> None:
         ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="encode") as pool,
     ):
         for first, network, shard in _shards(audit):
-            name = job.models[network].name
+            model, plan = job.judged[network]
+            name = model.name
+            left_out: dict[str, Any] = dict.fromkeys(
+                column_names(job.plan), [None] * len(shard.ids)
+            )
             images.add(
-                image_rows(
+                left_out  # of a reference that is shown less than the others
+                | image_rows(
                     shard.judged,
-                    job.plan,
+                    plan,
                     network=name,
                     ids=shard.ids,
                     names=shard.names,
@@ -112,7 +118,7 @@ def _shards(audit: AuditRun) -> Iterator[tuple[int, int, Shard]]:
     for number, span in enumerate(audit.job.shards):
         if span.start >= audit.tally.images:
             return
-        for network in range(len(audit.job.models)):
+        for network in range(len(audit.job.judged)):
             audit.report_stage("reports")
             shard = audit.journal.read(number, network)
             if shard is None:
@@ -157,7 +163,14 @@ def _report(audit: AuditRun) -> dict[str, Any]:
         },
         versions=VERSIONS,
         stopped=audit.stopped,
+        mce_reference=_mce_reference(job.mce_reference),
     )
+
+
+def _mce_reference(model: HostedModel | None) -> Reference | None:
+    if model is None:
+        return None
+    return Reference(model.name, model.digest, model.network.company_doubt)
 
 
 def _image_columns(plan: Plan) -> dict[str, pa.DataType]:

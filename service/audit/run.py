@@ -17,6 +17,7 @@ from torch import Tensor
 
 from interp.audit.checks import check_evaluation
 from interp.audit.checks.sufficient import check_sufficiency
+from interp.audit.corruption_error import corruptions_alone
 from interp.audit.plan import Plan
 from interp.audit.result import ShardResult
 from interp.audit.shard import audit_shard
@@ -71,7 +72,9 @@ class AuditRun:
         cancelled: Callable[[], bool],
     ) -> None:
         self.job, self.journal = job, journal
-        self.tally = Tally(job.plan, job.models[0].network.classes, len(job.models), job.gates)
+        reference = corruptions_alone(job.plan) if job.reference_alone else None
+        classes = job.models[0].network.classes
+        self.tally = Tally(job.plan, classes, len(job.models), job.gates, reference)
         self._submit, self._report_progress, self._cancelled = submit, report_progress, cancelled
         self._began: tuple[float, int] | None = (
             None  # when this run began to judge, and how many images earlier ones had judged
@@ -141,7 +144,7 @@ class AuditRun:
         """Count the shards at the front that earlier runs have finished on all networks, and return
         their number.
         """
-        networks = range(len(self.job.models))
+        networks = range(len(self.job.judged))
         for number in range(len(self.job.shards)):
             found = [self.journal.read(number, network, images=False) for network in networks]
             if self.stopped or None in found:
@@ -166,14 +169,14 @@ class AuditRun:
             job.dataset,
             parts,
             job.classes,
-            [model.preprocessing for model in job.models],
+            [model.preprocessing for model, _ in job.judged],
             self._wait,
         )
 
     def _audit(self, number: int, images: ShardImages) -> list[Shard]:
         """Judge a shard on those networks on which the journal does not have it."""
         job, first = self.job, self.job.shards[number].start
-        found = [self.journal.read(number, network) for network in range(len(job.models))]
+        found = [self.journal.read(number, network) for network in range(len(job.judged))]
         missing = [network for network, shard in enumerate(found) if shard is None]
         log.info(
             "audit judges a shard", audit=self.journal.folder.name, shard=number, networks=missing
@@ -181,9 +184,9 @@ class AuditRun:
         running: dict[int, Future[ShardResult]] = {}
         try:
             for network in missing:
-                model = job.models[network]
+                model, plan = job.judged[network]
                 procedure = _audit_shard(
-                    model.network.device, images.pixels[network], images.labels, job.plan, first
+                    model.network.device, images.pixels[network], images.labels, plan, first
                 )
                 running[network] = self._start(model, procedure, len(images.ids))
             for network, future in running.items():

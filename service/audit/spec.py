@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from interp.audit.corruption_error import corruptions_alone
 from interp.audit.plan import Plan
 from interp.audit.tally import NetworkGate
 from service.datasets import Dataset
@@ -43,6 +44,8 @@ class AuditSpec:
         shard: images of a shard.
         checked: the audit checks itself.
         chunk: images of a deterministic pass.
+        mce_reference: whose errors are the unit of corruption errors; one of the models, or
+            another.
     """
 
     models: tuple[HostedModel, ...]
@@ -56,6 +59,25 @@ class AuditSpec:
     shard: int
     checked: bool
     chunk: int
+    mce_reference: HostedModel | None = None
+
+    @property
+    def reference_alone(self) -> HostedModel | None:
+        """The reference, if it is none of the models: it is shown clean and corrupted images."""
+        reference = self.mce_reference
+        known = {model.name for model in self.models}
+        return None if reference is None or reference.name in known else reference
+
+    @property
+    def judged(self) -> tuple[tuple[HostedModel, Plan], ...]:
+        """All that are judged, and by which plan: the models, then a reference that is none of
+        them.
+        """
+        alone = [self.reference_alone] if self.reference_alone else []
+        return (
+            *((model, self.plan) for model in self.models),
+            *((model, corruptions_alone(self.plan)) for model in alone),
+        )
 
     @cached_property
     def shards(self) -> list[range]:
@@ -74,7 +96,7 @@ class AuditSpec:
     def facts(self) -> dict[str, Any]:
         """What has to stay the same while the audit runs, by what an error calls it."""
         return {
-            **{f"the digest of {model.name}": model.digest for model in self.models},
+            **{f"the digest of {model.name}": model.digest for model, _ in self.judged},
             f"the size of {self.dataset.name}": len(self.dataset),
             f"the URI of {self.dataset.name}": self.dataset.uri,
             f"the content of {self.dataset.name}": self.dataset.content,

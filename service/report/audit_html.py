@@ -67,6 +67,8 @@ def audit_page(report: Json, gallery: Sequence[Example] = ()) -> str:
             for network in networks
             if network["corruptions"]
         ],
+        errors=tables.corruption_errors(report),
+        reference_map=tables.heat_map((report["mce_reference"] or {}).get("corruptions", ())),
         bars=bars.bars(networks) if any(network["augmentations"] for network in networks) else None,
         comparisons=[
             _comparison(item, report["complete"], 1 - report["settings"]["confidence"])
@@ -118,6 +120,7 @@ def _template() -> Template:
         words.condition_words,
         words.count,
         words.counted,
+        words.error_share,
         words.fixed_n,
         words.interval,
         words.p_value,

@@ -100,6 +100,41 @@ def class_table(
     ]
 
 
+def corruption_errors(report: Json) -> Json | None:
+    """Arrange the errors under corruptions beside those of the reference.
+
+    Args:
+        report: of the audit.
+
+    Returns:
+        `networks`, their names; `rows`, a corruption's name with CE and relative CE of each;
+        `means` of each, likewise, with the number of corruptions that they are over; `over`, which
+        corruptions and severities these are, in words; `undefined`, pairs of a corruption and why
+        an error is undefined; None without a reference.
+    """
+    found = [network["corruption_error"] for network in report["networks"]]
+    if report["mce_reference"] is None or None in found:
+        return None
+    severities = report["settings"]["severities"]
+    corruptions = list(zip(*(one["corruptions"] for one in found), strict=True))
+    return {
+        "networks": [network["name"] for network in report["networks"]],
+        "rows": [
+            (of[0]["name"], [one[key] for one in of for key in ("ce", "relative_ce")])
+            for of in corruptions
+        ],
+        "means": [
+            (one[key], one[f"{key}_over"]) for one in found for key in ("mce", "relative_mce")
+        ],
+        "over": f"{len(corruptions)} corruption{'s' if len(corruptions) != 1 else ''} at severit"
+        + ("ies " if len(severities) > 1 else "y ")
+        + ", ".join(map(str, severities)),
+        "undefined": [
+            (of[0]["name"], of[0]["undefined"]) for of in corruptions if of[0]["undefined"]
+        ],
+    }
+
+
 def heat_map(corruptions: Sequence[Json]) -> tuple[list[int], list[tuple[str, list[Json | None]]]]:
     """Arrange the accuracies under corruptions by severity.
 

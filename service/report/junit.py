@@ -47,6 +47,10 @@ def _suite(root: ET.Element, network: Mapping[str, Any], gates: list[Mapping[str
     properties = ET.SubElement(suite, "properties")
     for key in _PROPERTIES:
         ET.SubElement(properties, "property", name=key, value=str(network[key]))
+    error = network["corruption_error"] or {}
+    for key in ("mce", "relative_mce"):
+        if error.get(key) is not None:
+            ET.SubElement(properties, "property", name=key, value=f"{error[key]:.6g}")
     sound = network["verdict"] == "valid"
     _case(
         suite,

@@ -145,6 +145,18 @@ def fixed_n(rate: Mapping[str, Any]) -> str:
     return f"fixed n {interval({**rate, **rate['fixed_n']})}"
 
 
+def error_share(value: float | None) -> str:
+    """Write errors as a share of a reference's, in percent.
+
+    Args:
+        value: a share of 1, which may be above 1 or below 0; None where it is undefined.
+
+    Returns:
+        E.g. "81.5%", or "undefined".
+    """
+    return "undefined" if value is None else f"{100 * value:.1f}%"
+
+
 def p_value(value: float) -> str:
     """Write a p-value with two digits.
 

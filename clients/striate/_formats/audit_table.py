@@ -16,7 +16,9 @@ COMPARISON_HEADER = (
     "McNemar p",
     "Holm-corrected",
 )
+_NAMED = 3  # corruptions at most that are listed, not counted
 ANYTIME_HEADER = ("anytime p", "Holm-corrected")
+MCE_HEADER = ("network", "reference", "mCE", "relative mCE", "over")
 GATE_HEADER = ("network", "gate", "bar", "withstood", "share", "verdict", "decided")
 
 
@@ -54,8 +56,8 @@ def rows(report: Mapping[str, Any]) -> list[tuple[str, ...]]:
 def further_tables(
     report: Mapping[str, Any], gates: Sequence[Sequence[str]]
 ) -> list[tuple[tuple[str, ...], list[tuple[str, ...]]]]:
-    """The tables behind that of the accuracies, as far as there is something in them: the
-    comparisons of networks, then the gates.
+    """The tables behind that of the accuracies, as far as there is something in them: corruption
+    errors, the comparisons of networks, then the gates.
 
     Args:
         report: The report as plain values.
@@ -67,6 +69,7 @@ def further_tables(
     compared = report.get("comparisons", ())
     anytime = any("anytime_p_value" in item for item in compared)
     tables = [
+        (MCE_HEADER, list(_mean_corruption_errors(report))),
         (
             COMPARISON_HEADER + (ANYTIME_HEADER if anytime else ()),
             [_comparison(item, anytime) for item in compared],
@@ -118,6 +121,26 @@ def _intervals(report: Mapping[str, Any]) -> list[str]:
         return [f"{confidence} interval"]
     beside = [f"{confidence} fixed-n interval"] if settings.get("fixed_n_interval") else []
     return [f"{confidence} anytime interval", *beside]
+
+
+def _mean_corruption_errors(report: Mapping[str, Any]) -> Iterable[tuple[str, ...]]:
+    """The cells of every network's corruption errors under MCE_HEADER."""
+    for network in report["networks"]:
+        if (found := network.get("corruption_error")) is None:
+            continue
+        means = (found["mce"], found["relative_mce"])
+        severities = ", ".join(map(str, report["settings"]["severities"]))
+        over = f"{_corruptions(found)} at severities {severities}"
+        shown = ("undefined" if mean is None else f"{mean:.1%}" for mean in means)
+        yield (network["name"], report["mce_reference"]["name"], *shown, over)
+
+
+def _corruptions(found: Mapping[str, Any]) -> str:
+    """Over which corruptions the two means are, by name if they are few."""
+    names = [one["name"] for one in found["corruptions"]]
+    tried = ", ".join(names) if len(names) <= _NAMED else f"{len(names)} corruptions"
+    counts = (found["mce_over"], found["relative_mce_over"])
+    return tried if counts == (len(names),) * 2 else f"{counts[0]} and {counts[1]} of {tried}"
 
 
 def _comparison(item: Mapping[str, Any], anytime: bool) -> tuple[str, ...]:

@@ -39,6 +39,7 @@ def audit_request(
     float_images: bool,
     shard_images: int | None,
     skip_checks: bool,
+    mce_reference: str | None,
 ) -> pb.AuditRequest:
     """Makes the request of Service.audit, whose arguments it takes.
 
@@ -50,6 +51,7 @@ def audit_request(
     """
     if confidence is not None and not 0.5 < number("confidence", confidence, 0.5, 1) < 1:
         raise invalid("confidence", f"must be above 0.5 and below 1, is {confidence}")
+    damages = _names("corruptions", corruptions)
     return pb.AuditRequest(
         models=models,
         dataset=dataset,
@@ -61,7 +63,7 @@ def audit_request(
             _attack(attack, f"attacks[{place}]")
             for place, attack in enumerate(_each("attacks", attacks or ()))
         ],
-        corruptions=_names("corruptions", corruptions),
+        corruptions=damages,
         severities=[
             whole(f"severities[{place}]", severity, 1, 5)
             for place, severity in enumerate(_each("severities", severities))
@@ -77,6 +79,7 @@ def audit_request(
         float_images=float_images,
         shard_images=optional_whole("shard_images", shard_images, 8, 1024),
         skip_checks=skip_checks,
+        mce_reference=_reference(mce_reference, damages),
     )
 
 
@@ -134,6 +137,16 @@ def _names(field: str, names: str | Iterable[str]) -> list[str]:
     if not all(isinstance(name, str) and name for name in found):
         raise invalid(field, f'must be names, or "all"; are {found!r}')
     return found
+
+
+def _reference(name: str | None, corruptions: Sequence[str]) -> str:
+    if name is None:
+        return ""
+    if not isinstance(name, str) or not name:
+        raise invalid("mce_reference", f"must be the name of a model, is {name!r}")
+    if not corruptions:
+        raise invalid("mce_reference", 'needs corruptions: name some, or "all"')
+    return name
 
 
 def _gate(text: str, bar: float, models: Sequence[str]) -> pb.Gate:

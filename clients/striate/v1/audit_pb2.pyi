@@ -191,6 +191,7 @@ class AuditRequest(_message.Message):
     FLOAT_IMAGES_FIELD_NUMBER: _builtins.int
     SHARD_IMAGES_FIELD_NUMBER: _builtins.int
     SKIP_CHECKS_FIELD_NUMBER: _builtins.int
+    MCE_REFERENCE_FIELD_NUMBER: _builtins.int
     dataset: _builtins.str
     """Name of a labelled data set. Required."""
     limit: _builtins.int
@@ -209,6 +210,12 @@ class AuditRequest(_message.Message):
     """Images of a shard, what a restart may have to do again, 8 to 1024. Default 64."""
     skip_checks: _builtins.bool
     """Leave out the checks of the audit on itself; the verdict is then suspect. Default false."""
+    mce_reference: _builtins.str
+    """Name of a loaded model with the same classes, whose errors are the unit of corruption errors:
+    mCE and relative mCE (Hendrycks & Dietterich 2019, section 4.2). One of `models`, or another,
+    which is then shown the clean and the corrupted images alone. Needs corruptions. Default: none,
+    and there are no corruption errors.
+    """
     @_builtins.property
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of 1 to 8 loaded models with one and the same number of classes; they are compared with
@@ -261,10 +268,11 @@ class AuditRequest(_message.Message):
         float_images: _builtins.bool = ...,
         shard_images: _builtins.int = ...,
         skip_checks: _builtins.bool = ...,
+        mce_reference: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attacks", b"attacks", "augmentations", b"augmentations", "budget_gradients", b"budget_gradients", "confidence", b"confidence", "corruptions", b"corruptions", "dataset", b"dataset", "float_images", b"float_images", "gates", b"gates", "limit", b"limit", "models", b"models", "seed", b"seed", "severities", b"severities", "shard_images", b"shard_images", "skip_checks", b"skip_checks", "threats", b"threats"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attacks", b"attacks", "augmentations", b"augmentations", "budget_gradients", b"budget_gradients", "confidence", b"confidence", "corruptions", b"corruptions", "dataset", b"dataset", "float_images", b"float_images", "gates", b"gates", "limit", b"limit", "mce_reference", b"mce_reference", "models", b"models", "seed", b"seed", "severities", b"severities", "shard_images", b"shard_images", "skip_checks", b"skip_checks", "threats", b"threats"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -103,12 +103,18 @@ class AuditHandler:
         may download it, and hang.
         """
         with ExitStack() as models:
-            lent = [
-                models.enter_context(self._zoo.use(name))
+            lent = {
+                name: models.enter_context(self._zoo.use(name))
                 for name in wire_audit.read_model_names(request)
-            ]
+            }
+            audited = list(lent.values())
+            reference = wire_audit.read_reference_name(request)
+            if reference and reference not in lent:
+                lent[reference] = models.enter_context(self._zoo.use(reference))
             dataset = self._datasets.get(required("dataset", request.dataset))
-            yield wire_audit.read_audit(request, lent, dataset, self._compute.engine.limits.chunk)
+            yield wire_audit.read_audit(
+                request, audited, dataset, self._compute.engine.limits.chunk, lent.get(reference)
+            )
 
     def _run(self, packed: Any, context: OperationContext) -> pb.AuditResponse:
         """Run the operation, in a thread of its own; after a restart it goes on where it

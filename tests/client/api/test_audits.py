@@ -56,8 +56,10 @@ def test_an_audit_is_asked_for_whole(fake: Fake, service: striate.Service) -> No
         float_images=True,
         shard_images=128,
         skip_checks=True,
+        mce_reference="third",
     )
     (request,) = fake.requests("Audit")
+    assert request.mce_reference == "third"
     assert (list(request.models), request.dataset, request.limit, request.seed) == (
         ["tiny", "other"],
         "digits",
@@ -139,6 +141,9 @@ def test_unset_settings_stay_unset(fake: Fake, service: striate.Service) -> None
         ({"gates": {"clean": float("nan")}}, "gates['clean']"),
         ({"budget_gradients": 0.5}, "budget_gradients"),
         ({"shard_images": 4}, "shard_images"),
+        ({"mce_reference": "other"}, "mce_reference"),
+        ({"mce_reference": "", "corruptions": "all"}, "mce_reference"),
+        ({"mce_reference": 7, "corruptions": "all"}, "mce_reference"),
     ],
 )
 def test_what_makes_no_sense_is_refused_by_name(

@@ -43,6 +43,8 @@ PASS, FAIL, OPEN = (
         ["audit", "tiny", "--dataset", "digits", "--fail-under", "linf:8/255=40"],
         ["audit", "tiny", "--dataset", "digits", "--fail-under", "else@clean=0.4"],
         ["audit", "tiny", "--dataset", "digits", "--severity", "6"],
+        ["audit", "tiny", "--dataset", "digits", "--mce-reference", "other"],
+        ["audit", "--resume", AUDIT, "--mce-reference", "other"],
         ["audit", "tiny", "--dataset", "digits", "--confidence", "95"],
         [
             "audit",
@@ -99,6 +101,7 @@ def test_an_audit_is_asked_for_whole(cli: Cli) -> None:
         "--seed",
         "5",
     )
+    words += ("--mce-reference", "other")
     words += ("--float-images", "--shard-images", "32", "--skip-checks")
     words += (
         "--confidence",
@@ -128,6 +131,7 @@ def test_an_audit_is_asked_for_whole(cli: Cli) -> None:
         ["all"],
     )
     assert (request.confidence, request.budget_gradients) == (0.9, 1000)
+    assert request.mce_reference == "other"
     assert [(one.model, one.epsilon, one.bar) for one in request.gates] == [
         ("", 8 / 255, 0.4),
         ("tiny", 0, 0.8),

@@ -88,3 +88,54 @@ def test_the_command_prints_comparisons(cli: Cli) -> None:
     lines = [line.split() for line in cli.run("audit", "--resume", AUDIT).stdout.splitlines()]
     assert ["tiny", "other", "linf:8/255", "12", "3", "0.035", "0.07"] in lines
     assert cli.json("audit", "--resume", AUDIT)["report"]["comparisons"] == [COMPARED]
+
+
+def referenced(*corruptions: dict[str, Any], over: tuple[int, int]) -> dict[str, Any]:
+    """A report with corruption errors."""
+    found = report(severities=[1, 3])
+    found["mce_reference"] = {"name": "alexnet"}
+    found["networks"][0]["corruption_error"] = {
+        "mce": 0.8125,
+        "mce_over": over[0],
+        "relative_mce": None,
+        "relative_mce_over": over[1],
+        "corruptions": list(corruptions),
+    }
+    return found
+
+
+def error(name: str, ce: float | None, undefined: str | None = None) -> dict[str, Any]:
+    return {"name": name, "ce": ce, "relative_ce": ce, "undefined": undefined}
+
+
+def test_corruption_errors_are_read_and_say_what_they_are_over(
+    fake: Fake, service: striate.Service
+) -> None:
+    values = referenced(error("fog", 0.8125), error("snow", None, "none"), over=(1, 0))
+    found = read(fake, service, values)
+    (one,) = found.corruption_errors
+    assert (one.model, one.reference, one.mce, one.relative_mce) == (
+        "tiny",
+        "alexnet",
+        0.8125,
+        None,
+    )
+    assert one.severities == (1, 3)
+    assert one.corruptions == (
+        striate.CorruptionError("fog", 0.8125, 0.8125, ""),
+        striate.CorruptionError("snow", None, None, "none"),
+    )
+    row = "tiny alexnet 81.2% undefined 1 and 0 of fog, snow at severities 1, 3"
+    assert row in [" ".join(line.split()) for line in found.summary().splitlines()]
+    assert "1 and 0 of fog, snow at severities 1, 3" in found._repr_html_()
+    many = referenced(*(error(f"c{n}", 1.0) for n in range(15)), over=(15, 15))
+    assert "15 corruptions at severities 1, 3" in read(fake, service, many).summary()
+    assert read(fake, service, report()).corruption_errors == ()
+
+
+def test_the_command_prints_corruption_errors(cli: Cli) -> None:
+    values = referenced(error("fog", 0.8125), over=(1, 1))
+    cli.fake.operations[AUDIT] = audited(text=json.dumps(values))
+    printed = cli.run("audit", "--resume", AUDIT).stdout
+    assert "mCE" in printed
+    assert "fog at severities 1, 3" in printed

@@ -23,6 +23,7 @@ from tests.service.report.toys_report import (
     example,
     gallery,
     rate,
+    referenced,
     sequential,
     small,
     suspect,
@@ -45,7 +46,11 @@ CHOICES: dict[str, dict[Any, str | None]] = {
     "interval": {"clopper-pearson": "anytime", "anytime": "clopper-pearson"},
     "fixed_n_interval": {None: "clopper-pearson", "clopper-pearson": None},
 }
-FOR_PROGRAMS = "networks.*.threats.*.attacks.*.name"  # readers are told the label
+FOR_PROGRAMS = {
+    "networks.*.threats.*.attacks.*.name",  # readers are told the label
+    "mce_reference",  # null, or an object that `referenced` has, as is the next
+    "networks.*.corruption_error",
+}
 Path = tuple[str | int, ...]
 
 
@@ -113,14 +118,14 @@ def other(key: str | int, value: Any) -> Any:
     return f"{value}x"
 
 
-@pytest.mark.parametrize("whole", [example, sequential])
+@pytest.mark.parametrize("whole", [example, sequential, referenced])
 def test_every_value_of_the_report_shows(whole: Callable[[], dict[str, Any]]) -> None:
     report, places = small(whole()), kinds(whole())
-    if whole is sequential:  # what it has in common with the other is tried there
+    if whole is not example:  # what it has in common with the other is tried there
         places = {kind: path for kind, path in places.items() if kind not in kinds(example())}
     values, shown = dict(leaves(report)), visible(report)
     unseen = []
-    for kind in sorted(places.keys() - {FOR_PROGRAMS}):
+    for kind in sorted(places.keys() - FOR_PROGRAMS):
         path = places[kind]
         if visible(replaced(report, path, other(path[-1], values[path]))) == shown:
             unseen.append(f"{kind}: {values[path]!r}")
@@ -232,6 +237,32 @@ def test_heat_maps(tree: Node) -> None:
             table.one("caption").text
             == f"{network['name']} mean {network['mean_corruption_accuracy'] * 100:.1f}%"
         )
+
+
+def test_corruption_errors_stand_beside_their_reference() -> None:
+    part = section(read(audit_page(referenced())), "corruptions")
+    table = next(one for one in part.all("table") if "relative CE" in one.text)
+    rows = table.rows()
+    assert rows[0] == ["Corruption", "cifar10-plain", "cifar10-robust"]
+    assert rows[1] == ["CE", "relative CE"] * 2
+    assert rows[2] == ["gaussian noise", *["undefined"] * 4]
+    assert rows[3] == ["shot noise", "80.0%", "undefined", "90.0%", "undefined"]
+    assert rows[4] == ["impulse noise", "80.0%", "70.0%", "90.0%", "70.0%"]
+    assert rows[-1] == [
+        "mCE, relative mCE",
+        "81.2% of 14",
+        "-4.6% of 13",
+        "91.2% of 14",
+        "-4.6% of 13",
+    ]
+    assert "gaussian noise: both are undefined: no error." in part.text
+    assert "the means over 15 corruptions at severities 1, 2, 3, 4, 5, as far as they" in part.text
+    assert "not to be compared with published figures" in part.text
+    assert "alexnet was not audited" in part.text
+    assert len(list(part.all("caption"))) == 3  # heat maps: the reference's too
+    among = section(read(audit_page(referenced(audited=True))), "corruptions")
+    assert "was not audited" not in among.text
+    assert len(list(among.all("caption"))) == 2
 
 
 def test_comparisons_in_words(tree: Node) -> None:

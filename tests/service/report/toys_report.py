@@ -161,6 +161,7 @@ def network(name: str, clean: float, scale: float, failed: str = "") -> dict[str
             for index, label in enumerate(CLASSES)
         ],
         "corruptions": corrupted,
+        "corruption_error": None,
         "mean_corruption_accuracy": sum(item["accuracy"]["successes"] for item in corrupted)
         / (75 * IMAGES),
         "augmentations": [
@@ -304,6 +305,7 @@ def example() -> dict[str, Any]:
                 "holm_p_value": 0.385,
             },
         ],
+        "mce_reference": None,
         "gates": [
             gate("cifar10-plain", "linf:8/255", 0.30, "fail", worst["cifar10-plain"], 11),
             gate("cifar10-robust", "linf:8/255", 0.25, "pass", worst["cifar10-robust"], 448),
@@ -342,6 +344,37 @@ def sequential() -> dict[str, Any]:
     report["settings"] |= {"interval": "anytime", "fixed_n_interval": "clopper-pearson"}
     for item, p in zip(report["comparisons"], (1e-20, 2e-43, 1.0), strict=True):
         item |= {"anytime_p_value": p, "anytime_holm_p_value": min(2 * p, 1.0)}
+    return report
+
+
+def referenced(audited: bool = False) -> dict[str, Any]:
+    """The same audit with corruption errors beside those of a reference: undefined in two
+    corruptions, in the second of them the relative one alone.
+    """
+    report = example()
+    for place, one in enumerate(report["networks"]):
+        errors: list[dict[str, Any]] = [
+            {"name": name, "ce": 0.8 + 0.1 * place, "relative_ce": 0.7, "undefined": None}
+            for name in CORRUPTIONS
+        ]
+        errors[0] |= {"ce": None, "relative_ce": None, "undefined": "both are undefined: no error"}
+        errors[1] |= {"relative_ce": None, "undefined": "relative CE is undefined: none is added"}
+        one["corruption_error"] = {
+            "mce": 0.8123 + 0.1 * place,
+            "mce_over": 14,
+            "relative_mce": -0.0456,
+            "relative_mce_over": 13,
+            "corruptions": errors,
+        }
+    name = "cifar10-plain" if audited else "alexnet"
+    report["mce_reference"] = {
+        "name": name,
+        "digest": "c" * 64,
+        "doubt": "its answers wobble",
+        "audited": audited,
+        "clean": of(0.5),
+        "corruptions": report["networks"][0]["corruptions"],
+    }
     return report
 
 

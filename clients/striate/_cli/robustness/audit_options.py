@@ -52,6 +52,14 @@ def _conditions(
         list[int] | None,
         typer.Option(min=1, max=5, help="Of the corruptions; repeatable. Default: all five."),
     ] = None,
+    mce_reference: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Give mCE and relative mCE, with this model's errors under the corruptions as "
+            "the unit; it need not be one of those that are judged.",
+        ),
+    ] = None,
     augmentation: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help='E.g. rotation, or "all"; repeatable.')
     ] = None,
@@ -62,6 +70,7 @@ def _conditions(
         "attacks": [attack_options.parse(text) for text in attack or ()],
         "corruptions": corruption or (),
         "severities": severity or (),
+        "mce_reference": mce_reference,
         "augmentations": augmentation or (),
     }
 

@@ -14,6 +14,7 @@ from striate._rpc.caller import Caller
 from striate.errors import Internal
 from striate.provenance import Provenance
 from striate.results.audit.comparison import Comparison
+from striate.results.audit.corruption_error import MeanCorruptionError
 from striate.results.audit.gate import Gate, gate_row, known_word
 from striate.v1 import audit_pb2, robustness_pb2_grpc
 
@@ -87,6 +88,11 @@ class AuditReport:
     def comparisons(self) -> tuple[Comparison, ...]:
         """Every two networks compared under every condition; none with one network."""
         return tuple(map(Comparison.read, self.report.get("comparisons", ())))
+
+    @property
+    def corruption_errors(self) -> tuple[MeanCorruptionError, ...]:
+        """mCE and relative mCE of every model; none where the audit had no reference."""
+        return MeanCorruptionError.read(self.report)
 
     def to_json(self, path: str | Path) -> Path:
         """Saves the report as JSON by its published schema.

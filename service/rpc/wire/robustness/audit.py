@@ -1,7 +1,7 @@
 """From the requests of audits to assignments, checked in every setting."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from interp.audit.conditions import condition
 from interp.audit.plan import Plan, PlannedAttack, Threat
@@ -10,7 +10,7 @@ from interp.corruption.imagenet_c import CORRUPTIONS, SEVERITIES
 from service.audit.spec import AuditSpec
 from service.datasets import Dataset
 from service.models.zoo import HostedModel
-from service.rpc.validation import MOST_NAME, InvalidField, required, within
+from service.rpc.validation import MOST_NAME, InvalidField, required, short, within
 from service.rpc.wire.robustness import attack_methods as wire_methods
 from service.rpc.wire.robustness import audit_classes as wire_classes
 from service.rpc.wire.robustness import audit_gates as wire_gates
@@ -45,8 +45,32 @@ def read_model_names(request: pb.AuditRequest) -> list[str]:
     return list(request.models)
 
 
+def read_reference_name(request: pb.AuditRequest) -> str:
+    """Read the name of the network whose errors are the unit of corruption errors.
+
+    Args:
+        request: as it was sent.
+
+    Returns:
+        The name; "" without any.
+
+    Raises:
+        InvalidField: the name is too long, or there are no corruptions to err on.
+    """
+    if request.mce_reference and not request.corruptions:
+        raise InvalidField(
+            "mce_reference",
+            'needs corruptions, of which there are none: name some in corruptions, or "all"',
+        )
+    return short("mce_reference", request.mce_reference)
+
+
 def read_audit(
-    request: pb.AuditRequest, models: Sequence[HostedModel], dataset: Dataset, chunk: int
+    request: pb.AuditRequest,
+    models: Sequence[HostedModel],
+    dataset: Dataset,
+    chunk: int,
+    reference: HostedModel | None = None,
 ) -> AuditSpec:
     """Read everything that an audit is to do, with every default filled in.
 
@@ -55,10 +79,14 @@ def read_audit(
         models: those of `read_model_names`, in order.
         dataset: the one that the request names.
         chunk: images of a deterministic pass.
+        reference: the one of `read_reference_name`, one of the models or another.
 
     Raises:
         InvalidField: a setting is out of range, or models, data set and settings do not fit.
     """
+    judged = {f"models[{number}]": model for number, model in enumerate(models)}
+    if reference is not None:
+        judged["mce_reference"] = reference
     plan = Plan(
         threats=_threats(request.threats, models),
         attacks=_attacks(request.attacks, models),
@@ -69,14 +97,14 @@ def read_audit(
         eight_bit=not request.float_images,
     )
     if plan.corruptions or plan.augmentations:
-        _gray_or_colour(models)
+        _gray_or_colour(judged)
     confidence = within("confidence", request.confidence, 0.5, 1.0, default=0.95)
     if not 0.5 < confidence < 1:
         raise InvalidField("confidence", f"is {confidence:g}, must be above 0.5 and below 1")
     return AuditSpec(
         models=tuple(models),
         dataset=dataset,
-        classes=wire_classes.match_classes(models, dataset),
+        classes=wire_classes.match_classes(judged, dataset),
         plan=plan,
         images=min(request.limit or len(dataset), len(dataset)),
         confidence=confidence,
@@ -85,6 +113,7 @@ def read_audit(
         shard=within("shard_images", request.shard_images, 8, 1024, default=64),
         checked=not request.skip_checks,
         chunk=chunk,
+        mce_reference=reference,
     )
 
 
@@ -164,10 +193,10 @@ def _severities(request: pb.AuditRequest) -> tuple[int, ...]:
     return tuple(sorted(set(request.severities))) or tuple(range(1, SEVERITIES + 1))
 
 
-def _gray_or_colour(models: Sequence[HostedModel]) -> None:
-    for number, model in enumerate(models):
+def _gray_or_colour(models: Mapping[str, HostedModel]) -> None:
+    for field, model in models.items():
         if model.network.shape[0] not in (1, 3):
             raise InvalidField(
-                f"models[{number}]",
+                field,
                 f"{model.name!r} takes {model.network.shape[0]} channels; corruptions know 1 and 3",
             )

@@ -1,6 +1,6 @@
 """Which classes of an audit's models are the labels of its data set."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from service.datasets import Dataset, class_indices
 from service.datasets.uploads import UPLOADED
@@ -9,11 +9,11 @@ from service.rpc.validation import InvalidField
 from service.rpc.wire.robustness.wrong_class import require_wrong_class
 
 
-def match_classes(models: Sequence[HostedModel], dataset: Dataset) -> tuple[int, ...]:
+def match_classes(models: Mapping[str, HostedModel], dataset: Dataset) -> tuple[int, ...]:
     """Find out which class of the models each label of the data set is.
 
     Args:
-        models: all have to have the same classes in the same order.
+        models: by the fields that name them; all have to have the same classes in the same order.
         dataset: has to have labels and images.
 
     Returns:
@@ -28,23 +28,21 @@ def match_classes(models: Sequence[HostedModel], dataset: Dataset) -> tuple[int,
         )
     if not len(dataset):
         raise InvalidField("dataset", f"{dataset.name!r} has no images")
-    first, known = models[0], list[int]()
-    for number, model in enumerate(models):
-        require_wrong_class(model, f"models[{number}]")
+    first, known = next(iter(models.values())), list[int]()
+    for field, model in models.items():
+        require_wrong_class(model, field)
         if model.network.classes != first.network.classes:
             counts = (
                 f"{model.name!r} has {model.network.classes} classes, {first.name!r} "
                 f"{first.network.classes}"
             )
-            raise InvalidField(
-                f"models[{number}]", f"{counts}: networks that are compared need the same"
-            )
+            raise InvalidField(field, f"{counts}: networks that are compared need the same")
         found = _indices(dataset, model)
         if -1 in found:
             raise InvalidField("dataset", _unmatched(dataset, model, found))
-        if number and found != known:
+        if known and found != known:
             raise InvalidField(
-                f"models[{number}]",
+                field,
                 f"{model.name!r} has its classes in another order than {first.name!r}",
             )
         known = found

@@ -211,6 +211,9 @@ def test_what_is_wrong_is_said_before_anything_begins(tmp_path: Path) -> None:
                 ({"dataset": ""}, InvalidField),
                 ({"dataset": "photo-patches"}, InvalidField),
                 ({"shard_images": 3}, InvalidField),
+                ({"mce_reference": NAME}, InvalidField),
+                ({"mce_reference": "nobody", "corruptions": ["fog"]}, UnknownModel),
+                ({"mce_reference": "lenet", "corruptions": ["fog"]}, UnknownModel),
             ):
                 with pytest.raises(error):
                     await place.start(**settings)

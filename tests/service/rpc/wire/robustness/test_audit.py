@@ -187,6 +187,45 @@ def test_what_is_wrong_is_named(settings: dict[str, Any], field: str) -> None:
     assert caught.value.field == field
 
 
+def test_a_reference_for_corruption_errors_is_one_of_the_models_or_another() -> None:
+    request = pb.AuditRequest(corruptions=["fog"], mce_reference="two")
+    one, two = model("one"), model("two")
+    assert wire_audit.read_reference_name(request) == "two"
+    assert wire_audit.read_reference_name(pb.AuditRequest()) == ""
+    for models, alone in (((one, two), None), ((one,), two)):
+        job = wire_audit.read_audit(request, models, data(), 8, two)
+        assert (job.mce_reference, job.reference_alone) == (two, alone)
+        assert [judged.name for judged, _ in job.judged] == ["one", "two"]
+        assert job.judged[1][1].threats == (job.plan.threats if alone is None else ())
+    assert read(request).judged[0][1].corruptions == ("fog",)
+
+
+@pytest.mark.parametrize(
+    ("reference", "words"),
+    [
+        (model("two", NAMES[:4]), "4 classes"),
+        (model("two", NAMES[::-1]), "another order"),
+        (model("two", shape=(4, 4, 4)), "4 channels"),
+        (model("two", NAMES[:1]), "one class"),
+    ],
+)
+def test_a_reference_has_the_classes_of_the_others(reference: HostedModel, words: str) -> None:
+    request = pb.AuditRequest(corruptions=["fog"], mce_reference="two")
+    with pytest.raises(InvalidField, match=words) as caught:
+        wire_audit.read_audit(request, (model("one"),), data(), 8, reference)
+    assert caught.value.field == "mce_reference"
+
+
+def test_a_reference_needs_corruptions() -> None:
+    for request, words in (
+        (pb.AuditRequest(mce_reference="two"), "needs corruptions"),
+        (pb.AuditRequest(mce_reference="n" * 201, corruptions=["fog"]), "characters"),
+    ):
+        with pytest.raises(InvalidField, match=words) as caught:
+            wire_audit.read_reference_name(request)
+        assert caught.value.field == "mce_reference"
+
+
 @pytest.mark.parametrize(
     ("models", "field"),
     [
