@@ -1,20 +1,35 @@
 """What a data set is: numbered samples, read on demand as encoded images."""
 
-import io
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-
-from PIL import Image
+from dataclasses import dataclass, field, replace
 
 from interp.names import LONGEST, nearest_names
+from service.imaging import BadImage, as_png
 
-MAX_PIXELS = 64_000_000  # of an image that has to be converted
 MOST_LABEL = 999_999
-_KEPT_MODES = {"1", "L", "LA", "P", "RGB", "RGBA", "I;16"}  # what PNG stores as it is
 
 
 class DatasetError(Exception):
     """A data set that cannot be read, and why."""
+
+
+class UnreadableItem(DatasetError):
+    """A source cannot give one of its samples; `name` is the sample's."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name = name
+        super().__init__(reason)
+
+
+class BadSample(DatasetError):
+    """One sample of a data set that cannot be used: its number, its name if that is known, and
+    why.
+    """
+
+    def __init__(self, dataset: str, number: int, name: str, reason: str, what: str) -> None:
+        self.number, self.name, self.reason = number, name, reason
+        named = f" ({name!r})" if name else ""
+        super().__init__(f"image {number}{named} of data set {dataset!r} {what}: {reason}")
 
 
 class UnknownDataset(LookupError):
@@ -53,11 +68,13 @@ class Source:
     Attributes:
         size: number of samples.
         item: number, from 0 to size - 1 -> (name, encoded image of any format, label); it may be
-            called from several threads and raises DatasetError or OSError.
+            called from several threads and raises DatasetError or OSError; UnreadableItem where
+            the name is known all the same.
         classes: names by label; empty where unknown.
         label_count: number of different labels, 0 without labels.
         fingerprint: a digest of what the samples are read from, as it is now; None where that
             never changes.
+        unlabelled: where there are no labels, what could be done about it; may be empty.
     """
 
     size: int
@@ -65,6 +82,7 @@ class Source:
     classes: tuple[str, ...] = ()
     label_count: int = 0
     fingerprint: Callable[[], str] | None = None
+    unlabelled: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,6 +93,8 @@ class Dataset:
         name: that it was opened under.
         uri: that it was opened from.
         source: of its samples.
+        skip_bad: passes over the data set leave out samples that cannot be used, and list them;
+            else one such sample ends them.
         content: fingerprint of what it was opened from; "" where that never changes. It is found
             when the data set is made, which blocks while the source is read.
     """
@@ -82,6 +102,7 @@ class Dataset:
     name: str
     uri: str
     source: Source
+    skip_bad: bool = False
     content: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -94,6 +115,10 @@ class Dataset:
         at.
         """
         return self.source.fingerprint is not None and self.source.fingerprint() != self.content
+
+    def skipping_bad(self, skip: bool = True) -> "Dataset":
+        """The same data set, whose bad samples are left out if `skip`, or if they were before."""
+        return replace(self, skip_bad=True) if skip and not self.skip_bad else self
 
     def check_unchanged(self, work: str) -> None:
         """Refuse what was made of two states of the data set.
@@ -162,13 +187,13 @@ class Dataset:
         return samples
 
     def _sample(self, index: int) -> Sample:
+        name = ""
         try:
             name, data, label = self.source.item(index)
             return Sample(index, printable(name), _as_stored_or_png(data), label)
-        except (DatasetError, OSError, Image.DecompressionBombError) as error:
-            raise DatasetError(
-                f"image {index} of data set {self.name!r} cannot be read: {error}"
-            ) from error
+        except (DatasetError, BadImage, OSError) as error:
+            known = printable(error.name if isinstance(error, UnreadableItem) else name)
+            raise BadSample(self.name, index, known, str(error), "cannot be read") from error
 
 
 def printable(name: str) -> str:
@@ -184,30 +209,8 @@ def printable(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def encode_png(image: Image.Image) -> bytes:
-    """Encode an image with little compression, for speed.
-
-    Args:
-        image: of any mode.
-
-    Returns:
-        A PNG file, without loss for modes that PNG knows, and of the image as RGB otherwise.
-    """
-    buffer = io.BytesIO()
-    (image if image.mode in _KEPT_MODES else image.convert("RGB")).save(
-        buffer, "PNG", compress_level=1
-    )
-    return buffer.getvalue()
-
-
 def _as_stored_or_png(data: bytes) -> bytes:
     webp = data[:4] == b"RIFF" and data[8:12] == b"WEBP"
     if webp or data.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")):
         return data
-    with Image.open(io.BytesIO(data)) as image:
-        if image.width * image.height > MAX_PIXELS:
-            raise DatasetError(
-                f"it has {image.width} x {image.height} pixels, more than "
-                f"{MAX_PIXELS // 1_000_000} megapixels"
-            )
-        return encode_png(image)
+    return as_png(data)

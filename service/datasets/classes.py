@@ -34,7 +34,7 @@ def named_classes(text: str) -> tuple[str, ...]:
     try:
         names = tuple(
             line.strip()
-            for line in Path(text).read_text(encoding="utf-8").splitlines()
+            for line in Path(text).expanduser().read_text(encoding="utf-8-sig").splitlines()
             if line.strip()
         )
     except (OSError, UnicodeDecodeError) as error:
@@ -54,8 +54,10 @@ def class_indices(
 
     Names are compared without case, spaces, hyphens and underscores. A name that the model has
     several times is matched in order where the data set has it as often, and is otherwise -1: it
-    could be any of them. Without names, label i is class i if `label_count` equals the number of
-    the model's classes, and no label is known otherwise.
+    could be any of them. Where a side lists synonyms after commas, as ImageNet's names do, and
+    whole names leave a label over, the first synonyms are compared if they leave over fewer.
+    Without names, label i is class i if there are no more labels than classes, for the last classes
+    may not occur; of more labels none is known.
 
     Args:
         dataset_classes: names by label; empty where unknown.
@@ -66,8 +68,20 @@ def class_indices(
         For each label the index of the model's class, or -1.
     """
     if not dataset_classes:
-        matches = label_count == len(model_classes)
-        return [index if matches else -1 for index in range(label_count)]
+        fits = label_count <= len(model_classes)
+        return [index if fits else -1 for index in range(label_count)]
+    found = _matched(dataset_classes, model_classes)
+    if -1 in found:
+        shorter = _matched(*(_first_synonyms(names) for names in (dataset_classes, model_classes)))
+        found = min(found, shorter, key=lambda indices: indices.count(-1))
+    return found
+
+
+def _first_synonyms(names: Sequence[str]) -> list[str]:
+    return [name.partition(",")[0] for name in names]
+
+
+def _matched(dataset_classes: Sequence[str], model_classes: Sequence[str]) -> list[int]:
     of_model, of_dataset = _places(model_classes), _places(dataset_classes)
     indices = [-1] * len(dataset_classes)
     for name, labels in of_dataset.items():

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from service.datasets.base import DatasetError, Source, encode_png
+from service.datasets.base import DatasetError, Source
 from service.datasets.classes import DIGITS
+from service.imaging import encode_png
 
 SIDE = 32  # of an upscaled digit
 PATCH_SIDES = (64, 128, 256)

@@ -3,10 +3,14 @@
 import os
 from pathlib import Path
 
-from service.datasets.base import DatasetError, Source, printable
+from service.datasets.base import DatasetError, Source, UnreadableItem, printable
 from service.datasets.fingerprint import Fingerprint
+from service.imaging import FORMATS
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
+SUFFIXES = {
+    *(".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"),
+    *((".avif",) if "AVIF" in FORMATS else ()),
+}
 
 
 def folder_source(path: str, classes: tuple[str, ...] = ()) -> Source:
@@ -43,7 +47,7 @@ def folder_source(path: str, classes: tuple[str, ...] = ()) -> Source:
     if flat:
         return Source(
             len(flat),
-            lambda index: (flat[index], (root / flat[index]).read_bytes(), None),
+            lambda index: (flat[index], read_file(root, flat[index]), None),
             fingerprint=fingerprint,
         )
     if classes and len(classes) != len(folders):
@@ -53,7 +57,7 @@ def folder_source(path: str, classes: tuple[str, ...] = ()) -> Source:
 
     def item(index: int) -> tuple[str, bytes, int | None]:
         name, label = files[index]
-        return name, (root / name).read_bytes(), label
+        return name, read_file(root, name), label
 
     names = classes or tuple(map(printable, folders))
     return Source(len(files), item, names, len(folders), fingerprint)
@@ -62,7 +66,7 @@ def folder_source(path: str, classes: tuple[str, ...] = ()) -> Source:
 def _entries(root: Path) -> tuple[list[str], list[str]]:
     """The images and the folders right in a folder, sorted."""
     entries = list(root.iterdir())
-    flat = [entry.name for entry in entries if _is_image(entry.name) and entry.is_file()]
+    flat = [entry.name for entry in entries if is_image(entry.name) and entry.is_file()]
     folders = [entry.name for entry in entries if entry.name[0] != "." and entry.is_dir()]
     return sorted(flat), sorted(folders)
 
@@ -74,7 +78,27 @@ def _listing(root: Path) -> list[tuple[str, Path]]:
     return [(name, root / name) for name in names]
 
 
-def _is_image(name: str) -> bool:
+def read_file(root: Path, name: str) -> bytes:
+    """Read the file of a sample.
+
+    Args:
+        root: the data set's folder.
+        name: of the sample: its path below the folder.
+
+    Returns:
+        What the file holds.
+
+    Raises:
+        UnreadableItem: the file cannot be read.
+    """
+    try:
+        return (root / name).read_bytes()
+    except OSError as error:
+        raise UnreadableItem(name, f"{error.strerror or error}: {str(root / name)!r}") from error
+
+
+def is_image(name: str) -> bool:
+    """Tell by its name whether a file is one of an image; hidden files are not."""
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES
 
 
@@ -83,6 +107,6 @@ def _images_below(root: Path, folder: str) -> list[str]:
         (Path(place) / name).relative_to(root).as_posix()
         for place, _, names in os.walk(root / folder)
         for name in names
-        if _is_image(name)
+        if is_image(name)
     ]
     return sorted(found)

@@ -1,12 +1,52 @@
-"""One sample of a data set, read and converted."""
+"""One sample of a data set, read and converted, or left out."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
-from service.datasets.base import Dataset, DatasetError, Sample
+from service.datasets.base import BadSample, Dataset, Sample
 from service.imaging import Pixels, Preprocessing, decode
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A sample that cannot be used, of a data set whose bad samples are left out.
+
+    Attributes:
+        id: its number in the data set, from 0.
+        name: its name; empty where it is not known.
+        reason: why it cannot be used.
+    """
+
+    id: int
+    name: str
+    reason: str
+
+
+def read_or_leave_out(
+    dataset: Dataset, number: int, convert: Callable[[Sample], T]
+) -> "T | LeftOut":
+    """Read one sample and convert it, or say why it is left out.
+
+    Args:
+        dataset: to read from; its `skip_bad` decides.
+        number: of the sample, from 0.
+        convert: as in `read_as`.
+
+    Returns:
+        What `convert` returns, or what is left out.
+
+    Raises:
+        BadSample: the sample cannot be used, and the data set leaves none out.
+    """
+    try:
+        return read_as(dataset, number, convert)
+    except BadSample as error:
+        if not dataset.skip_bad:
+            raise
+        return LeftOut(error.number, error.name, error.reason)
 
 
 def read_as(dataset: Dataset, number: int, convert: Callable[[Sample], T]) -> T:
@@ -22,15 +62,13 @@ def read_as(dataset: Dataset, number: int, convert: Callable[[Sample], T]) -> T:
         What `convert` returns.
 
     Raises:
-        DatasetError: the sample cannot be read or converted; the message names it.
+        BadSample: the sample cannot be read or converted; the message names it.
     """
     (sample,) = dataset.read(number, 1)
     try:
         return convert(sample)
     except (ValueError, OSError) as error:
-        raise DatasetError(
-            f"image {number} ({sample.name!r}) of data set {dataset.name!r} cannot be used: {error}"
-        ) from error
+        raise BadSample(dataset.name, number, sample.name, str(error), "cannot be used") from error
 
 
 def image(dataset: Dataset, number: int, preprocessing: Preprocessing) -> Pixels:

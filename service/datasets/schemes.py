@@ -11,6 +11,7 @@ from service.datasets.classes import named_classes
 from service.datasets.embedded import digits_source, photo_patches_source
 from service.datasets.folder import folder_source
 from service.datasets.parquet import parquet_source
+from service.datasets.parquet_columns import ColumnNames
 from service.datasets.torchvision_sets import torchvision_source
 from service.datasets.webdataset import webdataset_source
 
@@ -63,6 +64,12 @@ def _open_digits(at: Location) -> Source:
     return digits_source(at.options.get("split", "all"))
 
 
+def _open_parquet(at: Location) -> Source:
+    named = ColumnNames(*(at.options.get(column, "") for column in ("image", "label", "name")))
+    split, config = (at.options.get(choice, "") for choice in ("split", "config"))
+    return parquet_source(at.path, at.classes, named, split, config)
+
+
 def _open_torchvision(at: Location) -> Source:
     options = dict(at.options)
     root = Path(options.pop("root", str(at.cache / "torchvision"))).expanduser()
@@ -73,7 +80,9 @@ SCHEMES: Mapping[str, Scheme] = {
     "digits": Scheme("digits", _open_digits, options=("split",)),
     "photo-patches": Scheme("photo-patches", lambda _: photo_patches_source()),
     "imagefolder": Scheme("imagefolder:DIR", lambda at: folder_source(at.path, at.classes)),
-    "parquet": Scheme("parquet:GLOB", lambda at: parquet_source(at.path, at.classes)),
+    "parquet": Scheme(
+        "parquet:GLOB", _open_parquet, options=("image", "label", "name", "split", "config")
+    ),
     "webdataset": Scheme("webdataset:GLOB", lambda at: webdataset_source(at.path, at.classes)),
     "torchvision": Scheme("torchvision:NAME", _open_torchvision, options=None),
 }
@@ -117,4 +126,8 @@ def _split(uri: str) -> tuple[str, dict[str, str]]:
     a glob for instance.
     """
     match = re.fullmatch(r"(.*?)\?(\w+=[^?]*)", uri, re.DOTALL)
-    return (match[1], dict(parse_qsl(match[2], keep_blank_values=True))) if match else (uri, {})
+    if match is None:
+        return uri, {}
+    # A plus is a plus: these are paths and names, not a form's fields.
+    options = parse_qsl(match[2].replace("+", "%2B"), keep_blank_values=True)
+    return match[1], dict(options)

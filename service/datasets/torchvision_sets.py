@@ -6,8 +6,9 @@ import inspect
 from pathlib import Path
 from typing import Any
 
-from service.datasets.base import DatasetError, Source, encode_png
+from service.datasets.base import DatasetError, Source
 from service.datasets.classes import DIGITS
+from service.imaging import encode_png
 
 # Name -> class names, for those whose class has none or decorates them.
 _SETS: dict[str, tuple[str, ...]] = {

@@ -13,14 +13,19 @@ from typing import BinaryIO
 
 import numpy as np
 
-from service.datasets.base import MOST_LABEL, DatasetError, Source
+from service.datasets.base import MOST_LABEL, DatasetError, Source, UnreadableItem
 from service.datasets.fingerprint import Fingerprint, matching_files
+from service.datasets.folder import SUFFIXES
 from service.datasets.tar_members import read_at, tar_members
 
 MOST_LABEL_BYTES = 2**20  # of a member that holds a label
 
 _IMAGE = "image"
-_KINDS = {**dict.fromkeys(("png", "jpg", "jpeg", "webp"), _IMAGE), "cls": "cls", "json": "json"}
+_KINDS = {
+    **dict.fromkeys((suffix.removeprefix(".") for suffix in SUFFIXES), _IMAGE),
+    "cls": "cls",
+    "json": "json",
+}
 _UNKNOWN = -1  # label of a sample without one
 
 
@@ -28,7 +33,8 @@ def webdataset_source(pattern: str, classes: tuple[str, ...] = ()) -> Source:
     """Open the samples of tar shards, in the order of the shards' paths and therein of the samples'
     first members.
 
-    The image of a sample is its member png, jpg, jpeg or webp, and its name what names the sample.
+    The image of a sample is its member png, jpg or of another format that folders take, and its
+    name what names the sample.
     The label is the whole number in its member cls, else under "label" in its json, negative or
     null where unknown, optional. Other members, among them such as `0001.mask.png`, and samples
     without an image are passed over; nothing is unpacked.
@@ -51,7 +57,7 @@ def webdataset_source(pattern: str, classes: tuple[str, ...] = ()) -> Source:
     fingerprint = Fingerprint(lambda: ((path, Path(path)) for path in matching_files(pattern)))
     samples = _Samples(paths)
     if not samples.names:
-        raise DatasetError(f"{pattern!r} holds no image (.png, .jpg, .jpeg, .webp)")
+        raise DatasetError(f"{pattern!r} holds no image ({', '.join(sorted(SUFFIXES))})")
     labels = samples.label_count
     if classes and labels > len(classes):
         raise DatasetError(
@@ -86,10 +92,15 @@ class _Samples:
         may come from any thread.
         """
         shard, offset, size, label = self._places[index].tolist()
-        with open(self._paths[shard], "rb") as file:
-            data = read_at(file, offset, size)
+        try:
+            with open(self._paths[shard], "rb") as file:
+                data = read_at(file, offset, size)
+        except OSError as error:
+            raise UnreadableItem(self.names[index], str(error)) from error
         if len(data) < size:
-            raise DatasetError(f"{self._paths[shard]!r} is shorter than when it was opened")
+            raise UnreadableItem(
+                self.names[index], f"{self._paths[shard]!r} is shorter than when it was opened"
+            )
         return self.names[index], data, None if label == _UNKNOWN else label
 
 

@@ -54,7 +54,7 @@ class ContactSheet:
             number: of the tile, counted along the rows from 0.
             picture: a PNG file.
         """
-        with Image.open(io.BytesIO(picture)) as image:
+        with Image.open(io.BytesIO(picture), formats=("PNG",)) as image:
             small = image.convert(self._mode)
             if small.size != self._size:
                 small = small.resize(self._size, Image.Resampling.BOX)

@@ -172,13 +172,13 @@ def test_health_tells_of_each_model_and_a_model_in_use_is_not_unloaded(server: S
 def test_bombs_and_foreign_files_are_refused(server: Server) -> None:
     bomb = io.BytesIO()
     Image.new("1", (12_000, 12_000)).save(bomb, "PNG")
-    gif = io.BytesIO()
-    Image.new("L", (8, 8)).save(gif, "GIF")
+    foreign = io.BytesIO()
+    Image.new("L", (8, 8)).save(foreign, "EPS")
     with striate.connect(server.target, timeout=30) as service:
         net = service.model(NAME)
         for data, words in (
             (bomb.getvalue(), "pixels"),
-            (gif.getvalue(), "no readable PNG"),
+            (foreign.getvalue(), "no readable PNG"),
             (b"\x80\x04N.", "no readable PNG"),
         ):
             with pytest.raises(striate.BadImage, match=words):

@@ -13,7 +13,17 @@ from hypothesis import strategies as st
 from PIL import Image
 from torchvision.transforms import v2
 
-from service.imaging import MAX_BYTES, BadImage, Interpolation, Pixels, Preprocessing, decode, png
+from service.imaging import (
+    FORMATS,
+    MAX_BYTES,
+    BadImage,
+    Interpolation,
+    Pixels,
+    Preprocessing,
+    as_png,
+    decode,
+    png,
+)
 
 RNG = np.random.default_rng(0)
 COLOUR = RNG.integers(0, 256, (7, 5, 3), np.uint8)
@@ -155,10 +165,10 @@ def test_what_is_no_image_is_refused() -> None:
     good = encoded(Image.fromarray(RNG.integers(0, 256, (64, 64, 3), np.uint8)))
     with pytest.raises(BadImage, match="empty"):
         decode(b"")
-    with pytest.raises(BadImage, match="no readable PNG, JPEG or WebP"):
+    with pytest.raises(BadImage, match="no readable PNG, JPEG, WebP"):
         decode(b"neither this nor that")
-    for kind in ("GIF", "BMP", "TIFF"):
-        with pytest.raises(BadImage, match="no readable PNG, JPEG or WebP"):
+    for kind in ("TGA", "EPS", "ICO"):  # Pillow has plugins for them, and is not to use these
+        with pytest.raises(BadImage, match="no readable PNG, JPEG, WebP"):
             decode(encoded(Image.fromarray(COLOUR), kind))
     with pytest.raises(BadImage, match="truncated or corrupt"):
         decode(good[: len(good) // 2])
@@ -296,3 +306,63 @@ def test_png_rounds_to_the_nearest_level() -> None:
         png(np.array([[np.nan]]))
     with pytest.raises(ValueError, match="expected"):
         png(np.zeros((2, 4, 4)))
+
+
+@pytest.mark.parametrize("kind", ["GIF", "TIFF", "WEBP", "AVIF"])
+def test_the_first_of_several_frames_counts(kind: str) -> None:
+    if kind not in FORMATS:
+        pytest.skip("this Pillow does not read it")
+    frames = [Image.new("L", (6, 4), level) for level in (40, 200, 90)]
+    file = io.BytesIO()
+    frames[0].save(file, kind, save_all=True, append_images=frames[1:])
+    for data in (file.getvalue(), as_png(file.getvalue())):
+        assert np.abs(pixels_of(decode(data)).astype(int) - 40).max() <= 2
+
+
+@pytest.mark.parametrize("kind", ["BMP", "PPM", "TIFF"])
+def test_other_formats_have_the_same_pixels(kind: str) -> None:
+    data = encoded(Image.fromarray(COLOUR), kind)
+    assert np.array_equal(pixels_of(decode(data)), COLOUR)
+    assert np.array_equal(pixels_of(Image.open(io.BytesIO(as_png(data)))), COLOUR)
+
+
+def test_deep_tiffs_keep_what_they_say() -> None:
+    deep = RNG.integers(0, 65536, (4, 3)).astype(np.uint16)
+    for samples in (deep, deep.astype(">u2")):
+        data = encoded(Image.fromarray(samples), "TIFF")
+        assert np.array_equal(pixels_of(decode(data)), deep >> 8)
+        assert np.array_equal(pixels_of(Image.open(io.BytesIO(as_png(data)))), deep)
+    for dtype in (np.float32, np.int32):
+        data = encoded(Image.fromarray(deep.astype(dtype)), "TIFF")
+        with pytest.raises(BadImage, match=r"32-bit samples .* nothing states"):
+            decode(data)
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "AVIF"])
+def test_orientation_is_applied_before_a_picture_becomes_png(kind: str) -> None:
+    if kind not in FORMATS:
+        pytest.skip("this Pillow does not read it")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter: the first row is the right side
+    flat = np.zeros((4, 6, 3), np.uint8)
+    flat[:2] = 255
+    data = encoded(Image.fromarray(flat), kind, exif=exif)
+    for found in (decode(data), Image.open(io.BytesIO(as_png(data)))):
+        assert found.size == (4, 6)
+        assert (np.asarray(found)[:, 2:] > 250).all()
+        assert (np.asarray(found)[:, :2] < 5).all()
+
+
+def test_only_the_listed_formats_are_ever_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[object] = []
+    opened = Image.open
+
+    def noted(file: io.BytesIO, formats: tuple[str, ...] | None = None) -> Image.Image:
+        tried.append(formats)
+        return opened(file, formats=formats)
+
+    monkeypatch.setattr(Image, "open", noted)
+    for read in (decode, as_png):
+        with pytest.raises(BadImage, match="no readable"):
+            read(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
+    assert tried == [FORMATS, FORMATS]

@@ -32,7 +32,7 @@ def number_option(help_text: str, **more: Any) -> Any:
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="Name of a model.")]
 Pictures = Annotated[
     list[Path],
-    typer.Argument(metavar="IMAGES", help="PNG, JPEG or WebP files, or folders of them."),
+    typer.Argument(metavar="IMAGES", help="Picture files, or folders of them."),
 ]
 UnitName = Annotated[str, typer.Argument(metavar="UNIT", help="layer:unit")]
 IndexedDataset = Annotated[

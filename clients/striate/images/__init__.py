@@ -26,7 +26,8 @@ def as_batch(images: Images) -> Batch:
     """Turns the images argument into a batch.
 
     Args:
-        images: A path, encoded bytes (PNG, JPEG, WebP), PIL image, Sample or an iterable of these;
+        images: A path, encoded bytes (PNG, JPEG, WebP, GIF, TIFF, BMP or AVIF), PIL image,
+            Sample or an iterable of these;
             a uint8 array (N, H, W, C), (H, W, C), (N, H, W) or (H, W) with C = 1, 3 or 4, where
             three axes of which the last is 1, 3 or 4 are (H, W, C); a float array (N, C, H, W) or
             (C, H, W) in [0, 1]; or a list of arrays. Tensors count as arrays. uint8 (C, H, W), as

@@ -193,8 +193,9 @@ class Dataset(_message.Message):
     @_builtins.property
     def class_indices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Per label, the index of the model's class of that name, or -1: names are compared without case,
-        spaces, hyphens and underscores. Data sets without names map label i to class i where the
-        counts are equal. Empty without a model.
+        spaces, hyphens and underscores. Where synonyms stand after commas, the first may
+        decide. Data sets without names map label i to class i if they have no more labels than the
+        model has classes. Empty without a model.
         """
 
     @_builtins.property

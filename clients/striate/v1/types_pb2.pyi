@@ -113,10 +113,11 @@ class ImageBatch(_message.Message):
     TENSOR_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def encoded(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """PNG, JPEG or WebP files, at most 16 MiB and 64 megapixels each. EXIF orientation is applied;
-        alpha is composited over white; gray becomes three equal channels and colour becomes luma
-        (ITU-R 601-2) where the network asks for it; then the image is resized and centre-cropped as
-        the network's preprocessing says.
+        """PNG, JPEG, WebP, GIF, TIFF, BMP, PPM or AVIF files (AVIF where the server's Pillow reads it), at
+        most 16 MiB and 64 megapixels each. The first of several frames counts; EXIF orientation is
+        applied; 16-bit samples keep their high byte; alpha is composited over white; gray becomes
+        three equal channels and colour becomes luma (ITU-R 601-2) where the network asks for it; then
+        the image is resized and centre-cropped as the network's preprocessing says.
         """
 
     @_builtins.property

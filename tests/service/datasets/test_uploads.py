@@ -125,7 +125,7 @@ def test_a_cut_image_is_found_at_its_use(tmp_path: Path) -> None:
     datasets = Datasets({}, tmp_path)
     name = sent(datasets.uploads, [[ROWS[0], (b"0" * 50, 1)]])
     assert datasets.get(name).read(0, 1)[0].label == 0
-    with pytest.raises(DatasetError, match="image 1 of data set 'upload-"):
+    with pytest.raises(DatasetError, match=r"image 1 \('row-1'\) of data set 'upload-"):
         datasets.get(name).read(0, 2)
 
 

@@ -18,7 +18,7 @@ from striate._cli.session import Session
 def activations(
     session: Session,
     model: ModelName,
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A PNG, JPEG or WebP file.")],
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture file.")],
     layer: Annotated[str, typer.Argument(metavar="LAYER", help="A layer, or logits.")],
     k: Annotated[
         int | None, typer.Option("-k", min=1, max=4096, help="Units wanted. Default: the server's.")

@@ -23,8 +23,9 @@ def match_classes(models: Mapping[str, HostedModel], dataset: Dataset) -> tuple[
         InvalidField: models or data set are of the wrong kind, or a label is no class.
     """
     if not dataset.labelled:
+        hint = f"; {dataset.source.unlabelled}" if dataset.source.unlabelled else ""
         raise InvalidField(
-            "dataset", f"{dataset.name!r} has no labels: an audit needs to know what is right"
+            "dataset", f"{dataset.name!r} has no labels: an audit needs to know what is right{hint}"
         )
     if not len(dataset):
         raise InvalidField("dataset", f"{dataset.name!r} has no images")
@@ -66,4 +67,8 @@ def _unmatched(dataset: Dataset, model: HostedModel, found: Sequence[int]) -> st
         repr(dataset.classes[label]) if dataset.classes else str(label) for label in missing[:5]
     )
     more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
-    return f"{dataset.name!r} has labels that no one class of {model.name!r} matches: {shown}{more}"
+    way = "" if dataset.uri.startswith(UPLOADED) else "; other names are given by ?classes=FILE"
+    return (
+        f"{dataset.name!r} has labels that no one class of {model.name!r} matches: "
+        f"{shown}{more}{way}"
+    )

@@ -5,8 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from PIL import Image
 
-from service.datasets.base import encode_png
-from service.imaging import MAX_BYTES
+from service.imaging import MAX_BYTES, BadImage, encode_png, open_image
 from service.rpc.validation import InvalidField, required, within
 from service.rpc.wire import images as wire_images
 from service.rpc.wire import tensors as wire_tensors
@@ -14,7 +13,6 @@ from striate.v1 import audit_pb2 as pb
 from striate.v1 import types_pb2
 
 MOST_CLASSES = 100_000
-_SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 
 
 def classes(message: pb.UploadDatasetRequest) -> tuple[str, ...]:
@@ -43,7 +41,7 @@ def rows(
 ) -> Iterator[tuple[bytes, int]]:
     """Read the images and labels of a message. Encodes: not for the event loop.
 
-    Encoded images are not decoded, but a file that is none of the formats is refused.
+    Encoded images are not decoded, but a file whose header is of none of the formats is refused.
 
     Args:
         first: number of the message's first image in the whole upload, for errors.
@@ -72,16 +70,16 @@ def rows(
 
 
 def _checked(data: bytes, number: int) -> bytes:
-    """An image file that looks like one."""
+    """An image file whose header can be read."""
+    field = f"images.encoded[{number}]"
     if len(data) > MAX_BYTES:
         raise wire_images.InvalidImage(
-            f"images.encoded[{number}]",
-            f"the image file has {len(data)} bytes; at most {MAX_BYTES} are allowed",
+            field, f"the image file has {len(data)} bytes; at most {MAX_BYTES} are allowed"
         )
-    if not (data.startswith(_SIGNATURES) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP")):
-        raise wire_images.InvalidImage(
-            f"images.encoded[{number}]", "the image is no readable PNG, JPEG or WebP file"
-        )
+    try:
+        open_image(data).close()
+    except BadImage as error:
+        raise wire_images.InvalidImage(field, str(error)) from error
     return data
 
 

@@ -250,7 +250,7 @@ def test_models_are_named_once_each(models: list[str], field: str) -> None:
         ((model(), model("two", NAMES[:4])), data(), "models[1]", "'two' has 4 classes, 'one' 5"),
         ((model(), model("two", NAMES[::-1])), data(), "models[1]", "another order"),
         ((model(),), data(("ant", "fly", "cat", "gnu", "emu")), "dataset", "'fly', 'gnu'"),
-        ((model(),), data((), 4), "dataset", "0, 1, 2, 3"),
+        ((model(),), data((), 6), "dataset", "0, 1, 2, 3"),
         ((model(shape=(2, 4, 4)),), data(), "models[0]", "2 channels"),
         (
             (model(), model("small", shape=(1, 2, 2))),
