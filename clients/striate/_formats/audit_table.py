@@ -95,6 +95,22 @@ def failures(report: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def undefined(report: Mapping[str, Any]) -> list[str]:
+    """The corruptions under which an error is undefined beside the reference's, one line each.
+
+    Args:
+        report: The report as plain values.
+    """
+    errors = [network.get("corruption_error") or {} for network in report["networks"]]
+    lines = [
+        f"{one['name']}: {one['undefined']}"
+        for error in errors
+        for one in error.get("corruptions", ())
+        if one["undefined"]
+    ]
+    return list(dict.fromkeys(lines))  # they are the reference's, and so the same for all
+
+
 def as_text(report: Mapping[str, Any], verdict: str, gates: Sequence[Sequence[str]]) -> str:
     """The whole report as text, in columns of fixed width.
 
@@ -110,6 +126,7 @@ def as_text(report: Mapping[str, Any], verdict: str, gates: Sequence[Sequence[st
     lines = [head, *failures(report), "", *_columns([header(report), *rows(report)])]
     for names, cells in further_tables(report, gates):
         lines += ["", *_columns([names, *cells])]
+        lines += undefined(report) if names == MCE_HEADER else []
     return "\n".join(lines)
 
 

@@ -127,6 +127,7 @@ def test_corruption_errors_are_read_and_say_what_they_are_over(
     )
     row = "tiny alexnet 81.2% undefined 1 and 0 of fog, snow at severities 1, 3"
     assert row in [" ".join(line.split()) for line in found.summary().splitlines()]
+    assert "snow: none" in found.summary().splitlines()
     assert "1 and 0 of fog, snow at severities 1, 3" in found._repr_html_()
     many = referenced(*(error(f"c{n}", 1.0) for n in range(15)), over=(15, 15))
     assert "15 corruptions at severities 1, 3" in read(fake, service, many).summary()
@@ -134,8 +135,9 @@ def test_corruption_errors_are_read_and_say_what_they_are_over(
 
 
 def test_the_command_prints_corruption_errors(cli: Cli) -> None:
-    values = referenced(error("fog", 0.8125), over=(1, 1))
+    values = referenced(error("fog", 0.8125), error("snow", None, "none"), over=(1, 1))
     cli.fake.operations[AUDIT] = audited(text=json.dumps(values))
     printed = cli.run("audit", "--resume", AUDIT).stdout
     assert "mCE" in printed
-    assert "fog at severities 1, 3" in printed
+    assert "fog, snow at severities 1, 3" in printed
+    assert "snow: none" in printed.splitlines()

@@ -179,6 +179,8 @@ def _print_report(screen: Screen, report: AuditReport, files: Mapping[str, str])
     ):
         screen.line("")
         screen.table(header, rows)
+    for line in audit_table.undefined(report.report):
+        screen.line(line)
     for line in audit_table.failures(report.report):
         screen.line(f"check failed: {line}")
     screen.line(f"{report.verdict}: {report.operation}")
