@@ -37,7 +37,25 @@ def attack(
     image_settings: ImageSettings,
     timeout: float | None,
 ) -> AttackResult:
-    """Attacks images, and issues the server's doubts as warnings of the caller's caller."""
+    """Attacks images, and issues the server's doubts as warnings of the caller's caller.
+
+    Args:
+        net: The model, with its connection.
+        images: One image or several, see `striate.images`.
+        labels: Their classes by index or name, one each or one for all, None for the model's own
+            predictions.
+        method: How images are attacked; an EpsilonSearch tries several radii.
+        settings: What holds for every image.
+        image_settings: What differs from image to image.
+        timeout: Seconds for all of it, None for the connection's default.
+
+    Returns:
+        A row an image, in their order.
+
+    Raises:
+        InvalidArgument: A value is out of its range; the error names the field.
+        StriateError: The server refused or failed.
+    """
     _, result = _send(net, images, labels, method, settings, image_settings, timeout)
     warn(_of_attack(result), depth=2)
     return result
@@ -52,7 +70,24 @@ def epsilon_curve(
     image_settings: ImageSettings,
     timeout: float | None,
 ) -> EpsilonCurve:
-    """Attacks images at several epsilons, and issues doubts as warnings of the caller's caller."""
+    """Attacks images at several epsilons, and issues doubts as warnings of the caller's caller.
+
+    Args:
+        net: The model, with its connection.
+        images: One image or several, see `striate.images`.
+        labels: Their classes, as for `attack`.
+        search: The radii, rising, in pixel units of [0, 1], and how images are attacked at each.
+        settings: What holds for every image.
+        image_settings: What differs from image to image.
+        timeout: Seconds for all of it, None for the connection's default.
+
+    Returns:
+        The accuracy at every epsilon, and every image's minimal epsilon.
+
+    Raises:
+        InvalidArgument: A value is out of its range; the error names the field.
+        StriateError: The server refused or failed.
+    """
     responses, result = _send(net, images, labels, search, settings, image_settings, timeout)
     warn(_of_attack(result), depth=2)
     return EpsilonCurve.read(responses, result, search)
@@ -69,7 +104,25 @@ def attack_stream(
     first_id: int,
     timeout: float | None,
 ) -> Generator[StreamedImage, None, None]:
-    """Attacks images one by one; the call begins with the first `next`."""
+    """Attacks images one by one; the call begins with the first `next`.
+
+    Args:
+        net: The model, with its connection.
+        items: Images, or pairs of an image and its label, of any number; read ahead of the server.
+        method: How images are attacked.
+        settings: What holds for every image.
+        ordered: Give results in the order of the images, or as they are done.
+        in_flight: Images that are read and not yet handed out at most, 1 to 1024, None for as many
+            as the server wants.
+        first_id: Number of the first image, which seeds its randomness; from 0.
+        timeout: Seconds for the whole stream, None for no limit.
+
+    Returns:
+        A generator of one result an image; closing it ends the call.
+
+    Raises:
+        InvalidArgument: A value is out of its range; the error names the field.
+    """
     check_items(items)
     classes = net.info.classes
     first = attack_pb2.AttackStreamSettings(attack=settings.message(net.info.name, method, classes))

@@ -124,7 +124,23 @@ def attribute(
     settings: AttributionSettings,
     timeout: float | None,
 ) -> Attributions:
-    """Measures how much every pixel has to do with a class or a unit, see Model.attribute."""
+    """Measures how much every pixel has to do with a class or a unit, see Model.attribute.
+
+    Args:
+        net: The model, with its connection.
+        images: One image or several, see `striate.images`.
+        target: Classes by index or name, one each or one for all, None for the model's own
+            predictions, or for the unit of the settings.
+        settings: What holds for every image.
+        timeout: Seconds for all of it, None for the connection's default.
+
+    Returns:
+        A map an image, in their order.
+
+    Raises:
+        InvalidArgument: A value is out of its range; the error names the field.
+        StriateError: The server refused or failed.
+    """
     if settings.unit is not None and target is not None:
         raise invalid("unit", "must not be given with target")
     common = settings.message(net.info.name)

@@ -27,7 +27,25 @@ def audit(
     timeout: float | None,
     **settings: Any,
 ) -> Operation:
-    """Starts an audit; `settings`: the other arguments of Service.audit."""
+    """Starts an audit, see Service.audit.
+
+    Args:
+        connection: To the server.
+        names: Name of one model, or names of several.
+        dataset: Name of a labelled data set of the server, None with images.
+        images: The caller's own images, which are uploaded first, None with a data set.
+        labels: Their labels, None with a data set.
+        timeout: Seconds for the upload and the start, None for the connection's default.
+        settings: The other arguments of Service.audit.
+
+    Returns:
+        The operation.
+
+    Raises:
+        InvalidArgument: A value is out of its range, or neither or both of dataset and images are
+            given.
+        StriateError: The server refused or failed.
+    """
     chosen = as_models(names)
     if (dataset is None) == (images is None):
         raise invalid("dataset", "must be named, or images given in its place; not both")
@@ -43,7 +61,20 @@ def audit(
 
 
 def report(connection: Connection, operation: str, timeout: float | None) -> AuditReport:
-    """Waits for the report of an audit."""
+    """Waits for the report of an audit.
+
+    Args:
+        connection: To the server.
+        operation: Name of the audit's operation.
+        timeout: Seconds, None for as long as it takes.
+
+    Returns:
+        The report.
+
+    Raises:
+        InvalidArgument: The operation is no audit.
+        StriateError: There is no such operation, or the audit failed.
+    """
     state = connection.operations.get(operation, timeout)
     found: Any = Operation(connection.operations, state).wait(timeout=timeout)
     if not isinstance(found, AuditReport):

@@ -44,7 +44,28 @@ def build_index(
     quantiles: Sequence[float] | None,
     timeout: float | None,
 ) -> Operation:
-    """Starts to build an exemplar index, see Service.build_index."""
+    """Starts to build an exemplar index, see Service.build_index.
+
+    Args:
+        connection: To the server.
+        model: Name of a loaded model.
+        dataset: Name of a data set of the server.
+        layers: Name of one layer, or names of several.
+        k: Exemplars of a unit that are kept, at least 1.
+        limit: Images that are read, 0 for all.
+        class_k: Exemplars of a unit and class that are kept, 0 for none, None for the server's
+            default.
+        shard_images: Images that a restart may have to do again, None for the server's default.
+        quantiles: Quantiles in [0, 1] whose exemplars are kept, None for the server's default.
+        timeout: Seconds, None for the connection's default.
+
+    Returns:
+        The operation.
+
+    Raises:
+        InvalidArgument: A value is out of its range; the error names the field.
+        StriateError: The server refused.
+    """
     at_least(1, k=k, shard_images=shard_images)
     at_least(0, limit=limit, class_k=class_k)
     shares = [
@@ -76,7 +97,25 @@ def exemplars(
     images: bool,
     timeout: float | None,
 ) -> Exemplars:
-    """Finds the images on which a unit is most active, see Model.exemplars."""
+    """Finds the images on which a unit is most active, see Model.exemplars.
+
+    Args:
+        net: The model, with its connection.
+        unit: "layer:unit".
+        k: How many, at least 1, None for the server's default.
+        dataset: Its name, with an exemplar index.
+        order: What "most" is: by the maximum, the minimum, the mean, the magnitude or quantiles.
+        label: Only images of this class of the data set, by index or name, None for all.
+        images: With the pictures themselves.
+        timeout: Seconds for all of it, None for the connection's default.
+
+    Returns:
+        The exemplars, in that order.
+
+    Raises:
+        InvalidArgument: A value is out of its range; the error names the field.
+        StriateError: The server refused or failed.
+    """
     at_least(1, k=k)
     deadline = net.caller.deadline(timeout)
     request = exemplars_pb2.FindExemplarsRequest(

@@ -49,7 +49,25 @@ def filters(
     spectra: bool,
     timeout: float | None,
 ) -> Filters:
-    """Reads the weights of a convolution, see Model.filters."""
+    """Reads the weights of a convolution, see Model.filters.
+
+    Args:
+        net: The model, with its connection.
+        layer: Its name, None for the first convolution.
+        scale: Stretch the colours of each filter, or of all filters alike.
+        zoom: Side of a weight in pixels, 0 for the server's choice.
+        order: By channel, or sorted by orientation or hue.
+        analyze: With Gabor fits and colours.
+        spectra: With Fourier spectra.
+        timeout: Seconds, None for the connection's default.
+
+    Returns:
+        The weights and their picture.
+
+    Raises:
+        InvalidArgument: A value is out of its range; the error names the field.
+        StriateError: The server refused or failed.
+    """
     from striate.results.filters import Filters
 
     at_least(0, zoom=zoom)
@@ -76,7 +94,25 @@ def tuning(
     priority: PriorityName | None,
     timeout: float | None,
 ) -> Tuning:
-    """Measures how units answer to gratings, see Model.tuning."""
+    """Measures how units answer to gratings, see Model.tuning.
+
+    Args:
+        net: The model, with its connection.
+        layer: Its name, None for the first convolution.
+        orientations: How many of half a turn, None for the server's default.
+        wavelengths: In pixels, at least one, None for the server's default.
+        phases: How many of a whole turn, None for the server's default.
+        contrast: Of the gratings, above 0 and at most 1, None for the server's default.
+        priority: Against other requests, None for the server's default.
+        timeout: Seconds, None for the connection's default.
+
+    Returns:
+        The curves of every unit.
+
+    Raises:
+        InvalidArgument: A value is out of its range; the error names the field.
+        StriateError: The server refused or failed.
+    """
     from striate.results.tuning import Tuning
 
     at_least(1, orientations=orientations, phases=phases)
@@ -109,7 +145,24 @@ def activations(
     order: ActivationOrderName,
     timeout: float | None,
 ) -> Activations:
-    """Reads the feature maps of a layer for one image, see Model.activations."""
+    """Reads the feature maps of a layer for one image, see Model.activations.
+
+    Args:
+        net: The model, with its connection.
+        image: One image, see `striate.images`.
+        layer: Its name.
+        k: Units whose maps are drawn, strongest first, at least 1, None for the server's default.
+        all_units: With the values of every unit.
+        order: What "strongest" is: by the peak, the mean or the magnitude.
+        timeout: Seconds, None for the connection's default.
+
+    Returns:
+        The maps.
+
+    Raises:
+        InvalidArgument: There is not one image, or a value is out of its range.
+        StriateError: The server refused or failed.
+    """
     from striate.results.activations import Activations
 
     at_least(1, k=k)

@@ -42,7 +42,21 @@ def visualize(
     variants: int | None,
     options: VisualizeOptions,
 ) -> Visualization | Visualizations | LayerPictures:
-    """Makes the pictures of one objective, of several, or of a whole layer."""
+    """Makes the pictures of one objective, of several, or of a whole layer, see Model.visualize.
+
+    Args:
+        net: The model, with its connection.
+        objectives: One objective, several, or the units of a layer such as "layer2.0:*".
+        variants: Pictures of each, None for one that stands for itself.
+        options: The other arguments of Model.visualize.
+
+    Returns:
+        One picture, all of several, or those of a layer as they are done.
+
+    Raises:
+        InvalidArgument: A value is out of its range; the error names the field.
+        StriateError: The server refused or failed.
+    """
     from striate._requests.visualize import visualize_request
     from striate.objective import Objective
     from striate.objective.expression import whole_layer
@@ -68,7 +82,24 @@ def visualize_layer(
     timeout: float | None,
     options: PictureOptions,
 ) -> LayerPictures:
-    """Makes the pictures of a layer's units; the call begins with the first."""
+    """Makes the pictures of a layer's units; the call begins with the first.
+
+    Args:
+        net: The model, with its connection.
+        layer: Its name.
+        units: Some of its units, None for all.
+        sheet: With the sheet of all pictures at the end.
+        dataset: Compare with its index, None for one that the server has.
+        timeout: Seconds for all of it, None for the connection's default.
+        options: How pictures are made.
+
+    Returns:
+        The pictures, as they are done.
+
+    Raises:
+        InvalidArgument: A value is out of its range; the error names the field.
+        StriateError: The server refused or failed.
+    """
     from striate._requests.picture_settings import PictureSettings
     from striate._requests.visualize import layer_request
     from striate.results.layer_pictures import LayerPictures
@@ -89,7 +120,25 @@ def facets(
     timeout: float | None,
     options: PictureOptions,
 ) -> Facets:
-    """Finds the different things that a unit sees."""
+    """Finds the different things that a unit sees, see Model.facets.
+
+    Args:
+        net: The model, with its connection.
+        unit: "layer:unit".
+        dataset: Its name, with an exemplar index.
+        exemplars: That are grouped, None for the server's default.
+        count: Of facets, None for the server's choice.
+        by_layer: Layer by whose activations they are grouped, None for the server's choice.
+        timeout: Seconds, None for the connection's default.
+        options: How pictures are made.
+
+    Returns:
+        The facets.
+
+    Raises:
+        InvalidArgument: A value is out of its range; the error names the field.
+        StriateError: The server refused or failed.
+    """
     from striate._requests.picture_settings import PictureSettings
     from striate._requests.visualize import facets_request
     from striate.results.facets import Facets
@@ -107,7 +156,23 @@ def dossier(
     options: PictureOptions,
     **counts: Any,
 ) -> Dossier:
-    """Compiles one unit's page; `counts`: the other arguments of Model.dossier."""
+    """Compiles one unit's page, see Model.dossier.
+
+    Args:
+        net: The model, with its connection.
+        unit: "layer:unit".
+        dataset: Its name, with an exemplar index.
+        timeout: Seconds, None for the connection's default.
+        options: How pictures are made.
+        counts: The other arguments of Model.dossier.
+
+    Returns:
+        The page.
+
+    Raises:
+        InvalidArgument: A value is out of its range; the error names the field.
+        StriateError: The server refused or failed.
+    """
     from striate._requests.picture_settings import PictureSettings
     from striate._requests.visualize import dossier_request
     from striate.results.dossier import Dossier
