@@ -60,6 +60,8 @@ class Blueprint:
         build: makes the module, weights included unless they are `RANDOM`; reads files and may
             download, takes no device.
         classes: names in the order of the logits; none if they are not known.
+        labelled: the names are the user's own, so that their number must be that of the logits;
+            else they are those of the published weights, which other weights may not have.
         weights: where they come from: "embedded", "random", torchvision's name, a file name, or
             "factory".
     """
@@ -69,6 +71,7 @@ class Blueprint:
     preprocessing: Preprocessing
     classes: tuple[str, ...]
     weights: str
+    labelled: bool = False
 
 
 class Catalogue:
@@ -131,7 +134,7 @@ class Catalogue:
         if weights == RANDOM:
             source = RANDOM
         elif file is not None:
-            source, build = file.name, partial(_loaded, build, lambda: file)
+            source, build = file.name, partial(_with_own_classes, known, classes, file)
         elif published.file is not None:
             source, build = (
                 published.name,
@@ -164,6 +167,7 @@ class Catalogue:
             plan,
             preprocessing=_preprocessing(name, table, plan.preprocessing),
             classes=labels or plan.classes,
+            labelled=bool(labels),
         )
 
 
@@ -191,6 +195,25 @@ def _loaded(build: Callable[[], nn.Module], file: Callable[[], Path]) -> nn.Modu
     path = file()
     module = build()
     checkpoints.load(module, checkpoints.read(path), path.name)
+    return module
+
+
+def _with_own_classes(known: Architecture, classes: int | None, path: Path) -> nn.Module:
+    """An architecture with a file's weights, and the file's number of classes.
+
+    Raises:
+        ModelError: the file does not fit, or has not as many classes as there are labels.
+    """
+    module, found = _undrawn(known, classes), checkpoints.read(path)
+    other = checkpoints.classes_of(module, found, path.name)
+    if other is not None and classes is not None:
+        raise ModelError(
+            f"{path.name} has {other[0]} classes, as its tensor {other[1]} tells, but {classes} "
+            f"labels are given"
+        )
+    if other is not None:
+        module = _undrawn(known, other[0])
+    checkpoints.load(module, found, path.name)
     return module
 
 

@@ -4,7 +4,6 @@ import hashlib
 import http.client
 import re
 from collections import OrderedDict
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -13,18 +12,22 @@ import structlog
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
-State = dict[str, Tensor]
+from service.models.checkpoint_families import looks_like
+from service.models.state_dicts import (
+    StateDict,
+    StateDictError,
+    fitting,
+    number_of_classes,
+    tables,
+)
 
 log = structlog.get_logger("striate")
 
 _HASH_IN_NAME = re.compile(
     r"-([0-9a-f]{8,64})\.\w+$"
 )  # torch hub's custom: the file name ends in the first digits of its SHA-256
-_OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.\w+)$")
-_TRAINING_HEADS = ("aux1.", "aux2.", "AuxLogits.")  # of googlenet and inception_v3
-_SHOWN = 3
 
 
 class ModelError(RuntimeError):
@@ -91,21 +94,21 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read(path: Path) -> State:
-    """Read the tensors of a .safetensors or .pth file. Files that hold any other objects are
-    refused.
+def read(path: Path) -> list[StateDict]:
+    """Read the tensors of a .safetensors or .pth file. Files that hold objects of other classes
+    are refused.
 
     Args:
         path: of the file; any other suffix than .safetensors is read as .pth.
 
     Returns:
-        The tensors by name, those of a .pth file on the CPU.
+        Every table of tensors in it, those of a .pth file on the CPU.
 
     Raises:
         ModelError: the file cannot be read, or holds something else.
     """
     try:
-        state: Any = (
+        contents: Any = (
             load_file(path)
             if path.suffix == ".safetensors"
             else torch.load(path, map_location="cpu", weights_only=True)
@@ -113,61 +116,81 @@ def read(path: Path) -> State:
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{path.name} cannot be read: {error}") from error
     except Exception as error:  # what damaged archives make torch raise is open-ended
-        raise ModelError(
-            f"{path.name} holds no plain tensors, or is damaged; others are never unpickled"
-        ) from error
-    for wrapper in ("state_dict", "model"):  # checkpoints of common training scripts
-        if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
-            state = state[wrapper]
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise ModelError(f"{path.name} {_refused_objects(path)}") from error
+    found = list(tables(contents))
+    if not found:
         raise ModelError(f"{path.name} holds no state dict, a table of tensors by name")
-    return state
+    return found
 
 
-def load(module: nn.Module, state: State, source: str) -> None:
-    """Load a state dict strictly: every tensor of the module is set, and none is left over.
-
-    Names are mended as torchvision mends those of its own files: the dots in densenet's, the heads
-    that only training uses; so is the prefix that data-parallel training leaves.
+def load(module: nn.Module, found: list[StateDict], source: str) -> None:
+    """Load a checkpoint strictly: every tensor of the module is set, and none is left over.
 
     Args:
         module: that is changed.
-        state: tensors by name.
+        found: the checkpoint's tables of tensors, of which the one that fits is taken.
         source: of the tensors, for the error.
 
     Raises:
         ModelError: names or shapes do not fit.
     """
-    expected = module.state_dict()
-    state = _mended(state, expected)
-    try:
-        found = module.load_state_dict(state, strict=False)
-    except (RuntimeError, ValueError) as error:
-        raise ModelError(f"{source} does not fit: {error}") from error
-    complaints = [
-        f"{len(keys)} {kind} ({', '.join(keys[:_SHOWN])}{', ...' if len(keys) > _SHOWN else ''})"
-        for kind, keys in (("missing", found.missing_keys), ("unexpected", found.unexpected_keys))
-        if keys
-    ]
-    if complaints:
-        raise ModelError(
-            f"{source} does not fit the architecture's {len(expected)} tensors: "
-            f"{'; '.join(complaints)}"
-        )
-
-
-def _mended(state: State, expected: Mapping[str, Tensor]) -> State:
-    if all(name.startswith("module.") for name in state) and not any(
-        name.startswith("module.") for name in expected
-    ):
-        state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
-    mended: OrderedDict[str, Tensor] = OrderedDict()
-    for name, tensor in state.items():
-        renamed = _OLD_DENSENET.sub(r"\1\2", name)
-        if renamed in expected or not renamed.startswith(_TRAINING_HEADS):
-            mended[renamed] = tensor
+    state = _fitting(found, module, source)
+    tensors = OrderedDict(state.tensors)
     # Files of bare tensors do not tell the version of the module that wrote them, without which
     # mnasnet refuses them.
-    own = getattr(expected, "_metadata", {})
-    mended._metadata = getattr(state, "_metadata", {"": own.get("", {})})  # type: ignore[attr-defined]
-    return mended
+    own = getattr(module.state_dict(), "_metadata", {})
+    tensors._metadata = {"": own.get("", {})}  # type: ignore[attr-defined]
+    expected = module.state_dict()
+    other = [k for k, tensor in tensors.items() if tensor.shape != expected[k].shape]
+    if other:
+        raise ModelError(
+            f"{source} does not fit: {len(other)} of {len(expected)} tensors have another shape, "
+            f"with a size mismatch for {other[0]}, {tuple(tensors[other[0]].shape)} where "
+            f"{tuple(expected[other[0]].shape)} is wanted{_likeness(found)}"
+        )
+    try:
+        module.load_state_dict(tensors)
+    except (RuntimeError, ValueError) as error:
+        raise ModelError(f"{source} does not fit: {error}") from error
+    if state.where:
+        log.info("weights stand inside a checkpoint", file=source, where=state.where)
+
+
+def classes_of(module: nn.Module, found: list[StateDict], source: str) -> tuple[int, str] | None:
+    """Read a checkpoint's number of classes off its last layer's weights.
+
+    Args:
+        module: of the same architecture.
+        found: the checkpoint's tables of tensors.
+        source: of the tensors, for the error.
+
+    Returns:
+        The number and the name of the tensor that tells it; None if it is the module's own.
+
+    Raises:
+        ModelError: no table has the module's names.
+    """
+    return number_of_classes(_fitting(found, module, source).tensors, module.state_dict())
+
+
+def _fitting(found: list[StateDict], module: nn.Module, source: str) -> StateDict:
+    try:
+        return fitting(found, module.state_dict())
+    except StateDictError as error:
+        raise ModelError(f"{source} {error}{_likeness(found)}") from error
+
+
+def _likeness(found: list[StateDict]) -> str:
+    kind = next((k for table in found if (k := looks_like(table.tensors))), None)
+    return f"; they look like a checkpoint of {kind}" if kind else ""
+
+
+def _refused_objects(path: Path) -> str:
+    """What stands in a file beside tensors; the names alone are read, nothing is made."""
+    try:
+        names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    except Exception:  # noqa: BLE001 - a damaged archive may raise anything
+        names = []
+    if names:
+        return f"holds objects of {', '.join(sorted(names)[:3])}; nothing is ever unpickled"
+    return "holds no plain tensors, or is damaged; others are never unpickled"

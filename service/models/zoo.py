@@ -248,6 +248,13 @@ class ModelZoo:
         doubts = [*network.doubts, *warm.doubts]
         if plan.weights != RANDOM and run(lambda: sees_one_class(network)):
             doubts.append(ONE_CLASS)
+        classes = _class_names(name, plan, network.classes)
+        if plan.classes and len(plan.classes) != len(classes):
+            doubts.append(
+                f"{plan.weights} has {len(classes)} classes where {plan.architecture}'s own are "
+                f"{len(plan.classes)}: they are called {classes[0]!r} to {classes[-1]!r}; give "
+                f"`labels` in a settings table to name them"
+            )
         return HostedModel(
             name=name,
             network=network,
@@ -255,7 +262,7 @@ class ModelZoo:
             weights=plan.weights,
             digest=digest,
             preprocessing=seen,
-            classes=_class_names(name, plan.classes, network.classes),
+            classes=classes,
             layers=run(lambda: describe(network)),
             parameters=sum(p.numel() for p in network.module.parameters()),
             memory_bytes=sum(t.nbytes for t in network.weights),
@@ -274,10 +281,12 @@ def _explained(name: str, shape: tuple[int, int, int], call: Callable[[], T]) ->
         ) from error
 
 
-def _class_names(name: str, classes: tuple[str, ...], logits: int) -> tuple[str, ...]:
-    if classes and len(classes) != logits:
-        raise ModelError(f"{name} has {logits} classes, but {len(classes)} labels are given")
-    return classes or tuple(f"class {i}" for i in range(logits))
+def _class_names(name: str, plan: Blueprint, logits: int) -> tuple[str, ...]:
+    if plan.labelled and len(plan.classes) != logits:
+        raise ModelError(f"{name} has {logits} classes, but {len(plan.classes)} labels are given")
+    if len(plan.classes) == logits:
+        return plan.classes
+    return tuple(f"class {i}" for i in range(logits))
 
 
 def _digest(module: nn.Module, plan: Blueprint) -> str:
