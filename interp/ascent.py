@@ -203,6 +203,7 @@ class _AscentState:
             logits=self.wants_logits,
             splittable=not problem.objective.coupled,
             progress=StepProgress(step, problem.steps, self.preview),
+            rows=self.active.index,
         )
 
     def ask(self, step: int) -> Procedure[Answer]:
@@ -220,6 +221,7 @@ class _AscentState:
             self.objective().take(shut),
             redirect=True,
             splittable=probe.splittable,
+            rows=self.active.index[shut],
         )
         assert redirected.grad is not None
         return replace(answer, grad=answer.grad.index_copy(0, shut, redirected.grad))
@@ -282,6 +284,7 @@ class _AscentState:
                 self.problem.objective.take(rows),
                 gradient=False,
                 logits=self.wants_logits,
+                rows=rows,
             )
             self.keep_best(answer, rows)
 

@@ -6,7 +6,7 @@ service's engine).
 """
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
 from torch import Tensor
@@ -49,6 +49,11 @@ class Probe:
         splittable: whether rows may be answered in separate passes.
         progress: how far the procedure is, if it counts its steps.
         finite: whether values that are not finite would be of no use.
+        rows: (B,) int64, which rows of the batch that its procedure was given the images belong to,
+            for whoever looks on, see `on_rows`; None: all of them, in order. No answer depends on
+            it.
+        spare: (B,) bool, the rows that its procedure can do without an answer to, such as images
+            outside the ball in which it searches; None: none of them.
     """
 
     images: Tensor
@@ -60,6 +65,8 @@ class Probe:
     splittable: bool = True
     progress: StepProgress | None = None
     finite: bool = True
+    rows: Tensor | None = None
+    spare: Tensor | None = None
 
     @property
     def differentiates(self) -> bool:
@@ -119,3 +126,26 @@ def solve(procedure: Procedure[T], network: Oracle) -> T:
     except StopIteration as stop:
         result: T = stop.value
         return result
+
+
+def on_rows(procedure: Procedure[T], index: Tensor) -> Procedure[T]:
+    """Run a procedure that was given a choice of the rows of a larger batch, so that its probes
+    name the rows of that batch.
+
+    Args:
+        procedure: one that has not begun.
+        index: (A,) int64, the numbers in the larger batch of the rows that it was given.
+
+    Returns:
+        The same procedure, its probes renumbered.
+    """
+    try:
+        probe = next(procedure)
+        while True:
+            of = index[: len(probe.images)] if probe.rows is None else index[probe.rows]
+            probe = procedure.send((yield replace(probe, rows=of)))
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    finally:
+        procedure.close()

@@ -22,7 +22,8 @@ def cut(probe: Probe, low: int, high: int) -> Probe:
     if low == 0 and high >= len(probe.images):
         return probe
     objective = probe.objective.take(slice(low, high)) if probe.objective else None
-    return replace(probe, images=probe.images[low:high], objective=objective)
+    rows = None if probe.rows is None else probe.rows[low:high]
+    return replace(probe, images=probe.images[low:high], objective=objective, rows=rows)
 
 
 def pad(probe: Probe, rows: int) -> Probe:

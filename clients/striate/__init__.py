@@ -49,8 +49,13 @@ from striate.errors import (
 )
 from striate.model import Model
 from striate.provenance import Provenance
-from striate.results.attack import AttackResult
-from striate.results.attack_stream import AttackRow, StreamedImage
+from striate.results.attack import (
+    AttackResult,
+    AttackRow,
+    EpsilonCurve,
+    RowFailure,
+    StreamedImage,
+)
 from striate.results.attributions import Attributions
 from striate.results.audit import (
     AuditProgress,
@@ -62,7 +67,6 @@ from striate.results.audit import (
 )
 from striate.results.classification import Classifications, Prediction
 from striate.results.datasets import DatasetInfo, Sample
-from striate.results.epsilon_curve import EpsilonCurve
 from striate.results.exemplars import Exemplar, Exemplars
 from striate.results.index import IndexProgress, IndexReport
 from striate.results.models import Layer, ModelInfo, ReceptiveField
@@ -145,6 +149,7 @@ __all__ = [
     "QueueFull",
     "ReceptiveField",
     "ResourceExhausted",
+    "RowFailure",
     "Sample",
     "Service",
     "ShuttingDown",

@@ -24,12 +24,10 @@ if TYPE_CHECKING:
     from striate.labels import Label, Labels
     from striate.objective import Objective
     from striate.results.activations import Activations
-    from striate.results.attack import AttackResult
-    from striate.results.attack_stream import StreamedImage
+    from striate.results.attack import AttackResult, EpsilonCurve, StreamedImage
     from striate.results.attributions import Attributions
     from striate.results.classification import Classifications
     from striate.results.dossier import Dossier
-    from striate.results.epsilon_curve import EpsilonCurve
     from striate.results.exemplars import Exemplars
     from striate.results.facets import Facets
     from striate.results.filters import Filters

@@ -13,6 +13,7 @@ from torch import Tensor
 from interp.active_rows import ActiveRows
 from interp.ascent import AscentResult, Done
 from interp.attack.ball import Ball
+from interp.attack.unanswered import spared
 from interp.objective import Objective
 from interp.probe import Answer, Probe, Procedure, StepProgress
 from interp.seeds import Generators
@@ -209,13 +210,20 @@ class _ApgdState:
         """Ask for the score of x^(k) and, unless it is the last, the gradient."""
         images = self.active_ball.image(self.rows.z).detach()
         if k == self.steps:
-            return Probe(images, self.active_objective, gradient=False, logits=logits)
+            return Probe(
+                images,
+                self.active_objective,
+                gradient=False,
+                logits=logits,
+                rows=self.active.index,
+            )
         self.active.gradients += len(images)
         return Probe(
             images,
             self.active_objective,
             logits=logits,
             progress=StepProgress(k + 1, self.steps, self.preview),
+            rows=self.active.index,
         )
 
     def update(self, answer: Answer, done: Done | None) -> None:
@@ -334,8 +342,7 @@ def apgd_decreasing_radii(
             continue
         last = radii == 1
         larger = replace(ball, epsilon=radii * ball.eps, eight_bit=ball.eight_bit and last)
-        result = yield from apgd_ascent(
-            larger, objective, count, rows, done if last else None, logits, start
-        )
+        stage = apgd_ascent(larger, objective, count, rows, done if last else None, logits, start)
+        result = yield from (stage if last else spared(stage))
         start, moved, gradients = result.images, moved | result.moved, gradients + result.gradients
     return replace(result, moved=moved, start_logits=None, gradients=gradients)

@@ -20,7 +20,7 @@ from interp.attack.evaluate import (
 )
 from interp.attack.goal import Choice
 from interp.attack.search import Search
-from interp.probe import Procedure
+from interp.probe import Procedure, on_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +116,8 @@ def attack(
         noise_control: also evaluate random noise as large as the attack may be.
 
     Returns:
-        A procedure whose result is the adversarial images and their evaluation, row by row.
+        A procedure whose result is the adversarial images and their evaluation, row by row. A row
+        on which the network's answers are no numbers is named in `failure`, and costs itself alone.
     """
     x = (x * LEVELS).round() / LEVELS if eight_bit else x
     ball = Ball(x, radii(epsilon, x), p, eight_bit=eight_bit)
@@ -124,15 +125,17 @@ def attack(
     problem = yield from attack_problem(
         x, labels, targets, unit, randomness, not method.starts_at_x
     )
-    todo = torch.arange(len(x), device=x.device)
+    (todo,) = (~problem.unanswered.rows).nonzero(as_tuple=True)
     if problem.clean is not None and method.skip_reached:
-        todo = todo[~problem.goal.reached(problem.clean)]  # the others need no perturbation
+        # the others need no perturbation
+        todo = todo[~problem.goal.reached(problem.clean)[todo]]
     found = AscentResult(x[:0], torch.ones_like(todo[:0], dtype=torch.bool), None, 0)
     if len(todo):
         rows = randomness.generators(len(x))
-        found = yield from method.search(
+        search = method.search(
             ball.take(todo), problem.goal.take(todo), [rows[i] for i in todo.tolist()]
         )
+        found = yield from problem.unanswered.watch(on_rows(search, todo))
     images = x.index_copy(0, todo, found.images.to(x))
     noise = randomness.generators(len(x), NOISE) if noise_control else None
     return (yield from evaluate(problem, ball, images, found, noise))

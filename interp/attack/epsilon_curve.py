@@ -21,7 +21,8 @@ from interp.attack.evaluate import (
 )
 from interp.attack.goal import CROSS_ENTROPY, Choice, Goal, Loss
 from interp.attack.pgd import OVERSHOOT, steepest_step
-from interp.probe import Procedure
+from interp.attack.unanswered import Failure, Unanswered
+from interp.probe import Procedure, on_rows
 from interp.seeds import Generators
 from interp.step import Move, Step
 
@@ -43,12 +44,18 @@ class EpsilonCurve:
         epsilons: in rising order.
         withstood: (E,) int64, of all B images those whose minimal epsilon is larger. It never
             rises.
+        answered: (E,) int64, the images that `withstood` counts of: those without the ones on which
+            the network's answers were no numbers at that epsilon or at a smaller one.
+        failed_from: (B,) pixel units, the epsilon at which that was found of a row; infinite where
+            it was not, or where an image was found all the same.
     """
 
     attacked: AdversarialExamples
     minimal: Tensor
     epsilons: tuple[float, ...]
     withstood: Tensor
+    answered: Tensor
+    failed_from: Tensor
 
 
 def epsilon_curve(
@@ -103,6 +110,7 @@ def epsilon_curve(
         last,
         problem.goal,
         problem.goal.reached(problem.clean),
+        problem.unanswered,
         steps,
         loss,
         randomness.generators(len(x)),
@@ -125,20 +133,43 @@ def epsilon_curve(
         )
         attacked = replace(attacked, warnings=(*attacked.warnings, warning))
     minimal = search.minimal.masked_fill(~attacked.succeeded, torch.inf)
-    withstood = (minimal > minimal.new_tensor(epsilons)[:, None]).sum(1)
-    return EpsilonCurve(attacked, minimal, tuple(epsilons), withstood)
+    radius = torch.tensor(epsilons, dtype=torch.float64, device=x.device)[:, None]
+    failed_from = search.failed_from.masked_fill(attacked.failure == Failure.NONE, torch.inf)
+    # what no search met may still have come up when the images found were evaluated
+    failed_from = torch.where(
+        (attacked.failure != Failure.NONE) & failed_from.isinf(), epsilons[-1], failed_from
+    )
+    unanswered = failed_from <= radius
+    return EpsilonCurve(
+        attacked,
+        minimal,
+        tuple(epsilons),
+        ((minimal > radius.to(minimal)) & ~unanswered).sum(1),
+        len(x) - unanswered.sum(1),
+        failed_from,
+    )
 
 
 class _CurveSearch:
     """What is known of every row so far."""
 
     def __init__(
-        self, ball: Ball, goal: Goal, there: Tensor, steps: int, loss: Loss, rows: Generators
+        self,
+        ball: Ball,
+        goal: Goal,
+        there: Tensor,
+        unanswered: Unanswered,
+        steps: int,
+        loss: Loss,
+        rows: Generators,
     ) -> None:
         self.ball, self.goal, self.steps, self.loss, self.rows = ball, goal, steps, loss, rows
+        self.unanswered = unanswered
         self.images = ball.x.clone()
         self.minimal = torch.full_like(ball.x[:, 0, 0, 0], torch.inf).masked_fill(there, 0.0)
-        self.attacked = ~there
+        self.failed_from = torch.full_like(self.minimal, torch.inf, dtype=torch.float64)
+        self.failed_from[unanswered.rows] = 0.0
+        self.attacked = ~there & ~unanswered.rows
         self.moved = torch.zeros_like(there)
         self.gradients = 0
 
@@ -159,7 +190,8 @@ class _CurveSearch:
         """One epsilon after the other, on the rows that withstood those before."""
         before = 0.0
         for epsilon in epsilons:
-            (todo,) = self.minimal.isinf().nonzero(as_tuple=True)
+            left = self.minimal.isinf() & self.failed_from.isinf()
+            (todo,) = left.nonzero(as_tuple=True)
             ball = self._around(todo, radii(epsilon, self.ball.x[todo]))
             if not len(todo) or ball.fixed.all():
                 continue
@@ -168,9 +200,11 @@ class _CurveSearch:
                 start = replace(ball, random_start=True).start(
                     [self.rows[i] for i in todo.tolist()]
                 )
-            self.images[todo], _ = yield from self._climb(
-                ball, start, falling_steps if before else constant_steps
+            self.images[todo], there = yield from self._climb(
+                ball, start, falling_steps if before else constant_steps, self.unanswered
             )
+            failed = todo[self.unanswered.rows[todo] & ~there]
+            self.failed_from[failed] = epsilon
             before = epsilon
 
     def bisect(self, epsilons: Sequence[float], times: int) -> Procedure[None]:
@@ -187,7 +221,9 @@ class _CurveSearch:
             if not len(todo):
                 break
             ball = self._around(todo, ((self.minimal + below)[todo] / 2).view(-1, 1, 1, 1))
-            images, there = yield from self._climb(ball, self.images[todo], falling_steps)
+            # what they are fooled at is known, whatever becomes of these rows
+            apart = Unanswered(len(self.images), self.images.device)
+            images, there = yield from self._climb(ball, self.images[todo], falling_steps, apart)
             self.images[todo[there]] = images[there]
             below[todo[~there]] = ball.eps.flatten()[~there]
 
@@ -195,10 +231,14 @@ class _CurveSearch:
         return replace(self.ball, x=self.ball.x[todo], epsilon=epsilon, rows=todo)
 
     def _climb(
-        self, ball: Ball, start: Tensor, steps: Callable[[float, Tensor, int], Step]
+        self,
+        ball: Ball,
+        start: Tensor,
+        steps: Callable[[float, Tensor, int], Step],
+        unanswered: Unanswered,
     ) -> Procedure[tuple[Tensor, Tensor]]:
         """PGD from near `start`: images, and which are at their goal, whose minimal epsilons are
-        noted.
+        noted; and in `unanswered` the rows that have no answer.
         """
         assert ball.rows is not None
         todo, goal = ball.rows, self.goal.take(ball.rows)
@@ -213,7 +253,8 @@ class _CurveSearch:
             give_up=_give_up(goal, len(start), self.steps),
             keep_best=True,
         )
-        found = yield from ascend(problem, [self.rows[i] for i in todo.tolist()])
+        ascent = ascend(problem, [self.rows[i] for i in todo.tolist()])
+        found = yield from unanswered.watch(on_rows(ascent, todo))
         self.gradients += found.gradients
         self.moved[todo] |= found.moved
         there = goal.reached((yield evaluation_probe(found.images, goal)))

@@ -4,11 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TypeVar
 
+import torch
 from torch import Tensor
 
 from interp.ascent import AscentResult
 from interp.attack.ball import Ball
 from interp.attack.goal import CROSS_ENTROPY, Choice, Goal, Targeted, UnitGoal, Untargeted
+from interp.attack.unanswered import Failure, Unanswered, failures, legal_logits
 from interp.objective import Objective
 from interp.probe import Answer, Probe, Procedure
 from interp.seeds import Generators, generators
@@ -55,6 +57,7 @@ class NoiseControl:
     prediction: Tensor  # (B,) int64
     succeeded: Tensor  # (B,) bool
     norm: Tensor  # (B,) after the cut to [0, 1]
+    answered: Tensor  # (B,) bool: the network answers the noisy image, else the rest means nothing
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +78,12 @@ class AdversarialExamples:
         target: (B,) int64; None: the attack was untargeted.
         clean_activation, activation: (B,) of the unit attacked; None: a class was.
         control: the same for random noise, if it was asked for.
+        failure: (B,) int64, `interp.attack.unanswered.Failure`: what of a row is no number. Such a
+            row is neither fooled nor robust: `succeeded` is false, the image is the clean
+            one, and so is what is said of it; where it is the clean image that has no logits the
+            predictions mean nothing.
+        failed_at: (B,) int64, the step (or query) of the search at which that was found, from 1;
+            0: on the clean image.
     """
 
     images: Tensor
@@ -91,6 +100,8 @@ class AdversarialExamples:
     clean_activation: Tensor | None
     activation: Tensor | None
     control: NoiseControl | None
+    failure: Tensor
+    failed_at: Tensor
 
     def cpu(self) -> "AdversarialExamples":
         """The same in the host's memory, images as float32."""
@@ -116,12 +127,14 @@ class AttackProblem:
         label: (B,) int64, the class to leave.
         target: (B,) int64, the class to reach; None: any other, or a unit is attacked.
         clean: the answer about the images as they are; None: there was no need to ask.
+        unanswered: the rows on which the network's answers are no numbers, as far as is known.
     """
 
     goal: Goal
     label: Tensor
     target: Tensor | None
     clean: Answer | None
+    unanswered: Unanswered
 
 
 def attack_problem(
@@ -145,9 +158,11 @@ def attack_problem(
     Raises:
         ValueError: the network has one class alone, and no unit is attacked.
     """
-    clean = None
+    clean, unanswered = None, Unanswered(len(x), x.device)
     if ask or labels is None or unit is not None or callable(targets):
-        clean = yield Probe(x, unit[0] if unit else None, gradient=False, logits=True)
+        probe = Probe(x, unit[0] if unit else None, gradient=False, logits=True, finite=False)
+        clean = yield probe
+        unanswered.note(_failures_of(clean, probe), torch.arange(len(x), device=x.device))
     if unit is None and clean is not None and clean.logits is not None:
         require_wrong_class(clean.logits)
     if labels is None:
@@ -158,14 +173,30 @@ def attack_problem(
         assert clean is not None
         assert clean.score is not None
         goal = unit[1](unit[0], clean.score)
-        return AttackProblem(goal, labels, None, replace(clean, score=clean.score * goal.push))
+        clean = replace(clean, score=clean.score * goal.push)
+        return AttackProblem(goal, labels, None, clean, unanswered)
     if callable(targets):
         assert clean is not None
         assert clean.logits is not None
         targets = targets(clean.logits, labels, randomness.generators(len(x), TARGETS))
-    return AttackProblem(
-        Untargeted(labels) if targets is None else Targeted(labels, targets), labels, targets, clean
-    )
+        _require_target(clean.logits, targets, unanswered)
+    goal_of_classes = Untargeted(labels) if targets is None else Targeted(labels, targets)
+    return AttackProblem(goal_of_classes, labels, targets, clean, unanswered)
+
+
+def _failures_of(answer: Answer, probe: Probe) -> Tensor:
+    """(B,) what of an answer about images is no number; of a unit an infinite activation, too."""
+    found = failures(answer, probe)
+    if answer.score is not None:
+        found[(found == Failure.NONE) & ~answer.score.isfinite()] = Failure.ACTIVATION
+    return found
+
+
+def _require_target(logits: Tensor, targets: Tensor, unanswered: Unanswered) -> None:
+    """Note the rows on which all other classes are masked: there is none to take them for."""
+    masked = logits.gather(1, targets[:, None]).squeeze(1) == -torch.inf
+    rows = torch.arange(len(targets), device=targets.device)
+    unanswered.note(torch.where(masked, int(Failure.LOGITS), int(Failure.NONE)), rows)
 
 
 def require_wrong_class(logits: Tensor) -> None:
@@ -212,9 +243,11 @@ def evaluate(
     assert logits is not None
     if problem.goal.logits:
         require_wrong_class(logits)
-    last = yield evaluation_probe(images, problem.goal)
+    images = torch.where(images.isfinite().flatten(1).all(1).view(-1, 1, 1, 1), images, ball.x)
+    probe = evaluation_probe(images, problem.goal)
+    last = yield probe
     assert last.logits is not None
-    return AdversarialExamples(
+    examples = AdversarialExamples(
         images=images,
         label=problem.label,
         clean_prediction=logits.argmax(1),
@@ -231,6 +264,48 @@ def evaluate(
         else _activation(problem.clean, problem.goal),
         activation=_activation(last, problem.goal),
         control=None if noise is None else (yield from control(equal or ball, problem.goal, noise)),
+        failure=_failures(problem, logits, last, probe),
+        failed_at=problem.unanswered.step,
+    )
+    return _without_failures(examples, ball.x)
+
+
+def _failures(problem: AttackProblem, logits: Tensor, last: Answer, probe: Probe) -> Tensor:
+    """(B,) why rows are neither fooled nor robust. An image that fools does, whatever else was met
+    on the way to it.
+    """
+    rows, unanswered = torch.arange(len(logits), device=logits.device), problem.unanswered
+    clean = torch.where(legal_logits(logits), int(Failure.NONE), int(Failure.LOGITS))
+    if problem.clean is None:
+        unanswered.failure[clean != Failure.NONE] = Failure.NONE  # and anew, at the clean image
+        unanswered.note(clean, rows)
+    unanswered.note(_failures_of(last, probe), rows, unanswered.last_step)
+    fooled = problem.goal.reached(last) & (clean == Failure.NONE)
+    return unanswered.failure.masked_fill(fooled, Failure.NONE)
+
+
+def _without_failures(examples: AdversarialExamples, x: Tensor) -> AdversarialExamples:
+    """The clean image, and what is known of it, in place of what a search left of rows that are not
+    answered.
+    """
+    failed = examples.failure != Failure.NONE
+    if not failed.any():
+        return examples
+
+    def chosen(clean: Tensor, attacked: Tensor) -> Tensor:
+        return torch.where(
+            failed.view(-1, *[1] * (attacked.ndim - 1)), clean.to(attacked), attacked
+        )
+
+    return replace(
+        examples,
+        images=chosen(x, examples.images),
+        prediction=chosen(examples.clean_prediction, examples.prediction),
+        succeeded=examples.succeeded & ~failed,
+        norm=examples.norm.masked_fill(failed, 0.0),
+        activation=examples.activation
+        if examples.activation is None or examples.clean_activation is None
+        else chosen(examples.clean_activation, examples.activation),
     )
 
 
@@ -241,9 +316,8 @@ def evaluation_probe(images: Tensor, goal: Goal) -> Probe:
         images: (B, C, H, W) in [0, 1].
         goal: of these rows.
     """
-    return Probe(
-        images, None if goal.logits else goal.objective(CROSS_ENTROPY), gradient=False, logits=True
-    )
+    objective = None if goal.logits else goal.objective(CROSS_ENTROPY)
+    return Probe(images, objective, gradient=False, logits=True, finite=False)
 
 
 def _activation(answer: Answer, goal: Goal) -> Tensor | None:
@@ -269,18 +343,27 @@ def control(ball: Ball, goal: Goal, rows: Generators) -> Procedure[NoiseControl]
     noisy = ball.image(ball.noise(rows))
     answer = yield evaluation_probe(noisy, goal)
     assert answer.logits is not None
-    return NoiseControl(answer.logits.argmax(1), goal.reached(answer), ball.distance(noisy))
+    return NoiseControl(
+        answer.logits.argmax(1),
+        goal.reached(answer),
+        ball.distance(noisy),
+        legal_logits(answer.logits),
+    )
 
 
 def probabilities(logits: Tensor) -> bool:
-    """Tell whether outputs (B, classes) are those of a softmax: none negative, each row's sum 1."""
-    return bool((logits >= 0).all() and ((logits.sum(1) - 1).abs() < SUM_TO_ONE).all())
+    """Tell whether outputs (B, classes) are those of a softmax: none negative, each row's sum 1.
+    Without rows they are not.
+    """
+    return bool(
+        len(logits) and (logits >= 0).all() and ((logits.sum(1) - 1).abs() < SUM_TO_ONE).all()
+    )
 
 
 def _warnings(logits: Tensor, ball: Ball, found: AscentResult) -> tuple[str, ...]:
     """What others accept silently."""
     warnings = []
-    if probabilities(logits):
+    if probabilities(logits[legal_logits(logits)]):
         warnings.append(
             "the network's outputs are probabilities: a softmax in the network flattens "
             "the gradients that attacks climb; host its logits"

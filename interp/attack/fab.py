@@ -4,7 +4,6 @@ Croce & Hein 2020, "Minimally distorted adversarial examples with a fast adaptiv
 It knows no epsilon: in a ball, the rows whose point found is near enough leave.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -16,10 +15,10 @@ from interp.attack.ball import Ball
 from interp.attack.base import Method, method_label
 from interp.attack.geometry.hyperplane import shortest_move
 from interp.attack.goal import MARGIN, Goal, Loss, Untargeted
-from interp.attack.losses import margin
+from interp.attack.losses import margin, target_lead
 from interp.attack.search import Search
 from interp.attack.target_classes import TargetClasses, choose_target_classes, each_target_class
-from interp.layer import LOGITS
+from interp.attack.unanswered import finite_rows
 from interp.norms import norm
 from interp.objective import Objective
 from interp.probe import Answer, Probe, Procedure, StepProgress
@@ -29,24 +28,6 @@ ALPHA = 0.1
 ETA = 1.05  # how far past the plane a step goes
 BETA = 0.9  # what is left of a perturbation that did reach the goal
 SHORTEST = 1e-8  # the least length of a move, so that two of none weigh the same
-
-
-def _lead(activations: Mapping[str, Tensor], labels: Tensor, targets: Tensor) -> Tensor:
-    logits = activations[LOGITS]
-    return (logits.gather(1, targets[:, None]) - logits.gather(1, labels[:, None])).squeeze(1)
-
-
-def target_lead(labels: Tensor, targets: Tensor) -> Objective:
-    """Make the objective whose zero is the boundary between two classes.
-
-    Args:
-        labels: (B,) int64.
-        targets: (B,) int64.
-
-    Returns:
-        The target's logit minus the label's, per row.
-    """
-    return Objective((LOGITS,), _lead, (labels, targets))
 
 
 TARGET_LEAD = Loss("target-lead", margin, target_lead)
@@ -101,14 +82,30 @@ class _FabState:
     def probe(self, k: int) -> Probe:
         """Ask where z^(k) is and, unless it is the last, which way the boundary lies."""
         if k == self.steps:
-            return Probe(self.z, self.active_ahead, gradient=False, logits=self.goal.logits)
+            return Probe(
+                self.z,
+                self.active_ahead,
+                gradient=False,
+                logits=self.goal.logits,
+                rows=self.active.index,
+                spare=self.outside(),
+            )
         self.active.gradients += len(self.z)
         return Probe(
             self.z,
             self.active_ahead,
             logits=self.goal.logits,
             progress=StepProgress(k + 1, self.steps, self.preview),
+            rows=self.active.index,
+            spare=self.outside(),
         )
+
+    def outside(self) -> Tensor:
+        """Which of the active rows (A,) are outside their balls, where the walk may end for want of
+        an answer.
+        """
+        distance = norm(self.z - self.active_ball.x, self.ball.p).flatten()
+        return distance > self.active_ball.eps.flatten()
 
     def keep_nearest(self, answer: Answer) -> tuple[Tensor, Tensor]:
         """Keep what is at the goal and nearer than before; returns which rows (A,) are at the goal,
@@ -175,9 +172,10 @@ def _walk_boundary(
             state.active.start_logits = answer.logits
         assert answer.score is not None
         there, near = state.keep_nearest(answer)
-        stay = torch.ones_like(near)
+        stay = torch.ones_like(near) if answer.grad is None else finite_rows(answer.grad)
         if near.any():
-            stay = ~near.index_put((near,), (yield from _arrived(state, near)))
+            stay &= ~near.index_put((near,), (yield from _arrived(state, near)))
+        if not stay.all():
             state.leave(~stay)
         if not len(state.active):
             break
@@ -191,7 +189,12 @@ def _arrived(state: _FabState, near: Tensor) -> Procedure[Tensor]:
     returned.
     """
     ball, goal = state.active_ball.take(near), state.active_goal.take(near)
-    answer = yield Probe(ball.image(ball.project(state.z[near])), None, logits=goal.logits)
+    answer = yield Probe(
+        ball.image(ball.project(state.z[near])),
+        None,
+        logits=goal.logits,
+        rows=state.active.index[near],
+    )
     return goal.reached(answer)
 
 
@@ -200,12 +203,12 @@ def fab_towards(
 ) -> Procedure[AscentResult]:
     """Look for the nearest point at a goal, across the boundary to one target class a row.
 
-    A row leaves with the first point that lies in its ball; of the others the nearest point found
-    is brought back into the ball. The walk begins at x. Where the paper takes the plane at the
-    point that it has stepped back to, this takes that at the point before: its gradient came with
-    its logits, so that a step is one pass and not two. Where the goal is a given class, the
-    boundary is the one to whichever class leads; where several meet, the walk may circle and find
-    nothing.
+    A row leaves with the first point that lies in its ball, or where the gradient is no number; of
+    the others the nearest point found is brought back into the ball. The walk begins at x. Where
+    the paper takes the plane at the point that it has stepped back to, this takes that at the point
+    before: its gradient came with its logits, so that a step is one pass and not two. Where the
+    goal is a given class, the boundary is the one to whichever class leads; where several meet, the
+    walk may circle and find nothing.
 
     Args:
         ball: the centres, and the radii at which rows leave.

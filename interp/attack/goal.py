@@ -17,6 +17,7 @@ from interp.attack.losses import (
     target_likelihood,
     target_margin,
 )
+from interp.attack.unanswered import legal_logits
 from interp.objective import Objective
 from interp.probe import Answer
 from interp.seeds import Generators
@@ -62,15 +63,18 @@ class Goal(Protocol):
         """What a search raises to get there."""
 
     def reached(self, answer: Answer) -> Tensor:
-        """Which rows are there, (B,) bool, by an answer to a probe of exactly these rows."""
+        """Which rows are there, (B,) bool, by an answer to a probe of exactly these rows; none is
+        whose logits or activation are no numbers.
+        """
 
     def take(self, index: Tensor) -> "Goal":
         """The same for a choice of rows."""
 
 
-def _prediction(answer: Answer) -> Tensor:
+def _answered_prediction(answer: Answer) -> tuple[Tensor, Tensor]:
+    """The class of each row, and whether its logits name one."""
     assert answer.logits is not None
-    return answer.logits.argmax(1)
+    return answer.logits.argmax(1), legal_logits(answer.logits)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +90,8 @@ class Untargeted:
 
     def reached(self, answer: Answer) -> Tensor:
         """Which rows are taken for something else."""
-        return _prediction(answer) != self.labels
+        prediction, answered = _answered_prediction(answer)
+        return answered & (prediction != self.labels)
 
     def take(self, index: Tensor) -> "Untargeted":
         """The same for a choice of rows."""
@@ -107,7 +112,8 @@ class Targeted:
 
     def reached(self, answer: Answer) -> Tensor:
         """Which rows are taken for their target."""
-        return _prediction(answer) == self.targets
+        prediction, answered = _answered_prediction(answer)
+        return answered & (prediction == self.targets)
 
     def take(self, index: Tensor) -> "Targeted":
         """The same for a choice of rows."""
@@ -136,7 +142,8 @@ class UnitGoal:
         """Driven: above the level. Silenced: at or below it."""
         assert answer.score is not None
         activation = answer.score * self.push
-        return activation > self.level if self.push > 0 else activation <= self.level
+        there = activation > self.level if self.push > 0 else activation <= self.level
+        return there & activation.isfinite()
 
     def take(self, index: Tensor) -> "UnitGoal":
         """The same for a choice of rows."""
@@ -176,9 +183,18 @@ def drive(activation: Objective, clean: Tensor, level: float | None = None) -> U
 Choice = Callable[[Tensor, Tensor, Generators], Tensor]
 
 
+def _wrong_classes(logits: Tensor, labels: Tensor) -> Tensor:
+    """(B, classes) bool: the classes other than the label that are not masked by a logit of -inf.
+    Of a row without such a class, all but the label.
+    """
+    wrong = torch.ones_like(logits, dtype=torch.bool).scatter(1, labels[:, None], False)
+    unmasked = wrong & (logits != -torch.inf)
+    return torch.where(unmasked.any(1, keepdim=True), unmasked, wrong)
+
+
 def least_likely(logits: Tensor, labels: Tensor, rows: Generators) -> Tensor:
     """Choose the class of the lowest logit, other than the label (Kurakin et al. 2017, "Adversarial
-    machine learning at scale", section 3).
+    machine learning at scale", section 3), and other than what is masked by a logit of -inf.
 
     Args:
         logits: (B, classes) on the clean images.
@@ -188,19 +204,25 @@ def least_likely(logits: Tensor, labels: Tensor, rows: Generators) -> Tensor:
     Returns:
         (B,) int64.
     """
-    return logits.scatter(1, labels[:, None], torch.inf).argmin(1)
+    return logits.masked_fill(~_wrong_classes(logits, labels), torch.inf).argmin(1)
 
 
 def random_class(logits: Tensor, labels: Tensor, rows: Generators) -> Tensor:
-    """Draw one of the other classes, each as probable as the next.
+    """Draw one of the other classes that are not masked by a logit of -inf, each as probable as the
+    next.
 
     Args:
-        logits: (B, classes), of which only the number of classes matters.
+        logits: (B, classes), of which only the number of classes and the masks matter.
         labels: (B,) int64.
         rows: one generator a row.
 
     Returns:
         (B,) int64.
     """
-    ahead = torch.tensor([int(g.integers(1, logits.shape[1])) for g in rows], device=labels.device)
-    return (labels + ahead) % logits.shape[1]
+    wrong = _wrong_classes(logits, labels).tolist()
+    drawn = []
+    for mask, label, rng in zip(wrong, labels.tolist(), rows, strict=True):
+        # counted from the label on, in a circle
+        ahead = [c % len(mask) for c in range(label + 1, label + len(mask)) if mask[c % len(mask)]]
+        drawn.append(ahead[int(rng.integers(1, len(ahead) + 1)) - 1])
+    return torch.tensor(drawn, device=labels.device)

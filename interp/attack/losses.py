@@ -1,4 +1,7 @@
-"""The losses of attacks, one score per row, read off the logits."""
+"""The losses of attacks, one score per row, read off the logits.
+
+A class whose logit is -inf is masked: the losses are those of the network without it.
+"""
 
 from collections.abc import Mapping
 
@@ -73,8 +76,33 @@ def _at(logits: Tensor, classes: Tensor) -> Tensor:
     return logits.gather(1, classes[:, None]).squeeze(1)
 
 
-def _largest(activations: Mapping[str, Tensor], count: int) -> Tensor:
-    """(B, count) the largest logits in falling order, whose differences the DLR losses divide by.
+def _target_lead(activations: Mapping[str, Tensor], labels: Tensor, targets: Tensor) -> Tensor:
+    logits = activations[LOGITS]
+    label, target = _at(logits, labels), _at(logits, targets)
+    if (label == -torch.inf).any():
+        others = logits.scatter(1, targets[:, None], -torch.inf).amax(1)
+        label = torch.where(label == -torch.inf, others, label)
+    return target - label
+
+
+def target_lead(labels: Tensor, targets: Tensor) -> Objective:
+    """Make the objective whose zero is the boundary between two classes.
+
+    Args:
+        labels: (B,) int64.
+        targets: (B,) int64.
+
+    Returns:
+        The target's logit minus the label's, per row; in place of a label that is masked stands
+        the largest other class.
+    """
+    return Objective((LOGITS,), _target_lead, (labels, targets))
+
+
+def _spread(activations: Mapping[str, Tensor], count: int) -> Tensor:
+    """(B,) the largest logit minus the mean of the third to the `count`th largest, at least
+    `DLR_SPREAD`, which the DLR losses divide by; 1 where so many classes are masked that there are
+    fewer.
 
     Raises:
         ValueError: the network has fewer classes.
@@ -85,12 +113,13 @@ def _largest(activations: Mapping[str, Tensor], count: int) -> Tensor:
             f"this DLR loss needs a network of at least {count} classes; this one has "
             f"{logits.shape[1]}"
         )
-    return logits.topk(count, 1)[0]
+    largest = logits.topk(count, 1)[0]
+    spread = (largest[:, 0] - largest[:, 2:].mean(1)).clamp_min(DLR_SPREAD)
+    return torch.where(largest[:, -1] == -torch.inf, 1.0, spread)
 
 
 def _dlr(activations: Mapping[str, Tensor], labels: Tensor) -> Tensor:
-    first, _, third = _largest(activations, 3).unbind(1)
-    return _margin(activations, labels) / (first - third).clamp_min(DLR_SPREAD)
+    return _margin(activations, labels) / _spread(activations, 3)
 
 
 def dlr(labels: Tensor) -> Objective:
@@ -108,9 +137,7 @@ def dlr(labels: Tensor) -> Objective:
 
 
 def _dlr_targeted(activations: Mapping[str, Tensor], labels: Tensor, targets: Tensor) -> Tensor:
-    first, _, third, fourth = _largest(activations, 4).unbind(1)
-    gain = _at(activations[LOGITS], targets) - _at(activations[LOGITS], labels)
-    return gain / (first - (third + fourth) / 2).clamp_min(DLR_SPREAD)
+    return _target_lead(activations, labels, targets) / _spread(activations, 4)
 
 
 def dlr_targeted(labels: Tensor, targets: Tensor) -> Objective:

@@ -8,7 +8,7 @@ from interp.active_rows import ActiveRows
 from interp.ascent import AscentResult
 from interp.attack.ball import Ball
 from interp.attack.goal import CROSS_ENTROPY, Goal, Loss
-from interp.probe import Probe, Procedure
+from interp.probe import Probe, Procedure, on_rows
 from interp.seeds import Generators
 
 # One search. A row that reaches its goal leaves, where the search lets it; all images returned lie
@@ -38,13 +38,18 @@ def in_turn(searches: Sequence[Search], loss: Loss = CROSS_ENTROPY) -> Search:
         active, queries = ActiveRows(len(images), images.device), 0
         for number, one in enumerate(searches):
             index, wanted = active.index, goal.take(active.index)
-            found = yield from one(ball.take(index), wanted, active.of(rows))
+            attempt = one(ball.take(index), wanted, active.of(rows))
+            found = yield from on_rows(attempt, index)
             active.gradients, queries = active.gradients + found.gradients, queries + found.queries
             active.moved[index] |= found.moved
             if not number:
                 active.start_logits = found.start_logits
             answer = yield Probe(
-                found.images, wanted.objective(loss), gradient=False, logits=goal.logits
+                found.images,
+                wanted.objective(loss),
+                gradient=False,
+                logits=goal.logits,
+                rows=index,
             )
             assert answer.score is not None
             arrived = wanted.reached(answer)

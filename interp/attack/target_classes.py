@@ -26,10 +26,13 @@ def most_probable_wrong_classes(logits: Tensor, labels: Tensor, count: int) -> T
         count: how many, at least 1.
 
     Returns:
-        (B, count) int64 in falling order of their logits; all wrong classes if there are fewer.
+        (B, count) int64 in falling order of their logits; all wrong classes if there are fewer that
+        are not masked by a logit of -inf. A row with fewer than others repeats its first.
     """
     others = logits.scatter(1, labels[:, None], -torch.inf)
-    return others.topk(min(count, logits.shape[1] - 1), 1)[1]
+    most = max(1, int((others > -torch.inf).sum(1).max()))
+    largest, classes = others.topk(min(count, most, logits.shape[1] - 1), 1)
+    return torch.where(largest > -torch.inf, classes, classes[:, :1])
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,7 +30,7 @@ from service.engine.job import (
 )
 from service.engine.limits import EngineLimits
 from service.engine.metrics import Metrics
-from service.engine.passes import PassRows, is_finite, is_out_of_memory, run_pass
+from service.engine.passes import PassRows, is_out_of_memory, not_finite, run_pass
 from service.engine.queue import JobQueue
 from service.engine.scheduler import choose_leader, share_rows
 
@@ -200,10 +200,11 @@ class Engine:
             return
         self._pass_rows.grow(rows[0].job.model.network)
         for one, answer in zip(rows, answers, strict=True):
-            job = one.job
-            if job.probe is not None and job.probe.finite and not is_finite(answer):
-                message = "the network gave values that are infinite or not numbers"
-                self._fail(job, NotFinite(message))
+            job, wrong = one.job, None
+            if job.probe is not None and job.probe.finite:
+                wrong = not_finite(answer, one.start)
+            if wrong is not None:
+                self._fail(job, NotFinite(wrong))
             else:
                 job.answers.append(answer)
                 job.answered, job.last_tick = one.stop, self.ticks

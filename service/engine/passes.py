@@ -10,6 +10,8 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
+from interp.attack.unanswered import finite_rows, legal_logits
+from interp.layer import LOGITS
 from interp.network.network import Network
 from interp.probe import Answer
 from interp.rows import Chunks, cut
@@ -86,18 +88,34 @@ def run_pass(rows: Sequence[RowRange], chunk: int) -> list[Answer]:
     )
 
 
-def is_finite(answer: Answer) -> bool:
-    """Check that all that a network gave are finite numbers.
+def not_finite(answer: Answer, first: int) -> str | None:
+    """Say what a network gave that is no number.
 
     Args:
         answer: of a pass.
+        first: the number of its first row in the job's probe.
 
     Returns:
-        False if its score, gradient, logits or activations hold NaN or infinity.
+        Words that name the first row at fault and what was found there; None where score, gradient
+        and activations are finite, and the logits legal (`interp.attack.unanswered.legal_logits`).
     """
-    return all(
-        t is None or _all_finite(t)
-        for t in (answer.score, answer.grad, answer.logits, *answer.activations.values())
+    for values in (answer.logits, answer.activations.get(LOGITS)):
+        if values is not None and not _all_finite(values) and not legal_logits(values).all():
+            return _words("logits", legal_logits(values), first)
+    inner = [values for name, values in answer.activations.items() if name != LOGITS]
+    others = [("gradient", answer.grad), ("score", answer.score)]
+    for what, values in [*others, *(("activation", values) for values in inner)]:
+        if values is not None and not _all_finite(values):
+            return _words(what, finite_rows(values), first)
+    return None
+
+
+def _words(what: str, sound: Tensor, first: int) -> str:
+    rows = (~sound).nonzero().flatten().tolist()
+    more = f" (and of {len(rows) - 1} more)" if len(rows) > 1 else ""
+    return (
+        f"the network gave values that are infinite or not numbers: {what} of image "
+        f"{first + rows[0]}{more}"
     )
 
 

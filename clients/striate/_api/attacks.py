@@ -12,8 +12,7 @@ from striate._rpc.batching import check_count, send
 from striate._rpc.checks import seed_value, whole
 from striate._rpc.warnings import warn
 from striate.images import as_batch
-from striate.results.attack import AttackResult
-from striate.results.epsilon_curve import EpsilonCurve
+from striate.results.attack import AttackResult, EpsilonCurve
 from striate.v1 import attack_pb2
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from striate.attacks import Attack, EpsilonSearch
     from striate.images import Images
     from striate.labels import Labels
-    from striate.results.attack_stream import StreamedImage
+    from striate.results.attack import StreamedImage
 
 _READ_AHEAD = 256  # images of a stream that names no number; more than the server's own default
 _ROW_BYTES = 64  # of a row in a reply beside its image

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from striate._rpc.warnings import warn
 from striate.errors import Internal, StriateError
-from striate.results.attack_stream import StreamedImage
+from striate.results.attack import StreamedImage
 from striate.v1 import attack_pb2 as pb
 
 if TYPE_CHECKING:

@@ -86,5 +86,7 @@ def as_classes(
 
 
 def class_name(classes: Sequence[str], index: int) -> str:
-    """The name of a class, or its number if it has none."""
+    """The name of a class, or its number if it has none; "none" for -1, no class at all."""
+    if index < 0:
+        return "none"
     return classes[index] if index < len(classes) else str(index)

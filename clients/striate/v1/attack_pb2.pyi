@@ -156,6 +156,38 @@ pixels.
 """
 Global___ImageFormat: _TypeAlias = ImageFormat  # noqa: Y015
 
+class _FailureKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FailureKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FailureKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FAILURE_KIND_UNSPECIFIED: _FailureKind.ValueType  # 0
+    FAILURE_KIND_GRADIENT: _FailureKind.ValueType  # 1
+    """The gradient with respect to the pixels."""
+    FAILURE_KIND_LOGITS: _FailureKind.ValueType  # 2
+    """The logits: one is not a number or plus infinity, or all are minus infinity (a single logit of
+    minus infinity is legal: its class is masked), or the target's is and no class is left to take
+    the image for.
+    """
+    FAILURE_KIND_ACTIVATION: _FailureKind.ValueType  # 3
+    """The activation of the unit that is attacked."""
+
+class FailureKind(_FailureKind, metaclass=_FailureKindEnumTypeWrapper):
+    """What of a network's answer about an image is infinite or not a number."""
+
+FAILURE_KIND_UNSPECIFIED: FailureKind.ValueType  # 0
+FAILURE_KIND_GRADIENT: FailureKind.ValueType  # 1
+"""The gradient with respect to the pixels."""
+FAILURE_KIND_LOGITS: FailureKind.ValueType  # 2
+"""The logits: one is not a number or plus infinity, or all are minus infinity (a single logit of
+minus infinity is legal: its class is masked), or the target's is and no class is left to take
+the image for.
+"""
+FAILURE_KIND_ACTIVATION: FailureKind.ValueType  # 3
+"""The activation of the unit that is attacked."""
+Global___FailureKind: _TypeAlias = FailureKind  # noqa: Y015
+
 @_typing.final
 class Fgsm(_message.Message):
     """One step (Goodfellow et al. 2015): of size epsilon along the sign of the gradient, or along the
@@ -677,7 +709,7 @@ class AttackResponse(_message.Message):
     @_builtins.property
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Why the verdicts might not be what they seem: outputs that are probabilities, gradients of
-        zero, an epsilon without freedom.
+        zero, an epsilon without freedom, images with a failure.
         """
 
     @_builtins.property
@@ -716,8 +748,11 @@ class CurvePoint(_message.Message):
     epsilon: _builtins.float
     """Pixel units of [0, 1]."""
     robust: _builtins.int
-    """Images still right, of all of the request."""
+    """Images still right, of those that were answered."""
     images: _builtins.int
+    """Images of the request that were answered: all but those with an AttackRow.failure at this
+    epsilon or a smaller one.
+    """
     def __init__(
         self,
         *,
@@ -732,6 +767,47 @@ class CurvePoint(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CurvePoint: _TypeAlias = CurvePoint  # noqa: Y015
+
+@_typing.final
+class RowFailure(_message.Message):
+    """Why an image has no outcome: on it the network's answer is no number."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    STEP_FIELD_NUMBER: _builtins.int
+    EPSILON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    kind: Global___FailureKind.ValueType
+    step: _builtins.int
+    """Gradient step or query of the search, from 1, at which that was found, or after which, for the
+    image that it gave; 0: on the clean image.
+    """
+    epsilon: _builtins.float
+    """For EpsilonSearch: the radius at which it was found, pixel units of [0, 1], 0 on the clean
+    image; smaller ones were withstood. Absent for other attacks.
+    """
+    message: _builtins.str
+    """The same as a sentence that names the image by its number in the caller's whole batch
+    (first_row + i; in a stream its id).
+    """
+    def __init__(
+        self,
+        *,
+        kind: Global___FailureKind.ValueType = ...,
+        step: _builtins.int = ...,
+        epsilon: _builtins.float | None = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon", "epsilon", b"epsilon"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon", "epsilon", b"epsilon", "kind", b"kind", "message", b"message", "step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__epsilon: _TypeAlias = _typing.Literal["epsilon"]  # noqa: Y015
+    _WhichOneofArgType__epsilon: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__epsilon) -> _WhichOneofReturnType__epsilon | None: ...
+
+Global___RowFailure: _TypeAlias = RowFailure  # noqa: Y015
 
 @_typing.final
 class AttackRow(_message.Message):
@@ -750,6 +826,7 @@ class AttackRow(_message.Message):
     ACTIVATION_FIELD_NUMBER: _builtins.int
     MINIMAL_EPSILON_FIELD_NUMBER: _builtins.int
     NO_FREEDOM_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
     label: _builtins.int
     """The label attacked: as sent, or the network's own prediction."""
     clean_prediction: _builtins.int
@@ -764,7 +841,10 @@ class AttackRow(_message.Message):
     norm: _builtins.float
     """Size of the perturbation of the image returned, in the attack's norm and pixel units."""
     noise_prediction: _builtins.int
-    """With the noise control: the prediction on the noisy image, and whether noise alone succeeded."""
+    """With the noise control: the prediction on the noisy image, and whether noise alone succeeded.
+    These and noise_norm are absent where the network's logits on the noisy image are no numbers,
+    or with a failure.
+    """
     noise_succeeded: _builtins.bool
     noise_norm: _builtins.float
     """Size of that noise after the cut to [0, 1]."""
@@ -781,6 +861,14 @@ class AttackRow(_message.Message):
     """8-bit images and an epsilon under one level (1/255): there is no image in the ball but the
     clean one.
     """
+    @_builtins.property
+    def failure(self) -> Global___RowFailure:
+        """The image has no outcome: it is neither fooled nor robust, and counts in no accuracy.
+        `succeeded` is false, the image returned is the clean one, with norm 0 and the clean
+        prediction, which means nothing where kind is FAILURE_KIND_LOGITS at step 0. Absent: the image
+        was answered; one that was found to be fooled is, whatever was met on the way.
+        """
+
     def __init__(
         self,
         *,
@@ -797,15 +885,18 @@ class AttackRow(_message.Message):
         activation: _builtins.float | None = ...,
         minimal_epsilon: _builtins.float | None = ...,
         no_freedom: _builtins.bool = ...,
+        failure: Global___RowFailure | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_activation", b"_activation", "_clean_activation", b"_clean_activation", "_minimal_epsilon", b"_minimal_epsilon", "_noise_norm", b"_noise_norm", "_noise_prediction", b"_noise_prediction", "_noise_succeeded", b"_noise_succeeded", "_target", b"_target", "activation", b"activation", "clean_activation", b"clean_activation", "minimal_epsilon", b"minimal_epsilon", "noise_norm", b"noise_norm", "noise_prediction", b"noise_prediction", "noise_succeeded", b"noise_succeeded", "target", b"target"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_activation", b"_activation", "_clean_activation", b"_clean_activation", "_failure", b"_failure", "_minimal_epsilon", b"_minimal_epsilon", "_noise_norm", b"_noise_norm", "_noise_prediction", b"_noise_prediction", "_noise_succeeded", b"_noise_succeeded", "_target", b"_target", "activation", b"activation", "clean_activation", b"clean_activation", "failure", b"failure", "minimal_epsilon", b"minimal_epsilon", "noise_norm", b"noise_norm", "noise_prediction", b"noise_prediction", "noise_succeeded", b"noise_succeeded", "target", b"target"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_activation", b"_activation", "_clean_activation", b"_clean_activation", "_minimal_epsilon", b"_minimal_epsilon", "_noise_norm", b"_noise_norm", "_noise_prediction", b"_noise_prediction", "_noise_succeeded", b"_noise_succeeded", "_target", b"_target", "activation", b"activation", "clean_activation", b"clean_activation", "clean_prediction", b"clean_prediction", "label", b"label", "minimal_epsilon", b"minimal_epsilon", "no_freedom", b"no_freedom", "noise_norm", b"noise_norm", "noise_prediction", b"noise_prediction", "noise_succeeded", b"noise_succeeded", "norm", b"norm", "prediction", b"prediction", "succeeded", b"succeeded", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_activation", b"_activation", "_clean_activation", b"_clean_activation", "_failure", b"_failure", "_minimal_epsilon", b"_minimal_epsilon", "_noise_norm", b"_noise_norm", "_noise_prediction", b"_noise_prediction", "_noise_succeeded", b"_noise_succeeded", "_target", b"_target", "activation", b"activation", "clean_activation", b"clean_activation", "clean_prediction", b"clean_prediction", "failure", b"failure", "label", b"label", "minimal_epsilon", b"minimal_epsilon", "no_freedom", b"no_freedom", "noise_norm", b"noise_norm", "noise_prediction", b"noise_prediction", "noise_succeeded", b"noise_succeeded", "norm", b"norm", "prediction", b"prediction", "succeeded", b"succeeded", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__activation: _TypeAlias = _typing.Literal["activation"]  # noqa: Y015
     _WhichOneofArgType__activation: _TypeAlias = _typing.Literal["_activation", b"_activation"]  # noqa: Y015
     _WhichOneofReturnType__clean_activation: _TypeAlias = _typing.Literal["clean_activation"]  # noqa: Y015
     _WhichOneofArgType__clean_activation: _TypeAlias = _typing.Literal["_clean_activation", b"_clean_activation"]  # noqa: Y015
+    _WhichOneofReturnType__failure: _TypeAlias = _typing.Literal["failure"]  # noqa: Y015
+    _WhichOneofArgType__failure: _TypeAlias = _typing.Literal["_failure", b"_failure"]  # noqa: Y015
     _WhichOneofReturnType__minimal_epsilon: _TypeAlias = _typing.Literal["minimal_epsilon"]  # noqa: Y015
     _WhichOneofArgType__minimal_epsilon: _TypeAlias = _typing.Literal["_minimal_epsilon", b"_minimal_epsilon"]  # noqa: Y015
     _WhichOneofReturnType__noise_norm: _TypeAlias = _typing.Literal["noise_norm"]  # noqa: Y015
@@ -820,6 +911,8 @@ class AttackRow(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__activation) -> _WhichOneofReturnType__activation | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__clean_activation) -> _WhichOneofReturnType__clean_activation | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__failure) -> _WhichOneofReturnType__failure | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__minimal_epsilon) -> _WhichOneofReturnType__minimal_epsilon | None: ...
     @_typing.overload

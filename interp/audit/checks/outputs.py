@@ -8,6 +8,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
+from interp.attack.unanswered import legal_logits
 from interp.audit.checks.check import LEVEL, Check, check, count, probability, skipped
 from interp.audit.statistics import mcnemar
 from interp.probe import Probe, Procedure
@@ -48,21 +49,43 @@ def predict_logits(images: Tensor) -> Procedure[Tensor]:
     return torch.cat(parts)
 
 
+def unmasked(logits: Tensor) -> Tensor:
+    """Logits (B, classes) without the infinite ones: in place of each -inf, a masked class, stands
+    the smallest other of the row.
+    """
+    masked = logits == -torch.inf
+    if not masked.any():
+        return logits
+    least = logits.masked_fill(masked, torch.inf).amin(1, keepdim=True)
+    return torch.where(masked, least, logits)
+
+
+def class_count(logits: Tensor) -> int:
+    """How many classes logits (B, classes) know: those that are not masked by -inf everywhere."""
+    return int((logits != -torch.inf).any(0).sum())
+
+
 def tolerance(logits: Tensor) -> float:
     """How far logits (B, classes) of the same image may differ by rounding alone."""
-    spread = (logits - logits.mean(1, keepdim=True)).square().mean().sqrt()
-    return float(RELATIVE * spread + ROUNDING * logits.abs().max())
+    known = unmasked(logits[legal_logits(logits)])
+    if not len(known):
+        return 0.0
+    spread = (known - known.mean(1, keepdim=True)).square().mean().sqrt()
+    return float(RELATIVE * spread + ROUNDING * known.abs().max())
 
 
 def differ(first: Tensor, second: Tensor, allowed: float) -> Tensor:
-    """Which rows of logits (B, classes) differ by more, (B,) bool; those that are no numbers do.
+    """Which rows of logits (B, classes) differ by more, (B,) bool; those that are no numbers do if
+    the others are, and classes that are masked by -inf in one alone.
 
     Args:
         first: logits (B, classes).
         second: logits (B, classes).
         allowed: by how much they may differ.
     """
-    return ~((first - second).abs().amax(1) <= allowed)
+    masked = (first == -torch.inf) & (second == -torch.inf)
+    near = masked | ((first - second).abs() <= allowed)
+    return ~(near.all(1) | (~legal_logits(first) & ~legal_logits(second)))
 
 
 def clean_accuracy(logits: Tensor, labels: Tensor) -> Check:
@@ -76,7 +99,8 @@ def clean_accuracy(logits: Tensor, labels: Tensor) -> Check:
         logits: (B, classes) of the images.
         labels: (B,) int64, their classes.
     """
-    right, trials, classes = count(logits.argmax(1) == labels), len(labels), logits.shape[1]
+    right, trials = count(logits.argmax(1) == labels), len(labels)
+    classes = max(1, class_count(logits))
     p = float(stats.binom.sf(right - 1, trials, 1 / classes))
     evidence = (
         f"{right} of {trials} clean images are classified correctly; guessing among {classes} "
@@ -100,7 +124,7 @@ def enough_classes(logits: Tensor, needed: int) -> Check:
         logits: (B, classes) of the images.
         needed: classes.
     """
-    classes = logits.shape[1]
+    classes = class_count(logits)
     evidence = f"The network has {classes} classes; the losses of the attacks need {needed}."
     return check(
         "classes",
@@ -119,15 +143,24 @@ def logits_not_probabilities(logits: Tensor) -> Check:
     Logits have no reason to: with either sign equally likely, all K of one image are positive with
     probability 2^-K.
     """
-    low, high = float(logits.min()), float(logits.max())
-    sums = logits.sum(1)
+    logits = logits[legal_logits(logits)]
+    if not len(logits):
+        return skipped("softmax-output", "No image has logits.", FLAGS)
+    masked = bool((logits == -torch.inf).any())
+    known = unmasked(logits)
+    low, high, sums = float(known.min()), float(known.max()), known.sum(1)
     evidence = (
         f"The outputs lie between {low:.3g} and {high:.3g}, and the sums of an image's between "
         f"{float(sums.min()):.3g} and "
         f"{float(sums.max()):.3g}; those of a softmax lie between 0 and 1 and sum to 1."
     )
     return check(
-        "softmax-output", low >= 0 and high <= 1 + ROUNDING, evidence, FLAGS, low=low, high=high
+        "softmax-output",
+        not masked and low >= 0 and high <= 1 + ROUNDING,
+        evidence,
+        FLAGS,
+        low=low,
+        high=high,
     )
 
 

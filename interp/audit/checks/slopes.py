@@ -5,6 +5,7 @@ from torch import Tensor
 
 from interp.attack.losses import cross_entropy, margin
 from interp.audit.checks.check import LEVEL, TOLERATED, Check, check, count, excess, probability
+from interp.audit.checks.outputs import unmasked
 from interp.objective import Objective
 from interp.probe import Probe, Procedure
 
@@ -51,6 +52,7 @@ def check_gradients(x: Tensor, labels: Tensor) -> Procedure[list[Check]]:
 
 def _amiss(x: Tensor, objective: Objective, grad: Tensor, logits: Tensor) -> Procedure[Tensor]:
     """Of which images (B,) the margin does not change as its gradient says."""
+    logits = unmasked(logits)
     spread = (logits - logits.mean(1, keepdim=True)).square().mean(1).sqrt()
     rise = grad.abs().sum((1, 2, 3)).clamp_min(torch.finfo(x.dtype).tiny)
     step = (PREDICTED * spread / (2 * rise)).clamp_max(LONGEST).view(-1, 1, 1, 1) * grad.sign()

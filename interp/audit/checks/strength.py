@@ -23,7 +23,7 @@ from interp.audit.checks.check import (
     probability,
     skipped,
 )
-from interp.audit.checks.outputs import predict_logits
+from interp.audit.checks.outputs import class_count, predict_logits
 from interp.audit.checks.trials import NOISES, AttackTrials
 from interp.audit.checks.white_box import (
     HALF,
@@ -155,7 +155,7 @@ def _huge(attacked: AttackTrials, name: str, run: int, steps: int) -> Procedure[
     gray, box = gray_radius(attacked), 2 * gray_radius(attacked)
     for number, epsilon in enumerate((gray, box)):
         left &= ~(yield from attacked.fooled(run + number, method, epsilon, left))
-    classes = (yield from predict_logits(attacked.x[:1])).shape[1]
+    classes = class_count((yield from predict_logits(attacked.x[:1])))
     withstood, trials = count(left), len(left)
     p = excess(withstood, trials, 1 / classes)
     evidence = (

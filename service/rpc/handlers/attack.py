@@ -100,5 +100,9 @@ def solve_attack(
         **settings,
     )
     return wire_response.AttackOutcome(
-        curve.attacked.cpu(), curve.minimal.tolist(), curve.withstood.tolist()
+        curve.attacked.cpu(),
+        curve.minimal.tolist(),
+        curve.withstood.tolist(),
+        curve.answered.tolist(),
+        curve.failed_from.tolist(),
     )

@@ -102,7 +102,9 @@ def attack(
     screen.result(result.summary() | {"files": [str(file) for file in files], "out": folder})
     _print_rows(screen, files, result)
     _print_rates(screen, result)
-    if fail_under is not None and result.robust_accuracy < fail_under:
+    print_failures(screen, files, result)
+    # what is not known, NaN, is not above the bar
+    if fail_under is not None and not result.robust_accuracy >= fail_under:
         screen.line(f"below the bar of {fail_under:.1%}")
         raise typer.Exit(BAR_MISSED)
 
@@ -117,7 +119,10 @@ def _print_rows(screen: Screen, files: Sequence[Path], result: AttackResult) -> 
         "attacked": [name(index) for index in result.predictions],
         "clean activation": [f"{value:.4g}" for value in _rows(result.clean_activations)],
         "activation": [f"{value:.4g}" for value in _rows(result.activations)],
-        "fooled": [_yes_or_no(fooled) for fooled in result.succeeded],
+        "fooled": [
+            _yes_or_no(fooled) if answered else "no outcome"
+            for fooled, answered in zip(result.succeeded, result.answered, strict=True)
+        ],
         "norm": [f"{size:.4g}" for size in result.norms],
         "fooled by noise": [_yes_or_no(fooled) for fooled in _rows(result.noise_succeeded)],
     }
@@ -136,6 +141,18 @@ def _print_rates(screen: Screen, result: AttackResult) -> None:
             f"{result.no_freedom.sum()} images had no freedom: their epsilon is under one "
             f"8-bit level"
         )
+
+
+def print_failures(screen: Screen, files: Sequence[Path], result: AttackResult) -> None:
+    """Name the images that have no outcome.
+
+    Args:
+        screen: Where to.
+        files: The images.
+        result: Of the attack on them.
+    """
+    for failure in result.failures:
+        screen.line(f"{files[failure.index]}: {failure.message}; neither fooled nor robust")
 
 
 def _rows(column: Iterable[Any] | None) -> Iterable[Any]:

@@ -22,11 +22,12 @@ from striate._cli.arguments import (
 from striate._cli.command import OptionGroup, command, keyword
 from striate._cli.dataclass_options import annotated, settings_of
 from striate._cli.images import as_classes, class_name, image_files
+from striate._cli.robustness.attack import print_failures
 from striate._cli.screen import Screen
 from striate._cli.session import Session
 from striate.attacks import EpsilonSearch
 from striate.attacks.epsilons import radius
-from striate.results.epsilon_curve import EpsilonCurve
+from striate.results.attack import EpsilonCurve
 
 _DEFAULT_EPSILONS = "1/255,2/255,4/255,8/255"
 
@@ -83,15 +84,18 @@ def _print_curve(
     screen: Screen, files: Sequence[Path], found: EpsilonCurve, classes: Sequence[str]
 ) -> None:
     minimal = (
-        "" if size != size else radius(float(size)) if size else "wrong before"
-        for size in found.minimal_epsilons
+        "no outcome"
+        if not answered
+        else ""
+        if size != size
+        else radius(float(size))
+        if size
+        else "wrong before"
+        for size, answered in zip(found.minimal_epsilons, found.attack.answered, strict=True)
     )  # NaN: none
     names = [class_name(classes, index) for index in found.attack.labels]
     screen.table(("image", "label", "minimal epsilon"), zip(files, names, minimal, strict=True))
     screen.line("")
-    shares = zip(found.epsilons, found.robust_accuracy, strict=True)
-    screen.table(
-        ("epsilon", "robust accuracy"),
-        ((radius(epsilon), f"{share:.1%}") for epsilon, share in shares),
-    )
+    screen.table(*found.table())
     screen.line(f"clean {found.attack.clean_accuracy:.1%}, {found.attack.gradients} gradients")
+    print_failures(screen, files, found.attack)

@@ -3,16 +3,31 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from torch import Tensor
 
 from interp.attack.evaluate import AdversarialExamples
+from interp.attack.unanswered import Failure
+from interp.audit.conditions import radius
 from service.imaging import png
 from service.models.zoo import HostedModel
 from service.rpc.wire import provenance as wire_provenance
 from service.rpc.wire import tensors as wire_tensors
 from striate.v1 import attack_pb2 as pb
+
+_NoiseField = Literal["noise_prediction", "noise_succeeded", "noise_norm"]
+_NOISE: tuple[_NoiseField, ...] = ("noise_prediction", "noise_succeeded", "noise_norm")
+NAMED = 5  # images without an outcome, in one warning
+_FAILURES: dict[int, tuple[pb.FailureKind.ValueType, str]] = {
+    Failure.GRADIENT: (pb.FAILURE_KIND_GRADIENT, "its gradient is infinite or not a number"),
+    Failure.LOGITS: (pb.FAILURE_KIND_LOGITS, "its logits are no numbers that name a class"),
+    Failure.ACTIVATION: (
+        pb.FAILURE_KIND_ACTIVATION,
+        "the unit's activation is infinite or not a number",
+    ),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,11 +39,16 @@ class AttackOutcome:
         minimal: of an epsilon search each row's minimal epsilon, infinite where there is none;
             otherwise empty.
         withstood: of an epsilon search how many rows withstood each epsilon; otherwise empty.
+        answered: of an epsilon search how many rows were answered at each epsilon; otherwise empty.
+        failed_from: of an epsilon search the epsilon at which each row was not answered, infinite
+            where it was; otherwise empty.
     """
 
     examples: AdversarialExamples
     minimal: Sequence[float] = ()
     withstood: Sequence[int] = ()
+    answered: Sequence[int] = ()
+    failed_from: Sequence[float] = ()
 
 
 def response(
@@ -42,16 +62,17 @@ def response(
         outcome: what was found.
     """
     found = outcome.examples
+    rows = attack_rows(outcome, range(request.first_row, request.first_row + len(found.images)))
     message = pb.AttackResponse(
-        rows=attack_rows(outcome),
+        rows=rows,
         provenance=wire_provenance.provenance(model),
         gradients=found.gradients,
         queries=found.queries,
-        warnings=[*wire_provenance.model_warnings(model), *found.warnings],
+        warnings=[*wire_provenance.model_warnings(model), *found.warnings, *_unanswered(rows)],
     )
-    epsilons, count = request.epsilon_search.epsilons, len(found.images)
-    for epsilon, robust in zip(epsilons, outcome.withstood, strict=False):
-        message.curve.add(epsilon=epsilon, robust=robust, images=count)
+    points = zip(request.epsilon_search.epsilons, outcome.withstood, outcome.answered, strict=False)
+    for epsilon, robust, images in points:
+        message.curve.add(epsilon=epsilon, robust=robust, images=images)
     if request.format == pb.IMAGE_FORMAT_PNG:
         message.pngs.extend(_pngs(found.images))
     else:
@@ -74,8 +95,10 @@ def stream_responses(
     files = _pngs(found.images) if as_png else [b""] * len(ids)
     warnings = [*wire_provenance.model_warnings(model), *found.warnings]
     answers = []
-    for number, row in enumerate(attack_rows(outcome)):
-        attacked = pb.AttackedImage(row=row, png=files[number], warnings=warnings)
+    for number, row in enumerate(attack_rows(outcome, ids)):
+        attacked = pb.AttackedImage(
+            row=row, png=files[number], warnings=[*warnings, *_unanswered([row])]
+        )
         if not as_png:
             image = found.images[number : number + 1]
             attacked.image.CopyFrom(wire_tensors.from_array(image.numpy()))
@@ -83,11 +106,12 @@ def stream_responses(
     return answers
 
 
-def attack_rows(outcome: AttackOutcome) -> list[pb.AttackRow]:
+def attack_rows(outcome: AttackOutcome, numbers: Sequence[int]) -> list[pb.AttackRow]:
     """Write the evaluation of each image, one message a row.
 
     Args:
         outcome: of the attack on all images.
+        numbers: by which the caller knows the images.
 
     Returns:
         The messages, in the order of the images; what was not measured is left unset.
@@ -116,7 +140,37 @@ def attack_rows(outcome: AttackOutcome) -> list[pb.AttackRow]:
     for row, epsilon in zip(rows, outcome.minimal, strict=False):
         if epsilon < math.inf:
             row.minimal_epsilon = epsilon
+    if found.control is not None:
+        unknown = ~found.control.answered | (found.failure != Failure.NONE)
+        for number in unknown.nonzero().flatten().tolist():
+            for name in _NOISE:
+                rows[number].ClearField(name)
+    for number in found.failure.nonzero().flatten().tolist():
+        rows[number].failure.CopyFrom(_failure(outcome, number, numbers[number]))
     return rows
+
+
+def _failure(outcome: AttackOutcome, row: int, number: int) -> pb.RowFailure:
+    """Why an image has no outcome."""
+    found = outcome.examples
+    (kind, what), step = _FAILURES[int(found.failure[row])], int(found.failed_at[row])
+    message = pb.RowFailure(kind=kind, step=step)
+    if outcome.failed_from:
+        message.epsilon = outcome.failed_from[row]
+    within = f" within {radius(message.epsilon)}" if step and outcome.failed_from else ""
+    where = f"at step {step} of the search{within}" if step else "on the clean image"
+    message.message = f"image {number}: {what} {where}"
+    return message
+
+
+def _unanswered(rows: Sequence[pb.AttackRow]) -> list[str]:
+    """A warning that names the images without an outcome, if there are any."""
+    found = [row.failure.message for row in rows if row.HasField("failure")]
+    if not found:
+        return []
+    more = [f"and {len(found) - NAMED} more"] if len(found) > NAMED else []
+    named = "; ".join([*found[:NAMED], *more])
+    return [f"{named}: neither fooled nor robust, counted in no accuracy"]
 
 
 def _pngs(images: Tensor) -> list[bytes]:

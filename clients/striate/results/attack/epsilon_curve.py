@@ -10,7 +10,7 @@ from striate._formats import notebook
 from striate.attacks import EpsilonSearch
 from striate.attacks.epsilons import radius
 from striate.errors import Internal
-from striate.results.attack import AttackResult
+from striate.results.attack.result import AttackResult
 from striate.v1 import attack_pb2 as pb
 
 if TYPE_CHECKING:
@@ -27,12 +27,16 @@ class EpsilonCurve:
 
     Attributes:
         epsilons: (E,) the radii, rising, in pixel units of [0, 1].
-        robust_accuracy: (E,) share of all images that withstand each of them, 0 to 1, falling.
+        robust_accuracy: (E,) share of the answered images that withstand each of them, 0 to 1,
+            falling while all are answered; NaN where none is.
+        answered: (E,) images that were answered at each of them: all but those of `attack.failures`
+            from their epsilon on.
         attack: Everything else that an attack returns.
     """
 
     epsilons: NDArray[np.float64]
     robust_accuracy: NDArray[np.float64]
+    answered: NDArray[np.int64]
     attack: AttackResult = field(repr=False)
 
     @staticmethod
@@ -57,11 +61,13 @@ class EpsilonCurve:
             [[(point.robust, point.images) for point in one.curve] for one in responses],
             np.float64,
         ).sum(axis=0)  # (E, 2)
-        if not (counts[:, 1] == len(result)).all():
+        robust, answered = counts.T
+        least = len(result) - len(result.failures)
+        if not ((least <= answered) & (answered <= len(result))).all():
             raise Internal(f"the server's curve is not over the {len(result)} images")
-        return EpsilonCurve(
-            np.array(search.epsilons, np.float64), counts[:, 0] / counts[:, 1], result
-        )
+        shares = np.where(answered, robust / np.maximum(answered, 1), np.nan)
+        epsilons = np.array(search.epsilons, np.float64)
+        return EpsilonCurve(epsilons, shares, answered.astype(np.int64), result)
 
     @property
     def minimal_epsilons(self) -> NDArray[np.float64]:
@@ -85,7 +91,8 @@ class EpsilonCurve:
         """The curve, rates, settings and rows as plain values for JSON, without pixels."""
         return {
             "epsilons": self.epsilons.tolist(),
-            "curve": self.robust_accuracy.tolist(),
+            "curve": [None if share != share else share for share in self.robust_accuracy.tolist()],
+            "answered": self.answered.tolist(),
             **self.attack.summary(),
         }
 
@@ -93,11 +100,25 @@ class EpsilonCurve:
         return len(self.epsilons)
 
     def _repr_html_(self) -> str:
+        return self._svg() + notebook.table(*self.table())
+
+    def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        """The curve as a table: its header, and a row a radius. Where images have no outcome a
+        column says how many were answered.
+        """
         rows = [
-            (radius(epsilon), f"{share:.1%}")
-            for epsilon, share in zip(self.epsilons, self.robust_accuracy, strict=True)
+            (
+                radius(epsilon),
+                "" if share != share else f"{share:.1%}",
+                f"{count} of {len(self.attack)}",
+            )
+            for epsilon, share, count in zip(
+                self.epsilons, self.robust_accuracy, self.answered.tolist(), strict=True
+            )
         ]
-        return self._svg() + notebook.table(("epsilon", "robust accuracy"), rows)
+        width = 3 if self.attack.failures else 2
+        header = ("epsilon", "robust accuracy", "answered")
+        return header[:width], [row[:width] for row in rows]
 
     def _svg(self) -> str:
         """The curve as SVG, from the clean accuracy at 0 to the last epsilon."""
@@ -107,6 +128,7 @@ class EpsilonCurve:
         line = " ".join(
             f"{_MARGIN + x * scale:.1f},{_MARGIN + (1 - y) * down:.1f}"
             for x, y in zip(xs, ys, strict=True)
+            if y == y  # NaN: nothing is known there
         )
         frame = (
             f'<rect x="{_MARGIN}" y="{_MARGIN}" width="{across}" height="{down}" '

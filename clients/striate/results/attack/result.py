@@ -14,6 +14,7 @@ from striate._formats.tensors import read_float32
 from striate._rpc.warnings import distinct
 from striate.attacks import Attack, EpsilonSearch
 from striate.provenance import Provenance
+from striate.results.attack.failure import RowFailure
 from striate.v1 import attack_pb2 as pb
 
 if TYPE_CHECKING:
@@ -47,12 +48,16 @@ class AttackResult:
         gradients: Image-gradients that were computed.
         queries: Images that were evaluated without a gradient.
         warnings: Why the outcomes might not be what they seem.
+        failures: The images without an outcome, by rising number: on them the network's gradient,
+            logits or activation is no number. They are neither fooled nor robust, have `succeeded`
+            false, and count in no accuracy.
         images: (N, C, H, W) float32 in [0, 1].
         pngs: One PNG file an image in png format, else empty.
         labels: (N,) the labels that were attacked.
         targets: (N,) the classes that the images should be taken for, None without.
-        clean_predictions: (N,) the network's predictions on the clean images.
-        predictions: (N,) its predictions on the returned images.
+        clean_predictions: (N,) the network's predictions on the clean images, -1 where its logits
+            are no numbers.
+        predictions: (N,) its predictions on the returned images, -1 likewise.
         succeeded: (N,) Untargeted: the prediction differs from the label, an image that was wrong
             before included. Targeted: the prediction is the target. A unit: its activation is past
             the level.
@@ -63,10 +68,11 @@ class AttackResult:
         activations: (N,) its activation on the returned images, None if none was attacked.
         minimal_epsilons: (N,) of an EpsilonSearch: the least radius at which an image was found
             that fools, 0 if the clean one does, NaN if none does; None for other attacks.
-        noise_predictions: (N,) predictions under random noise of the same norm, None without the
-            noise control.
+        noise_predictions: (N,) predictions under random noise of the same norm, -1 for images
+            without an outcome, under noise or at all; None without the noise control.
         noise_succeeded: (N,) whether that noise alone succeeded, None without the noise control.
-        noise_norms: (N,) its size, None without the noise control.
+        noise_norms: (N,) its size, NaN where the prediction is -1, None without the noise
+            control.
         classes: The network's class names.
     """
 
@@ -75,6 +81,7 @@ class AttackResult:
     gradients: int
     queries: int
     warnings: tuple[str, ...]
+    failures: tuple[RowFailure, ...]
     images: NDArray[np.float32] = field(repr=False)
     pngs: tuple[bytes, ...] = field(repr=False)
     labels: NDArray[np.int64] = field(repr=False)
@@ -113,27 +120,35 @@ class AttackResult:
         import numpy as np
 
         rows = [row for response in responses for row in response.rows]
+        failures = tuple(
+            RowFailure.read(row.failure, index)
+            for index, row in enumerate(rows)
+            if row.HasField("failure")
+        )
+        nameless = [failure.index for failure in failures if failure.on_clean_logits]
+        noise = any(row.HasField("noise_prediction") for row in rows)
         return AttackResult(
             attack=attack,
             provenance=provenance,
             gradients=sum(response.gradients for response in responses),
             queries=sum(response.queries for response in responses),
             warnings=distinct(text for response in responses for text in response.warnings),
+            failures=failures,
             images=np.concatenate([_pixels(response) for response in responses]),
             pngs=tuple(png for response in responses for png in response.pngs),
             labels=np.array([row.label for row in rows], np.int64),
             targets=_optional(rows, "target", np.int64),
-            clean_predictions=np.array([row.clean_prediction for row in rows], np.int64),
-            predictions=np.array([row.prediction for row in rows], np.int64),
+            clean_predictions=_classes([row.clean_prediction for row in rows], nameless),
+            predictions=_classes([row.prediction for row in rows], nameless),
             succeeded=np.array([row.succeeded for row in rows], np.bool_),
             norms=np.array([row.norm for row in rows], np.float64),
             no_freedom=np.array([row.no_freedom for row in rows], np.bool_),
             clean_activations=_optional(rows, "clean_activation", np.float32),
             activations=_optional(rows, "activation", np.float32),
             minimal_epsilons=_minimal_epsilons(rows) if isinstance(attack, EpsilonSearch) else None,
-            noise_predictions=_optional(rows, "noise_prediction", np.int64),
-            noise_succeeded=_optional(rows, "noise_succeeded", np.bool_),
-            noise_norms=_optional(rows, "noise_norm", np.float64),
+            noise_predictions=_present(rows, "noise_prediction", -1, np.int64) if noise else None,
+            noise_succeeded=_present(rows, "noise_succeeded", False, np.bool_) if noise else None,
+            noise_norms=_present(rows, "noise_norm", math.nan, np.float64) if noise else None,
             classes=classes,
         )
 
@@ -141,21 +156,36 @@ class AttackResult:
         return len(self.succeeded)
 
     @property
+    def answered(self) -> NDArray[np.bool_]:
+        """(N,) whether an image has an outcome, which those of `failures` do not."""
+        import numpy as np
+
+        answered = np.ones(len(self), np.bool_)
+        answered[[failure.index for failure in self.failures]] = False
+        return answered
+
+    @property
     def robust_accuracy(self) -> float:
-        """Share of the images on which the attack did not succeed, 0 to 1."""
-        return float((~self.succeeded).mean())
+        """Share of the images with an outcome on which the attack did not succeed, 0 to 1; NaN if
+        none has one.
+        """
+        return _share(~self.succeeded[self.answered])
 
     @property
     def clean_accuracy(self) -> float:
-        """Share of the clean images whose prediction is the label, 0 to 1."""
-        return float((self.clean_predictions == self.labels).mean())
+        """Share of the images with an outcome whose clean prediction is the label, 0 to 1; NaN if
+        none has one.
+        """
+        return _share((self.clean_predictions == self.labels)[self.answered])
 
     @property
     def noise_robust_accuracy(self) -> float | None:
-        """Share of the images on which random noise did not succeed, 0 to 1; None without the noise
-        control.
+        """Share of the images with an outcome, under noise too, on which random noise did not
+        succeed, 0 to 1; NaN if none has one; None without the noise control.
         """
-        return None if self.noise_succeeded is None else float((~self.noise_succeeded).mean())
+        if self.noise_succeeded is None or self.noise_predictions is None:
+            return None
+        return _share(~self.noise_succeeded[self.noise_predictions >= 0])
 
     @property
     def image(self) -> Image:
@@ -169,12 +199,13 @@ class AttackResult:
         return {
             "attack": {"method": type(self.attack).__name__.lower(), **asdict(self.attack)},
             "count": len(self),
-            "robust_accuracy": self.robust_accuracy,
-            "clean_accuracy": self.clean_accuracy,
-            "noise_robust_accuracy": self.noise_robust_accuracy,
+            "robust_accuracy": _number(self.robust_accuracy),
+            "clean_accuracy": _number(self.clean_accuracy),
+            "noise_robust_accuracy": _number(self.noise_robust_accuracy),
             "gradients": self.gradients,
             "queries": self.queries,
             "warnings": list(self.warnings),
+            "failures": [asdict(failure) for failure in self.failures],
             **{
                 name: None if (column := getattr(self, name)) is None else _finite(column.tolist())
                 for name in _SUMMARY_COLUMNS
@@ -220,10 +251,29 @@ class AttackResult:
 
     def _repr_html_(self) -> str:
         caption = (
-            f"{self.attack}: {self.succeeded.sum()} of {len(self)} succeeded, robust accuracy "
-            f"{self.robust_accuracy:.1%}"
+            f"{self.attack}: {self.succeeded.sum()} of {self.answered.sum()} succeeded, robust "
+            f"accuracy {self.robust_accuracy:.1%}"
         )
+        if self.failures:
+            caption += f"; {len(self.failures)} without an outcome"
         return notebook.figure(self._repr_png_(), caption)
+
+
+def _share(outcomes: NDArray[np.bool_]) -> float:
+    return float(outcomes.mean()) if len(outcomes) else math.nan
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else value
+
+
+def _classes(values: Sequence[int], nameless: Sequence[int]) -> NDArray[np.int64]:
+    """Classes of the rows, -1 for those that have none."""
+    import numpy as np
+
+    classes = np.array(values, np.int64)
+    classes[list(nameless)] = -1
+    return classes
 
 
 def _finite(values: Iterable[Any]) -> list[Any]:
@@ -240,6 +290,13 @@ def _optional(rows: Sequence[pb.AttackRow], name: Any, dtype: Any) -> Any:
         if all(row.HasField(name) for row in rows)
         else None
     )
+
+
+def _present(rows: Sequence[pb.AttackRow], name: Any, missing: Any, dtype: Any) -> Any:
+    """A column of the rows, with a value for those that lack it."""
+    import numpy as np
+
+    return np.array([getattr(row, name) if row.HasField(name) else missing for row in rows], dtype)
 
 
 def _minimal_epsilons(rows: Sequence[pb.AttackRow]) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from striate._formats import pictures
 from striate._formats.tensors import read_float32
 from striate.errors import Internal, StriateError, from_status
+from striate.results.attack.failure import RowFailure
 from striate.v1 import attack_pb2 as pb
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ class AttackRow:
         noise_succeeded: Whether that noise alone succeeded.
         noise_norm: Its size.
         no_freedom: The ball holds no 8-bit image but the clean one.
+        failure: Why the image has no outcome: on it the network's answer is no number. It is
+            neither fooled nor robust: `succeeded` is false, the image is the clean one, and
+            predictions that are not known are -1. None if it was answered.
     """
 
     label: int
@@ -51,20 +55,29 @@ class AttackRow:
     noise_succeeded: bool | None = None
     noise_norm: float | None = None
     no_freedom: bool = False
+    failure: RowFailure | None = None
 
     @staticmethod
-    def read(message: pb.AttackRow) -> AttackRow:
+    def read(message: pb.AttackRow, index: int) -> AttackRow:
         """Reads the message of the contract.
 
         Args:
             message: The server's message.
+            index: Number of the image.
+
+        Raises:
+            Internal: The message holds what this client does not know.
         """
         always = ("label", "clean_prediction", "prediction", "succeeded", "norm", "no_freedom")
         values: dict[str, Any] = {name: getattr(message, name) for name in always}
-        return AttackRow(
-            **values
-            | {one.name: value for one, value in message.ListFields() if one.name not in always}
-        )
+        failure = None
+        if message.HasField("failure"):
+            failure = RowFailure.read(message.failure, index)
+            if failure.on_clean_logits:
+                values |= {"clean_prediction": -1, "prediction": -1}
+        handled = (*always, "failure")
+        others = {one.name: value for one, value in message.ListFields() if one.name not in handled}
+        return AttackRow(**values | others, failure=failure)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +117,7 @@ class StreamedImage:
         floats = None if attacked.png else read_float32(attacked.image)[0]
         return StreamedImage(
             id=message.id,
-            row=AttackRow.read(attacked.row),
+            row=AttackRow.read(attacked.row, message.id),
             png=attacked.png,
             warnings=tuple(attacked.warnings),
             _floats=floats,

@@ -1,0 +1,8 @@
+"""What attacks return: on batches, over epsilons, and image by image on streams."""
+
+from striate.results.attack.epsilon_curve import EpsilonCurve
+from striate.results.attack.failure import RowFailure
+from striate.results.attack.result import AttackResult
+from striate.results.attack.stream import AttackRow, StreamedImage
+
+__all__ = ["AttackResult", "AttackRow", "EpsilonCurve", "RowFailure", "StreamedImage"]

@@ -1,1 +1,0 @@
-"""The faster copy of a network, which has to be the same function."""

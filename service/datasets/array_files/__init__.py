@@ -1,1 +1,0 @@
-"""Arrays of images and labels, in files of NumPy and torch."""
