@@ -67,15 +67,23 @@ def server(data: Path | None) -> Iterator[str]:
             process.wait(timeout=30)
 
 
+def say(what: str) -> None:
+    """Tell who waits what the demo does now."""
+    print(f"the demo {what}", flush=True)
+
+
 def run(out: Path, data: Path | None) -> dict[str, Any]:
     """Make the page in `out` and return the figures."""
     out.mkdir(parents=True, exist_ok=True)
+    say("starts a server")
     with server(data) as address, striate.connect(address, timeout=300) as service:
         stage = Stage(service, out, "cifar10-test" if data else "photo-patches")
+        say("draws what units, classes, a layer and facets like best, the longest part")
         sections = [pictures.units(stage), pictures.classes(stage)]
         layer, sheet = pictures.layer(stage)
         faceted, facets = pictures.facets(stage)
         sections += [layer, faceted, pictures.composed(stage)]
+        say("asks what units answer to and predictions hang on")
         attributed, rows = answers.attributions(stage)
         sections += [
             answers.exemplars(stage),
@@ -84,6 +92,7 @@ def run(out: Path, data: Path | None) -> dict[str, Any]:
             attributed,
             pictures.dossier(stage),
         ]
+        say("attacks the networks")
         sections.append(attacks(stage, DIGITS, DIGIT_IMAGES))
         sections += [attacks(stage, name, stage.scene) for name in TWINS]
         stage.results["service_version"] = service.version

@@ -33,7 +33,8 @@ h1 { margin-bottom: 0 }
 h2 { margin: 2em 0 0.2em } p { margin: 0.3em 0 0.8em; color: var(--soft); max-width: 60em }
 a { color: inherit }
 nav { margin: 1em 0; display: flex; flex-wrap: wrap; gap: 0.2em 1.2em; font-size: 13px }
-.row { display: flex; flex-wrap: wrap; gap: 8px 5px; align-items: flex-start; margin: 10px 0 }
+.row, .row > div { display: flex; flex-wrap: wrap; gap: 8px 5px; align-items: flex-start }
+.row { margin: 10px 0 } .row > div { flex: 1 1 16em; min-width: 0 }
 .row > b { width: 8.5em; flex: none; font-weight: 600; overflow-wrap: anywhere }
 figure { margin: 0; width: 76px } figure.large { width: auto; max-width: 100% }
 img { width: 76px; height: 76px; object-fit: contain; image-rendering: pixelated; display: block }
@@ -92,7 +93,7 @@ class Section:
 
     def markup(self, name: str, markup: str) -> None:
         """Add a row of HTML."""
-        self.parts.append(f'<div class="row"><b>{escape.escape(name)}</b>{markup}</div>')
+        self.parts.append(f'<div class="row"><b>{escape.escape(name)}</b><div>{markup}</div></div>')
 
     def link(self, address: str, text: str) -> None:
         """Add a link to a page beside this one."""

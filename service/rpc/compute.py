@@ -1,6 +1,7 @@
 """Where handlers have their work done: the engine's thread for the device, a pool for images."""
 
 import asyncio
+import contextvars
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -42,13 +43,15 @@ class Compute:
         """Run a call in a thread of the pool.
 
         Args:
-            call: what is run, with the arguments that follow.
+            call: what is run, with the arguments that follow; it sees the caller's context
+                variables, such as the request's id.
 
         Returns:
             What the call returns; an error that it raises is raised here.
         """
+        context = contextvars.copy_context()
         return await asyncio.get_running_loop().run_in_executor(
-            self.pool, partial(call, *args, **kwargs)
+            self.pool, partial(context.run, partial(call, *args, **kwargs))
         )
 
     async def run_on_device(self, call: Callable[[], T]) -> T:
