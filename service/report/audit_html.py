@@ -14,6 +14,7 @@ from service.report import wording as words
 from service.report.rendering import load_template, png_url
 
 Json = Mapping[str, Any]
+SENTENCES = 12  # comparisons that are told in words; more stand in a table
 
 
 class Example(TypedDict):
@@ -135,6 +136,7 @@ def _template() -> Template:
         "COLOURS": charts.COLOURS,
         "MARKERS": charts.MARKERS,
         "marker": charts.marker,
+        "SENTENCES": SENTENCES,
     }
     return load_template("audit.html.jinja", {f.__name__: f for f in functions}, values)
 

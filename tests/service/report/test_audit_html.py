@@ -290,6 +290,30 @@ def test_the_corrected_p_value_decides_what_is_said() -> None:
     assert "(p = 2.8e-45)." in section(read(audit_page(report)), "comparisons").text
 
 
+def test_many_comparisons_stand_in_a_table() -> None:
+    report = example()
+    report["comparisons"] = [
+        {**item, "second": f"net{number}"} for number in range(5) for item in report["comparisons"]
+    ]
+    part = section(read(audit_page(report)), "comparisons")
+    assert not list(part.all("li"))
+    rows = part.one("table").rows()
+    assert len(rows) == 1 + 15
+    assert rows[1] == [
+        "clean images",
+        "cifar10-plain",
+        "net0",
+        "131",
+        "19",
+        "3.7e-22",
+        "7.4e-22",
+        "cifar10-plain",
+    ]
+    assert rows[2][-1] == "net0"
+    assert rows[3][-1] == DASH
+    assert "allows for all 15 of this report" in part.text
+
+
 def test_where_the_audit_ended_early_a_test_that_holds_at_all_times_decides() -> None:
     report = sequential()
     report["comparisons"][0] |= {"anytime_p_value": 0.4, "anytime_holm_p_value": 0.8}

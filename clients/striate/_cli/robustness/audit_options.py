@@ -12,8 +12,6 @@ from striate._cli.arguments import fraction
 from striate._cli.command import merged, option_group
 from striate._cli.robustness import attack_options
 
-Output = Annotated[Path | None, typer.Option(metavar="PATH", help="Write this form of the report.")]
-
 _OPTIONS = {  # by the arguments of Service.audit, where names differ
     "threats": "threat",
     "attacks": "attack",
@@ -155,11 +153,24 @@ def _threats(texts: Sequence[str]) -> dict[str, list[float]]:
 
 
 def _report_files(
-    html: Output = None,
-    json_report: Output = None,
-    junit: Output = None,
-    parquet: Output = None,
-    examples: Output = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="Write the report as one page.")
+    ] = None,
+    json_report: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="Write it by its published schema.")
+    ] = None,
+    junit: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Write verdicts, gates and checks as test cases for CI."),
+    ] = None,
+    parquet: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Write a table of one row an image and network."),
+    ] = None,
+    examples: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Write the adversarial images as a table (parquet)."),
+    ] = None,
 ) -> Mapping[str, Path]:
     """Reads where the report is written, by form."""
     files = {
