@@ -1,5 +1,6 @@
 """How a unit of a network is named: "layer3.2", "layer3.2:7", "layer3.2:7@3,4",
-"layer3.2:7@center", "logits:281", "logits:tabby".
+"layer3.2:7@center", "logits:281", "logits:tabby"; and what is meant of it: "neg(layer3.2:7)", for
+which "-layer3.2:7" stands too, or "abs(layer3.2:7)".
 
 A name of a layer or class with characters other than letters, digits, "_", ".", "/" and "-" stands
 in quotes, double or single, in which the quote itself is doubled: '"block a":7',
@@ -9,10 +10,15 @@ in quotes, double or single, in which the quote itself is doubled: '"block a":7'
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from interp.names import LONGEST, class_index, nearest_names
 
 LOGITS = "logits"
+
+# What is meant of a unit: its value (the mean over its positions, or a neuron), minus that, or the
+# magnitude of that.
+Form = Literal["value", "neg", "abs"]
 
 _QUOTED = r""""(?:[^"]|"")+"|'(?:[^']|'')+'"""
 _POSITION = r"(?P<central>center)|(?P<row>\d{1,9}),(?P<column>\d{1,9})"
@@ -20,6 +26,7 @@ _SYNTAX = re.compile(
     rf"(?P<layer>{_QUOTED}|[^:@\s\"'][^:@\s]*)"
     rf"(?::(?:(?P<unit>\d{{1,9}})|(?P<name>{_QUOTED}|[^:@\s\"'*][^:@\s*]*))(?:@(?:{_POSITION}))?)?"
 )
+_FORM = re.compile(r"(?P<form>neg|abs)\((?P<unit>.*)\)|-\s*(?P<negative>.*)", re.DOTALL)
 _PLAIN = re.compile(r"[\w./][\w./-]*")
 _RULE = (
     "a layer or class whose name has characters other than letters, digits, _ . / and - "
@@ -79,17 +86,25 @@ class LayerPath:
         position: row and column on the unit's map, from 0; None: the whole unit.
         central: the position in the middle of the layer's map is meant; `resolved` says which that
             is.
+        form: of a unit, what of it is meant.
     """
 
     layer: str
     unit: int | None = None
     position: tuple[int, int] | None = None
     central: bool = False
+    form: Form = "value"
 
     def __str__(self) -> str:
         unit = "" if self.unit is None else f":{self.unit}"
         position = "" if self.position is None else f"@{self.position[0]},{self.position[1]}"
-        return quoted(self.layer) + unit + ("@center" if self.central else position)
+        text = quoted(self.layer) + unit + ("@center" if self.central else position)
+        return text if self.form == "value" else f"{self.form}({text})"
+
+    @property
+    def plain(self) -> "LayerPath":
+        """The same unit as it is, of whatever form this path is."""
+        return replace(self, form="value")
 
     def resolved(self, shape: Sequence[int]) -> "LayerPath":
         """Return the same path with its position in numbers.
@@ -115,21 +130,43 @@ class LayerPath:
         """Read the name of a layer, unit or position.
 
         Args:
-            text: e.g. "layer3.2", "layer3.2:7", "layer3.2:7@3,4"; lucent's "layer3_2" means
-                "layer3.2"; names with odd characters stand in quotes.
+            text: e.g. "layer3.2", "layer3.2:7", "layer3.2:7@3,4", "neg(layer3.2:7)"; lucent's
+                "layer3_2" means "layer3.2"; names with odd characters stand in quotes.
             layers: the dotted names that exist.
             classes: names of the classes, for "logits:name".
 
         Raises:
             ValueError: `text` is not "layer", "layer:unit", "layer:unit@row,column",
-                "layer:unit@center" or "logits:class", or there is no such class.
+                "layer:unit@center" or "logits:class", nor neg(...), abs(...) or minus one of a
+                unit, or there is no such class.
             UnknownLayer: no layer has that name.
         """
+        formed = _FORM.fullmatch(text.strip())
+        if formed is None:
+            return LayerPath._parse_plain(text, layers, classes)
+        form: Form = "abs" if formed["form"] == "abs" else "neg"
+        inner = formed["negative"] if formed["form"] is None else formed["unit"]
+        if _FORM.fullmatch(inner.strip()):
+            raise ValueError(
+                f"{text[:LONGEST]!r} is not of the form {form}(layer:unit): it takes a unit itself"
+            )
+        path = LayerPath._parse_plain(inner, layers, classes)
+        if path.unit is None:
+            raise ValueError(
+                f"{text[:LONGEST]!r} is of the whole layer {path}: {form}(...) takes one unit, "
+                f"e.g. {form}({path}:0)"
+            )
+        return replace(path, form=form)
+
+    @staticmethod
+    def _parse_plain(text: str, layers: Sequence[str], classes: Sequence[str]) -> "LayerPath":
+        """Read a name without neg, abs and minus."""
         match = _SYNTAX.fullmatch(text.strip())
         if match is None:
             raise ValueError(
                 f"{text[:LONGEST]!r} is not of the form layer, layer:unit, "
-                f"layer:unit@row,column, layer:unit@center or logits:class; {_rule(text, layers)}"
+                f"layer:unit@row,column, layer:unit@center or logits:class, nor neg(...) or "
+                f"abs(...) of one unit; {_rule(text, layers)}"
             )
         row, column = match.group("row", "column")
         position = None if row is None else (int(row), int(column))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from interp.layer import LayerPath
+from interp.layer import Form, LayerPath
 
 Score = Callable[..., Tensor]  # (activations by layer, *rows) -> (B,)
 
@@ -147,6 +147,17 @@ def _layer_energy(activation: Tensor, _: Tensor, __: Tensor) -> Tensor:
     return activation.flatten(1).square().mean(1)
 
 
+_FORMS: tuple[Form, ...] = ("value", "neg", "abs")
+
+
+def _formed(scores: Tensor, forms: Tensor) -> Tensor:
+    """Scores (B,), minus them or their magnitudes, by numbers in `_FORMS` (B,). At 0, where a
+    magnitude has a kink, it climbs as the score itself does, so that a shut unit can be opened.
+    """
+    is_negative = (forms == 1) | ((forms == 2) & (scores.detach() < 0))
+    return torch.where(is_negative, 0 - scores, scores)  # no -0 of a shut unit
+
+
 Scoring = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
@@ -162,18 +173,22 @@ def _scoring(path: LayerPath) -> Scoring:
 @functools.cache
 def _activation(kinds: tuple[tuple[str, Scoring], ...]) -> Score:
     def score(
-        activations: Mapping[str, Tensor], which: Tensor, units: Tensor, positions: Tensor
+        activations: Mapping[str, Tensor],
+        which: Tensor,
+        units: Tensor,
+        positions: Tensor,
+        forms: Tensor,
     ) -> Tensor:
         if len(kinds) == 1:
             ((layer, kind),) = kinds
-            return kind(activations[layer], units, positions)
+            return _formed(kind(activations[layer], units, positions), forms)
         scores = activations[kinds[0][0]].new_zeros(len(which))
         for number, (layer, kind) in enumerate(kinds):
             (rows,) = (which == number).nonzero(as_tuple=True)
             if len(rows):
                 part = kind(activations[layer][rows], units[rows], positions[rows])
                 scores = scores.index_put((rows,), part)
-        return scores
+        return _formed(scores, forms)
 
     return score
 
@@ -184,7 +199,8 @@ def activation(paths: Sequence[LayerPath], device: torch.device | str = "cpu") -
     "layer:unit" is the mean over the unit's positions (Olah et al. 2017, "channel"),
     "layer:unit@r,c" one neuron, "layer:unit@center" the one in the middle, "layer" the mean square
     of the whole layer (DeepDream), "logits:class" the logit before the softmax (Simonyan et al.
-    2014, eq. 1).
+    2014, eq. 1). "neg(...)" of a unit or neuron is minus its activation, "abs(...)" the magnitude
+    of its activation: of the mean over positions, not the mean of magnitudes.
 
     Args:
         paths: one a row, of one layer or several.
@@ -195,5 +211,6 @@ def activation(paths: Sequence[LayerPath], device: torch.device | str = "cpu") -
     which = torch.tensor([kinds.index(kind) for kind in of_row], device=device)
     units = torch.tensor([p.unit or 0 for p in paths], device=device)
     positions = torch.tensor([p.position or (0, 0) for p in paths], device=device)
+    forms = torch.tensor([_FORMS.index(p.form) for p in paths], device=device)
     layers = tuple(dict.fromkeys(layer for layer, _ in kinds))
-    return Objective(layers, _activation(kinds), (which, units, positions))
+    return Objective(layers, _activation(kinds), (which, units, positions, forms))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from striate.images import Images, One
     from striate.labels import Label, Labels
     from striate.objective import Objective
+    from striate.objective.expression import FormName
     from striate.results.activations import Activations
     from striate.results.attack import AttackResult, EpsilonCurve, StreamedImage
     from striate.results.attributions import Attributions
@@ -128,9 +129,11 @@ class Model:
 
         Args:
             objectives: "layer:unit", "layer:unit@row,column", "layer:unit@center", "layer" or
-                "logits:class", a sum of them such as "layer:7 - 0.5*layer:8", or what striate.Unit,
-                Direction and Like compose to; or a list of up to 64 of these. "layer:*" and
-                "layer:16-31" give what `visualize_layer` does.
+                "logits:class"; "neg(...)" or "-..." of a unit for minus its activation, "abs(...)"
+                for the magnitude of its activation; a sum of them such as
+                "layer:7 - 0.5*layer:8", or what striate.Unit, Direction and Like compose to; or a
+                list of up to 64 of these. "layer:*" and "layer:16-31", also in "neg(...)" and
+                "abs(...)", give what `visualize_layer` does.
             variants: Pictures of each objective, 1 to 16, which makes the result a list.
             diversity: A layer, or (layer, weight), in which variants are pushed apart.
             start: Images to begin at, one, or one an objective.
@@ -172,6 +175,7 @@ class Model:
         layer: str,
         *,
         units: range | None = None,
+        form: FormName = "value",
         sheet: bool = True,
         dataset: str | None = None,
         timeout: float | None = None,
@@ -184,6 +188,8 @@ class Model:
         Args:
             layer: A layer, or "logits".
             units: The units, a range that rises by 1, None for all.
+            form: What of every unit is maximized: its "value", minus it ("neg") or its magnitude
+                ("abs").
             sheet: End with one picture of all.
             dataset: Data set whose maxima certificates compare with.
             timeout: Seconds for all of it, None for the connection's default.
@@ -197,7 +203,7 @@ class Model:
             InvalidArgument: A value is out of its range.
         """
         return visualizations.visualize_layer(
-            self._context, layer, units, sheet, dataset, timeout, settings
+            self._context, layer, units, form, sheet, dataset, timeout, settings
         )
 
     def facets(
@@ -214,7 +220,8 @@ class Model:
         """Finds the different things that a unit sees: clusters of exemplars, and their pictures.
 
         Args:
-            unit: "layer:unit".
+            unit: "layer:unit", or "neg(layer:unit)" or "abs(layer:unit)", whose exemplars and
+                pictures are those of minus the unit or of its magnitude.
             dataset: A data set with an index of the layer.
             exemplars: So many of the strongest are clustered, 2 to 100, None for the index's k.
             facets: Clusters, 1 to 8, None for as many as separate best.
@@ -253,7 +260,8 @@ class Model:
         """Compiles what is known of one unit on one page.
 
         Args:
-            unit: "layer:unit".
+            unit: "layer:unit", or "neg(layer:unit)" or "abs(layer:unit)", whose exemplars and
+                pictures are those of minus the unit or of its magnitude.
             dataset: A data set with an index of the layer.
             pictures: Pictures from different seeds, 1 to 4, None for 1.
             exemplars: Exemplars, 1 to 36, None for 9.
@@ -418,13 +426,17 @@ class Model:
         """Finds the images of a data set on which a unit is most active.
 
         Args:
-            unit: "layer:unit".
+            unit: "layer:unit"; of "neg(layer:unit)", or "-layer:unit", "max" gives the images with
+                the smallest activation, lowest first, "mean" those with the lowest mean and "min"
+                those with the largest activation; of "abs(layer:unit)" "max" gives those with the
+                largest |h| at any position, "mean" those with the largest |mean|.
             k: Images, 1 to 100, None for 9, and for all of quantiles.
             dataset: A data set with an index of the layer, see `Service.build_index`.
             order: By the largest ("max"), smallest ("min", lowest first) or "mean" activation over
                 positions, by the largest "magnitude", or "quantile" for the images at the index's
                 quantiles of the maximum, in rising order.
-            label: Only images of this class, index or name, of the data set; with "max" alone.
+            label: Only images of this class, index or name, of the data set; with "max" of
+                "layer:unit" alone.
             images: False leaves out names, labels and pictures, which makes the answer quick.
             timeout: Seconds, None for the connection's default.
 

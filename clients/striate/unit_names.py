@@ -1,4 +1,5 @@
-"""Names of layers, units and classes as callers write them: "layer3.2:7", '"block a":7@3,4'.
+"""Names of layers, units and classes as callers write them: "layer3.2:7", '"block a":7@3,4'; minus
+a unit, "neg(layer3.2:7)", and its magnitude, "abs(layer3.2:7)".
 
 A name with characters other than letters, digits, "_", ".", "/" and "-" stands in quotes, double or
 single, in which the quote itself is doubled. The server reads the same rule.
@@ -17,14 +18,12 @@ _CLASS = rf"(?:{QUOTED}|[^:@*\s\"'][^:@*\s]*)"
 _PLACE = r"(?:@(?:\d+,\d+|center))?"
 UNIT = rf"(?:logits|\"logits\"|'logits'):{_CLASS}{_PLACE}|{LAYER}:\d+{_PLACE}"
 _UNIT = re.compile(UNIT)
-_LAYER_OR_UNIT = re.compile(rf"{UNIT}|{LAYER}")
+_LAYER_OR_UNIT = re.compile(rf"(?:neg|abs)\(\s*(?:{UNIT})\s*\)|{UNIT}|{LAYER}")
 # where a name may begin: an apostrophe inside a name, as in "jack-o'-lantern", opens no quotes
 _BEGUN = re.compile(rf"(?:(?<=^)|(?<=[\s*:(,+-]))(?:{QUOTED})")
 _HIDDEN = re.compile("\0(\\d+)\0")
-_FORMS = (
-    "layer:unit, layer:unit@row,column, layer:unit@center or logits:class (a number or a name); "
-    "names with characters other than letters, digits, _ . / and - stand in double quotes"
-)
+_FORMS = "layer:unit, layer:unit@row,column, layer:unit@center or logits:class (a number or a name)"
+_RULE = "names with characters other than letters, digits, _ . / and - stand in double quotes"
 
 
 def check_unit(field: str, name: object, whole_layers: bool = False) -> None:
@@ -33,14 +32,19 @@ def check_unit(field: str, name: object, whole_layers: bool = False) -> None:
     Args:
         field: Name of the argument in errors.
         name: The text.
-        whole_layers: The name of a layer will do.
+        whole_layers: The name of a layer, and minus a unit or its magnitude, will do.
 
     Raises:
         InvalidArgument: It has another form.
     """
     pattern = _LAYER_OR_UNIT if whole_layers else _UNIT
     if not isinstance(name, str) or not pattern.fullmatch(name):
-        raise invalid(field, f"must be {'layer, ' if whole_layers else ''}{_FORMS}, is {name!r}")
+        forms = (
+            f"layer, {_FORMS}, or neg(...) or abs(...) of one of these units"
+            if whole_layers
+            else _FORMS
+        )
+        raise invalid(field, f"must be {forms}; {_RULE}, is {name!r}")
 
 
 def hide_quoted(text: str) -> tuple[str, Callable[[str], str]]:

@@ -4,8 +4,15 @@ independent of its size.
 
 from interp.exemplars.activation_summary import ActivationSummary, summarize_activations
 from interp.exemplars.crop import crop_rectangle
-from interp.exemplars.distribution import BINS, LEVELS, Distribution, percentile, ranks
-from interp.exemplars.layer_statistics import ORDERS, LayerStatistics
+from interp.exemplars.distribution import (
+    BINS,
+    LEVELS,
+    Distribution,
+    order_statistics,
+    percentile,
+    ranks,
+)
+from interp.exemplars.layer_statistics import ORDERS, LayerStatistics, RankedBy, order_of
 from interp.exemplars.moments import Moments, sparsity
 from interp.exemplars.topk import MOST_IDS, TopK
 
@@ -18,8 +25,11 @@ __all__ = [
     "Distribution",
     "LayerStatistics",
     "Moments",
+    "RankedBy",
     "TopK",
     "crop_rectangle",
+    "order_of",
+    "order_statistics",
     "percentile",
     "ranks",
     "sparsity",

@@ -35,7 +35,7 @@ class Distribution:
 
     def grid(self) -> NDArray[np.float32]:
         """Return (U, LEVELS) order statistics, evenly from the least value to the largest."""
-        return self.ranked[:, ranks(np.linspace(0, 1, LEVELS), self.ranked.shape[1])]
+        return order_statistics(self.ranked)
 
     def quantiles(self, shares: Sequence[float]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Find the images that have given shares of the others below them.
@@ -68,6 +68,18 @@ class Distribution:
                 for row in self.ranked
             ]
         )
+
+
+def order_statistics(ranked: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Choose some of sorted values, evenly from the least to the largest.
+
+    Args:
+        ranked: (U, N), each row sorted.
+
+    Returns:
+        (U, LEVELS).
+    """
+    return ranked[:, ranks(np.linspace(0, 1, LEVELS), ranked.shape[1])]
 
 
 def _column(values: NDArray[np.float32], ranked: NDArray[np.float32], rank: int) -> int:

@@ -3,6 +3,7 @@ merge.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -10,8 +11,42 @@ from torch import Tensor
 from interp.exemplars.activation_summary import ActivationSummary
 from interp.exemplars.moments import Moments
 from interp.exemplars.topk import TopK
+from interp.layer import Form
 
-ORDERS = ("max", "min", "mean", "magnitude")
+# What images are ranked by: the largest and the smallest activation over positions, the mean over
+# positions from the highest and from the lowest, the largest |h|, and the largest |mean|.
+RankedBy = Literal["max", "min", "mean", "lowest_mean", "magnitude", "mean_magnitude"]
+ORDERS: tuple[RankedBy, ...] = (
+    "max",
+    "min",
+    "mean",
+    "lowest_mean",
+    "magnitude",
+    "mean_magnitude",
+)
+
+_OF_FORM: dict[tuple[Form, str], RankedBy] = {
+    ("value", "max"): "max",
+    ("value", "mean"): "mean",
+    ("neg", "max"): "min",
+    ("neg", "mean"): "lowest_mean",
+    ("abs", "max"): "magnitude",
+    ("abs", "mean"): "mean_magnitude",
+}
+
+
+def order_of(form: Form, by: Literal["max", "mean"]) -> RankedBy:
+    """Find the order in which the images come that a unit, minus it or its magnitude is largest on.
+
+    Args:
+        form: of the unit.
+        by: what of an image counts: the largest value at any position, or the mean over positions
+            (of a magnitude that of the mean, not the mean of magnitudes).
+
+    Returns:
+        One of `ORDERS`.
+    """
+    return _OF_FORM[form, by]
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,14 +57,15 @@ class LayerStatistics:
     whatever the order; of moments see `Moments`.
 
     Attributes:
-        tops: by each of ORDERS, the k best images a unit: `min` holds minus the minima, `magnitude`
-            holds |h| and ~position, which is negative, where the activation is negative.
+        tops: by each of ORDERS, the k best images a unit: `min` and `lowest_mean` hold minus the
+            activations, `magnitude` and `mean_magnitude` hold their magnitudes and ~position, which
+            is negative, where the activation is negative.
         labels: the best by maximum a unit and label, with unit * number of labels + label as its
             units; None without labels.
         moments: of all images.
     """
 
-    tops: dict[str, TopK]
+    tops: dict[RankedBy, TopK]
     labels: TopK | None
     moments: Moments
 
@@ -59,11 +95,16 @@ class LayerStatistics:
         if any(value.isnan().any() for value in (summary.maximum, summary.minimum, summary.mean)):
             raise ValueError("an activation is not a number")
         nowhere = torch.zeros_like(summary.at_maximum)
-        columns = {
+        columns: dict[RankedBy, tuple[Tensor, Tensor]] = {
             "max": (summary.maximum, summary.at_maximum),
             "min": (-summary.minimum, summary.at_minimum),
             "mean": (summary.mean, nowhere),
+            "lowest_mean": (-summary.mean, nowhere),
             "magnitude": summary.magnitude,
+            "mean_magnitude": (
+                summary.mean.abs(),
+                nowhere.where(summary.mean >= 0, ~nowhere),
+            ),
         }
         tops = {order: _top(*columns[order], ids, k) for order in ORDERS}
         by_label = (

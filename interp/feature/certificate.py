@@ -30,8 +30,8 @@ class Certificate:
             `interp.feature.transform.held_out_view`.
         held_out_minimum: (B,) the lowest of those.
         rank: (B,) int64, the unit's place among its layer's units on this picture, by the same
-            functional (mean of the channel, neuron, feature or logit): 1 for the most active; what
-            ties with it goes before it. 0 where there is no one unit.
+            functional (mean of the channel, neuron, feature or logit, minus it or its magnitude):
+            1 for the most active; what ties with it goes before it. 0 where there is no one unit.
         units: (B,) int64, their number; 0 likewise.
         layer_activations: per row (K,) that functional of every unit of the layer, or None
             likewise.
@@ -123,7 +123,8 @@ def measure_layers(
 
     Returns:
         Per picture the activations (K,), of "layer:unit" the mean of each channel, of
-        "layer:unit@row,column" the value of each channel there; None where there is no one unit.
+        "layer:unit@row,column" the value of each channel there, of "neg(...)" minus these, of
+        "abs(...)" their magnitudes; None where there is no one unit.
     """
     found: list[Tensor | None] = [None] * len(units)
     measured = [(i, path) for i, path in enumerate(units) if path and path.unit is not None]
@@ -142,8 +143,12 @@ def _unit_activations(activation: Tensor, path: LayerPath) -> Tensor:
     """(K,) of one picture's layer output (K, h, w) or (K,), by the functional of the path."""
     position = path.resolved(activation.shape).position
     if position is not None:
-        return activation[:, position[0], position[1]].clone()
-    return activation.flatten(1).mean(1) if activation.ndim > 1 else activation.clone()
+        values = activation[:, position[0], position[1]].clone()
+    else:
+        values = activation.flatten(1).mean(1) if activation.ndim > 1 else activation.clone()
+    if path.form == "value":
+        return values
+    return 0 - values if path.form == "neg" else values.abs()
 
 
 def unit_rank(activations: Tensor, unit: int) -> int:

@@ -19,7 +19,7 @@ from service import files as whole_file
 UNREADABLE = (OSError, SafetensorError, ValueError, KeyError)  # what reading a damaged file raises
 
 _HEADER = "striate"  # the key of the description in a tensor file's metadata
-FORMAT = 2
+FORMAT = 3
 
 
 class Files:

@@ -14,18 +14,19 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 from torch import Tensor
 
-from interp.exemplars import MOST_IDS, ORDERS, Distribution, LayerStatistics, TopK, sparsity
+from interp.exemplars import ORDERS, LayerStatistics, TopK
+from service.index.distributions import columns, distributions
 from service.index.files import FORMAT, UNREADABLE, Files, slug, tensors
-from service.index.shards import Damaged, load_column, load_shard
+from service.index.shards import Damaged, load_shard
 from service.index.types import IndexPlan, Subject, digest
 
 FIGURES = (
     "minimum",
     "maximum",
     "maximum_mean",
+    "minimum_mean",
     "mean",
     "variance",
     "active_share",
@@ -46,7 +47,6 @@ KNOWN = {  # what a description says
     "plan",
     "tensors",
 }
-BLOCK_CELLS = 2**21  # units times images that are sorted at a time
 
 Tensors = dict[str, Tensor]
 
@@ -81,7 +81,7 @@ def finish(files: Files, plan: IndexPlan, layer: str, shards: Sequence[Path]) ->
         Damaged: a shard cannot be read.
     """
     name = f"{stem(plan, layer)}.json"
-    old = description(files, name)
+    before, old = read_description(files, name), description(files, name)
     if (
         old is not None
         and _extent(old) > (plan.images, plan.k, plan.kept)
@@ -91,7 +91,7 @@ def finish(files: Files, plan: IndexPlan, layer: str, shards: Sequence[Path]) ->
     whole = reduce(
         LayerStatistics.merge, (_load(number, path, layer) for number, path in enumerate(shards))
     )
-    kept = _reservoirs(whole, plan) | _moments(whole) | _distributions(plan, layer, shards)
+    kept = _reservoirs(whole, plan) | _moments(whole) | distributions(plan, layer, shards)
     about = {
         "format": FORMAT,
         **asdict(plan.subject),
@@ -113,8 +113,8 @@ def finish(files: Files, plan: IndexPlan, layer: str, shards: Sequence[Path]) ->
     files.write(name, json.dumps(about, sort_keys=True).encode())  # from here on it is the index
     for past in (
         f"{stem(plan, layer)}.safetensors",
-        old and old["tensors"],
-    ):  # of an earlier format, and of an earlier build
+        before and before.get("tensors"),
+    ):  # of the first format, and of an earlier build or format
         if past and past != about["tensors"]:
             files.remove(past)
 
@@ -130,15 +130,27 @@ def description(files: Files, name: str) -> dict[str, Any] | None:
         The description; None where there is none, one of another format, or one that lacks
         something.
     """
+    about = read_description(files, name)
+    if about is None or about.get("format") != FORMAT or not about.keys() >= KNOWN:
+        return None
+    return about
+
+
+def read_description(files: Files, name: str) -> dict[str, Any] | None:
+    """Read the description in a file, of any format.
+
+    Args:
+        files: where indexes are.
+        name: of the file.
+
+    Returns:
+        The description; None where there is none, or one that cannot be read.
+    """
     try:
-        about: dict[str, Any] = json.loads(files.read(name))
-        return (
-            about
-            if isinstance(about, dict) and about.get("format") == FORMAT and about.keys() >= KNOWN
-            else None
-        )
+        about = json.loads(files.read(name))
     except UNREADABLE:
         return None
+    return about if isinstance(about, dict) else None
 
 
 def _load(number: int, path: Path, layer: str) -> LayerStatistics:
@@ -168,17 +180,17 @@ def _reservoirs(whole: LayerStatistics, plan: IndexPlan) -> Tensors:
     for order in ORDERS:
         top = whole.tops[order]
         values, positions, ids = top.values, top.positions, top.ids
-        if order == "min":
+        if order in ("min", "lowest_mean"):
             values = 0 - values  # not -0 where a unit is shut
-        elif order == "magnitude":
+        elif order in ("magnitude", "mean_magnitude"):
             values, positions = (
                 values.where(positions >= 0, -values),
                 positions.where(positions >= 0, ~positions),
             )
-        kept |= _columns(order, values, positions, ids)
+        kept |= columns(order, values, positions, ids)
     if whole.labels is not None:
         shape = (-1, plan.labels, plan.kept)
-        kept |= _columns(
+        kept |= columns(
             "label",
             *(
                 t.view(shape)
@@ -186,14 +198,6 @@ def _reservoirs(whole: LayerStatistics, plan: IndexPlan) -> Tensors:
             ),
         )
     return kept
-
-
-def _columns(name: str, values: Tensor, positions: Tensor, ids: Tensor) -> Tensors:
-    return {
-        f"{name}.values": values,
-        f"{name}.positions": positions.int(),
-        f"{name}.ids": ids.where(ids != MOST_IDS, -1),
-    }
 
 
 def _moments(whole: LayerStatistics) -> Tensors:
@@ -207,43 +211,10 @@ def _moments(whole: LayerStatistics) -> Tensors:
         "minimum": 0 - best(tops["min"]),
         "maximum": best(tops["max"]),
         "maximum_mean": best(tops["mean"]),
+        "minimum_mean": 0 - best(tops["lowest_mean"]),
         "mean": moments.mean,
         "variance": moments.variance,
         "active_share": moments.active_share,
-    }
-
-
-def _distributions(plan: IndexPlan, layer: str, shards: Sequence[Path]) -> Tensors:
-    """What takes each image's maximum and mean, some units at a time."""
-    units = plan.shapes[layer][0]
-    step = max(1, BLOCK_CELLS // plan.images)
-    blocks = [
-        _block(plan, layer, shards, slice(low, min(low + step, units)))
-        for low in range(0, units, step)
-    ]
-    return {name: torch.cat([block[name] for block in blocks]) for name in blocks[0]}
-
-
-def _block(plan: IndexPlan, layer: str, shards: Sequence[Path], units: slice) -> Tensors:
-    maxima = Distribution.of(load_column(shards, layer, "maximum", units))
-    ids, found = maxima.quantiles(
-        sorted(plan.quantiles)
-    )  # places are ids: the shards' images are numbered from 0, in order
-    values = torch.from_numpy(maxima.ranked)
-    positions = np.take_along_axis(load_column(shards, layer, "at", units), ids, 1)
-    return {
-        **_columns(
-            "quantile", torch.from_numpy(found), torch.from_numpy(positions), torch.from_numpy(ids)
-        ),
-        "grid.max": torch.from_numpy(maxima.grid()),
-        "grid.mean": torch.from_numpy(
-            Distribution.of(load_column(shards, layer, "mean", units)).grid()
-        ),
-        "histogram": torch.from_numpy(maxima.histogram()),
-        "histogram_low": values[:, 0].double(),
-        "histogram_high": values[:, -1].double(),
-        "active_images": (values > 0).double().mean(1),
-        "sparsity": sparsity(values),
     }
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from interp.exemplars import percentile
+from interp.exemplars import RankedBy, percentile
 from service.index.files import tensors
 from service.index.layer import FIGURES
-from service.index.types import ExemplarHits, Hit, Maxima, Order, Subject, UnitStatistics
+from service.index.types import ExemplarHits, Extremes, Hit, Order, Subject, UnitStatistics
 
 
 class InvalidQuery(Exception):
@@ -119,22 +119,20 @@ class LayerIndex:
             for i in range(len(histogram))
         ]
 
-    def maxima(self) -> Maxima:
+    def extremes(self) -> Extremes:
         """Of all units."""
+        names = ("maximum", "minimum", "maximum_mean", "minimum_mean")
         with tensors(self.locate()) as (_, file):
-            return Maxima(
-                file.get_tensor("maximum").float().numpy(),
-                file.get_tensor("maximum_mean").float().numpy(),
-                self.images,
-            )
+            found = {name: file.get_tensor(name).float().numpy() for name in names}
+        return Extremes(**found, images=self.images)
 
-    def percentile(self, unit: int, value: float, of: str) -> float:
+    def percentile(self, unit: int, value: float, of: RankedBy) -> float:
         """Find the share of images below a value.
 
         Args:
             unit: its number in the layer.
-            value: an activation.
-            of: "max" or "mean", what of each image is compared.
+            value: an activation, minus it or its magnitude, as the order has it.
+            of: what of each image is compared, which is what that order ranks by.
 
         Returns:
             The share, from 0 to 1.

@@ -18,9 +18,10 @@ from service.index.types import IndexPlan
 PARTS = ("values", "positions", "ids")  # of a top k
 COLUMNS = (
     "maximum",
+    "minimum",
     "mean",
     "at",
-)  # (U, N): each image's maximum, its mean, and where the maximum is
+)  # (U, N): each image's maximum, minimum and mean, and where the maximum is
 
 
 class Damaged(Exception):
@@ -72,9 +73,8 @@ def save_shard(
         kept |= {
             f"{layer}/{part}": tensor for part, tensor in _parts(shard, plan.labels, known).items()
         }
-        for column, values in zip(
-            COLUMNS, (peaks.maximum, peaks.mean, peaks.at_maximum), strict=True
-        ):
+        columns = (peaks.maximum, peaks.minimum, peaks.mean, peaks.at_maximum)
+        for column, values in zip(COLUMNS, columns, strict=True):
             kept[f"{layer}/{column}"] = values.T
     positions = {layer: peaks.positions for layer, peaks in found.items()}
     about = {

@@ -12,34 +12,37 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
+from interp.exemplars import RankedBy
 from service.datasets import Dataset, DatasetError
 from service.index.build import Build
 from service.index.files import UNREADABLE, Files
-from service.index.layer import description
+from service.index.layer import description, read_description
+from service.index.outdated import OutdatedIndex
 from service.index.query import InvalidQuery, LayerIndex
 from service.index.scan import Prepare, Submit
 from service.index.types import (
     BuildProgress,
     ExemplarHits,
+    Extremes,
     Hit,
     IndexMissing,
     IndexPlan,
-    Maxima,
     Order,
     Subject,
     UnitStatistics,
+    build_command,
 )
 
 __all__ = [
     "BuildProgress",
     "ExemplarHits",
+    "Extremes",
     "Hit",
     "IndexMissing",
     "IndexPlan",
     "IndexStore",
-    "Maxima",
     "Order",
     "Subject",
     "UnitStatistics",
@@ -71,8 +74,9 @@ class IndexStore:
         self._files = Files(uri or str((state / "indexes").absolute()), state / "index-cache")
         self._lock, self._replacing = threading.Lock(), threading.Lock()
         self._known: dict[tuple[Subject, str], LayerIndex] = {}
+        self._outdated: list[OutdatedIndex] = []
         self._read: dict[
-            str, tuple[str, LayerIndex]
+            str, tuple[str, LayerIndex | OutdatedIndex]
         ] = {}  # by the description's name: its mark, and what it tells of
         self._looked = -math.inf  # when, by the monotonic clock
         self._look()
@@ -163,37 +167,76 @@ class IndexStore:
         """
         return self._ask(subject, layer, lambda index: index.statistics(unit))
 
-    def maxima(self, subject: Subject, layer: str) -> Maxima | None:
-        """Read the largest activations of the layer's units.
+    def extremes(self, subject: Subject, layer: str) -> Extremes | None:
+        """Read the largest and the smallest activations of the layer's units.
 
         Args:
             subject: the model and the data set.
             layer: its dotted name.
 
         Returns:
-            The maxima; None without an index.
+            The extremes; None without an index.
         """
         try:
-            return self._ask(subject, layer, LayerIndex.maxima)
+            return self._ask(subject, layer, LayerIndex.extremes)
         except IndexMissing:
             return None
 
+    def outdated(self, model: str, digest: str, layer: str) -> str:
+        """Say that there is an index of that layer of the model with those weights, but in the
+        format of another version.
+
+        Args:
+            model: its name.
+            digest: of its weights.
+            layer: its dotted name.
+
+        Returns:
+            A sentence, with the way on; "" where there is none.
+        """
+        self._seen()
+        found = (one for one in self._outdated if one.is_of(model, layer))
+        return next((str(one) for one in found if one.digest == digest), "")
+
+    def missing(self, subject: Subject, layer: str) -> IndexMissing:
+        """Say why there is no index, and how to get one.
+
+        Args:
+            subject: the model and the data set.
+            layer: its dotted name.
+
+        Returns:
+            The error, to be raised.
+        """
+        model, dataset = subject.model, subject.dataset
+        command = build_command(model, dataset, layer)
+        what = f"of model {model!r}, data set {dataset!r} and layer {layer!r}"
+        for one in self._outdated:
+            if one.is_of(model, layer) and one.dataset == dataset:
+                return IndexMissing(str(one), stale=True)
+        if any(
+            (known.model, known.dataset, name) == (model, dataset, layer)
+            for known, name in self._known
+        ):
+            return IndexMissing(
+                f"the index {what} is of other weights or of other files of the data set than "
+                f"there are now: build it again: {command}",
+                stale=True,
+            )
+        return IndexMissing(f"there is no index {what}: build it first: {command}")
+
     def percentile(
-        self,
-        subject: Subject,
-        layer: str,
-        unit: int,
-        value: float,
-        of: Literal["max", "mean"] = "max",
+        self, subject: Subject, layer: str, unit: int, value: float, of: RankedBy = "max"
     ) -> float:
-        """Find the share of images whose maximum, or mean over positions, is below a value.
+        """Find the share of images on which what an order ranks by is below a value.
 
         Args:
             subject: the model and the data set.
             layer: its dotted name.
             unit: its number in the layer.
-            value: an activation.
-            of: what of each image is compared: its maximum, or its mean over positions.
+            value: an activation, minus it or its magnitude, as the order has it.
+            of: the order: by "max" each image's maximum is compared, by "lowest_mean" minus its
+                mean over positions, by "mean_magnitude" the magnitude of that mean, and so on.
 
         Returns:
             The share, from 0 to 1: exact for up to 257 images, else within 1/256.
@@ -283,7 +326,7 @@ class IndexStore:
             raise IndexMissing(
                 f"the index of layer {layer!r} cannot be read, build it again: {error}"
             ) from error
-        raise self._missing(subject, layer)
+        raise self.missing(subject, layer)
 
     def _seen(self) -> dict[tuple[Subject, str], LayerIndex]:
         """The indexes as they were last seen, which is not long ago."""
@@ -308,30 +351,16 @@ class IndexStore:
                 for name, mark in entries.items()
                 if (index := self._index(name, mark)) is not None
             }
-            self._known = {(index.subject, index.layer): index for _, index in found.values()}
+            indexes = [index for _, index in found.values()]
+            self._known = {(i.subject, i.layer): i for i in indexes if isinstance(i, LayerIndex)}
+            self._outdated = [i for i in indexes if isinstance(i, OutdatedIndex)]
             self._read, self._looked = found, time.monotonic()
 
-    def _index(self, name: str, mark: str) -> LayerIndex | None:
+    def _index(self, name: str, mark: str) -> LayerIndex | OutdatedIndex | None:
         """The index that a description tells of; it is read unless its mark is known."""
         if name in self._read and self._read[name][0] == mark:
             return self._read[name][1]
         about = description(self._files, name)
-        return (
-            LayerIndex(about, partial(self._files.local, about["tensors"]))
-            if about is not None
-            else None
-        )
-
-    def _missing(self, subject: Subject, layer: str) -> IndexMissing:
-        what = f"of model {subject.model!r}, data set {subject.dataset!r} and layer {layer!r}"
-        stale = any(
-            (known.model, known.dataset, name) == (subject.model, subject.dataset, layer)
-            for known, name in self._known
-        )
-        if stale:
-            return IndexMissing(
-                f"the index {what} is of other weights or of other files of the data set than "
-                f"there are now: build it again",
-                stale,
-            )
-        return IndexMissing(f"there is no index {what}: build it first")
+        if about is None:
+            return OutdatedIndex.of(read_description(self._files, name))
+        return LayerIndex(about, partial(self._files.local, about["tensors"]))

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Literal
@@ -9,9 +10,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from interp.exemplars import RankedBy
+from interp.layer import quoted
 from service.datasets import Dataset
+from service.index.files import FORMAT
 
-Order = Literal["max", "min", "mean", "magnitude", "quantile"]
+Order = RankedBy | Literal["quantile"]
 
 QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 MANY_CLASSES = (
@@ -28,8 +32,8 @@ MOST_CELLS = (
 
 
 class IndexMissing(LookupError):
-    """There is no such index; `stale` if there is one, but of other weights or of a data set with
-    other files.
+    """There is no such index; `stale` if there is one, but of other weights, of a data set with
+    other files, or in the format of another version.
     """
 
     def __init__(self, message: str, stale: bool = False) -> None:
@@ -43,8 +47,8 @@ class Hit:
 
     Attributes:
         id: its number in the data set.
-        activation: by the order asked for: the largest, the smallest, the mean, or that of the
-            largest magnitude.
+        activation: of the unit as it is, by the order asked for: the largest, the smallest, the
+            mean, or that of the largest magnitude.
         row, column: where that is in the layer's map, first in row order if several; 0, 0 for means
             and linear layers.
         quantile: the share of the other images whose maximum is below, as the index was asked for
@@ -73,7 +77,7 @@ class UnitStatistics:
     """One unit over a data set; moments are over all images and positions.
 
     Attributes:
-        maximum_mean: the highest mean over positions of any image.
+        maximum_mean, minimum_mean: the highest and the lowest mean over positions of any image.
         active_share: share of images and positions at which the unit is above 0.
         active_images: share of images on which it is above 0 anywhere.
         sparsity: of its maxima over images, 1 - mean^2 / mean square (Vinje & Gallant 2000), where
@@ -88,6 +92,7 @@ class UnitStatistics:
     minimum: float
     maximum: float
     maximum_mean: float
+    minimum_mean: float
     mean: float
     variance: float
     active_share: float
@@ -101,14 +106,35 @@ class UnitStatistics:
 
 
 @dataclass(frozen=True, eq=False)
-class Maxima:
-    """Of each unit of a layer over `images` images: the highest activation (K,) and the highest
-    mean over positions (K,), float32.
+class Extremes:
+    """Of each unit of a layer over `images` images: the highest and the lowest activation, and the
+    highest and the lowest mean over positions, (K,) float32 each.
     """
 
     maximum: NDArray[np.float32]
+    minimum: NDArray[np.float32]
     maximum_mean: NDArray[np.float32]
+    minimum_mean: NDArray[np.float32]
     images: int
+
+    def of(self, order: RankedBy) -> NDArray[np.float32]:
+        """Return the largest value of what an order ranks images by.
+
+        Args:
+            order: e.g. "lowest_mean", of which that is minus the lowest mean.
+
+        Returns:
+            (K,).
+        """
+        highest, lowest = self.maximum, self.minimum
+        if "mean" in order:
+            highest, lowest = self.maximum_mean, self.minimum_mean
+        match order:
+            case "max" | "mean":
+                return highest
+            case "min" | "lowest_mean":
+                return 0 - lowest  # not -0 where a unit is shut
+        return np.maximum(highest, 0 - lowest)
 
 
 @dataclass(frozen=True)
@@ -218,9 +244,24 @@ class IndexPlan:
 
     @property
     def key(self) -> str:
-        """Names the build: equal for equal plans."""
-        settings = [self.k, self.images, self.labels, self.kept, self.step, sorted(self.quantiles)]
+        """Names the build: equal for equal plans of one format."""
+        counts = [self.k, self.images, self.labels, self.kept, self.step]
+        settings = [FORMAT, *counts, sorted(self.quantiles)]
         return digest([asdict(self.subject), sorted(self.shapes.items()), *settings])
+
+
+def build_command(model: str, dataset: str, layer: str) -> str:
+    """Write the command that builds an index.
+
+    Args:
+        model: its name.
+        dataset: its name.
+        layer: its dotted name.
+
+    Returns:
+        The command, as a shell takes it.
+    """
+    return shlex.join(["striate", "index", model, "--dataset", dataset, "--layer", quoted(layer)])
 
 
 def digest(value: object) -> str:

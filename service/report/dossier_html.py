@@ -13,6 +13,36 @@ from service.report.wording import count, printable
 
 SHIFTS = 8  # classes shown on each side
 
+# What the page calls what a dossier of a unit, of minus it and of its magnitude is about.
+WORDS = {
+    "value": {
+        "pictures": "What it likes best",
+        "active": "is most active",
+        "mean": "in the mean",
+        "extreme": "highest mean",
+        "peak": "largest activation",
+        "peaks": "Its largest activations",
+        "climbs": "maximize the mean",
+    },
+    "neg": {
+        "pictures": "What it likes least",
+        "active": "is largest",
+        "mean": "in the mean",
+        "extreme": "lowest mean",
+        "peak": "smallest activation",
+        "peaks": "Its smallest activations",
+        "climbs": "minimize the mean",
+    },
+    "abs": {
+        "pictures": "What moves it most, up or down",
+        "active": "is largest",
+        "mean": "in magnitude of the mean",
+        "extreme": "largest magnitude of the mean",
+        "peak": "largest magnitude",
+        "peaks": "Its largest magnitudes",
+        "climbs": "maximize the magnitude of the mean",
+    },
+}
 _WITH_PICTURES = ("visualizations", "exemplars", "exemplars_by_mean", "facets")
 
 
@@ -21,10 +51,10 @@ def dossier_page(facts: dict[str, Any]) -> str:
     light.
 
     Args:
-        facts: unit, layer_type, model, provenance (plain values); visualizations, exemplars,
-            exemplars_by_mean, facets (each with PNG bytes), statistics, tuning or None, shifts and
-            flips as lists of plain values; settings of the runs; `missing`: what was left out, and
-            why. Every value is escaped.
+        facts: unit, form (a key of `WORDS`), layer_type, model, provenance (plain values);
+            visualizations, exemplars, exemplars_by_mean, facets (each with PNG bytes), statistics,
+            tuning or None, shifts and flips as lists of plain values; settings of the runs;
+            `missing`: what was left out, and why. Every value is escaped.
 
     Returns:
         The HTML of the page.
@@ -32,6 +62,7 @@ def dossier_page(facts: dict[str, Any]) -> str:
     return _template().render(
         **printable({key: value for key, value in facts.items() if key not in _WITH_PICTURES}),
         **_with_urls(facts),
+        words=WORDS[facts["form"]],
     )
 
 

@@ -1,17 +1,19 @@
 """How a picture compares with a data set: its activation over the largest on any image, by an
-exemplar index.
+exemplar index. Of "neg(...)" and "abs(...)" the activation is that of the objective, minus the unit
+or its magnitude, whose largest the index knows as well.
 """
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from interp.exemplars import RankedBy, order_of
 from interp.layer import LayerPath
 from service.index.store import IndexStore
-from service.index.types import IndexMissing, Maxima, Subject
+from service.index.types import Extremes, IndexMissing, Subject
 from service.visualization.cache import Picture
 
 
@@ -21,7 +23,8 @@ class DatasetComparison:
     defined.
 
     Attributes:
-        maximum: the largest value of the same functional on any image.
+        maximum: the largest value of the same functional on any image: of "neg(...)" minus the
+            lowest, of "abs(...)" the largest magnitude.
         ratio: of the activation to it, where it is above 0.
         held_out_ratio: of the mean under the held-out views to it, where it is above 0.
         percentile: share of the images on which the functional is lower than on the picture, 0 to
@@ -30,6 +33,7 @@ class DatasetComparison:
             maximum, from 1.
         dataset: name of the data set.
         images: number of its images.
+        no_ratio: why there is no ratio, in a sentence; "" where there is one.
     """
 
     maximum: float
@@ -39,19 +43,28 @@ class DatasetComparison:
     relative_rank: int | None
     dataset: str
     images: int
+    no_ratio: str = ""
+
+
+@dataclass(frozen=True)
+class Uncompared:
+    """There is nothing to compare a picture with; `reason` says why in a sentence."""
+
+    reason: str
 
 
 @dataclass(frozen=True, eq=False)
 class LayerMaxima:
     """What the units of one layer reach on one data set, by its index.
 
-    A channel's mean is compared with means, a neuron with the unit's maximum anywhere.
+    A channel's mean is compared with means, a neuron with the unit's maximum anywhere; minus a unit
+    and its magnitude likewise.
     """
 
     index: IndexStore
     subject: Subject
     layer: str
-    maxima: Maxima
+    extremes: Extremes
 
     @staticmethod
     def find(
@@ -74,13 +87,12 @@ class LayerMaxima:
         """
         if subject is None:
             indexed = index.indexed(model, digest, layer)
-            maxima = index.maxima(indexed[0], layer) if indexed else None
-            return None if maxima is None else LayerMaxima(index, indexed[0], layer, maxima)
-        maxima = index.maxima(subject, layer)
-        if maxima is None:
-            what = f"of model {model!r}, data set {subject.dataset!r} and layer {layer!r}"
-            raise IndexMissing(f"there is no index {what}: build it first")
-        return LayerMaxima(index, subject, layer, maxima)
+            extremes = index.extremes(indexed[0], layer) if indexed else None
+            return None if extremes is None else LayerMaxima(index, indexed[0], layer, extremes)
+        extremes = index.extremes(subject, layer)
+        if extremes is None:
+            raise index.missing(subject, layer)
+        return LayerMaxima(index, subject, layer, extremes)
 
     def of_layer(self, path: LayerPath) -> NDArray[np.float32]:
         """Return what each unit of the layer reaches at most.
@@ -91,7 +103,7 @@ class LayerMaxima:
         Returns:
             (K,).
         """
-        return self.maxima.maximum_mean if path.position is None else self.maxima.maximum
+        return self.extremes.of(_order(path))
 
     def maximum(self, path: LayerPath) -> float:
         """Return what a unit reaches at most.
@@ -123,7 +135,7 @@ class LayerMaxima:
                 self.layer,
                 path.unit,
                 picture.activation,
-                "mean" if path.position is None else "max",
+                _order(path),
             )
         except IndexMissing:
             return None
@@ -134,15 +146,43 @@ class LayerMaxima:
             percentile=percentile,
             relative_rank=relative_rank(picture.layer_activations, self.of_layer(path), path.unit),
             dataset=self.subject.dataset,
-            images=self.maxima.images,
+            images=self.extremes.images,
+            no_ratio="" if maximum > 0 else self._no_ratio(path, maximum),
         )
+
+    def _no_ratio(self, path: LayerPath, maximum: float) -> str:
+        """Why nothing can be divided by the largest value on the data set."""
+        dataset = self.subject.dataset
+        if path.form == "abs":
+            return f"{path.plain} is 0 on every image of {dataset!r}, so that there is no ratio"
+        side = "below" if path.form == "neg" else "above"
+        extreme = f"{0 - maximum if path.form == 'neg' else maximum:.4g}"
+        text = (
+            f"{path.plain} is {side} 0 on no image of {dataset!r} (its "
+            f"{'lowest' if path.form == 'neg' else 'highest'} value is {extreme}), so that there "
+            f"is no ratio to that"
+        )
+        if path.form == "neg" and maximum == 0:
+            text += "; a rectified unit has nothing below 0: name the layer before the rectifier"
+        return text
+
+
+def _order(path: LayerPath) -> RankedBy:
+    """The order in which the images come that a unit or neuron, as it is meant, is largest on."""
+    return order_of(path.form, "mean" if path.position is None else "max")
 
 
 @dataclass(frozen=True, eq=False)
 class DatasetMaxima:
-    """What units reach on data sets, by layer; layers without an index are absent."""
+    """What units reach on data sets, by layer; layers without an index are absent.
+
+    Attributes:
+        by_layer: the maxima of each layer that has an index.
+        outdated: of layers whose only indexes are of another version's format, what is to be done.
+    """
 
     by_layer: Mapping[str, LayerMaxima]
+    outdated: Mapping[str, str] = field(default_factory=dict)
 
     @staticmethod
     def find(
@@ -164,7 +204,13 @@ class DatasetMaxima:
             IndexMissing: A data set is named, and has no index of a layer.
         """
         found = {layer: LayerMaxima.find(index, model, digest, layer, subject) for layer in layers}
-        return DatasetMaxima({layer: one for layer, one in found.items() if one is not None})
+        outdated = {
+            layer: index.outdated(model, digest, layer) for layer, one in found.items() if not one
+        }
+        return DatasetMaxima(
+            {layer: one for layer, one in found.items() if one is not None},
+            {layer: reason for layer, reason in outdated.items() if reason},
+        )
 
     def maximum(self, path: LayerPath | None) -> float:
         """Return what a unit reaches at most.
@@ -178,7 +224,9 @@ class DatasetMaxima:
         layer = None if path is None else self.by_layer.get(path.layer)
         return math.nan if layer is None or path is None else layer.maximum(path)
 
-    def compare(self, path: LayerPath | None, picture: Picture) -> DatasetComparison | None:
+    def compare(
+        self, path: LayerPath | None, picture: Picture
+    ) -> DatasetComparison | Uncompared | None:
         """Compare a picture with the data set of its unit's layer. Reads files.
 
         Args:
@@ -186,10 +234,15 @@ class DatasetMaxima:
             picture: finished.
 
         Returns:
-            The comparison, see `LayerMaxima.compare`; None where there is no unit or no index.
+            The comparison, see `LayerMaxima.compare`, or why there is none; None where there is no
+            unit or no index.
         """
-        layer = None if path is None else self.by_layer.get(path.layer)
-        return None if layer is None or path is None else layer.compare(path, picture)
+        if path is None:
+            return None
+        if path.layer in self.outdated:
+            return Uncompared(self.outdated[path.layer])
+        layer = self.by_layer.get(path.layer)
+        return None if layer is None else layer.compare(path, picture)
 
 
 def relative_rank(

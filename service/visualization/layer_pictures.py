@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 import torch
 
 from interp.feature.settings import PictureSettings
-from interp.layer import LayerPath
+from interp.layer import Form, LayerPath
 from interp.probe import Procedure
 from service.engine.job import NotFinite, Priority
 from service.models.zoo import HostedModel
@@ -52,6 +52,7 @@ class LayerPictures:
         maxima: what the units reach on a data set.
         priority: of the jobs.
         memory: bytes that a block holds between passes.
+        form: what of each unit is shown.
     """
 
     model: HostedModel
@@ -63,6 +64,7 @@ class LayerPictures:
     maxima: DatasetMaxima
     priority: Priority
     memory: int
+    form: Form = "value"
 
     def path(self, unit: int) -> LayerPath:
         """Return the path of a unit of the layer.
@@ -70,7 +72,7 @@ class LayerPictures:
         Args:
             unit: from 0.
         """
-        return LayerPath(self.layer, unit)
+        return LayerPath(self.layer, unit, form=self.form)
 
     def thresholds(self, units: Sequence[int]) -> list[float]:
         """Return what activations have to reach.
@@ -118,6 +120,7 @@ def blocks(layer: LayerPictures, chunk: int, platform: Sequence[str | int]) -> l
         chunk,
         layer.model.digest,
         layer.layer,
+        *([] if layer.form == "value" else [layer.form]),  # as it was before there were forms
         repr(layer.settings),
         repr(layer.settings.transform),
         layer.spectrum,

@@ -3,12 +3,14 @@ pictures.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from interp.feature.settings import PictureSettings
-from interp.layer import LayerPath, quoted
+from interp.layer import Form, LayerPath, quoted
+
+_OPPOSITE: dict[Form, Form] = {"value": "neg", "neg": "value"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,15 +72,24 @@ class ComposedObjective:
 
     @property
     def path(self) -> LayerPath | None:
-        """The layer, unit or neuron, where the objective is its activation alone."""
+        """The layer, unit or neuron, where the objective is its activation alone, minus it, or its
+        magnitude.
+        """
         first = self.terms[0]
-        if len(self.terms) == 1 and first.weight == 1 and isinstance(first.kind, LayerPath):
+        if len(self.terms) != 1 or not isinstance(first.kind, LayerPath):
+            return None
+        if first.weight == 1:
             return first.kind
+        is_unit = first.kind.unit is not None
+        if first.weight == -1 and is_unit and first.kind.form in _OPPOSITE:
+            return replace(first.kind, form=_OPPOSITE[first.kind.form])
         return None
 
     @property
     def unit(self) -> LayerPath | None:
-        """The unit or neuron, where the objective is its activation alone."""
+        """The unit or neuron, where the objective is its activation alone, minus it, or its
+        magnitude.
+        """
         path = self.path
         return path if path is not None and path.unit is not None else None
 
@@ -88,7 +99,9 @@ class ComposedObjective:
         return (term.kind.layer for term in self.terms)
 
     def __str__(self) -> str:
-        """The objective in full, e.g. "c3:4 - 0.5 * c5:1"."""
+        """The objective in full, e.g. "c3:4 - 0.5 * c5:1"; minus one unit is "neg(c3:4)"."""
+        if self.path is not None:
+            return str(self.path)
         text = ""
         for number, term in enumerate(self.terms):
             factor = "" if abs(term.weight) == 1 else f"{abs(term.weight):g} * "

@@ -40,6 +40,8 @@ A, B = striate.Unit("layer3.2:7"), striate.Unit("layer3.2:8@1,2")
         ("x" + A, [(1, "x"), (1, "layer3.2:7")]),
         (sum([A, B, A]), [(1, "layer3.2:7"), (1, "layer3.2:8@1,2"), (1, "layer3.2:7")]),
         (A + 0 * B, [(1, "layer3.2:7")]),
+        (abs(A), [(1, "abs(layer3.2:7)")]),
+        (2 * abs(B) - "neg(x:1)", [(2, "abs(layer3.2:8@1,2)"), (-1, "neg(x:1)")]),
     ],
 )
 def test_composition(objective: striate.Objective, expected: list[tuple[float, str]]) -> None:
@@ -70,6 +72,14 @@ def test_composition(objective: striate.Objective, expected: list[tuple[float, s
             None,
         ),
         ('-"a b":1 +"c:d"', [(-1, '"a b":1'), (1, '"c:d"')], '-"a b":1 + "c:d"'),
+        ("neg(a.b:1)", [(1, "neg(a.b:1)")], None),
+        (
+            "abs( logits:cat ) - 2*neg(b:1@2,3)",
+            [(1, "abs( logits:cat )"), (-2, "neg(b:1@2,3)")],
+            None,
+        ),
+        ('0.5*abs("a - b*2":7) + c:1', [(0.5, 'abs("a - b*2":7)'), (1, "c:1")], None),
+        ("-layer3.2:7", [(-1, "layer3.2:7")], None),
         ("conv-1:2 - conv-2:3", [(1, "conv-1:2"), (-1, "conv-2:3")], None),
     ],
 )
@@ -94,6 +104,9 @@ def test_expressions(text: str, expected: list[tuple[float, str]], again: str | 
         ("a:1- b:2", "has a space in it"),
         ("a:* + b:2", "'a:\\*' is a whole layer, which goes with no other"),
         ("a:one", "must be layer, layer:unit"),
+        ("abs(a:1 - b:2)", r"abs\(\.\.\.\) takes one unit, no sum"),
+        ("neg(2*a:1)", "takes one unit, no sum and no factor"),
+        ("neg(a:one)", "must be layer, .*or neg"),
         ('"a b:1', "names with spaces in double quotes"),
         ('"a":"b"', "must be layer, layer:unit"),
         ('"a b":* + b:2', "is a whole layer, which goes with no other"),
@@ -105,10 +118,14 @@ def test_expressions_that_make_no_sense(text: str, words: str) -> None:
 
 
 def test_whole_layers() -> None:
-    assert expression.whole_layer("inception_4a:*") == ("inception_4a", None)
-    assert expression.whole_layer("a.b-1:16-31") == ("a.b-1", range(16, 32))
-    assert expression.whole_layer('"a b:*":*') == ('"a b:*"', None)
-    assert expression.whole_layer("'a b':0-3") == ("'a b'", range(4))
+    assert expression.whole_layer("inception_4a:*") == ("inception_4a", None, "value")
+    assert expression.whole_layer("a.b-1:16-31") == ("a.b-1", range(16, 32), "value")
+    assert expression.whole_layer("neg(a:*)") == ("a", None, "neg")
+    assert expression.whole_layer(" -a:0-3") == ("a", range(4), "neg")
+    assert expression.whole_layer('abs( "a (b":* )') == ('"a (b"', None, "abs")
+    assert expression.whole_layer('-"-x":*') == ('"-x"', None, "neg")
+    assert expression.whole_layer('"a b:*":*') == ('"a b:*"', None, "value")
+    assert expression.whole_layer("'a b':0-3") == ("'a b'", range(4), "value")
     for other in ("a:1", "a", "a:1@2,3", "a:1 - b:2", "2*a:1", 7, striate.Unit("a:1")):
         assert expression.whole_layer(other) is None
     with pytest.raises(striate.InvalidArgument, match="must rise"):
@@ -221,3 +238,11 @@ def test_what_is_refused(make: Any, field: str) -> None:
 def test_what_does_not_compose(make: Any) -> None:
     with pytest.raises(TypeError):
         make()
+
+
+def test_a_magnitude_is_of_one_unit() -> None:
+    for unit in ("layer", "abs(a:1)", "neg(a:1)"):
+        with pytest.raises(striate.InvalidArgument, match="layer:unit"):
+            abs(striate.Unit(unit))
+    with pytest.raises(striate.InvalidArgument, match="unit"):
+        striate.Drive("neg(a:1)")

@@ -40,6 +40,11 @@ def test_what_is_written_is_read_again(name: str, unit: tuple[Any, ...]) -> None
         ("layer3_2:7", LayerPath("layer3.2", 7)),
         ("layer1_0_conv1", LayerPath("layer1.0.conv1")),
         ("inception4a_branch_1:0@0,1", LayerPath("inception4a.branch_1", 0, (0, 1))),
+        ("neg(layer3.2:7)", LayerPath("layer3.2", 7, form="neg")),
+        ("-layer3.2:7", LayerPath("layer3.2", 7, form="neg")),
+        (" - layer3_2:7@3,4", LayerPath("layer3.2", 7, (3, 4), form="neg")),
+        ("abs( layer3.2:7@center )", LayerPath("layer3.2", 7, central=True, form="abs")),
+        ("-logits:281", LayerPath("logits", 281, form="neg")),
     ],
 )
 def test_forms(text: str, path: LayerPath) -> None:
@@ -63,12 +68,38 @@ ODD = ('block "a":1', "b@2", "c*[0]", "it's", "-x", "block", "d e.f")
         ('"block":1', LayerPath("block", 1)),
         ('"d e.f":0', LayerPath("d e.f", 0)),
         ("logits:cat", LayerPath("logits", 0)),
+        ('-"-x":1', LayerPath("-x", 1, form="neg")),
+        ('abs("block ""a"":1":7)', LayerPath(ODD[0], 7, form="abs")),
+        ('neg(logits:"Sea Lion")', LayerPath("logits", 1, form="neg")),
+        ("neg(logits:cat)", LayerPath("logits", 0, form="neg")),
         ('logits:"Sea Lion"', LayerPath("logits", 1)),
     ],
 )
 def test_odd_names_stand_in_quotes(text: str, path: LayerPath) -> None:
     assert LayerPath.parse(text, ODD, ["cat", "sea lion"]) == path
     assert LayerPath.parse(str(path), ODD) == path
+    assert LayerPath.parse(str(path.plain), ODD) == path.plain
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("neg(layer3.2)", r"of the whole layer layer3\.2: neg\(\.\.\.\) takes one unit"),
+        ("-layer3.2", "takes one unit"),
+        ("abs(neg(layer3.2:7))", "is not of the form"),
+        ("neg(layer3.2:7", "no layer|not of the form"),
+        ("abs(layer3.2:7 - fc:1)", "is not of the form"),
+    ],
+)
+def test_minus_and_magnitude_are_of_one_unit(text: str, message: str) -> None:
+    with pytest.raises((ValueError, UnknownLayer), match=message):
+        LayerPath.parse(text, LAYERS)
+
+
+def test_a_layer_that_begins_with_a_minus_is_quoted_or_else_minus_another() -> None:
+    assert LayerPath.parse("-x:1", ["x", "-x"]) == LayerPath("x", 1, form="neg")
+    with pytest.raises(UnknownLayer):
+        LayerPath.parse("-x:1", ["-x"])
 
 
 def test_refusals_say_how_a_name_is_quoted() -> None:

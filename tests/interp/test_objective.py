@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.special import log_softmax
 
 from interp.attack.losses import cross_entropy, margin, target_likelihood
-from interp.layer import LayerPath
+from interp.layer import Form, LayerPath
 from interp.objective import activation
 from interp.objective_batch import join
 
@@ -131,3 +131,46 @@ def test_kin_are_joined_and_others_are_not() -> None:
     assert not activation([LayerPath("a", 1)]).is_batchable_with(
         activation([LayerPath("a", 1, (0, 0))])
     )
+
+
+def test_minus_a_unit_and_its_magnitude_are_of_the_mean_and_of_the_neuron() -> None:
+    maps, logits = drawn(6, 3, 2, 5), drawn(6, 4, seed=1)
+    texts = [
+        "neg(conv:2)",
+        "abs(conv:1)",
+        "conv:1",
+        "abs(conv:0@1,3)",
+        "-logits:2",
+        "abs(logits:3)",
+    ]
+    means = maps.mean((2, 3))
+    expected = [
+        -means[0, 2],
+        abs(means[1, 1]),
+        means[2, 1],
+        abs(maps[3, 0, 1, 3]),
+        -logits[4, 2],
+        abs(logits[5, 3]),
+    ]
+    paths = [LayerPath.parse(text, ["conv"]) for text in texts]
+    got = activation(paths)({"conv": maps, "logits": logits})
+    torch.testing.assert_close(got, torch.stack(expected), rtol=1e-12, atol=0)
+    assert activation(paths[:1]).is_batchable_with(activation([LayerPath("conv", 0)]))
+
+
+def test_the_gradient_of_a_magnitude_is_the_sign_times_the_gradient() -> None:
+    maps = drawn(8, 3, 2, 2)
+    maps[7] = 0  # where it climbs as the unit itself does
+    units = [0, 1, 2, 0, 1, 2, 0, 1]
+
+    def gradient(form: Form) -> torch.Tensor:
+        x = maps.clone().requires_grad_()
+        score = activation([LayerPath("conv", unit, form=form) for unit in units])({"conv": x})
+        return torch.autograd.grad(score.sum(), x)[0]
+
+    signs = torch.tensor(
+        [1.0 if maps[row, unit].mean() >= 0 else -1.0 for row, unit in enumerate(units)]
+    )
+    assert {-1.0, 1.0} == set(signs.tolist())
+    assert torch.equal(gradient("neg"), -gradient("value"))
+    assert torch.equal(gradient("abs"), signs.view(-1, 1, 1, 1) * gradient("value"))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from striate._requests.picture_settings import PictureOptions
     from striate._requests.visualize import VisualizeOptions
     from striate.objective import Objective, Unit
+    from striate.objective.expression import FormName, WholeLayer
     from striate.results.dossier import Dossier
     from striate.results.facets import Facets
     from striate.results.layer_pictures import LayerPictures
@@ -63,7 +64,7 @@ def visualize(
 
     layer = whole_layer(objectives)
     if layer is not None:
-        return _whole_layer(net, *layer, variants, options)
+        return _whole_layer(net, layer, variants, options)
     single = isinstance(objectives, str | Objective)
     several = [objectives] if isinstance(objectives, str | Objective) else list(objectives)
     settings: dict[str, Any] = {**options}
@@ -77,6 +78,7 @@ def visualize_layer(
     net: ModelContext,
     layer: str,
     units: range | None,
+    form: FormName,
     sheet: bool,
     dataset: str | None,
     timeout: float | None,
@@ -105,9 +107,9 @@ def visualize_layer(
     from striate.results.layer_pictures import LayerPictures
 
     settings = PictureSettings(**options)
-    request = layer_request(net.info.name, net.layers, layer, units, sheet, dataset, settings)
+    request = layer_request(net.info.name, net.layers, layer, units, form, sheet, dataset, settings)
     responses = net.caller.stream(net.interpret.VisualizeLayer, request, timeout)
-    return LayerPictures(layer, responses, sheet)
+    return LayerPictures(layer, responses, sheet, form)
 
 
 def facets(
@@ -184,8 +186,7 @@ def dossier(
 
 def _whole_layer(
     net: ModelContext,
-    layer: str,
-    units: range | None,
+    whole: WholeLayer,
     variants: int | None,
     options: VisualizeOptions,
 ) -> LayerPictures:
@@ -196,7 +197,7 @@ def _whole_layer(
         *names, last = "variants", *_OF_SINGLE_PICTURES
         raise invalid("objectives", f"a whole layer goes without {', '.join(names)} and {last}")
     dataset, timeout = settings.pop("dataset", None), settings.pop("timeout", None)
-    return visualize_layer(net, layer, units, True, dataset, timeout, settings)  # type: ignore[arg-type]
+    return visualize_layer(net, *whole, True, dataset, timeout, settings)  # type: ignore[arg-type]
 
 
 def _is_given(value: object) -> bool:

@@ -34,7 +34,12 @@ Pictures = Annotated[
     list[Path],
     typer.Argument(metavar="IMAGES", help="Picture files, or folders of them."),
 ]
-UnitName = Annotated[str, typer.Argument(metavar="UNIT", help="layer:unit")]
+UnitName = Annotated[
+    str,
+    typer.Argument(
+        metavar="UNIT", help="layer:unit; neg(layer:unit), or -layer:unit, or abs(layer:unit)"
+    ),
+]
 IndexedDataset = Annotated[
     str, typer.Option(metavar="NAME", help="A data set with an index of the layer.")
 ]

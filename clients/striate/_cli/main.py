@@ -24,6 +24,7 @@ from striate._cli.interpret.index import index
 from striate._cli.interpret.statistics import statistics
 from striate._cli.interpret.tuning import tuning
 from striate._cli.interpret.visualize import visualize
+from striate._cli.negative_units import NegativeUnitCommand
 from striate._cli.robustness.attack import attack
 from striate._cli.robustness.audit import audit
 from striate._cli.robustness.curve import curve
@@ -66,7 +67,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (  # in the order of the help; name
 )
 COMMANDS = {command.__name__: command for command in _COMMANDS}
 for _name, _command in COMMANDS.items():
-    app.command(_name)(_command)
+    app.command(_name, cls=NegativeUnitCommand)(_command)
 
 
 def _print_version(value: bool) -> None:

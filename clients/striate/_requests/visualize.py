@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from striate._requests.objective import objective_message
 from striate._requests.picture_settings import PictureOptions, PictureSettings
-from striate._rpc.checks import at_least, number, optional_whole, positive, whole
+from striate._rpc.checks import at_least, choice, number, optional_whole, positive, whole
 from striate.errors import invalid
 from striate.images import as_batch_of
 from striate.objective import Objective, Unit, as_objective
@@ -16,8 +16,15 @@ from striate.v1 import visualize_pb2 as pb
 
 if TYPE_CHECKING:
     from striate.images import Images
+    from striate.objective.expression import FormName
     from striate.results.models import Layer
     from striate.results.visualization import Progress
+
+_FORMS: dict[FormName, pb.UnitForm.ValueType] = {
+    "value": pb.UNIT_FORM_UNSPECIFIED,
+    "neg": pb.UNIT_FORM_NEG,
+    "abs": pb.UNIT_FORM_ABS,
+}
 
 
 class VisualizeOptions(PictureOptions, total=False):
@@ -74,6 +81,7 @@ def layer_request(
     layers: Sequence[Layer],
     layer: str,
     units: range | None,
+    form: FormName,
     sheet: bool,
     dataset: str | None,
     settings: PictureSettings,
@@ -85,6 +93,7 @@ def layer_request(
         layers: The model's layers.
         layer: Name of the layer.
         units: The units, None for all.
+        form: What of every unit is maximized.
         sheet: End with one picture of all.
         dataset: Data set of the certificates, or None.
         settings: How every picture is made.
@@ -113,6 +122,7 @@ def layer_request(
         first_unit=units.start if units else 0,
         unit_count=len(units) if units else 0,
         sheet=sheet,
+        form=choice("form", form, _FORMS),
     )
 
 

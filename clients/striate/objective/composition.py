@@ -112,9 +112,13 @@ class Unit(Term):
         name: "layer:unit" for the mean of a channel (or a feature of a linear layer),
             "layer:unit@row,column" for one neuron, "layer:unit@center" for that in the middle (row
             h // 2, column w // 2), "layer" for the mean square of the whole layer (DeepDream),
-            "logits:class" for a class logit, with the number or name of a class. Names with
-            characters other than letters, digits, "_", ".", "/" and "-" stand in quotes:
-            '"block a":7', 'logits:"sea lion"'.
+            "logits:class" for a class logit, with the number or name of a class. "neg(...)" of a
+            unit or neuron is minus its activation, "abs(...)" the magnitude of its activation (of
+            the mean of a channel, not the mean of magnitudes). Names with characters other than
+            letters, digits, "_", ".", "/" and "-" stand in quotes: '"block a":7',
+            'logits:"sea lion"'.
+
+    `-unit` and `abs(unit)` mean the same as the names.
 
     Raises:
         InvalidArgument: `name` is none of these.
@@ -124,6 +128,10 @@ class Unit(Term):
 
     def __post_init__(self) -> None:
         check_unit("unit", self.name, whole_layers=True)
+
+    def __abs__(self) -> Unit:
+        check_unit("unit", self.name)
+        return Unit(f"abs({self.name})")
 
     def __repr__(self) -> str:
         return self.name

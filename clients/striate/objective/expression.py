@@ -1,10 +1,11 @@
-"""Objectives as people write them: "layer3.2:7 - 0.5*layer3.2:8 + logits:3"."""
+"""Objectives as people write them: "layer3.2:7 - 0.5*layer3.2:8 + logits:3", "abs(layer3.2:7)"."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Callable, Iterable
+from typing import Literal, NamedTuple
 
 from striate.errors import InvalidArgument, invalid
 from striate.unit_names import LAYER, hide_quoted
@@ -12,6 +13,26 @@ from striate.unit_names import LAYER, hide_quoted
 # hyphens inside a layer's name are no signs: a sign has space before it
 _SIGN = re.compile(r"(?:^|\s)\s*([+-])\s*")
 _WHOLE_LAYER = re.compile(rf"(?P<layer>{LAYER}):(?:\*|(?P<first>\d+)-(?P<last>\d+))")
+_FORM = re.compile(r"(?P<form>neg|abs)\((?P<inner>.*)\)|-\s*(?P<negative>.*)", re.DOTALL)
+_FORM_OF_MORE = re.compile(r"\b(neg|abs)\([^()]*(?:\*|\s[+-])")
+
+# What of every unit of a layer is meant: the mean over its positions, minus it, or its magnitude.
+FormName = Literal["value", "neg", "abs"]
+_FORM_NAMES: dict[str, FormName] = {"value": "value", "neg": "neg", "abs": "abs"}
+
+
+class WholeLayer(NamedTuple):
+    """The units of a layer.
+
+    Attributes:
+        layer: Name of the layer.
+        units: Which ones, None for all of them.
+        form: What of each is meant.
+    """
+
+    layer: str
+    units: range | None
+    form: FormName = "value"
 
 
 def read(text: str) -> list[tuple[float, str]]:
@@ -30,6 +51,12 @@ def read(text: str) -> list[tuple[float, str]]:
     if not text.strip():
         raise invalid("objectives", 'must not be empty; write "layer:unit"')
     hidden, restore = hide_quoted(text)
+    if match := _FORM_OF_MORE.search(hidden):
+        raise _wrong(
+            text,
+            f"{match[1]}(...) takes one unit, no sum and no factor: write "
+            f'"{match[1]}(a:1) - 0.5*b:2"',
+        )
     first, *rest = _SIGN.split(hidden.strip())
     signed = list(zip(rest[::2], rest[1::2], strict=True))
     if first.strip():
@@ -54,27 +81,33 @@ def write(terms: Iterable[tuple[float, str]]) -> str:
     return text[3:] if text.startswith(" + ") else "-" + text[3:] if text else "0"
 
 
-def whole_layer(text: object) -> tuple[str, range | None] | None:
-    """Reads "layer:*" or "layer:16-31".
+def whole_layer(text: object) -> WholeLayer | None:
+    """Reads "layer:*" or "layer:16-31", also "neg(layer:*)", "-layer:*" and "abs(layer:*)".
 
     Args:
         text: The text, or anything else that an objective may be.
 
     Returns:
-        Name of the layer and its units, None for all of them; None for any other text.
+        The units; None for any other text.
 
     Raises:
         InvalidArgument: The units fall.
     """
-    match = _WHOLE_LAYER.fullmatch(text.strip()) if isinstance(text, str) else None
+    if not isinstance(text, str):
+        return None
+    formed, form, inner = _FORM.fullmatch(text.strip()), "value", text
+    if formed is not None:
+        form = formed["form"] or "neg"
+        inner = formed["negative"] if formed["form"] is None else formed["inner"]
+    match = _WHOLE_LAYER.fullmatch(inner.strip())
     if match is None:
         return None
     layer, first, last = match.group("layer", "first", "last")
     if first is None:
-        return layer, None
+        return WholeLayer(layer, None, _FORM_NAMES[form])
     if int(last) < int(first):
         raise invalid("objectives", f"the units of {text!r} must rise")
-    return layer, range(int(first), int(last) + 1)
+    return WholeLayer(layer, range(int(first), int(last) + 1), _FORM_NAMES[form])
 
 
 def _term(sign: str, hidden: str, text: str, restore: Callable[[str], str]) -> tuple[float, str]:

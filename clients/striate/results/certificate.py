@@ -18,7 +18,8 @@ class Certificate:
         activation: The objective on the picture itself.
         held_out: Its mean under a fixed set of random views that no optimization draws.
         held_out_minimum: Its lowest value under them.
-        dataset_maximum: The largest value of the objective on any image of the data set.
+        dataset_maximum: The largest value of the objective on any image of the data set: of
+            "neg(...)" minus the lowest value of the unit, of "abs(...)" its largest magnitude.
         ratio: `activation / dataset_maximum`, where the maximum is above 0.
         held_out_ratio: `held_out / dataset_maximum`, where the maximum is above 0.
         percentile: Share of the data set's images on which the objective is lower, 0 to 1.
@@ -31,6 +32,8 @@ class Certificate:
         attempts: Optimizations that were run for this picture.
         seed: Seed of the one that is returned.
         learning_rate: Its learning rate.
+        no_ratio: Why there is no ratio, in a sentence; "" where there is one, and where there was
+            nothing to compare with.
     """
 
     activation: float
@@ -49,6 +52,7 @@ class Certificate:
     attempts: int
     seed: int
     learning_rate: float
+    no_ratio: str = ""
 
     @staticmethod
     def read(message: visualize_pb2.Certificate) -> Certificate:
@@ -84,6 +88,7 @@ class Certificate:
             "" if self.percentile is None else f"above {self.percentile:.2%} of its images",
             "" if self.rank is None else f"rank {self.rank} of {self.units}",
             f"other seeds {self.spread}" if self.spread else "",
+            self.no_ratio,
         ]
         return ", ".join(filter(None, phrases))
 

@@ -29,7 +29,8 @@ class Exemplar:
         id: The image's position in the data set.
         name: Its name in the data set.
         activation: The unit's activation on it by the order that was asked for: the largest, the
-            smallest, the mean, or that of the largest magnitude.
+            smallest, the mean, or that of the largest magnitude; with its sign, also for "neg(...)"
+            and "abs(...)".
         position: Where that is, (row, column) in the layer's map; (0, 0) for means and in linear
             layers.
         box: The receptive field there as PIL counts boxes, (left, upper, right, lower) in pixels of

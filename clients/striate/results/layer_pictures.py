@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from striate._formats import notebook, pictures
 from striate._formats.files import file_name, write_picture
@@ -48,12 +48,18 @@ class LayerPictures:
         found: The units so far, in the order in which they came.
         total: Units in all, 0 before the first.
         provenance: Where the pictures came from, None before the first.
+        form: What of every unit is shown: its "value", minus it ("neg") or its magnitude ("abs").
     """
 
     def __init__(
-        self, layer: str, events: ResponseStream[pb.VisualizeLayerResponse], sheet: bool
+        self,
+        layer: str,
+        events: ResponseStream[pb.VisualizeLayerResponse],
+        sheet: bool,
+        form: Literal["value", "neg", "abs"] = "value",
     ) -> None:
         self.layer = layer
+        self.form = form
         self.found: list[UnitPicture] = []
         self.total = 0
         self.provenance: Provenance | None = None
@@ -151,7 +157,8 @@ class LayerPictures:
 
     def __repr__(self) -> str:
         state = "all" if self._finished else f"{len(self.found)} of {self.total or '?'}"
-        return f"LayerPictures({self.layer!r}, {state} units)"
+        form = "" if self.form == "value" else f", form={self.form!r}"
+        return f"LayerPictures({self.layer!r}, {state} units{form})"
 
     def _repr_html_(self) -> str:
         if self._sheet is not None:

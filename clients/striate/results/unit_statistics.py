@@ -17,7 +17,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _WIDTH, _HEIGHT = 320, 80  # of a drawn histogram in pixels
-_SHOWN = ("minimum", "maximum", "mean", "variance", "active_share", "active_images", "sparsity")
+_SHOWN = (
+    "minimum",
+    "maximum",
+    "minimum_mean",
+    "maximum_mean",
+    "mean",
+    "variance",
+    "active_share",
+    "active_images",
+    "sparsity",
+)
 
 
 @dataclass(frozen=True)
@@ -30,6 +40,7 @@ class UnitStatistics:
         minimum: Lowest activation.
         maximum: Highest activation.
         maximum_mean: Highest mean over positions of any image.
+        minimum_mean: Lowest mean over positions of any image.
         mean: Mean activation.
         variance: Variance of the activations.
         active_share: Share of images and positions at which the unit is above 0.
@@ -48,6 +59,7 @@ class UnitStatistics:
     minimum: float
     maximum: float
     maximum_mean: float
+    minimum_mean: float
     mean: float
     variance: float
     active_share: float
@@ -75,6 +87,7 @@ class UnitStatistics:
             minimum=message.minimum,
             maximum=message.maximum,
             maximum_mean=message.maximum_mean,
+            minimum_mean=message.minimum_mean,
             mean=message.mean,
             variance=message.variance,
             active_share=message.active_share,

@@ -39,7 +39,9 @@ class CompileDossierRequest(_message.Message):
     model: _builtins.str
     """Name of a loaded model. Required."""
     unit: _builtins.str
-    """"layer:unit". Required."""
+    """"layer:unit"; "neg(layer:unit)" or "abs(layer:unit)", whose pictures, exemplars and facets are of
+    minus the unit or its magnitude. Required.
+    """
     dataset: _builtins.str
     """Data set with an index of the layer. Required."""
     pictures: _builtins.int
@@ -124,7 +126,8 @@ class CompileDossierResponse(_message.Message):
     @_builtins.property
     def exemplars_by_mean(self) -> _containers.RepeatedCompositeFieldContainer[_exemplars_pb2.Exemplar]:
         """The images with the highest mean over positions, which is what the pictures maximize, as many as
-        `exemplars`, which go by the maximum; their crops are the whole images. None for layers without
+        `exemplars`, which go by the maximum (of "neg(...)" the lowest mean and the minimum, of
+        "abs(...)" the largest magnitudes of both); their crops are the whole images. None for layers without
         rows and columns, whose mean is their maximum.
         """
 

@@ -197,7 +197,9 @@ class FindExemplarsRequest(_message.Message):
     model: _builtins.str
     """Name of a loaded model. Required."""
     unit: _builtins.str
-    """"layer:unit", e.g. "layer3.2:7". Required."""
+    """"layer:unit", e.g. "layer3.2:7"; "neg(layer:unit)" (or "-layer:unit") or "abs(layer:unit)", of
+    which the order ranks minus the unit or its magnitude. Required.
+    """
     dataset: _builtins.str
     """Name of a data set with an index of this model. Required."""
     k: _builtins.int
@@ -205,8 +207,14 @@ class FindExemplarsRequest(_message.Message):
     EXEMPLAR_ORDER_QUANTILE.
     """
     order: Global___ExemplarOrder.ValueType
+    """Of "neg(layer:unit)" EXEMPLAR_ORDER_MAX gives the images with the smallest activation at any
+    position, lowest first, EXEMPLAR_ORDER_MEAN those with the lowest mean, EXEMPLAR_ORDER_MIN
+    those with the largest activation; of "abs(layer:unit)" EXEMPLAR_ORDER_MAX gives those with the
+    largest |h| at any position, EXEMPLAR_ORDER_MEAN those with the largest |mean|; both go with
+    EXEMPLAR_ORDER_MAGNITUDE as the unit does, and with no other.
+    """
     label: _builtins.int
-    """Only images of this label of the data set; with EXEMPLAR_ORDER_MAX alone."""
+    """Only images of this label of the data set; with EXEMPLAR_ORDER_MAX of the unit itself alone."""
     without_images: _builtins.bool
     """Leave out pictures, names and labels: ids, activations, positions and crop rectangles alone,
     without reading an image. Default false.
@@ -296,7 +304,7 @@ class Exemplar(_message.Message):
     """
     activation: _builtins.float
     """The unit's activation on the image by the order asked for: the largest, the smallest, the mean,
-    or that of the largest magnitude.
+    or that of the largest magnitude. With its sign, also for "neg(...)" and "abs(...)".
     """
     row: _builtins.int
     """Where that is: row and column in the layer's map, first in row order if several; 0, 0 for means
@@ -423,6 +431,7 @@ class UnitStatistics(_message.Message):
     HISTOGRAM_FIELD_NUMBER: _builtins.int
     QUANTILES_FIELD_NUMBER: _builtins.int
     QUANTILE_VALUES_FIELD_NUMBER: _builtins.int
+    MINIMUM_MEAN_FIELD_NUMBER: _builtins.int
     unit: _builtins.str
     """The unit in full, with the layer's dotted name."""
     minimum: _builtins.float
@@ -444,6 +453,8 @@ class UnitStatistics(_message.Message):
     bin closed; adds up to the images.
     """
     histogram_high: _builtins.float
+    minimum_mean: _builtins.float
+    """The lowest mean over positions of any image."""
     @_builtins.property
     def histogram(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     @_builtins.property
@@ -469,10 +480,11 @@ class UnitStatistics(_message.Message):
         histogram: _abc.Iterable[_builtins.int] | None = ...,
         quantiles: _abc.Iterable[_builtins.float] | None = ...,
         quantile_values: _abc.Iterable[_builtins.float] | None = ...,
+        minimum_mean: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_images", b"active_images", "active_share", b"active_share", "histogram", b"histogram", "histogram_high", b"histogram_high", "histogram_low", b"histogram_low", "maximum", b"maximum", "maximum_mean", b"maximum_mean", "mean", b"mean", "minimum", b"minimum", "quantile_values", b"quantile_values", "quantiles", b"quantiles", "sparsity", b"sparsity", "unit", b"unit", "variance", b"variance"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_images", b"active_images", "active_share", b"active_share", "histogram", b"histogram", "histogram_high", b"histogram_high", "histogram_low", b"histogram_low", "maximum", b"maximum", "maximum_mean", b"maximum_mean", "mean", b"mean", "minimum", b"minimum", "minimum_mean", b"minimum_mean", "quantile_values", b"quantile_values", "quantiles", b"quantiles", "sparsity", b"sparsity", "unit", b"unit", "variance", b"variance"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -80,6 +80,34 @@ LIKENESS_KIND_STYLE: LikenessKind.ValueType  # 3
 """
 Global___LikenessKind: _TypeAlias = LikenessKind  # noqa: Y015
 
+class _UnitForm:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _UnitFormEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UnitForm.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    UNIT_FORM_UNSPECIFIED: _UnitForm.ValueType  # 0
+    """UNIT_FORM_VALUE."""
+    UNIT_FORM_VALUE: _UnitForm.ValueType  # 1
+    """The unit itself: the mean over its positions."""
+    UNIT_FORM_NEG: _UnitForm.ValueType  # 2
+    """Minus that, "neg(layer:unit)"."""
+    UNIT_FORM_ABS: _UnitForm.ValueType  # 3
+    """The magnitude of that, "abs(layer:unit)"."""
+
+class UnitForm(_UnitForm, metaclass=_UnitFormEnumTypeWrapper):
+    """What of a unit is meant."""
+
+UNIT_FORM_UNSPECIFIED: UnitForm.ValueType  # 0
+"""UNIT_FORM_VALUE."""
+UNIT_FORM_VALUE: UnitForm.ValueType  # 1
+"""The unit itself: the mean over its positions."""
+UNIT_FORM_NEG: UnitForm.ValueType  # 2
+"""Minus that, "neg(layer:unit)"."""
+UNIT_FORM_ABS: UnitForm.ValueType  # 3
+"""The magnitude of that, "abs(layer:unit)"."""
+Global___UnitForm: _TypeAlias = UnitForm  # noqa: Y015
+
 @_typing.final
 class Objective(_message.Message):
     """What a picture is to raise: the weighted sum of its terms."""
@@ -119,7 +147,9 @@ class Term(_message.Message):
     "layer:unit@row,column" for one neuron, "layer:unit@center" for the one at row h / 2, column
     w / 2 (rounded down) of the layer's map at the pictures' size, "layer" for the mean square of
     the whole layer (DeepDream), "logits:class" for a class logit, with the number or name of
-    the class. Names with odd characters stand in quotes, see Layer.name.
+    the class. "neg(...)" of a unit or neuron is minus its activation, which "-..." means too,
+    "abs(...)" the magnitude of its activation: of the mean over positions, or of the neuron.
+    Names with odd characters stand in quotes, see Layer.name.
     """
     @_builtins.property
     def direction(self) -> Global___Direction: ...
@@ -728,7 +758,8 @@ class VisualizeRequest(_message.Message):
         """1 to 64 objectives of at most 200 characters, one picture each, optimized as one batch.
         "layer:unit" maximizes the mean of a channel (or a feature of a linear layer),
         "layer:unit@row,column" one neuron, "layer:unit@center" the one in the middle, "layer" the mean
-        square of the whole layer, "logits:class" a class logit, by the number or name of the class.
+        square of the whole layer, "logits:class" a class logit, by the number or name of the class;
+        "neg(...)" or "-..." of a unit or neuron minus its activation, "abs(...)" the magnitude of it.
         Lucent's underscores are understood in layer names; names with odd characters stand in quotes,
         see Layer.name.
         """
@@ -874,7 +905,7 @@ class Visualization(_message.Message):
     CERTIFICATE_FIELD_NUMBER: _builtins.int
     VARIANT_FIELD_NUMBER: _builtins.int
     objective: _builtins.str
-    """The objective in full, with the layer's dotted name."""
+    """The objective in full, with the layer's dotted name; minus one unit alone is "neg(layer:unit)"."""
     png: _builtins.bytes
     """PNG file."""
     activation: _builtins.float
@@ -928,6 +959,7 @@ class Certificate(_message.Message):
     ATTEMPTS_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
     LEARNING_RATE_FIELD_NUMBER: _builtins.int
+    NO_RATIO_FIELD_NUMBER: _builtins.int
     activation: _builtins.float
     """The objective on the picture itself."""
     held_out: _builtins.float
@@ -937,7 +969,8 @@ class Certificate(_message.Message):
     dataset_maximum: _builtins.float
     """The largest value of the same objective on any image of the data set, where its index knows it:
     of "layer:unit" alone the largest mean over positions; of a neuron alone the unit's largest
-    value at any position.
+    value at any position; of "neg(...)" minus the lowest of these, of "abs(...)" the largest
+    magnitude.
     """
     ratio: _builtins.float
     """activation / dataset_maximum and held_out / dataset_maximum, where the maximum is above 0."""
@@ -959,6 +992,11 @@ class Certificate(_message.Message):
     seed: _builtins.int
     """Seed and learning rate of the one that is returned."""
     learning_rate: _builtins.float
+    no_ratio: _builtins.str
+    """Why there is no ratio, in a sentence: the data set's maximum is not above 0, or the layer's
+    index is of another version's format. Empty where there is a ratio, and where there was nothing
+    to compare with.
+    """
     @_builtins.property
     def seed_activations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """Activations of the further seeds that were asked for."""
@@ -982,10 +1020,11 @@ class Certificate(_message.Message):
         attempts: _builtins.int = ...,
         seed: _builtins.int = ...,
         learning_rate: _builtins.float = ...,
+        no_ratio: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_dataset_maximum", b"_dataset_maximum", "_held_out_ratio", b"_held_out_ratio", "_percentile", b"_percentile", "_rank", b"_rank", "_ratio", b"_ratio", "_relative_rank", b"_relative_rank", "dataset_maximum", b"dataset_maximum", "held_out_ratio", b"held_out_ratio", "percentile", b"percentile", "rank", b"rank", "ratio", b"ratio", "relative_rank", b"relative_rank"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dataset_maximum", b"_dataset_maximum", "_held_out_ratio", b"_held_out_ratio", "_percentile", b"_percentile", "_rank", b"_rank", "_ratio", b"_ratio", "_relative_rank", b"_relative_rank", "activation", b"activation", "attempts", b"attempts", "dataset", b"dataset", "dataset_maximum", b"dataset_maximum", "held_out", b"held_out", "held_out_minimum", b"held_out_minimum", "held_out_ratio", b"held_out_ratio", "images", b"images", "learning_rate", b"learning_rate", "percentile", b"percentile", "rank", b"rank", "ratio", b"ratio", "relative_rank", b"relative_rank", "seed", b"seed", "seed_activations", b"seed_activations", "units", b"units"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dataset_maximum", b"_dataset_maximum", "_held_out_ratio", b"_held_out_ratio", "_percentile", b"_percentile", "_rank", b"_rank", "_ratio", b"_ratio", "_relative_rank", b"_relative_rank", "activation", b"activation", "attempts", b"attempts", "dataset", b"dataset", "dataset_maximum", b"dataset_maximum", "held_out", b"held_out", "held_out_minimum", b"held_out_minimum", "held_out_ratio", b"held_out_ratio", "images", b"images", "learning_rate", b"learning_rate", "no_ratio", b"no_ratio", "percentile", b"percentile", "rank", b"rank", "ratio", b"ratio", "relative_rank", b"relative_rank", "seed", b"seed", "seed_activations", b"seed_activations", "units", b"units"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__dataset_maximum: _TypeAlias = _typing.Literal["dataset_maximum"]  # noqa: Y015
     _WhichOneofArgType__dataset_maximum: _TypeAlias = _typing.Literal["_dataset_maximum", b"_dataset_maximum"]  # noqa: Y015
@@ -1024,6 +1063,7 @@ class VisualizeLayerRequest(_message.Message):
     FIRST_UNIT_FIELD_NUMBER: _builtins.int
     UNIT_COUNT_FIELD_NUMBER: _builtins.int
     SHEET_FIELD_NUMBER: _builtins.int
+    FORM_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Name of a loaded model. Required."""
     layer: _builtins.str
@@ -1034,6 +1074,8 @@ class VisualizeLayerRequest(_message.Message):
     """Units; 0 for all from the first on. Default 0."""
     sheet: _builtins.bool
     """End with one picture of all of them. Default true."""
+    form: Global___UnitForm.ValueType
+    """What of every unit is maximized. Default UNIT_FORM_VALUE."""
     @_builtins.property
     def settings(self) -> Global___PictureSettings:
         """How every picture is made."""
@@ -1047,10 +1089,11 @@ class VisualizeLayerRequest(_message.Message):
         first_unit: _builtins.int = ...,
         unit_count: _builtins.int = ...,
         sheet: _builtins.bool | None = ...,
+        form: Global___UnitForm.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_sheet", b"_sheet", "settings", b"settings", "sheet", b"sheet"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_sheet", b"_sheet", "first_unit", b"first_unit", "layer", b"layer", "model", b"model", "settings", b"settings", "sheet", b"sheet", "unit_count", b"unit_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_sheet", b"_sheet", "first_unit", b"first_unit", "form", b"form", "layer", b"layer", "model", b"model", "settings", b"settings", "sheet", b"sheet", "unit_count", b"unit_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__sheet: _TypeAlias = _typing.Literal["sheet"]  # noqa: Y015
     _WhichOneofArgType__sheet: _TypeAlias = _typing.Literal["_sheet", b"_sheet"]  # noqa: Y015
@@ -1174,7 +1217,7 @@ class FindFacetsRequest(_message.Message):
     model: _builtins.str
     """Name of a loaded model. Required."""
     unit: _builtins.str
-    """"layer:unit". Required."""
+    """"layer:unit", "neg(layer:unit)" or "abs(layer:unit)". Required."""
     dataset: _builtins.str
     """Data set with an index of the layer. Required."""
     exemplars: _builtins.int

@@ -25,7 +25,7 @@ class ExemplarHandler:
         with self._zoo.use(required("model", request.model)) as model:
             spec = wire_exemplars.read(request, model)
             dataset = await in_daemon_thread(self._datasets.get, spec.dataset)
-            label = wire_exemplars.read_label(request, dataset)
+            label = wire_exemplars.read_label(request, spec, dataset)
             exemplars, images = await self._reader.exemplars(
                 model, spec.path, dataset, spec.k, spec.order, label, spec.with_images
             )

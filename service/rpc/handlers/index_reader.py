@@ -54,7 +54,7 @@ class IndexReader:
         except ValueError as error:  # the unit and the order are there
             raise InvalidField("label", str(error)) from error
         messages = [
-            wire_exemplars.exemplar(hit, wire_exemplars.crop_box(hit, path, order, model))
+            wire_exemplars.exemplar(hit, wire_exemplars.crop_box(hit, path, "mean" in order, model))
             for hit in found.hits
         ]
         if with_images:

@@ -1,8 +1,9 @@
 """Between the messages about exemplars and statistics, and the values of an index."""
 
 from dataclasses import dataclass
+from typing import Literal
 
-from interp.exemplars import crop_rectangle
+from interp.exemplars import crop_rectangle, order_of
 from interp.layer import LayerPath
 from service.datasets import Dataset
 from service.imaging import Preprocessing, decode, png
@@ -17,8 +18,9 @@ DEFAULT_EXEMPLARS = 9
 MOST_EXEMPLARS = 100  # of one request
 
 Box = tuple[int, int, int, int]  # top, left, height, width in pixels
+UnitOrder = Literal["max", "min", "mean", "magnitude", "quantile"]
 
-_ORDERS: dict[int, Order] = {
+_ORDERS: dict[int, UnitOrder] = {
     pb.EXEMPLAR_ORDER_UNSPECIFIED: "max",
     pb.EXEMPLAR_ORDER_MAX: "max",
     pb.EXEMPLAR_ORDER_MIN: "min",
@@ -33,9 +35,9 @@ class ExemplarSpec:
     """A checked request.
 
     Attributes:
-        path: the unit.
+        path: the unit, minus it or its magnitude.
         dataset: its name.
-        order: by what images are exemplars.
+        order: of the index, by what images are exemplars.
         k: how many are wanted, at most.
         with_images: also read the images.
     """
@@ -66,32 +68,62 @@ def read(request: pb.FindExemplarsRequest, model: HostedModel) -> ExemplarSpec:
     known("order", request.order, pb.ExemplarOrder.DESCRIPTOR)
     order = _ORDERS[request.order]
     default = MOST_QUANTILES if order == "quantile" else DEFAULT_EXEMPLARS
+    path = wire_units.read_unit(request.unit, "unit", model, positions=False, forms=True)
     return ExemplarSpec(
-        path=wire_units.read_unit(request.unit, "unit", model, positions=False),
+        path=path,
         dataset=required("dataset", request.dataset),
-        order=order,
+        order=order if path.form == "value" else _order_of_form(order, path),
         k=within("k", request.k, 1, MOST_EXEMPLARS, default=default),
         with_images=not request.without_images,
     )
 
 
-def read_label(request: pb.FindExemplarsRequest, dataset: Dataset) -> int | None:
+def _order_of_form(order: UnitOrder, path: LayerPath) -> Order:
+    """The order of the index by which images come that a request wants by an order of minus a unit,
+    or of its magnitude.
+    """
+    if order in ("max", "mean"):
+        return order_of(path.form, "max" if order == "max" else "mean")
+    if path.form == "neg" and order == "min":
+        return "max"
+    if order == "magnitude":
+        return "magnitude"
+    also = ", EXEMPLAR_ORDER_MIN" if path.form == "neg" else ""
+    raise InvalidField(
+        "order",
+        f"is EXEMPLAR_ORDER_{order.upper()}, must for {path} be EXEMPLAR_ORDER_MAX, "
+        f"EXEMPLAR_ORDER_MEAN{also} or EXEMPLAR_ORDER_MAGNITUDE: the index keeps no other images "
+        f"of that; of {path.plain} there are more",
+    )
+
+
+def read_label(
+    request: pb.FindExemplarsRequest, spec: ExemplarSpec, dataset: Dataset
+) -> int | None:
     """Read the label that exemplars are to have.
 
     Args:
         request: as it was sent.
+        spec: the rest of it.
         dataset: that the exemplars come from.
 
     Returns:
         The label; None for any.
 
     Raises:
-        InvalidField: the data set has no such label, or the order is another than the maximum.
+        InvalidField: the data set has no such label, or the order is another than the maximum of
+            the unit itself.
     """
     if not request.HasField("label"):
         return None
     if _ORDERS[request.order] != "max":
         raise InvalidField("label", "goes with EXEMPLAR_ORDER_MAX alone")
+    if spec.path.form != "value":
+        raise InvalidField(
+            "label",
+            f"goes with the unit itself, {spec.path.plain}: the index keeps the images of a label "
+            f"by its maximum, not those of {spec.path}",
+        )
     if not dataset.labelled:
         raise InvalidField("label", f"data set {dataset.name!r} has no labels")
     return within("label", request.label, 0, dataset.label_count - 1)
@@ -111,7 +143,11 @@ def read_units(text: str, model: HostedModel) -> LayerPath:
         InvalidField: it is a neuron, or the layer has no such unit.
         UnknownLayer: the model has no such layer.
     """
-    path = wire_units.parse_path(text, "unit", model)
+    path = wire_units.parse_path(text, "unit", model, forms=True)
+    if path.form != "value":
+        raise InvalidField(
+            "unit", f"is {path}: the statistics of {path.plain} hold both of its ends"
+        )
     if path.central or path.position is not None:
         raise InvalidField("unit", "must be of the form layer:unit or layer, without a position")
     if path.unit is None:
@@ -165,14 +201,14 @@ def add_images(message: pb.Exemplar, dataset: Dataset, preprocessing: Preprocess
     message.crop_png = message.image_png if crop.shape == image.shape else png(crop)
 
 
-def crop_box(hit: Hit, path: LayerPath, order: Order, model: HostedModel) -> Box:
+def crop_box(hit: Hit, path: LayerPath, by_mean: bool, model: HostedModel) -> Box:
     """Find the receptive field of an exemplar in the network's input: all of it where that is
     global or not known, and for means.
 
     Args:
         hit: with the row and column of its position in the layer.
         path: of the unit.
-        order: that the exemplars are in.
+        by_mean: the exemplars are ranked by the mean over positions.
         model: the loaded model that is asked for.
 
     Returns:
@@ -180,7 +216,7 @@ def crop_box(hit: Hit, path: LayerPath, order: Order, model: HostedModel) -> Box
     """
     field = next((info.receptive_field for info in model.layers if info.name == path.layer), None)
     extent = model.preprocessing.height, model.preprocessing.width
-    if order == "mean" or field is None or field.is_global:
+    if by_mean or field is None or field.is_global:
         return 0, 0, *extent
     return crop_rectangle(
         (hit.row, hit.column),
@@ -207,6 +243,7 @@ def statistics(layer: str, found: UnitStatistics) -> pb.UnitStatistics:
         minimum=found.minimum,
         maximum=found.maximum,
         maximum_mean=found.maximum_mean,
+        minimum_mean=found.minimum_mean,
         mean=found.mean,
         variance=found.variance,
         active_share=found.active_share,

@@ -12,18 +12,25 @@ WITH_UNITS = (1, 3)  # dimensions of one image's output, of layers that have uni
 _UNIT_FORMS = "layer:unit, layer:unit@row,column, layer:unit@center, logits:class or logits:name"
 
 
-def parse_path(text: str, field: str, model: HostedModel) -> LayerPath:
+def parse_path(text: str, field: str, model: HostedModel, forms: bool = False) -> LayerPath:
     """Read the name of a layer, unit or neuron. Its numbers are checked by `resolve_path`.
 
     Args:
         text: e.g. "layer3.2", "layer3.2:7", "layer3.2:7@center", "logits:281", "logits:tabby".
         field: the request's field, for errors.
+        forms: "neg(...)" and "abs(...)" of a unit will do; else only the unit itself.
 
     Raises:
         InvalidField: the name is empty, long, or of no such form, or the layer has no units.
         UnknownLayer: the model has no such layer.
     """
     path = _parsed(text, field, model)
+    if path.form != "value" and not forms:
+        raise InvalidField(
+            field,
+            f"is {path}, must be the unit itself, {path.plain}: neg(...) and abs(...) are for "
+            f"pictures, whole layers, exemplars, facets and dossiers",
+        )
     if reason := model.network.unavailable.get(path.layer):
         raise InvalidField(
             field,
@@ -101,20 +108,23 @@ def read_path(text: str, field: str, model: HostedModel, shapes: Shapes | None =
     return resolve_path(path, field, (shapes or model.network.output_shapes)[path.layer])
 
 
-def read_unit(text: str, field: str, model: HostedModel, positions: bool = True) -> LayerPath:
+def read_unit(
+    text: str, field: str, model: HostedModel, positions: bool = True, forms: bool = False
+) -> LayerPath:
     """Read and check the name of a unit or neuron.
 
     Args:
         positions: a neuron, "layer:unit@row,column", will do; else only a whole unit.
+        forms: "neg(...)" and "abs(...)" of it will do; else only the unit itself.
 
     Raises:
         InvalidField: it is not a unit of the layer.
         UnknownLayer: the model has no such layer.
     """
-    path = parse_path(text, field, model)
+    path = parse_path(text, field, model, forms)
     if path.unit is None:
-        forms = _UNIT_FORMS if positions else "layer:unit"
-        raise InvalidField(field, f"must be of the form {forms}")
+        allowed = _UNIT_FORMS if positions else "layer:unit"
+        raise InvalidField(field, f"must be of the form {allowed}")
     if not positions and (path.central or path.position is not None):
         raise InvalidField(field, "must be of the form layer:unit, without a position")
     return resolve_path(path, field, model.network.output_shapes[path.layer])

@@ -3,7 +3,10 @@
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from striate._cli.main import app
+from striate._cli.negative_units import protected
 from striate.v1 import visualize_pb2 as pb
 from tests.client.fakes.fakes_pictures import KEPT, UNITS, certificate
 from tests.client.fakes.fakes_server import png
@@ -177,3 +180,38 @@ def test_visualize(cli: Cli) -> None:
     assert [item["dead"] for item in found["visualizations"]] == [False, True]
     cli.json("visualize", "tiny", "stem:0", "--out", cli.folder / "one.png")
     assert (cli.folder / "one.png").read_bytes() == png(4, 5, 0)
+
+
+@pytest.mark.parametrize("before", [(), ("--",)])
+def test_a_minus_before_a_unit_is_no_option(cli: Cli, before: tuple[str, ...]) -> None:
+    words = ("--out", str(cli.folder), "--steps", "3", *before, "-stem:1", "abs(stem:2)")
+    result = CliRunner().invoke(app, ["--server", cli.fake.target, "visualize", "tiny", *words])
+    assert result.exit_code == 0, result.output
+    (request,) = cli.fake.requests("Visualize")
+    assert [list(one.terms) for one in request.composed] == [
+        [pb.Term(unit="stem:1", weight=-1)],
+        [pb.Term(unit="abs(stem:2)")],
+    ]
+    assert request.settings.steps == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "form"), [("-stem:*", pb.UNIT_FORM_NEG), ("abs(stem:*)", pb.UNIT_FORM_ABS)]
+)
+def test_a_whole_layer_of_another_form(cli: Cli, text: str, form: pb.UnitForm.ValueType) -> None:
+    found = cli.json("visualize", "tiny", text, "--out", cli.folder / "out")
+    (request,) = cli.fake.requests("VisualizeLayer")
+    assert (request.layer, request.form) == ("stem", form)
+    assert found["form"] == ("neg" if form == pb.UNIT_FORM_NEG else "abs")
+
+
+def test_an_option_that_there_is_not_stays_one(cli: Cli) -> None:
+    assert "--stps" in cli.run("visualize", "tiny", "stem:1", "--stps", 3).output
+    assert protected(["-k", "3", "-a:1", "-0.5*a:1", "--", "-b:1"]) == [
+        "-k",
+        "3",
+        " -a:1",
+        " -0.5*a:1",
+        "--",
+        "-b:1",
+    ]

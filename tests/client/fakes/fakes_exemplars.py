@@ -77,6 +77,7 @@ def statistics(name: str, place: int) -> exemplars_pb2.UnitStatistics:
         minimum=-1.5,
         maximum=3 + place,
         maximum_mean=2.5,
+        minimum_mean=-0.5,
         mean=0.25,
         variance=0.125,
         active_share=0.5,

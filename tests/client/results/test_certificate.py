@@ -46,3 +46,10 @@ def test_certificates(net: striate.Model) -> None:
         "",
         "",
     )
+
+
+def test_why_there_is_no_ratio_stands_in_the_line() -> None:
+    message = pb.Certificate(percentile=0.25, no_ratio="stem:1 is below 0 on no image")
+    found = striate.Certificate.read(message)
+    assert found.ratio is None
+    assert str(found) == "above 25.00% of its images, stem:1 is below 0 on no image"

@@ -20,6 +20,7 @@ from interp.exemplars import (
     ActivationSummary,
     Distribution,
     LayerStatistics,
+    RankedBy,
     TopK,
     percentile,
     sparsity,
@@ -51,22 +52,27 @@ def brute_force(
     """(id, activation, position) of all images by an order, best first, one at a time."""
     rows = []
     for row, image in zip(x[:, unit].reshape(len(x), 12), ids, strict=True):
-        score = {"max": row, "min": -row, "magnitude": np.abs(row), "mean": np.full(1, row.mean())}[
-            order
-        ]
+        mean = np.full(1, row.mean())
+        values = mean if "mean" in order else row
+        score = {
+            "max": row,
+            "min": -row,
+            "magnitude": np.abs(row),
+            "mean": mean,
+            "lowest_mean": -mean,
+            "mean_magnitude": np.abs(mean),
+        }[order]
         at = int(score.argmax())
-        rows.append(
-            (-float(score[at]), image, float(score[at] if order == "mean" else row[at]), at)
-        )
+        rows.append((-float(score[at]), image, float(values[at]), at))
     return [(image, value, at) for _, image, value, at in sorted(rows)]
 
 
-def found(shard: LayerStatistics, order: str, unit: int) -> list[tuple[int, float, int]]:
+def found(shard: LayerStatistics, order: RankedBy, unit: int) -> list[tuple[int, float, int]]:
     """The same from a shard, with its signs undone."""
     best = shard.tops[order].best(unit)
-    if order == "min":
+    if order in ("min", "lowest_mean"):
         return [(image, -value, at) for image, value, at in best]
-    if order == "magnitude":
+    if "magnitude" in order:
         return [
             (image, value, at) if at >= 0 else (image, -value, ~at) for image, value, at in best
         ]
@@ -171,7 +177,7 @@ def test_any_tree_of_merges_equals_brute_force(
         for order in ORDERS:
             wanted = brute_force(x, ids, order, unit)[:K]
             got = found(whole, order, unit)
-            if order == "mean":  # its last bit is the device's
+            if "mean" in order:  # its last bit is the device's
                 assert [g[1] for g in got] == pytest.approx([w[1] for w in wanted], abs=1e-6)
             else:
                 assert got == wanted

@@ -244,7 +244,7 @@ def test_merging_reads_blocks_of_units(
 ) -> None:
     store = IndexStore(tmp_path / "whole")
     store.build(plan_of(data), data, prepare, Device(network).submit)
-    monkeypatch.setattr("service.index.layer.BLOCK_CELLS", 2 * COUNT)
+    monkeypatch.setattr("service.index.distributions.BLOCK_CELLS", 2 * COUNT)
     IndexStore(tmp_path / "blocks").build(plan_of(data), data, prepare, Device(network).submit)
     assert files(tmp_path / "blocks") == files(tmp_path / "whole")
     assert isinstance(

@@ -82,6 +82,7 @@ def test_statistics_equal_numpys(built: Path, network: Network, data: Dataset) -
             top, values = mine.max(1), mine.ravel()
             assert (got.minimum, got.maximum) == (values.min(), values.max())
             assert got.maximum_mean == pytest.approx(mine.mean(1).max())
+            assert got.minimum_mean == pytest.approx(mine.mean(1).min())
             assert [got.mean, got.variance] == pytest.approx([values.mean(), values.var()])
             assert [got.active_share, got.active_images] == pytest.approx(
                 [(values > 0).mean(), (top > 0).mean()]
@@ -114,7 +115,7 @@ def test_no_answer_keeps_the_file_mapped(state: Path, data: Dataset) -> None:
     answers = (
         store.find(subject(data), "conv", 0, K),
         store.statistics(subject(data), "conv"),
-        store.maxima(subject(data), "conv"),
+        store.extremes(subject(data), "conv"),
     )
     assert all(answers)
     assert str(state) not in Path("/proc/self/maps").read_text()
@@ -122,13 +123,13 @@ def test_no_answer_keeps_the_file_mapped(state: Path, data: Dataset) -> None:
 
 def test_maxima_and_percentiles(built: Path, network: Network, data: Dataset) -> None:
     store, x = IndexStore(built), maps(network, pictures(), "conv")
-    found = store.maxima(subject(data), "conv")
+    found = store.extremes(subject(data), "conv")
     assert found is not None
     assert found.images == COUNT
-    assert found.maximum.dtype == found.maximum_mean.dtype == np.float32
+    assert {one.dtype for one in (found.maximum, found.minimum_mean)} == {np.dtype(np.float32)}
     np.testing.assert_array_equal(found.maximum, x.max((0, 2)))
     np.testing.assert_allclose(found.maximum_mean, x.mean(2).max(0), rtol=1e-6)
-    assert store.maxima(subject(data), "head") is None
+    assert store.extremes(subject(data), "head") is None
     for unit in range(5):
         for value in (
             -100.0,

@@ -143,15 +143,18 @@ def expected(x: np.ndarray, layer: str, unit: int, order: Order, among: list[int
     hits, width = [], SIDE if layer == "conv" else 1
     for image in among:
         row = x[image, unit]
+        mean = np.full(1, np.float32(row.mean()))
         score = {
             "max": row,
             "min": -row,
             "magnitude": np.abs(row),
-            "mean": np.full(1, np.float32(row.mean())),
+            "mean": mean,
+            "lowest_mean": -mean,
+            "mean_magnitude": np.abs(mean),
             "quantile": row,
         }[order]
         at = int(score.argmax())
-        value = float(score[at] if order == "mean" else row[at])
+        value = float(mean[0] if "mean" in order else row[at])
         hits.append((-score[at], image, Hit(image, value, at // width, at % width)))
     return [hit for _, _, hit in sorted(hits, key=lambda entry: entry[:2])]
 
@@ -175,6 +178,16 @@ def _assert_unit(
         found = store.find(subject, layer, unit, k, order)
         assert found.images == len(x)
         assert found.hits == expected(x, layer, unit, order, everything)[:k]
+    for order in ("lowest_mean", "mean_magnitude"):  # sums are exact: equal ones are ties
+        found = store.find(subject, layer, unit, k, order)
+        wanted = expected(x, layer, unit, order, everything)[:k]
+        assert [hit.id for hit in found.hits] == [hit.id for hit in wanted]
+        np.testing.assert_allclose(
+            [hit.activation for hit in found.hits],
+            [hit.activation for hit in wanted],
+            rtol=1e-6,
+            atol=1e-6,
+        )
     means = store.find(subject, layer, unit, k, "mean").hits
     assert [hit.activation for hit in means] == sorted(
         (np.float32(row[unit].mean()) for row in x), reverse=True

@@ -24,6 +24,7 @@ def facts(**changes: Any) -> dict[str, Any]:
         "activation": 2.5,
         "held_out": 2.0,
         "ratio": 1.25,
+        "no_ratio": "",
         "rank": 3,
         "units": 8,
         "dataset": "test",
@@ -37,6 +38,8 @@ def facts(**changes: Any) -> dict[str, Any]:
         "images": 21,
         "maximum": 3.0,
         "minimum": -0.0,
+        "maximum_mean": 1.5,
+        "minimum_mean": -0.75,
         "mean": 0.1,
         "variance": 4.0,
         "active_share": 0.125,
@@ -45,6 +48,7 @@ def facts(**changes: Any) -> dict[str, Any]:
     }
     return {
         "unit": "conv:7",
+        "form": "value",
         "this_unit": 7,
         "model": "tiny",
         "layer_type": "Conv2d",
@@ -205,3 +209,41 @@ def test_a_missing_model_is_named() -> None:
     handler = DossierHandler(zoo, unused, unused, unused, unused, unused)
     with pytest.raises(InvalidField, match=r"^model: is required"):
         asyncio.run(handler.compile_dossier(dossier_pb2.CompileDossierRequest(unit="c3:1"), unused))
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [
+        (
+            "neg",
+            (
+                "What it likes least",
+                "times the lowest mean of any image",
+                "with the lowest mean</h3>",
+                "Its smallest activations in test",
+                "minimize the mean of the unit",
+            ),
+        ),
+        (
+            "abs",
+            (
+                "in magnitude of the mean, 1.25 times the largest magnitude of the mean",
+                "with the largest magnitude of the mean</h3>",
+                "Its largest magnitudes in test",
+                "maximize the magnitude of the mean of the unit",
+            ),
+        ),
+    ],
+)
+def test_the_words_are_of_what_the_pictures_show(form: str, said: tuple[str, ...]) -> None:
+    html = dossier_page(facts(form=form))
+    for words in said:
+        assert words in html
+    assert "highest mean</h3>" not in html
+    assert "Its largest activations" not in html
+
+
+def test_why_there_is_no_ratio_is_said() -> None:
+    picture = {**facts()["visualizations"][0], "ratio": None, "no_ratio": "conv:7 is never < 0"}
+    html = dossier_page(facts(visualizations=[picture]))
+    assert "in the mean (conv:7 is never &lt; 0);" in html

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from service.index.types import Maxima, Subject
+from service.index.types import Extremes, Subject
 from service.visualization.cache import Picture
 
 UNITS = 16  # of the layer
@@ -25,21 +25,30 @@ def same(one: Picture | None, other: Picture) -> bool:
 
 
 class ToyIndex:
-    """An index of one layer, made up: every unit has these maxima."""
+    """An index of one layer, made up: every unit has these extremes; the lowest are minus the
+    highest unless they are given.
+    """
 
-    def __init__(self, mean: Any, peak: float = 50.0, layer: str = "c3") -> None:
+    def __init__(
+        self, mean: Any, peak: float = 50.0, layer: str = "c3", lowest: Any = None
+    ) -> None:
         self.mean = np.broadcast_to(np.asarray(mean, np.float32), (UNITS,))
+        self.lowest = (
+            -self.mean
+            if lowest is None
+            else np.broadcast_to(np.asarray(lowest, np.float32), (UNITS,))
+        )
         self.peak, self.layer, self.asked = peak, layer, list[tuple[int, str]]()
 
     def indexed(self, model: str, digest: str, layer: str) -> list[Subject]:
         return [Subject(model, digest, "made-up", "x:", 9)] if layer == self.layer else []
 
-    def maxima(self, subject: Subject, layer: str) -> Maxima | None:
-        return (
-            Maxima(np.full(UNITS, self.peak, np.float32), self.mean, 9)
-            if layer == self.layer
-            else None
-        )
+    def extremes(self, subject: Subject, layer: str) -> Extremes | None:
+        peaks = np.full(UNITS, self.peak, np.float32)
+        return Extremes(peaks, -peaks, self.mean, self.lowest, 9) if layer == self.layer else None
+
+    def outdated(self, model: str, digest: str, layer: str) -> str:
+        return "the index of layer old is of format 2: build it again" if layer == "old" else ""
 
     def percentile(
         self, subject: Subject, layer: str, unit: int, value: float, of: str = "max"

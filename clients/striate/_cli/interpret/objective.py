@@ -40,6 +40,7 @@ _LIKENESSES: dict[str, KindName] = {
     "caricature": "caricature",
     "style": "style",
 }
+_FORMS = re.compile(r"\b(?:neg|abs)\(")
 _CALL = re.compile(
     rf"(?P<kind>{'|'.join((*_DIRECTIONS, *_LIKENESSES))})\(\s*"
     rf"(?P<layer>{QUOTED}|[^\s:@,()]+)(@(?P<row>\d+),(?P<column>\d+))?"
@@ -73,9 +74,11 @@ def parse(texts: list[str], between: int | None = None) -> list[str | Objective]
 
 
 def _has_call(text: str) -> bool:
-    """Whether a term is of the form kind(...): parentheses in quoted names are none."""
+    """Whether a term is of the form kind(...): parentheses in quoted names are none, and those of
+    neg(...) and abs(...) hold the name of a unit.
+    """
     hidden, _ = hide_quoted(text)
-    return "(" in hidden
+    return "(" in _FORMS.sub("", hidden)
 
 
 def _parse_sum(text: str) -> Objective:

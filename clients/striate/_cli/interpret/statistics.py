@@ -17,6 +17,8 @@ _HEADER = (
     "unit",
     "minimum",
     "maximum",
+    "lowest mean",
+    "highest mean",
     "mean",
     "variance",
     "active share",
@@ -57,7 +59,8 @@ def _as_json(unit: UnitStatistics) -> dict[str, object]:
 
 
 def _row(u: UnitStatistics) -> tuple[object, ...]:
-    values = (u.minimum, u.maximum, u.mean, u.variance, u.active_share, u.active_images, u.sparsity)
+    extremes = (u.minimum, u.maximum, u.minimum_mean, u.maximum_mean)
+    values = (*extremes, u.mean, u.variance, u.active_share, u.active_images, u.sparsity)
     return (u.unit, *(f"{value:.4g}" for value in values))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,18 +19,19 @@ from striate._cli.screen import Screen
 from striate._cli.session import Session
 from striate.model import Model
 from striate.objective import Objective
-from striate.objective.expression import whole_layer
+from striate.objective.expression import WholeLayer, whole_layer
 from striate.results.layer_pictures import LayerPictures, save_unit
-from striate.results.visualization import Progress, Visualizations
+from striate.results.visualization import Progress, Visualization, Visualizations
 
 Objectives = Annotated[
     list[str],
     typer.Argument(
         metavar="OBJECTIVE",
-        help="layer:unit, layer:unit@row,column, layer:unit@center, layer, logits:class, or a "
-        f'sum like "layer:7 - 0.5*layer:8", also of {objective_text.HELP}; alone, "layer:*" or '
-        "layer:0-31 for a whole layer. "
-        'What begins with a minus goes behind a space, " -layer:7", or behind --.',
+        help="layer:unit, layer:unit@row,column, layer:unit@center, layer, logits:class, "
+        '"neg(layer:unit)" or -layer:unit, "abs(layer:unit)", or a '
+        f'sum like "layer:7 - 0.5*layer:8", also of {objective_text.HELP}; alone, "layer:*", '
+        'layer:0-31 or "neg(layer:*)" for a whole layer. '
+        'What begins with a minus and names no unit goes behind a space, " -layer", or behind --.',
     ),
 ]
 Between = Annotated[
@@ -81,9 +82,8 @@ def visualize(
     whole = whole_layer(objectives[0]) if len(objectives) == 1 else None
     batch: dict[str, Any] = {"variants": variants, "diversity": diversity, "start": start}
     if whole is not None:
-        layer, units = whole
         _refuse({"between": between, **batch})
-        _visualize_layer(net, session.screen, layer, units, out, settings)
+        _visualize_layer(net, session.screen, whole, out, settings)
         return
     composed = objective_text.parse(objectives, between)
     if len(composed) * (variants or 1) > 1 and out.suffix.lower() in PICTURE_ENDINGS:
@@ -123,19 +123,21 @@ def _visualize_batch(
         }
     )
     screen.table(HEADER, (row(item, path) for item, path in rows))
+    _print_notes(screen, found)
 
 
 def _visualize_layer(
     net: Model,
     screen: Screen,
-    layer: str,
-    units: range | None,
+    whole: WholeLayer,
     out: Path,
     settings: dict[str, Any],
 ) -> None:
     """Draws, saves and prints the pictures of a whole layer."""
     with (
-        net.visualize_layer(layer, units=units, **settings) as pictures,
+        net.visualize_layer(
+            whole.layer, units=whole.units, form=whole.form, **settings
+        ) as pictures,
         screen.bar(f"visualize {net.name}") as bar,
     ):
         sheet_alone = out.suffix.lower() in PICTURE_ENDINGS
@@ -162,6 +164,7 @@ def _print_layer(
     screen.result(
         {
             "layer": pictures.layer,
+            "form": pictures.form,
             "units": [
                 {"unit": one.unit, "cached": one.cached}
                 | as_json(one.visualization)
@@ -175,4 +178,13 @@ def _print_layer(
         }
     )
     screen.table(HEADER, (row(one.visualization, path) for one, path in rows))
-    screen.line(f"all of {pictures.layer} -> {sheet}")
+    _print_notes(screen, (one.visualization for one, _ in rows))
+    form = "" if pictures.form == "value" else f"{pictures.form} of "
+    screen.line(f"{form}all of {pictures.layer} -> {sheet}")
+
+
+def _print_notes(screen: Screen, items: Iterable[Visualization]) -> None:
+    """Prints why there are pictures without a ratio, every reason once."""
+    certificates = (item.certificate for item in items)
+    for text in dict.fromkeys(one.no_ratio for one in certificates if one and one.no_ratio):
+        screen.line(text)

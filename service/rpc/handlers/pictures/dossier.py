@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from interp.attack.unit_flips import ROWS, UnitFlips, activations_under_attack, unit_flips
+from interp.exemplars import order_of
 from interp.layer import LOGITS, LayerPath, quoted
 from interp.network.ablation import AblationEffect, ablation_differences, mean_effect
 from interp.network.network import Network
@@ -105,13 +106,15 @@ class DossierHandler:
         dataset: Dataset,
     ) -> None:
         """Exemplars and statistics, by the data set's index: by the maximum, and by the mean that
-        the pictures maximize where that is another thing.
+        the pictures maximize where that is another thing; of minus the unit or its magnitude
+        likewise.
         """
         path, k = spec.path, spec.exemplars
-        exemplars, _ = await self._reader.exemplars(model, path, dataset, k)
+        by_maximum, by_mean_order = order_of(path.form, "max"), order_of(path.form, "mean")
+        exemplars, _ = await self._reader.exemplars(model, path, dataset, k, by_maximum)
         response.exemplars.extend(exemplars)
         if len(model.network.output_shapes[path.layer]) == 3:
-            by_mean, _ = await self._reader.exemplars(model, path, dataset, k, "mean")
+            by_mean, _ = await self._reader.exemplars(model, path, dataset, k, by_mean_order)
             response.exemplars_by_mean.extend(by_mean)
         (statistics,) = await self._reader.statistics(model, spec.path, dataset)
         response.statistics.CopyFrom(statistics)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from interp.exemplars import order_of
 from interp.feature.facets import MAX_FACETS, Clustering, cluster
 from interp.feature.settings import PictureSettings
 from interp.layer import LayerPath, quoted
@@ -121,7 +122,7 @@ class FacetFinder:
     async def _checked(self, request: pb.FindFacetsRequest, model: HostedModel) -> FacetRequest:
         """The checked request, with its exemplars."""
         priority = wire_priority.priority(request.settings.priority)
-        path = wire_units.read_unit(request.unit, "unit", model, positions=False)
+        path = wire_units.read_unit(request.unit, "unit", model, positions=False, forms=True)
         facets = within("facets", request.facets, 0, MAX_FACETS)
         k = within("exemplars", request.exemplars, 2, MOST_EXEMPLARS, default=MOST_EXEMPLARS)
         where = await self._planner.at_size(request.settings, model, {"unit": path})
@@ -141,7 +142,7 @@ class FacetFinder:
             read_exemplars,
             dataset,
             [hit.id for hit in hits],
-            [wire_exemplars.crop_box(hit, path, "max", model) for hit in hits],
+            [wire_exemplars.crop_box(hit, path, False, model) for hit in hits],
             model.preprocessing,
         )
         return FacetRequest(where, path, settings, compared, exemplars, facets, priority, memory)
@@ -151,7 +152,7 @@ class FacetFinder:
     ) -> list[Hit]:
         """What the index says the unit is most active on. Reads files."""
         assert path.unit is not None
-        hits = self._index.find(subject, path.layer, path.unit, k).hits
+        hits = self._index.find(subject, path.layer, path.unit, k, order_of(path.form, "max")).hits
         if len(hits) < max(2, request.exemplars):
             raise InvalidField(
                 "exemplars",

@@ -91,11 +91,13 @@ class VisualizeLayerHandler:
         count = within("unit_count", request.unit_count, 1, left, default=left)
         rows = min(self._compute.engine.limits.chunk, units)
         memory = self._planner.bounded(rows, wire_visualize.picture_bytes(settings, rows))
+        form = wire_visualize.form(request)
         maxima = await self._planner.maxima(dataset, model, [LayerPath(name, 0)])
         settings, spectrum = await self._planner.with_spectrum(settings, where.preprocessing)
         return LayerPictures(
             model=model,
             layer=name,
+            form=form,
             units=range(first, first + count),
             layer_units=units,
             settings=settings,

@@ -1,12 +1,14 @@
 """From a finished picture, and how it compares with a data set, to messages."""
 
 from service.visualization.cache import Picture
-from service.visualization.comparison import DatasetComparison
+from service.visualization.comparison import DatasetComparison, Uncompared
 from striate.v1 import visualize_pb2 as pb
+
+Comparison = DatasetComparison | Uncompared | None
 
 
 def visualization(
-    objective: str, picture: Picture, comparison: DatasetComparison | None, variant: int = 0
+    objective: str, picture: Picture, comparison: Comparison, variant: int = 0
 ) -> pb.Visualization:
     """Write a picture with its certificate.
 
@@ -29,12 +31,13 @@ def visualization(
     )
 
 
-def certificate(picture: Picture, comparison: DatasetComparison | None) -> pb.Certificate:
+def certificate(picture: Picture, comparison: Comparison) -> pb.Certificate:
     """Write what a picture is worth.
 
     Args:
         picture: finished.
-        comparison: with a data set; None where no index knows it, and its fields are unset.
+        comparison: with a data set, or why there is none; None where no index knows it. Without
+            one its fields are unset.
 
     Returns:
         The message.
@@ -50,7 +53,9 @@ def certificate(picture: Picture, comparison: DatasetComparison | None) -> pb.Ce
         seed=picture.seed,
         learning_rate=picture.learning_rate,
     )
-    if comparison is not None:
+    if isinstance(comparison, Uncompared):
+        message.no_ratio = comparison.reason
+    elif comparison is not None:
         indexed = pb.Certificate(
             dataset_maximum=comparison.maximum,
             ratio=comparison.ratio,
@@ -59,6 +64,7 @@ def certificate(picture: Picture, comparison: DatasetComparison | None) -> pb.Ce
             dataset=comparison.dataset,
             images=comparison.images,
             relative_rank=comparison.relative_rank,
+            no_ratio=comparison.no_ratio,
         )
         message.MergeFrom(indexed)
     return message

@@ -6,7 +6,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from interp.attack.unit_flips import UnitFlips
-from interp.layer import LayerPath
+from interp.layer import Form, LayerPath
 from interp.network.ablation import AblationEffect
 from service.models.zoo import HostedModel
 from service.rpc.validation import required, within
@@ -64,7 +64,7 @@ def read(request: pb.CompileDossierRequest, model: HostedModel) -> DossierSpec:
         UnknownLayer: The model has no such layer.
     """
     return DossierSpec(
-        path=wire_units.read_unit(request.unit, "unit", model, positions=False),
+        path=wire_units.read_unit(request.unit, "unit", model, positions=False, forms=True),
         pictures=within("pictures", request.pictures, 1, 4, default=1),
         exemplars=within("exemplars", request.exemplars, 1, 36, default=9),
         images=within("images", request.images, 1, 512, default=64),
@@ -136,12 +136,15 @@ def page_facts(
     statistics = plain(response.statistics)
     return {
         "unit": response.unit,
+        "form": spec.path.form,
         "this_unit": spec.unit,
         "model": model.name,
         "layer_type": info.type if info else "layer of logits",
         "layer_units": shape[0],
         "provenance": plain(response.provenance),
-        "visualizations": [visualization_facts(one) for one in response.visualizations],
+        "visualizations": [
+            visualization_facts(one, spec.path.form) for one in response.visualizations
+        ],
         "exemplars": [exemplar_facts(one, len(shape) == 3) for one in response.exemplars],
         "exemplars_by_mean": [exemplar_facts(one, False) for one in response.exemplars_by_mean],
         "facets": [
@@ -160,15 +163,18 @@ def page_facts(
     }
 
 
-def visualization_facts(message: visualize_pb2.Visualization) -> dict[str, Any]:
+def visualization_facts(message: visualize_pb2.Visualization, form: Form) -> dict[str, Any]:
     """Collect what the page shows of a picture.
 
     Args:
         message: with its certificate.
+        form: of the unit that it shows.
 
     Returns:
-        Plain values and the PNG file; `ratio` and `rank` are None where they are unknown.
+        Plain values and the PNG file, of "neg" the activations of the unit itself; `ratio` and
+        `rank` are None where they are unknown.
     """
+    sign = -1 if form == "neg" else 1
     certificate = message.certificate
     optional = {
         name: getattr(certificate, name) if certificate.HasField(name) else None
@@ -177,8 +183,9 @@ def visualization_facts(message: visualize_pb2.Visualization) -> dict[str, Any]:
     return {
         "png": message.png,
         "dead": message.dead,
-        "activation": message.activation,
-        "held_out": certificate.held_out,
+        "activation": sign * message.activation,
+        "held_out": sign * certificate.held_out,
+        "no_ratio": certificate.no_ratio,
         "units": certificate.units,
         "dataset": certificate.dataset,
         **optional,

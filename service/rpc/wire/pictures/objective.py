@@ -66,7 +66,10 @@ def paths(request: pb.VisualizeRequest, model: HostedModel) -> dict[str, LayerPa
                 texts[f"{at}.{kind}.layer"] = getattr(term, kind).layer
     if request.HasField("diversity"):
         texts["diversity.layer"] = request.diversity.layer
-    return {field: wire_units.parse_path(text, field, model) for field, text in texts.items()}
+    return {
+        field: wire_units.parse_path(text, field, model, forms=True)
+        for field, text in texts.items()
+    }
 
 
 def objectives(request: pb.VisualizeRequest, where: ModelAtSize) -> list[ComposedObjective]:

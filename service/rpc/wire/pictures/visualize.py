@@ -1,10 +1,11 @@
-"""From VisualizeRequest to what pictures are to show, and what making them would take."""
+"""From requests for pictures to what they are to show, and what making them would take."""
 
 import math
 from collections.abc import Iterator, Sequence
 
 from interp.feature.settings import PictureSettings
-from service.rpc.validation import InvalidField, above, within
+from interp.layer import Form
+from service.rpc.validation import InvalidField, above, known, within
 from service.rpc.wire import images as wire_images
 from service.rpc.wire.pictures import objective as wire_objective
 from service.rpc.wire.pictures import settings as wire_settings
@@ -16,6 +17,12 @@ MOST_PICTURES = 64
 MOST_VARIANTS = 16
 # The default where pictures start at images: they keep something of them.
 INIT_IMAGE_LEARNING_RATE = 0.02
+_FORMS: dict[int, Form] = {
+    pb.UNIT_FORM_UNSPECIFIED: "value",
+    pb.UNIT_FORM_VALUE: "value",
+    pb.UNIT_FORM_NEG: "neg",
+    pb.UNIT_FORM_ABS: "abs",
+}
 _GRAM_COPIES = 3  # a Gram matrix, its unit length, its gradient
 
 
@@ -62,6 +69,22 @@ def variants(request: pb.VisualizeRequest) -> int:
         InvalidField: They are too many.
     """
     return within("variants", request.variants, 1, MOST_VARIANTS, default=1)
+
+
+def form(request: pb.VisualizeLayerRequest) -> Form:
+    """Read what of every unit of a layer is shown.
+
+    Args:
+        request: to read.
+
+    Returns:
+        The form.
+
+    Raises:
+        InvalidField: The enumeration has no such value.
+    """
+    known("form", request.form, pb.UnitForm.DESCRIPTOR)
+    return _FORMS[request.form]
 
 
 def settings(request: pb.VisualizeRequest, shape: tuple[int, int, int]) -> PictureSettings:

@@ -33,7 +33,7 @@ HITS = [Hit(5, 2.5, 0, 0), Hit(1700, 1.5, 9, 4), Hit(3, -0.5, 3, 9)]
 def numbers(unit: int) -> UnitStatistics:
     """Statistics of which no two are equal, all exact in 32 bits."""
     figures: dict[str, Any] = {
-        f.name: (8 * unit + place) / 16 for place, f in enumerate(fields(UnitStatistics)[1:11])
+        f.name: (8 * unit + place) / 16 for place, f in enumerate(fields(UnitStatistics)[1:12])
     }
     shares, maxima = np.array([0.25, 0.75]), np.array([unit, unit + 1], np.float32)
     return UnitStatistics(
@@ -175,6 +175,51 @@ def test_the_index_is_asked_what_the_request_says(
         2,
     )
     assert tuple(rest) == asked
+
+
+@pytest.mark.parametrize(
+    ("unit", "order", "asked"),
+    [
+        ("neg(c3:2)", pb.EXEMPLAR_ORDER_UNSPECIFIED, "min"),
+        ("-c3:2", pb.EXEMPLAR_ORDER_MEAN, "lowest_mean"),
+        ("neg(c3:2)", pb.EXEMPLAR_ORDER_MIN, "max"),
+        ("neg(c3:2)", pb.EXEMPLAR_ORDER_MAGNITUDE, "magnitude"),
+        ("abs(c3:2)", pb.EXEMPLAR_ORDER_MAX, "magnitude"),
+        ("abs(c3:2)", pb.EXEMPLAR_ORDER_MEAN, "mean_magnitude"),
+        ("abs(c3:2)", pb.EXEMPLAR_ORDER_MAGNITUDE, "magnitude"),
+    ],
+)
+def test_minus_a_unit_and_its_magnitude_have_exemplars_of_their_own(
+    place: Place, unit: str, order: int, asked: str
+) -> None:
+    found = place.find(unit, order=order)
+    assert found.unit == ("neg(c3:2)" if unit == "-c3:2" else unit)
+    assert place.index.asked[0][1:5] == ("c3", 2, 9, asked)
+    whole = {message.crop_width == 32 for message in found.exemplars}
+    assert whole == {"mean" in asked}
+
+
+@pytest.mark.parametrize(
+    ("unit", "settings", "where"),
+    [
+        ("neg(c3:2)", {"order": pb.EXEMPLAR_ORDER_QUANTILE}, "order"),
+        ("abs(c3:2)", {"order": pb.EXEMPLAR_ORDER_MIN}, "order"),
+        ("neg(c3:2)", {"label": 1}, "label"),
+        ("neg(c3)", {}, "unit"),
+    ],
+)
+def test_exemplars_that_the_index_does_not_keep(
+    place: Place, unit: str, settings: dict[str, Any], where: str
+) -> None:
+    with pytest.raises(InvalidField) as caught:
+        place.find(unit, **settings)
+    assert caught.value.field == where
+    assert not place.index.asked
+
+
+def test_statistics_are_of_the_unit_itself(place: Place) -> None:
+    with pytest.raises(InvalidField, match="the statistics of c3:2 hold both of its ends"):
+        place.statistics("neg(c3:2)")
 
 
 def test_without_images_none_is_read(place: Place) -> None:

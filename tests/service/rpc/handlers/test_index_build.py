@@ -78,7 +78,7 @@ def _assert_maxima(
     maps = network.activations(torch.from_numpy(np.stack(images)).float() / 255, ["c3"])[
         "c3"
     ].flatten(2)
-    found = store.maxima(subject, "c3")
+    found = store.extremes(subject, "c3")
     assert found is not None
     np.testing.assert_allclose(found.maximum, maps.amax((0, 2)), rtol=1e-4)
     np.testing.assert_allclose(found.maximum_mean, maps.mean(2).amax(0), rtol=1e-4)

@@ -62,6 +62,14 @@ def test_shapes_of_another_size_count_where_they_are_given() -> None:
         (read_path, "logits:sea_lions", "^unit: no class is called 'sea_lions'; nearest: sea lion"),
         (read_path, "fc:crane", "^unit: 'fc:crane' is not of the form.*only classes have names"),
         (read_unit, "a.conv", "^unit: must be of the form layer:unit, layer:unit@row"),
+        (
+            read_unit,
+            "neg(a.conv:1)",
+            r"^unit: is neg\(a.conv:1\), must be the unit itself, a.conv:1",
+        ),
+        (read_path, "-a.conv:1", r"^unit: is neg\(a.conv:1\), must be the unit itself"),
+        (read_layer, "abs(a.conv:1)", r"^unit: is abs\(a.conv:1\), must be"),
+        (read_layer, "neg(a.conv)", r"^unit: .*takes one unit, e.g. neg\(a.conv:0\)"),
         (read_layer, "a.conv:1", "^unit: is the unit a.conv:1, must name a layer"),
         (read_layer, "flat", "^unit: must name a layer whose output is"),
         (
@@ -91,3 +99,13 @@ def test_a_layer_goes_by_its_dotted_name_and_may_be_the_logits() -> None:
     assert read_layer("logits", "layer", MODEL) == "logits"
     with pytest.raises(UnknownLayer, match=r"a\.conv"):
         read_layer("a.con", "layer", MODEL)
+
+
+def test_minus_a_unit_and_its_magnitude_where_they_are_meant() -> None:
+    for text, path in (
+        ("-a.conv:1", LayerPath("a.conv", 1, form="neg")),
+        ("abs(a_conv:1@center)", LayerPath("a.conv", 1, (4, 3), form="abs")),
+    ):
+        assert read_unit(text, "unit", MODEL, forms=True) == path
+    with pytest.raises(InvalidField, match=r"unit of a.conv\): is 4"):
+        read_unit("neg(a.conv:4)", "unit", MODEL, forms=True)
