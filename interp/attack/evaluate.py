@@ -211,7 +211,7 @@ def require_wrong_class(logits: Tensor) -> None:
     if logits.shape[1] < 2:
         raise ValueError(
             "the network has one class: there is nothing to take an image for; attack a unit, or "
-            "give the network two logits"
+            "make it a network of the two logits (0, z)"
         )
 
 

@@ -58,7 +58,9 @@ class ModelTable(BaseModel):
         None, description="interpolation of the resize: nearest, bilinear or bicubic"
     )
     labels: tuple[str, ...] | Path | None = Field(
-        None, description="class names, or a text file with one a line"
+        None,
+        description="class names, or a text file with one a line; two for a network of one output, "
+        "a logit z or its sigmoid: the names of a negative and of a positive z",
     )
 
     @model_validator(mode="after")

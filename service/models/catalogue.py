@@ -202,11 +202,12 @@ def _with_own_classes(known: Architecture, classes: int | None, path: Path) -> n
     """An architecture with a file's weights, and the file's number of classes.
 
     Raises:
-        ModelError: the file does not fit, or has not as many classes as there are labels.
+        ModelError: the file does not fit, or has not as many classes as there are labels. One
+            logit may have two (`interp.network.load_checks.one_logit`).
     """
     module, found = _undrawn(known, classes), checkpoints.read(path)
     other = checkpoints.classes_of(module, found, path.name)
-    if other is not None and classes is not None:
+    if other is not None and classes is not None and (other[0], classes) != (1, 2):
         raise ModelError(
             f"{path.name} has {other[0]} classes, as its tensor {other[1]} tells, but {classes} "
             f"labels are given"

@@ -7,7 +7,7 @@ import gc
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -19,7 +19,8 @@ import torch
 from torch import nn
 
 from interp.network.describe import LayerInfo, describe
-from interp.network.load_checks.one_class import ONE_CLASS, sees_one_class
+from interp.network.load_checks.one_class import ONE_CLASS, probe_images, sees_one_class
+from interp.network.load_checks.one_logit import with_two_logits
 from interp.network.network import Network
 from service.config import ModelTable
 from service.imaging import Preprocessing
@@ -240,12 +241,17 @@ class ModelZoo:
 
         if plan.weights == RANDOM:
             run(lambda: randomize(module, seen.shape, seen.mean, seen.std))
-        digest = _digest(module, plan)
+        two_logits, sigmoid_doubts = module, tuple[str, ...]()
+        if plan.labelled and len(plan.classes) == 2:
+            images = (probe_images(seen.shape) - _column(seen.mean)) / _column(seen.std)
+            two_logits, sigmoid_doubts = run(lambda: with_two_logits(module, images))
+        digest = _digest(module, plan, two_logits is not module)
+        module = two_logits
         network = run(
             lambda: Network(module, seen.shape, seen.mean, seen.std, self._device, self._dtype)
         )
         warm = run(lambda: warm_up(network))
-        doubts = [*network.doubts, *warm.doubts]
+        doubts = [*network.doubts, *sigmoid_doubts, *warm.doubts]
         if plan.weights != RANDOM and run(lambda: sees_one_class(network)):
             doubts.append(ONE_CLASS)
         classes = _class_names(name, plan, network.classes)
@@ -281,18 +287,28 @@ def _explained(name: str, shape: tuple[int, int, int], call: Callable[[], T]) ->
         ) from error
 
 
+def _column(values: Sequence[float]) -> torch.Tensor:
+    """One value a channel, (C, 1, 1)."""
+    return torch.tensor(values).view(-1, 1, 1)
+
+
 def _class_names(name: str, plan: Blueprint, logits: int) -> tuple[str, ...]:
     if plan.labelled and len(plan.classes) != logits:
-        raise ModelError(f"{name} has {logits} classes, but {len(plan.classes)} labels are given")
+        one = "; one logit takes two labels: that of a negative z, and that of a positive one"
+        raise ModelError(
+            f"{name} has {logits} {'class' if logits == 1 else 'classes'}, but "
+            f"{len(plan.classes)} labels are given{one if logits == 1 else ''}"
+        )
     if len(plan.classes) == logits:
         return plan.classes
     return tuple(f"class {i}" for i in range(logits))
 
 
-def _digest(module: nn.Module, plan: Blueprint) -> str:
-    digest = hashlib.sha256(
-        json.dumps([plan.architecture, asdict(plan.preprocessing)], sort_keys=True).encode()
-    )
+def _digest(module: nn.Module, plan: Blueprint, two_logits: bool) -> str:
+    facts = [plan.architecture, asdict(plan.preprocessing)]
+    if two_logits:  # of one output
+        facts.append("two logits")
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     for key, tensor in sorted(module.state_dict().items()):
         digest.update(json.dumps([key, str(tensor.dtype), list(tensor.shape)]).encode())
         digest.update(

@@ -69,10 +69,14 @@ def find_logits(output: Any, images: int) -> LogitsPath:
     """
     path = _find(output, images)
     if path is None:
+        one = isinstance(output, Tensor) and tuple(output.shape) == (images,)
+        two_labels = (
+            ", or give two labels, which make two logits (0, z) of one output" if one else ""
+        )
         raise ValueError(
             f"the network does not give one row of logits (classes,) to an image: of {images} "
             f"{'image' if images == 1 else 'images'} it returns {described(output)}; return one "
-            f"tensor ({images}, classes), or name it 'logits'"
+            f"tensor ({images}, classes), or name it 'logits'{two_labels}"
         )
     return path
 

@@ -18,5 +18,6 @@ def require_wrong_class(model: HostedModel, field: str) -> None:
         raise InvalidField(
             field,
             f"{model.name!r} has one class: there is nothing to take it for; attack a unit "
-            f"('logits:0'), or host the network with two logits, (0, z) for a sigmoid's z",
+            f"('logits:0'), or give it two labels in its settings table "
+            f'(labels = ["no", "yes"]), which makes it a network of the two logits (0, z)',
         )
