@@ -634,6 +634,7 @@ class Model:
         norm: NormName = "linf",
         steps: int = 10,
         bisections: int = 0,
+        fab_steps: int = 0,
         random_start: bool = False,
         loss: LossName | None = None,
         targets: Labels | TargetChoiceName | None = None,
@@ -658,6 +659,8 @@ class Model:
             norm: What they are measured in, "linf", "l2" or "l1".
             steps: Gradient steps for each epsilon, 1 to 10000.
             bisections: So often the gap below each image's minimal epsilon is halved, 0 to 20.
+            fab_steps: At last, steps of FAB-T towards each of the 9 most probable wrong classes of
+                every image, 0 to 10000; what is nearer is kept. 0 for none. Classes only.
             random_start: Begin at a random point of the first ball.
             loss: What is raised, "cross-entropy", "margin" or "dlr", None for cross-entropy.
             targets: Classes that the images should be taken for, or "random" or "least-likely".
@@ -681,7 +684,7 @@ class Model:
             self._context,
             images,
             labels,
-            EpsilonSearch(tuple(epsilons), norm, steps, bisections, random_start, loss),
+            EpsilonSearch(tuple(epsilons), norm, steps, bisections, random_start, loss, fab_steps),
             AttackSettings(targets, unit, seed, noise_control, format, deterministic, priority),
             ImageSettings(seeds=seeds),
             timeout,

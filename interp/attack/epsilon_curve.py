@@ -19,6 +19,7 @@ from interp.attack.evaluate import (
     evaluate,
     evaluation_probe,
 )
+from interp.attack.fab_nearer import fab_nearer
 from interp.attack.goal import CROSS_ENTROPY, Choice, Goal, Loss
 from interp.attack.pgd import OVERSHOOT, steepest_step
 from interp.attack.unanswered import Failure, Unanswered
@@ -66,6 +67,7 @@ def epsilon_curve(
     *,
     steps: int = 10,
     bisections: int = 0,
+    fab_steps: int = 0,
     random_start: bool = False,
     loss: Loss = CROSS_ENTROPY,
     targets: Tensor | Choice | None = None,
@@ -93,6 +95,9 @@ def epsilon_curve(
             epsilon on average, falling evenly.
         bisections: after that, halve the gap between each row's minimal epsilon and the radius
             below it that it withstood so often, from its image pulled into the smaller ball.
+        fab_steps: at last, gradients of FAB-T towards each of the 9 most probable wrong classes,
+            for every image; where that finds a nearer one, it is kept. 0: none. Goals of classes
+            alone.
         random_start: begin at a random point of the first ball.
         loss: what is raised.
         targets, unit, seed, first_row, seeds, eight_bit, noise_control: as in
@@ -117,6 +122,7 @@ def epsilon_curve(
     )
     yield from search.rise(epsilons, random_start)
     yield from search.bisect(epsilons, bisections)
+    yield from search.finish(fab_steps)
     noise = randomness.generators(len(x), NOISE) if noise_control else None
     attacked = yield from evaluate(
         problem, last, search.images, search.result, noise, search.minimal_balls(last)
@@ -226,6 +232,21 @@ class _CurveSearch:
             images, there = yield from self._climb(ball, self.images[todo], falling_steps, apart)
             self.images[todo[there]] = images[there]
             below[todo[~there]] = ball.eps.flatten()[~there]
+
+    def finish(self, fab_steps: int) -> Procedure[None]:
+        """Keep what FAB finds nearer, within the last epsilon."""
+        (todo,) = ((self.minimal > 0) & self.failed_from.isinf()).nonzero(as_tuple=True)
+        if not fab_steps or not len(todo):
+            return
+        ball = self._around(todo, self.ball.epsilon[todo])
+        search = fab_nearer(ball, self.goal.take(todo), self.minimal[todo], fab_steps)
+        # what was found of rows is known, whatever becomes of them here
+        apart = Unanswered(len(self.images), self.images.device)
+        found = yield from apart.watch(on_rows(search, todo))
+        self.gradients += found.gradients
+        nearer = found.distance.isfinite()
+        self.images[todo[nearer]] = found.images[nearer]
+        self.minimal[todo[nearer]] = found.distance[nearer]
 
     def _around(self, todo: Tensor, epsilon: Tensor) -> Ball:
         return replace(self.ball, x=self.ball.x[todo], epsilon=epsilon, rows=todo)

@@ -171,10 +171,19 @@ def test_a_curve_and_every_minimal_epsilon(
 ) -> None:
     epsilons = [0.03125, 0.0625, 0.125, 0.25]
     found = net.epsilon_curve(
-        digits[0], digits[1], epsilons=epsilons, steps=5, bisections=2, seed=3, deterministic=True
+        digits[0],
+        digits[1],
+        epsilons=epsilons,
+        steps=5,
+        bisections=2,
+        fab_steps=5,
+        seed=3,
+        deterministic=True,
     )
     expected = solve(
-        epsilon_curve(pixels, torch.tensor(digits[1]), epsilons, steps=5, bisections=2, seed=3),
+        epsilon_curve(
+            pixels, torch.tensor(digits[1]), epsilons, steps=5, bisections=2, fab_steps=5, seed=3
+        ),
         Chunks(local, 8),
     )
     least = [math.nan if value == math.inf else value for value in expected.minimal.tolist()]

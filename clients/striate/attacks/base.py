@@ -49,6 +49,7 @@ _CHECKS: dict[str, _Check] = {  # fields of one name mean the same in every atta
     "target_classes": _whole(0, 1000),
     "queries": _whole(1, 100_000),
     "bisections": _whole(0, 20),
+    "fab_steps": _whole(0, 10_000),
 }
 
 

@@ -21,6 +21,8 @@ class EpsilonSearch(Checked):
         bisections: So often the gap below each image's minimal epsilon is halved, 0 to 20.
         random_start: Begin at a random point of the first ball.
         loss: What is raised, "cross-entropy", "margin" or "dlr", None for cross-entropy.
+        fab_steps: At last, steps of FAB-T towards each of the 9 most probable wrong classes, which
+            keep what is nearer, 0 to 10000, 0 for none.
 
     Raises:
         InvalidArgument: A value is out of its range.
@@ -34,6 +36,7 @@ class EpsilonSearch(Checked):
     bisections: int = 0
     random_start: bool = False
     loss: LossName | None = None
+    fab_steps: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()

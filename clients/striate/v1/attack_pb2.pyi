@@ -452,6 +452,7 @@ class EpsilonSearch(_message.Message):
     BISECTIONS_FIELD_NUMBER: _builtins.int
     RANDOM_START_FIELD_NUMBER: _builtins.int
     LOSS_FIELD_NUMBER: _builtins.int
+    FAB_STEPS_FIELD_NUMBER: _builtins.int
     steps: _builtins.int
     """Gradient steps an epsilon, 1 to 10000. Default 10."""
     bisections: _builtins.int
@@ -459,6 +460,11 @@ class EpsilonSearch(_message.Message):
     random_start: _builtins.bool
     """Begin at a random point. Default false."""
     loss: Global___Loss.ValueType
+    fab_steps: _builtins.int
+    """At last look for nearer images with FAB-T, so many gradient steps towards each of the 9 most
+    probable wrong classes (towards the target where there is one) of every image, 0 to 10000, and
+    keep what is nearer and fools. 0: do not. Default 0. Not with a unit.
+    """
     @_builtins.property
     def epsilons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """Radii in rising order, 1 to 64 of them, each as AttackRequest.epsilon may be. Required."""
@@ -471,10 +477,11 @@ class EpsilonSearch(_message.Message):
         bisections: _builtins.int = ...,
         random_start: _builtins.bool | None = ...,
         loss: Global___Loss.ValueType = ...,
+        fab_steps: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_random_start", b"_random_start", "random_start", b"random_start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_random_start", b"_random_start", "bisections", b"bisections", "epsilons", b"epsilons", "loss", b"loss", "random_start", b"random_start", "steps", b"steps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_random_start", b"_random_start", "bisections", b"bisections", "epsilons", b"epsilons", "fab_steps", b"fab_steps", "loss", b"loss", "random_start", b"random_start", "steps", b"steps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__random_start: _TypeAlias = _typing.Literal["random_start"]  # noqa: Y015
     _WhichOneofArgType__random_start: _TypeAlias = _typing.Literal["_random_start", b"_random_start"]  # noqa: Y015

@@ -95,6 +95,7 @@ def solve_attack(
         search.epsilons,
         steps=search.steps,
         bisections=search.bisections,
+        fab_steps=search.fab_steps,
         random_start=search.random_start,
         loss=search.loss,
         **settings,

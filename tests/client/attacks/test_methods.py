@@ -159,6 +159,7 @@ def test_numbers_of_other_libraries_become_pythons_own() -> None:
         (lambda: striate.EpsilonSearch((0.1, 0.1)), "epsilons", "rise"),
         (lambda: striate.EpsilonSearch((0.1, 2.0)), "epsilons[1]", "divide by 255"),
         (lambda: striate.EpsilonSearch((0.1,), bisections=21), "bisections", "0 to 20"),
+        (lambda: striate.EpsilonSearch((0.1,), fab_steps=10_001), "fab_steps", "0 to 10000"),
         (lambda: striate.EpsilonSearch(0.1), "epsilons", "radii"),  # type: ignore[arg-type]
         (lambda: striate.Silence("stem"), "unit", "layer:unit"),
         (lambda: striate.Silence(""), "unit", "layer:unit"),

@@ -18,6 +18,8 @@ def test_curve(cli: Cli) -> None:
         5,
         "--bisections",
         2,
+        "--fab-steps",
+        7,
         "--random-start",
         "--loss",
         "margin",
@@ -38,12 +40,8 @@ def test_curve(cli: Cli) -> None:
     )
     (request,) = cli.fake.requests("Attack")
     search = request.epsilon_search
-    assert (request.norm, search.steps, search.bisections, search.random_start) == (
-        attack_pb2.NORM_L2,
-        5,
-        2,
-        True,
-    )
+    assert (request.norm, search.steps, search.random_start) == (attack_pb2.NORM_L2, 5, True)
+    assert (search.bisections, search.fab_steps) == (2, 7)
     assert (request.seed, request.format, list(request.labels)) == (
         3,
         attack_pb2.IMAGE_FORMAT_PNG,

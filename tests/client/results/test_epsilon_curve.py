@@ -27,6 +27,7 @@ def test_a_curve_is_joined_over_parts(
         norm="l2",
         steps=5,
         bisections=3,
+        fab_steps=4,
         random_start=True,
         loss="margin",
         seed=6,
@@ -41,6 +42,7 @@ def test_a_curve_is_joined_over_parts(
         pb.LOSS_MARGIN,
     )
     assert list(search.epsilons) == epsilons
+    assert search.fab_steps == 4
     least = [minimal(row, epsilons) for row in range(21)]
     np.testing.assert_array_equal(curve.epsilons, epsilons)
     expected = [np.mean([one is None or one > epsilon for one in least]) for epsilon in epsilons]

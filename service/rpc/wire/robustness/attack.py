@@ -35,6 +35,7 @@ class EpsilonSearch:
     epsilons: tuple[float, ...]
     steps: int
     bisections: int
+    fab_steps: int
     random_start: bool
     loss: Loss
 
@@ -177,9 +178,21 @@ def _epsilon_search(request: pb.AttackRequest, model: HostedModel) -> EpsilonSea
         epsilons=tuple(epsilons),
         steps=wire_methods.read_steps(message.steps, field, 10),
         bisections=within(f"{field}.bisections", message.bisections, 0, MOST_BISECTIONS),
+        fab_steps=_fab_steps(request),
         random_start=message.random_start,
         loss=wire_methods.read_loss(message, field, target),
     )
+
+
+def _fab_steps(request: pb.AttackRequest) -> int:
+    steps = request.epsilon_search.fab_steps
+    if steps and request.HasField("unit"):
+        raise InvalidField(
+            "epsilon_search.fab_steps",
+            f"is {steps}, must be 0 with a unit: FAB heads for classes; bisections also bring "
+            f"minimal epsilons nearer",
+        )
+    return within("epsilon_search.fab_steps", steps, 0, wire_methods.MOST_STEPS)
 
 
 def _epsilon(

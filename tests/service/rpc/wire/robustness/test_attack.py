@@ -103,6 +103,17 @@ def method_of(request: pb.AttackRequest) -> Method:
             "epsilon_search.bisections",
         ),
         (
+            {"epsilon_search": pb.EpsilonSearch(epsilons=[0.1], fab_steps=10_001)},
+            "epsilon_search.fab_steps",
+        ),
+        (
+            {
+                "epsilon_search": pb.EpsilonSearch(epsilons=[0.1], fab_steps=1),
+                "unit": pb.UnitGoal(unit="stem:0"),
+            },
+            "epsilon_search.fab_steps",
+        ),
+        (
             {
                 "epsilon_search": pb.EpsilonSearch(epsilons=[0.1]),
                 "row_settings": Rows(epsilons=[0.1, 0.2]),
@@ -156,7 +167,7 @@ def test_defaults_are_those_that_the_contract_states() -> None:
     assert square.settings == {"queries": 5000, "loss": "margin", "restarts": 1}
     search = pb.EpsilonSearch(epsilons=[0.25, 0.5])
     curve = read(attack_request(epsilon_search=search, norm=pb.NORM_L1))
-    assert curve.search == EpsilonSearch((0.25, 0.5), 10, 0, False, CROSS_ENTROPY)
+    assert curve.search == EpsilonSearch((0.25, 0.5), 10, 0, 0, False, CROSS_ENTROPY)
     assert (curve.epsilon, curve.p) == (None, 1)
     choice = attack_request(pgd=PGD(), target_choice=pb.TARGET_CHOICE_LEAST_LIKELY)
     assert read(choice).targets is least_likely
