@@ -6,7 +6,9 @@ from concurrent.futures import CancelledError, Future
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
+from scipy import stats
 
 from interp.audit.statistics import Gate
 from interp.audit.tally import NetworkGate
@@ -14,7 +16,17 @@ from service.audit.journal import Journal
 from service.audit.run import AuditRun
 from service.audit.spec import AuditProgress
 from service.engine.job import QueueFull
-from tests.service.audit.toys_audit import SHARD, Device, Died, at_once, job, reports, run
+from service.report import schema
+from tests.service.audit.toys_audit import (
+    SHARD,
+    Device,
+    Died,
+    at_once,
+    hosted,
+    job,
+    reports,
+    run,
+)
 
 LONG = 30.0  # seconds after which a test that hangs has failed
 
@@ -34,6 +46,14 @@ def test_gates_end_an_audit_at_the_shard_that_decides_them(tmp_path: Path, bar: 
     report = json.loads((tmp_path / "whole" / "report.json").read_text())
     assert report["images"] == expected
     assert report["stopped"] == ("gates" if expected < 96 else None)
+    clean, names = report["networks"][0]["clean"], ("interval", "fixed_n_interval")
+    if expected < 96:
+        assert [report["settings"][name] for name in names] == ["anytime", None]
+        assert "fixed_n" not in clean
+    else:
+        exact = stats.binomtest(int(right.sum()), 96).proportion_ci(0.9)
+        assert [report["settings"][name] for name in names] == ["anytime", "clopper-pearson"]
+        assert clean["fixed_n"] == pytest.approx({"low": exact.low, "high": exact.high})
     found = {
         gate["condition"]: (gate["verdict"], gate["decided_after"]) for gate in report["gates"]
     }
@@ -46,6 +66,27 @@ def test_gates_end_an_audit_at_the_shard_that_decides_them(tmp_path: Path, bar: 
         run(assignment, tmp_path / "taken up", Device(dies_at=expected // SHARD - 1))
     run(assignment, tmp_path / "taken up")
     assert reports(tmp_path / "taken up") == reports(tmp_path / "whole")
+
+
+def test_networks_of_an_audit_that_ended_early_are_compared_by_a_test_that_allows_for_it(
+    tmp_path: Path,
+) -> None:
+    networks = (hosted("a"), hosted("b", 1))
+    gate = NetworkGate(0, "clean", Gate(0.05, 0.1, 0.1))
+    run(job(count=96, models=networks, gates=(gate,)), tmp_path)
+    report = json.loads((tmp_path / "report.json").read_text())
+    jsonschema.Draft202012Validator(schema()).validate(report)
+    assert (report["stopped"], report["images"]) == ("gates", SHARD)
+    assert [item["condition"] for item in report["comparisons"]] == [
+        "clean",
+        "linf:16/255",
+        "l2:0.5",
+        "corruptions",
+    ]
+    for item in report["comparisons"]:
+        assert item["p_value"] <= item["anytime_p_value"] <= item["anytime_holm_p_value"] <= 1
+    page = (tmp_path / "report.html").read_text()
+    assert "holds whenever the audit ends" in page
 
 
 def test_a_spent_budget_ends_an_audit_after_its_shard(tmp_path: Path) -> None:
