@@ -21,6 +21,7 @@ from bench.ensemble import ensemble
 from bench.figure import Figure
 from bench.gradients import gradients
 from bench.indexing import indexing
+from bench.loading import loading
 from bench.png import png
 from bench.rendering import rendering
 from bench.serving import cancellation, crowd, fgsm_overhead, many_visualizations
@@ -47,6 +48,7 @@ FIGURES = {
     "audit-kill": audit_kill,
     "broken": broken,
     "indexing": indexing,
+    "loading": loading,
     "worth": worth,
 }
 OUT = Path(__file__).parents[1] / "out" / "bench"

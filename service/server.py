@@ -54,8 +54,15 @@ class Server:
         self.settings = settings
         self.metrics = Metrics()
         device = _device(settings.device)
-        self.engine = Engine(self.metrics, EngineLimits.for_device(device, settings))
-        self._pool = ThreadPoolExecutor(max(2, os.cpu_count() or 2), thread_name_prefix="images")
+        limits = EngineLimits.for_device(device, settings)
+        self.engine = Engine(self.metrics, limits)
+        self._pool = ThreadPoolExecutor(
+            max(2, os.cpu_count() or 2),
+            "images",
+            # else a thread that begins while a model is loaded would go on with the load's share
+            torch.set_num_threads,
+            (limits.threads or torch.get_num_threads(),),
+        )
         self.zoo = ModelZoo(
             weights_dir=settings.weights_dir,
             models=settings.models,

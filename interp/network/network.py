@@ -2,6 +2,7 @@
 by it.
 """
 
+import copy
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from interp.layer import LOGITS, UnknownLayer
 from interp.network.backward import ReentrantCheckpoint, forward_with_gradients, gradient
 from interp.network.channel_axis import read_layouts
-from interp.network.folded_copy import FoldedCopy
+from interp.network.folding.folded_copy import FoldedCopy
 from interp.network.hooks import forward_hooks
 from interp.network.load_checks.batch_axis import layers_of_other_axes
 from interp.network.load_checks.company import company_doubt
@@ -21,6 +22,8 @@ from interp.network.load_checks.memory_format import choose_memory_format
 from interp.network.load_checks.outputs import returning_logits
 from interp.network.probe_batch import layers_of, scores_of, split_answers
 from interp.network.rectifier import RedirectedRectifiers
+from interp.network.shared_copy import shared_copy
+from interp.network.symbolic_trace import ALONE, Turn
 from interp.probe import Answer, Probe
 
 
@@ -45,6 +48,7 @@ class Network:
         unavailable: layer -> why there are no units in its output to ask for, a clause.
         classes: number of logits.
         doubts: sentences about what the network's answers might not be.
+        turn: as given.
         company_doubt: why an image's answer depends on what shares its pass; "" if it does not.
     """
 
@@ -57,6 +61,7 @@ class Network:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
         fold: bool = True,
+        turn: Turn = ALONE,
     ) -> None:
         """Host a module, and find its layers by a forward pass.
 
@@ -68,11 +73,13 @@ class Network:
             shape: (C, H, W) of its input.
             mean, std: per input channel; the module is given (pixel - mean) / std.
             device, dtype: where and in which precision it runs.
-            fold: run passes on a faster copy of the module (`interp.network.fold`), where such a
-                copy is shown to be the same function; but those that ask for what a layer gives to
-                its batch norm run on the module. It takes a tenth to a third of the time off a
+            fold: run passes on a faster copy of the module (`interp.network.folding`), where such
+                a copy is shown to be the same function; but those that ask for what a layer gives
+                to its batch norm run on the module. It takes a tenth to a third of the time off a
                 pass, and at most as much memory as the module's weights once more. What is answered
                 differs from the module's own by rounding alone.
+            turn: held while the module is traced, which one thread of a process may do at a time;
+                see `interp.network.symbolic_trace`.
 
         Raises:
             ValueError: the module does not map each image to a row of logits.
@@ -100,8 +107,9 @@ class Network:
         }
         self.output_shapes[LOGITS] = tuple(alone.logits.shape[1:])
         self.classes = self.output_shapes[LOGITS][0]
+        self.turn = turn
         self._accumulates = False  # gradients, as reentrant checkpoints need it
-        self._folded = FoldedCopy(self.module, self._examples) if fold else None
+        self._folded = FoldedCopy(self.module, self._examples, turn) if fold else None
 
     @property
     def for_logits(self) -> nn.Module:
@@ -109,6 +117,18 @@ class Network:
         first use, or the hosted module itself.
         """
         return self._module_for(set())[0]
+
+    def replica(self) -> "Network":
+        """Return a network of its own modules, which have the very same tensors: passes and hooks
+        on it may run beside those on this one, in another thread.
+
+        Returns:
+            The replica, which runs passes on the module as it is.
+        """
+        twin = copy.copy(self)
+        twin.module = shared_copy(self.module)
+        twin._modules, twin._folded = layer_modules(twin.module), None
+        return twin
 
     def _module_for(self, layers: set[str]) -> tuple[nn.Module, dict[str, nn.Module]]:
         """What gives logits and the outputs of `layers`: the folded copy if it can, or else the

@@ -2,6 +2,7 @@
 gone when unloaded.
 """
 
+import copy
 import ctypes
 import gc
 import hashlib
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
+from weakref import WeakValueDictionary
 
 import structlog
 import torch
@@ -34,6 +36,8 @@ __all__ = ["HostedModel", "ModelBusy", "ModelError", "ModelZoo", "UnknownModel",
 log = structlog.get_logger("striate")
 
 T = TypeVar("T")
+
+_TRACE_LOCK = threading.Lock()  # torch traces one module of a process at a time
 
 
 class ModelBusy(RuntimeError):
@@ -90,7 +94,8 @@ class ModelZoo:
     Args:
         weights_dir: see `Catalogue`.
         models: the settings' own models by name.
-        run: queues calls for the device's thread; downloads and files are read on the caller's.
+        run: queues calls for the device's thread. None of a load is made there, which would hold up
+            whoever uses the other models: networks are tried on the caller's thread, one at a time.
     """
 
     def __init__(
@@ -105,6 +110,9 @@ class ModelZoo:
         self._run, self._device, self._dtype = run, torch.device(device), dtype
         self._slots: dict[str, _Slot] = {}
         self._lock = threading.Lock()
+        # For the sake of memory, of torch's random generator, and of whoever else wants to compute.
+        self._one_at_a_time = threading.Lock()
+        self._parts: WeakValueDictionary[int, nn.Module] = WeakValueDictionary()  # of all, by id
 
     def available(self) -> tuple[str, ...]:
         """All names that can be loaded, in order."""
@@ -234,33 +242,37 @@ class ModelZoo:
     def _host(self, name: str, weights: str) -> HostedModel:
         plan = self._catalogue.blueprint(name, weights)
         module = plan.build()
-        seen = plan.preprocessing
+        with self._one_at_a_time, _half_the_threads(), _explained(name, plan.preprocessing.shape):
+            return self._tried(name, plan, self._of_its_own(module))
 
-        def run(call: Callable[[], T]) -> T:
-            return self._run(lambda: _explained(name, seen.shape, call)).result()
+    def _of_its_own(self, module: nn.Module) -> nn.Module:
+        """The module, or a copy where it has parts of another model, whose passes may be running: a
+        factory may give the same one twice.
+        """
+        if any(id(part) in self._parts for part in module.modules()):
+            module = copy.deepcopy(module)
+        self._parts.update({id(part): part for part in module.modules()})
+        return module
 
+    def _tried(self, name: str, plan: Blueprint, module: nn.Module) -> HostedModel:
+        """What a module is found to be by passes through it."""
+        seen, mean, std = plan.preprocessing, plan.preprocessing.mean, plan.preprocessing.std
         if plan.weights == RANDOM:
-            run(lambda: randomize(module, seen.shape, seen.mean, seen.std))
+            randomize(module, seen.shape, mean, std)
         two_logits, sigmoid_doubts = module, tuple[str, ...]()
         if plan.labelled and len(plan.classes) == 2:
-            images = (probe_images(seen.shape) - _column(seen.mean)) / _column(seen.std)
-            two_logits, sigmoid_doubts = run(lambda: with_two_logits(module, images))
+            images = (probe_images(seen.shape) - _column(mean)) / _column(std)
+            two_logits, sigmoid_doubts = with_two_logits(module, images)
         digest = _digest(module, plan, two_logits is not module)
-        module = two_logits
-        network = run(
-            lambda: Network(module, seen.shape, seen.mean, seen.std, self._device, self._dtype)
+        network = Network(
+            two_logits, seen.shape, mean, std, self._device, self._dtype, turn=_TRACE_LOCK
         )
-        warm = run(lambda: warm_up(network))
+        warm = warm_up(network)
         doubts = [*network.doubts, *sigmoid_doubts, *warm.doubts]
-        if plan.weights != RANDOM and run(lambda: sees_one_class(network)):
+        if plan.weights != RANDOM and sees_one_class(network):
             doubts.append(ONE_CLASS)
         classes = _class_names(name, plan, network.classes)
-        if plan.classes and len(plan.classes) != len(classes):
-            doubts.append(
-                f"{plan.weights} has {len(classes)} classes where {plan.architecture}'s own are "
-                f"{len(plan.classes)}: they are called {classes[0]!r} to {classes[-1]!r}; give "
-                f"`labels` in a settings table to name them"
-            )
+        doubts += _class_doubts(plan, classes)
         return HostedModel(
             name=name,
             network=network,
@@ -269,7 +281,7 @@ class ModelZoo:
             digest=digest,
             preprocessing=seen,
             classes=classes,
-            layers=run(lambda: describe(network)),
+            layers=describe(network),
             parameters=sum(p.numel() for p in network.module.parameters()),
             memory_bytes=sum(t.nbytes for t in network.weights),
             bytes_per_row=warm.bytes_per_row,
@@ -277,14 +289,31 @@ class ModelZoo:
         )
 
 
-def _explained(name: str, shape: tuple[int, int, int], call: Callable[[], T]) -> T:
+@contextmanager
+def _explained(name: str, shape: tuple[int, int, int]) -> Iterator[None]:
+    """Say of which model and images an error is."""
     try:
-        return call()
+        yield
+    except ModelError:
+        raise
     except Exception as error:  # a user's own network may raise anything
         size = " x ".join(map(str, shape))
         raise ModelError(
             f"{name} does not run on images of {size} (channels, height, width): {error}"
         ) from error
+
+
+@contextmanager
+def _half_the_threads() -> Iterator[None]:
+    """Let the passes of this thread have half of torch's threads, since those of the device's
+    thread go on meanwhile.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, threads // 2))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _column(values: Sequence[float]) -> torch.Tensor:
@@ -302,6 +331,17 @@ def _class_names(name: str, plan: Blueprint, logits: int) -> tuple[str, ...]:
     if len(plan.classes) == logits:
         return plan.classes
     return tuple(f"class {i}" for i in range(logits))
+
+
+def _class_doubts(plan: Blueprint, classes: tuple[str, ...]) -> list[str]:
+    """What is odd about the number of classes."""
+    if not plan.classes or len(plan.classes) == len(classes):
+        return []
+    return [
+        f"{plan.weights} has {len(classes)} classes where {plan.architecture}'s own are "
+        f"{len(plan.classes)}: they are called {classes[0]!r} to {classes[-1]!r}; give "
+        f"`labels` in a settings table to name them"
+    ]
 
 
 def _digest(module: nn.Module, plan: Blueprint, two_logits: bool) -> str:

@@ -84,7 +84,8 @@ def _example(network: Network) -> Tensor:
 
 def _trace(network: Network, path: LayerPath, example: Tensor, fuse: bool) -> fx.GraphModule:
     """The rewritten copy, with the shapes of its tensors for normalized images."""
-    traced = trace_until(network.module, None if path.layer == LOGITS else path.layer)
+    layer = None if path.layer == LOGITS else path.layer
+    traced = trace_until(network.module, layer, network.turn)
     layout = network.layouts[path.layer]
     if not layout.is_standard:
         _append_permutation(traced, layout)

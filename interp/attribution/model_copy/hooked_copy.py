@@ -1,15 +1,14 @@
 """A copy of a network as it is, with the same parameters, for methods that hook its modules."""
 
-import copy
-
 from torch import Tensor, nn
 
 from interp.layer import LOGITS, LayerPath
 from interp.network.network import Network
+from interp.network.shared_copy import shared_copy
 
 
-def shared_copy(module: nn.Module) -> nn.Module:
-    """Copy a module, but not its parameters and buffers: the copy has the very same tensors.
+def copy_without_in_place(module: nn.Module) -> nn.Module:
+    """Copy a module, but not its tensors: the copy has the very same ones.
 
     Args:
         module: is not changed.
@@ -17,7 +16,7 @@ def shared_copy(module: nn.Module) -> nn.Module:
     Returns:
         the copy, in which nothing is done in place where a module can be told.
     """
-    twin = copy.deepcopy(module, {id(t): t for t in (*module.parameters(), *module.buffers())})
+    twin = shared_copy(module)
     for part in twin.modules():
         if getattr(part, "inplace", False):
             part.inplace = False  # type: ignore[assignment]
@@ -42,7 +41,7 @@ class HookedCopy(nn.Module):
             path: a unit of one of its layers, or of "logits".
         """
         super().__init__()
-        self.copy = shared_copy(network.module)
+        self.copy = copy_without_in_place(network.module)
         self.layers = {name: part for name, part in self.copy.named_modules() if name}
         self.path = path.resolved(network.output_shapes[path.layer])
         self._normalize, self._layouts = network.normalized, network.layouts

@@ -21,12 +21,13 @@ from interp.attribution.model_copy.activation_kinds import (
     activation_module,
     node_function,
 )
-from interp.attribution.model_copy.hooked_copy import shared_copy
+from interp.attribution.model_copy.hooked_copy import copy_without_in_place
 from interp.attribution.model_copy.pool_modules import (
     NonOverlappingMaxPool2d,
     pool_module,
     windows_overlap,
 )
+from interp.network.symbolic_trace import ALONE, PrivateTracer, Turn
 
 _ADDITIONS = {operator.add, operator.iadd, torch.add, "add", "add_"}
 _ARITHMETIC = {
@@ -58,11 +59,11 @@ class ShapeRecorder(fx.Interpreter):
         return result
 
 
-class _ModuleOutputTracer(fx.Tracer):
+class _ModuleOutputTracer(PrivateTracer):
     """Keeps which node is the output of which module: the last, for one called several times."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, turn: Turn) -> None:
+        super().__init__(turn)
         self.outputs: dict[str, fx.Node] = {}
 
     def call_module(
@@ -73,26 +74,26 @@ class _ModuleOutputTracer(fx.Tracer):
         kwargs: dict[str, Any],
     ) -> Any:
         """Call a module as the base class does, and note the node of its output."""
-        name = self.path_of_module(m)
         output = super().call_module(m, forward, args, kwargs)
         if isinstance(output, fx.Proxy):
-            self.outputs[name] = output.node
+            self.outputs[self.path_of_module(m)] = output.node
         return output
 
 
-def trace_until(module: nn.Module, layer: str | None) -> fx.GraphModule:
+def trace_until(module: nn.Module, layer: str | None, turn: Turn = ALONE) -> fx.GraphModule:
     """Trace a copy of a module that ends with the output of a layer.
 
     Args:
         module: is not changed.
         layer: dotted name; None: the module's own output.
+        turn: held while the module is traced, see `interp.network.symbolic_trace`.
 
     Raises:
         Exception: whatever tracing raises for a module whose way depends on its input.
         KeyError: the layer is not to be found in the trace.
     """
-    twin = shared_copy(module)
-    tracer = _ModuleOutputTracer()
+    twin = copy_without_in_place(module)
+    tracer = _ModuleOutputTracer(turn)
     graph = tracer.trace(twin)
     traced = fx.GraphModule(twin, graph)
     if layer is not None:
@@ -199,7 +200,7 @@ class Rewriter:
             if isinstance(part, nn.MaxPool2d) and windows_overlap(part):
                 self._call_new_module(node, NonOverlappingMaxPool2d(part), node.args[0])
             elif str(node.target) in called:
-                self._call_new_module(node, shared_copy(part), *node.args)
+                self._call_new_module(node, copy_without_in_place(part), *node.args)
             called.add(str(node.target))
             with self.graph.inserting_before(node):
                 node.args = fx.node.map_arg(

@@ -6,10 +6,10 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 import torch
@@ -26,8 +26,6 @@ from service.models.zoo import (
     UnknownModel,
     UnknownWeights,
 )
-
-T = TypeVar("T")
 
 TABLE: dict[str, Any] = {
     "factory": "own_networks:make",
@@ -322,36 +320,3 @@ def test_float64(run: Callable[..., Any]) -> None:
     assert model.network.dtype == torch.float64
     assert model.memory_bytes == 8 * model.parameters
     assert model.digest == zoo_of(run).load("digits-lenet5").digest  # of the weights as they came
-
-
-def test_calls_wait_for_the_device(networks: ModuleType) -> None:
-    """Building happens on the caller's thread, running on the device's."""
-    threads: dict[str, set[str]] = {"make": set(), "forward": set()}
-
-    class Watched(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            threads["make"].add(threading.current_thread().name)
-            self.inner = small()
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            threads["forward"].add(threading.current_thread().name)
-            return self.inner(x)  # type: ignore[no-any-return]
-
-    networks.make = Watched  # type: ignore[attr-defined]
-    with ThreadPoolExecutor(1, thread_name_prefix="device") as pool:
-        zoo_of(pool.submit, mine=TABLE).load("mine", "random")
-    assert threads == {"make": {threading.main_thread().name}, "forward": {"device_0"}}
-
-
-def test_a_device_that_refuses_is_no_fault_of_the_model(networks: ModuleType) -> None:
-    class Closed(RuntimeError):
-        pass
-
-    def run(call: Callable[[], T]) -> "Future[T]":
-        raise Closed
-
-    zoo = ModelZoo(None, {"mine": ModelTable(**TABLE)}, run)
-    with pytest.raises(Closed):
-        zoo.load("mine")
-    assert zoo.loading() == []

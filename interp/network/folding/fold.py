@@ -1,5 +1,5 @@
 """A faster copy of a network: batch norm folded into the layer before it, and a shorter way back to
-the pixels (`interp.network.stem`).
+the pixels (`interp.network.folding.stem`).
 
 In eval mode a batch norm is a fixed affine map of each channel, and an affine map after a
 convolution or a linear layer is one such layer with other weights (Jacob et al. 2018, section 3.2).
@@ -19,10 +19,12 @@ from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
 
-from interp.network.equivalence import equal_layers, is_close
+from interp.network.folding.equivalence import equal_layers, is_close
+from interp.network.folding.module_state import is_deterministic
+from interp.network.folding.stem import StemConv2d, is_stem_convolution
 from interp.network.hooks import has_hooks
-from interp.network.module_state import is_deterministic
-from interp.network.stem import StemConv2d, is_stem_convolution
+from interp.network.shared_copy import shared_copy
+from interp.network.symbolic_trace import ALONE, PrivateTracer, Turn
 
 _FOLDABLE: dict[type[nn.Module], tuple[type[nn.Module], Callable[..., tuple[Tensor, Tensor]]]] = {
     nn.Linear: (nn.BatchNorm1d, fuse_linear_bn_weights),
@@ -52,13 +54,14 @@ class FoldedModule:
         object.__setattr__(self, "modules", modules)
 
 
-def fold_batch_norms(module: nn.Module, example: Tensor) -> FoldedModule | None:
+def fold_batch_norms(module: nn.Module, example: Tensor, turn: Turn = ALONE) -> FoldedModule | None:
     """Copy a module without what batch norms can be folded away, and with a `StemConv2d`.
 
     Args:
         module: maps images to logits (B, classes), and has been put into eval mode. It is run, but
             not changed.
         example: images (B, C, H, W) as the module takes them, on which the copy must agree with it.
+        turn: held while the module is traced, see `interp.network.symbolic_trace`.
 
     Returns:
         the copy, which shares all weights that stay as they are, and the layers whose outputs on
@@ -72,19 +75,20 @@ def fold_batch_norms(module: nn.Module, example: Tensor) -> FoldedModule | None:
     if not gains or any(m.training for m in modules) or has_hooks(modules):
         return None
     try:
-        return _verified_copy(module, example) if is_deterministic(module, example) else None
+        deterministic = is_deterministic(module, example)
+        return _verified_copy(module, example, turn) if deterministic else None
     except Exception:  # noqa: BLE001 - a user's own network may raise anything when traced or copied; it is used as it is
         return None
 
 
-def _verified_copy(module: nn.Module, example: Tensor) -> FoldedModule | None:
+def _verified_copy(module: nn.Module, example: Tensor, turn: Turn) -> FoldedModule | None:
     """The copy; None if nothing can be gained by one, or it is another function.
 
     It is computed and compared in float64, where rounding cannot open or shut a rectifier, and
     rounded once.
     """
     exact = copy.deepcopy(module).double()
-    pairs = _foldable_pairs(exact)
+    pairs = _foldable_pairs(exact, turn)
     if not pairs and not any(map(is_stem_convolution, exact.modules())):
         return None
     weights = {
@@ -102,11 +106,12 @@ def _verified_copy(module: nn.Module, example: Tensor) -> FoldedModule | None:
     return FoldedModule(rebuilt, layers) if close else None
 
 
-def _foldable_pairs(module: nn.Module) -> dict[str, str]:
+def _foldable_pairs(module: nn.Module, turn: Turn) -> dict[str, str]:
     """The layers that can take up a batch norm, and its name: both are called once, and nothing
     else sees what is in between.
     """
-    calls = [node for node in fx.symbolic_trace(module).graph.nodes if node.op == "call_module"]
+    graph = PrivateTracer(turn).trace(module)
+    calls = [node for node in graph.nodes if node.op == "call_module"]
     times = Counter(str(node.target) for node in calls)
     pairs = {}
     for node in calls:
@@ -153,7 +158,7 @@ def _with_weights(
     """A copy of the module with these weights, the identity in place of each norm, stems where they
     fit, and else its very parameters.
     """
-    twin = copy.deepcopy(module, {id(t): t for t in (*module.parameters(), *module.buffers())})
+    twin = shared_copy(module)
     for name, (weight, bias) in weights.items():
         layer: Any = twin.get_submodule(name)
         former = layer.weight

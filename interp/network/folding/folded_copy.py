@@ -7,9 +7,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from interp.network.fold import FoldedModule, fold_batch_norms
+from interp.network.folding.fold import FoldedModule, fold_batch_norms
+from interp.network.folding.module_state import ModuleState
 from interp.network.hooks import has_hooks
-from interp.network.module_state import ModuleState
+from interp.network.symbolic_trace import ALONE, Turn
 
 
 class FoldedCopy:
@@ -17,18 +18,20 @@ class FoldedCopy:
     been changed since.
 
     While there are hooks on the module, which may watch it or be part of what it does, there is no
-    copy. Making one is for the thread that runs the networks: while torch traces one, no other
-    thread may call a module.
+    copy.
     """
 
-    def __init__(self, module: nn.Module, example: Callable[[], Tensor]) -> None:
+    def __init__(
+        self, module: nn.Module, example: Callable[[], Tensor], turn: Turn = ALONE
+    ) -> None:
         """Take a module, of which no copy is made yet.
 
         Args:
             module: see `fold_batch_norms`.
             example: returns the images on which the copy must agree with it.
+            turn: held while the module is traced, see `interp.network.symbolic_trace`.
         """
-        self._module, self._example = module, example
+        self._module, self._example, self._turn = module, example, turn
         self._modules = list(module.modules())
         self._made: tuple[FoldedModule, ModuleState] | None = None
         self._given_up = False
@@ -41,7 +44,7 @@ class FoldedCopy:
             # what is made in inference mode could not be differentiated later
             with torch.inference_mode(False):
                 state = ModuleState(self._module)
-                copy = fold_batch_norms(self._module, self._example())
+                copy = fold_batch_norms(self._module, self._example(), self._turn)
             self._made = None if copy is None else (copy, state)
         if self._made is not None and self._made[1].is_unchanged():
             return self._made[0]

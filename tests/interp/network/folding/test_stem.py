@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from interp.layer import LayerPath
-from interp.network.fold import fold_batch_norms
+from interp.network.folding.fold import fold_batch_norms
+from interp.network.folding.stem import StemConv2d, is_stem_convolution
 from interp.network.network import Network
-from interp.network.stem import StemConv2d, is_stem_convolution
 from interp.objective import activation
 from interp.probe import Probe
 from tests.interp.toys_networks import images

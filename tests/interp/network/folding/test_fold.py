@@ -15,7 +15,7 @@ from torch import nn
 from interp.attack.losses import cross_entropy
 from interp.layer import LayerPath
 from interp.network.architectures import CifarResNet, CifarTwin, LeNet5
-from interp.network.fold import fold_batch_norms
+from interp.network.folding.fold import fold_batch_norms
 from interp.network.network import Network
 from interp.objective import activation
 from interp.probe import Probe
