@@ -7,7 +7,6 @@ import contextlib
 import os
 import signal
 import socket
-from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import structlog
@@ -29,7 +28,7 @@ from service.rpc.errors import status_of
 from service.rpc.interceptor import CallInterceptor
 from service.rpc.registration import Resources, register_services
 from service.rpc.standard_services import SERVICE_NAMES, register_standard_services
-from service.threads import in_daemon_thread
+from service.threads import in_daemon_thread, torch_pool
 
 log = structlog.get_logger("striate")
 
@@ -56,13 +55,9 @@ class Server:
         device = _device(settings.device)
         limits = EngineLimits.for_device(device, settings)
         self.engine = Engine(self.metrics, limits)
-        self._pool = ThreadPoolExecutor(
-            max(2, os.cpu_count() or 2),
-            "images",
-            # else a thread that begins while a model is loaded would go on with the load's share
-            torch.set_num_threads,
-            (limits.threads or torch.get_num_threads(),),
-        )
+        threads = limits.threads or torch.get_num_threads()
+        self._pool = torch_pool(max(2, os.cpu_count() or 2), "images", threads)
+        self._beside = torch_pool(1, "beside-device", max(1, threads // 2))
         self.zoo = ModelZoo(
             weights_dir=settings.weights_dir,
             models=settings.models,
@@ -116,7 +111,7 @@ class Server:
         settings = self.settings
         resources = Resources(
             zoo=self.zoo,
-            compute=Compute(self.engine, self._pool),
+            compute=Compute(self.engine, self._pool, self._beside),
             datasets=self._datasets,
             index=IndexStore(settings.state_dir, settings.index_uri or ""),
             operations=self._operations,
@@ -146,7 +141,8 @@ class Server:
         await self._operations.close()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(in_daemon_thread(self.engine.close, 1.0), CLOSE_SECONDS)
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._pool, self._beside):
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 async def serve(settings: Settings) -> None:

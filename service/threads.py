@@ -4,9 +4,11 @@ import asyncio
 import contextvars
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import ParamSpec, TypeVar
+
+import torch
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -43,3 +45,20 @@ async def in_daemon_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwar
 
     threading.Thread(target=run, name="daemon-call", daemon=True).start()
     return await asyncio.wrap_future(future)
+
+
+def torch_pool(workers: int, name: str, torch_threads: int) -> ThreadPoolExecutor:
+    """Make a pool of threads whose share of torch's threads does not depend on when they begin.
+
+    A thread takes over the number that was set last in the process, which is lower while a model is
+    loaded.
+
+    Args:
+        workers: the most threads of the pool.
+        name: of the threads.
+        torch_threads: of each of them, at least 1.
+
+    Returns:
+        The pool, whose threads begin when they are needed.
+    """
+    return ThreadPoolExecutor(workers, name, torch.set_num_threads, (torch_threads,))

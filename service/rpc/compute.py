@@ -1,11 +1,13 @@
-"""Where handlers have their work done: the engine's thread for the device, a pool for images."""
+"""Where handlers have their work done: the engine's thread for the device, a thread beside it for
+private copies of networks, a pool for images.
+"""
 
 import asyncio
 import contextvars
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor
-from dataclasses import dataclass
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from functools import partial
 from typing import ParamSpec, TypeVar
 
@@ -34,10 +36,12 @@ class Compute:
     Attributes:
         engine: answers procedures, and owns the device.
         pool: decodes and encodes images and reads files, which must not hold up the event loop.
+        beside: one thread, which runs passes on replicas of networks while the engine goes on.
     """
 
     engine: Engine
     pool: Executor
+    beside: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, "beside-device"))
 
     async def run_in_pool(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a call in a thread of the pool.
@@ -64,6 +68,18 @@ class Compute:
             What the call returns; an error that it raises is raised here.
         """
         return await asyncio.wrap_future(self.engine.run(call))
+
+    async def run_beside_device(self, call: Callable[[], T]) -> T:
+        """Run a call beside the engine's thread, after those that came before: for passes on a
+        replica of a network (`Network.replica`), which would hold up all others.
+
+        Args:
+            call: what is run, without arguments.
+
+        Returns:
+            What the call returns; an error that it raises is raised here.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self.beside, call)
 
     async def decode_images(
         self,

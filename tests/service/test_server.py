@@ -48,6 +48,7 @@ def test_calls_and_operations_have_all_the_time_at_once() -> None:
             _operations=parts,
             engine=SimpleNamespace(close=lambda _: order.append("engine")),
             _pool=SimpleNamespace(shutdown=lambda **_: order.append("pool")),
+            _beside=SimpleNamespace(shutdown=lambda **_: order.append("beside")),
         )
         await Server.drain(server)  # type: ignore[arg-type]
         parts.order += order
@@ -57,7 +58,7 @@ def test_calls_and_operations_have_all_the_time_at_once() -> None:
     assert parts.given == {"calls": 12.0, "operations": 12.0}
     assert parts.order[0] == "health"
     assert set(parts.order[1:3]) == {"calls", "operations"}
-    assert parts.order[3:] == ["operations closed", "engine", "pool"]
+    assert parts.order[3:] == ["operations closed", "engine", "pool", "beside"]
 
 
 def test_an_engine_that_hangs_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,6 +74,7 @@ def test_an_engine_that_hangs_does_not_hold_up_the_end(monkeypatch: pytest.Monke
             _operations=parts,
             engine=SimpleNamespace(close=lambda _: never.wait(60)),
             _pool=SimpleNamespace(shutdown=lambda **_: None),
+            _beside=SimpleNamespace(shutdown=lambda **_: None),
         )
         await asyncio.wait_for(Server.drain(server), 30)  # type: ignore[arg-type]
 

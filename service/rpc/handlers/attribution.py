@@ -1,6 +1,5 @@
 """Attribute: how much every pixel has to do with a class or a unit."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -17,7 +16,7 @@ from interp.network.network import Network
 from interp.objective import activation
 from interp.probe import Probe, Procedure
 from interp.seeds import generators
-from service.engine.job import NotFinite, OutOfMemory
+from service.engine.job import Draining, NotFinite, OutOfMemory
 from service.models.zoo import HostedModel, ModelZoo
 from service.rpc.compute import Compute
 from service.rpc.context import Context
@@ -46,16 +45,14 @@ class AttributionHandler:
             compute: the pool and the device.
         """
         self._zoo, self._compute = zoo, compute
-        # however many requests ask for hooks, one image's pass lies between two ticks
-        self._device_lock = asyncio.Lock()
 
     async def attribute(
         self, request: pb.AttributeRequest, context: Context
     ) -> pb.AttributeResponse:
         """Attribute the scores of images to their pixels.
 
-        Methods that ask for gradients alone share the engine's passes; the others have the device
-        to themselves, an image at a time.
+        Methods that ask for gradients alone share the engine's passes; the others run on a replica
+        of the network beside them, an image at a time.
         """
         with self._zoo.use(required("model", request.model)) as model:
             spec = wire_attribution.read(request, model)
@@ -73,37 +70,50 @@ class AttributionHandler:
             )
             layer = ""
             if isinstance(spec.method, HookedMethod):
+                network = await self._replica(model)
                 if spec.method.takes_layer:
-                    layer = await self._grad_cam_layer(model, paths[0], spec.settings.layer)
+                    layer = await self._grad_cam_layer(network, paths[0], spec.settings.layer)
                     spec = replace(spec, settings=replace(spec.settings, layer=layer))
-                attribution = await self._hooked(x, model, paths, spec)
+                attribution = await self._hooked(x, network, paths, spec)
             if not all(torch.isfinite(t).all() for t in (attribution.values, attribution.score)):
                 raise NotFinite("the network gave values that are infinite or not numbers")
             return await self._compute.run_in_pool(
                 wire_attribution.response, attribution, paths, x, model, spec, layer
             )
 
-    async def _grad_cam_layer(self, model: HostedModel, path: LayerPath, layer: str) -> str:
+    async def _replica(self, model: HostedModel) -> Network:
+        """A network of its own, copied between two ticks: while a pass runs there are hooks."""
+        try:
+            return await self._compute.run_on_device(model.network.replica)
+        except Draining:
+            raise
+        except Exception as error:  # a user's own network may be anything
+            raise MethodNotApplicable(
+                f"the network cannot be copied for this method's hooks ({_first_line(error)}): "
+                f"choose a method without them, such as occlusion"
+            ) from error
+
+    async def _grad_cam_layer(self, network: Network, path: LayerPath, layer: str) -> str:
         """The layer whose maps Grad-CAM takes: the one named, or for "" its default."""
         check_layer = await self._compute.run_in_pool(_load_check_layer)
         try:
-            return await self._on_device(partial(check_layer, model.network, path, layer))
+            return await self._beside(partial(check_layer, network, path, layer))
         except ValueError as error:
             raise InvalidField("layer", str(error)) from error
 
     async def _hooked(
-        self, x: Tensor, model: HostedModel, paths: Sequence[LayerPath], spec: AttributionSpec
+        self, x: Tensor, network: Network, paths: Sequence[LayerPath], spec: AttributionSpec
     ) -> Attribution:
         """The attribution of images by a method with hooks, an image at a time."""
-        method, network = spec.method, model.network
+        method = spec.method
         assert isinstance(method, HookedMethod)
         await self._compute.run_in_pool(_load_check_layer)  # captum, which takes seconds
-        explain = await self._on_device(partial(method.prepare, network, paths[0], spec.settings))
+        explain = await self._beside(partial(method.prepare, network, paths[0], spec.settings))
 
         def explain_row(row: int) -> Attribution:
             return _on_host(explain(x[row : row + 1].to(network.device), paths[row]))
 
-        rows = [await self._on_device(partial(explain_row, row)) for row in range(len(x))]
+        rows = [await self._beside(partial(explain_row, row)) for row in range(len(x))]
         deltas = [row.delta for row in rows if row.delta is not None]
         return Attribution(
             torch.cat([row.values for row in rows]),
@@ -111,10 +121,9 @@ class AttributionHandler:
             torch.cat(deltas) if deltas else None,
         )
 
-    async def _on_device(self, call: Callable[[], T]) -> T:
+    async def _beside(self, call: Callable[[], T]) -> T:
         try:
-            async with self._device_lock:
-                return await self._compute.run_on_device(call)
+            return await self._compute.run_beside_device(call)
         except torch.OutOfMemoryError as error:
             raise OutOfMemory(
                 "one image's pass with hooks does not fit into the device's memory"
@@ -122,15 +131,18 @@ class AttributionHandler:
         except MethodNotApplicable:
             raise
         except RuntimeError as error:  # of torch: the network does not bear hooks or gradients
-            line = f"{type(error).__name__}: {error}".splitlines()[0][:200]
             raise MethodNotApplicable(
-                f"the network fails under this method's hooks or gradients ({line}): choose a "
-                f"method without them, such as occlusion"
+                f"the network fails under this method's hooks or gradients "
+                f"({_first_line(error)}): choose a method without them, such as occlusion"
             ) from error
 
 
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0][:200]
+
+
 def _load_check_layer() -> Callable[[Network, LayerPath, str], str]:
-    """Import captum, which takes seconds: not for the event loop, nor for the engine's thread."""
+    """Import captum, which takes seconds: not for the event loop."""
     from interp.attribution.grad_cam import check_layer
 
     return check_layer

@@ -1,6 +1,7 @@
 """Attribute from request to response, on the embedded networks in this process."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,7 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from torch import nn
 
+from interp.attribution.result import MethodNotApplicable
+from interp.network.network import Network
 from service.engine.engine import Engine
 from service.models.zoo import ModelZoo
 from service.rpc.compute import Compute
@@ -154,27 +158,65 @@ def test_settings_of_all_methods_are_taken_by_all(place: Place) -> None:
         assert place(method=method, classes=[2], **common).images[0].objective == "logits:2"
 
 
-def test_one_image_with_hooks_lies_between_two_ticks(
+def test_methods_with_hooks_leave_the_device_to_others(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three requests at once never have more than one call in the engine's queue."""
-    run, open_calls, most = place.engine.run, set[Future[Any]](), [0]
+    """The engine's thread copies the network once a request, and runs no pass."""
+    run, calls, threads = place.engine.run, list[Future[Any]](), set[str]()
 
     def counted(call: Callable[[], Any]) -> Future[Any]:
-        future = run(call)
-        open_calls.add(future)
-        most.append(sum(not one.done() for one in open_calls))
-        return future
+        calls.append(run(call))
+        return calls[-1]
+
+    def watched(self: Network) -> Network:
+        twin = replica(self)
+        first = next(part for part in twin.module.modules() if isinstance(part, nn.Conv2d))
+        first.register_forward_pre_hook(lambda *_: threads.add(threading.current_thread().name))
+        return twin
 
     async def together() -> list[pb.AttributeResponse]:
         return await asyncio.gather(
             *(place.later(method=method, count=3) for method in (LRP, LIFT, CAM))
         )
 
+    replica = Network.replica
+    monkeypatch.setattr(Network, "replica", watched)
     monkeypatch.setattr(place.engine, "run", counted)
     assert [len(found.images) for found in asyncio.run(together())] == [3, 3, 3]
-    assert len(open_calls) == 3 * (1 + 3) + 1  # a copy and three images each, and Grad-CAM's layer
-    assert max(most) == 1
+    assert len(calls) == 3
+    assert threads == {"beside-device_0"}
+
+
+def test_while_a_method_with_hooks_runs_the_engine_answers(place: Place) -> None:
+    begin, go_on = threading.Event(), threading.Event()
+
+    def hold() -> bool:
+        begin.set()
+        return go_on.wait(WAIT)
+
+    held = place.handlers._compute.beside.submit(hold)
+    assert begin.wait(WAIT)
+
+    async def both() -> int:
+        slow = asyncio.create_task(place.later(method=CAM))
+        found = await place.later(method=SALIENCY)
+        assert not slow.done()
+        go_on.set()
+        return len(found.images) + len((await slow).images)
+
+    assert asyncio.run(both()) == 2
+    assert held.result(WAIT)
+
+
+def test_a_network_that_cannot_be_copied_is_refused_by_name(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def uncopyable(self: Network) -> Network:
+        raise TypeError("cannot pickle '_thread.lock' object")
+
+    monkeypatch.setattr(Network, "replica", uncopyable)
+    with pytest.raises(MethodNotApplicable, match=r"cannot be copied .*_thread.lock.*occlusion"):
+        place(method=CAM)
 
 
 def test_a_long_request_ends_when_its_caller_leaves(place: Place) -> None:
