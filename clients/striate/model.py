@@ -570,7 +570,7 @@ class Model:
         self,
         images: Images,
         labels: Labels | None = None,
-        attack: Attack | EpsilonSearch = _PGD,
+        attack: Attack | EpsilonSearch | str = _PGD,
         *,
         targets: Labels | TargetChoiceName | None = None,
         unit: Silence | Drive | None = None,
@@ -593,7 +593,8 @@ class Model:
             images: The images, see `striate.images.as_batch`.
             labels: The true class of each image, index or name, one for all, or None for the
                 network's own prediction.
-            attack: A striate.FGSM, PGD, APGD, FAB, Square or AutoAttack.
+            attack: A striate.FGSM, PGD, APGD, FAB, Square or AutoAttack, or the name of one,
+                "pgd", for its default settings.
             targets: Classes that the images should be taken for, or "random" or "least-likely".
             unit: A striate.Silence or Drive, to attack a unit instead of the class.
             epsilons: Radius of each image's ball in place of the attack's.
@@ -693,7 +694,7 @@ class Model:
     def attack_stream(
         self,
         images: Items,
-        attack: Attack | EpsilonSearch = _PGD,
+        attack: Attack | EpsilonSearch | str = _PGD,
         *,
         ordered: bool = True,
         in_flight: int | None = None,
@@ -719,7 +720,8 @@ class Model:
                 target, epsilon), the latter three None where the network's own prediction, any
                 wrong class and the attack's own epsilon are meant. It is read in a thread of its
                 own, as outcomes are taken.
-            attack: A striate.FGSM, PGD, APGD, FAB, Square or AutoAttack.
+            attack: A striate.FGSM, PGD, APGD, FAB, Square or AutoAttack, or the name of one,
+                "pgd", for its default settings.
             ordered: Hand out in the order of the images, or else as they are found, to be told
                 apart by `id`.
             in_flight: Images read but not yet handed out, 1 to 1024, None for as many as the server

@@ -47,7 +47,7 @@ def connect(
         The service.
 
     Raises:
-        InvalidArgument: `target` is empty.
+        InvalidArgument: `target` has no port, or is a URL.
     """
     return Service(Caller(target, timeout, credentials, metadata))
 
@@ -271,7 +271,7 @@ class Service:
         images: Images | None = None,
         labels: Labels | None = None,
         threats: Threats | None = None,
-        attacks: Iterable[Attack] | None = None,
+        attacks: Iterable[Attack | str] | None = None,
         corruptions: str | Iterable[str] = (),
         severities: Iterable[int] = (),
         augmentations: str | Iterable[str] = (),

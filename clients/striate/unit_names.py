@@ -8,7 +8,7 @@ single, in which the quote itself is doubled. The server reads the same rule.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from striate.errors import invalid
 
@@ -19,6 +19,7 @@ _PLACE = r"(?:@(?:\d+,\d+|center))?"
 UNIT = rf"(?:logits|\"logits\"|'logits'):{_CLASS}{_PLACE}|{LAYER}:\d+{_PLACE}"
 _UNIT = re.compile(UNIT)
 _LAYER_OR_UNIT = re.compile(rf"(?:neg|abs)\(\s*(?:{UNIT})\s*\)|{UNIT}|{LAYER}")
+_NUMBERED_CLASS = re.compile(r"(?<![\w.])logits:(\d+)(?![\w.])")
 # where a name may begin: an apostrophe inside a name, as in "jack-o'-lantern", opens no quotes
 _BEGUN = re.compile(rf"(?:(?<=^)|(?<=[\s*:(,+-]))(?:{QUOTED})")
 _HIDDEN = re.compile("\0(\\d+)\0")
@@ -45,6 +46,25 @@ def check_unit(field: str, name: object, whole_layers: bool = False) -> None:
             else _FORMS
         )
         raise invalid(field, f"must be {forms}; {_RULE}, is {name!r}")
+
+
+def with_class_names(text: str, classes: Sequence[str]) -> str:
+    """Puts the names of classes behind their numbers: "logits:3" becomes "logits:3 (cat)".
+
+    Args:
+        text: Names of units, or an objective of them.
+        classes: Names of the model's classes in the order of the logits.
+
+    Returns:
+        The text, for people to read.
+    """
+
+    def named(match: re.Match[str]) -> str:
+        number = int(match[1])
+        known = number < len(classes) and classes[number] != f"class {number}"
+        return f"{match[0]} ({classes[number]})" if known else match[0]
+
+    return _NUMBERED_CLASS.sub(named, text)
 
 
 def hide_quoted(text: str) -> tuple[str, Callable[[str], str]]:

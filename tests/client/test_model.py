@@ -40,7 +40,7 @@ def test_unset_settings_stay_unset(fake: Fake, net: striate.Model) -> None:
         (lambda net: striate.PGD(step=-0.1), "step"),
         (lambda net: striate.PGD(norm="l7"), "norm"),  # type: ignore[arg-type]
         (lambda net: striate.PGD(keep="all"), "keep"),  # type: ignore[arg-type]
-        (lambda net: net.attack(IMAGES, None, "pgd"), "attack"),
+        (lambda net: net.attack(IMAGES, None, "pgdd"), "attack"),
         (lambda net: net.attack(IMAGES, None, striate.FGSM(), format="gif"), "format"),
         (lambda net: net.attack(IMAGES, None, striate.FGSM(), seed=-1), "seed"),
         (lambda net: net.attack(IMAGES, None, striate.FGSM(), priority="now"), "priority"),

@@ -208,3 +208,15 @@ def test_what_others_accept_silently_is_refused(
         out = net.attack(images, labels, striate.PGD(0.5 / 255), format="png")
     assert out.no_freedom.all()
     assert not (out.succeeded & (out.clean_predictions == out.labels)).any()
+
+
+def test_clean_images_come_back_as_the_network_saw_them(
+    net: striate.Model, digits: Digits, pixels: torch.Tensor
+) -> None:
+    found = net.attack(digits[0], digits[1], "fgsm")
+    assert found.clean is not None
+    np.testing.assert_array_equal(found.clean, pixels[:8].numpy())
+    largest = np.abs(found.images[: len(found.clean)] - found.clean).max((1, 2, 3))
+    np.testing.assert_allclose(largest, found.norms[: len(largest)], atol=1e-6)
+    without = net.attack(pixels.numpy(), digits[1], "fgsm")
+    np.testing.assert_array_equal(without.clean, pixels[:8].numpy())

@@ -11,8 +11,9 @@ from striate._requests.attack_stream import ItemEncoder, check_items
 from striate._rpc.batching import check_count, send
 from striate._rpc.checks import seed_value, whole
 from striate._rpc.warnings import warn
+from striate.attacks import named_attack
 from striate.images import as_batch
-from striate.results.attack import AttackResult, EpsilonCurve
+from striate.results.attack import SHOWN_ROWS, AttackResult, EpsilonCurve
 from striate.v1 import attack_pb2
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def attack(
     net: ModelContext,
     images: Images,
     labels: Labels | None,
-    method: Attack | EpsilonSearch,
+    method: Attack | EpsilonSearch | str,
     settings: AttackSettings,
     image_settings: ImageSettings,
     timeout: float | None,
@@ -43,7 +44,8 @@ def attack(
         images: One image or several, see `striate.images`.
         labels: Their classes by index or name, one each or one for all, None for the model's own
             predictions.
-        method: How images are attacked; an EpsilonSearch tries several radii.
+        method: How images are attacked, or the name of an attack; an EpsilonSearch tries several
+            radii.
         settings: What holds for every image.
         image_settings: What differs from image to image.
         timeout: Seconds for all of it, None for the connection's default.
@@ -55,7 +57,8 @@ def attack(
         InvalidArgument: A value is out of its range; the error names the field.
         StriateError: The server refused or failed.
     """
-    _, result = _send(net, images, labels, method, settings, image_settings, timeout)
+    chosen = named_attack("attack", method)
+    _, result = _send(net, images, labels, chosen, settings, image_settings, timeout)
     warn(_of_attack(result), depth=2)
     return result
 
@@ -95,7 +98,7 @@ def epsilon_curve(
 def attack_stream(
     net: ModelContext,
     items: Items,
-    method: Attack | EpsilonSearch,
+    method: Attack | EpsilonSearch | str,
     settings: AttackSettings,
     *,
     ordered: bool,
@@ -108,7 +111,7 @@ def attack_stream(
     Args:
         net: The model, with its connection.
         items: Images, or pairs of an image and its label, of any number; read ahead of the server.
-        method: How images are attacked.
+        method: How images are attacked, or the name of an attack.
         settings: What holds for every image.
         ordered: Give results in the order of the images, or as they are done.
         in_flight: Images that are read and not yet handed out at most, 1 to 1024, None for as many
@@ -124,7 +127,8 @@ def attack_stream(
     """
     check_items(items)
     classes = net.info.classes
-    first = attack_pb2.AttackStreamSettings(attack=settings.message(net.info.name, method, classes))
+    common = settings.message(net.info.name, named_attack("attack", method), classes)
+    first = attack_pb2.AttackStreamSettings(attack=common)
     size = _READ_AHEAD
     if in_flight is not None:
         size = first.in_flight = whole("in_flight", in_flight, 1, 1024)
@@ -156,16 +160,20 @@ def _send(
     targets: Any = settings.targets
     values = RowValues.read(len(batch), classes, labels, targets, image_settings)
 
+    clean = batch.pixels((net.info.channels, *net.info.input_size), SHOWN_ROWS)
+
     def request(rows: range) -> attack_pb2.AttackRequest:
         message = values.message(rows)
         message.images.CopyFrom(batch.message(rows))
         message.MergeFrom(common)
+        if clean is None and rows.start == 0:  # the server resizes them
+            message.clean_images = SHOWN_ROWS
         return message
 
     spans = batch.spans(_reply_bytes(net), whole_groups=settings.deterministic)
     responses, provenance = send(net.caller, net.robustness.Attack, spans, request, timeout)
     check_count(sum(len(response.rows) for response in responses), len(batch))
-    return responses, AttackResult.read(responses, provenance, method, classes)
+    return responses, AttackResult.read(responses, provenance, method, classes, clean)
 
 
 def _reply_bytes(net: ModelContext) -> int:

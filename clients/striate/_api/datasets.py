@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from striate._requests.upload import upload_requests
 from striate._rpc.checks import at_least
-from striate.results.datasets import DatasetInfo, Sample
+from striate.results.datasets import DATASET_COLUMNS, DatasetInfo, Sample
+from striate.results.listing import Listing
 from striate.v1 import interpret_pb2
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def list_datasets(
     """
     request = interpret_pb2.ListDatasetsRequest(model=model or "")
     response = connection.caller.unary(connection.interpret.ListDatasets, request, timeout)
-    return [DatasetInfo.read(dataset) for dataset in response.datasets]
+    return Listing((DatasetInfo.read(one) for one in response.datasets), DATASET_COLUMNS)
 
 
 def read_samples(

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from striate._api.context import ModelContext
 from striate.errors.user_warnings import warn_user
-from striate.results.models import Layer, ModelInfo
+from striate.results.listing import Listing
+from striate.results.models import LAYER_COLUMNS, MODEL_COLUMNS, Layer, ModelInfo
 from striate.v1 import model_pb2
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def list_models(
     """
     request = model_pb2.ListModelsRequest(include_available=include_available)
     response = connection.caller.unary(connection.models.ListModels, request, timeout)
-    return [ModelInfo.read(model) for model in response.models]
+    return Listing((ModelInfo.read(model) for model in response.models), MODEL_COLUMNS)
 
 
 def find(connection: Connection, name: str, timeout: float | None) -> ModelContext:
@@ -44,7 +45,7 @@ def find(connection: Connection, name: str, timeout: float | None) -> ModelConte
     """
     request = model_pb2.GetModelRequest(model=name)
     response = connection.caller.unary(connection.models.GetModel, request, timeout)
-    layers = [Layer.read(layer) for layer in response.layers]
+    layers = Listing((Layer.read(layer) for layer in response.layers), LAYER_COLUMNS)
     return ModelContext(connection, ModelInfo.read(response.model), layers)
 
 

@@ -15,9 +15,12 @@ from striate._rpc.deadline import Deadline
 from striate.errors import DeadlineExceeded, Internal, StriateError, from_status
 from striate.results.audit import AuditProgress, AuditReport
 from striate.results.index import IndexProgress, IndexReport
+from striate.results.listing import operation_facts
 
-# seconds that one call waits on the server: progress is reported at least so often
-_LONGEST_WAIT = 1.0
+# Seconds that one call waits on the server. Progress is asked for every second; where nobody looks
+# at it, a call ends with the work, or in time to see that the server has gone.
+_PROGRESS_WAIT = 1.0
+_LONGEST_WAIT = 60.0
 _SHORTEST_WAIT = 0.1  # seconds between calls when the server does not wait
 
 
@@ -64,6 +67,11 @@ class Operation:
         """Why it failed; None if it has not."""
         return from_status(self._state.error) if self._state.HasField("error") else None
 
+    def _repr_html_(self) -> str:
+        progress = self.metadata
+        known = isinstance(progress, IndexProgress | AuditProgress)
+        return operation_facts(self.name, self.done, progress if known else None, self.error)
+
     def refresh(self, *, timeout: float | None = None) -> Operation:
         """Asks the server for its state.
 
@@ -98,7 +106,7 @@ class Operation:
         deadline = Deadline(timeout)
         while not self.done:
             try:
-                self._poll(deadline)
+                self._poll(deadline, _LONGEST_WAIT if on_progress is None else _PROGRESS_WAIT)
             except DeadlineExceeded:
                 if deadline.remaining() != 0:
                     raise  # the connection's default, too short for one call
@@ -144,11 +152,11 @@ class Operation:
         """
         self._operations.delete(self.name, timeout)
 
-    def _poll(self, deadline: Deadline) -> None:
-        """One call that returns at the end of the work, or after about a second at most."""
+    def _poll(self, deadline: Deadline, longest: float) -> None:
+        """One call that returns at the end of the work, or after `longest` seconds."""
         limit = self._operations.caller.timeout if (left := deadline.remaining()) is None else left
         pause = (
-            _LONGEST_WAIT if limit is None else min(_LONGEST_WAIT, limit / 2)
+            longest if limit is None else min(longest, limit / 2)
         )  # the reply comes before the call's own deadline
         began = time.monotonic()
         self._state = self._operations.wait(self.name, pause, limit)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from striate._cli import completion
 from striate._cli.command import option_group
 from striate.attacks import epsilons
 from striate.errors import InvalidArgument
@@ -29,7 +30,12 @@ def number_option(help_text: str, **more: Any) -> Any:
     return typer.Option(parser=fraction, metavar="NUMBER", help=help_text, **more)
 
 
-ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="Name of a model.")]
+ModelName = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL", help="Name of a model.", autocompletion=completion.loaded_models
+    ),
+]
 Pictures = Annotated[
     list[Path],
     typer.Argument(metavar="IMAGES", help="Picture files, or folders of them."),
@@ -37,11 +43,18 @@ Pictures = Annotated[
 UnitName = Annotated[
     str,
     typer.Argument(
-        metavar="UNIT", help="layer:unit; neg(layer:unit), or -layer:unit, or abs(layer:unit)"
+        metavar="UNIT",
+        help="layer:unit; neg(layer:unit), or -layer:unit, or abs(layer:unit)",
+        autocompletion=completion.units,
     ),
 ]
 IndexedDataset = Annotated[
-    str, typer.Option(metavar="NAME", help="A data set with an index of the layer.")
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="A data set with an index of the layer.",
+        autocompletion=completion.datasets,
+    ),
 ]
 TargetOption = Annotated[
     list[str] | None,

@@ -96,7 +96,7 @@ def command(**groups: OptionGroup) -> Callable[[Callable[..., None]], Callable[.
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         @wraps(function)
         def run(server: str, timeout: float | None, as_json: bool, **values: Any) -> None:
-            with open_session(server, timeout, as_json) as session:
+            with open_session(server, timeout, as_json, dict(values)) as session:
                 for name, group in groups.items():
                     values[name] = group.read(**{key: values.pop(key) for key in group.parameters})
                 function(session, **values)

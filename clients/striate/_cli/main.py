@@ -38,7 +38,6 @@ from striate._cli.server.unload import unload
 
 app = typer.Typer(
     help="See what each unit of a network sees, and what fools the whole, on a Striate server.",
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )

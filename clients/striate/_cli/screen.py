@@ -7,15 +7,20 @@ import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import rich.console
+from rich.cells import cell_len
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from striate._formats.columns import Columns, cells, with_values
 from striate.errors import StriateError
 
+Item = TypeVar("Item")
+
+_GAP = 2  # characters between columns
 _PIPE_WIDTH = 200  # characters of a line, where nobody looks at a terminal
 
 
@@ -29,9 +34,7 @@ class Screen:
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
-        self._out = rich.console.Console(
-            width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False, markup=False
-        )
+        self._out = _console(None if sys.stdout.isatty() else _PIPE_WIDTH)
         self._err = rich.console.Console(stderr=True, highlight=False, markup=False)
 
     @property
@@ -56,16 +59,42 @@ class Screen:
     def table(self, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         """Prints a table of the result as text; nothing with --json.
 
+        Columns without a value in any row are left out, and named in a line on stderr. No cell is
+        ever cut: a name stays on one line, a sentence is wrapped between its words, and a table
+        that needs more than the terminal's width is printed wider.
+
         Args:
             header: Names of the columns.
-            rows: Their cells, None for an empty one.
+            rows: Their cells, None or "" for an empty one.
         """
         if self.as_json:
             return
-        table = Table(*header, box=None, header_style="bold", pad_edge=False)
-        for row in rows:
-            table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
-        self._out.print(table)
+        names, filled, empty = with_values(header, [list(row) for row in rows])
+        texts = [["" if cell is None else str(cell) for cell in row] for row in filled]
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        needed = 0
+        for name, *column in zip(names, *texts, strict=True):
+            # rich would cut the words of a column that it narrows, and narrows those without blanks
+            cell_words = [cell.split() for cell in (name, *column)]
+            widest = max((cell_len(word) for words in cell_words for word in words), default=1)
+            table.add_column(
+                name, min_width=widest, no_wrap=all(len(words) < 2 for words in cell_words[1:])
+            )
+            needed += widest + _GAP
+        for row in texts:
+            table.add_row(*map(Text, row))
+        _console(max(needed, self._out.width)).print(table)
+        if empty:
+            self.note(f"without values, so not shown: {', '.join(empty)}")
+
+    def listing(self, columns: Columns[Item], items: Sequence[Item]) -> None:
+        """Prints a table of items, one a row; nothing with --json.
+
+        Args:
+            columns: The table's columns.
+            items: The items.
+        """
+        self.table(list(columns), cells(columns, items))
 
     def note(self, text: str) -> None:
         """Prints a line beside the result, to stderr."""
@@ -119,6 +148,11 @@ class ProgressBar:
             note: Text behind the bar.
         """
         self._progress.update(self._task, completed=done, total=total or None, note=note)
+
+
+def _console(width: int | None) -> rich.console.Console:
+    """Stdout as plain text, of a width of its own or as wide as the terminal."""
+    return rich.console.Console(width=width, highlight=False, markup=False)
 
 
 def _finite(value: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,15 +11,10 @@ from typing import Any
 import typer
 
 from striate._cli.exit_codes import INTERRUPTED, USAGE, exit_code
+from striate._cli.hints import hint
 from striate._cli.screen import Screen
-from striate.errors import IndexNotFound, StriateError, StriateWarning, Unavailable
+from striate.errors import StriateError, StriateWarning
 from striate.service import Service, connect
-
-_HINTS: dict[type[StriateError], str] = {
-    Unavailable: "Is striate-server running there? "
-    "--server HOST:PORT or STRIATE_SERVER says where else.",
-    IndexNotFound: "To build it: striate index MODEL --dataset NAME --layer LAYER",
-}
 
 
 @dataclass(frozen=True)
@@ -38,13 +33,16 @@ class Session:
 
 
 @contextmanager
-def open_session(server: str, timeout: float | None, as_json: bool) -> Iterator[Session]:
+def open_session(
+    server: str, timeout: float | None, as_json: bool, given: Mapping[str, Any] | None = None
+) -> Iterator[Session]:
     """Opens a connection and a screen for one command.
 
     Args:
         server: HOST:PORT of the server.
         timeout: Seconds after which a call is given up, None for never.
         as_json: Print one JSON object instead of text.
+        given: Arguments and options of the command by name, for hints.
 
     Yields:
         The session.
@@ -58,8 +56,8 @@ def open_session(server: str, timeout: float | None, as_json: bool) -> Iterator[
             yield Session(service, screen, timeout)
     except StriateError as error:
         screen.fail(error)
-        if type(error) in _HINTS:
-            screen.note(f"  {_HINTS[type(error)]}")
+        if (way := hint(error, given or {})) is not None:
+            screen.note(f"  {way}")
         raise typer.Exit(exit_code(error)) from None
     except BrokenPipeError:
         raise

@@ -50,3 +50,25 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
         for row in rows
     )
     return f"<table><tr>{head}</tr>{body}</table>"
+
+
+def facts(rows: Sequence[tuple[str, object]]) -> str:
+    """Shows names and their values, one a row; empty values are left out.
+
+    Args:
+        rows: The pairs; everything is escaped.
+
+    Returns:
+        HTML.
+    """
+    body = "".join(
+        f"<tr><th style='text-align:left'>{html.escape(name.replace('_', ' '))}</th>"
+        f"<td style='text-align:left'>{html.escape(_text(value))}</td></tr>"
+        for name, value in rows
+        if value not in (None, "", ())
+    )
+    return f"<table>{body}</table>"
+
+
+def _text(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

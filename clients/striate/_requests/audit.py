@@ -8,7 +8,7 @@ from typing import Any
 
 from striate._requests.attack_method import NORMS, attack_method
 from striate._rpc.checks import choice, listed, number, optional_whole, seed_value, whole
-from striate.attacks import Attack, EpsilonSearch
+from striate.attacks import Attack, EpsilonSearch, named_attack
 from striate.attacks.base import check_rising
 from striate.attacks.epsilons import fraction, read_condition
 from striate.errors import invalid
@@ -27,7 +27,7 @@ def audit_request(
     dataset: str,
     *,
     threats: Threats | None,
-    attacks: Iterable[Attack] | None,
+    attacks: Iterable[Attack | str] | None,
     corruptions: str | Iterable[str],
     severities: Iterable[int],
     augmentations: str | Iterable[str],
@@ -112,12 +112,13 @@ def _threat(norm: str, radii: Iterable[float | str] | float | str) -> pb.ThreatM
     return pb.ThreatModel(norm=code, epsilons=epsilons)
 
 
-def _attack(attack: Attack, field: str) -> AttackMethod:
-    if isinstance(attack, EpsilonSearch):
+def _attack(attack: Attack | str, field: str) -> AttackMethod:
+    chosen = named_attack(field, attack)
+    if isinstance(chosen, EpsilonSearch):
         raise invalid(
             field, "must not be an EpsilonSearch: an audit itself goes through its epsilons"
         )
-    return attack_method(attack, field)
+    return attack_method(chosen, field)
 
 
 def _pairs(field: str, values: Mapping[str, Any] | None, form: str) -> Iterable[tuple[str, Any]]:

@@ -15,7 +15,8 @@ from striate._rpc.deadline import Deadline
 from striate._rpc.feeder import Feeder
 from striate._rpc.interrupts import held
 from striate._rpc.response_stream import ResponseStream
-from striate.errors import Cancelled, FailedPrecondition, from_rpc, invalid
+from striate._rpc.target import check_target
+from striate.errors import Cancelled, FailedPrecondition, from_rpc
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -33,7 +34,7 @@ class Caller:
         metadata: (key, value) pairs sent with every call.
 
     Raises:
-        InvalidArgument: `target` is empty.
+        InvalidArgument: `target` has no port, or is a URL.
     """
 
     def __init__(
@@ -43,9 +44,7 @@ class Caller:
         credentials: grpc.ChannelCredentials | None,
         metadata: Sequence[tuple[str, str]],
     ) -> None:
-        if not target:
-            raise invalid("target", 'must be "host:port"')
-        self.target = target
+        self.target = check_target(target)
         self.timeout = timeout
         self.server_version = ""
         self._metadata = tuple(metadata)

@@ -5,6 +5,7 @@ from striate.attacks.base import KEEPS, LOSSES, NORMS, Attack, KeepName, LossNam
 from striate.attacks.epsilon_search import EpsilonSearch
 from striate.attacks.methods import *  # noqa: F403 (its `__all__` names the attacks)
 from striate.attacks.methods import ATTACKS
+from striate.attacks.named import named_attack
 from striate.attacks.unit_goal import Drive, Silence
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "LossName",
     "NormName",
     "Silence",
+    "named_attack",
 ]
 __all__ += methods.__all__

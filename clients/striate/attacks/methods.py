@@ -8,23 +8,23 @@ its message in the contract.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from striate._rpc.checks import whole
 from striate.attacks.base import Attack, KeepName, LossName, NormName
+from striate.attacks.spelling import attack_dataclass
 from striate.errors import invalid
 
 __all__ = ["APGD", "FAB", "FGSM", "PGD", "AutoAttack", "Square"]
 
 
-@dataclass(frozen=True)
+@attack_dataclass
 class FGSM(Attack):
     """One step of size epsilon along the sign of the gradient (Goodfellow et al. 2015).
 
     For L2 the step goes along the gradient, for L1 evenly along its largest entries.
 
     Attributes:
-        epsilon: Radius of the ball in pixel units of [0, 1].
+        epsilon: Radius of the ball in pixel units of [0, 1]; the constructor takes it as eps too.
         norm: What the ball is measured in, "linf", "l2" or "l1".
         keep: Which iterate is returned, "last" or "best", None for last.
         loss: What is raised, "cross-entropy", "margin" or "dlr", None for cross-entropy.
@@ -39,12 +39,12 @@ class FGSM(Attack):
     loss: LossName | None = None
 
 
-@dataclass(frozen=True)
+@attack_dataclass
 class PGD(Attack):
     """Projected gradient descent (Madry et al. 2018); with a decay, MI-FGSM (Dong et al. 2018).
 
     Attributes:
-        epsilon: Radius of the ball in pixel units of [0, 1].
+        epsilon: Radius of the ball in pixel units of [0, 1]; the constructor takes it as eps too.
         step: Step size in pixel units, None for 2.5 * epsilon / steps.
         steps: Gradient steps, 1 to 10000.
         norm: What the ball is measured in, "linf", "l2" or "l1".
@@ -79,12 +79,12 @@ class PGD(Attack):
             )
 
 
-@dataclass(frozen=True)
+@attack_dataclass
 class APGD(Attack):
     """PGD that sets its own step sizes, from a random start (Croce & Hein 2020; L1: 2021).
 
     Attributes:
-        epsilon: Radius of the ball in pixel units of [0, 1].
+        epsilon: Radius of the ball in pixel units of [0, 1]; the constructor takes it as eps too.
         norm: What the ball is measured in, "linf", "l2" or "l1".
         steps: Gradient steps, 1 to 10000.
         loss: What is raised, "cross-entropy", "margin" or "dlr", None for cross-entropy.
@@ -104,14 +104,14 @@ class APGD(Attack):
     target_classes: int = 0
 
 
-@dataclass(frozen=True)
+@attack_dataclass
 class FAB(Attack):
     """The fast adaptive boundary attack in its targeted form, FAB-T (Croce & Hein 2020).
 
     It looks for the nearest point of another class.
 
     Attributes:
-        epsilon: Radius of the ball in pixel units of [0, 1].
+        epsilon: Radius of the ball in pixel units of [0, 1]; the constructor takes it as eps too.
         norm: What the ball is measured in, "linf", "l2" or "l1".
         steps: Gradient steps for each target class, 1 to 10000.
         target_classes: How many of the most probable wrong classes are tried, 1 to 1000.
@@ -130,12 +130,12 @@ class FAB(Attack):
         whole("target_classes", self.target_classes, 1, 1000)  # it has no untargeted form
 
 
-@dataclass(frozen=True)
+@attack_dataclass
 class Square(Attack):
     """Random search without gradients (Andriushchenko et al. 2020).
 
     Attributes:
-        epsilon: Radius of the ball in pixel units of [0, 1].
+        epsilon: Radius of the ball in pixel units of [0, 1]; the constructor takes it as eps too.
         norm: What the ball is measured in, "linf", "l2" or "l1".
         queries: Images that the network is asked about, 1 to 100000.
         loss: What is raised, "cross-entropy", "margin" or "dlr", None for margin.
@@ -152,14 +152,14 @@ class Square(Attack):
     restarts: int = 1
 
 
-@dataclass(frozen=True)
+@attack_dataclass
 class AutoAttack(Attack):
     """The standard ensemble of APGD, APGD-T, FAB-T and Square (Croce & Hein 2020).
 
     Each attacks the images that those before it have not fooled.
 
     Attributes:
-        epsilon: Radius of the ball in pixel units of [0, 1].
+        epsilon: Radius of the ball in pixel units of [0, 1]; the constructor takes it as eps too.
         norm: What the ball is measured in, "linf", "l2" or "l1".
 
     Raises:

@@ -11,6 +11,7 @@ from striate.errors import invalid
 from striate.v1 import types_pb2 as pb
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 ROW_LIMIT = 4096  # images of one request
@@ -48,6 +49,26 @@ class Batch:
         dtype = pb.DATA_TYPE_UINT8 if self.array.dtype.kind == "u" else pb.DATA_TYPE_FLOAT32
         sent = self.array[rows.start : rows.stop]
         return pb.ImageBatch(tensor=pb.Tensor(dtype=dtype, shape=sent.shape, data=sent.tobytes()))
+
+    def pixels(self, shape: tuple[int, int, int], most: int) -> NDArray[np.float32] | None:
+        """Gives the first images as a network sees them, where nothing has to be resized.
+
+        Args:
+            shape: (C, H, W) of the network's input.
+            most: Images at most.
+
+        Returns:
+            (N, C, H, W) float32 in [0, 1]; None for files, and for arrays of another shape.
+        """
+        import numpy as np
+
+        if self.array is None:
+            return None
+        if self.array.dtype.kind != "u":
+            first: NDArray[np.float32] = self.array[:most]
+        else:
+            first = self.array[:most].transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)
+        return first if first.shape[1:] == shape else None
 
     def spans(self, reply_row: int, whole_groups: bool = False) -> list[range]:
         """Divides the rows among messages.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from striate._formats import pictures
+from striate._formats.columns import Columns
 from striate.v1 import interpret_pb2
 
 if TYPE_CHECKING:
@@ -95,3 +97,18 @@ class Sample:
             message.label if message.HasField("label") else None,
             message.image,
         )
+
+
+def _known(read: Callable[[DatasetInfo], object]) -> Callable[[DatasetInfo], object]:
+    return lambda dataset: "" if dataset.error else read(dataset)
+
+
+DATASET_COLUMNS: Columns[DatasetInfo] = {
+    "data set": lambda dataset: dataset.name,
+    "from": lambda dataset: dataset.uri,
+    "images": _known(lambda dataset: dataset.size),
+    "labels": _known(lambda dataset: "yes" if dataset.labelled else "no"),
+    "classes mapped": _known(lambda d: sum(index >= 0 for index in d.class_indices) or ""),
+    "indexed layers": _known(lambda dataset: ", ".join(dataset.indexed_layers)),
+    "error": lambda dataset: dataset.error,
+}

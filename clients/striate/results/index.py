@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
+from striate._formats import notebook
 from striate._rpc.caller import Caller
 from striate.provenance import Provenance
 from striate.v1 import exemplars_pb2
@@ -31,6 +32,9 @@ class IndexProgress:
     images_total: int
     shards_done: int = 0
     shards_total: int = 0
+
+    def _repr_html_(self) -> str:
+        return notebook.facts(list(asdict(self).items()))
 
     @staticmethod
     def read(data: bytes, caller: Caller, operation: str) -> IndexProgress:
@@ -60,6 +64,10 @@ class IndexReport:
     images: int
     units: int
     provenance: Provenance
+
+    def _repr_html_(self) -> str:
+        rows = [("index of", self.provenance.model), ("images", self.images), ("units", self.units)]
+        return notebook.facts(rows)
 
     @staticmethod
     def read(data: bytes, caller: Caller, operation: str) -> IndexReport:

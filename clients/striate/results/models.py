@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from striate._formats.columns import Columns
 from striate.v1 import model_pb2
 
 
@@ -161,3 +162,36 @@ class Layer:
             else None,
             unavailable=message.unavailable,
         )
+
+
+def _extents(values: tuple[int, ...]) -> str:
+    return "x".join(map(str, values))
+
+
+def _field(layer: Layer) -> str:
+    field = layer.receptive_field
+    if field is None:
+        return ""
+    return "whole image" if field.is_global else _extents(field.size)
+
+
+MODEL_COLUMNS: Columns[ModelInfo] = {
+    "model": lambda info: info.name,
+    "state": lambda info: info.state,
+    "architecture": lambda info: info.architecture,
+    "weights": lambda info: info.weights,
+    "input": lambda info: _extents((info.channels, *info.input_size)) if info.channels else "",
+    "classes": lambda info: len(info.classes) or "",
+    "parameters": lambda info: info.parameters or "",
+}
+LAYER_COLUMNS: Columns[Layer] = {
+    "layer": lambda layer: layer.name,
+    "type": lambda layer: layer.type,
+    "kernel": lambda layer: _extents(layer.kernel),
+    "stride": lambda layer: _extents(layer.stride),
+    "output": lambda layer: _extents(layer.output_shape),
+    "parameters": lambda layer: layer.parameters,
+    "multiply-adds": lambda layer: layer.multiply_adds,
+    "receptive field": _field,
+    "no units": lambda layer: layer.unavailable,
+}

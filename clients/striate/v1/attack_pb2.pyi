@@ -593,6 +593,7 @@ class AttackRequest(_message.Message):
     NOISE_CONTROL_FIELD_NUMBER: _builtins.int
     DETERMINISTIC_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
+    CLEAN_IMAGES_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Name of a loaded model. Required."""
     norm: Global___Norm.ValueType
@@ -621,6 +622,11 @@ class AttackRequest(_message.Message):
     false.
     """
     priority: _types_pb2.Priority.ValueType
+    clean_images: _builtins.int
+    """Also give the first so many clean images as the network saw them, after resize and crop, for
+    whoever wants to show them beside the adversarial ones: 0 to 64. Default 0. Attack alone does so,
+    not AttackStream.
+    """
     @_builtins.property
     def images(self) -> _types_pb2.ImageBatch:
         """1 to 4096 images. Required."""
@@ -667,10 +673,11 @@ class AttackRequest(_message.Message):
         noise_control: _builtins.bool = ...,
         deterministic: _builtins.bool = ...,
         priority: _types_pb2.Priority.ValueType = ...,
+        clean_images: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon", "epsilon", b"epsilon", "epsilon_search", b"epsilon_search", "images", b"images", "method", b"method", "row_settings", b"row_settings", "search", b"search", "unit", b"unit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon", "deterministic", b"deterministic", "epsilon", b"epsilon", "epsilon_search", b"epsilon_search", "first_row", b"first_row", "format", b"format", "images", b"images", "labels", b"labels", "method", b"method", "model", b"model", "noise_control", b"noise_control", "norm", b"norm", "priority", b"priority", "row_settings", b"row_settings", "search", b"search", "seed", b"seed", "target_choice", b"target_choice", "targets", b"targets", "unit", b"unit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon", "clean_images", b"clean_images", "deterministic", b"deterministic", "epsilon", b"epsilon", "epsilon_search", b"epsilon_search", "first_row", b"first_row", "format", b"format", "images", b"images", "labels", b"labels", "method", b"method", "model", b"model", "noise_control", b"noise_control", "norm", b"norm", "priority", b"priority", "row_settings", b"row_settings", "search", b"search", "seed", b"seed", "target_choice", b"target_choice", "targets", b"targets", "unit", b"unit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__epsilon: _TypeAlias = _typing.Literal["epsilon"]  # noqa: Y015
     _WhichOneofArgType__epsilon: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon"]  # noqa: Y015
@@ -695,6 +702,7 @@ class AttackResponse(_message.Message):
     QUERIES_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
     CURVE_FIELD_NUMBER: _builtins.int
+    CLEAN_FIELD_NUMBER: _builtins.int
     gradients: _builtins.int
     """Image-gradients computed for the whole request."""
     queries: _builtins.int
@@ -723,6 +731,12 @@ class AttackResponse(_message.Message):
     def curve(self) -> _containers.RepeatedCompositeFieldContainer[Global___CurvePoint]:
         """For EpsilonSearch: the share of all images that withstand each epsilon."""
 
+    @_builtins.property
+    def clean(self) -> _types_pb2.Tensor:
+        """(clean_images or fewer, C, H, W) uint8 levels of the clean images, rounded to 8 bits; absent
+        unless asked for.
+        """
+
     def __init__(
         self,
         *,
@@ -734,10 +748,11 @@ class AttackResponse(_message.Message):
         queries: _builtins.int = ...,
         warnings: _abc.Iterable[_builtins.str] | None = ...,
         curve: _abc.Iterable[Global___CurvePoint] | None = ...,
+        clean: _types_pb2.Tensor | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["images", b"images", "provenance", b"provenance"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["clean", b"clean", "images", b"images", "provenance", b"provenance"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["curve", b"curve", "gradients", b"gradients", "images", b"images", "pngs", b"pngs", "provenance", b"provenance", "queries", b"queries", "rows", b"rows", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clean", b"clean", "curve", b"curve", "gradients", b"gradients", "images", b"images", "pngs", b"pngs", "provenance", b"provenance", "queries", b"queries", "rows", b"rows", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -19,6 +19,8 @@ from service.rpc.wire.robustness import attack as wire_attack
 from service.rpc.wire.robustness import attack_response as wire_response
 from striate.v1 import attack_pb2 as pb
 
+MOST_CLEAN = 64  # clean images of a reply
+
 
 class AttackHandler:
     """Answers Attack.
@@ -42,6 +44,7 @@ class AttackHandler:
             count = wire_images.count(request.images)
             most = max(1, wire_images.MOST_BYTES // wire_images.image_bytes(1, model))
             within("images (their number)", count, 1, most)
+            within("clean_images", request.clean_images, 0, MOST_CLEAN)
             spec = wire_attack.read_attack(request, model, count)
             wire_models.check_deterministic(model, request.deterministic, "deterministic")
             x = await self._compute.decode_images(request.images, model.preprocessing)
@@ -54,8 +57,10 @@ class AttackHandler:
                 request.deterministic,
             )
             if request.format != pb.IMAGE_FORMAT_PNG and x.nbytes < LIGHT:
-                return wire_response.response(request, model, outcome)
-            return await self._compute.run_in_pool(wire_response.response, request, model, outcome)
+                return wire_response.response(request, model, outcome, x)
+            return await self._compute.run_in_pool(
+                wire_response.response, request, model, outcome, x
+            )
 
 
 def solve_attack(

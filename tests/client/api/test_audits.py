@@ -118,7 +118,7 @@ def test_unset_settings_stay_unset(fake: Fake, service: striate.Service) -> None
         ({"threats": {"linf": [8]}}, "threats['linf'][0]"),
         ({"threats": {"linf": ["much"]}}, "threats['linf']"),
         ({"threats": {"linf": [n / 255 for n in range(1, 34)]}}, "threats['linf']"),
-        ({"attacks": [striate.PGD(), "pgd"]}, "attacks[1]"),
+        ({"attacks": [striate.PGD(), "pgdd"]}, "attacks[1]"),
         ({"severities": [0]}, "severities[0]"),
         ({"corruptions": [7]}, "corruptions"),
         ({"limit": -1}, "limit"),

@@ -340,7 +340,7 @@ def test_an_iterable_that_is_none(net: striate.Model, tmp_path: Path) -> None:
         ({"targets": 99}, "targets[0]"),
         ({"targets": "random", "unit": striate.Silence("stem:1")}, "unit"),
         ({"unit": "stem:1"}, "unit"),
-        ({"attack": "pgd"}, "attack"),
+        ({"attack": "pgdd"}, "attack"),
     ],
 )
 def test_settings_out_of_range_are_refused_at_once(

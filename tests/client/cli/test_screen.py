@@ -28,3 +28,26 @@ def test_what_is_not_a_number_is_null(capsys: pytest.CaptureFixture[str]) -> Non
         "name": "nan",
         "dead": True,
     }
+
+
+def test_names_are_never_cut_and_empty_columns_are_named_beside_the_table(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    names = [f"layer{i}.0.block.conv_with_a_long_name_{i}" for i in range(3)]
+    sentence = "its output (197, 768) is a sequence, which has no rows and columns " * 2
+    rows = [(name, "operations/" + 40 * "f", "", None, sentence) for name in names]
+    Screen(False).table(("layer", "operation", "kernel", "stride", "no units"), rows)
+    out, err = capsys.readouterr()
+    assert all(name in out for name in names)
+    assert out.count("operations/" + 40 * "f") == 3
+    assert "…" not in out
+    assert "kernel" not in out
+    assert "without values, so not shown: kernel, stride" in err
+    assert " ".join(out.split()).count("sequence,") == 6
+
+
+def test_a_table_without_rows_keeps_its_header(capsys: pytest.CaptureFixture[str]) -> None:
+    Screen(False).table(("layer", "type"), [])
+    assert capsys.readouterr().out.split() == ["layer", "type"]

@@ -128,3 +128,40 @@ def test_the_attacks_picture_shows_every_image(net: striate.Model) -> None:
     )  # ten images of 4 x 5 in rows of eight, two pixels apart
     second_row = (result.images[9] * 255).round().astype(np.uint8).transpose(1, 2, 0)
     np.testing.assert_array_equal(sheet[6:10, 7:12], second_row)
+
+
+def test_a_notebook_shows_clean_perturbation_and_adversarial_side_by_side(
+    fake: Fake, net: striate.Model
+) -> None:
+    x = np.random.default_rng(3).random((10, *SHAPE), dtype=np.float32)
+    result = net.attack(x, None, "pgd")
+    assert not fake.requests("Attack")[-1].clean_images  # the client has them itself
+    np.testing.assert_array_equal(result.clean, x[:8])
+    _, height, width = SHAPE
+    clean, magnified, image = (
+        np.asarray(result.comparison(3))[:, place : place + width].astype(int)
+        for place in (0, width + 2, 2 * (width + 2))
+    )
+    assert clean.shape[0] == height
+    np.testing.assert_array_equal(clean, np.rint(x[3] * 255).astype(int).transpose(1, 2, 0))
+    np.testing.assert_array_equal(
+        image, np.rint(result.images[3] * 255).astype(int).transpose(1, 2, 0)
+    )
+    delta = (result.images[3] - x[3]).transpose(1, 2, 0)
+    assert {0, 255} & set(magnified[np.abs(delta) == np.abs(delta).max()].tolist())
+    assert (np.sign(magnified - 127.5) == np.sign(delta))[np.abs(delta) > 0.02].all()
+    shown = result._repr_html_()
+    assert shown.count("<figure") == 8
+    assert "of which the first 8 are shown" in shown
+    with pytest.raises(striate.InvalidArgument, match="row"):
+        result.comparison(8)
+
+
+def test_clean_images_that_the_server_resizes_are_asked_of_it(
+    fake: Fake, net: striate.Model
+) -> None:
+    picture = Image.fromarray(IMAGES[0]).resize((40, 30))
+    result = net.attack(picture, None, "fgsm")
+    assert fake.requests("Attack")[-1].clean_images == 8
+    assert result.clean is None  # this server is an old one
+    assert result._repr_html_().count("<figure") == 1

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from striate._api.layers import ActivationOrderName
+from striate._cli import completion
 from striate._cli.arguments import ModelName
 from striate._cli.command import command
 from striate._cli.session import Session
@@ -19,7 +20,12 @@ def activations(
     session: Session,
     model: ModelName,
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture file.")],
-    layer: Annotated[str, typer.Argument(metavar="LAYER", help="A layer, or logits.")],
+    layer: Annotated[
+        str,
+        typer.Argument(
+            metavar="LAYER", help="A layer, or logits.", autocompletion=completion.layers
+        ),
+    ],
     k: Annotated[
         int | None, typer.Option("-k", min=1, max=4096, help="Units wanted. Default: the server's.")
     ] = None,

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from striate._cli import completion
 from striate._cli.arguments import ModelName, fraction
 from striate._cli.command import command
 from striate._cli.operation_progress import wait_for
@@ -18,8 +19,14 @@ from striate.results.index import IndexProgress
 def index(
     session: Session,
     model: ModelName,
-    dataset: Annotated[str, typer.Option(help="Name of a data set.")],
-    layer: Annotated[list[str], typer.Option(help="A layer; repeat the option for more.")],
+    dataset: Annotated[
+        str,
+        typer.Option(help="Name of a data set.", autocompletion=completion.datasets),
+    ],
+    layer: Annotated[
+        list[str],
+        typer.Option(help="A layer; repeat the option for more.", autocompletion=completion.layers),
+    ],
     k: Annotated[
         int, typer.Option("-k", min=1, max=100, help="Exemplars kept a unit and order.")
     ] = 9,

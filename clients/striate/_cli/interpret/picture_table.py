@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from striate.results.certificate import Certificate
 from striate.results.facets import Facet
 from striate.results.visualization import Visualization
+from striate.unit_names import with_class_names
 
 HEADER = (
     "objective",
@@ -24,16 +25,18 @@ HEADER = (
 _CERTIFICATE_COLUMNS = 5
 
 
-def row(item: Visualization, path: Path | None) -> tuple[object, ...]:
+def row(item: Visualization, path: Path | None, classes: Sequence[str] = ()) -> tuple[object, ...]:
     """A picture as a row under HEADER.
 
     Args:
         item: The picture.
         path: The file that it was saved to, None if it was not.
+        classes: Names of the model's classes, which stand beside the numbers of logits.
     """
+    objective = with_class_names(item.objective, classes)
     certificate = item.certificate
     cells = ("",) * _CERTIFICATE_COLUMNS if certificate is None else _certificate_cells(certificate)
-    return (item.objective, f"{item.activation:.4g}", *cells, "dead" if item.dead else "", path)
+    return (objective, f"{item.activation:.4g}", *cells, "dead" if item.dead else "", path)
 
 
 def as_json(item: Visualization) -> dict[str, object]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
+from striate._cli import completion
 from striate._cli.arguments import IndexedDataset, ModelName
 from striate._cli.command import command
 from striate._cli.screen import Screen
 from striate._cli.session import Session
 from striate.results.unit_statistics import UnitStatistics
+from striate.unit_names import with_class_names
 
 _HEADER = (
     "unit",
@@ -32,12 +35,18 @@ def statistics(
     session: Session,
     model: ModelName,
     unit: Annotated[
-        str, typer.Argument(metavar="UNIT", help="layer:unit, or layer for all its units")
+        str,
+        typer.Argument(
+            metavar="UNIT",
+            help="layer:unit, or layer for all its units",
+            autocompletion=completion.units,
+        ),
     ],
     dataset: IndexedDataset,
 ) -> None:
     """Tell what units do over a data set: moments, sparsity, quantiles, histogram."""
-    found = session.service.model(model).statistics(unit, dataset=dataset)
+    net = session.service.model(model)
+    found = net.statistics(unit, dataset=dataset)
     units = [found] if isinstance(found, UnitStatistics) else found
     screen = session.screen
     screen.result(
@@ -48,7 +57,7 @@ def statistics(
         }
     )
     screen.line(f"{unit}: of {units[0].images} images")
-    screen.table(_HEADER, map(_row, units))
+    screen.table(_HEADER, (_row(one, net.classes) for one in units))
     if isinstance(found, UnitStatistics):
         _print_distribution(screen, found)
 
@@ -58,10 +67,10 @@ def _as_json(unit: UnitStatistics) -> dict[str, object]:
     return {name: value for name, value in asdict(unit).items() if name not in left_out}
 
 
-def _row(u: UnitStatistics) -> tuple[object, ...]:
+def _row(u: UnitStatistics, classes: Sequence[str]) -> tuple[object, ...]:
     extremes = (u.minimum, u.maximum, u.minimum_mean, u.maximum_mean)
     values = (*extremes, u.mean, u.variance, u.active_share, u.active_images, u.sparsity)
-    return (u.unit, *(f"{value:.4g}" for value in values))
+    return (with_class_names(u.unit, classes), *(f"{value:.4g}" for value in values))
 
 
 def _print_distribution(screen: Screen, unit: UnitStatistics) -> None:

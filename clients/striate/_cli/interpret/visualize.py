@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from striate._cli import completion
 from striate._cli.arguments import ModelName
 from striate._cli.command import command
 from striate._cli.images import PICTURE_ENDINGS
@@ -32,6 +33,7 @@ Objectives = Annotated[
         f'sum like "layer:7 - 0.5*layer:8", also of {objective_text.HELP}; alone, "layer:*", '
         'layer:0-31 or "neg(layer:*)" for a whole layer. '
         'What begins with a minus and names no unit goes behind a space, " -layer", or behind --.',
+        autocompletion=completion.units,
     ),
 ]
 Between = Annotated[
@@ -122,7 +124,7 @@ def _visualize_batch(
             "provenance": asdict(found.provenance),
         }
     )
-    screen.table(HEADER, (row(item, path) for item, path in rows))
+    screen.table(HEADER, (row(item, path, net.classes) for item, path in rows))
     _print_notes(screen, found)
 
 
@@ -143,7 +145,7 @@ def _visualize_layer(
         sheet_alone = out.suffix.lower() in PICTURE_ENDINGS
         files = _save_units(pictures, None if sheet_alone else out, bar.update)
         sheet = pictures.save_sheet(out if sheet_alone else out / "sheet.png")
-    _print_layer(screen, pictures, files, sheet)
+    _print_layer(screen, pictures, files, sheet, net.classes)
 
 
 def _save_units(
@@ -158,7 +160,11 @@ def _save_units(
 
 
 def _print_layer(
-    screen: Screen, pictures: LayerPictures, files: list[Path | None], sheet: Path
+    screen: Screen,
+    pictures: LayerPictures,
+    files: list[Path | None],
+    sheet: Path,
+    classes: Sequence[str],
 ) -> None:
     rows = sorted(zip(pictures, files, strict=True), key=lambda pair: pair[0].unit)
     screen.result(
@@ -177,7 +183,7 @@ def _print_layer(
             "provenance": None if pictures.provenance is None else asdict(pictures.provenance),
         }
     )
-    screen.table(HEADER, (row(one.visualization, path) for one, path in rows))
+    screen.table(HEADER, (row(one.visualization, path, classes) for one, path in rows))
     _print_notes(screen, (one.visualization for one, _ in rows))
     form = "" if pictures.form == "value" else f"{pictures.form} of "
     screen.line(f"{form}all of {pictures.layer} -> {sheet}")

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from striate._api.operation import Operation
+from striate._cli import completion
 from striate._cli.arguments import LABELS
 from striate._cli.command import command
 from striate._cli.exit_codes import BAR_MISSED, SUSPECT
@@ -37,11 +38,20 @@ def audit(
     session: Session,
     models: Annotated[
         list[str] | None,
-        typer.Argument(metavar="MODEL", help="Names of the models, compared with each other."),
+        typer.Argument(
+            metavar="MODEL",
+            help="Names of the models, compared with each other.",
+            autocompletion=completion.loaded_models,
+        ),
     ] = None,
     *,
     dataset: Annotated[
-        str | None, typer.Option(metavar="NAME", help="A labelled data set of the server.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="A labelled data set of the server.",
+            autocompletion=completion.datasets,
+        ),
     ] = None,
     images: Uploads = None,
     labels: list[str] | None,

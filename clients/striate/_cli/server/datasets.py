@@ -9,9 +9,7 @@ import typer
 
 from striate._cli.command import command
 from striate._cli.session import Session
-from striate.results.datasets import DatasetInfo
-
-_HEADER = ("data set", "from", "images", "labels", "classes mapped", "indexed layers", "error")
+from striate.results.datasets import DATASET_COLUMNS
 
 
 @command()
@@ -25,18 +23,4 @@ def datasets(
     """List the data sets that the server reads."""
     found = session.service.datasets(model)
     session.screen.result({"datasets": [asdict(dataset) for dataset in found]})
-    session.screen.table(_HEADER, map(_row, found))
-
-
-def _row(dataset: DatasetInfo) -> tuple[object, ...]:
-    if dataset.error:
-        return (dataset.name, dataset.uri, "", "", "", "", dataset.error)
-    return (
-        dataset.name,
-        dataset.uri,
-        dataset.size,
-        "yes" if dataset.labelled else "no",
-        sum(index >= 0 for index in dataset.class_indices) or "",
-        ", ".join(dataset.indexed_layers),
-        "",
-    )
+    session.screen.listing(DATASET_COLUMNS, found)

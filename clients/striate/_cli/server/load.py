@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from striate._cli.arguments import ModelName
+from striate._cli import completion
 from striate._cli.command import command
 from striate._cli.session import Session
 
@@ -15,7 +15,14 @@ from striate._cli.session import Session
 @command()
 def load(
     session: Session,
-    model: ModelName,
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="Name of a model that can be loaded.",
+            autocompletion=completion.all_models,
+        ),
+    ],
     weights: Annotated[
         str,
         typer.Option(

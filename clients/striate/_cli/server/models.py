@@ -9,9 +9,7 @@ import typer
 
 from striate._cli.command import command
 from striate._cli.session import Session
-from striate.results.models import ModelInfo
-
-_HEADER = ("model", "state", "architecture", "weights", "input", "classes", "parameters")
+from striate.results.models import MODEL_COLUMNS
 
 
 @command()
@@ -24,17 +22,4 @@ def models(
     """List the models."""
     found = session.service.models(include_available=available)
     session.screen.result({"models": [asdict(info) for info in found]})
-    session.screen.table(_HEADER, map(_row, found))
-
-
-def _row(info: ModelInfo) -> tuple[object, ...]:
-    size = "x".join(map(str, (info.channels, *info.input_size))) if info.channels else ""
-    return (
-        info.name,
-        info.state,
-        info.architecture,
-        info.weights,
-        size,
-        len(info.classes) or "",
-        info.parameters or "",
-    )
+    session.screen.listing(MODEL_COLUMNS, found)

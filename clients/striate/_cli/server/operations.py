@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from striate._api.operation import Operation
+from striate._cli import completion
 from striate._cli.command import command
 from striate._cli.session import Session
 from striate.results.audit import AuditProgress
@@ -18,7 +19,12 @@ from striate.results.index import IndexProgress
 def operations(
     session: Session,
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="One operation. Default: all.")
+        str | None,
+        typer.Argument(
+            metavar="[NAME]",
+            help="One operation. Default: all.",
+            autocompletion=completion.operations,
+        ),
     ] = None,
     cancel: Annotated[bool, typer.Option("--cancel", help="Cancel the named operation.")] = False,
 ) -> None:

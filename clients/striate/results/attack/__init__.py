@@ -2,7 +2,14 @@
 
 from striate.results.attack.epsilon_curve import EpsilonCurve
 from striate.results.attack.failure import RowFailure
-from striate.results.attack.result import AttackResult
+from striate.results.attack.result import SHOWN_ROWS, AttackResult
 from striate.results.attack.stream import AttackRow, StreamedImage
 
-__all__ = ["AttackResult", "AttackRow", "EpsilonCurve", "RowFailure", "StreamedImage"]
+__all__ = [
+    "SHOWN_ROWS",
+    "AttackResult",
+    "AttackRow",
+    "EpsilonCurve",
+    "RowFailure",
+    "StreamedImage",
+]

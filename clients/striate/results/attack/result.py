@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import math
 from collections.abc import Iterable, Sequence
@@ -13,6 +14,7 @@ from striate._formats import notebook, pictures
 from striate._formats.tensors import read_float32
 from striate._rpc.warnings import distinct
 from striate.attacks import Attack, EpsilonSearch
+from striate.errors import invalid
 from striate.provenance import Provenance
 from striate.results.attack.failure import RowFailure
 from striate.v1 import attack_pb2 as pb
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-_SHOWN_IMAGES = 64  # in the notebook's picture
+SHOWN_ROWS = 8  # images that a notebook shows, each beside the clean one
+_SHOWN_IMAGES = 64  # in `image`
 _SUMMARY_COLUMNS = (
     *(
         "labels",
@@ -74,6 +77,8 @@ class AttackResult:
         noise_norms: (N,) its size, NaN where the prediction is -1, None without the noise
             control.
         classes: The network's class names.
+        clean: (up to 8, C, H, W) float32 in [0, 1], the first clean images as the network saw them,
+            those that the server resized to 8 bits; None from a server that does not give them.
     """
 
     attack: Attack | EpsilonSearch
@@ -98,6 +103,7 @@ class AttackResult:
     noise_succeeded: NDArray[np.bool_] | None = field(repr=False)
     noise_norms: NDArray[np.float64] | None = field(repr=False)
     classes: tuple[str, ...] = field(repr=False)
+    clean: NDArray[np.float32] | None = field(default=None, repr=False)
 
     @staticmethod
     def read(
@@ -105,6 +111,7 @@ class AttackResult:
         provenance: Provenance,
         attack: Attack | EpsilonSearch,
         classes: tuple[str, ...],
+        clean: NDArray[np.float32] | None = None,
     ) -> AttackResult:
         """Joins the responses to the parts of one request.
 
@@ -113,6 +120,7 @@ class AttackResult:
             provenance: Where they came from.
             attack: The attack that was asked for.
             classes: The network's class names.
+            clean: The first clean images, where the caller has them.
 
         Raises:
             Internal: A tensor does not fit its description.
@@ -150,6 +158,7 @@ class AttackResult:
             noise_succeeded=_present(rows, "noise_succeeded", False, np.bool_) if noise else None,
             noise_norms=_present(rows, "noise_norm", math.nan, np.float64) if noise else None,
             classes=classes,
+            clean=_clean(responses) if clean is None else clean,
         )
 
     def __len__(self) -> int:
@@ -246,6 +255,28 @@ class AttackResult:
         )
         return folder
 
+    def comparison(self, row: int) -> Image:
+        """Shows an image as it was, its perturbation and the adversarial image side by side.
+
+        The perturbation is magnified so that its largest change spans the whole range about gray,
+        which stands for no change.
+
+        Args:
+            row: One of the first 8, which have their clean images.
+
+        Returns:
+            The picture (PIL).
+
+        Raises:
+            InvalidArgument: The clean image is not there.
+        """
+        if self.clean is None or not 0 <= row < len(self.clean):
+            raise invalid("row", f"must be one whose clean image is kept, is {row}")
+        clean, image = self.clean[row], self.images[row]
+        delta = image - clean
+        magnified = 0.5 + delta / (2 * max(float(abs(delta).max()), 1e-12))
+        return pictures.grid([pictures.from_floats(one) for one in (clean, magnified, image)])
+
     def _repr_png_(self) -> bytes:
         return pictures.encode_png(self.image)
 
@@ -256,7 +287,35 @@ class AttackResult:
         )
         if self.failures:
             caption += f"; {len(self.failures)} without an outcome"
-        return notebook.figure(self._repr_png_(), caption)
+        if self.clean is None:
+            return notebook.figure(self._repr_png_(), caption)
+        rows = range(len(self.clean))
+        figures = (
+            notebook.figure(pictures.encode_png(self.comparison(row)), self._story(row))
+            for row in rows
+        )
+        more = f", of which the first {len(rows)} are shown" if len(rows) < len(self) else ""
+        return f"<p>{html.escape(caption)}{more}</p>{''.join(figures)}"
+
+    def _story(self, row: int) -> str:
+        """What happened to an image, below its picture."""
+        if not self.answered[row]:
+            return "clean, without an outcome"
+        name = self.classes.__getitem__
+        before, after = int(self.clean_predictions[row]), int(self.predictions[row])
+        return (
+            f"clean ({name(before)}), perturbation of size {self.norms[row]:.3g} magnified, "
+            f"{'fooled' if self.succeeded[row] else 'withstood'} ({name(after)})"
+        )
+
+
+def _clean(responses: Sequence[pb.AttackResponse]) -> NDArray[np.float32] | None:
+    """The clean images of the first response, None if it has none."""
+    import numpy as np
+
+    if not responses or not responses[0].HasField("clean"):
+        return None
+    return read_float32(responses[0].clean) / np.float32(255)
 
 
 def _share(outcomes: NDArray[np.bool_]) -> float:

@@ -52,14 +52,15 @@ class AttackOutcome:
 
 
 def response(
-    request: pb.AttackRequest, model: HostedModel, outcome: AttackOutcome
+    request: pb.AttackRequest, model: HostedModel, outcome: AttackOutcome, x: Tensor
 ) -> pb.AttackResponse:
     """Write the answer to an attack on a batch.
 
     Args:
-        request: says in which format images are answered.
+        request: says in which format images are answered, and how many clean ones.
         model: that was attacked.
         outcome: what was found.
+        x: (N, C, H, W) the clean images in [0, 1].
     """
     found = outcome.examples
     rows = attack_rows(outcome, range(request.first_row, request.first_row + len(found.images)))
@@ -77,6 +78,9 @@ def response(
         message.pngs.extend(_pngs(found.images))
     else:
         message.images.CopyFrom(wire_tensors.from_array(found.images.numpy()))
+    if request.clean_images:
+        levels = (x[: request.clean_images] * 255).round().byte().contiguous()
+        message.clean.CopyFrom(wire_tensors.from_array(levels.numpy()))
     return message
 
 
