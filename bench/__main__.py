@@ -27,6 +27,7 @@ from bench.rendering import rendering
 from bench.serving import cancellation, crowd, fgsm_overhead, many_visualizations
 from bench.setting import setting
 from bench.speed import folding, speed
+from bench.square import square_queries
 from bench.worth import worth
 
 FIGURES = {
@@ -41,6 +42,7 @@ FIGURES = {
     "folding": folding,
     "speed": speed,
     "rendering": rendering,
+    "square": square_queries,
     "autoattack": ensemble,
     "crowds": crowds,
     "determinism": determinism,
