@@ -130,7 +130,8 @@ def square_ascent(
 
     A row leaves with the first point at its goal; the others return the one of the highest loss.
     Squares lie anywhere in the image, as in the paper (the authors' own program never touches the
-    last row and column), and every row has its own.
+    last row and column), and every row has its own. No change is tried that changes nothing, and
+    what the box stops of a change for L2 or L1 grows elsewhere.
 
     Giving up changed no outcome in 980 rows of 5,000 queries: `cifar10-robust` at 8/255 and, behind
     an input of 8 levels, at 8 to 20/255; `cifar10-plain` and `digits-lenet5`, the latter also

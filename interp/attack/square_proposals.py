@@ -12,12 +12,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from interp.attack.ball import Ball
+from interp.attack.geometry.ball_projection import stretch_l2
 from interp.norms import norm
 
 SHARE = 0.8  # of the pixels, what the first squares cover (p_init in the paper)
 # of 10,000 proposals, after which the share is halved
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 TILES = 5  # L2, L1: a side of the first perturbation
+# of a hill by norm: for L1, whose change should be sparse, nearly all of it is in the middle
+STEEPNESS = {2.0: 2, 1.0: 4}
+OVERFULL = 3  # L1: a new window over its share of the norm, before the whole is projected
 TINY = 1e-12
 CANCELLED = 1e-6  # of what is left of two shapes of norm 1, too little to tell from rounding
 
@@ -56,36 +60,36 @@ def side(proposal: int, planned: int, height: int, width: int, p: float) -> int:
     return min(max(length, 3) | 1, most - (most + 1) % 2)
 
 
-def bump(length: int) -> Tensor:
+def bump(length: int, p: float) -> Tensor:
     """Make the shape that L2 and L1 squares take: a hill in the upper half, its negative in the
     lower.
 
     Args:
         length: side in pixels, at least 1.
+        p: the norm, 2 or 1.
 
     Returns:
-        (length, length) float64, of norm 1 in L2.
+        (length, length) float64, of p-norm 1.
     """
     upper = length // 2
-    shape = torch.cat([_hill(upper, length), -_hill(length - upper, length)])
-    return _unit(shape)
+    shape = torch.cat([_hill(upper, length, p), -_hill(length - upper, length, p)])
+    return _unit(shape, p)
 
 
-def _hill(height: int, width: int) -> Tensor:
-    """(height, width) falling from the centre as 1 + 1/4 + 1/9 + ... loses its first terms, of
-    length 1 in L2.
+def _hill(height: int, width: int, p: float) -> Tensor:
+    """(height, width) falling from the centre as the sum of 1/k^s, k = 1, 2, ..., loses its first
+    terms, of p-norm 1; s is `STEEPNESS[p]`.
     """
     rings = max(height, width) // 2 + 1
-    heights = (
-        (1 / torch.arange(1, rings + 1, dtype=torch.float64).square()).flip(0).cumsum(0).flip(0)
-    )
+    terms = torch.arange(1, rings + 1, dtype=torch.float64) ** -STEEPNESS[p]
+    heights = terms.flip(0).cumsum(0).flip(0)
     away = [(torch.arange(n) - n // 2).abs() for n in (height, width)]
     hill = heights[torch.maximum(away[0][:, None], away[1])]
-    return _unit(hill)
+    return _unit(hill, p)
 
 
-def _unit(shape: Tensor) -> Tensor:
-    size: Tensor = torch.linalg.vector_norm(shape)
+def _unit(shape: Tensor, p: float) -> Tensor:
+    size: Tensor = torch.linalg.vector_norm(shape, p)
     return shape / size.clamp_min(TINY)
 
 
@@ -109,7 +113,7 @@ class SquareProposals:
     @property
     def columns(self) -> int:
         """How many random numbers a proposal takes."""
-        return self.ball.x.shape[1] + (2 if self.ball.p == math.inf else 5)
+        return self.ball.x.shape[1] + (3 if self.ball.p == math.inf else 5)
 
     def first(self, draw: Draw) -> Tensor:
         """Make the first images (A, C, H, W): stripes for Linf, tiles for L2 and L1."""
@@ -136,15 +140,32 @@ class SquareProposals:
         return torch.where(draw(channels, 1, width) < 0.5, self.low, self.high)
 
     def _flat_square(self, z: Tensor, draws: Tensor, length: int) -> Tensor:
-        """The best so far with a square in which every channel is at one edge of the ball."""
-        height, width = z.shape[2:]
+        """The best so far with a square in which every channel is at one edge of the ball.
+
+        Small squares often lie on pixels that are at these very edges already. One of their
+        channels, drawn at random, then takes the other edge, so that no query asks for the same
+        image again.
+        """
+        channels, height, width = z.shape[1:]
         rows, columns = (_within(draws[:, i], length, n) for i, n in enumerate((height, width)))
-        edge = torch.where(draws[:, 2:, None, None] < 0.5, self.low, self.high)
-        return torch.where(rows[:, None, :, None] & columns[:, None, None, :], edge, z)
+        inside = rows[:, None, :, None] & columns[:, None, None, :]
+        up = draws[:, 3:] >= 0.5
+        new = self._on_edges(z, inside, up)
+        same = (new == z).flatten(1).all(1, keepdim=True)
+        if not same.any():
+            return new
+        turned = F.one_hot((draws[:, 2] * channels).long(), channels).bool()
+        return self._on_edges(z, inside, up ^ (turned & same))
+
+    def _on_edges(self, z: Tensor, inside: Tensor, up: Tensor) -> Tensor:
+        """z with the pixels `inside` (A, 1, H, W) at the upper or lower edge of the ball, (A, C)
+        channel by channel.
+        """
+        return torch.where(inside, torch.where(up[:, :, None, None], self.high, self.low), z)
 
     def _bump(self, length: int) -> Tensor:
         if length not in self._bumps:
-            self._bumps[length] = bump(length).to(self.ball.x)
+            self._bumps[length] = bump(length, self.ball.p).to(self.ball.x)
         return self._bumps[length]
 
     def _tiles(self, draw: Draw) -> Tensor:
@@ -173,8 +194,10 @@ class SquareProposals:
         """The best so far with one window cleared, and a bump added to another that takes over the
         norm of both and what was unused.
 
-        Equations of algorithm 3 in the paper. For L1 the new window is larger by the number of
-        channels and the whole is projected, as in the authors' program.
+        Equations of algorithm 3 in the paper. What the box then stops grows elsewhere for L2. For
+        L1 the new window is `OVERFULL` times larger and the whole is projected, which leaves few
+        pixels and fills the ball. The authors' program takes the number of channels instead, so
+        that of gray images neither comes about.
         """
         p, channels = self.ball.p, z.shape[1]
         gain, loss = self._windows(draws, length)
@@ -193,8 +216,13 @@ class SquareProposals:
         new = torch.where(
             _mass(new, p) > CANCELLED, new, added
         )  # a bump that meets its own negative
-        new = new * (budget / _mass(new, p)) ** (1 / p) * (channels if p == 1 else 1)
-        return self.ball.project(self.ball.x + rest.scatter(2, gain, new).view_as(z))
+        new = new * (budget / _mass(new, p)) ** (1 / p)
+        if p == 1:
+            new = new * max(channels, OVERFULL)
+        wanted = rest.scatter(2, gain, new).view_as(z)
+        if p == 2:
+            wanted = stretch_l2(self.ball.x, wanted, self.ball.eps)
+        return self.ball.project(self.ball.x + wanted)
 
     def _windows(self, draws: Tensor, length: int) -> list[Tensor]:
         """Pixel numbers (A, C, length^2) of two windows of every row, anywhere in the image."""

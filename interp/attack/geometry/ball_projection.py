@@ -9,6 +9,8 @@ from torch import Tensor
 
 from interp.seeds import Generators
 
+TINY = 1e-30  # the least divisor, which float32 has too
+
 
 def shift(x: Tensor, delta: Tensor) -> Tensor:
     """Add a change to images, rounded towards them: rounded to nearest, the sum may be farther away
@@ -70,6 +72,32 @@ def shorten_l2(size: Tensor, room: Tensor, eps: Tensor) -> Tensor:
         t, F.pad(knee, (1, 0)).gather(1, passed)
     )  # not before the knee that was passed, whatever the rounding
     return torch.minimum(t * size, room)
+
+
+def stretch_l2(x: Tensor, delta: Tensor, eps: Tensor, rounds: int = 3) -> Tensor:
+    """Draw out changes that the box stops: the pixels that it does not stop grow together, until
+    the whole is as long as the ball allows.
+
+    Every round stops at the box what has grown beyond it, so that the length comes from below.
+
+    Args:
+        x: images (B, C, H, W) in [0, 1].
+        delta: changes of the same shape.
+        eps: (B, 1, 1, 1) L2 radii.
+        rounds: of growth, at least 1; few pixels are stopped anew after the first.
+
+    Returns:
+        Changes (B, C, H, W) with x + delta in the box, of length at most eps.
+    """
+    room = torch.where(delta > 0, 1 - x, x)
+    for _ in range(rounds):
+        free = delta.abs() < room
+        moved = torch.where(free, delta, room.copysign(delta))
+        powers = moved.square()
+        grown = torch.where(free, powers, 0.0).sum((1, 2, 3), keepdim=True)
+        left = (eps.square() - powers.sum((1, 2, 3), keepdim=True) + grown).clamp_min(0)
+        delta = torch.where(free, moved * (left / grown.clamp_min(TINY)).sqrt(), moved)
+    return torch.minimum(delta.abs(), room).copysign(delta)
 
 
 def shorten_l1(size: Tensor, room: Tensor, eps: Tensor) -> Tensor:

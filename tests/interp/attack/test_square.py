@@ -2,6 +2,7 @@
 proposal may change.
 """
 
+import itertools
 import math
 
 import pytest
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from interp.ascent import AscentResult
 from interp.attack.ball import Ball
+from interp.attack.geometry.ball_projection import stretch_l2
 from interp.attack.goal import Goal, Targeted, Untargeted, drive
 from interp.attack.square import square_search
 from interp.attack.square_proposals import bump, share, side
@@ -68,8 +70,9 @@ def test_sides_of_squares() -> None:
         assert side(0, 10_000, 2, 2, p) == 1
 
 
+@pytest.mark.parametrize(("p", "falls"), [(2.0, 2), (1.0, 4)])
 @pytest.mark.parametrize("length", [1, 2, 3, 6, 7, 15])
-def test_a_bump_is_a_hill_above_its_negative(length: int) -> None:
+def test_a_bump_is_a_hill_above_its_negative(length: int, p: float, falls: int) -> None:
     def hill(height: int, width: int) -> Tensor:
         rings = torch.zeros(height, width, dtype=torch.float64)
         for k in range(
@@ -77,12 +80,12 @@ def test_a_bump_is_a_hill_above_its_negative(length: int) -> None:
         ):  # squares ever larger about the middle, ever lower
             top, left = height // 2 - k, width // 2 - k
             rings[max(top, 0) : top + 2 * k + 1, max(left, 0) : left + 2 * k + 1] += (
-                1 / (k + 1) ** 2
+                1 / (k + 1) ** falls
             )
-        return rings / max(float(rings.norm()), 1e-12)
+        return rings / max(float(rings.norm(p)), 1e-12)
 
     expected = torch.cat([hill(length // 2, length), -hill(length - length // 2, length)])
-    torch.testing.assert_close(bump(length), expected / expected.norm())
+    torch.testing.assert_close(bump(length, p), expected / expected.norm(p))
 
 
 # What a proposal changes
@@ -162,6 +165,26 @@ def test_a_proposal_for_l2_moves_the_norm_into_a_window_and_loses_none() -> None
     assert moved > 0.8 * 3 * 199  # a bump may come to lie on itself
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_no_proposal_for_linf_is_the_best_image_once_more(channels: int) -> None:
+    x = images(5, size=12)[:, :channels]
+    oracle = Unimpressed(rising=True)
+    hunt(oracle, ball(x, 0.05, math.inf), nothing_wrong(5), 300)
+    for before, z in itertools.pairwise(oracle.seen):
+        assert (z != before).flatten(1).any(1).all()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_where_the_box_binds_proposals_use_the_whole_ball(channels: int) -> None:
+    x = images(4, size=12)[:, :channels].round()  # black and white: half of all changes are cut
+    for p, eps in ((2.0, 0.6), (1.0, 5.0)):
+        oracle = Unimpressed(rising=True)
+        hunt(oracle, ball(x, eps, p), nothing_wrong(4), 200)
+        used = torch.stack([norm(z - x, p).flatten() for z in oracle.seen[1:]])
+        assert (used <= eps * (1 + 1e-9)).all()
+        assert used.median() > 0.999 * eps
+
+
 @norms
 def test_every_proposal_lies_in_ball_and_box(p: float) -> None:
     x = (1.6 * images(4, size=11) - 0.3).clamp(0, 1)
@@ -198,6 +221,22 @@ def test_on_a_linear_network_the_best_corner_of_the_ball_is_found() -> None:
     torch.testing.assert_close(found.images.flatten(1), best, rtol=0, atol=1e-12)
     assert found.queries == 4 * 3000
     assert found.gradients == 0
+
+
+def test_on_a_linear_network_most_of_what_an_l1_ball_allows_is_found() -> None:
+    rng = torch.Generator().manual_seed(0)
+    for channels in (1, 3):
+        weight = torch.randn(channels * 144, generator=rng, dtype=torch.float64)
+        x = torch.rand(6, channels, 12, 12, generator=rng, dtype=torch.float64)
+        bias = torch.tensor([100.0, 0.0], dtype=torch.float64)
+        network = linear(torch.stack([0 * weight, weight]), bias, (channels, 12, 12))
+        found = hunt(network, ball(x, 3.0, 1.0), nothing_wrong(6), 600)
+        # the most comes of filling the pixels of the largest weights up to the box
+        order = weight.abs().argsort(descending=True)
+        room = torch.where(weight > 0, 1 - x.flatten(1), x.flatten(1))[:, order]
+        taken = (3.0 - (room.cumsum(1) - room)).clamp_min(0).minimum(room)
+        most = taken @ weight.abs()[order]
+        assert (((found.images - x).flatten(1) @ weight) / most).mean() > 0.6
 
 
 @norms
@@ -275,3 +314,22 @@ def test_eight_bit_images_are_judged_on_the_lattice(p: float) -> None:
     for z in [found.images, *(probe.images for probe in counting.probes)]:
         torch.testing.assert_close(z * 255, (z * 255).round(), rtol=0, atol=1e-9)
     assert (norm(found.images - x, p) * 255 <= eps * 255 + 1e-3).all()
+
+
+def test_changes_that_the_box_stops_are_drawn_out_to_the_radius() -> None:
+    rng = torch.Generator().manual_seed(3)
+    x = torch.rand(5, 2, 4, 4, generator=rng, dtype=torch.float64).round(decimals=1)
+    delta = torch.randn(5, 2, 4, 4, generator=rng, dtype=torch.float64)
+    eps = torch.tensor([0.0, 0.2, 1.0, 2.0, 9.0], dtype=torch.float64).view(-1, 1, 1, 1)
+    delta = delta * eps / norm(delta, 2)
+    room = torch.where(delta > 0, 1 - x, x)
+    low, high = torch.zeros_like(eps), torch.full_like(eps, 1e6)
+    for _ in range(100):  # how far all may grow together, by bisection
+        middle = (low + high) / 2
+        inside = norm(torch.minimum(middle * delta.abs(), room), 2) <= eps
+        low, high = torch.where(inside, middle, low), torch.where(inside, high, middle)
+    exact = torch.minimum(low * delta.abs(), room).copysign(delta)
+    torch.testing.assert_close(stretch_l2(x, delta, eps, 12), exact, rtol=1e-6, atol=1e-9)
+    few = norm(stretch_l2(x, delta, eps), 2)
+    assert (few <= norm(exact, 2) * (1 + 1e-12)).all()
+    assert (few >= norm((x + delta).clamp(0, 1) - x, 2)).all()
