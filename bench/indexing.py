@@ -25,7 +25,7 @@ from interp.exemplars import ActivationSummary
 from interp.network.network import Network
 from service.config import Settings
 from service.datasets import Dataset, Source
-from service.datasets.parquet import parquet_source
+from service.datasets.tables.parquet import parquet_source
 from service.engine.engine import Engine
 from service.engine.job import Priority
 from service.engine.limits import EngineLimits

@@ -6,14 +6,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl
 
+from service.datasets.array_files.images import ArrayNames
+from service.datasets.array_files.npz import npz_source
+from service.datasets.array_files.tensors import tensors_source
 from service.datasets.base import DatasetError, Source
 from service.datasets.classes import named_classes
 from service.datasets.embedded import digits_source, photo_patches_source
 from service.datasets.folder import folder_source
-from service.datasets.parquet import parquet_source
-from service.datasets.parquet_columns import ColumnNames
+from service.datasets.tables.columns import ColumnNames
+from service.datasets.tables.parquet import parquet_source
+from service.datasets.tables.text import DELIMITERS, table_source
 from service.datasets.torchvision_sets import torchvision_source
 from service.datasets.webdataset import webdataset_source
+from service.datasets.zip_archive import zip_source
+
+_SCHEME_OF = {  # by the ending of a file's name
+    ".parquet": "parquet",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".npz": "npz",
+    ".npy": "npz",
+    ".pt": "pt",
+    ".pth": "pt",
+    ".zip": "zip",
+    ".tar": "webdataset",
+}
+_ARRAY_OPTIONS = ("image", "label", "split", "layout")
 
 
 @dataclass(frozen=True)
@@ -21,12 +39,14 @@ class Location:
     """What a URI says of a data set.
 
     Attributes:
+        scheme: of the URI.
         path: what follows the scheme.
         options: of the URI's query, without the class names.
         classes: names by label that the query names; empty where it names none.
         cache: folder of downloads.
     """
 
+    scheme: str
     path: str
     options: Mapping[str, str]
     classes: tuple[str, ...]
@@ -64,8 +84,23 @@ def _open_digits(at: Location) -> Source:
     return digits_source(at.options.get("split", "all"))
 
 
+def _column_names(at: Location) -> ColumnNames:
+    return ColumnNames(*(at.options.get(column, "") for column in ("image", "label", "name")))
+
+
+def _array_names(at: Location) -> ArrayNames:
+    return ArrayNames(*(at.options.get(option, "") for option in _ARRAY_OPTIONS))
+
+
+def _open_table(at: Location) -> Source:
+    delimiters = DELIMITERS if at.scheme == "csv" else "\t"
+    return table_source(
+        at.path, delimiters, at.classes, _column_names(at), at.options.get("root", "")
+    )
+
+
 def _open_parquet(at: Location) -> Source:
-    named = ColumnNames(*(at.options.get(column, "") for column in ("image", "label", "name")))
+    named = _column_names(at)
     split, config = (at.options.get(choice, "") for choice in ("split", "config"))
     return parquet_source(at.path, at.classes, named, split, config)
 
@@ -84,6 +119,23 @@ SCHEMES: Mapping[str, Scheme] = {
         "parquet:GLOB", _open_parquet, options=("image", "label", "name", "split", "config")
     ),
     "webdataset": Scheme("webdataset:GLOB", lambda at: webdataset_source(at.path, at.classes)),
+    "csv": Scheme("csv:FILE", _open_table, options=("image", "label", "name", "root")),
+    "tsv": Scheme("tsv:FILE", _open_table, options=("image", "label", "name", "root")),
+    "npz": Scheme(
+        "npz:FILE",
+        lambda at: npz_source(at.path, at.classes, _array_names(at)),
+        options=_ARRAY_OPTIONS,
+    ),
+    "pt": Scheme(
+        "pt:FILE",
+        lambda at: tensors_source(at.path, at.classes, _array_names(at)),
+        options=_ARRAY_OPTIONS,
+    ),
+    "zip": Scheme(
+        "zip:FILE",
+        lambda at: zip_source(at.path, at.classes, at.options.get("folder", "")),
+        options=("folder",),
+    ),
     "torchvision": Scheme("torchvision:NAME", _open_torchvision, options=None),
 }
 
@@ -109,10 +161,17 @@ def open_uri(uri: str, cache: Path) -> Source:
     if scheme is None or not scheme.fits(location, path):
         _refuse_others(options, ())
         usages = ", ".join(scheme.usage for scheme in SCHEMES.values())
-        raise DatasetError(f"not a data set; use one of {usages}")
+        raise DatasetError(f"not a data set; use one of {usages}{_meant(location)}")
     if scheme.options is not None:
         _refuse_others(options, scheme.options)
-    return scheme.open(Location(path, options, classes, cache))
+    return scheme.open(Location(name, path, options, classes, cache))
+
+
+def _meant(location: str) -> str:
+    """Which URI a bare path probably stands for, as the end of a message; empty if none does."""
+    path = Path(location).expanduser()
+    scheme = "imagefolder" if path.is_dir() else _SCHEME_OF.get(path.suffix.lower())
+    return f"; is {scheme}:{location} meant?" if scheme else ""
 
 
 def _refuse_others(options: Mapping[str, str], allowed: Collection[str]) -> None:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from service.datasets.base import Dataset, DatasetError
-from service.datasets.parquet import parquet_source
+from service.datasets.tables.parquet import parquet_source
 
 MOST_BYTES = 4 * 2**30  # of encoded images in one upload
 # A row group ends at whichever comes first; images are read in random order, a group at a time.

@@ -332,6 +332,8 @@ def test_torchvision_image_files_leave_as_they_are(tmp_path: Path) -> None:
         ("imagefolder:", "use one of"),
         ("webdataset:x.tar", "no file matches 'x.tar'"),
         ("webdatasets:x.tar", "use one of .*webdataset:GLOB"),
+        ("/data/pets.npz", r"use one of .*; is npz:/data/pets\.npz meant\?"),
+        ("/", r"is imagefolder:/ meant\?"),
         ("digits?split=test", "split must be one of all, train, held-out"),
         ("digits?size=3", "unknown option 'size'"),
         ("parquet:x.parquet?classes=/nowhere", "neither cifar10"),

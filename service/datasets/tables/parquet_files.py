@@ -9,7 +9,7 @@ from pathlib import Path
 
 from service.datasets.base import DatasetError
 from service.datasets.fingerprint import matching_files
-from service.datasets.hugging_face import Card, find_card
+from service.datasets.tables.hugging_face import Card, find_card
 
 _SHARD = re.compile(r"(.+?)-\d{3,}-of-\d{3,}(-[0-9a-f]+)?")  # the stem of a file of a split
 _SPLITS = {  # what names a split in the names of files and folders

@@ -15,11 +15,11 @@ import pyarrow.parquet as pq
 
 from service.datasets.base import DatasetError, Source, UnreadableItem
 from service.datasets.fingerprint import Fingerprint
-from service.datasets.hugging_face import Features, features_of_schema
 from service.datasets.inside import inside
 from service.datasets.labels import UNKNOWN, Labels, read_labels
-from service.datasets.parquet_columns import LABELS, ColumnNames, Columns, find_columns, shown
-from service.datasets.parquet_files import find_files
+from service.datasets.tables.columns import LABELS, ColumnNames, Columns, find_columns, shown
+from service.datasets.tables.hugging_face import Features, features_of_schema
+from service.datasets.tables.parquet_files import find_files
 
 _GROUPS_KEPT = 2  # row groups in memory: readers on both sides of a boundary do not read in turns
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from service.datasets.front_matter import UnreadableFrontMatter, front_matter
+from service.datasets.tables.front_matter import UnreadableFrontMatter, front_matter
 
 CARD = """---
 license: mit

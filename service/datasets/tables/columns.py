@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from service.datasets.base import DatasetError
-from service.datasets.hugging_face import Features
+from service.datasets.tables.hugging_face import Features
 
 IMAGES = ("image", "img", "images", "picture", "photo", "jpg", "png")  # the first that is there
 LABELS = ("label", "labels", "fine_label", "class", "target", "category", "y", "cls")

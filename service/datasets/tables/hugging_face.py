@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from service.datasets.base import DatasetError
-from service.datasets.front_matter import MOST_BYTES, UnreadableFrontMatter, front_matter
+from service.datasets.tables.front_matter import MOST_BYTES, UnreadableFrontMatter, front_matter
 
 CARD = "README.md"
 _ABOVE = 3  # folders above the files in which a card is looked for

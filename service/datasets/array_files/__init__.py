@@ -1,0 +1,1 @@
+"""Arrays of images and labels, in files of NumPy and torch."""

@@ -1,0 +1,1 @@
+"""Tables of images and labels: parquet files, with what Hugging Face writes of them, and text."""
