@@ -148,7 +148,7 @@ def _prefixes(state: State, expected: Mapping[str, Tensor]) -> list[str]:
     """Everything that stands before one of the expected names."""
     probe = max((k for k in expected if not k.endswith(_OPTIONAL)), key=len, default="")
     found = (k.removesuffix(probe) for k in state if k == probe or k.endswith(f".{probe}"))
-    return sorted(set(found), key=len)
+    return sorted(set(found), key=lambda prefix: (len(prefix), prefix))
 
 
 def _covers(state: State, expected: Mapping[str, Tensor]) -> bool:
