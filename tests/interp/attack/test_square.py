@@ -14,7 +14,7 @@ from interp.attack.ball import Ball
 from interp.attack.geometry.ball_projection import stretch_l2
 from interp.attack.goal import Goal, Targeted, Untargeted, drive
 from interp.attack.square import square_search
-from interp.attack.square_proposals import bump, share, side
+from interp.attack.square.proposals import bump, share, side
 from interp.layer import LayerPath
 from interp.norms import norm
 from interp.objective import activation

@@ -15,7 +15,7 @@ from interp.attack.base import Method, method_label
 from interp.attack.early_stopping import EarlyStopping, distance_to_goal
 from interp.attack.goal import MARGIN, Goal, Loss
 from interp.attack.search import Search, in_turn
-from interp.attack.square_proposals import SquareProposals, side
+from interp.attack.square.proposals import SquareProposals, side
 from interp.probe import Answer, Probe, Procedure, StepProgress
 from interp.seeds import Generators
 
