@@ -64,7 +64,9 @@ class Server:
             run=self.engine.run,
             device=device,
         )
-        self._datasets = Datasets(settings.dataset, settings.state_dir / "datasets")
+        self._datasets = Datasets(
+            settings.dataset, settings.state_dir / "datasets", settings.on_error == "skip"
+        )
         self._health = health.aio.HealthServicer()
 
     async def start(self) -> int:

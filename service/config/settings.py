@@ -80,6 +80,12 @@ class Settings(BaseModel):
         {"digits": "digits", "photo-patches": "photo-patches"},
         description="data set as NAME=URI; may be repeated",
     )
+    on_error: Literal["fail", "skip"] = Field(
+        "fail",
+        description="what an image of a data set that cannot be used does to passes over it, such "
+        "as indexes and audits, where its URI does not say: fail ends them, skip leaves it out, "
+        "counted and listed",
+    )
     state_dir: Path = Field(
         default_factory=_default_state_dir,
         description="folder of indexes, operations and downloads",

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from service.datasets.base import Dataset, DatasetError, UnknownDataset
-from service.datasets.schemes import open_uri
+from service.datasets.schemes import open_uri, skips_bad
 from service.datasets.uploads import Uploads
 
 BUILT_IN = {"digits": "digits", "photo-patches": "photo-patches"}
@@ -19,15 +19,16 @@ class Datasets:
         uploads: those that callers have sent.
     """
 
-    def __init__(self, uris: Mapping[str, str], cache: Path) -> None:
+    def __init__(self, uris: Mapping[str, str], cache: Path, skip_bad: bool = False) -> None:
         """Name the data sets, and open none.
 
         Args:
             uris: of the settings, by name.
             cache: folder of downloads for URIs that name none, and of uploads.
+            skip_bad: samples that cannot be used are left out where a URI does not say it.
         """
         self._uris = {**BUILT_IN, **uris}
-        self._cache = cache
+        self._cache, self._skip_bad = cache, skip_bad
         self.uploads = Uploads(cache / "uploads")
         self._opened: dict[str, Dataset] = {}
         # A slow download holds up its own data set alone.
@@ -56,9 +57,9 @@ class Datasets:
         with self._locks.setdefault(name, threading.Lock()):
             if name not in self._opened or self._opened[name].has_changed:
                 self._opened[name] = (
-                    open_dataset(name, self._uris[name], self._cache)
+                    open_dataset(name, self._uris[name], self._cache, self._skip_bad)
                     if name in self._uris
-                    else self.uploads.open(name)
+                    else self.uploads.open(name).skipping_bad(self._skip_bad)
                 )
             return self._opened[name]
 
@@ -95,13 +96,14 @@ class Datasets:
         return self._uris[name] if name in self._uris else self.uploads.uri(name)
 
 
-def open_dataset(name: str, uri: str, cache: Path) -> Dataset:
+def open_dataset(name: str, uri: str, cache: Path, skip_bad: bool = False) -> Dataset:
     """Open a data set.
 
     Args:
         name: what to call it.
         uri: where it is, see `service.datasets`.
         cache: folder of downloads if the URI names no `root`.
+        skip_bad: samples that cannot be used are left out where the URI does not say it.
 
     Returns:
         The data set.
@@ -110,6 +112,7 @@ def open_dataset(name: str, uri: str, cache: Path) -> Dataset:
         DatasetError: it cannot be opened; the message names it, its URI and what is wrong with it.
     """
     try:
-        return Dataset(name, uri, open_uri(uri, cache))
+        said = skips_bad(uri)
+        return Dataset(name, uri, open_uri(uri, cache), skip_bad if said is None else said)
     except (DatasetError, OSError) as error:
         raise DatasetError(f"data set {name!r} ({uri}): {error}") from error

@@ -1,13 +1,20 @@
 """One sample of a data set, read and converted, or left out."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, TypeVar
 
-from service.datasets.base import BadSample, Dataset, Sample
+import numpy as np
+from numpy.typing import NDArray
+
+from service.datasets.base import BadSample, Dataset, DatasetError, Sample
 from service.imaging import Pixels, Preprocessing, decode
 
 T = TypeVar("T")
+
+
+MOST_LISTED = 100  # images left out that are listed by name; the others are counted
+_MOST_REASON = 300  # characters
 
 
 @dataclass(frozen=True)
@@ -23,6 +30,33 @@ class LeftOut:
     id: int
     name: str
     reason: str
+
+
+def summary(left_out: Iterable[LeftOut]) -> dict[str, Any]:
+    """Count what was left out, and list the first by name.
+
+    Args:
+        left_out: in any order.
+
+    Returns:
+        "count", and "images", at most MOST_LISTED with "id", "name" and "reason", by id.
+    """
+    ordered = sorted(left_out, key=lambda one: one.id)
+    return {"count": len(ordered), "images": [asdict(one) for one in ordered[:MOST_LISTED]]}
+
+
+def none_left(dataset: Dataset, left_out: Iterable[LeftOut]) -> DatasetError:
+    """The error where no image can be used.
+
+    Args:
+        dataset: whose they are.
+        left_out: all images, at least one.
+    """
+    first, *others = sorted(left_out, key=lambda one: one.id)
+    return DatasetError(
+        f"no image of data set {dataset.name!r} can be used: all {1 + len(others)} were left out, "
+        f"the first, image {first.id} ({first.name!r}), because: {first.reason}"
+    )
 
 
 def read_or_leave_out(
@@ -46,7 +80,7 @@ def read_or_leave_out(
     except BadSample as error:
         if not dataset.skip_bad:
             raise
-        return LeftOut(error.number, error.name, error.reason)
+        return LeftOut(error.number, error.name, error.reason[:_MOST_REASON])
 
 
 def read_as(dataset: Dataset, number: int, convert: Callable[[Sample], T]) -> T:
@@ -69,6 +103,31 @@ def read_as(dataset: Dataset, number: int, convert: Callable[[Sample], T]) -> T:
         return convert(sample)
     except (ValueError, OSError) as error:
         raise BadSample(dataset.name, number, sample.name, str(error), "cannot be used") from error
+
+
+def images(
+    dataset: Dataset, numbers: Iterable[int], preprocessing: Preprocessing
+) -> NDArray[np.uint8]:
+    """Read images as a network takes them, but for those that the data set leaves out.
+
+    Args:
+        dataset: to read from.
+        numbers: of the images, from 0.
+        preprocessing: of the network.
+
+    Returns:
+        The images cut to size, (N, C, H, W) uint8, N 0 where all are left out.
+
+    Raises:
+        DatasetError: an image cannot be read or decoded, and none is left out; the message names
+            it.
+    """
+    read = (
+        read_or_leave_out(dataset, number, lambda s: preprocessing.apply(decode(s.image)))
+        for number in numbers
+    )
+    usable = [one for one in read if not isinstance(one, LeftOut)]
+    return np.stack(usable) if usable else np.zeros((0, *preprocessing.shape), np.uint8)
 
 
 def image(dataset: Dataset, number: int, preprocessing: Preprocessing) -> Pixels:

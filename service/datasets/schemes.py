@@ -20,6 +20,7 @@ from service.datasets.torchvision_sets import torchvision_source
 from service.datasets.webdataset import webdataset_source
 from service.datasets.zip_archive import zip_source
 
+_ON_ERROR = "on_error"  # the option that every URI may have
 _SCHEME_OF = {  # by the ending of a file's name
     ".parquet": "parquet",
     ".csv": "csv",
@@ -157,6 +158,7 @@ def open_uri(uri: str, cache: Path) -> Source:
     location, options = _split(uri)
     name, _, path = location.partition(":")
     classes = named_classes(options.pop("classes")) if "classes" in options else ()
+    options.pop(_ON_ERROR, None)  # see skips_bad
     scheme = SCHEMES.get(name)
     if scheme is None or not scheme.fits(location, path):
         _refuse_others(options, ())
@@ -165,6 +167,24 @@ def open_uri(uri: str, cache: Path) -> Source:
     if scheme.options is not None:
         _refuse_others(options, scheme.options)
     return scheme.open(Location(name, path, options, classes, cache))
+
+
+def skips_bad(uri: str) -> bool | None:
+    """Tell what a URI says about samples that cannot be used.
+
+    Args:
+        uri: of a data set.
+
+    Returns:
+        Whether they are left out; None where the URI does not say it.
+
+    Raises:
+        DatasetError: it says something else than `on_error=fail` or `on_error=skip`.
+    """
+    said = _split(uri)[1].get(_ON_ERROR)
+    if said not in (None, "fail", "skip"):
+        raise DatasetError(f"on_error must be fail or skip, not {said!r}")
+    return None if said is None else said == "skip"
 
 
 def _meant(location: str) -> str:

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import structlog
 
-from interp.exemplars import ActivationSummary
 from interp.probe import Procedure
 from service.datasets import Dataset, DatasetError
+from service.datasets.samples import none_left
 from service.engine.job import NotFinite
 from service.index.files import UNREADABLE, Files
 from service.index.layer import description, finish, stem
-from service.index.scan import BatchSummaries, Prepare, Submit, scan
-from service.index.shards import Damaged, save_shard, shard_name
+from service.index.scan import BatchSummaries, Prepare, ScannedBatch, Submit, scan
+from service.index.shards import Damaged, ShardParts, load_left_out, save_shard, shard_name
 from service.index.types import BuildProgress, IndexPlan
 
 log = structlog.get_logger()
@@ -76,8 +76,7 @@ class Build:
         """Make all shards that are not there."""
         self._look()
         self._tell(0)
-        parts: list[BatchSummaries] = []
-        labels: list[int | None] = []
+        shard = ShardParts()
         with closing(
             scan(
                 self.dataset,
@@ -88,19 +87,18 @@ class Build:
                 self.workers,
             )
         ) as batches:
-            for ids, known, found in batches:
-                _check(ids, found)
-                parts.append(found)
-                labels += self._checked(ids, known)
-                number = ids.start // self.plan.step
-                whole = ids.stop == self.plan.shards[number].stop
+            for batch in batches:
+                self._check(batch)
+                shard.add(batch)
+                number = batch.span.start // self.plan.step
+                whole = batch.span.stop == self.plan.shards[number].stop
                 if whole:
-                    self._save(number, parts, labels)
-                    parts, labels = [], []
-                self._tell(len(labels), whole)
+                    self._save(number, shard)
+                    shard = ShardParts()
+                self._tell(shard.images, whole)
                 if len(self._whole) < len(self.plan.shards) and self.cancelled():
                     raise CancelledError(
-                        f"stopped after {self._done + len(labels)} of {self.plan.images} images"
+                        f"stopped after {self._done + shard.images} of {self.plan.images} images"
                     )
 
     def _check_dataset(self) -> None:
@@ -140,16 +138,13 @@ class Build:
         if len(self._whole) < len(shards) and self._made_by_another():
             self._whole = set(shards)
 
-    def _save(self, number: int, parts: list[BatchSummaries], labels: list[int | None]) -> None:
-        found = {
-            layer: ActivationSummary.join([part.pop(layer) for part in parts])
-            for layer in self.plan.shapes
-        }
+    def _save(self, number: int, shard: ShardParts) -> None:
+        found = shard.joined(self.plan.shapes)
         try:
-            save_shard(self.files, self.plan, number, found, labels)
+            save_shard(self.files, self.plan, number, found, shard)
         except UNREADABLE:  # another builder, which has ended, may have removed the folder under it
             if not self._made_by_another():
-                save_shard(self.files, self.plan, number, found, labels)
+                save_shard(self.files, self.plan, number, found, shard)
         self._whole.add(number)
 
     def _finish(self) -> None:
@@ -159,6 +154,10 @@ class Build:
         self.files.cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.files.cache) as folder:
             paths = [self._fetch(number, Path(folder)) for number in range(len(self.plan.shards))]
+            left_out = load_left_out(paths)
+            if len(left_out) == self.plan.images:
+                self.files.remove_folder(self.plan.key)
+                raise none_left(self.dataset, left_out)
             for layer in self.plan.shapes:
                 if self.cancelled():
                     raise CancelledError("stopped while the index was made from its shards")
@@ -181,14 +180,14 @@ class Build:
             BuildProgress(done, self.plan.images, len(self._whole), len(self.plan.shards), lasting)
         )
 
-    def _checked(self, ids: range, labels: list[int | None]) -> list[int | None]:
-        for image, label in zip(ids, labels, strict=True):
+    def _check(self, batch: ScannedBatch) -> None:
+        _check_finite(batch.ids, batch.summaries)
+        for image, label in zip(batch.ids, batch.labels, strict=True):
             if label is not None and self.plan.kept and label >= self.plan.labels:
                 raise DatasetError(
                     f"image {image} of data set {self.dataset.name!r} has label {label}, "
                     f"not one below {self.plan.labels}"
                 )
-        return labels
 
     def _marks(self) -> list[str | None]:
         """What tells whether the layers' indexes have been replaced."""
@@ -207,7 +206,7 @@ class Build:
         return all(about is not None and about["plan"] == self.plan.key for about in made)
 
 
-def _check(ids: range, found: BatchSummaries) -> None:
+def _check_finite(ids: list[int], found: BatchSummaries) -> None:
     for layer, peaks in found.items():
         wrong = ~(peaks.mean.isfinite() & peaks.maximum.isfinite() & peaks.minimum.isfinite())
         if wrong.any():

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from interp.exemplars import MOST_IDS, Distribution, RankedBy, order_statistics, sparsity
-from service.index.shards import load_column
+from service.index.shards import load_column, load_ids
 from service.index.types import IndexPlan
 
 BLOCK_CELLS = 2**21  # units times images that are sorted at a time
@@ -61,11 +61,10 @@ def _block(plan: IndexPlan, layer: str, shards: Sequence[Path], units: slice) ->
     lowest = load_column(shards, layer, "minimum", units)
     maxima = Distribution.of(highest)
     grids = _grids(maxima.ranked, highest, lowest, load_column(shards, layer, "mean", units))
-    ids, found = maxima.quantiles(
-        sorted(plan.quantiles)
-    )  # places are ids: the shards' images are numbered from 0, in order
+    places, found = maxima.quantiles(sorted(plan.quantiles))  # among the images that were seen
+    ids = load_ids(shards)[places]
     values = torch.from_numpy(maxima.ranked)
-    positions = np.take_along_axis(load_column(shards, layer, "at", units), ids, 1)
+    positions = np.take_along_axis(load_column(shards, layer, "at", units), places, 1)
     return {
         **columns(
             "quantile", torch.from_numpy(found), torch.from_numpy(positions), torch.from_numpy(ids)

@@ -17,9 +17,10 @@ import pyarrow.parquet as pq
 from torch import Tensor
 
 from interp.exemplars import ORDERS, LayerStatistics, TopK
+from service.datasets.samples import summary
 from service.index.distributions import columns, distributions
 from service.index.files import FORMAT, UNREADABLE, Files, slug, tensors
-from service.index.shards import Damaged, load_shard
+from service.index.shards import Damaged, load_left_out, load_shard
 from service.index.types import IndexPlan, Subject, digest
 
 FIGURES = (
@@ -88,9 +89,8 @@ def finish(files: Files, plan: IndexPlan, layer: str, shards: Sequence[Path]) ->
         and _readable(files, old)
     ):
         return
-    whole = reduce(
-        LayerStatistics.merge, (_load(number, path, layer) for number, path in enumerate(shards))
-    )
+    loaded = (_load(number, path, layer) for number, path in enumerate(shards))
+    whole = reduce(LayerStatistics.merge, (shard for shard in loaded if shard is not None))
     kept = _reservoirs(whole, plan) | _moments(whole) | distributions(plan, layer, shards)
     about = {
         "format": FORMAT,
@@ -103,6 +103,7 @@ def finish(files: Files, plan: IndexPlan, layer: str, shards: Sequence[Path]) ->
         "class_k": plan.kept,
         "quantiles": sorted(plan.quantiles),
         "plan": plan.key,
+        "left_out": summary(load_left_out(shards)),
     }
     about["tensors"] = (
         # another name for other content: copies never grow stale
@@ -153,7 +154,7 @@ def read_description(files: Files, name: str) -> dict[str, Any] | None:
     return about if isinstance(about, dict) else None
 
 
-def _load(number: int, path: Path, layer: str) -> LayerStatistics:
+def _load(number: int, path: Path, layer: str) -> LayerStatistics | None:
     try:
         return load_shard(path, layer)
     except UNREADABLE as error:

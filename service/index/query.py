@@ -41,7 +41,13 @@ class LayerIndex:
     @property
     def images(self) -> int:
         """How many images it was built from."""
-        return int(self.about["images"])
+        return int(self.about["images"] - self.left_out["count"])
+
+    @property
+    def left_out(self) -> dict[str, Any]:
+        """Which images were left out, as `service.datasets.samples.summary` says it."""
+        found: dict[str, Any] = self.about.get("left_out", {"count": 0, "images": []})
+        return found
 
     def find(self, unit: int, k: int, order: Order, label: int | None) -> ExemplarHits:
         """Find the first k images by an order.
@@ -84,7 +90,7 @@ class LayerIndex:
             for i, (image, value, position) in enumerate(rows)
             if image >= 0
         ]
-        return ExemplarHits(hits, self.images)
+        return ExemplarHits(hits, self.images, self.left_out["count"])
 
     def statistics(self, unit: int | None) -> list[UnitStatistics]:
         """Read the statistics of one unit, or of all.

@@ -5,6 +5,7 @@ has a batch to do.
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -14,8 +15,8 @@ from torch import Tensor
 
 from interp.exemplars import ActivationSummary, summarize_activations
 from interp.probe import Procedure
-from service.datasets import Dataset
-from service.datasets.samples import read_as
+from service.datasets import Dataset, Sample
+from service.datasets.samples import LeftOut, read_or_leave_out
 from service.engine.submit import submit_when_free
 
 BatchSummaries = dict[str, ActivationSummary]  # by layer
@@ -25,12 +26,30 @@ Prepare = Callable[
 Submit = Callable[
     [Procedure[BatchSummaries]], "Future[BatchSummaries]"
 ]  # hands a procedure to the device's thread
-Scanned = tuple[range, list[int | None], BatchSummaries]  # ids, labels and peaks of a batch
 
 _IN_FLIGHT = 2  # batches submitted: one being computed, one waiting
 _AHEAD = 2  # batches being read and decoded
 
-_Loaded = tuple[NDArray[np.uint8], int | None]
+_Loaded = tuple[int, NDArray[np.uint8], int | None]  # id, pixels, label
+
+
+@dataclass(frozen=True, eq=False)
+class ScannedBatch:
+    """A batch that has been seen.
+
+    Attributes:
+        span: numbers of the images that it is made of.
+        ids: of these the ones that could be used.
+        labels: of these; None where an image has none.
+        summaries: by layer; none where no image could be used.
+        left_out: the others.
+    """
+
+    span: range
+    ids: list[int]
+    labels: list[int | None]
+    summaries: BatchSummaries
+    left_out: list[LeftOut]
 
 
 def scan(
@@ -40,7 +59,7 @@ def scan(
     prepare: Prepare,
     submit: Submit,
     workers: int = 2,
-) -> Generator[Scanned, None, None]:
+) -> Generator[ScannedBatch, None, None]:
     """Find the peaks of `layers` on the images of each batch, in order.
 
     Closing the iterator cancels what has been submitted.
@@ -55,12 +74,13 @@ def scan(
         workers: number of threads that decode.
 
     Raises:
-        DatasetError: an image cannot be read or decoded; the message names it.
+        DatasetError: an image cannot be read or decoded, and the data set leaves none out; the
+            message names it.
         Exception: whatever the submitted futures raise.
     """
     waiting = iter(batches)
-    loading: deque[tuple[range, list[Future[list[_Loaded]]]]] = deque()
-    running: deque[tuple[range, list[int | None], Future[BatchSummaries]]] = deque()
+    loading: deque[tuple[range, list[Future[list[_Loaded | LeftOut]]]]] = deque()
+    running: deque[tuple[ScannedBatch, Future[BatchSummaries] | None]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
     try:
         while True:
@@ -77,17 +97,29 @@ def scan(
             if loading and len(running) < _IN_FLIGHT:
                 ids, futures = loading.popleft()
                 loaded = [sample for future in futures for sample in future.result()]
-                procedure = summarize_activations(_stack([image for image, _ in loaded]), layers)
-                answer = submit_when_free(partial(submit, procedure))
-                running.append((ids, [label for _, label in loaded], answer))
+                usable = [one for one in loaded if not isinstance(one, LeftOut)]
+                batch = ScannedBatch(
+                    ids,
+                    [index for index, _, _ in usable],
+                    [label for _, _, label in usable],
+                    {},
+                    [one for one in loaded if isinstance(one, LeftOut)],
+                )
+                answer: Future[BatchSummaries] | None = None
+                if usable:
+                    images = _stack([image for _, image, _ in usable])
+                    procedure = summarize_activations(images, layers)
+                    answer = submit_when_free(partial(submit, procedure))
+                running.append((batch, answer))
             elif running:
-                ids, labels, answer = running.popleft()
-                yield ids, labels, answer.result()
+                batch, answer = running.popleft()
+                yield batch if answer is None else replace(batch, summaries=answer.result())
             else:
                 break
     finally:
-        for *_, answer in running:
-            answer.cancel()
+        for _, answer in running:
+            if answer is not None:
+                answer.cancel()
         pool.shutdown(wait=True, cancel_futures=True)
 
 
@@ -97,11 +129,11 @@ def _parts(ids: range, workers: int) -> list[range]:
     return [ids[low : low + step] for low in range(0, len(ids), step)]
 
 
-def _load(dataset: Dataset, ids: range, prepare: Prepare) -> list[_Loaded]:
-    return [
-        read_as(dataset, index, lambda sample: (np.asarray(prepare(sample.image)), sample.label))
-        for index in ids
-    ]
+def _load(dataset: Dataset, ids: range, prepare: Prepare) -> list[_Loaded | LeftOut]:
+    def loaded(sample: Sample) -> _Loaded:
+        return sample.id, np.asarray(prepare(sample.image)), sample.label
+
+    return [read_or_leave_out(dataset, index, loaded) for index in ids]
 
 
 def _stack(images: list[NDArray[np.uint8]]) -> Tensor:

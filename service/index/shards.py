@@ -2,7 +2,8 @@
 index is made in the end.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from interp.exemplars import ORDERS, ActivationSummary, LayerStatistics, Moments, TopK
+from service.datasets.samples import LeftOut
 from service.index.files import UNREADABLE, Files, tensors
+from service.index.scan import BatchSummaries, ScannedBatch
 from service.index.types import IndexPlan
 
 PARTS = ("values", "positions", "ids")  # of a top k
+IDS = "ids"  # (N,): the numbers of the images that were seen
 COLUMNS = (
     "maximum",
     "minimum",
@@ -30,6 +34,37 @@ class Damaged(Exception):
     def __init__(self, number: int, error: Exception) -> None:
         super().__init__(f"shard {number} cannot be read: {error}")
         self.number = number
+
+
+@dataclass(eq=False)
+class ShardParts:
+    """What has been seen of the images of a shard so far, batch by batch."""
+
+    ids: list[int] = field(default_factory=list)
+    labels: list[int | None] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+    _summaries: list[BatchSummaries] = field(default_factory=list)
+
+    @property
+    def images(self) -> int:
+        """How many images that is, those left out among them."""
+        return len(self.ids) + len(self.left_out)
+
+    def add(self, batch: ScannedBatch) -> None:
+        """Add the next batch."""
+        self.ids += batch.ids
+        self.labels += batch.labels
+        self.left_out += batch.left_out
+        self._summaries += [batch.summaries] if batch.ids else []
+
+    def joined(self, layers: Iterable[str]) -> BatchSummaries:
+        """The summaries of all batches, which are given up; none where no image could be used."""
+        parts, self._summaries = self._summaries, []
+        return {
+            layer: ActivationSummary.join([part.pop(layer) for part in parts])
+            for layer in layers
+            if parts
+        }
 
 
 def shard_name(plan: IndexPlan, number: int) -> str:
@@ -50,7 +85,7 @@ def save_shard(
     plan: IndexPlan,
     number: int,
     found: Mapping[str, ActivationSummary],
-    labels: Sequence[int | None],
+    shard: ShardParts,
 ) -> None:
     """Write what was found on the images of a shard, all layers.
 
@@ -59,19 +94,19 @@ def save_shard(
         plan: what is indexed, and how.
         number: of the shard, from 0.
         found: summaries of the activations, by layer.
-        labels: of the shard's images, in order; None where an image has none.
+        shard: the ids and labels of the shard's images, and which were left out.
 
     Raises:
         ValueError: an activation is not a number.
     """
     span = plan.shards[number]
-    ids = torch.arange(span.start, span.stop)
-    known = torch.tensor([-1 if label is None else label for label in labels])
-    kept: dict[str, Tensor] = {}
+    ids = torch.tensor(shard.ids, dtype=torch.int64)
+    known = torch.tensor([-1 if label is None else label for label in shard.labels])
+    kept: dict[str, Tensor] = {IDS: ids}
     for layer, peaks in found.items():
-        shard = LayerStatistics.of(peaks, ids, plan.k, known, plan.labels, plan.kept)
+        whole = LayerStatistics.of(peaks, ids, plan.k, known, plan.labels, plan.kept)
         kept |= {
-            f"{layer}/{part}": tensor for part, tensor in _parts(shard, plan.labels, known).items()
+            f"{layer}/{part}": tensor for part, tensor in _parts(whole, plan.labels, known).items()
         }
         columns = (peaks.maximum, peaks.minimum, peaks.mean, peaks.at_maximum)
         for column, values in zip(COLUMNS, columns, strict=True):
@@ -83,11 +118,53 @@ def save_shard(
         "stop": span.stop,
         "positions": positions,
         "labels": plan.labels,
+        "left_out": [asdict(one) for one in shard.left_out],
     }
     files.save(shard_name(plan, number), about, kept)
 
 
-def load_shard(path: Path, layer: str) -> LayerStatistics:
+def load_left_out(paths: Sequence[Path]) -> list[LeftOut]:
+    """Read which images the shards left out.
+
+    Args:
+        paths: files of all shards, in order.
+
+    Returns:
+        What was left out, in order.
+
+    Raises:
+        Damaged: a shard cannot be read.
+    """
+    found: list[LeftOut] = []
+    for number, path in enumerate(paths):
+        try:
+            with tensors(path) as (about, _):
+                found += [LeftOut(**one) for one in about["left_out"]]
+        except UNREADABLE as error:
+            raise Damaged(number, error) from error
+    return found
+
+
+def load_ids(paths: Sequence[Path]) -> NDArray[np.int64]:
+    """Read the numbers of the images that the shards have seen, in order, (N,).
+
+    Args:
+        paths: files of all shards, in order.
+
+    Raises:
+        Damaged: a shard cannot be read.
+    """
+    found = []
+    for number, path in enumerate(paths):
+        try:
+            with tensors(path) as (_, file):
+                found.append(file.get_tensor(IDS).numpy().copy())
+        except UNREADABLE as error:
+            raise Damaged(number, error) from error
+    return np.concatenate(found)
+
+
+def load_shard(path: Path, layer: str) -> LayerStatistics | None:
     """Read the statistics of a layer in a shard's file.
 
     Args:
@@ -95,7 +172,7 @@ def load_shard(path: Path, layer: str) -> LayerStatistics:
         layer: its dotted name.
 
     Returns:
-        The statistics.
+        The statistics; None of a shard whose images were all left out.
 
     Raises:
         UNREADABLE: one of these errors, where it is no such file or lacks the layer.
@@ -104,7 +181,10 @@ def load_shard(path: Path, layer: str) -> LayerStatistics:
         stored = list(file.keys())
         names = {name.removeprefix(f"{layer}/") for name in stored if name.startswith(f"{layer}/")}
         part = {name: file.get_tensor(f"{layer}/{name}").clone() for name in names - set(COLUMNS)}
-        images, positions = about["stop"] - about["first"], about["positions"][layer]
+        images = about["stop"] - about["first"] - len(about["left_out"])
+        if not images:
+            return None
+        positions = about["positions"][layer]
     tops = {order: _top(part, order) for order in ORDERS}
     moments = Moments(
         images, positions, part["moments.mean"], part["moments.squares"], part["moments.active"]
@@ -133,8 +213,9 @@ def load_column(paths: Sequence[Path], layer: str, column: str, units: slice) ->
     blocks = []
     for number, path in enumerate(paths):
         try:
-            with tensors(path) as (_, file):
-                blocks.append(file.get_slice(f"{layer}/{column}")[units].numpy())
+            with tensors(path) as (about, file):
+                if about["positions"]:  # else all images were left out
+                    blocks.append(file.get_slice(f"{layer}/{column}")[units].numpy())
         except UNREADABLE as error:
             raise Damaged(number, error) from error
     return np.concatenate(blocks, axis=1)

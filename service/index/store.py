@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from interp.exemplars import RankedBy
 from service.datasets import Dataset, DatasetError
@@ -115,6 +115,18 @@ class IndexStore:
                 found, key=lambda index: (-index.images, index.subject.dataset, index.subject.uri)
             )
         ]
+
+    def left_out(self, subject: Subject, layer: str) -> dict[str, Any]:
+        """Tell which images an index leaves out, as `service.datasets.samples.summary` says it.
+
+        Args:
+            subject: the model and the data set.
+            layer: its dotted name.
+
+        Raises:
+            IndexMissing: there is no such index.
+        """
+        return self._ask(subject, layer, lambda index: index.left_out)
 
     def find(
         self,
@@ -277,7 +289,7 @@ class IndexStore:
             cancelled: asked whether to end.
 
         Returns:
-            The number of images scanned.
+            The number of images that the index is built from.
 
         Raises:
             CancelledError: `cancelled` said so, or the device's futures were cancelled; whole
@@ -302,7 +314,8 @@ class IndexStore:
             cancelled,
         ).run()
         self._look()
-        return plan.images
+        left_out: int = self.left_out(plan.subject, next(iter(plan.shapes)))["count"]
+        return plan.images - left_out
 
     def _ask(self, subject: Subject, layer: str, ask: Callable[[LayerIndex], T]) -> T:
         """Ask an index; if that does not work, look once more whether another builder has replaced

@@ -65,11 +65,12 @@ class Hit:
 @dataclass(frozen=True)
 class ExemplarHits:
     """Images by one order of one unit, first in that order first, of so many images that the index
-    was built from.
+    was built from; so many others were left out.
     """
 
     hits: list[Hit]
     images: int
+    left_out: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,6 +194,7 @@ class IndexPlan:
             labels, else 1, and less where that is more.
         shard_images: images a shard at most; fewer where there are so many units that a shard would
             take much memory.
+        skip_bad: images that cannot be used are left out.
         quantiles: shares of the images, each 0 to 1; the image is kept whose maximum has that share
             of the others' below it.
     """
@@ -205,6 +207,7 @@ class IndexPlan:
     class_k: int | None = None
     shard_images: int = 4096
     quantiles: tuple[float, ...] = QUANTILES
+    skip_bad: bool = False
 
     @property
     def images(self) -> int:
@@ -246,7 +249,9 @@ class IndexPlan:
     def key(self) -> str:
         """Names the build: equal for equal plans of one format."""
         counts = [self.k, self.images, self.labels, self.kept, self.step]
-        settings = [FORMAT, *counts, sorted(self.quantiles)]
+        settings: list[object] = [FORMAT, *counts, sorted(self.quantiles)]
+        if self.skip_bad:  # shards with gaps are of no use to a build that may have none
+            settings.append("bad images are left out")
         return digest([asdict(self.subject), sorted(self.shapes.items()), *settings])
 
 

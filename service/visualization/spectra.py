@@ -12,7 +12,6 @@ from concurrent.futures import CancelledError
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import structlog
 import torch
 from safetensors import SafetensorError
@@ -22,7 +21,7 @@ from torch import Tensor
 from interp.feature.params.spectrum import Spectrum
 from service import files as whole_file
 from service.datasets import Dataset, DatasetError
-from service.datasets.samples import image
+from service.datasets.samples import images
 from service.imaging import Preprocessing
 
 _FORMAT = 1
@@ -142,13 +141,19 @@ def _compute(
     """The mean magnitudes of the first `count` images."""
     if not count:
         raise DatasetError(f"data set {dataset.name!r} is empty: it has no spectrum")
-    spectrum = Spectrum(preprocessing.shape)
+    spectrum, used = Spectrum(preprocessing.shape), False
     for first in range(0, count, _BATCH):
         if cancelled():
             raise CancelledError(f"stopped after {first} of {count} images")
         batch = range(first, min(first + _BATCH, count))
-        pixels = np.stack([image(dataset, index, preprocessing) for index in batch])
-        spectrum.update(torch.from_numpy(pixels).float() / 255)
+        pixels = images(dataset, batch, preprocessing)
+        if len(pixels):
+            spectrum.update(torch.from_numpy(pixels).float() / 255)
+            used = True
+    if not used:
+        raise DatasetError(
+            f"none of the first {count} images of data set {dataset.name!r} is usable"
+        )
     magnitude = spectrum.magnitude.float()
     if magnitude.flatten(1)[:, 1:].max() < _NOISE:
         raise DatasetError(

@@ -68,6 +68,7 @@ class BuildExemplarIndexRequest(_message.Message):
     CLASS_K_FIELD_NUMBER: _builtins.int
     SHARD_IMAGES_FIELD_NUMBER: _builtins.int
     QUANTILES_FIELD_NUMBER: _builtins.int
+    SKIP_BAD_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Name of a loaded model. Required."""
     dataset: _builtins.str
@@ -83,6 +84,10 @@ class BuildExemplarIndexRequest(_message.Message):
     """
     shard_images: _builtins.int
     """Images a shard, 64 to 65536; a stopped build goes on behind the last whole shard. Default 4096."""
+    skip_bad: _builtins.bool
+    """Leave out images that cannot be read or decoded, and list them; else one such image ends the
+    build. Default false: as the data set's URI (`?on_error=skip`) or the server's setting says.
+    """
     @_builtins.property
     def layers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """1 to 64 layer names. Required."""
@@ -104,10 +109,11 @@ class BuildExemplarIndexRequest(_message.Message):
         class_k: _builtins.int | None = ...,
         shard_images: _builtins.int = ...,
         quantiles: _abc.Iterable[_builtins.float] | None = ...,
+        skip_bad: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_class_k", b"_class_k", "class_k", b"class_k"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_class_k", b"_class_k", "class_k", b"class_k", "dataset", b"dataset", "k", b"k", "layers", b"layers", "limit", b"limit", "model", b"model", "quantiles", b"quantiles", "shard_images", b"shard_images"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_class_k", b"_class_k", "class_k", b"class_k", "dataset", b"dataset", "k", b"k", "layers", b"layers", "limit", b"limit", "model", b"model", "quantiles", b"quantiles", "shard_images", b"shard_images", "skip_bad", b"skip_bad"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__class_k: _TypeAlias = _typing.Literal["class_k"]  # noqa: Y015
     _WhichOneofArgType__class_k: _TypeAlias = _typing.Literal["_class_k", b"_class_k"]  # noqa: Y015
@@ -162,22 +168,28 @@ class BuildExemplarIndexResponse(_message.Message):
     IMAGES_FIELD_NUMBER: _builtins.int
     UNITS_FIELD_NUMBER: _builtins.int
     PROVENANCE_FIELD_NUMBER: _builtins.int
+    LEFT_OUT_FIELD_NUMBER: _builtins.int
     images: _builtins.int
-    """Images scanned."""
+    """Images scanned, without those left out."""
     units: _builtins.int
     """Units indexed, over all layers."""
     @_builtins.property
     def provenance(self) -> _types_pb2.Provenance: ...
+    @_builtins.property
+    def left_out(self) -> _types_pb2.LeftOut:
+        """Images that cannot be used. Default: none."""
+
     def __init__(
         self,
         *,
         images: _builtins.int = ...,
         units: _builtins.int = ...,
         provenance: _types_pb2.Provenance | None = ...,
+        left_out: _types_pb2.LeftOut | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["provenance", b"provenance"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["left_out", b"left_out", "provenance", b"provenance"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["images", b"images", "provenance", b"provenance", "units", b"units"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["images", b"images", "left_out", b"left_out", "provenance", b"provenance", "units", b"units"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -248,10 +260,15 @@ class FindExemplarsResponse(_message.Message):
     EXEMPLARS_FIELD_NUMBER: _builtins.int
     PROVENANCE_FIELD_NUMBER: _builtins.int
     IMAGES_FIELD_NUMBER: _builtins.int
+    IMAGES_LEFT_OUT_FIELD_NUMBER: _builtins.int
     unit: _builtins.str
     """The unit in full, with the layer's dotted name."""
     images: _builtins.int
     """Images that the index was built from."""
+    images_left_out: _builtins.int
+    """Images that it leaves out because they cannot be used; BuildExemplarIndexResponse lists them.
+    Default 0.
+    """
     @_builtins.property
     def exemplars(self) -> _containers.RepeatedCompositeFieldContainer[Global___Exemplar]:
         """In the order asked for; equal activations in order of id."""
@@ -265,10 +282,11 @@ class FindExemplarsResponse(_message.Message):
         exemplars: _abc.Iterable[Global___Exemplar] | None = ...,
         provenance: _types_pb2.Provenance | None = ...,
         images: _builtins.int = ...,
+        images_left_out: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["provenance", b"provenance"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["exemplars", b"exemplars", "images", b"images", "provenance", b"provenance", "unit", b"unit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exemplars", b"exemplars", "images", b"images", "images_left_out", b"images_left_out", "provenance", b"provenance", "unit", b"unit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -24,21 +24,25 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16striate/v1/types.proto\x12\nstriate.v1\"J\n\x06Tensor\x12#\n\x05\x64type\x18\x01 \x01(\x0e\x32\x14.striate.v1.DataType\x12\r\n\x05shape\x18\x02 \x03(\r\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"A\n\nImageBatch\x12\x0f\n\x07\x65ncoded\x18\x01 \x03(\x0c\x12\"\n\x06tensor\x18\x02 \x01(\x0b\x32\x12.striate.v1.Tensor\"p\n\nProvenance\x12\r\n\x05model\x18\x01 \x01(\t\x12\x14\n\x0cmodel_digest\x18\x02 \x01(\t\x12\x17\n\x0fservice_version\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x10\n\x08warnings\x18\x05 \x03(\t*h\n\x08\x44\x61taType\x12\x19\n\x15\x44\x41TA_TYPE_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x44\x41TA_TYPE_UINT8\x10\x01\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT32\x10\x02\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT64\x10\x03*R\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x18\n\x14PRIORITY_INTERACTIVE\x10\x01\x12\x12\n\x0ePRIORITY_BATCH\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16striate/v1/types.proto\x12\nstriate.v1\"J\n\x06Tensor\x12#\n\x05\x64type\x18\x01 \x01(\x0e\x32\x14.striate.v1.DataType\x12\r\n\x05shape\x18\x02 \x03(\r\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"A\n\nImageBatch\x12\x0f\n\x07\x65ncoded\x18\x01 \x03(\x0c\x12\"\n\x06tensor\x18\x02 \x01(\x0b\x32\x12.striate.v1.Tensor\"8\n\x0cLeftOutImage\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"B\n\x07LeftOut\x12\r\n\x05\x63ount\x18\x01 \x01(\x04\x12(\n\x06images\x18\x02 \x03(\x0b\x32\x18.striate.v1.LeftOutImage\"p\n\nProvenance\x12\r\n\x05model\x18\x01 \x01(\t\x12\x14\n\x0cmodel_digest\x18\x02 \x01(\t\x12\x17\n\x0fservice_version\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x10\n\x08warnings\x18\x05 \x03(\t*h\n\x08\x44\x61taType\x12\x19\n\x15\x44\x41TA_TYPE_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x44\x41TA_TYPE_UINT8\x10\x01\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT32\x10\x02\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT64\x10\x03*R\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x18\n\x14PRIORITY_INTERACTIVE\x10\x01\x12\x12\n\x0ePRIORITY_BATCH\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'striate.v1.types_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DATATYPE']._serialized_start=295
-  _globals['_DATATYPE']._serialized_end=399
-  _globals['_PRIORITY']._serialized_start=401
-  _globals['_PRIORITY']._serialized_end=483
+  _globals['_DATATYPE']._serialized_start=421
+  _globals['_DATATYPE']._serialized_end=525
+  _globals['_PRIORITY']._serialized_start=527
+  _globals['_PRIORITY']._serialized_end=609
   _globals['_TENSOR']._serialized_start=38
   _globals['_TENSOR']._serialized_end=112
   _globals['_IMAGEBATCH']._serialized_start=114
   _globals['_IMAGEBATCH']._serialized_end=179
-  _globals['_PROVENANCE']._serialized_start=181
-  _globals['_PROVENANCE']._serialized_end=293
+  _globals['_LEFTOUTIMAGE']._serialized_start=181
+  _globals['_LEFTOUTIMAGE']._serialized_end=237
+  _globals['_LEFTOUT']._serialized_start=239
+  _globals['_LEFTOUT']._serialized_end=305
+  _globals['_PROVENANCE']._serialized_start=307
+  _globals['_PROVENANCE']._serialized_end=419
 # @@protoc_insertion_point(module_scope)

@@ -141,6 +141,64 @@ class ImageBatch(_message.Message):
 Global___ImageBatch: _TypeAlias = ImageBatch  # noqa: Y015
 
 @_typing.final
+class LeftOutImage(_message.Message):
+    """An image of a data set that cannot be used, and was left out."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    id: _builtins.int
+    """Its number in the data set, from 0: the others keep theirs."""
+    name: _builtins.str
+    """Its name in the data set: a file name where it has one; empty where unknown."""
+    reason: _builtins.str
+    """Why it cannot be used, at most 300 characters."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.int = ...,
+        name: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "name", b"name", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LeftOutImage: _TypeAlias = LeftOutImage  # noqa: Y015
+
+@_typing.final
+class LeftOut(_message.Message):
+    """Which images of a data set were left out."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COUNT_FIELD_NUMBER: _builtins.int
+    IMAGES_FIELD_NUMBER: _builtins.int
+    count: _builtins.int
+    """How many, of the images that were asked for. Default 0."""
+    @_builtins.property
+    def images(self) -> _containers.RepeatedCompositeFieldContainer[Global___LeftOutImage]:
+        """The first of them by number, at most 100."""
+
+    def __init__(
+        self,
+        *,
+        count: _builtins.int = ...,
+        images: _abc.Iterable[Global___LeftOutImage] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "images", b"images"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LeftOut: _TypeAlias = LeftOut  # noqa: Y015
+
+@_typing.final
 class Provenance(_message.Message):
     """Where a result came from."""
 

@@ -26,14 +26,15 @@ class ExemplarHandler:
             spec = wire_exemplars.read(request, model)
             dataset = await in_daemon_thread(self._datasets.get, spec.dataset)
             label = wire_exemplars.read_label(request, spec, dataset)
-            exemplars, images = await self._reader.exemplars(
+            exemplars, found = await self._reader.exemplars(
                 model, spec.path, dataset, spec.k, spec.order, label, spec.with_images
             )
             response = pb.FindExemplarsResponse(
                 unit=str(spec.path),
                 exemplars=exemplars,
                 provenance=wire_provenance.provenance(model),
-                images=images,
+                images=found.images,
+                images_left_out=found.left_out,
             )
         if response.ByteSize() > wire_images.MOST_BYTES:
             raise InvalidField(

@@ -54,6 +54,7 @@ class IndexBuildHandler:
     def _plan(self, request: pb.BuildExemplarIndexRequest) -> tuple[IndexPlan, Dataset]:
         """Opening the data set may download it, and hang: not for the event loop."""
         dataset = self._datasets.get(required("dataset", request.dataset))
+        dataset = dataset.skipping_bad(request.skip_bad)
         with self._zoo.use(required("model", request.model)) as model:
             return read_plan(request, model, dataset), dataset
 
@@ -79,7 +80,12 @@ class IndexBuildHandler:
                 cancelled=context.cancelled,
             )
             return pb.BuildExemplarIndexResponse(
-                images=images, units=plan.units, provenance=wire_provenance.provenance(model)
+                images=images,
+                units=plan.units,
+                provenance=wire_provenance.provenance(model),
+                left_out=wire_images.left_out(
+                    self._index.left_out(plan.subject, next(iter(plan.shapes)))
+                ),
             )
 
     def _submitter(self, model: HostedModel, batch: int) -> "Callable[[Procedure[T]], Future[T]]":

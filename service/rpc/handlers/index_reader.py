@@ -5,7 +5,7 @@ import asyncio
 from interp.layer import LayerPath
 from service.datasets import Dataset
 from service.index.store import IndexStore, Subject
-from service.index.types import Order
+from service.index.types import ExemplarHits, Order
 from service.models.zoo import HostedModel
 from service.rpc.compute import Compute
 from service.rpc.validation import InvalidField
@@ -28,7 +28,7 @@ class IndexReader:
         order: Order = "max",
         label: int | None = None,
         with_images: bool = True,
-    ) -> tuple[list[pb.Exemplar], int]:
+    ) -> tuple[list[pb.Exemplar], ExemplarHits]:
         """Find the images on which a unit is most, or least, active.
 
         Args:
@@ -39,7 +39,7 @@ class IndexReader:
             with_images: also read and crop the images.
 
         Returns:
-            The exemplars, strongest first, and the number of images of the index.
+            The exemplars, strongest first, and what the index says of them.
 
         Raises:
             IndexMissing: the layer has no index over the data set.
@@ -65,7 +65,7 @@ class IndexReader:
                 for message in messages
             )
             await asyncio.gather(*drawn)
-        return messages, found.images
+        return messages, found
 
     async def statistics(
         self, model: HostedModel, path: LayerPath, dataset: Dataset

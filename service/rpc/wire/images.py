@@ -1,7 +1,8 @@
 """Between images as messages and the tensors that networks take."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -71,6 +72,16 @@ def split(batch: types_pb2.ImageBatch, size: int) -> Iterator[types_pb2.ImageBat
         return
     for first in range(0, len(batch.encoded), size):
         yield types_pb2.ImageBatch(encoded=batch.encoded[first : first + size])
+
+
+def left_out(summary: Mapping[str, Any]) -> types_pb2.LeftOut:
+    """Write which images of a data set were left out.
+
+    Args:
+        summary: see `service.datasets.samples.summary`.
+    """
+    images = [types_pb2.LeftOutImage(**image) for image in summary["images"]]
+    return types_pb2.LeftOut(count=summary["count"], images=images)
 
 
 def decode_batch(

@@ -42,6 +42,7 @@ def read_plan(
         class_k=class_k,
         shard_images=within("shard_images", request.shard_images, 64, 65536, default=4096),
         quantiles=read_quantiles(request.quantiles),
+        skip_bad=dataset.skip_bad,
     )
     if plan.labels and (plan.class_k or 0) > plan.most_class_k:
         raise InvalidField(

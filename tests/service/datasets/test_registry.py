@@ -345,6 +345,29 @@ def test_uris_that_are_refused(uri: str, message: str, tmp_path: Path) -> None:
     assert "'mine'" in str(caught.value)
 
 
+def test_what_bad_samples_do_is_said_by_the_uri_or_else_by_the_setting(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(encoded(RED))
+    uri = f"imagefolder:{tmp_path}"
+    uris = {
+        "plain": uri,
+        "skip": f"{uri}?on_error=skip",
+        "fail": f"{uri}?on_error=fail",
+        "d": "digits?split=train&on_error=skip",
+        "wrong": f"{uri}?on_error=ignore",
+    }
+    for default in (False, True):
+        data = Datasets(uris, tmp_path, default)
+        assert [data.get(name).skip_bad for name in ("plain", "skip", "fail", "d")] == [
+            default,
+            True,
+            False,
+            True,
+        ]
+        with pytest.raises(DatasetError, match="on_error must be fail or skip, not 'ignore'"):
+            data.get("wrong")
+    assert data.get("fail").skipping_bad().skip_bad  # one call may say so
+
+
 def test_names_are_looked_up(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(encoded(RED))
     data = Datasets({"mine": f"imagefolder:{tmp_path}"}, tmp_path)

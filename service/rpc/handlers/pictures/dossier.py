@@ -1,6 +1,5 @@
 """CompileDossier: one unit on one page."""
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -10,8 +9,8 @@ from interp.layer import LOGITS, LayerPath, quoted
 from interp.network.ablation import AblationEffect, ablation_differences, mean_effect
 from interp.network.network import Network
 from interp.probe import Procedure
-from service.datasets import Dataset, Datasets
-from service.datasets.samples import image
+from service.datasets import Dataset, DatasetError, Datasets
+from service.datasets.samples import images
 from service.engine.job import OutOfMemory, Priority
 from service.imaging import Preprocessing
 from service.models.zoo import HostedModel, ModelZoo
@@ -244,5 +243,7 @@ def _spread_images(dataset: Dataset, count: int, preprocessing: Preprocessing) -
     """
     number = min(count, len(dataset))
     numbers = [place * len(dataset) // number for place in range(number)]
-    pixels = np.stack([image(dataset, index, preprocessing) for index in numbers])
+    pixels = images(dataset, numbers, preprocessing)
+    if not len(pixels):
+        raise DatasetError(f"no image of data set {dataset.name!r} can be used")
     return torch.from_numpy(pixels).float() / 255

@@ -1,0 +1,100 @@
+"""Indexes of data sets with bad images, against indexes of the good images alone."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from service.datasets import Dataset, DatasetError, Source
+from service.index.store import IndexPlan, IndexStore, Order
+from tests.service.index.toys_index import (
+    COUNT,
+    LABELS,
+    SHAPES,
+    Device,
+    K,
+    dataset,
+    pictures,
+    plan_of,
+    prepare,
+    small_network,
+)
+
+# One of a shard, a whole shard, and the last one.
+BAD = {3, 17, *range(64, 128), COUNT - 1}
+GOOD = [number for number in range(COUNT) if number not in BAD]
+ORDERS: tuple[Order, ...] = ("max", "min", "mean", "magnitude", "quantile")
+
+
+def chosen(numbers: list[int]) -> Dataset:
+    """The data set of some of the pictures."""
+    whole = dataset(pictures())
+    return Dataset(
+        "mine", "memory", Source(len(numbers), lambda i: whole.source.item(numbers[i]), (), LABELS)
+    )
+
+
+def with_bad(bad: set[int]) -> Dataset:
+    """All pictures, some of which cannot be read."""
+    whole = dataset(pictures())
+
+    def item(index: int) -> tuple[str, bytes, int | None]:
+        name, data, label = whole.source.item(index)
+        return name, data[:20] if index in bad else data, label
+
+    return Dataset("mine", "memory", Source(COUNT, item, (), LABELS))
+
+
+def plan(data: Dataset) -> IndexPlan:
+    return replace(plan_of(data), skip_bad=data.skip_bad)
+
+
+def test_what_is_left_out_counts_nowhere_and_is_listed(tmp_path: Path) -> None:
+    device, bad, good = Device(small_network()), with_bad(BAD).skipping_bad(), chosen(GOOD)
+    store, other = IndexStore(tmp_path / "bad"), IndexStore(tmp_path / "good")
+    assert store.build(plan(bad), bad, prepare, device.submit, batch=16) == len(GOOD)
+    other.build(plan(good), good, prepare, device.submit)
+    ours, theirs = plan(bad).subject, plan(good).subject
+    for layer, (units, *_) in SHAPES.items():
+        for unit in range(units):
+            for order in ORDERS:
+                found = store.find(ours, layer, unit, K, order)
+                alone = other.find(theirs, layer, unit, K, order)
+                assert (found.images, found.left_out) == (len(GOOD), len(BAD))
+                assert found.hits == [replace(hit, id=GOOD[hit.id]) for hit in alone.hits]
+            for label in range(LABELS):
+                found = store.find(ours, layer, unit, K, label=label)
+                alone = other.find(theirs, layer, unit, K, label=label)
+                assert found.hits == [replace(hit, id=GOOD[hit.id]) for hit in alone.hits]
+        for one, two in zip(
+            store.statistics(ours, layer), other.statistics(theirs, layer), strict=True
+        ):
+            assert one.histogram.tolist() == two.histogram.tolist()
+            assert np.isclose(one.mean, two.mean)
+            assert (one.maximum, one.sparsity) == (two.maximum, two.sparsity)
+    left_out = store.left_out(ours, "conv")
+    assert left_out["count"] == len(BAD)
+    assert [each["id"] for each in left_out["images"]] == sorted(BAD)
+    assert left_out["images"][0]["name"] == "n3"
+    assert left_out["images"][0]["reason"]
+
+
+def test_a_bad_image_ends_a_build_unless_it_is_left_out(tmp_path: Path) -> None:
+    device, store, bad = Device(small_network()), IndexStore(tmp_path), with_bad({70})
+    skipping = bad.skipping_bad()
+    with pytest.raises(DatasetError, match=r"image 70 \('n70'\) of data set 'mine'"):
+        store.build(plan(bad), bad, prepare, device.submit)
+    assert store.build(plan(skipping), skipping, prepare, device.submit) == COUNT - 1
+    with pytest.raises(DatasetError, match="image 70"):  # shards with gaps are not taken over
+        store.build(plan(bad), bad, prepare, device.submit)
+    assert store.left_out(plan(bad).subject, "conv")["count"] == 1
+
+
+def test_a_data_set_of_bad_images_alone_has_no_index(tmp_path: Path) -> None:
+    bad = with_bad(set(range(COUNT))).skipping_bad()
+    with pytest.raises(
+        DatasetError, match=rf"all {COUNT} were left out, the first, image 0 \('n0'\), because: "
+    ):
+        IndexStore(tmp_path).build(plan(bad), bad, prepare, Device(small_network()).submit)
+    assert [path.name for path in (tmp_path / "indexes").iterdir()] == []
