@@ -7,12 +7,14 @@ import contextlib
 import os
 import signal
 import socket
+from collections.abc import Mapping
 
 import grpc
 import structlog
 import torch
 from grpc_health.v1 import health, health_pb2
 from prometheus_client import start_http_server
+from torch import nn
 
 from service.config import Settings
 from service.datasets import Datasets
@@ -47,9 +49,10 @@ class Server:
 
     Args:
         settings: of the whole process.
+        modules: networks in memory that stand in the place of their settings tables' factories.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, modules: Mapping[str, nn.Module] | None = None) -> None:
         self.settings = settings
         self.metrics = Metrics()
         device = _device(settings.device)
@@ -63,6 +66,7 @@ class Server:
             models=settings.models,
             run=self.engine.run,
             device=device,
+            modules=modules,
         )
         self._datasets = Datasets(
             settings.dataset, settings.state_dir / "datasets", settings.on_error == "skip"

@@ -57,6 +57,7 @@ SERVICE: Mapping[str, str] = {
     "rpc": "visualization index audit report operations engine models datasets imaging threads",
     "server": "rpc index operations engine models datasets config threads",
     "__main__": "server config",
+    "local": "__main__ server models config",
 }
 # The handles (service, model) stand on `_api`, whose functions make requests of values and results
 # of answers; the command line stands on the handles.
@@ -65,13 +66,12 @@ CLIENT: Mapping[str, str] = {
     "errors": "",
     "provenance": "errors v1",
     "_rpc": "errors provenance v1",
-    "unit_names": "errors",
-    "attacks": "unit_names _rpc errors",
+    "attacks": "_rpc errors",
     "labels": "_rpc errors",
     "_formats": "attacks errors v1",
     "results": "_formats _rpc attacks errors provenance v1",
     "images": "results _formats _rpc errors v1",
-    "objective": "unit_names _formats images _rpc errors",
+    "objective": "_formats images _rpc errors",
     "regularize": "_rpc errors",
     "space": "_rpc errors",
     "view": "_rpc errors",
@@ -79,8 +79,9 @@ CLIENT: Mapping[str, str] = {
     "_api": "_requests objective images results attacks labels _rpc errors v1",
     "model": "_api _requests objective images results attacks labels",
     "service": "model _api _requests images results attacks labels _rpc",
+    "hosting": "service model _rpc errors",
     "_cli": "service model _api _requests _formats objective results regularize space view attacks"
-    " unit_names errors",
+    " _rpc errors",
 }
 
 

@@ -47,6 +47,7 @@ from striate.errors import (
     Unimplemented,
     UploadTooLarge,
 )
+from striate.hosting import host
 from striate.model import Model
 from striate.provenance import Provenance
 from striate.results.attack import (
@@ -170,6 +171,7 @@ __all__ = [
     "Visualization",
     "Visualizations",
     "connect",
+    "host",
     "interpolate",
     "regularize",
     "space",

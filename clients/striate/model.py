@@ -69,6 +69,11 @@ class Model:
         return self.info.name
 
     @property
+    def target(self) -> str:
+        """Address of the server that hosts it, as `striate.connect` takes it."""
+        return self._context.caller.target
+
+    @property
     def input_size(self) -> tuple[int, int]:
         """Input height and width in pixels."""
         return self.info.input_size

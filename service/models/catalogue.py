@@ -2,6 +2,7 @@
 names can be loaded.
 """
 
+import copy
 import importlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -63,7 +64,7 @@ class Blueprint:
         labelled: the names are the user's own, so that their number must be that of the logits;
             else they are those of the published weights, which other weights may not have.
         weights: where they come from: "embedded", "random", torchvision's name, a file name, or
-            "factory".
+            "factory", or "memory".
     """
 
     architecture: str
@@ -82,10 +83,17 @@ class Catalogue:
         weights_dir: holds `<name>.safetensors` or `<name>.pth`, which go before published weights,
             and the downloads.
         tables: the settings' own models by name.
+        modules: networks in memory that stand in the place of their tables' factories.
     """
 
-    def __init__(self, weights_dir: Path | None, tables: Mapping[str, ModelTable]) -> None:
+    def __init__(
+        self,
+        weights_dir: Path | None,
+        tables: Mapping[str, ModelTable],
+        modules: Mapping[str, nn.Module] | None = None,
+    ) -> None:
         self._weights_dir, self._tables = weights_dir, dict(tables)
+        self._modules = dict(modules or {})
         self.names = tuple(sorted({*tables, *names()}))
 
     def blueprint(self, name: str, weights: str = "") -> Blueprint:
@@ -163,6 +171,14 @@ class Catalogue:
             if weights not in ("", RANDOM):
                 raise UnknownWeights(name, weights, ())
             plan = _made(name, table, weights)
+        if name in self._modules:
+            kept = self._modules[name]
+            plan = replace(
+                plan,
+                architecture=type(kept).__qualname__,
+                build=lambda: copy.deepcopy(kept),
+                weights=weights or "memory",
+            )
         return replace(
             plan,
             preprocessing=_preprocessing(name, table, plan.preprocessing),

@@ -57,7 +57,7 @@ class HostedModel:
     Attributes:
         architecture: its name, or the "module:function" of a settings table.
         weights: where they came from: "embedded", "random", torchvision's name, a file name, or
-            "factory".
+            "factory", or "memory".
         digest: SHA-256 of architecture, preprocessing and weights, 64 hexadecimal digits.
         classes: names in the order of the logits.
         parameters: their number.
@@ -96,6 +96,7 @@ class ModelZoo:
         models: the settings' own models by name.
         run: queues calls for the device's thread. None of a load is made there, which would hold up
             whoever uses the other models: networks are tried on the caller's thread, one at a time.
+        modules: see `Catalogue`.
     """
 
     def __init__(
@@ -105,8 +106,9 @@ class ModelZoo:
         run: OnDevice,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
+        modules: Mapping[str, nn.Module] | None = None,
     ) -> None:
-        self._catalogue = Catalogue(weights_dir, models)
+        self._catalogue = Catalogue(weights_dir, models, modules)
         self._run, self._device, self._dtype = run, torch.device(device), dtype
         self._slots: dict[str, _Slot] = {}
         self._lock = threading.Lock()

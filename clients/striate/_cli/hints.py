@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from striate._rpc.unit_names import LAYER
 from striate.errors import (
     DatasetNotFound,
     IndexNotFound,
@@ -16,7 +17,6 @@ from striate.errors import (
     StriateError,
     Unavailable,
 )
-from striate.unit_names import LAYER
 
 _IN_OBJECTIVE = re.compile(rf"({LAYER}):")
 

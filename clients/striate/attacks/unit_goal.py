@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from striate._rpc.checks import number
-from striate.unit_names import check_unit
+from striate._rpc.unit_names import check_unit
 
 
 @dataclass(frozen=True)

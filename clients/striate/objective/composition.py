@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from numbers import Real
 
 from striate._rpc.checks import at_least, number
+from striate._rpc.unit_names import check_unit
 from striate.errors import invalid
 from striate.objective import expression
-from striate.unit_names import check_unit
 
 
 class Objective(ABC):

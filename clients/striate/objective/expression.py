@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Literal, NamedTuple
 
+from striate._rpc.unit_names import LAYER, hide_quoted
 from striate.errors import InvalidArgument, invalid
-from striate.unit_names import LAYER, hide_quoted
 
 # hyphens inside a layer's name are no signs: a sign has space before it
 _SIGN = re.compile(r"(?:^|\s)\s*([+-])\s*")

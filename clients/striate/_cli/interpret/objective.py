@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from striate._rpc.unit_names import QUOTED, hide_quoted
 from striate.errors import invalid
 from striate.objective import (
     ComparisonName,
@@ -20,7 +21,6 @@ from striate.objective import (
     expression,
     interpolate,
 )
-from striate.unit_names import QUOTED, hide_quoted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -19,7 +19,7 @@ from striate._cli.command import OptionGroup, keyword, option_group
 from striate._cli.dataclass_options import annotated, build, settings_of, syntax
 from striate._cli.docstrings import summary
 from striate._requests.picture_settings import PictureSettings
-from striate.unit_names import hide_quoted
+from striate._rpc.unit_names import hide_quoted
 
 
 def _by_name(union: Any) -> dict[str, type[Any]]:

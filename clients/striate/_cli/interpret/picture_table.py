@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from striate._rpc.unit_names import with_class_names
 from striate.results.certificate import Certificate
 from striate.results.facets import Facet
 from striate.results.visualization import Visualization
-from striate.unit_names import with_class_names
 
 HEADER = (
     "objective",

@@ -13,8 +13,8 @@ from striate._cli.arguments import IndexedDataset, ModelName
 from striate._cli.command import command
 from striate._cli.screen import Screen
 from striate._cli.session import Session
+from striate._rpc.unit_names import with_class_names
 from striate.results.unit_statistics import UnitStatistics
-from striate.unit_names import with_class_names
 
 _HEADER = (
     "unit",
