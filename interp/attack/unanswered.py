@@ -25,6 +25,13 @@ class Failure(IntEnum):
     ACTIVATION = 3  # of the unit that is attacked
 
 
+FOUND = {
+    Failure.GRADIENT: "its gradient is infinite or not a number",
+    Failure.LOGITS: "its logits are no numbers that name a class",
+    Failure.ACTIVATION: "the unit's activation is infinite or not a number",
+}
+
+
 def legal_logits(logits: Tensor) -> Tensor:
     """Tell whether rows of logits name a class: their largest is a finite number.
 
@@ -124,6 +131,26 @@ class Unanswered:
             return result
         finally:
             procedure.close()
+
+
+def unchecked(procedure: Procedure[T]) -> Procedure[T]:
+    """Run a procedure that takes whatever numbers a network gives.
+
+    Args:
+        procedure: one that has not begun.
+
+    Returns:
+        The same procedure, which is not ended by answers that are no numbers.
+    """
+    try:
+        probe = next(procedure)
+        while True:
+            probe = procedure.send((yield replace(probe, finite=False)))
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    finally:
+        procedure.close()
 
 
 def spared(procedure: Procedure[T]) -> Procedure[T]:

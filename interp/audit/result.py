@@ -1,7 +1,7 @@
 """What an audit finds out about the images of one shard on one network, as plain arrays."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -77,6 +77,32 @@ class ShardResult:
     gradients: int  # image-gradients
     queries: int  # images asked about without a gradient by searches that use none
     examples: Sequence[Examples]
+    failure: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    # (B,) an `interp.attack.unanswered.Failure` each, 0 where the network answers by numbers; what
+    # else is said of an image where it does not means nothing. Empty: it always does.
+    failed_at: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    # (B,) the step of a search at which that was found, 0 outside of one
+
+    @property
+    def answered(self) -> Bools:
+        """(B,) on which images the network's answers are numbers."""
+        return self.failure == 0 if len(self.failure) else np.ones(len(self.clean), np.bool_)
+
+    def of_answered(self) -> "ShardResult":
+        """The same of these images alone, without examples."""
+        if (kept := self.answered).all():
+            return self
+        return replace(
+            self,
+            clean=self.clean[kept],
+            noise=[noise[:, kept] for noise in self.noise],
+            fooled_at=[fooled_at[:, kept] for fooled_at in self.fooled_at],
+            corrupted=self.corrupted[:, kept],
+            augmented=self.augmented[:, kept],
+            examples=[],
+            failure=self.failure[kept],
+            failed_at=self.failed_at[kept],
+        )
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Everything as named arrays, for a file."""
@@ -85,6 +111,8 @@ class ShardResult:
             "corrupted": self.corrupted,
             "augmented": self.augmented,
             "cost": np.array([self.gradients, self.queries]),
+            "failure": self.failure,
+            "failed_at": self.failed_at,
         }
         for number, examples in enumerate(self.examples):
             named |= {
@@ -120,6 +148,8 @@ class ShardResult:
                 Examples(**{f.name: arrays[f"{threat}.{f.name}"] for f in fields(Examples)})
                 for threat in threats
             ],
+            arrays["failure"],
+            arrays["failed_at"],
         )
 
     def right(self, labels: Ints) -> Bools:

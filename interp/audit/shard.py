@@ -19,7 +19,7 @@ from interp.audit.result import Bools, Examples, ShardResult
 from interp.corruption.augmentation import augment
 from interp.corruption.imagenet_c import corrupt
 from interp.norms import norm
-from interp.probe import Probe, Procedure
+from interp.probe import Probe, Procedure, on_rows
 from interp.seeds import Generators, generators
 
 __all__ = ["Examples", "Plan", "PlannedAttack", "ShardResult", "Threat", "audit_shard"]
@@ -67,7 +67,7 @@ class _Shard:
         """
         right = np.zeros(len(self.x), dtype=np.bool_)
         for part in torch.split(chosen, AT_ONCE) if len(chosen) else ():
-            answer = yield Probe(make(part), logits=True)
+            answer = yield Probe(make(part), logits=True, rows=part)
             assert answer.logits is not None
             right[part.cpu().numpy()] = (answer.logits.argmax(1) == self.labels[part]).cpu().numpy()
         return right
@@ -187,15 +187,14 @@ class _ThreatRecord:
             return left
         labels = self.shard.labels[left]
         use = f"{condition(self.threat.p, epsilon)} {entry.label}"
-        summit = yield from entry.method.search(
-            ball, Untargeted(labels), self.shard.streams(use, left)
-        )
+        search = entry.method.search(ball, Untargeted(labels), self.shard.streams(use, left))
+        summit = yield from on_rows(search, left)
         self.gradients, self.queries = (
             self.gradients + summit.gradients,
             self.queries + summit.queries,
         )
         images, kept = self.stored(summit.images)
-        answer = yield Probe(images, logits=True)
+        answer = yield Probe(images, logits=True, rows=left)
         assert answer.logits is not None
         prediction = answer.logits.argmax(1)
         fooled = prediction != labels

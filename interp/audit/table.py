@@ -6,8 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from interp.attack.unanswered import Failure
 from interp.audit.plan import Plan, column_names
 from interp.audit.result import Bools, Ints, ShardResult
+
+FAILURE = "failure"  # the last column
 
 
 def rows(
@@ -23,7 +26,9 @@ def rows(
 
     id, name, label (class), network, clean_prediction (class) and clean_correct, then those of
     `interp.audit.plan.column_names`, bool: right. Only a "minimal_epsilon" is float64, in pixel
-    units: 0 for an image that is wrong as it is, not a number where no attack found any.
+    units: 0 for an image that is wrong as it is, not a number where no attack found any. Last comes
+    failure, None or what of the network's answers is no number: "gradient" or "logits"; then the
+    other columns are None but for the first four.
 
     Args:
         judged: the shard on one network.
@@ -41,7 +46,14 @@ def rows(
         "clean_prediction": judged.clean,
         "clean_correct": judged.right(labels),
     }
-    return columns | dict(zip(column_names(plan), _cells(judged, plan, labels), strict=True))
+    columns |= dict(zip(column_names(plan), _cells(judged, plan, labels), strict=True))
+    failed = ~judged.answered
+    for name in columns.keys() - {"id", "name", "label", "network"} if failed.any() else ():
+        columns[name] = columns[name].astype(object)
+        columns[name][failed] = None
+    kinds = [Failure(int(kind)).name.lower() for kind in judged.failure]
+    no_outcome = np.array([None if kind == "none" else kind for kind in kinds], dtype=object)
+    return columns | {FAILURE: no_outcome if kinds else np.full(len(labels), None, dtype=object)}
 
 
 def _cells(judged: ShardResult, plan: Plan, labels: Ints) -> Iterator[Bools | NDArray[np.float64]]:

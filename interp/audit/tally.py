@@ -27,7 +27,7 @@ class Sums:
             return np.zeros(shape, dtype=np.int64)
 
         grids = [len(threat.epsilons) for threat in plan.threats]
-        self.trials = zeros(classes)
+        self.trials = zeros(classes)  # images that were answered
         self.clean = zeros(classes)  # right
         self.noise = [zeros(grid) for grid in grids]  # right
         self.robust = [zeros(len(plan.attacks), grid) for grid in grids]  # (attacks, E) right
@@ -39,12 +39,14 @@ class Sums:
         self.gradients = self.queries = 0
 
     def add(self, judged: ShardResult, labels: Ints) -> None:
-        """Count a shard's images, of classes `labels` (B,).
+        """Count a shard's images, of classes `labels` (B,): those that the network answers by
+        numbers.
 
         Args:
             judged: what was found out about the images.
             labels: (B,) their classes.
         """
+        judged, labels = judged.of_answered(), labels[judged.answered]
         right, trials = by_class(judged.right(labels), labels, len(self.trials))
         self.trials += trials
         self.clean += right
@@ -83,24 +85,31 @@ class GateProgress:
         self.gate = gate
         self.decided: GateDecision | None = None
         self.successes = self.trials = 0
-        self.waiting: dict[int, Bools] = {}
+        self.row = 0  # place of the next image in the audit's order
+        self.waiting: dict[int, tuple[Bools, Bools]] = {}
 
     @property
     def decision(self) -> GateDecision:
         """What `interp.audit.statistics.Gate.decide` says of the images taken."""
         return self.decided or GateDecision(GateVerdict.OPEN, self.trials)
 
-    def add(self, right: Bools, first_row: int) -> None:
+    def add(self, right: Bools, first_row: int, answered: Bools | None = None) -> None:
         """Take the images first_row.. of the audit's order, right (B,), or let them wait for those
         before them.
 
         Args:
             right: (B,) bool.
             first_row: place of the first image in the audit's order.
+            answered: (B,) bool, those that count; None: all.
         """
-        self.waiting[first_row] = right
-        while self.trials in self.waiting:
-            self._take(self.waiting.pop(self.trials))
+        every = np.ones(len(right), np.bool_)
+        self.waiting[first_row] = right, every if answered is None else answered
+        while self.row in self.waiting:
+            right, answered = self.waiting.pop(self.row)
+            if not len(right):
+                break
+            self.row += len(right)
+            self._take(right[answered])
 
     def _take(self, right: Bools) -> None:
         if not len(right):
@@ -148,6 +157,7 @@ class Tally:
             counts once, for whoever is right on more of its corrupted versions: these are not
             independent of each other, and images are.
         gate_progress: one a gate.
+        images: so many were judged, answered or not.
         reference: of a network that is none of these, and is judged by a plan of its own.
 
     Raises:
@@ -171,11 +181,7 @@ class Tally:
         }
         self.gates = [gated._replace(condition=_known(gated.condition, plan)) for gated in gates]
         self.gate_progress = [GateProgress(gated.gate) for gated in gates]
-
-    @property
-    def images(self) -> int:
-        """Images judged."""
-        return int(self.sums[0].trials.sum())
+        self.images = 0
 
     @property
     def decided(self) -> bool:
@@ -196,18 +202,19 @@ class Tally:
             labels: (B,) their classes.
             first_row: place of the first image in the audit's order.
         """
+        self.images += len(labels)
         reference = [] if self.reference is None else [self.reference]
         for sums, one in zip([*self.sums, *reference], judged, strict=True):
             sums.add(one, labels)
         scores = [_scores(one, labels, self.plan) for one in judged[: len(self.sums)]]
         for (first, second), counts in self.pairs.items():
-            counts += np.stack(
-                [scores[first] > scores[second], scores[second] > scores[first]], 2
-            ).sum(1)
+            better = [scores[first] > scores[second], scores[second] > scores[first]]
+            both = judged[first].answered & judged[second].answered
+            counts += np.stack(better, 2)[:, both].sum(1)
         for gated, progress in zip(self.gates, self.gate_progress, strict=True):
-            progress.add(
-                _withstands(judged[gated.network], labels, gated.condition, self.plan), first_row
-            )
+            one = judged[gated.network]
+            right = _withstands(one, labels, gated.condition, self.plan)
+            progress.add(right, first_row, one.answered)
 
 
 def _places(plan: Plan) -> dict[str, tuple[int, int]]:

@@ -4,7 +4,7 @@ time.
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -12,11 +12,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from interp.audit.answered import check_answered, failed_images
 from interp.audit.conditions import NORMS
 from interp.audit.corruption_error import Reference
 from interp.audit.plan import Plan, column_names
 from interp.audit.report import AuditedNetwork, report
 from interp.audit.result import Examples
+from interp.audit.table import FAILURE
 from interp.audit.table import rows as image_rows
 from service import files as whole_file
 from service.audit.gallery import GALLERY, GalleryExample, candidates, gallery_entry
@@ -70,6 +72,7 @@ def write_reports(audit: AuditRun) -> None:
     gallery_examples: dict[tuple[int, int], list[GalleryExample]] = defaultdict(
         list
     )  # (network, threat)
+    failed: dict[int, list[str]] = defaultdict(list)  # of a network, images without an answer
     with (
         ParquetFile(journal.folder / IMAGES, _image_columns(job.plan), "zstd") as images,
         ParquetFile(journal.folder / EXAMPLES, _EXAMPLE_COLUMNS, "none") as examples,
@@ -92,7 +95,10 @@ def write_reports(audit: AuditRun) -> None:
                     labels=shard.labels,
                 )
             )
-            for threat, found in enumerate(shard.judged.examples):
+            failed[network] += failed_images(shard.judged, shard.ids, shard.names)
+            answered = shard.judged.answered
+            for threat, every in enumerate(shard.judged.examples):
+                found = every.take(answered[every.row - first].nonzero()[0])
                 for start in range(0, len(found.row), 64):
                     part = found.take(np.arange(start, min(start + 64, len(found.row))))
                     examples.add(_examples(job, name, threat, part, shard, first, pool.map))
@@ -101,7 +107,7 @@ def write_reports(audit: AuditRun) -> None:
                     gallery_examples[network, threat] = sorted(best, key=lambda one: one[:2])[
                         :GALLERY
                     ]
-    result = _report(audit)
+    result = _report(audit, failed)
     gallery = [
         gallery_entry(job, *place, one)
         for place, found in sorted(gallery_examples.items())
@@ -134,7 +140,15 @@ def _company(model: HostedModel) -> list[_StoredCheck]:
     return [_StoredCheck(COMPANY, "failed", doubt, "")] if doubt else []
 
 
-def _report(audit: AuditRun) -> dict[str, Any]:
+def _answered(failed: Sequence[str], images: int) -> list[_StoredCheck]:
+    """A check of the images that count nowhere, if there are any."""
+    if not failed:
+        return []
+    found = check_answered(failed, images)
+    return [_StoredCheck(found.name, found.status, found.evidence, found.source)]
+
+
+def _report(audit: AuditRun, failed: Mapping[int, Sequence[str]]) -> dict[str, Any]:
     job = audit.job
     networks = []
     for number, model in enumerate(job.models):
@@ -142,7 +156,8 @@ def _report(audit: AuditRun) -> dict[str, Any]:
             _StoredCheck(*(check[field] for field in _StoredCheck._fields))
             for check in audit.journal.read_checks(number) or ()
         ]
-        networks.append(AuditedNetwork(model.name, model.digest, checks + _company(model)))
+        checks += _company(model) + _answered(failed.get(number, ()), audit.tally.images)
+        networks.append(AuditedNetwork(model.name, model.digest, checks))
     return report(
         audit.tally,
         networks,
@@ -185,7 +200,7 @@ def _image_columns(plan: Plan) -> dict[str, pa.DataType]:
         name: pa.float64() if name.endswith(" minimal_epsilon") else pa.bool_()
         for name in column_names(plan)
     }
-    return {**fixed, "clean_correct": pa.bool_(), **measured}
+    return {**fixed, "clean_correct": pa.bool_(), **measured, FAILURE: pa.string()}
 
 
 def _examples(

@@ -15,6 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from interp.attack.unanswered import unchecked
+from interp.audit.answered import answered_rows, note_unanswered
 from interp.audit.checks import check_evaluation
 from interp.audit.checks.sufficient import check_sufficiency
 from interp.audit.corruption_error import corruptions_alone
@@ -262,14 +264,21 @@ def _audit_shard(
     """`audit_shard` between host and device: both copies are made when the engine runs this, not
     before.
     """
-    return (yield from audit_shard(*_on_device(device, pixels, labels), plan, first))
+    x, classes = _on_device(device, pixels, labels)
+    return (yield from note_unanswered(audit_shard(x, classes, plan, first), len(x), x.device))
 
 
 def _check_all(
     model: HostedModel, pixels: NDArray[np.uint8], labels: NDArray[np.int64], plan: Plan
 ) -> Procedure[Any]:
-    """`check_evaluation`, in the same way."""
+    """`check_evaluation`, in the same way, on the images that the network answers by numbers."""
     x, classes = _on_device(model.network.device, pixels, labels)
+    rows = yield from answered_rows(x, classes)
+    x, classes = x[rows], classes[rows]
+    return (yield from unchecked(_checks(model, x, classes, plan))) if len(rows) else []
+
+
+def _checks(model: HostedModel, x: Tensor, classes: Tensor, plan: Plan) -> Procedure[Any]:
     preprocessing = model.preprocessing
     needed = max((entry.method.classes_needed for entry in plan.attacks), default=2)
     threats = [(threat.p, threat.epsilons) for threat in plan.threats]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as parquet
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
@@ -176,6 +177,35 @@ def test_the_command_line_names_the_picture(
         assert shown.exit_code == 0, shown.output
         assert f"{paths[BAD]}: image {BAD}: its gradient" in shown.output.replace("\n", "")
         assert "no outcome" in shown.output
+
+
+@pytest.mark.parametrize("name", ["gradient", "logits"])
+def test_an_audit_counts_the_others_and_names_the_image(
+    service: striate.Service, images: NDArray[np.uint8], name: str, tmp_path: Path
+) -> None:
+    labels = [one[0].index for one in service.model("gradient").classify(images, k=1)]
+    report = service.audit(
+        ["gradient", name] if name != "gradient" else [name],
+        service.upload(images, labels),
+        threats={"linf": [1 / 255]},
+        attacks=[striate.PGD(steps=2)],
+        shard_images=8,
+    ).wait()
+    network = report.report["networks"][-1]
+    assert report.report["images"] == 6
+    (check,) = [check for check in network["checks"] if check["name"] == "answered"]
+    assert f"image {BAD}" in check["evidence"]
+    assert f"its {name}" in check["evidence"]
+    assert network["clean"]["trials"] == 5
+    assert network["threats"][0]["worst"][0]["trials"] == 5
+    assert f"image {BAD}" in report.summary()
+    assert any(f"image {BAD}" in text for one in report.provenance for text in one.warnings)
+    table = parquet.read_table(report.to_parquet(tmp_path / "images.parquet")).to_pylist()
+    bad = [row for row in table if row["id"] == BAD and row["network"] == name]
+    assert [row["failure"] for row in bad] == [name]
+    assert bad[0]["linf:1/255 PGD-2"] is None
+    assert f"image {BAD}" in report.to_html(tmp_path / "report.html").read_text()
+    assert f"image {BAD}" in report.to_junit(tmp_path / "report.xml").read_text()
 
 
 def test_masked_classes_are_legal(service: striate.Service, images: NDArray[np.uint8]) -> None:

@@ -19,6 +19,7 @@ COMPARISON_HEADER = (
 _NAMED = 3  # corruptions at most that are listed, not counted
 ANYTIME_HEADER = ("anytime p", "Holm-corrected")
 MCE_HEADER = ("network", "reference", "mCE", "relative mCE", "over")
+ANSWERED = "answered"  # the check that names images which count in no figure
 GATE_HEADER = ("network", "gate", "bar", "withstood", "share", "verdict", "decided")
 
 
@@ -80,7 +81,8 @@ def further_tables(
 
 
 def failures(report: Mapping[str, Any]) -> list[str]:
-    """The audit's checks of itself that failed, one line each.
+    """The audit's checks of itself that failed, and that of images without an outcome in any case,
+    one line each.
 
     Args:
         report: The report as plain values.
@@ -91,7 +93,7 @@ def failures(report: Mapping[str, Any]) -> list[str]:
     return [
         f"{name}: {check['name']}: {check['evidence']}"
         for name, check in checks
-        if check["status"] == "failed"
+        if check["status"] == "failed" or check["name"] == ANSWERED
     ]
 
 

@@ -140,6 +140,7 @@ def test_the_table_has_a_row_an_image() -> None:
         "clean_prediction",
         "clean_correct",
         *column_names(PLAN),
+        "failure",
     ]
     assert all(len(column) == 25 for column in table.values())
     for i, y in enumerate(labels.tolist()):

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from interp.attack.evaluate import AdversarialExamples
-from interp.attack.unanswered import Failure
+from interp.attack.unanswered import FOUND, Failure
 from interp.audit.conditions import radius
 from service.imaging import png
 from service.models.zoo import HostedModel
@@ -20,13 +20,10 @@ from striate.v1 import attack_pb2 as pb
 _NoiseField = Literal["noise_prediction", "noise_succeeded", "noise_norm"]
 _NOISE: tuple[_NoiseField, ...] = ("noise_prediction", "noise_succeeded", "noise_norm")
 NAMED = 5  # images without an outcome, in one warning
-_FAILURES: dict[int, tuple[pb.FailureKind.ValueType, str]] = {
-    Failure.GRADIENT: (pb.FAILURE_KIND_GRADIENT, "its gradient is infinite or not a number"),
-    Failure.LOGITS: (pb.FAILURE_KIND_LOGITS, "its logits are no numbers that name a class"),
-    Failure.ACTIVATION: (
-        pb.FAILURE_KIND_ACTIVATION,
-        "the unit's activation is infinite or not a number",
-    ),
+_KINDS = {
+    Failure.GRADIENT: pb.FAILURE_KIND_GRADIENT,
+    Failure.LOGITS: pb.FAILURE_KIND_LOGITS,
+    Failure.ACTIVATION: pb.FAILURE_KIND_ACTIVATION,
 }
 
 
@@ -157,13 +154,13 @@ def attack_rows(outcome: AttackOutcome, numbers: Sequence[int]) -> list[pb.Attac
 def _failure(outcome: AttackOutcome, row: int, number: int) -> pb.RowFailure:
     """Why an image has no outcome."""
     found = outcome.examples
-    (kind, what), step = _FAILURES[int(found.failure[row])], int(found.failed_at[row])
-    message = pb.RowFailure(kind=kind, step=step)
+    failure, step = Failure(int(found.failure[row])), int(found.failed_at[row])
+    message = pb.RowFailure(kind=_KINDS[failure], step=step)
     if outcome.failed_from:
         message.epsilon = outcome.failed_from[row]
     within = f" within {radius(message.epsilon)}" if step and outcome.failed_from else ""
     where = f"at step {step} of the search{within}" if step else "on the clean image"
-    message.message = f"image {number}: {what} {where}"
+    message.message = f"image {number}: {FOUND[failure]} {where}"
     return message
 
 

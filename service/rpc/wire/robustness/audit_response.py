@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from interp.audit.answered import ANSWERED
 from interp.audit.conditions import parse
 from interp.audit.tally import CLEAN
 from service.audit.report_files import COMPANY
@@ -60,7 +61,8 @@ def response(text: str) -> pb.AuditResponse:
                 warnings=[
                     f"{network['name']}: {check['evidence']}"
                     for check in network["checks"]
-                    if check["name"] == COMPANY and check["status"] == "failed"
+                    if (check["name"] == COMPANY and check["status"] == "failed")
+                    or check["name"] == ANSWERED
                 ],
             )
             for network in report["networks"]
