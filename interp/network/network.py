@@ -5,6 +5,7 @@ by it.
 import copy
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from interp.network.folding.folded_copy import FoldedCopy
 from interp.network.hooks import forward_hooks
 from interp.network.load_checks.batch_axis import layers_of_other_axes
 from interp.network.load_checks.company import company_doubt
+from interp.network.load_checks.gradient_flow import layers_without_gradient
 from interp.network.load_checks.layer_trace import layer_modules, trace_layers
 from interp.network.load_checks.memory_format import choose_memory_format
 from interp.network.load_checks.outputs import returning_logits
@@ -227,6 +229,13 @@ class Network:
         x = images.to(self.device, self.dtype).detach().requires_grad_()
         with torch.enable_grad():
             return self._forward(x, {LOGITS})[LOGITS].requires_grad
+
+    @cached_property
+    def without_gradient(self) -> frozenset[str]:
+        """The layers, "logits" too, that no gradient leads back from to the images; found by one
+        pass, at the first use.
+        """
+        return layers_without_gradient(self.module, self._modules, self._examples()[:1])
 
     @torch.no_grad()
     def logits_with(self, images: Tensor, layer: str, change: Callable[[Tensor], Tensor]) -> Tensor:

@@ -27,7 +27,7 @@ _TWINS = Preprocessing(
 _DIGITS = Preprocessing(1, 32, 32, 32, "bilinear", (0.5,), (0.5,))
 # The network was trained on pixels of 0 to 255, less 117.
 _INCEPTIONV1 = Preprocessing(3, 224, 224, 224, "bilinear", (117 / 255,) * 3, (1 / 255,) * 3)
-_TRANSFORMERS = ("vit_", "swin_", "maxvit_")
+_ONE_SIZE = ("vit_", "maxvit_")  # built for images of one size, that of the default weights
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Architecture:
 def names() -> tuple[str, ...]:
     """All names that `architecture` knows."""
     models = torchvision.models.list_models(module=torchvision.models)
-    return (*_BUILT_IN, *(name for name in models if not name.startswith(_TRANSFORMERS)))
+    return (*_BUILT_IN, *models)
 
 
 def architecture(name: str) -> Architecture | None:
@@ -83,11 +83,13 @@ def architecture(name: str) -> Architecture | None:
 
 def _of_torchvision(name: str) -> Architecture:
     weights = torchvision.models.get_model_weights(name)
+    size = weights.DEFAULT.transforms().crop_size
     # One member of vgg16 names no classes: it is no classifier, and its file lacks the last layers.
     others = {
         member: partial(_published, weights[member])
         for member in weights.__members__
         if weights[member].meta["categories"]
+        and (not name.startswith(_ONE_SIZE) or weights[member].transforms().crop_size == size)
     }
     return Architecture(
         name, partial(_build_torchvision, name), _published(weights.DEFAULT), others
@@ -99,6 +101,9 @@ def _build_torchvision(name: str, classes: int | None) -> nn.Module:
     weights imply.
     """
     options: dict[str, object] = {} if classes is None else {"num_classes": classes}
+    if name.startswith("vit_"):
+        weights = torchvision.models.get_model_weights(name)
+        options["image_size"] = weights.DEFAULT.transforms().crop_size[0]
     if name in ("googlenet", "inception_v3"):
         options |= {"transform_input": True, "init_weights": False}
         options["aux_logits"] = name == "inception_v3"  # it cannot be built without

@@ -55,6 +55,7 @@ def warm_up(network: Network) -> WarmUp:
     image = torch.full((1, *network.shape), 0.5, device=network.device, dtype=network.dtype)
     label = torch.zeros(1, dtype=torch.int64, device=network.device)
     probe = Probe(image, cross_entropy(label))
+    _ = network.without_gradient  # found while loading, for requests to look up
     doubts = _doubts(network, probe)
     hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
     with hooks, suppress(BackwardFailed):

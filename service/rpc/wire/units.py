@@ -167,6 +167,26 @@ def check_layer(path: LayerPath, field: str, shape: Sequence[int]) -> str:
     return path.layer
 
 
+def check_gradient(layer: str, field: str, model: HostedModel) -> None:
+    """Check that a gradient leads from a layer to the images.
+
+    Args:
+        layer: its dotted name, or "logits".
+        field: the request's field, for errors.
+        model: the loaded model that is asked for.
+
+    Raises:
+        InvalidField: the layer carries none.
+    """
+    if layer in model.network.without_gradient:
+        raise InvalidField(
+            field,
+            f"layer {layer} carries no gradient to the images (it is computed under torch.no_grad, "
+            f"in a reentrant checkpoint, or detached), so that nothing can climb it; must be a "
+            f"layer that does; exemplars, activations and occlusion need none",
+        )
+
+
 def unit_count(shape: Sequence[int], field: str) -> int:
     """Count the units of a layer.
 

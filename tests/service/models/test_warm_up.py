@@ -14,6 +14,9 @@ from interp.network.network import Network
 from service.config import ModelTable
 from service.models.warm_up import warm_up
 from service.models.zoo import HostedModel, ModelError, ModelZoo
+from service.rpc.validation import InvalidField
+from service.rpc.wire.pictures import objective as wire_objective
+from striate.v1 import visualize_pb2 as pb
 from tests.interp.network.test_backward import Checkpointed, Conflicting, Detached
 from tests.interp.toys_networks import MEAN, STD
 
@@ -63,6 +66,19 @@ def test_load_tells_what_it_doubts(load: Callable[..., HostedModel]) -> None:
     norm = nn.BatchNorm2d(3, track_running_stats=False)
     (warning,) = load(nn.Sequential(norm, nn.Flatten(), nn.Linear(192, 9))).warnings
     assert "from layer 0 (BatchNorm2d) on" in warning
+
+
+def test_what_no_gradient_leads_back_from_is_refused_for_pictures(
+    load: Callable[..., HostedModel],
+) -> None:
+    model = load(Detached(None))
+    assert model.network.without_gradient == {"conv", "head", "logits"}
+    for unit in ("conv:1", "neg(head:2)", "logits:0"):
+        with pytest.raises(InvalidField, match=r"carries no gradient .*torch\.no_grad") as caught:
+            wire_objective.paths(pb.VisualizeRequest(objectives=[unit]), model)
+        assert caught.value.field == "objectives[0]"
+    sound = load(Checkpointed(False))
+    assert wire_objective.paths(pb.VisualizeRequest(objectives=["conv:1"]), sound)
 
 
 @pytest.mark.parametrize(

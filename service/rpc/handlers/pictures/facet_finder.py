@@ -123,6 +123,7 @@ class FacetFinder:
         """The checked request, with its exemplars."""
         priority = wire_priority.priority(request.settings.priority)
         path = wire_units.read_unit(request.unit, "unit", model, positions=False, forms=True)
+        wire_units.check_gradient(path.layer, "unit", model)
         facets = within("facets", request.facets, 0, MAX_FACETS)
         k = within("exemplars", request.exemplars, 2, MOST_EXEMPLARS, default=MOST_EXEMPLARS)
         where = await self._planner.at_size(request.settings, model, {"unit": path})

@@ -82,6 +82,7 @@ class VisualizeLayerHandler:
         priority = wire_priority.priority(request.settings.priority)
         dataset = wire_settings.index_dataset(request.settings)
         paths = {"layer": wire_units.parse_path(request.layer, "layer", model)}
+        wire_units.check_gradient(paths["layer"].layer, "layer", model)
         where = await self._planner.at_size(request.settings, model, paths)
         settings = wire_settings.read(request.settings, where.preprocessing.shape)
         name = where.layer("layer")

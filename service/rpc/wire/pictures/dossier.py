@@ -63,8 +63,10 @@ def read(request: pb.CompileDossierRequest, model: HostedModel) -> DossierSpec:
         InvalidField: Something is missing or out of range.
         UnknownLayer: The model has no such layer.
     """
+    path = wire_units.read_unit(request.unit, "unit", model, positions=False, forms=True)
+    wire_units.check_gradient(path.layer, "unit", model)
     return DossierSpec(
-        path=wire_units.read_unit(request.unit, "unit", model, positions=False, forms=True),
+        path=path,
         pictures=within("pictures", request.pictures, 1, 4, default=1),
         exemplars=within("exemplars", request.exemplars, 1, 36, default=9),
         images=within("images", request.images, 1, 512, default=64),

@@ -53,7 +53,8 @@ def paths(request: pb.VisualizeRequest, model: HostedModel) -> dict[str, LayerPa
         Layers and units by the field that names them.
 
     Raises:
-        InvalidField: A name is missing, long, or of no such form.
+        InvalidField: A name is missing, long, or of no such form, or no gradient leads from its
+            layer to the pictures.
         UnknownLayer: There is no such layer.
     """
     texts = {f"objectives[{i}]": text for i, text in enumerate(request.objectives)}
@@ -66,10 +67,13 @@ def paths(request: pb.VisualizeRequest, model: HostedModel) -> dict[str, LayerPa
                 texts[f"{at}.{kind}.layer"] = getattr(term, kind).layer
     if request.HasField("diversity"):
         texts["diversity.layer"] = request.diversity.layer
-    return {
+    found = {
         field: wire_units.parse_path(text, field, model, forms=True)
         for field, text in texts.items()
     }
+    for field, path in found.items():
+        wire_units.check_gradient(path.layer, field, model)
+    return found
 
 
 def objectives(request: pb.VisualizeRequest, where: ModelAtSize) -> list[ComposedObjective]:

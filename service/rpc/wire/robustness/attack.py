@@ -255,6 +255,8 @@ def _unit(
             f"without target classes, square or epsilon_search",
         )
     path = wire_units.read_unit(wanted.unit, "unit.unit", model)
+    if not isinstance(search, Method) or search.name != "square":  # which asks for scores alone
+        wire_units.check_gradient(path.layer, "unit.unit", model)
     if wanted.HasField("level") and not math.isfinite(wanted.level):
         raise InvalidField("unit.level", f"is {wanted.level}, must be a finite number")
     level = wanted.level if wanted.HasField("level") else None

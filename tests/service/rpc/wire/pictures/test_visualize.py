@@ -39,7 +39,11 @@ MODEL = cast(
         name="toy",
         preprocessing=GRAY,
         network=SimpleNamespace(
-            layers=("stem", "head", "odd"), shape=GRAY.shape, classes=3, unavailable={}
+            layers=("stem", "head", "odd"),
+            shape=GRAY.shape,
+            classes=3,
+            unavailable={},
+            without_gradient=frozenset(),
         ),
         classes=("cat", "dog", "sea lion"),
     ),
