@@ -21,6 +21,7 @@ from bench.ensemble import ensemble
 from bench.figure import Figure
 from bench.gradients import gradients
 from bench.indexing import indexing
+from bench.l1 import l1
 from bench.loading import loading
 from bench.png import png
 from bench.rendering import rendering
@@ -51,6 +52,7 @@ FIGURES = {
     "broken": broken,
     "indexing": indexing,
     "loading": loading,
+    "l1": l1,
     "worth": worth,
 }
 OUT = Path(__file__).parents[1] / "out" / "bench"

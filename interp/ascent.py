@@ -261,7 +261,7 @@ class _AscentState:
             gone |= self.problem.give_up(answer, rows)
         if gone.any():
             self.active.leave(gone)
-        stepped = self.problem.space.project(self.z + self.move(slope))
+        stepped = self.problem.space.project(self.z + self.move(self.z, slope))
         self.z = self.active.merge(self.z, self.active.select(stepped))
         self.operate(step)
 

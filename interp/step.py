@@ -1,5 +1,5 @@
 """How far to go along a gradient: each function gives a step rule, which is started at z and then
-maps gradients to moves.
+maps points and their gradients to moves.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from interp.norms import norm
 
-Move = Callable[[Tensor], Tensor]  # gradient -> what to add to z, of the same shape
+Move = Callable[[Tensor, Tensor], Tensor]  # (z, gradient) -> what to add to z, of the same shape
 Step = Callable[[Tensor], Move]
 
 
@@ -19,7 +19,7 @@ def sign(alpha: Tensor | float) -> Step:
     Args:
         alpha: step size in units of z, broadcastable to z.
     """
-    return lambda z: lambda grad: alpha * grad.sign()
+    return lambda start: lambda z, grad: alpha * grad.sign()
 
 
 def unit(alpha: Tensor | float) -> Step:
@@ -32,13 +32,13 @@ def unit(alpha: Tensor | float) -> Step:
         alpha: length of the step in units of z, broadcastable to (B, 1, 1, 1).
     """
 
-    def move(grad: Tensor) -> Tensor:
+    def move(z: Tensor, grad: Tensor) -> Tensor:
         grad = grad.nan_to_num()
         # squares of tiny gradients would vanish
         grad = grad / norm(grad, torch.inf).clamp_min(torch.finfo(grad.dtype).tiny)
         return alpha * grad / norm(grad, 2).clamp_min(torch.finfo(grad.dtype).tiny)
 
-    return lambda z: move
+    return lambda start: move
 
 
 def sparse(alpha: Tensor | float, share: Tensor | float = 0.2) -> Step:
@@ -54,7 +54,7 @@ def sparse(alpha: Tensor | float, share: Tensor | float = 0.2) -> Step:
         share: of the pixels, in (0, 1], broadcastable to (B, 1, 1, 1).
     """
 
-    def move(grad: Tensor) -> Tensor:
+    def move(z: Tensor, grad: Tensor) -> Tensor:
         grad = grad.nan_to_num()
         size = grad.abs().flatten(1)  # (B, n)
         count = (
@@ -67,7 +67,7 @@ def sparse(alpha: Tensor | float, share: Tensor | float = 0.2) -> Step:
         direction = torch.where(size >= least, grad.sign().flatten(1), 0.0).view_as(grad)
         return alpha * direction / norm(direction, 1).clamp_min(1)
 
-    return lambda z: move
+    return lambda start: move
 
 
 def momentum(rule: Step, decay: float = 1.0) -> Step:
@@ -84,13 +84,13 @@ def momentum(rule: Step, decay: float = 1.0) -> Step:
     def start(z: Tensor) -> Move:
         total, go = torch.zeros_like(z), rule(z)
 
-        def move(grad: Tensor) -> Tensor:
+        def move(z: Tensor, grad: Tensor) -> Tensor:
             tiny = torch.finfo(grad.dtype).tiny
             grad = grad.nan_to_num()
             # or the sum of huge gradients would overflow
             grad = grad / norm(grad, torch.inf).clamp_min(tiny)
             total.mul_(decay).add_(grad / norm(grad, 1).clamp_min(tiny))
-            return go(total)
+            return go(z, total)
 
         return move
 
@@ -118,7 +118,7 @@ def adam(
         m, v, t = torch.zeros_like(z), torch.zeros_like(z), 0
         rest = tuple(range(1, z.ndim))
 
-        def move(grad: Tensor) -> Tensor:
+        def move(z: Tensor, grad: Tensor) -> Tensor:
             nonlocal t
             t += 1
             m.lerp_(grad, 1 - beta1)

@@ -109,7 +109,7 @@ def _start(ball: Ball, z: Tensor, sparse_start: bool) -> _Iterates:
 
 def _step(rows: _Iterates, ball: Ball, first: bool) -> _Iterates:
     """One step from z along its gradient; with momentum, except in L1 and from the start."""
-    ahead = ball.project(rows.z + _rule(rows, ball.p)(rows.z)(rows.grad))
+    ahead = ball.project(rows.z + _rule(rows, ball.p)(rows.z)(rows.z, rows.grad))
     if not first and ball.p != 1:
         ahead = ball.project(
             rows.z + MOMENTUM * (ahead - rows.z) + (1 - MOMENTUM) * (rows.z - rows.before)

@@ -1,7 +1,7 @@
 """The whole curve of accuracy over epsilon, and every image's minimal epsilon, in one procedure."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -25,7 +25,6 @@ from interp.attack.pgd import OVERSHOOT, steepest_step
 from interp.attack.unanswered import Failure, Unanswered
 from interp.probe import Procedure, on_rows
 from interp.seeds import Generators
-from interp.step import Move, Step
 
 RECENT = 0.3  # the share of the steps over which a row's progress is measured
 SETTLED = 0.4  # no row is given up before it has taken this share of the steps
@@ -82,9 +81,10 @@ def epsilon_curve(
     image there.
 
     That image is drawn out to the new radius, which often suffices. A row also leaves an epsilon
-    early when its progress shows that it will not get there: the curve takes a fraction of the
-    gradients that PGD takes at every epsilon, from the clean image and to the last step, and as a
-    rule finds as much or more. An image found may be nearer than epsilon: then its own norm counts.
+    early, except in L1, when its progress shows that it will not get there: the curve takes a
+    fraction of the gradients that PGD takes at every epsilon, from the clean image and to the last
+    step, and as a rule finds as much or more. An image found may be nearer than epsilon: then its
+    own norm counts.
 
     Args:
         x: images (B, C, H, W) in [0, 1].
@@ -206,8 +206,9 @@ class _CurveSearch:
                 start = replace(ball, random_start=True).start(
                     [self.rows[i] for i in todo.tolist()]
                 )
+            # at the first epsilon, what PGD finds there is found
             self.images[todo], there = yield from self._climb(
-                ball, start, falling_steps if before else constant_steps, self.unanswered
+                ball, start, before > 0, self.unanswered
             )
             failed = todo[self.unanswered.rows[todo] & ~there]
             self.failed_from[failed] = epsilon
@@ -229,7 +230,7 @@ class _CurveSearch:
             ball = self._around(todo, ((self.minimal + below)[todo] / 2).view(-1, 1, 1, 1))
             # what they are fooled at is known, whatever becomes of these rows
             apart = Unanswered(len(self.images), self.images.device)
-            images, there = yield from self._climb(ball, self.images[todo], falling_steps, apart)
+            images, there = yield from self._climb(ball, self.images[todo], True, apart)
             self.images[todo[there]] = images[there]
             below[todo[~there]] = ball.eps.flatten()[~there]
 
@@ -255,7 +256,7 @@ class _CurveSearch:
         self,
         ball: Ball,
         start: Tensor,
-        steps: Callable[[float, Tensor, int], Step],
+        falling: bool,
         unanswered: Unanswered,
     ) -> Procedure[tuple[Tensor, Tensor]]:
         """PGD from near `start`: images, and which are at their goal, whose minimal epsilons are
@@ -266,12 +267,13 @@ class _CurveSearch:
         problem = Ascent(
             WarmStart(ball, start),
             goal.objective(self.loss),
-            steps(ball.p, OVERSHOOT * ball.eps / self.steps, self.steps),
+            steepest_step(ball, OVERSHOOT * ball.eps / self.steps, self.steps, falling=falling),
             self.steps,
             done=lambda answer, chosen: goal.take(chosen).reached(answer),
             logits=goal.logits,
             stop_when_done=True,
-            give_up=_give_up(goal, len(start), self.steps),
+            # in L1 the last steps, of few pixels, gain what those before do not foretell
+            give_up=None if ball.p == 1 else _give_up(goal, len(start), self.steps),
             keep_best=True,
         )
         ascent = ascend(problem, [self.rows[i] for i in todo.tolist()])
@@ -282,40 +284,6 @@ class _CurveSearch:
         size = torch.minimum(ball.distance(found.images), ball.eps.flatten())
         self.minimal[todo[there]] = size[there]
         return found.images, there
-
-
-def constant_steps(p: float, size: Tensor, steps: int) -> Step:
-    """Steps of one size: at the first epsilon, so that what PGD finds there is found.
-
-    Args:
-        p: the norm, `math.inf`, 2 or 1.
-        size: (B, 1, 1, 1) length of a step.
-        steps: how many there are.
-    """
-    return steepest_step(p, size)
-
-
-def falling_steps(p: float, size: Tensor, steps: int) -> Step:
-    """Steps from nearly twice `size` falling evenly to nearly nothing: far at first, with care at
-    last.
-
-    Args:
-        p: the norm, `math.inf`, 2 or 1.
-        size: (B, 1, 1, 1) mean length of a step.
-        steps: how many there are.
-    """
-
-    def start(z: Tensor) -> Move:
-        taken = 0
-
-        def move(grad: Tensor) -> Tensor:
-            nonlocal taken
-            taken += 1
-            return steepest_step(p, size * (2 - (2 * taken - 1) / steps))(z)(grad)
-
-        return move
-
-    return start
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,20 +5,24 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from interp.ascent import Ascent, AscentResult, ascend
 from interp.attack.ball import Ball
 from interp.attack.base import Method, method_label
+from interp.attack.geometry.l1_step import exchange
 from interp.attack.goal import CROSS_ENTROPY, Goal, Loss
 from interp.attack.search import Search, in_turn
 from interp.probe import Procedure
 from interp.seeds import Generators
-from interp.step import Step, momentum, sign, sparse, unit
+from interp.step import Move, Step, momentum, sign, unit
 
-# L1: of the pixels, how many a step moves; fewer get stuck at the box, more waste what epsilon
-# allows
-SHARE = 0.05
+# L1: of the pixels, how many share the first step; the last is one pixel's
+SHARE = 0.01
+SINGLE_SHARE = 0.05  # of an only step, FGSM's
+# L1: mu where none is given, since one gradient says too little about where few pixels should go
+STEADY = 0.75
 OVERSHOOT = 2.5  # what the steps add up to by default, in radii, as in Madry et al. 2018
 DEFAULT_STEP = "2.5 epsilon / steps"
 Size = Callable[[Ball], float | Tensor]  # the length of a step in a ball
@@ -27,8 +31,9 @@ Size = Callable[[Ball], float | Tensor]  # the length of a step in a ball
 def fgsm(keep_best: bool = False, loss: Loss = CROSS_ENTROPY) -> Method:
     """Make FGSM, one step of size epsilon (Goodfellow et al. 2015, section 4).
 
-    For Linf the step goes along the gradient's sign, for L2 along the gradient, for L1 along the
-    largest twentieth of its entries, see `interp.step.sparse`.
+    For Linf the step goes along the gradient's sign, for L2 along the gradient, for L1 evenly along
+    the largest twentieth of its entries, as far as the box lets each; the next largest get the
+    rest.
 
     Args:
         keep_best: return the clean image where the step lowers the loss without reaching the goal;
@@ -36,7 +41,7 @@ def fgsm(keep_best: bool = False, loss: Loss = CROSS_ENTROPY) -> Method:
         loss: what is raised.
     """
     return Method(
-        _search(lambda ball: ball.eps, 1, False, keep_best, False, None, loss),
+        _search(lambda ball: ball.eps, 1, False, keep_best, False, None, loss, SINGLE_SHARE),
         name="fgsm",
         settings={"keep_best": keep_best, "loss": loss.name},
         label=method_label("FGSM", loss=None if loss is CROSS_ENTROPY else loss.name),
@@ -69,7 +74,7 @@ def pgd(
         restarts: attempts, at least 1, each on the rows that none before it has brought to their
             goal.
         decay: mu of a momentum of gradients, at least 0, which makes it MI-FGSM (Dong et al. 2018);
-            None: no momentum.
+            None: no momentum, but 0.75 for L1, see `steepest_step`.
         loss: what is raised.
     """
 
@@ -115,16 +120,18 @@ def _search(
     stop_when_fooled: bool,
     decay: float | None,
     loss: Loss,
+    share: float = SHARE,
 ) -> Search:
     """The search of `pgd`, whose steps have a `size` that may depend on the ball."""
 
     def search(ball: Ball, goal: Goal, rows: Generators) -> Procedure[AscentResult]:
+        own_steps = ball.own(steps) if isinstance(steps, Tensor) else steps
         problem = Ascent(
             replace(ball, random_start=random_start),
             goal.objective(loss),
-            steepest_step(ball.p, size(ball), decay),
+            steepest_step(ball, size(ball), own_steps, decay, share=share),
             int(steps.max()) if isinstance(steps, Tensor) else steps,
-            limits=ball.own(steps) if isinstance(steps, Tensor) else None,
+            limits=own_steps if isinstance(own_steps, Tensor) else None,
             done=lambda answer, chosen: goal.take(chosen).reached(answer),
             logits=goal.logits,
             stop_when_done=stop_when_fooled,
@@ -139,13 +146,60 @@ def _plain(value: float | Tensor) -> Any:
     return value.tolist() if isinstance(value, Tensor) else value
 
 
-def steepest_step(p: float, size: float | Tensor, decay: float | None = None) -> Step:
-    """Make the step rule that rises steeply under a norm.
+def steepest_step(
+    ball: Ball,
+    size: float | Tensor,
+    steps: int | Tensor,
+    decay: float | None = None,
+    falling: bool = False,
+    share: float = SHARE,
+) -> Step:
+    """Make the step rule that rises steeply under a ball's norm.
 
     Args:
-        p: `math.inf`, 2 or 1.
-        size: length of a step in that norm, pixel units, one number or (B, 1, 1, 1).
-        decay: mu of a momentum of gradients, at least 0; None: no momentum.
+        ball: where the steps go.
+        size: mean length of a step in the ball's norm, pixel units, one number or (B, 1, 1, 1).
+        steps: how many there will be, one number for all rows or (B,).
+        decay: mu of a momentum of gradients, at least 0; None: no momentum, but `STEADY` for L1.
+        falling: steps fall evenly from nearly twice `size` to nearly nothing: far at first, with
+            care at last. Otherwise all are of one size.
+        share: of the pixels, in (0, 1], how many share the first step in L1.
     """
-    steep = sign(size) if p == math.inf else unit(size) if p == 2 else sparse(size, SHARE)
-    return steep if decay is None else momentum(steep, decay)
+
+    def start(z: Tensor) -> Move:
+        taken, count = 0, torch.as_tensor(steps, device=z.device).view(-1, 1, 1, 1).to(z)
+
+        def move(z: Tensor, grad: Tensor) -> Tensor:
+            nonlocal taken
+            length = size * (2 - (2 * taken + 1) / count) if falling else size
+            left = (1 - taken / (count - 1).clamp_min(1)).clamp_min(0)
+            taken += 1
+            if ball.p == 1:
+                return _exchange(ball, length, share, left)(z, grad)
+            return (sign(length) if ball.p == math.inf else unit(length))(z)(z, grad)
+
+        return move
+
+    if decay is None:
+        return momentum(start, STEADY) if ball.p == 1 else start
+    return momentum(start, decay)
+
+
+def _exchange(ball: Ball, length: float | Tensor, share: float, left: Tensor) -> Move:
+    """The move of one L1 step, in which a share of the pixels takes part where the share of steps
+    that are `left`, (B or 1, 1, 1, 1), is 1, one pixel where that is 0, and geometrically between.
+
+    The highest point of a linear network has few pixels filled as far as the box lets them, which
+    steps of few pixels reach; on a network that bends, steps of many lead farther.
+    """
+    most = max(round(share * ball.x[0].numel()), 1)
+    pixels = (most**left).double().view(-1, 1)
+
+    def move(z: Tensor, grad: Tensor) -> Tensor:
+        size = torch.as_tensor(length, dtype=torch.float64, device=z.device).view(-1, 1)
+        eps = ball.epsilon.double().view(-1, 1)
+        slope = grad.nan_to_num().flatten(1)
+        change = exchange(z.flatten(1), ball.x.flatten(1), eps, slope, size, pixels)
+        return change.view_as(z).to(z)
+
+    return move

@@ -21,7 +21,8 @@ __all__ = ["APGD", "FAB", "FGSM", "PGD", "AutoAttack", "Square"]
 class FGSM(Attack):
     """One step of size epsilon along the sign of the gradient (Goodfellow et al. 2015).
 
-    For L2 the step goes along the gradient, for L1 evenly along its largest entries.
+    For L2 the step goes along the gradient, for L1 evenly along the largest twentieth of its
+    entries, as far as [0, 1] lets each.
 
     Attributes:
         epsilon: Radius of the ball in pixel units of [0, 1]; the constructor takes it as eps too.
@@ -43,6 +44,9 @@ class FGSM(Attack):
 class PGD(Attack):
     """Projected gradient descent (Madry et al. 2018); with a decay, MI-FGSM (Dong et al. 2018).
 
+    In L1 a hundredth of the pixels share the first step, fewer each of the next, and one takes the
+    last, as far as [0, 1] lets each.
+
     Attributes:
         epsilon: Radius of the ball in pixel units of [0, 1]; the constructor takes it as eps too.
         step: Step size in pixel units, None for 2.5 * epsilon / steps.
@@ -54,7 +58,7 @@ class PGD(Attack):
         loss: What is raised, "cross-entropy", "margin" or "dlr", None for cross-entropy.
         restarts: Attempts, 1 to 100, each on the images that none before it has fooled; more than
             one only with random_start.
-        decay: Decay of a momentum of gradients, 0 to 10, None for no momentum.
+        decay: Decay of a momentum of gradients, 0 to 10, None for no momentum, in L1 for 0.75.
 
     Raises:
         InvalidArgument: A value is out of its range, or restarts would all be the same.

@@ -191,7 +191,8 @@ Global___FailureKind: _TypeAlias = FailureKind  # noqa: Y015
 @_typing.final
 class Fgsm(_message.Message):
     """One step (Goodfellow et al. 2015): of size epsilon along the sign of the gradient, or along the
-    gradient for L2, or evenly along the largest twentieth of its entries for L1.
+    gradient for L2, or evenly along the largest twentieth of its entries for L1, as far as [0, 1]
+    lets each.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -216,7 +217,10 @@ Global___Fgsm: _TypeAlias = Fgsm  # noqa: Y015
 
 @_typing.final
 class Pgd(_message.Message):
-    """Projected gradient descent (Madry et al. 2018)."""
+    """Projected gradient descent (Madry et al. 2018). In L1 a hundredth of the pixels share the first
+    step, fewer each of the next, and one takes the last, as far as [0, 1] lets each; beyond the ball,
+    pixels are moved back towards the image where that loses least.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -229,7 +233,7 @@ class Pgd(_message.Message):
     RESTARTS_FIELD_NUMBER: _builtins.int
     DECAY_FIELD_NUMBER: _builtins.int
     step: _builtins.float
-    """Step size in pixel units, at least 0. Default 2.5 * epsilon / steps."""
+    """Step size in the ball's norm and pixel units, at least 0. Default 2.5 * epsilon / steps."""
     steps: _builtins.int
     """Gradient steps, 1 to 10000. Default 40."""
     random_start: _builtins.bool
@@ -245,7 +249,9 @@ class Pgd(_message.Message):
     needs random_start.
     """
     decay: _builtins.float
-    """Decay of a momentum of gradients (MI-FGSM, Dong et al. 2018), 0 to 10. Default: no momentum."""
+    """Decay of a momentum of gradients (MI-FGSM, Dong et al. 2018), 0 to 10. Default: no momentum, but
+    0.75 for L1.
+    """
     def __init__(
         self,
         *,

@@ -23,7 +23,7 @@ HALF = 0.5  # of the images, which the white-box attack is to fool
 def white_box(
     p: float, steps: int, loss: Loss = CROSS_ENTROPY, random_start: bool = True
 ) -> Method:
-    """Make the attack that is measured: PGD; for L1, in which PGD is weak, APGD with twice the
+    """Make the attack that is measured: PGD; for L1, in which PGD is weaker, APGD with twice the
     steps.
 
     Args:

@@ -26,7 +26,7 @@ from interp.layer import LayerPath
 from interp.objective import activation
 from interp.probe import Answer, solve
 from interp.seeds import generators
-from interp.step import adam
+from interp.step import Move, adam
 from tests.interp.toys_networks import Counting, images, tricky
 
 LIKE = torch.zeros((), dtype=torch.float64)
@@ -114,7 +114,9 @@ def test_the_climb_is_along_score_and_penalty() -> None:
     """One step of size 1 along the gradient itself, against that of the sum written out."""
     network, space, weight = tricky(size=12), Pixels((3, 12, 12), LIKE, 1.0), 300.0
     objective = activation([LayerPath("down", 1)])
-    problem = Ascent(space, objective, lambda z: lambda grad: grad, 1, penalty=L2Penalty(weight))
+    problem = Ascent(
+        space, objective, lambda start: lambda z, grad: grad, 1, penalty=L2Penalty(weight)
+    )
     summit = solve(ascend(problem, generators(0, 0, 1)), network)
     z = space.start(generators(0, 0, 1)).requires_grad_()
     x = z.sigmoid()
@@ -164,8 +166,8 @@ def test_the_score_of_the_network_decides_what_is_kept() -> None:
     labels = network.logits(x).argmax(1)
     ball = Ball(x, x.new_full((4, 1, 1, 1), 0.05), math.inf)
 
-    def downhill(z: Tensor) -> Callable[[Tensor], Tensor]:
-        return lambda grad: 0.01 * grad.sign()
+    def downhill(start: Tensor) -> Move:
+        return lambda z, grad: 0.01 * grad.sign()
 
     problem = Ascent(
         ball,
