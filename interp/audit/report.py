@@ -109,7 +109,8 @@ def report(
     Args:
         networks: in the tally's order.
         confidence: of the intervals and gates.
-        dataset: "images", asked for, and "classes", their names; other facts are passed on.
+        dataset: "images", asked for, and "classes", their names; perhaps "left_out", with the
+            "count" of those that could not be used; other facts are passed on.
         settings: what the plan does not know; "budget_gradients" above 0 if there is a budget.
         stopped: "gates", "budget" or None.
         mce_reference: whose errors are the unit of corruption errors: one of the networks, or the
@@ -117,7 +118,8 @@ def report(
     """
     plan = tally.plan
     early = bool(tally.gates or settings.get("budget_gradients") or stopped)
-    complete = tally.images == dataset["images"]
+    left_out = dataset.get("left_out", {}).get("count", 0)
+    complete = tally.images + left_out == dataset["images"]
     interval, beside = (ANYTIME, complete) if early else (FIXED_N, False)
     rates = Rates(interval, beside, confidence)
     units = _reference_sums(tally, networks, mce_reference)

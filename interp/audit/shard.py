@@ -126,6 +126,28 @@ def audit_shard(x: Tensor, labels: Tensor, plan: Plan, first_row: int) -> Proced
     )
 
 
+def empty_shard(plan: Plan, shape: tuple[int, ...]) -> ShardResult:
+    """What is found out about no images.
+
+    Args:
+        plan: what would be tried.
+        shape: of an image, (C, H, W).
+    """
+    dtype = np.uint8 if plan.eight_bit else np.float32
+    whole, none = np.zeros(0, dtype=np.int64), np.zeros(0)
+    examples = Examples(np.zeros((0, *shape), dtype), whole, whole, whole, whole, none)
+    return ShardResult(
+        clean=whole,
+        noise=[np.zeros((len(e), 0), dtype=np.bool_) for _, e in plan.threats],
+        fooled_at=[np.zeros((len(plan.attacks), 0), dtype=np.int16) for _ in plan.threats],
+        corrupted=np.zeros((len(plan.corrupted), 0), dtype=np.bool_),
+        augmented=np.zeros((len(plan.augmentations), 0), dtype=np.bool_),
+        gradients=0,
+        queries=0,
+        examples=[examples for _ in plan.threats],
+    )
+
+
 def _corrupted(shard: _Shard, name: str, severity: int) -> Callable[[Tensor], Tensor]:
     return lambda part: shard.shown(
         corrupt(name, shard.x[part], severity, shard.streams(f"{name} {severity}", part))

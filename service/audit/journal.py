@@ -9,8 +9,8 @@ reports are made.
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from interp.audit.result import Arrays, Ints, ShardResult
+from service.datasets.samples import LeftOut
 from service.files import TEMPORARY, write
 
 log = structlog.get_logger()
@@ -28,6 +29,7 @@ log = structlog.get_logger()
 REPORT = "report.json"
 _UNREADABLE = (OSError, SafetensorError, ValueError, KeyError)  # what reading a damaged file raises
 _NAMES = "names"  # the key of the images' names in a file's metadata
+_LEFT_OUT = "left_out"  # and that of what was left out
 _JUDGED = "judged."  # before the names of a verdict's arrays
 
 
@@ -52,6 +54,7 @@ class Shard:
     pixels: (
         NDArray[np.uint8] | None
     )  # (B, C, H, W), the clean images; only the first shards keep them, for the gallery
+    left_out: Sequence[LeftOut] = ()  # of the shard's images those that could not be used
 
 
 class Journal:
@@ -101,7 +104,13 @@ class Journal:
         )
         write(
             self._path(shard, network),
-            save(arrays, {_NAMES: json.dumps(found.names)}),
+            save(
+                arrays,
+                {
+                    _NAMES: json.dumps(found.names),
+                    _LEFT_OUT: json.dumps([asdict(one) for one in found.left_out]),
+                },
+            ),
             durable=True,
         )
 
@@ -117,14 +126,14 @@ class Journal:
             return None
         try:
             with safe_open(path, "np") as file:
-                left_out = () if images else (".images", "pixels")
+                unread = () if images else (".images", "pixels")
                 arrays: Arrays = {
-                    name: np.zeros(0, np.uint8)
-                    if name.endswith(left_out)
-                    else file.get_tensor(name)
+                    name: np.zeros(0, np.uint8) if name.endswith(unread) else file.get_tensor(name)
                     for name in file.keys()  # noqa: SIM118 - it is no mapping
                 }
-                names = json.loads((file.metadata() or {})[_NAMES])
+                about = file.metadata() or {}
+                names = json.loads(about[_NAMES])
+                left_out = [LeftOut(**one) for one in json.loads(about[_LEFT_OUT])]
             judged = ShardResult.read(
                 {
                     name.removeprefix(_JUDGED): array
@@ -132,7 +141,8 @@ class Journal:
                     if name.startswith(_JUDGED)
                 }
             )
-            return Shard(arrays["ids"], names, arrays["labels"], judged, arrays.get("pixels"))
+            pixels = arrays.get("pixels")
+            return Shard(arrays["ids"], names, arrays["labels"], judged, pixels, left_out)
         except _UNREADABLE as error:
             log.warning(
                 "a shard of an audit cannot be read and is judged again",

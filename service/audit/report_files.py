@@ -26,6 +26,7 @@ from service.audit.journal import REPORT, Shard
 from service.audit.parquet_file import ParquetFile
 from service.audit.run import AuditRun
 from service.audit.spec import VERSIONS, AuditSpec
+from service.datasets.samples import summary
 from service.imaging import png
 from service.models.zoo import HostedModel
 from service.report import audit_page, json_text, junit
@@ -121,9 +122,7 @@ def write_reports(audit: AuditRun) -> None:
 
 def _shards(audit: AuditRun) -> Iterator[tuple[int, int, Shard]]:
     """(first place in the order, network, what was found out) of all that was judged, in order."""
-    for number, span in enumerate(audit.job.shards):
-        if span.start >= audit.tally.images:
-            return
+    for number, span in enumerate(audit.job.shards[: audit.shards_counted]):
         for network in range(len(audit.job.judged)):
             audit.report_stage("reports")
             shard = audit.journal.read(number, network)
@@ -168,6 +167,7 @@ def _report(audit: AuditRun, failed: Mapping[int, Sequence[str]]) -> dict[str, A
             "size": len(job.dataset),
             "first_row": 0,
             "images": job.images,
+            "left_out": summary(audit.left_out),
             "order": f"random, seed {job.plan.seed}",
             "classes": list(job.models[0].classes),
         },

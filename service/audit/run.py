@@ -22,13 +22,14 @@ from interp.audit.checks.sufficient import check_sufficiency
 from interp.audit.corruption_error import corruptions_alone
 from interp.audit.plan import Plan
 from interp.audit.result import ShardResult
-from interp.audit.shard import audit_shard
+from interp.audit.shard import audit_shard, empty_shard
 from interp.audit.tally import Tally
 from interp.probe import Procedure
 from service.audit import shard_images
 from service.audit.journal import Journal, Shard
 from service.audit.shard_images import ShardImages
 from service.audit.spec import AuditProgress, AuditSpec
+from service.datasets.samples import LeftOut, none_left
 from service.engine.submit import submit_when_free
 from service.models.zoo import HostedModel
 
@@ -77,17 +78,23 @@ class AuditRun:
         reference = corruptions_alone(job.plan) if job.reference_alone else None
         classes = job.models[0].network.classes
         self.tally = Tally(job.plan, classes, len(job.models), job.gates, reference)
+        self.shards_counted, self.left_out = 0, list[LeftOut]()
         self._submit, self._report_progress, self._cancelled = submit, report_progress, cancelled
         self._began: tuple[float, int] | None = (
             None  # when this run began to judge, and how many images earlier ones had judged
         )
 
     @property
+    def done(self) -> int:
+        """Images that are judged, or left out because they cannot be used."""
+        return self.tally.images + len(self.left_out)
+
+    @property
     def stopped(self) -> str | None:
         """Why the audit ends before its last image, "gates" or "budget", or None. It depends on the
         shards so far alone.
         """
-        if self.tally.images == self.job.images:
+        if self.done == self.job.images:
             return None
         if self.tally.decided:
             return "gates"
@@ -111,15 +118,21 @@ class AuditRun:
         if self.job.checked:
             self._check()
         done, shards = self._count_journaled(), self.job.shards
-        self._began = time.monotonic(), self.tally.images
-        if done == len(shards) or self.stopped:
-            return
+        self._began = time.monotonic(), self.done
+        if done < len(shards) and not self.stopped:
+            self._judge(done)
+        if not self.tally.images:
+            raise none_left(self.job.dataset, self.left_out)
+
+    def _judge(self, done: int) -> None:
+        """Judge the shards behind the first `done`."""
+        shards = self.job.shards
         self.report_stage(self._next())
         with closing(self._images(shards[done:])) as parts:
             for number, images in enumerate(parts, start=done):
                 found = self._audit(number, images)
                 self.job.dataset.check_unchanged("it was audited")
-                self._count(number, found, lasting=True)
+                self._count(found, lasting=True)
                 if self.stopped:
                     return
 
@@ -131,16 +144,18 @@ class AuditRun:
             lasting: whether something was finished that will not be done again.
         """
         self._raise_if_cancelled()
-        done, seconds = self.tally.images, None
+        done, seconds = self.done, None
         if self._began is not None and done > self._began[1]:
             seconds = (
                 (time.monotonic() - self._began[0])
                 / (done - self._began[1])
                 * (0 if self.stopped else self.job.images - done)
             )
-        self._report_progress(
-            AuditProgress(done, self.job.images, self.tally.gradients, seconds, stage), lasting
+        judged, left_out = self.tally.images, len(self.left_out)
+        progress = AuditProgress(
+            judged, self.job.images, self.tally.gradients, seconds, stage, left_out
         )
+        self._report_progress(progress, lasting)
 
     def _count_journaled(self) -> int:
         """Count the shards at the front that earlier runs have finished on all networks, and return
@@ -151,18 +166,21 @@ class AuditRun:
             found = [self.journal.read(number, network, images=False) for network in networks]
             if self.stopped or None in found:
                 return number
-            self._count(number, [shard for shard in found if shard is not None], lasting=False)
+            self._count([shard for shard in found if shard is not None], lasting=False)
         return len(self.job.shards)
 
-    def _count(self, number: int, found: Sequence[Shard], lasting: bool) -> None:
-        shards = self.job.shards
-        self.tally.add([shard.judged for shard in found], found[0].labels, shards[number].start)
+    def _count(self, found: Sequence[Shard], lasting: bool) -> None:
+        """Count the next shard. To the tally an image's place is that among those judged."""
+        judged = [shard.judged for shard in found]
+        self.tally.add(judged, found[0].labels, self.tally.images)
+        self.left_out += found[0].left_out
+        self.shards_counted += 1
         self.report_stage(self._next(), lasting)
 
     def _next(self) -> str:
         """The stage that begins: the shard behind those that are counted."""
-        done, shards = self.tally.images // self.job.shard, len(self.job.shards)
-        return f"shard {min(done + 1, shards)} of {shards}"
+        shards = len(self.job.shards)
+        return f"shard {min(self.shards_counted + 1, shards)} of {shards}"
 
     def _images(self, shards: Sequence[range]) -> Generator[ShardImages, None, None]:
         order, job = self.job.order, self.job
@@ -187,6 +205,10 @@ class AuditRun:
         try:
             for network in missing:
                 model, plan = job.judged[network]
+                if not len(images.ids):
+                    running[network] = Future()
+                    running[network].set_result(empty_shard(plan, model.network.shape))
+                    continue
                 procedure = _audit_shard(
                     model.network.device, images.pixels[network], images.labels, plan, first
                 )
@@ -194,7 +216,12 @@ class AuditRun:
             for network, future in running.items():
                 pixels = images.pixels[network] if first < GALLERY_IMAGES else None
                 shard = found[network] = Shard(
-                    images.ids, images.names, images.labels, self._wait(future), pixels
+                    images.ids,
+                    images.names,
+                    images.labels,
+                    self._wait(future),
+                    pixels,
+                    images.left_out,
                 )
                 self.journal.write(number, network, shard)
         finally:
@@ -214,6 +241,8 @@ class AuditRun:
             return
         with closing(self._images([range(min(CHECK_IMAGES, job.images))])) as parts:
             images = next(parts)
+        if not len(images.ids):
+            raise none_left(job.dataset, images.left_out)
         for number in missing:
             model = job.models[number]
             self.report_stage(f"checks of {model.name}")
@@ -251,7 +280,7 @@ class AuditRun:
 
     def _raise_if_cancelled(self) -> None:
         if self._cancelled():
-            raise CancelledError(f"stopped after {self.tally.images} of {self.job.images} images")
+            raise CancelledError(f"stopped after {self.done} of {self.job.images} images")
 
 
 def _audit_shard(

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.datasets import Dataset, Sample
-from service.datasets.samples import read_as
+from service.datasets.samples import LeftOut, read_or_leave_out
 from service.imaging import Pixels, Preprocessing, decode
 
 T = TypeVar("T")
 Wait = Callable[
-    ["Future[AuditImage]"], "AuditImage"
+    ["Future[AuditImage | LeftOut]"], "AuditImage | LeftOut"
 ]  # a future's result, unless the audit is cancelled
 
 _AHEAD = 2  # shards being read and decoded
@@ -33,12 +33,13 @@ class AuditImage:
 
 @dataclass(frozen=True, eq=False)
 class ShardImages:
-    """The B images of a shard in the audit's order."""
+    """The B images of a shard in the audit's order, and those that were left out of it."""
 
     ids: NDArray[np.int64]  # (B,)
     names: list[str]
     labels: NDArray[np.int64]  # (B,) classes of the networks
     pixels: list[Pixels]  # one a network, (B, C, H, W)
+    left_out: list[LeftOut]
 
 
 def read_shards(
@@ -57,13 +58,14 @@ def read_shards(
         wait: as above; what it raises ends the reading.
 
     Raises:
-        DatasetError: an image cannot be read or decoded, or has no label; the message names it.
+        DatasetError: an image cannot be read or decoded, or has no label, and the data set leaves
+            none out; the message names it.
     """
-    loading: deque[list[Future[AuditImage]]] = deque()
+    loading: deque[list[Future[AuditImage | LeftOut]]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
     try:
         ahead = iter(parts)
-        for part in parts:
+        for _ in parts:
             while len(loading) < _AHEAD and (following := next(ahead, None)) is not None:
                 nearby = sorted(
                     following.tolist()
@@ -73,20 +75,21 @@ def read_shards(
                     for index in nearby
                 }
                 loading.append([futures[index] for index in following.tolist()])
-            yield _joined(part, [wait(image) for image in loading.popleft()])
+            shapes = [preprocessing.shape for preprocessing in preprocessings]
+            yield _joined([wait(image) for image in loading.popleft()], shapes)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _load(
     dataset: Dataset, index: int, classes: Sequence[int], preprocessings: Sequence[Preprocessing]
-) -> AuditImage:
+) -> AuditImage | LeftOut:
     def loaded(sample: Sample) -> AuditImage:
         image, label = decode(sample.image), _class(sample, classes)
         pixels = [preprocessing.apply(image) for preprocessing in preprocessings]
         return AuditImage(index, sample.name, label, pixels)
 
-    return read_as(dataset, index, loaded)
+    return read_or_leave_out(dataset, index, loaded)
 
 
 def _class(sample: Sample, classes: Sequence[int]) -> int:
@@ -97,7 +100,19 @@ def _class(sample: Sample, classes: Sequence[int]) -> int:
     return classes[sample.label]
 
 
-def _joined(ids: NDArray[np.int64], images: Sequence[AuditImage]) -> ShardImages:
-    labels = np.array([image.label for image in images], dtype=np.int64)
-    pixels = [np.stack(each) for each in zip(*(image.pixels for image in images), strict=True)]
-    return ShardImages(ids, [image.name for image in images], labels, pixels)
+def _joined(
+    loaded: Sequence[AuditImage | LeftOut], shapes: Sequence[tuple[int, int, int]]
+) -> ShardImages:
+    images = [one for one in loaded if not isinstance(one, LeftOut)]
+    return ShardImages(
+        np.array([image.id for image in images], dtype=np.int64),
+        [image.name for image in images],
+        np.array([image.label for image in images], dtype=np.int64),
+        [
+            np.stack([image.pixels[network] for image in images])
+            if images
+            else np.zeros((0, *shape), np.uint8)
+            for network, shape in enumerate(shapes)
+        ],
+        [one for one in loaded if isinstance(one, LeftOut)],
+    )

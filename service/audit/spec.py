@@ -103,15 +103,19 @@ class AuditSpec:
             **{f"the version of {name}": version for name, version in VERSIONS.items()},
             "the device": self.models[0].network.device.type,
             "the deterministic chunk": self.chunk,
+            "what a bad image does": "is left out" if self.dataset.skip_bad else "ends the audit",
         }
 
 
 @dataclass(frozen=True)
 class AuditProgress:
-    """How far an audit is; `seconds_left` is None before there is an estimate."""
+    """How far an audit is: images judged, and left out because they cannot be used, of `total`;
+    `seconds_left` is None before there is an estimate.
+    """
 
     images: int
     total: int
     gradients: int
     seconds_left: float | None
     stage: str
+    left_out: int = 0

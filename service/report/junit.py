@@ -34,19 +34,25 @@ def junit(report: Mapping[str, Any]) -> str:
             raise ValueError(f"gates: network {gate['network']!r} is not in the report")
     root = ET.Element("testsuites", name="striate audit")
     for network in report["networks"]:
-        _suite(
-            root, network, [gate for gate in report["gates"] if gate["network"] == network["name"]]
-        )
+        gates = [gate for gate in report["gates"] if gate["network"] == network["name"]]
+        _suite(root, network, gates, report["dataset"].get("left_out", {}).get("count", 0))
     _tally(root, root.iter("testcase"))
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
 
-def _suite(root: ET.Element, network: Mapping[str, Any], gates: list[Mapping[str, Any]]) -> None:
+def _suite(
+    root: ET.Element,
+    network: Mapping[str, Any],
+    gates: list[Mapping[str, Any]],
+    left_out: int,
+) -> None:
     suite = ET.SubElement(root, "testsuite", name=network["name"])
     properties = ET.SubElement(suite, "properties")
     for key in _PROPERTIES:
         ET.SubElement(properties, "property", name=key, value=str(network[key]))
+    if left_out:
+        ET.SubElement(properties, "property", name="images_left_out", value=str(left_out))
     error = network["corruption_error"] or {}
     for key in ("mce", "relative_mce"):
         if error.get(key) is not None:

@@ -192,6 +192,7 @@ class AuditRequest(_message.Message):
     SHARD_IMAGES_FIELD_NUMBER: _builtins.int
     SKIP_CHECKS_FIELD_NUMBER: _builtins.int
     MCE_REFERENCE_FIELD_NUMBER: _builtins.int
+    SKIP_BAD_FIELD_NUMBER: _builtins.int
     dataset: _builtins.str
     """Name of a labelled data set. Required."""
     limit: _builtins.int
@@ -215,6 +216,11 @@ class AuditRequest(_message.Message):
     mCE and relative mCE (Hendrycks & Dietterich 2019, section 4.2). One of `models`, or another,
     which is then shown the clean and the corrupted images alone. Needs corruptions. Default: none,
     and there are no corruption errors.
+    """
+    skip_bad: _builtins.bool
+    """Leave out images that cannot be read or decoded, or have no label, and list them in the report;
+    else one such image ends the audit. Default false: as the data set's URI (`?on_error=skip`) or
+    the server's setting says.
     """
     @_builtins.property
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -269,10 +275,11 @@ class AuditRequest(_message.Message):
         shard_images: _builtins.int = ...,
         skip_checks: _builtins.bool = ...,
         mce_reference: _builtins.str = ...,
+        skip_bad: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attacks", b"attacks", "augmentations", b"augmentations", "budget_gradients", b"budget_gradients", "confidence", b"confidence", "corruptions", b"corruptions", "dataset", b"dataset", "float_images", b"float_images", "gates", b"gates", "limit", b"limit", "mce_reference", b"mce_reference", "models", b"models", "seed", b"seed", "severities", b"severities", "shard_images", b"shard_images", "skip_checks", b"skip_checks", "threats", b"threats"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attacks", b"attacks", "augmentations", b"augmentations", "budget_gradients", b"budget_gradients", "confidence", b"confidence", "corruptions", b"corruptions", "dataset", b"dataset", "float_images", b"float_images", "gates", b"gates", "limit", b"limit", "mce_reference", b"mce_reference", "models", b"models", "seed", b"seed", "severities", b"severities", "shard_images", b"shard_images", "skip_bad", b"skip_bad", "skip_checks", b"skip_checks", "threats", b"threats"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -289,6 +296,7 @@ class AuditMetadata(_message.Message):
     GRADIENTS_FIELD_NUMBER: _builtins.int
     SECONDS_LEFT_FIELD_NUMBER: _builtins.int
     STAGE_FIELD_NUMBER: _builtins.int
+    IMAGES_LEFT_OUT_FIELD_NUMBER: _builtins.int
     dataset: _builtins.str
     images_done: _builtins.int
     images_total: _builtins.int
@@ -298,6 +306,10 @@ class AuditMetadata(_message.Message):
     """Estimate of the time left, seconds; absent before there is one."""
     stage: _builtins.str
     """What is being done, e.g. "checks of cifar10-plain" or "shard 3 of 8"."""
+    images_left_out: _builtins.int
+    """Images that were left out so far because they cannot be used; they are not among images_done.
+    Default 0.
+    """
     @_builtins.property
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -310,10 +322,11 @@ class AuditMetadata(_message.Message):
         gradients: _builtins.int = ...,
         seconds_left: _builtins.float | None = ...,
         stage: _builtins.str = ...,
+        images_left_out: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_seconds_left", b"_seconds_left", "seconds_left", b"seconds_left"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seconds_left", b"_seconds_left", "dataset", b"dataset", "gradients", b"gradients", "images_done", b"images_done", "images_total", b"images_total", "models", b"models", "seconds_left", b"seconds_left", "stage", b"stage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seconds_left", b"_seconds_left", "dataset", b"dataset", "gradients", b"gradients", "images_done", b"images_done", "images_left_out", b"images_left_out", "images_total", b"images_total", "models", b"models", "seconds_left", b"seconds_left", "stage", b"stage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__seconds_left: _TypeAlias = _typing.Literal["seconds_left"]  # noqa: Y015
     _WhichOneofArgType__seconds_left: _TypeAlias = _typing.Literal["_seconds_left", b"_seconds_left"]  # noqa: Y015

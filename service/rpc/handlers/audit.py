@@ -112,6 +112,7 @@ class AuditHandler:
             if reference and reference not in lent:
                 lent[reference] = models.enter_context(self._zoo.use(reference))
             dataset = self._datasets.get(required("dataset", request.dataset))
+            dataset = dataset.skipping_bad(request.skip_bad)
             yield wire_audit.read_audit(
                 request, audited, dataset, self._compute.engine.limits.chunk, lent.get(reference)
             )

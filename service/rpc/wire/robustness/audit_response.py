@@ -36,6 +36,7 @@ def metadata(request: pb.AuditRequest, progress: AuditProgress) -> pb.AuditMetad
         gradients=progress.gradients,
         seconds_left=progress.seconds_left,
         stage=progress.stage,
+        images_left_out=progress.left_out,
     )
 
 
