@@ -222,6 +222,7 @@ class Service:
         class_k: int | None = None,
         shard_images: int | None = None,
         quantiles: Sequence[float] | None = None,
+        skip_bad: bool = False,
         timeout: float | None = None,
     ) -> Operation:
         """Starts to build an exemplar index, in one pass over a data set.
@@ -239,6 +240,8 @@ class Service:
             shard_images: Images after which what was found is saved, 64 to 65536, None for 4096.
             quantiles: Up to 32 shares of the images from 0 to 1 whose images are kept, None for
                 nine from 0.01 to 0.99.
+            skip_bad: Leave out images that cannot be used and list them, see
+                `IndexReport.left_out`; else one such image ends the build.
             timeout: Seconds, None for the connection's default.
 
         Returns:
@@ -260,6 +263,7 @@ class Service:
             class_k=class_k,
             shard_images=shard_images,
             quantiles=quantiles,
+            skip_bad=skip_bad,
             timeout=timeout,
         )
 
@@ -283,6 +287,7 @@ class Service:
         float_images: bool = False,
         shard_images: int | None = None,
         skip_checks: bool = False,
+        skip_bad: bool = False,
         mce_reference: str | None = None,
         timeout: float | None = None,
     ) -> Operation:
@@ -313,6 +318,8 @@ class Service:
             float_images: Attack with float32 pixels, not 8-bit ones.
             shard_images: Images that a restart may have to do again, 8 to 1024, None for 64.
             skip_checks: Do not check the audit itself: it is then suspect.
+            skip_bad: Leave out images that cannot be used and list them, see
+                `AuditReport.left_out`; else one such image ends the audit.
             mce_reference: Name of a loaded model whose errors are the unit of mCE and relative mCE
                 (Hendrycks & Dietterich 2019, section 4.2), None for neither. One of `models`, or
                 another, which is then shown the clean and the corrupted images alone.
@@ -346,6 +353,7 @@ class Service:
             float_images=float_images,
             shard_images=shard_images,
             skip_checks=skip_checks,
+            skip_bad=skip_bad,
             mce_reference=mce_reference,
         )
 

@@ -42,6 +42,7 @@ def build_index(
     class_k: int | None,
     shard_images: int | None,
     quantiles: Sequence[float] | None,
+    skip_bad: bool,
     timeout: float | None,
 ) -> Operation:
     """Starts to build an exemplar index, see Service.build_index.
@@ -57,6 +58,7 @@ def build_index(
             default.
         shard_images: Images that a restart may have to do again, None for the server's default.
         quantiles: Quantiles in [0, 1] whose exemplars are kept, None for the server's default.
+        skip_bad: Leave out images that cannot be used.
         timeout: Seconds, None for the connection's default.
 
     Returns:
@@ -81,6 +83,7 @@ def build_index(
         class_k=class_k,
         shard_images=shard_images or 0,
         quantiles=shares,
+        skip_bad=skip_bad,
     )
     state = connection.caller.unary(connection.interpret.BuildExemplarIndex, request, timeout)
     return Operation(connection.operations, state)

@@ -39,6 +39,7 @@ def audit_request(
     float_images: bool,
     shard_images: int | None,
     skip_checks: bool,
+    skip_bad: bool,
     mce_reference: str | None,
 ) -> pb.AuditRequest:
     """Makes the request of Service.audit, whose arguments it takes.
@@ -79,6 +80,7 @@ def audit_request(
         float_images=float_images,
         shard_images=optional_whole("shard_images", shard_images, 8, 1024),
         skip_checks=skip_checks,
+        skip_bad=skip_bad,
         mce_reference=_reference(mce_reference, damages),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol, TypeVar
@@ -9,11 +10,13 @@ from typing import Protocol, TypeVar
 import grpc
 
 from striate._rpc.caller import Caller, new_request_id
-from striate.errors import FailedPrecondition, Internal
+from striate.errors import BadImage, FailedPrecondition, Internal
 from striate.provenance import Provenance
 from striate.v1 import types_pb2
 
 Request = TypeVar("Request")
+
+_ROW = re.compile(r"(?<=^images\.encoded\[)\d+(?=\])")  # of an image, in the field that names it
 
 
 class _WithProvenance(Protocol):
@@ -57,11 +60,40 @@ def send(
         else [f"{request_id}.{number}" for number in range(len(spans))]
     )
     responses = [
-        caller.unary(method, request(rows), deadline.remaining(), name)
+        _sent(caller, method, request(rows), deadline.remaining(), name, rows.start)
         for rows, name in zip(spans, names, strict=True)
     ]
     found = [Provenance.read(response.provenance) for response in responses]
     return responses, _common(found, request_id)
+
+
+def _sent(
+    caller: Caller,
+    method: grpc.UnaryUnaryMultiCallable[Request, Response],
+    message: Request,
+    timeout: float | None,
+    name: str,
+    first: int,
+) -> Response:
+    """The response to one message. Images that cannot be read are named by their row in all."""
+    try:
+        return caller.unary(method, message, timeout, name)
+    except BadImage as error:
+        if not first:
+            raise
+        fields = {_in_all(field, first): wrong for field, wrong in error.fields.items()}
+        raise BadImage(
+            _in_all(str(error), first),
+            code=error.code,
+            reason=error.reason,
+            fields=fields,
+            request_id=error.request_id,
+        ) from None
+
+
+def _in_all(text: str, first: int) -> str:
+    """A text that begins with an image's field, whose row is counted from the first of all."""
+    return _ROW.sub(lambda row: str(int(row[0]) + first), text, count=1)
 
 
 def _common(found: list[Provenance], request_id: str) -> Provenance:

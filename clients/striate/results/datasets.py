@@ -16,6 +16,24 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class LeftOutImage:
+    """An image of a data set that could not be used, and was left out.
+
+    Attributes:
+        id: Its number in the data set.
+        name: Its name there, "" if unknown.
+        reason: Why it could not be used.
+    """
+
+    id: int
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.id} {self.name}: {self.reason}"
+
+
+@dataclass(frozen=True)
 class DatasetInfo:
     """A data set of the server.
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from striate._formats import notebook
 from striate._rpc.caller import Caller
 from striate.provenance import Provenance
+from striate.results.datasets import LeftOutImage
 from striate.v1 import exemplars_pb2
 
 
@@ -59,11 +60,15 @@ class IndexReport:
         images: Images that were scanned.
         units: Units that are indexed, over all layers.
         provenance: Where it came from.
+        images_left_out: How many other images could not be used.
+        left_out: The first hundred of them, by number.
     """
 
     images: int
     units: int
     provenance: Provenance
+    images_left_out: int = 0
+    left_out: tuple[LeftOutImage, ...] = ()
 
     def _repr_html_(self) -> str:
         rows = [("index of", self.provenance.model), ("images", self.images), ("units", self.units)]
@@ -73,4 +78,13 @@ class IndexReport:
     def read(data: bytes, caller: Caller, operation: str) -> IndexReport:
         """Reads the operation's packed response."""
         message = exemplars_pb2.BuildExemplarIndexResponse.FromString(data)
-        return IndexReport(message.images, message.units, Provenance.read(message.provenance))
+        left_out = tuple(
+            LeftOutImage(image.id, image.name, image.reason) for image in message.left_out.images
+        )
+        return IndexReport(
+            message.images,
+            message.units,
+            Provenance.read(message.provenance),
+            message.left_out.count,
+            left_out,
+        )

@@ -10,6 +10,7 @@ import typer
 from striate._cli import completion
 from striate._cli.arguments import ModelName, fraction
 from striate._cli.command import command
+from striate._cli.left_out import SkipBad, print_left_out
 from striate._cli.operation_progress import wait_for
 from striate._cli.session import Session
 from striate.results.index import IndexProgress
@@ -50,6 +51,7 @@ def index(
         int | None,
         typer.Option(min=64, max=65536, help="Images between saves. Default: the server's."),
     ] = None,
+    skip_bad: SkipBad = False,
     detach: Annotated[
         bool,
         typer.Option("--detach", help="Print the operation's name and do not wait for its end."),
@@ -68,6 +70,7 @@ def index(
         class_k=class_k,
         shard_images=shard_images,
         quantiles=quantile,
+        skip_bad=skip_bad,
     )
     if detach:
         screen.result({"operation": operation.name})
@@ -82,3 +85,4 @@ def index(
         report = wait_for(operation, session.timeout, show)
     screen.result({"operation": operation.name, "report": asdict(report)})
     screen.line(f"{report.units} units of {', '.join(layer)} indexed over {report.images} images")
+    print_left_out(screen, report.images_left_out, report.left_out)

@@ -14,7 +14,8 @@ from striate._cli import completion
 from striate._cli.arguments import LABELS
 from striate._cli.command import command
 from striate._cli.exit_codes import BAR_MISSED, SUSPECT
-from striate._cli.images import as_classes, class_folders, image_files
+from striate._cli.images import as_classes, class_folders, image_files, naming
+from striate._cli.left_out import print_left_out
 from striate._cli.operation_progress import AuditDisplay, wait_for
 from striate._cli.robustness.audit_options import AUDIT_SETTINGS, REPORT_FILES, option_name
 from striate._cli.screen import Screen
@@ -87,7 +88,8 @@ def audit(
         operation = service.operation(resume)
     else:
         upload = _upload(service, models or (), images, labels)
-        operation = service.audit(models or (), dataset, **upload, **settings)
+        with naming(upload.get("images", ())):
+            operation = service.audit(models or (), dataset, **upload, **settings)
     if not wait:
         screen.result({"operation": operation.name})
         screen.line(operation.name)
@@ -193,6 +195,7 @@ def _print_report(screen: Screen, report: AuditReport, files: Mapping[str, str])
         screen.line(line)
     for line in audit_table.failures(report.report):
         screen.line(f"check failed: {line}")
+    print_left_out(screen, report.images_left_out, report.left_out)
     screen.line(f"{report.verdict}: {report.operation}")
     for path in files.values():
         screen.line(path)

@@ -10,6 +10,7 @@ import typer
 
 from striate._cli.arguments import fraction
 from striate._cli.command import merged, option_group
+from striate._cli.left_out import SkipBad
 from striate._cli.robustness import attack_options
 
 _OPTIONS = {  # by the arguments of Service.audit, where names differ
@@ -95,6 +96,7 @@ def _run_settings(
         int | None,
         typer.Option(min=8, max=1024, help="What a restart may have to do again. Default: 64."),
     ] = None,
+    skip_bad: SkipBad = False,
     skip_checks: Annotated[
         bool,
         typer.Option(
@@ -111,6 +113,7 @@ def _run_settings(
         "float_images": float_images,
         "shard_images": shard_images,
         "skip_checks": skip_checks,
+        "skip_bad": skip_bad,
     }
 
 

@@ -16,6 +16,7 @@ from striate.provenance import Provenance
 from striate.results.audit.comparison import Comparison
 from striate.results.audit.corruption_error import MeanCorruptionError
 from striate.results.audit.gate import Gate, gate_row, known_word
+from striate.results.datasets import LeftOutImage
 from striate.v1 import audit_pb2, robustness_pb2_grpc
 
 VerdictName = Literal["valid", "suspect"]
@@ -47,6 +48,21 @@ class AuditReport:
     json_text: str = field(repr=False)
     report: dict[str, Any] = field(repr=False)
     _caller: Caller = field(repr=False)
+
+    @property
+    def images_left_out(self) -> int:
+        """How many images could not be used; they count in no figure."""
+        return int(self._left_out().get("count", 0))
+
+    @property
+    def left_out(self) -> tuple[LeftOutImage, ...]:
+        """The first hundred of these images, by number."""
+        return tuple(LeftOutImage(**image) for image in self._left_out().get("images", ()))
+
+    def _left_out(self) -> dict[str, Any]:
+        dataset = self.report.get("dataset")
+        found = dataset.get("left_out") if isinstance(dataset, dict) else None
+        return found if isinstance(found, dict) else {}
 
     @staticmethod
     def read(data: bytes, caller: Caller, operation: str) -> AuditReport:
