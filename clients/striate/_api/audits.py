@@ -55,7 +55,9 @@ def audit(
         if labels is None:
             raise invalid("labels", "are required with images")
         classes = models.find(connection, chosen[0], deadline.remaining()).info.classes
-        request.dataset = datasets.upload(connection, images, labels, classes, deadline.remaining())
+        request.dataset = datasets.upload(
+            connection, images, labels, classes, deadline.remaining(), request.skip_bad
+        )
     state = connection.caller.unary(connection.robustness.Audit, request, deadline.remaining())
     return Operation(connection.operations, state)
 

@@ -76,6 +76,7 @@ def upload(
     labels: Labels,
     classes: Sequence[str],
     timeout: float | None,
+    skip_bad: bool = False,
 ) -> str:
     """Uploads images and labels, which the server keeps.
 
@@ -85,10 +86,11 @@ def upload(
         labels: One an image.
         classes: Names by label.
         timeout: Seconds for all of it, None for the connection's default.
+        skip_bad: Files that are no images are kept, for requests that leave them out.
 
     Returns:
         The data set's name.
     """
-    requests = upload_requests(images, labels, classes)
+    requests = upload_requests(images, labels, classes, skip_bad)
     method = connection.robustness.UploadDataset
     return connection.caller.feed(method, requests, timeout).dataset

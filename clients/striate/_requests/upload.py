@@ -19,7 +19,7 @@ _READ_AT_ONCE = 256  # images of an iterable that are in memory at a time
 
 
 def upload_requests(
-    images: Images, labels: Labels, classes: Sequence[str]
+    images: Images, labels: Labels, classes: Sequence[str], skip_bad: bool = False
 ) -> Iterator[pb.UploadDatasetRequest]:
     """Makes the messages of an upload one by one, so that files are read a few at a time.
 
@@ -27,6 +27,8 @@ def upload_requests(
         images: The images, as `striate.images.as_batch` takes them; an iterable is read as it goes.
         labels: The class of each image, index or name, or one for all.
         classes: Names of the classes, which go with the data set and by which labels may be given.
+
+        skip_bad: Files that are no images are kept, for requests that leave them out.
 
     Yields:
         The messages.
@@ -58,6 +60,7 @@ def upload_requests(
                 images=batch.message(rows),
                 labels=indices[rows.start : rows.stop],
                 classes=classes if start else (),
+                skip_bad=skip_bad,
             )
         sent += len(batch)
     if not sent:

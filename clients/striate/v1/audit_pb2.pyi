@@ -450,6 +450,11 @@ class UploadDatasetRequest(_message.Message):
     IMAGES_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     CLASSES_FIELD_NUMBER: _builtins.int
+    SKIP_BAD_FIELD_NUMBER: _builtins.int
+    skip_bad: _builtins.bool
+    """Keep files of this part that are no readable images, for requests that leave them out; else they
+    are refused. Default false.
+    """
     @_builtins.property
     def images(self) -> _types_pb2.ImageBatch:
         """Images of this part, decoded only when they are used; the tensor form must be uint8. At most
@@ -470,10 +475,11 @@ class UploadDatasetRequest(_message.Message):
         images: _types_pb2.ImageBatch | None = ...,
         labels: _abc.Iterable[_builtins.int] | None = ...,
         classes: _abc.Iterable[_builtins.str] | None = ...,
+        skip_bad: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["images", b"images"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["classes", b"classes", "images", b"images", "labels", b"labels"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["classes", b"classes", "images", b"images", "labels", b"labels", "skip_bad", b"skip_bad"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

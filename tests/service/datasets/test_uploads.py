@@ -226,3 +226,14 @@ def test_uploads_at_the_same_time_do_not_meet(tmp_path: Path) -> None:
         names = list(pool.map(send, range(4)))
     assert names[0] == names[2] != names[1] == names[3]
     assert sorted(path.stem for path in tmp_path.iterdir()) == sorted(set(names))
+
+
+def test_files_that_are_no_images_are_kept_for_those_who_leave_them_out(tmp_path: Path) -> None:
+    datasets = Datasets({}, tmp_path)
+    message = part([GOOD, b"GIF89a"], [0, 1])
+    message.skip_bad = True
+    name = call(datasets, [message]).dataset
+    data = datasets.get(name)
+    assert data.read(0, 1)[0].image == GOOD
+    with pytest.raises(DatasetError, match=r"image 1 \('row-1'\) of data set"):
+        data.read(1, 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -84,6 +84,7 @@ def audit(
         )
     _check_usage(models, dataset, images, labels, resume, settings)
     service, screen = session.service, session.screen
+    upload: dict[str, Any] = {}
     if resume is not None:
         operation = service.operation(resume)
     else:
@@ -96,7 +97,7 @@ def audit(
         return
     screen.note(f"{operation.name}: to take it up again, striate audit --resume {operation.name}")
     report = _report(session, operation, cancel=resume is None)
-    _print_report(screen, report, _written(report, files))
+    _print_report(screen, report, _written(report, files), upload.get("images", ()))
     if any(gate.missed for gate in report.gates):
         raise typer.Exit(BAR_MISSED)
     if require_valid and report.verdict != "valid":
@@ -173,7 +174,14 @@ def _written(report: AuditReport, files: Mapping[str, Path]) -> dict[str, str]:
     return {form: str(getattr(report, f"to_{form}")(path)) for form, path in files.items()}
 
 
-def _print_report(screen: Screen, report: AuditReport, files: Mapping[str, str]) -> None:
+def _print_report(
+    screen: Screen, report: AuditReport, files: Mapping[str, str], sent: Sequence[Path]
+) -> None:
+    """Prints a report, and its images left out under the names of the files that were sent."""
+    left_out = [
+        replace(image, name=str(sent[image.id])) if image.id < len(sent) else image
+        for image in report.left_out
+    ]
     gates = [asdict(gate) | {"share": gate.share, "missed": gate.missed} for gate in report.gates]
     screen.result(
         {
@@ -181,6 +189,7 @@ def _print_report(screen: Screen, report: AuditReport, files: Mapping[str, str])
             "verdict": report.verdict,
             "passed": report.passed,
             "gates": gates,
+            "left_out": [asdict(image) for image in left_out],
             "files": files,
             "report": report.report,
         }
@@ -195,7 +204,7 @@ def _print_report(screen: Screen, report: AuditReport, files: Mapping[str, str])
         screen.line(line)
     for line in audit_table.failures(report.report):
         screen.line(f"check failed: {line}")
-    print_left_out(screen, report.images_left_out, report.left_out)
+    print_left_out(screen, report.images_left_out, left_out)
     screen.line(f"{report.verdict}: {report.operation}")
     for path in files.values():
         screen.line(path)

@@ -1,6 +1,6 @@
 """Between the messages of uploads and the rows of data sets, checked like everything in `wire`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from PIL import Image
@@ -41,7 +41,8 @@ def rows(
 ) -> Iterator[tuple[bytes, int]]:
     """Read the images and labels of a message. Encodes: not for the event loop.
 
-    Encoded images are not decoded, but a file whose header is of none of the formats is refused.
+    Encoded images are not decoded, but a file whose header is of none of the formats is refused,
+    unless the message says that such files are left out later.
 
     Args:
         first: number of the message's first image in the whole upload, for errors.
@@ -61,11 +62,12 @@ def rows(
     most = len(names) or MOST_CLASSES
     for number, label in enumerate(message.labels):
         within(f"labels[{number}]", label, 0, most - 1)
-    images = (
-        map(_checked, batch.encoded, range(first, first + count))
-        if batch.encoded
-        else _encoded(batch)
-    )
+    if not batch.encoded:
+        images: Iterable[bytes] = _encoded(batch)
+    elif message.skip_bad:  # whoever reads them leaves out what is none
+        images = batch.encoded
+    else:
+        images = map(_checked, batch.encoded, range(first, first + count))
     return zip(images, message.labels, strict=True)
 
 
