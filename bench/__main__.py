@@ -13,7 +13,7 @@ from rich.table import Table
 
 from bench.accuracy import accuracy
 from bench.audit_kill import audit_kill
-from bench.broken import broken
+from bench.broken import audits, broken
 from bench.client_import import client_import
 from bench.crowds import crowds, determinism
 from bench.differential import differential
@@ -49,6 +49,7 @@ FIGURES = {
     "determinism": determinism,
     "png": png,
     "audit-kill": audit_kill,
+    "audits": audits,
     "broken": broken,
     "indexing": indexing,
     "loading": loading,

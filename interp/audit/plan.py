@@ -77,7 +77,7 @@ class Plan:
 
 def column_names(plan: Plan) -> Iterator[str]:
     """The columns of a table of all images: "linf:8/255 noise", "linf:8/255 PGD-40", "linf
-    minimal_epsilon", "fog 3", "rotation".
+    minimal_epsilon", "linf found_by", "fog 3", "rotation".
     """
     for p, epsilons in plan.threats:
         for epsilon in epsilons:
@@ -85,6 +85,6 @@ def column_names(plan: Plan) -> Iterator[str]:
                 f"{condition(p, epsilon)} {what}"
                 for what in ("noise", *(entry.label for entry in plan.attacks))
             )
-        yield f"{NORMS[p]} minimal_epsilon"
+        yield from (f"{NORMS[p]} minimal_epsilon", f"{NORMS[p]} found_by")
     yield from (f"{name} {severity}" for name, severity in plan.corrupted)
     yield from plan.augmentations

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from interp.audit.comparison import comparisons
 from interp.audit.conditions import NORMS, condition
 from interp.audit.corruption_error import Reference, corruption_errors, mean_errors
+from interp.audit.findings import finder_name
 from interp.audit.plan import MAGNITUDES, Plan
 from interp.audit.statistics import anytime, clopper_pearson
 from interp.audit.tally import Sums, Tally
@@ -246,6 +247,11 @@ def _threat(sums: Sums, plan: Plan, number: int, rates: Rates) -> Json:
         ],
         "worst": rates(sums.worst(number).sum(0), images),
         "minimal_epsilon": _minimal(sums.least[number].sum(0).tolist(), epsilons),
+        "found_by": [
+            {"finder": finder_name(plan, number, *place), "images": int(images)}
+            for place, images in np.ndenumerate(sums.found_by[number])
+            if images
+        ],
     }
 
 

@@ -3,9 +3,8 @@ every augmentation.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,21 +12,19 @@ from torch import Tensor
 
 from interp.attack.ball import LEVELS, Ball, radii
 from interp.attack.goal import Untargeted
+from interp.attack.unanswered import legal_logits
 from interp.audit.conditions import condition
+from interp.audit.findings import NOISE, Findings, longest, perturbation
 from interp.audit.plan import MAGNITUDES, Plan, PlannedAttack, Threat
 from interp.audit.result import Bools, Examples, ShardResult
 from interp.corruption.augmentation import augment
 from interp.corruption.imagenet_c import corrupt
-from interp.norms import norm
 from interp.probe import Probe, Procedure, on_rows
 from interp.seeds import Generators, generators
 
 __all__ = ["Examples", "Plan", "PlannedAttack", "ShardResult", "Threat", "audit_shard"]
 
 AT_ONCE = 64  # images that are made noisy, corrupted or augmented at a time
-# By how much rounding may lengthen a perturbation: a share of epsilon, of a level what a ball of
-# 8-bit images allows, and every pixel.
-SLACK, OF_A_LEVEL, OF_A_PIXEL = 1e-5, 1.5e-4, 2.0**-23
 
 
 def streams(seed: int, use: str, rows: list[int]) -> Generators:
@@ -50,6 +47,8 @@ class _Shard:
     right: Tensor  # (B,) bool, as they are
     plan: Plan
     first_row: int
+    further: Sequence[PlannedAttack]
+    findings: Findings
 
     def streams(self, use: str, chosen: Tensor) -> Generators:
         return streams(self.plan.seed, use, [self.first_row + row for row in chosen.tolist()])
@@ -77,20 +76,29 @@ def _eight_bit(images: Tensor) -> Tensor:
     return (images * LEVELS).round() / LEVELS
 
 
-def audit_shard(x: Tensor, labels: Tensor, plan: Plan, first_row: int) -> Procedure[ShardResult]:
+def audit_shard(
+    x: Tensor,
+    labels: Tensor,
+    plan: Plan,
+    first_row: int,
+    further: Sequence[PlannedAttack] = (),
+) -> Procedure[ShardResult]:
     """Find out how a network fares on a shard of images under everything that a plan tries.
 
     Row i draws its randomness from (plan.seed, first_row + i), afresh for everything that is tried:
     an outcome depends neither on the other rows nor on what else the plan tries. Every attack walks
     each threat's epsilons upwards on the rows that it has not fooled yet, for an image found lies
     in the larger balls too: accuracy falls with epsilon by construction. It is judged by the
-    network's prediction on the images that are kept.
+    network's prediction on the images that are kept. What is known against an image in the end is
+    more than that: every image in its balls that anything asked about, under whichever threat.
 
     Args:
         x: images (B, C, H, W) in [0, 1].
         labels: (B,) int64, their classes, on the same device.
         plan: what is tried.
         first_row: the place of the first image in the audit's order.
+        further: attacks that are no columns of tables, tried where nothing else found anything;
+            labels are those of `interp.audit.findings.finders`.
 
     Returns:
         A procedure whose result is what was found out, in the host's memory.
@@ -102,27 +110,35 @@ def audit_shard(x: Tensor, labels: Tensor, plan: Plan, first_row: int) -> Proced
     clean = yield Probe(x, logits=True)
     assert clean.logits is not None
     prediction = clean.logits.argmax(1)
-    shard = _Shard(x, labels, prediction == labels, plan, first_row)
-    records = []
-    for threat in plan.threats:
-        record = _ThreatRecord(shard, threat)
+    right = prediction == labels
+    findings = Findings(x, labels, right, plan, first_row)
+    shard = _Shard(x, labels, right, plan, first_row, further, findings)
+    records = [_ThreatRecord(shard, number) for number in range(len(plan.threats))]
+    for record in records:
         yield from record.run()
-        records.append(record)
     everything = torch.arange(len(x), device=x.device)
     corrupted, augmented = [], []
     for name, severity in plan.corrupted:
-        corrupted.append((yield from shard.judged(_corrupted(shard, name, severity), everything)))
+        judged = shard.judged(_corrupted(shard, name, severity), everything)
+        corrupted.append((yield from findings.watch(judged, f"{name} {severity}")))
     for name in plan.augmentations:
-        augmented.append((yield from shard.judged(_augmented(shard, name), everything)))
+        judged = shard.judged(_augmented(shard, name), everything)
+        augmented.append((yield from findings.watch(judged, f"augmentation {name}")))
+    for record in records:
+        yield from record.run_further()
     return ShardResult(
         clean=prediction.cpu().numpy(),
         noise=[record.noise for record in records],
         fooled_at=[record.fooled_at for record in records],
+        worst_at=[
+            torch.where(right, findings.least(number), 0).cpu().numpy().astype(np.int16)
+            for number in range(len(records))
+        ],
         corrupted=np.array(corrupted, dtype=np.bool_).reshape(-1, len(x)),
         augmented=np.array(augmented, dtype=np.bool_).reshape(-1, len(x)),
         gradients=sum(record.gradients for record in records),
         queries=sum(record.queries for record in records),
-        examples=[record.examples() for record in records],
+        examples=findings.examples(),
     )
 
 
@@ -135,11 +151,12 @@ def empty_shard(plan: Plan, shape: tuple[int, ...]) -> ShardResult:
     """
     dtype = np.uint8 if plan.eight_bit else np.float32
     whole, none = np.zeros(0, dtype=np.int64), np.zeros(0)
-    examples = Examples(np.zeros((0, *shape), dtype), whole, whole, whole, whole, none)
+    examples = Examples(np.zeros((0, *shape), dtype), whole, whole, whole, whole, whole, none)
     return ShardResult(
         clean=whole,
         noise=[np.zeros((len(e), 0), dtype=np.bool_) for _, e in plan.threats],
         fooled_at=[np.zeros((len(plan.attacks), 0), dtype=np.int16) for _ in plan.threats],
+        worst_at=[np.zeros(0, dtype=np.int16) for _ in plan.threats],
         corrupted=np.zeros((len(plan.corrupted), 0), dtype=np.bool_),
         augmented=np.zeros((len(plan.augmentations), 0), dtype=np.bool_),
         gradients=0,
@@ -169,44 +186,45 @@ def _noisy(shard: _Shard, p: float, epsilon: float) -> Callable[[Tensor], Tensor
 
 
 class _ThreatRecord:
-    """What is found out about a shard under one threat; of adversarial images the one of the least
-    epsilon a row, in the host's memory.
-    """
+    """Who of a shard's images withstands what, under one threat."""
 
-    def __init__(self, shard: _Shard, threat: Threat) -> None:
-        self.shard, self.threat = shard, threat
-        rows, never = len(shard.x), len(threat.epsilons)
+    def __init__(self, shard: _Shard, number: int) -> None:
+        self.shard, self.number, self.threat = shard, number, shard.plan.threats[number]
+        rows, never = len(shard.x), len(self.threat.epsilons)
         self.noise = np.zeros((never, rows), dtype=np.bool_)
         self.fooled_at = np.full((len(shard.plan.attacks), rows), never, dtype=np.int16)
         self.fooled_at[:, (~shard.right).cpu().numpy()] = 0
-        self.images = np.zeros(
-            shard.x.shape, dtype=np.uint8 if shard.plan.eight_bit else np.float32
-        )
-        self.least = np.full(rows, never)
-        self.by_attack, self.prediction, self.norm = (
-            np.zeros(rows, dtype=np.int64),
-            np.zeros(rows, dtype=np.int64),
-            np.zeros(rows),
-        )
         self.gradients = self.queries = 0
 
     def run(self) -> Procedure[None]:
         (right,) = self.shard.right.nonzero(as_tuple=True)
+        findings = self.shard.findings
         for level, epsilon in enumerate(self.threat.epsilons):
-            self.noise[level] = yield from self.shard.judged(
-                _noisy(self.shard, self.threat.p, epsilon), right
-            )
-        for number in range(len(self.shard.plan.attacks)):
+            noise = self.shard.judged(_noisy(self.shard, self.threat.p, epsilon), right)
+            self.noise[level] = yield from findings.watch(noise, NOISE, self.number)
+        for number, entry in enumerate(self.shard.plan.attacks):
             left = right
             for level in range(len(self.threat.epsilons)):
-                left = yield from self.attack(number, level, left)
+                attack = self.attack(entry, level, left)
+                fooled = yield from findings.watch(attack, entry.label, self.number)
+                self.fooled_at[number, left[fooled].cpu().numpy()] = level
+                left = left[~fooled]
 
-    def attack(self, number: int, level: int, left: Tensor) -> Procedure[Tensor]:
-        """Attack the rows `left` (A,) at one epsilon; returns those that withstand it."""
-        epsilon, entry = self.threat.epsilons[level], self.shard.plan.attacks[number]
+    def run_further(self) -> Procedure[None]:
+        """Run the shard's further attacks at each epsilon on the rows of which nothing is known."""
+        findings = self.shard.findings
+        for entry in self.shard.further:
+            for level in range(len(self.threat.epsilons)):
+                left = self.shard.right & (findings.least(self.number) > level)
+                attack = self.attack(entry, level, left.nonzero(as_tuple=True)[0])
+                yield from findings.watch(attack, entry.label, self.number)
+
+    def attack(self, entry: PlannedAttack, level: int, left: Tensor) -> Procedure[Tensor]:
+        """Attack the rows `left` (A,) at one epsilon; returns which of them it fools, (A,) bool."""
+        epsilon = self.threat.epsilons[level]
         ball = self.shard.ball(self.threat.p, epsilon, left)
         if ball.fixed.all():  # no row is left, or no other image is near enough
-            return left
+            return torch.zeros_like(left, dtype=torch.bool)
         labels = self.shard.labels[left]
         use = f"{condition(self.threat.p, epsilon)} {entry.label}"
         search = entry.method.search(ball, Untargeted(labels), self.shard.streams(use, left))
@@ -215,56 +233,21 @@ class _ThreatRecord:
             self.gradients + summit.gradients,
             self.queries + summit.queries,
         )
-        images, kept = self.stored(summit.images)
+        images = self.stored(summit.images)
         answer = yield Probe(images, logits=True, rows=left)
         assert answer.logits is not None
-        prediction = answer.logits.argmax(1)
-        fooled = prediction != labels
-        length = norm((images - ball.x).double(), self.threat.p).flatten()
-        rounding = norm(torch.full_like(ball.x[:1], OF_A_PIXEL), self.threat.p).item()
-        if (length > epsilon * (1 + SLACK) + OF_A_LEVEL / LEVELS + rounding).any():
+        eight_bit = self.shard.plan.eight_bit
+        length = perturbation(images, ball.x, self.threat.p, eight_bit)
+        reach = longest(epsilon, self.threat.p, ball.x[0].numel(), eight_bit)
+        if (length > reach).any():
             raise RuntimeError(
                 f"{entry.label} left its ball: norm {length.max():.6g} at "
                 f"{condition(self.threat.p, epsilon)}"
             )
-        self.note_fooled(
-            number,
-            level,
-            left[fooled],
-            *(found[fooled].cpu().numpy() for found in (kept, prediction, length)),
-        )
-        return left[~fooled]
+        return (answer.logits.argmax(1) != labels) & legal_logits(answer.logits)
 
-    def stored(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """What is left of images that are stored: (as the network takes them, as they are
-        stored).
-        """
+    def stored(self, images: Tensor) -> Tensor:
+        """What is left of images that are stored, as the network takes them."""
         if self.shard.plan.eight_bit:
-            levels = (images * LEVELS).round().to(torch.uint8)
-            return levels.to(images) / LEVELS, levels
-        return images.float().to(images), images.float()
-
-    def note_fooled(
-        self, number: int, level: int, fooled: Tensor, images: Any, prediction: Any, length: Any
-    ) -> None:
-        rows = fooled.cpu().numpy()
-        self.fooled_at[number, rows] = level
-        nearer = level < self.least[rows]
-        rows = rows[nearer]
-        self.least[rows], self.by_attack[rows] = level, number
-        self.images[rows], self.prediction[rows], self.norm[rows] = (
-            images[nearer],
-            prediction[nearer],
-            length[nearer],
-        )
-
-    def examples(self) -> Examples:
-        (rows,) = (self.least < len(self.threat.epsilons)).nonzero()
-        return Examples(
-            self.images[rows],
-            self.shard.first_row + rows,
-            self.by_attack[rows],
-            self.least[rows],
-            self.prediction[rows],
-            self.norm[rows],
-        )
+            return _eight_bit(images)
+        return images.float().to(images)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from interp.audit.conditions import condition, parse
+from interp.audit.findings import finders
 from interp.audit.plan import Plan
 from interp.audit.result import Bools, Ints, ShardResult
 from interp.audit.statistics import Gate, GateDecision, GateVerdict, by_class
@@ -34,19 +35,23 @@ class Sums:
         self.least = [
             zeros(classes, grid + 2) for grid in grids
         ]  # wrong as they are, by least epsilon that fools, fooled by none
+        self.found_by = [
+            zeros(len(finders(plan)), len(grids) + 1) for _ in grids
+        ]  # (finders, threats under which they searched, NOWHERE last) nearest images met
         self.corrupted = zeros(len(plan.corrupted))  # right
         self.augmented = zeros(len(plan.augmentations))  # right
         self.gradients = self.queries = 0
 
-    def add(self, judged: ShardResult, labels: Ints) -> None:
+    def add(self, judged: ShardResult, labels: Ints, first_row: int) -> None:
         """Count a shard's images, of classes `labels` (B,): those that the network answers by
         numbers.
 
         Args:
             judged: what was found out about the images.
             labels: (B,) their classes.
+            first_row: place of the first image in the audit's order.
         """
-        judged, labels = judged.of_answered(), labels[judged.answered]
+        judged, labels = judged.of_answered(first_row), labels[judged.answered]
         right, trials = by_class(judged.right(labels), labels, len(self.trials))
         self.trials += trials
         self.clean += right
@@ -56,13 +61,15 @@ class Sums:
                 judged.fooled_at[threat][:, None] > np.arange(len(noise))[:, None]
             ).sum(2)
             np.add.at(self.least[threat], (labels, judged.least(threat, labels) + 1), 1)
+            examples = judged.examples[threat]
+            np.add.at(self.found_by[threat], (examples.finder, examples.under), 1)
         self.corrupted += judged.corrupted.sum(1)
         self.augmented += judged.augmented.sum(1)
         self.gradients += judged.gradients
         self.queries += judged.queries
 
     def worst(self, threat: int) -> Ints:
-        """(classes, E) images that withstand all attacks."""
+        """(classes, E) images that withstand all that the audit knows."""
         return self.least[threat][:, ::-1].cumsum(1)[:, ::-1][:, 2:]
 
 
@@ -205,7 +212,7 @@ class Tally:
         self.images += len(labels)
         reference = [] if self.reference is None else [self.reference]
         for sums, one in zip([*self.sums, *reference], judged, strict=True):
-            sums.add(one, labels)
+            sums.add(one, labels, first_row)
         scores = [_scores(one, labels, self.plan) for one in judged[: len(self.sums)]]
         for (first, second), counts in self.pairs.items():
             better = [scores[first] > scores[second], scores[second] > scores[first]]
@@ -236,7 +243,7 @@ def _known(name: str, plan: Plan) -> str:
 
 
 def _withstands(judged: ShardResult, labels: Ints, name: str, plan: Plan) -> Bools:
-    """(B,) which images are right at a condition, under all attacks."""
+    """(B,) which images are right at a condition, as far as the audit knows."""
     if name == CLEAN:
         return judged.right(labels)
     threat, epsilon = _places(plan)[name]

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interp.audit.conditions import condition
+from interp.audit.findings import finder_name
 from interp.audit.result import Examples, nearest_examples
 from service.audit.journal import Shard
 from service.audit.spec import AuditSpec
@@ -24,7 +25,8 @@ class GalleryExample(NamedTuple):
         row: of the audit's order.
         id: of the image in the data set.
         label, prediction: classes.
-        attack: index in the plan.
+        finder: index in `interp.audit.findings.finders`.
+        under: number of the threat under which it was met.
         norm: of the perturbation, pixel units.
         clean: (C, H, W) uint8.
         adversarial: (C, H, W) uint8, or float32 in [0, 1].
@@ -34,7 +36,8 @@ class GalleryExample(NamedTuple):
     row: int
     id: int
     label: int
-    attack: int
+    finder: int
+    under: int
     prediction: int
     norm: float
     clean: NDArray[np.uint8]
@@ -53,8 +56,8 @@ def candidates(found: Examples, shard: Shard, first: int) -> Iterator[GalleryExa
     if not len(found.row):
         return
     best = nearest_examples([found], GALLERY)
-    columns = (best.epsilon, best.row, best.attack, best.prediction, best.norm)
-    for image, (epsilon, row, attack, prediction, norm) in zip(
+    columns = (best.epsilon, best.row, best.finder, best.under, best.prediction, best.norm)
+    for image, (epsilon, row, finder, under, prediction, norm) in zip(
         best.images, zip(*(c.tolist() for c in columns), strict=True), strict=True
     ):
         place = row - first
@@ -64,7 +67,8 @@ def candidates(found: Examples, shard: Shard, first: int) -> Iterator[GalleryExa
             row,
             int(shard.ids[place]),
             int(shard.labels[place]),
-            attack,
+            finder,
+            under,
             prediction,
             norm,
             clean,
@@ -86,7 +90,7 @@ def gallery_entry(job: AuditSpec, network: int, threat: int, one: GalleryExample
         "network": model.name,
         "id": one.id,
         "condition": condition(p, epsilons[one.epsilon]),
-        "attack": job.plan.attacks[one.attack].label,
+        "attack": finder_name(job.plan, threat, one.finder, one.under),
         "label": model.classes[one.label],
         "clean_prediction": model.classes[one.label],  # only images that were right are attacked
         "prediction": model.classes[one.prediction],

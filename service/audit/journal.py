@@ -3,6 +3,8 @@ reports are made.
 
 * `facts.json`: what the audit began with; it goes on only with the same.
 * `checks-<network>.json`: the audit's checks of itself on a network.
+* `met-<network>.safetensors`: the misclassified images that these checks met, which the shards
+  count.
 * `shard-<number>-<network>.safetensors`: what was found out about the images of a shard on a
   network.
 * `report.json` and its fellows: the reports; `report.json` comes last, and then the shards go.
@@ -18,9 +20,9 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from safetensors.numpy import load, save
 
-from interp.audit.result import Arrays, Ints, ShardResult
+from interp.audit.result import Arrays, Examples, Ints, ShardResult
 from service.datasets.samples import LeftOut
 from service.files import TEMPORARY, write
 
@@ -160,6 +162,35 @@ class Journal:
         """
         write(self._checks(network), json.dumps(checks).encode(), durable=True)
 
+    def write_met(self, network: int, examples: Sequence[Examples]) -> None:
+        """Keep the misclassified images that the checks met on a network; before the checks, which
+        say that it is done.
+
+        Args:
+            network: its number.
+            examples: one entry a threat.
+        """
+        arrays = {
+            f"{number}.{name}": array
+            for number, one in enumerate(examples)
+            for name, array in one.arrays().items()
+        }
+        write(self._met(network), save(arrays), durable=True)
+
+    def read_met(self, network: int) -> list[Examples] | None:
+        """Read the misclassified images that the checks met on a network, one entry a threat; None
+        if there were no checks.
+
+        Args:
+            network: its place among the audit's networks, from 0.
+        """
+        path = self._met(network)
+        if not path.exists():
+            return None
+        arrays = load(path.read_bytes())
+        threats = sum(name.endswith(".row") for name in arrays)
+        return [Examples.read(arrays, f"{number}.") for number in range(threats)]
+
     def read_checks(self, network: int) -> list[dict[str, Any]] | None:
         """Read the audit's checks of itself on a network.
 
@@ -179,11 +210,15 @@ class Journal:
 
     def close(self) -> None:
         """Remove the shards, when all that they say is in the reports."""
-        for path in self.folder.glob("shard-*.safetensors"):
-            path.unlink(missing_ok=True)
+        for pattern in ("shard-*.safetensors", "met-*.safetensors"):
+            for path in self.folder.glob(pattern):
+                path.unlink(missing_ok=True)
 
     def _path(self, shard: int, network: int) -> Path:
         return self.folder / f"shard-{shard:06d}-{network}.safetensors"
+
+    def _met(self, network: int) -> Path:
+        return self.folder / f"met-{network}.safetensors"
 
     def _checks(self, network: int) -> Path:
         return self.folder / f"checks-{network}.json"

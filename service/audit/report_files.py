@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from interp.audit.answered import check_answered, failed_images
 from interp.audit.conditions import NORMS
 from interp.audit.corruption_error import Reference
+from interp.audit.findings import finder_name
 from interp.audit.plan import Plan, column_names
 from interp.audit.report import AuditedNetwork, report
 from interp.audit.result import Examples
@@ -94,6 +95,7 @@ def write_reports(audit: AuditRun) -> None:
                     ids=shard.ids,
                     names=shard.names,
                     labels=shard.labels,
+                    first=first,
                 )
             )
             failed[network] += failed_images(shard.judged, shard.ids, shard.names)
@@ -196,10 +198,8 @@ def _image_columns(plan: Plan) -> dict[str, pa.DataType]:
         "network": pa.string(),
         "clean_prediction": pa.int64(),
     }
-    measured = {
-        name: pa.float64() if name.endswith(" minimal_epsilon") else pa.bool_()
-        for name in column_names(plan)
-    }
+    kinds = {"minimal_epsilon": pa.float64(), "found_by": pa.string()}
+    measured = {name: kinds.get(name.rpartition(" ")[2], pa.bool_()) for name in column_names(plan)}
     return {**fixed, "clean_correct": pa.bool_(), **measured, FAILURE: pa.string()}
 
 
@@ -222,7 +222,10 @@ def _examples(
         "network": [network] * len(places),
         "norm": [NORMS[p]] * len(places),
         "epsilon": np.array(epsilons)[found.epsilon],
-        "attack": [job.plan.attacks[number].label for number in found.attack.tolist()],
+        "attack": [
+            finder_name(job.plan, threat, finder, under)
+            for finder, under in zip(found.finder.tolist(), found.under.tolist(), strict=True)
+        ],
         "prediction": found.prediction,
         "distance": found.norm,
         "png": list(mapped(png, found.images)),

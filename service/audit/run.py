@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import closing
-from dataclasses import asdict
-from typing import Any, Protocol, TypeVar
+from dataclasses import asdict, replace
+from typing import Protocol, TypeVar
 
 import numpy as np
 import structlog
@@ -17,10 +17,12 @@ from torch import Tensor
 
 from interp.attack.unanswered import unchecked
 from interp.audit.answered import answered_rows, note_unanswered
-from interp.audit.checks import check_evaluation
-from interp.audit.checks.sufficient import check_sufficiency
+from interp.audit.checks.check import Check
+from interp.audit.checks.network import NetworkChecks, check_network
+from interp.audit.checks.one_level import logits_jump
 from interp.audit.corruption_error import corruptions_alone
-from interp.audit.plan import Plan
+from interp.audit.expectation import FURTHER
+from interp.audit.plan import Plan, PlannedAttack
 from interp.audit.result import ShardResult
 from interp.audit.shard import audit_shard, empty_shard
 from interp.audit.tally import Tally
@@ -210,16 +212,24 @@ class AuditRun:
                     running[network].set_result(empty_shard(plan, model.network.shape))
                     continue
                 procedure = _audit_shard(
-                    model.network.device, images.pixels[network], images.labels, plan, first
+                    model.network.device,
+                    images.pixels[network],
+                    images.labels,
+                    plan,
+                    first,
+                    self._further(network),
                 )
                 running[network] = self._start(model, procedure, len(images.ids))
             for network, future in running.items():
                 pixels = images.pixels[network] if first < GALLERY_IMAGES else None
+                judged = self._wait(future)
+                if met := self.journal.read_met(network):
+                    judged = judged.with_findings(met, first)
                 shard = found[network] = Shard(
                     images.ids,
                     images.names,
                     images.labels,
-                    self._wait(future),
+                    judged,
                     pixels,
                     images.left_out,
                 )
@@ -228,6 +238,18 @@ class AuditRun:
             for future in running.values():
                 future.cancel()
         return [shard for shard in found if shard is not None]
+
+    def _rows(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The rows by which shards call images from the front of the order, (B,) by their numbers:
+        those behind one that is left out move up within their shard.
+        """
+        shard = np.isin(self.job.order, ids).nonzero()[0] // self.job.shard
+        return shard * self.job.shard + np.arange(len(shard)) - np.searchsorted(shard, shard)
+
+    def _further(self, network: int) -> Sequence[PlannedAttack]:
+        """Attacks beyond the plan's, on a network of which the checks say that it needs them."""
+        checks = self.journal.read_checks(network) or ()
+        return FURTHER if logits_jump([Check(**check) for check in checks]) else ()
 
     def _check(self) -> None:
         """Have the audit check itself on each network, but for those on which an earlier
@@ -246,14 +268,17 @@ class AuditRun:
         for number in missing:
             model = job.models[number]
             self.report_stage(f"checks of {model.name}")
-            checks = self._wait(
+            found = self._wait(
                 self._start(
                     model,
                     _check_all(model, images.pixels[number], images.labels, job.plan),
                     len(images.ids),
                 )
             )
-            self.journal.write_checks(number, [asdict(check) for check in checks])
+            rows = self._rows(images.ids)
+            met = [replace(one, row=rows[one.row]) for one in found.examples]
+            self.journal.write_met(number, met)
+            self.journal.write_checks(number, [asdict(check) for check in found.checks])
             self.report_stage(f"checks of {model.name}", lasting=True)
 
     def _start(self, model: HostedModel, procedure: Procedure[T], rows: int) -> "Future[T]":
@@ -289,38 +314,29 @@ def _audit_shard(
     labels: NDArray[np.int64],
     plan: Plan,
     first: int,
+    further: Sequence[PlannedAttack],
 ) -> Procedure[ShardResult]:
     """`audit_shard` between host and device: both copies are made when the engine runs this, not
     before.
     """
     x, classes = _on_device(device, pixels, labels)
-    return (yield from note_unanswered(audit_shard(x, classes, plan, first), len(x), x.device))
+    judged = audit_shard(x, classes, plan, first, further)
+    return (yield from note_unanswered(judged, len(x), x.device))
 
 
 def _check_all(
     model: HostedModel, pixels: NDArray[np.uint8], labels: NDArray[np.int64], plan: Plan
-) -> Procedure[Any]:
-    """`check_evaluation`, in the same way, on the images that the network answers by numbers."""
+) -> Procedure[NetworkChecks]:
+    """`check_network`, in the same way, on the images that the network answers by numbers."""
     x, classes = _on_device(model.network.device, pixels, labels)
     rows = yield from answered_rows(x, classes)
-    x, classes = x[rows], classes[rows]
-    return (yield from unchecked(_checks(model, x, classes, plan))) if len(rows) else []
-
-
-def _checks(model: HostedModel, x: Tensor, classes: Tensor, plan: Plan) -> Procedure[Any]:
-    preprocessing = model.preprocessing
-    needed = max((entry.method.classes_needed for entry in plan.attacks), default=2)
-    threats = [(threat.p, threat.epsilons) for threat in plan.threats]
-    checks = yield from check_evaluation(
-        x,
-        classes,
-        threats,
-        mean=preprocessing.mean,
-        std=preprocessing.std,
-        seed=plan.seed,
-        classes_needed=needed,
-    )
-    return checks + (yield from check_sufficiency(x, classes, plan))
+    if not len(rows):
+        return NetworkChecks([], [])
+    seen = model.preprocessing
+    checks = check_network(x[rows], classes[rows], plan, mean=seen.mean, std=seen.std)
+    found, met = yield from unchecked(checks)
+    numbers = rows.cpu().numpy()
+    return NetworkChecks(found, [replace(one, row=numbers[one.row]) for one in met])
 
 
 def _on_device(

@@ -39,7 +39,8 @@ def curve_table(
 
     Returns:
         The epsilons of all networks, then for each network its name and rows (what, rates by
-        epsilon, None where it was not measured), then for each its name and minimal epsilons.
+        epsilon, None where it was not measured), then for each its name, minimal epsilons and who
+        found them.
     """
     found = [
         (network["name"], threat)
@@ -58,7 +59,7 @@ def curve_table(
             by_epsilon = dict(zip(threat["epsilons"], rates, strict=True))
             yield what, [by_epsilon.get(value) for value in epsilons]
 
-    minimal = [(name, threat["minimal_epsilon"]) for name, threat in found]
+    minimal = [(name, threat["minimal_epsilon"], threat["found_by"]) for name, threat in found]
     return epsilons, [(name, list(rows(threat))) for name, threat in found], minimal
 
 

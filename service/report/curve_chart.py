@@ -142,18 +142,16 @@ def curves(norm: str, networks: Sequence[Mapping[str, Any]]) -> Curves:
 
 
 def _series(threat: Mapping[str, Any]) -> Iterator[tuple[str, str, Sequence[Rate]]]:
-    """(kind, what, rates) of a threat; the worst of a single attack is that attack, and
-    drawn once.
+    """(kind, what, rates) of a threat; a single attack beyond which nothing was found is drawn
+    once.
     """
-    attacks = threat["attacks"]
+    attacks, worst = threat["attacks"], threat["worst"]
     yield "noise", "random noise of equal norm", threat["noise"]
-    if len(attacks) > 1:
-        yield from (("attack", attack["label"], attack["robust"]) for attack in attacks)
-    yield (
-        "worst",
-        attacks[0]["label"] if len(attacks) == 1 else "worst of all attacks",
-        threat["worst"],
-    )
+    if len(attacks) == 1 and attacks[0]["robust"] == worst:
+        yield "worst", attacks[0]["label"], worst
+        return
+    yield from (("attack", attack["label"], attack["robust"]) for attack in attacks)
+    yield "worst", "worst of all", worst
 
 
 def _line(

@@ -72,17 +72,21 @@ class _AuditVerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AuditVer
     DESCRIPTOR: _descriptor.EnumDescriptor
     AUDIT_VERDICT_UNSPECIFIED: _AuditVerdict.ValueType  # 0
     AUDIT_VERDICT_VALID: _AuditVerdict.ValueType  # 1
-    """Every check of the audit on itself passed."""
+    """Every check of the audit on itself passed. What the checks met counts in the figures all the
+    same.
+    """
     AUDIT_VERDICT_SUSPECT: _AuditVerdict.ValueType  # 2
-    """Some check failed: the figures may flatter a network."""
+    """Some check failed, or the checks were left out: the figures may flatter a network."""
 
 class AuditVerdict(_AuditVerdict, metaclass=_AuditVerdictEnumTypeWrapper): ...
 
 AUDIT_VERDICT_UNSPECIFIED: AuditVerdict.ValueType  # 0
 AUDIT_VERDICT_VALID: AuditVerdict.ValueType  # 1
-"""Every check of the audit on itself passed."""
+"""Every check of the audit on itself passed. What the checks met counts in the figures all the
+same.
+"""
 AUDIT_VERDICT_SUSPECT: AuditVerdict.ValueType  # 2
-"""Some check failed: the figures may flatter a network."""
+"""Some check failed, or the checks were left out: the figures may flatter a network."""
 Global___AuditVerdict: _TypeAlias = AuditVerdict  # noqa: Y015
 
 class _GateVerdict:
@@ -379,7 +383,9 @@ class GateOutcome(_message.Message):
     images: _builtins.int
     """Images after which it was decided, or all."""
     robust: _builtins.int
-    """Images that withstood, of all that the audit judged, also after the decision."""
+    """Images that withstood, of all that the audit judged, also after the decision: those of which no
+    part of the audit met a misclassified image in the gate's ball.
+    """
     @_builtins.property
     def gate(self) -> Global___Gate:
         """The gate, its model filled in."""

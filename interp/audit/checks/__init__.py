@@ -1,10 +1,13 @@
 """An audit's checks of itself on one network: can its figures be believed?"""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from torch import Tensor
 
 from interp.audit.checks.check import Check, skipped
+from interp.audit.checks.one_level import ONE_LEVEL
+from interp.audit.checks.one_level import SOURCE as ONE_LEVEL_SOURCE
 from interp.audit.checks.outputs import (
     clean_accuracy,
     deterministic,
@@ -18,10 +21,16 @@ from interp.audit.checks.slopes import SLOPE, SLOPE_SOURCE, ZERO, ZERO_SOURCE, c
 from interp.audit.checks.strength import check_attacks, not_attacked
 from interp.audit.checks.trials import AttackTrials
 from interp.audit.checks.white_box import MOST_RADII
+from interp.audit.findings import CHECKS, Findings
+from interp.audit.result import NOWHERE
 from interp.probe import Procedure
+from interp.seeds import generators
+
+T = TypeVar("T")
 
 ATTACKED = 64
-RUNS = MOST_RADII + 8  # of attacks in one norm, at most
+RUNS = MOST_RADII + 10  # of attacks in one norm, at most
+PIXELS = 2**50  # from the audit's seed to that of the pixels that move by a level
 
 
 def check_evaluation(
@@ -35,6 +44,8 @@ def check_evaluation(
     attacked: int = ATTACKED,
     steps: int = 10,
     classes_needed: int = 4,
+    eight_bit: bool = False,
+    findings: Findings | None = None,
 ) -> Procedure[list[Check]]:
     """Check an evaluation's soundness on one network and a few hundred images (Carlini et al. 2019;
     Athalye et al. 2018).
@@ -56,14 +67,21 @@ def check_evaluation(
         steps: of the attack that is checked, see `interp.audit.checks.white_box.white_box`.
         classes_needed: what the audit's attacks need: 4 for the targeted DLR loss, 3 for DLR,
             otherwise 2.
+        eight_bit: attacks use images of 8-bit levels alone, which x then must be of.
+        findings: notes what is met on the way, of these images and threats; None: nobody does.
     """
+
+    def watched(procedure: Procedure[T], under: int = NOWHERE) -> Procedure[T]:
+        """A procedure that is given the images that are attacked."""
+        return procedure if findings is None else findings.watch(procedure, CHECKS, under, row)
+
     logits = yield from predict_logits(x)
     checks = [
         clean_accuracy(logits, labels),
         enough_classes(logits, classes_needed),
         logits_not_probabilities(logits),
     ]
-    random = yield from deterministic(x, logits)
+    random = yield from deterministic(x, labels, logits)
     checks.append(random)
     if random.status == "passed":
         checks.append((yield from independent(x, logits)))
@@ -78,17 +96,26 @@ def check_evaluation(
     checks.append((yield from normalization(x, labels, logits, mean, std)))
     row = (logits.argmax(1) == labels).nonzero(as_tuple=True)[0][:attacked].to(x.device)
     if len(row):
-        checks += yield from check_gradients(x[row], labels[row])
+        rows = [generators(seed + PIXELS, one, 1)[0] for one in row.tolist()]
+        checks += yield from watched(check_gradients(x[row], labels[row], rows, eight_bit))
     else:
         reason = "No image is classified correctly."
-        checks += [skipped(ZERO, reason, ZERO_SOURCE), skipped(SLOPE, reason, SLOPE_SOURCE)]
+        checks += [
+            skipped(name, reason, source)
+            for name, source in (
+                (ZERO, ZERO_SOURCE),
+                (SLOPE, SLOPE_SOURCE),
+                (ONE_LEVEL, ONE_LEVEL_SOURCE),
+            )
+        ]
     for number, (p, epsilons) in enumerate(threats):
         largest = max(epsilons, default=0.0)
         if largest <= 0:
             continue
         if len(row):
-            trials = AttackTrials(x[row], labels[row], row, p, seed, False)
-            checks += yield from check_attacks(trials, largest, number * RUNS, steps)
+            trials = AttackTrials(x[row], labels[row], row, p, seed, eight_bit)
+            attacks = check_attacks(trials, largest, number * RUNS, steps)
+            checks += yield from watched(attacks, number)
         else:
             checks += not_attacked(p)
     return checks

@@ -8,6 +8,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
+from interp.attack.losses import cross_entropy
 from interp.attack.unanswered import legal_logits
 from interp.audit.checks.check import LEVEL, Check, check, count, probability, skipped
 from interp.audit.statistics import mcnemar
@@ -21,6 +22,7 @@ RELATIVE, ROUNDING = (
     1e-5,
 )  # differences that rounding explains, of the spread of logits and of the largest
 FLAGS = "AutoAttack's flags (Croce & Hein 2020)"
+RANDOMNESS = "randomness"
 
 Statistics = tuple[Sequence[float], Sequence[float]]  # mean, std
 COLOUR: dict[str, Statistics] = {
@@ -42,8 +44,9 @@ GRAY: dict[str, Statistics] = {
 def predict_logits(images: Tensor) -> Procedure[Tensor]:
     """Logits (B, classes) of images (B, C, H, W), B at least 1, asked for `COMPANY` at a time."""
     parts: list[Tensor] = []
-    for some in torch.split(images, COMPANY):
-        answer = yield Probe(some, gradient=False, logits=True)
+    every = torch.arange(len(images), device=images.device)
+    for rows in torch.split(every, COMPANY):
+        answer = yield Probe(images[rows], gradient=False, logits=True, rows=rows)
         assert answer.logits is not None
         parts.append(answer.logits)
     return torch.cat(parts)
@@ -164,13 +167,18 @@ def logits_not_probabilities(logits: Tensor) -> Check:
     )
 
 
-def deterministic(images: Tensor, logits: Tensor) -> Procedure[Check]:
-    """Does the same image get the same logits again? No false alarms as long as rounding differs by
-    less than `tolerance`.
+def deterministic(
+    images: Tensor, labels: Tensor, logits: Tensor, name: str = RANDOMNESS, which: str = "images"
+) -> Procedure[Check]:
+    """Does the same image get the same logits again, also where a gradient is asked for? No false
+    alarms as long as rounding differs by less than `tolerance`.
 
     Args:
         images: (B, C, H, W) in [0, 1].
+        labels: (B,) int64, their classes.
         logits: (B, classes) of an earlier pass over them.
+        name: of the check.
+        which: images these are, as the evidence says it.
 
     Returns:
         A procedure whose result is the check.
@@ -182,16 +190,22 @@ def deterministic(images: Tensor, logits: Tensor) -> Procedure[Check]:
     for _ in range(PASSES - 1):
         again = yield from predict_logits(images)
         changed |= differ(again, logits, allowed).to(changed)
+    first = slice(0, COMPANY)
+    answer = yield Probe(images[first], cross_entropy(labels[first]), logits=True)
+    assert answer.logits is not None
+    with_gradient = differ(answer.logits.to(logits), logits[first], allowed).to(changed)
+    changed[first] |= with_gradient
     evidence = (
-        f"{count(changed)} of {len(images)} images get other logits in {PASSES} passes over "
-        f"the same batch."
+        f"{count(changed)} of {len(images)} {which} get other logits in {PASSES} passes over "
+        f"the same batch and one with gradients, {count(with_gradient)} of them in the latter."
     )
     return check(
-        "randomness",
+        name,
         bool(changed.any()),
         evidence,
         f"Carlini et al. 2019, section 4.6; {FLAGS}",
         changed=count(changed),
+        with_gradient=count(with_gradient),
         trials=len(images),
     )
 

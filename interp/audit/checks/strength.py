@@ -23,7 +23,14 @@ from interp.audit.checks.check import (
     probability,
     skipped,
 )
-from interp.audit.checks.outputs import class_count, predict_logits
+from interp.audit.checks.one_level import ONE_LEVEL
+from interp.audit.checks.outputs import (
+    RANDOMNESS,
+    class_count,
+    deterministic,
+    predict_logits,
+)
+from interp.audit.checks.slopes import SLOPE, check_gradients
 from interp.audit.checks.trials import NOISES, AttackTrials
 from interp.audit.checks.white_box import (
     HALF,
@@ -46,6 +53,9 @@ CHECKS = (
     "other-loss",
     "black-box",
     "noise",
+    RANDOMNESS,
+    SLOPE,
+    ONE_LEVEL,
 )
 MASKED = "Athalye et al. 2018, section 3.1"
 OTHER_LOSS = "Croce & Hein 2020, section 4"
@@ -96,7 +106,26 @@ def check_attacks(
         gap(f"black-box-{name}", finder, count(blind & ~fooled), trials, f"{SOUND}; {MASKED}")
     )
     checks.append(_noise(name, where, noisy, fooled, blind))
-    return checks
+    return checks + (yield from _off_the_data(attacked, name, run + 8, epsilon))
+
+
+def _off_the_data(
+    attacked: AttackTrials, name: str, run: int, epsilon: float
+) -> Procedure[list[Check]]:
+    """The checks of randomness and of gradients once more, where attacks go: at the images of one
+    step. A network may be sound on the data alone.
+    """
+    index = torch.arange(len(attacked.x), device=attacked.x.device)
+    images = yield from attacked.attack(run, fgsm(), epsilon, index)
+    logits = yield from predict_logits(images)
+    random = yield from deterministic(
+        images, attacked.labels, logits, f"{RANDOMNESS}-{name}", "attacked images"
+    )
+    rows = attacked.generators(run + 1, index)
+    gradients = check_gradients(
+        images, attacked.labels, rows, attacked.eight_bit, f"-{name}", zero=False
+    )
+    return [random, *(yield from gradients)]
 
 
 def _iterative(name: str, where: str, single: Tensor, fooled: Tensor) -> Check:

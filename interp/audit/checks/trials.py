@@ -9,7 +9,7 @@ from interp.attack.ball import LEVELS, Ball, radii
 from interp.attack.base import Method
 from interp.attack.goal import Untargeted
 from interp.audit.checks.outputs import predict_logits
-from interp.probe import Procedure
+from interp.probe import Procedure, on_rows
 from interp.seeds import Generators, generators
 
 RUN = 2**52  # what lies between the seeds of two runs
@@ -64,12 +64,27 @@ class AttackTrials:
         fooled = torch.zeros_like(self.labels, dtype=torch.bool)
         (index,) = self._chosen(among).nonzero(as_tuple=True)
         if len(index):
-            labels = self.labels[index]
-            goal, rows = Untargeted(labels), self.generators(run, index)
-            found = yield from method.search(self.ball(epsilon, index), goal, rows)
-            prediction = (yield from predict_logits(found.images)).argmax(1)
-            fooled[index] = (prediction != labels).to(fooled)
+            images = yield from self.attack(run, method, epsilon, index)
+            prediction = (yield from on_rows(predict_logits(images), index)).argmax(1)
+            fooled[index] = (prediction != self.labels[index]).to(fooled)
         return fooled
+
+    def attack(self, run: int, method: Method, epsilon: float, index: Tensor) -> Procedure[Tensor]:
+        """Attack some of the images.
+
+        Args:
+            run: number of the run.
+            method: how to attack.
+            epsilon: radius, in pixel units.
+            index: (A,) int64, whom to attack.
+
+        Returns:
+            A procedure whose result is what the method returns, (A, C, H, W).
+        """
+        goal, rows = Untargeted(self.labels[index]), self.generators(run, index)
+        search = method.search(self.ball(epsilon, index), goal, rows)
+        found = yield from on_rows(search, index)
+        return found.images
 
     def fooled_by_noise(
         self, run: int, epsilon: float, among: Tensor | None = None
@@ -92,7 +107,7 @@ class AttackTrials:
                 break
             ball = self.ball(epsilon, left)
             noisy = ball.image(ball.noise([rows[i] for i in left.tolist()]))
-            prediction = (yield from predict_logits(noisy)).argmax(1)
+            prediction = (yield from on_rows(predict_logits(noisy), left)).argmax(1)
             found = (prediction != self.labels[left]).to(fooled)
             fooled[left[found]] = True
             left = left[~found]

@@ -107,7 +107,7 @@ def test_a_reference_alone_is_compared_with_nobody_and_costs_no_gradients() -> N
 def judged_as(clean: Bools, corrupted: Bools) -> ShardResult:
     """Images of class 0, right where told."""
     return ShardResult(
-        np.where(clean, 0, 1), [], [], corrupted, np.zeros((0, len(clean)), bool), 0, 0, []
+        np.where(clean, 0, 1), [], [], [], corrupted, np.zeros((0, len(clean)), bool), 0, 0, []
     )
 
 

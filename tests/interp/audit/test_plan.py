@@ -37,6 +37,7 @@ def test_a_plan_refuses_what_would_be_ambiguous() -> None:
         "linf:1/255 noise",
         "linf:1/255 FGSM",
         "linf minimal_epsilon",
+        "linf found_by",
         "fog 1",
         "fog 4",
         "rotation",

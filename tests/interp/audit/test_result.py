@@ -37,7 +37,15 @@ def test_the_foremost_examples_are_those_of_the_smallest_epsilons() -> None:
         epsilon, prediction = rng.integers(0, 4, 6), rng.integers(0, 9, 6)
         pixels = rng.integers(0, 255, (6, 3, 2, 2), dtype=np.uint8)
         parts.append(
-            Examples(pixels, row, rng.integers(0, 2, 6), epsilon, prediction, rng.random(6))
+            Examples(
+                pixels,
+                row,
+                rng.integers(0, 2, 6),
+                rng.integers(-1, 2, 6),
+                epsilon,
+                prediction,
+                rng.random(6),
+            )
         )
     ranked = sorted(
         (int(e), int(row)) for part in parts for e, row in zip(part.epsilon, part.row, strict=True)

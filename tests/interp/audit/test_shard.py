@@ -78,7 +78,7 @@ def test_the_curve_of_a_linear_network_is_the_exact_one(p: float, q: float) -> N
     examples = judged.examples[0]
     assert examples.images.dtype == np.float32
     assert examples.row.tolist() == [row for row in range(len(x)) if 0 <= least[row] < 4]
-    assert (examples.attack == 0).all()  # both are best, the first is named
+    assert (examples.finder == 0).all()  # both are best, the first is named
     np.testing.assert_allclose(
         examples.norm, np.array(threat.epsilons)[examples.epsilon], rtol=1e-4
     )
@@ -170,7 +170,7 @@ def test_examples_are_in_the_ball_and_fool_the_network(eight_bit: bool) -> None:
         np.testing.assert_array_equal(found.row - 30, np.flatnonzero((least >= 0) & (least < 3)))
         rows = found.row - 30
         np.testing.assert_array_equal(found.epsilon, least[rows])
-        np.testing.assert_array_equal(found.attack, fooled_at[:, rows].argmin(0))
+        np.testing.assert_array_equal(found.finder, fooled_at[:, rows].argmin(0))
         stored = torch.from_numpy(found.images)
         z = stored.double() / 255 if eight_bit else stored.double()
         assert stored.dtype == (torch.uint8 if eight_bit else torch.float32)

@@ -24,6 +24,7 @@ def merged(parts: list[ShardResult]) -> ShardResult:
         np.concatenate([part.clean for part in parts]),
         [np.concatenate([part.noise[t] for part in parts], 1) for t in range(count)],
         [np.concatenate([part.fooled_at[t] for part in parts], 1) for t in range(count)],
+        [np.concatenate([part.worst_at[t] for part in parts]) for t in range(count)],
         np.concatenate([part.corrupted for part in parts], 1),
         np.concatenate([part.augmented for part in parts], 1),
         sum(part.gradients for part in parts),

@@ -46,18 +46,31 @@ def found(rng: np.random.Generator, labels: Ints, plan: Plan, skill: float) -> S
         (rng.integers(0, grid + 1, (len(plan.attacks), count)) * right).astype(np.int16)
         for grid in grids
     ]
+    (further,) = rng.spawn(1)
+    others = [further.integers(0, grid + 1, count) for grid in grids]  # what else was met
+    worst_at = [
+        np.minimum(by_attacks.min(0, initial=grid), other).astype(np.int16)
+        for by_attacks, other, grid in zip(fooled_at, others, grids, strict=True)
+    ]
     empty = np.zeros(0, dtype=np.int64)
     return ShardResult(
         clean,
         [(rng.random((grid, count)) < skill) & right for grid in grids],
         fooled_at,
+        worst_at,
         rng.random((len(plan.corrupted), count)) < skill,
         rng.random((len(plan.augmentations), count)) < skill,
         int(rng.integers(1000)),
         int(rng.integers(1000)),
         [
             Examples(
-                np.zeros((0, 1, 1, 1), dtype=np.uint8), empty, empty, empty, empty, np.zeros(0)
+                np.zeros((0, 1, 1, 1), dtype=np.uint8),
+                empty,
+                empty,
+                empty,
+                empty,
+                empty,
+                np.zeros(0),
             )
             for _ in grids
         ],
@@ -71,6 +84,7 @@ def part(judged: ShardResult, chosen: slice) -> ShardResult:
         judged.clean[chosen],
         [noise[:, chosen] for noise in judged.noise],
         [fooled_at[:, chosen] for fooled_at in judged.fooled_at],
+        [worst_at[chosen] for worst_at in judged.worst_at],
         judged.corrupted[:, chosen],
         judged.augmented[:, chosen],
         judged.gradients if first else 0,
@@ -130,8 +144,10 @@ def withstands(
     image: int,
     threat: int,
     level: int,
-    attacks: Sequence[int] = (0, 1),
+    attacks: Sequence[int] | None = None,
 ) -> bool:
-    return is_right(judged, label, image) and all(
-        int(judged.fooled_at[threat][a][image]) > level for a in attacks
+    """Whether an image withstands some of the attacks; None: all that the audit knows."""
+    known = (
+        [judged.worst_at[threat]] if attacks is None else list(judged.fooled_at[threat][attacks])
     )
+    return is_right(judged, label, image) and all(int(at[image]) > level for at in known)

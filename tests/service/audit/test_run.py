@@ -18,6 +18,10 @@ import torch
 from PIL import Image
 
 from interp.audit.checks.check import Check
+from interp.audit.checks.network import NetworkChecks
+from interp.audit.findings import CHECKS, finders
+from interp.audit.plan import Threat
+from interp.audit.result import Examples
 from interp.audit.statistics import Gate
 from interp.audit.tally import NetworkGate
 from service.audit import run as audit
@@ -199,35 +203,28 @@ def test_images_without_a_class_are_refused_by_name(tmp_path: Path) -> None:
 def test_checks_are_made_once_a_network_and_decide_the_verdict(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[tuple[int, Any]] = []
+    asked: list[int] = []
+    nothing = [one.take(np.arange(0)) for one in at_once(job())[0].examples]
 
-    def check_evaluation(
-        x: torch.Tensor, labels: torch.Tensor, threats: Any, **settings: Any
-    ) -> Any:
-        asked.append((len(x), settings["classes_needed"]))
-        return [
-            Check(
-                "one",
-                "passed" if len(asked) == 1 else "failed",
-                "all 3 images",
-                "Somebody 2020",
-                {"images": math.nan},
-            )
-        ]
+    def check_network(x: torch.Tensor, labels: torch.Tensor, plan: Any, **_: Any) -> Any:
+        asked.append(len(x))
+        one = Check(
+            "one",
+            "passed" if len(asked) == 1 else "failed",
+            "all 3 images",
+            "Somebody 2020",
+            {"images": math.nan},
+        )
+        return NetworkChecks([one, Check("two", "passed", "nothing", "Somebody 2020")], nothing)
         yield
 
-    def check_sufficiency(x: torch.Tensor, labels: torch.Tensor, plan: Any) -> Any:
-        return [Check("two", "passed", "nothing", "Somebody 2020")]
-        yield
-
-    monkeypatch.setattr(audit, "check_evaluation", check_evaluation)
-    monkeypatch.setattr(audit, "check_sufficiency", check_sufficiency)
+    monkeypatch.setattr(audit, "check_network", check_network)
     assignment = job(models=(hosted("a"), hosted("b", 1)), checked=True)
     with pytest.raises(Died):
         run(assignment, tmp_path, Device(dies_at=1))
     run(assignment, tmp_path)
     report = json.loads((tmp_path / "report.json").read_text())
-    assert asked == [(60, 2), (60, 2)]
+    assert asked == [60, 60]
     assert [network["verdict"] for network in report["networks"]] == ["valid", "suspect"]
     one, two = report["networks"][1]["checks"]
     assert one == {
@@ -238,6 +235,56 @@ def test_checks_are_made_once_a_network_and_decide_the_verdict(
     }
     assert two["name"] == "two"
     assert report["verdict"] == "suspect"
+
+
+def test_what_the_checks_met_counts_whoever_is_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged, labels, _ = at_once(job())
+    right = judged.right(labels)
+    (row, *_) = np.flatnonzero(right & (judged.worst_at[0] == 2)).tolist()
+    checks = finders(PLAN).index(CHECKS)
+    one, zero = np.array([row]), np.array([0])
+    image = pictures(60)[:1, None]
+    met = Examples(image, one, zero + checks, zero, zero, zero, np.array([0.01]))
+    nothing = judged.examples[1].take(np.arange(0))
+
+    def check_network(x: torch.Tensor, labels: torch.Tensor, plan: Any, **_: Any) -> Any:
+        return NetworkChecks([Check("one", "passed", "nothing", "Somebody 2020")], [met, nothing])
+        yield
+
+    monkeypatch.setattr(audit, "check_network", check_network)
+    gates = (NetworkGate(0, "linf:16/255", Gate(0.01)),)
+    run(job(checked=True), tmp_path / "undisturbed")
+    with pytest.raises(Died):
+        run(job(checked=True), tmp_path / "disturbed", Device(dies_at=2))
+    run(job(checked=True), tmp_path / "disturbed")
+    assert reports(tmp_path / "undisturbed") == reports(tmp_path / "disturbed")
+    report = json.loads((tmp_path / "undisturbed" / "report.json").read_text())
+    linf, l2 = report["networks"][0]["threats"]
+    for threat, less in ((linf, 1), (l2, 0)):
+        number = ["linf", "l2"].index(threat["norm"])
+        known = [
+            int((right & (judged.worst_at[number] > level)).sum())
+            for level in range(len(threat["epsilons"]))
+        ]
+        assert [rate["successes"] for rate in threat["worst"]] == [one - less for one in known]
+        assert sum(one["images"] for one in threat["found_by"]) == right.sum() - known[-1] + less
+    assert {"finder": CHECKS, "images": 1} in linf["found_by"]
+    table = pq.read_table(tmp_path / "undisturbed" / "images.parquet").to_pydict()
+    assert table["linf found_by"][row] == CHECKS
+    assert table["linf minimal_epsilon"][row] == 4 / 255
+    assert table["linf:16/255 PGD-3"][row]  # which did not find it
+    (example,) = [
+        one
+        for one in pq.read_table(tmp_path / "undisturbed" / "examples.parquet").to_pylist()
+        if one["attack"] == CHECKS
+    ]
+    assert (example["id"], example["epsilon"]) == (table["id"][row], 4 / 255)
+    run(job(checked=True, gates=gates, budget=0), tmp_path / "gated")
+    gated = json.loads((tmp_path / "gated" / "report.json").read_text())
+    (gate,) = gated["gates"]
+    assert gate["rate"]["successes"] == gated["networks"][0]["threats"][0]["worst"][1]["successes"]
 
 
 def test_a_network_whose_rows_depend_on_their_company_is_suspect(tmp_path: Path) -> None:
@@ -301,7 +348,8 @@ def test_the_journal_keeps_all_that_was_found(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("images", [True, False])
 def test_a_shard_that_nothing_fools_is_read_again(tmp_path: Path, images: bool) -> None:
-    assignment = job(plan=replace(PLAN, attacks=()))
+    below_a_level = (Threat(math.inf, (0.4 / 255,)), Threat(2.0, (0.4 / 255,)))
+    assignment = job(plan=replace(PLAN, threats=below_a_level))
     judged, labels, order = at_once(assignment)
     assert [len(found.row) for found in judged.examples] == [0, 0]
     journal = Journal(tmp_path)

@@ -60,7 +60,7 @@ def series(network: dict[str, Any], threat: dict[str, Any]) -> dict[str, list[di
     named = {
         "random noise of equal norm": threat["noise"],
         **attacks,
-        "worst of all attacks": threat["worst"],
+        "worst of all": threat["worst"],
     }
     return {what: [network["clean"], *rates] for what, rates in named.items()}
 
@@ -107,7 +107,7 @@ def test_every_point_has_a_tooltip() -> None:
         assert len(texts) == 1 + len(GRIDS["linf"])
         assert all(text.startswith(group.attrib["data-network"]) for text in texts)
     worst = next(group for group in chart.iter("g") if group.attrib["data-kind"] == "worst")
-    assert "cifar10-plain, worst of all attacks, ε = 8/255: 0 of 512, 0.0% (0.0\u20130.7)" in {
+    assert "cifar10-plain, worst of all, ε = 8/255: 0 of 512, 0.0% (0.0\u20130.7)" in {
         title.text for title in worst.iter("title")
     }
 

@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 from interp.attack.pgd import pgd
 from interp.audit.plan import Plan, PlannedAttack, Threat
 from interp.audit.report import AuditedNetwork, report
-from interp.audit.result import ShardResult
+from interp.audit.result import Examples, ShardResult
 from interp.audit.statistics import Gate
 from interp.audit.tally import NetworkGate, Tally
 from service import report as reports
@@ -38,20 +38,39 @@ def judged(plan: Plan, labels: Any, seed: int) -> ShardResult:
     rng = np.random.default_rng(seed)
     clean = np.where(rng.random(IMAGES) < 0.8, labels, (labels + 1) % len(CLASSES))
     shapes = [len(threat.epsilons) for threat in plan.threats]
+    fooled_at = [
+        np.where(
+            clean == labels, rng.integers(0, epsilons + 1, (len(plan.attacks), IMAGES)), 0
+        ).astype(np.int16)
+        for epsilons in shapes
+    ]
+    worst_at = [at.min(0, initial=epsilons) for at, epsilons in zip(fooled_at, shapes, strict=True)]
     return ShardResult(
         clean,
         [rng.random((epsilons, IMAGES)) < 0.7 for epsilons in shapes],
-        [
-            np.where(
-                clean == labels, rng.integers(0, epsilons + 1, (len(plan.attacks), IMAGES)), 0
-            ).astype(np.int16)
-            for epsilons in shapes
-        ],
+        fooled_at,
+        worst_at,
         rng.random((len(plan.corrupted), IMAGES)) < 0.6,
         rng.random((len(plan.augmentations), IMAGES)) < 0.6,
         gradients=1000,
         queries=0,
-        examples=(),
+        examples=[
+            _examples(np.flatnonzero((clean == labels) & (at < epsilons)), len(plan.attacks) + 1)
+            for at, epsilons in zip(worst_at, shapes, strict=True)
+        ],
+    )
+
+
+def _examples(row: Any, finders: int) -> Examples:
+    nothing = np.zeros(len(row), dtype=np.int64)
+    return Examples(
+        np.zeros((len(row), 1, 1, 1), dtype=np.uint8),
+        row,
+        row % finders,
+        nothing,
+        nothing,
+        nothing,
+        nothing.astype(np.float64),
     )
 
 

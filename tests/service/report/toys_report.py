@@ -121,6 +121,7 @@ def threat(norm: str, clean: float, scale: float) -> dict[str, Any]:
             "median": middle,
             "quantiles": [[0.1, 0.0], [0.25, grid[0]], [0.5, middle], [0.75, None], [0.9, None]],
         },
+        "found_by": [{"finder": "PGD-40", "images": 61}, {"finder": "checks", "images": 2}],
     }
 
 
