@@ -30,7 +30,7 @@ test: export OMP_NUM_THREADS := 1
 test: .venv/.ready ## run the tests, a process a core; STRIATE_DATA names the folder of real data, if there is one
 	.venv/bin/python -m pytest -n auto --dist worksteal $(ARGS)
 
-check: .venv/.ready .protos-venv/.ready ## ruff, mypy, buf, stubs, import arrows, compose schema
+check: .venv/.ready .protos-venv/.ready ## ruff, mypy, buf, stubs, import arrows, compose and workflow schemas
 	tools/check.sh
 
 bench: .venv-bench/.ready ## measure beside the peers

@@ -7,17 +7,21 @@ import sys
 
 import structlog
 
+from service import client_package
 from service.config import Settings, load_settings
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run the server until it is told to stop; exit code 0 after a drain, 1 if it could not start,
-    2 for wrong settings.
+    2 for wrong settings or where the client's package is missing.
 
     Args:
         argv: the flags; None: the process's own.
     """
     settings = load_settings(argv)
+    if (complaint := client_package.complaint()) is not None:
+        sys.stderr.write(f"striate-server: {complaint}\n")
+        sys.exit(2)
     set_up_log(settings)
     from service.server import serve  # after the settings: `--help` need not wait for torch
 

@@ -1,22 +1,18 @@
 """The two distributions: what their wheels hold, and the client's alone in an empty environment."""
 
 import json
-import os
 import re
-import subprocess
 import sys
 import tomllib
 import zipfile
-from email.message import Message
-from email.parser import Parser
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT
 from tests.toys_server import Server
+from tests.toys_wheels import UV, build, metadata, output, requirements, run
 
-UV = ROOT / ".uv" / "bin" / "uv"
 CLIENT_REQUIRES = {
     "grpcio",
     "protobuf",
@@ -53,55 +49,6 @@ with striate.connect(sys.argv[1]) as service:
         "total": sum(prediction.probability for prediction in predictions),
     }))
 """
-
-
-def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
-    """Runs a command without the settings of this process, and returns what it printed."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("STRIATE_", "PYTHON", "VIRTUAL_ENV"))
-    }
-    return subprocess.run(
-        command,
-        cwd=ROOT,
-        env=kept,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-
-
-def output(*command: str | Path) -> str:
-    """The standard output of a command that must succeed."""
-    result = run(*command)
-    assert result.returncode == 0, f"{' '.join(map(str, command[:4]))}: {result.stderr[-4000:]}"
-    return result.stdout
-
-
-def build(project: Path, out: Path) -> zipfile.ZipFile:
-    """Builds the wheel of a project with the backend that uv carries, so that nothing is
-    downloaded.
-    """
-    output(UV, "build", "--offline", "--wheel", "--out-dir", out, project)
-    (wheel,) = out.glob("*.whl")
-    return zipfile.ZipFile(wheel)
-
-
-def metadata(wheel: zipfile.ZipFile) -> Message:
-    """The METADATA of a wheel."""
-    (name,) = [name for name in wheel.namelist() if name.endswith(".dist-info/METADATA")]
-    return Parser().parsestr(wheel.read(name).decode())
-
-
-def requirements(wheel: zipfile.ZipFile) -> set[str]:
-    """The names of the distributions that a wheel requires."""
-    return {
-        re.split(r"[^A-Za-z0-9._-]", line)[0]
-        for line in metadata(wheel).get_all("Requires-Dist", [])
-    }
 
 
 def tree(folder: str, base: Path = ROOT) -> set[str]:
@@ -153,10 +100,8 @@ def test_server_wheel_holds_the_library_the_service_and_the_weights(
     assert {f"service/models/weights/{name}.safetensors" for name in EMBEDDED} <= packed
 
 
-def test_server_wheel_requires_the_client_and_offers_the_command(
-    server_wheel: zipfile.ZipFile,
-) -> None:
-    assert {"striate-client", "torch", "torchvision"} <= requirements(server_wheel)
+def test_server_wheel_offers_the_command(server_wheel: zipfile.ZipFile) -> None:
+    assert {"torch", "torchvision"} <= requirements(server_wheel)
     (scripts,) = [
         server_wheel.read(name).decode()
         for name in server_wheel.namelist()
@@ -242,12 +187,16 @@ def test_requirements_are_pinned_and_hashed_and_name_no_address(name: str) -> No
 
 @pytest.mark.parametrize(("name", "groups"), [("server", []), ("dev", ["test"])])
 def test_requirements_pin_all_that_is_declared(name: str, groups: list[str]) -> None:
-    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    """Also what the client declares, which is installed beside the server without dependencies."""
+    server, client = (
+        tomllib.loads((ROOT / folder / "pyproject.toml").read_text()) for folder in ("", "clients")
+    )
     lines = [
-        *declared["project"]["dependencies"],
-        *(line for group in groups for line in declared["dependency-groups"][group]),
+        *server["project"]["dependencies"],
+        *client["project"]["dependencies"],
+        *(line for group in groups for line in server["dependency-groups"][group]),
     ]
-    names = {re.split(r"[^A-Za-z0-9._-]", line)[0] for line in lines} - {"striate-client"}
+    names = {re.split(r"[^A-Za-z0-9._-]", line)[0] for line in lines}
     pinned = set(
         re.findall(
             r"^([a-z0-9._-]+)==", (ROOT / "requirements" / f"{name}.txt").read_text(), re.MULTILINE

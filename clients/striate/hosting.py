@@ -66,7 +66,8 @@ def host(
     (found, *_) = (*entry_points(group=_GROUP), None)
     if found is None:
         raise FailedPrecondition(
-            "striate.host needs the server beside the client: install striate-server"
+            "striate.host needs the server beside the client; in a checkout of Striate: "
+            "pip install ./clients ."
         )
     start = found.load()
     try:

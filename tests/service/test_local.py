@@ -143,5 +143,5 @@ def test_without_the_server_it_says_what_to_install(
     module: nn.Module, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("striate.hosting.entry_points", lambda group: ())
-    with pytest.raises(striate.FailedPrecondition, match="install striate-server"):
+    with pytest.raises(striate.FailedPrecondition, match=r"pip install \./clients \.$"):
         hosted(module)
