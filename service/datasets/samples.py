@@ -14,6 +14,7 @@ T = TypeVar("T")
 
 
 MOST_LISTED = 100  # images left out that are listed by name; the others are counted
+_WAY_ON = "skip_bad, --skip-bad or ?on_error=skip leaves out what cannot be used"
 _MOST_REASON = 300  # characters
 
 
@@ -79,6 +80,7 @@ def read_or_leave_out(
         return read_as(dataset, number, convert)
     except BadSample as error:
         if not dataset.skip_bad:
+            error.args = (f"{error}; {_WAY_ON}",)
             raise
         return LeftOut(error.number, error.name, error.reason[:_MOST_REASON])
 
