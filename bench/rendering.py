@@ -27,7 +27,8 @@ from interp.probe import solve
 from interp.seeds import generators
 from interp.step import adam
 from service.imaging import Preprocessing
-from service.models.catalogue import RANDOM, Catalogue
+from service.models.blueprint import RANDOM
+from service.models.catalogue import Catalogue
 from service.models.initialization import randomize
 
 LAYER, CHANNELS, SIZE, STEPS, RATE = "inception4a", range(8), 128, 64, 0.1

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 import striate
 from interp.network.network import Network
-from service.models.catalogue import RANDOM, Blueprint, Catalogue
+from service.models.blueprint import RANDOM, Blueprint
+from service.models.catalogue import Catalogue
 from service.models.initialization import randomize
 
 MODEL, ROBUST = "cifar_resnet20", "cifar10-robust"

@@ -28,8 +28,9 @@ _MODELS = """\
 ## Your own networks
 
 A table `[models.NAME]` of the settings file describes a network of your own, which loads under that
-name. It has either a `factory` (then `size`, `mean` and `std` too) or an `architecture`, beside
-which all that is left out is the architecture's own. Relative paths start at the file's folder.
+name. It has a `factory` (then `size`, `mean` and `std` too), an `architecture` or a `source`;
+beside the last two, all that is left out is the architecture's or the source's own. Relative paths
+start at the file's folder.
 """
 
 _EXAMPLE = """\

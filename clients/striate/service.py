@@ -114,7 +114,8 @@ class Service:
         """Loads a model, or finds it loaded.
 
         Args:
-            name: Name of the model.
+            name: Name of the model; "hf:ORGANIZATION/REPOSITORY" for one of Hugging Face's hub,
+                which is hosted under "hf.ORGANIZATION.REPOSITORY", the handle's name.
             weights: "" for the settings' or the published ones, "random", or a member of
                 torchvision's Weights enum.
             timeout: Seconds, None for the connection's default.

@@ -16,8 +16,8 @@ def _square(value: object) -> object:
 class ModelTable(BaseModel):
     """A user's own network: a `[models.NAME]` table of the settings file.
 
-    What is left out beside an architecture is taken from its own settings. Relative paths start at
-    the settings file's folder.
+    What is left out beside an architecture or a source is taken from its own settings. Relative
+    paths start at the settings file's folder.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -32,10 +32,16 @@ class ModelTable(BaseModel):
         None,
         description='instead of a factory, an architecture that the server knows, e.g. "resnet18"',
     )
+    source: str | None = Field(
+        None,
+        pattern=r"^[a-z]+:.+$",
+        description='instead of both, where a network comes from: "hf:ORGANIZATION/REPOSITORY" '
+        'of Hugging Face\'s hub, or a folder of its library\'s, "hf:/FOLDER", "hf:./FOLDER"',
+    )
     weights: Path | None = Field(
         None,
         description="a .safetensors or .pth file; without one, the factory's module has its own, "
-        "or the architecture its published ones",
+        "or the architecture its published ones, or the source those that it keeps",
     )
     mean: tuple[float, ...] | None = Field(
         None, description="mean of each channel, in pixel units of [0, 1]"
@@ -65,9 +71,9 @@ class ModelTable(BaseModel):
 
     @model_validator(mode="after")
     def _one_origin(self) -> "ModelTable":
-        """Check that factory or architecture is given, and a factory's image format with it."""
-        if (self.factory is None) == (self.architecture is None):
-            raise ValueError("must have either factory or architecture")
+        """Check that one origin is given, and a factory's image format with it."""
+        if [self.factory, self.architecture, self.source].count(None) != 2:
+            raise ValueError("must have either factory or architecture, or else source")
         if self.factory is not None and (
             self.size is None or self.mean is None or self.std is None
         ):

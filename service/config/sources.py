@@ -144,6 +144,7 @@ def read_file(path: Path) -> dict[str, Any]:
     for table in models.values() if isinstance(models, dict) else ():
         if isinstance(table, dict):
             _make_absolute(path.parent, table, "weights", "labels")
+            _make_source_absolute(path.parent, table)
     return given
 
 
@@ -152,6 +153,15 @@ def _make_absolute(folder: Path, table: dict[str, Any], *names: str) -> None:
     for name in names:
         if isinstance(table.get(name), str):
             table[name] = folder / table[name]
+
+
+def _make_source_absolute(folder: Path, table: dict[str, Any]) -> None:
+    """Have the folder of a source, which begins with "./" or "../", start at a folder."""
+    source = table.get("source")
+    if isinstance(source, str):
+        prefix, _, rest = source.partition(":")
+        if rest.startswith(("./", "../")):
+            table["source"] = f"{prefix}:{folder.absolute() / rest}"
 
 
 def _merge(sources: Sequence[SettingsSource]) -> dict[str, Any]:

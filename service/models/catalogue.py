@@ -1,18 +1,17 @@
 """From a name, and the weights asked for, to the plan by which a model is made. Nothing but these
-names can be loaded.
+names and those of the sources can be loaded.
 """
 
 import copy
 import importlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from interp.names import LONGEST, nearest_names
 from service.config import ModelTable
 from service.imaging import Preprocessing
 from service.models import checkpoints
@@ -23,61 +22,16 @@ from service.models.architectures import (
     download_folder,
     names,
 )
+from service.models.blueprint import RANDOM, Blueprint, UnknownModel, UnknownWeights
 from service.models.checkpoints import ModelError
 from service.models.initialization import Uninitialized
-
-RANDOM = "random"
-
-
-class UnknownModel(LookupError):
-    """There is no model of that name, or it is not loaded; `nearest` holds up to three names that
-    look like it.
-    """
-
-    def __init__(self, name: str, names: Iterable[str], message: str = "") -> None:
-        self.name = name[:LONGEST]
-        self.nearest = nearest_names(name, names)
-        hint = f"; did you mean {', '.join(self.nearest)}?" if self.nearest else ""
-        super().__init__((message or f"there is no model {self.name!r}") + hint)
-
-
-class UnknownWeights(ModelError):
-    """A model has no weights of that name; `nearest` holds all names that it has."""
-
-    field = "weights"
-
-    def __init__(self, model: str, weights: str, choices: Iterable[str]) -> None:
-        self.nearest = ["default", RANDOM, *choices]
-        super().__init__(
-            f"{model} has no weights {weights[:LONGEST]!r}; it has {', '.join(self.nearest)}"
-        )
-
-
-@dataclass(frozen=True)
-class Blueprint:
-    """How a model is made.
-
-    Attributes:
-        build: makes the module, weights included unless they are `RANDOM`; reads files and may
-            download, takes no device.
-        classes: names in the order of the logits; none if they are not known.
-        labelled: the names are the user's own, so that their number must be that of the logits;
-            else they are those of the published weights, which other weights may not have.
-        weights: where they come from: "embedded", "random", torchvision's name, a file name, or
-            "factory", or "memory".
-    """
-
-    architecture: str
-    build: Callable[[], nn.Module]
-    preprocessing: Preprocessing
-    classes: tuple[str, ...]
-    weights: str
-    labelled: bool = False
+from service.models.sources import registry as sources
+from service.models.sources.source import Wanted
 
 
 class Catalogue:
     """Every name that can be loaded: the settings' tables first, then the embedded networks and the
-    known architectures.
+    known architectures, then those under which the networks of sources are hosted.
 
     Args:
         weights_dir: holds `<name>.safetensors` or `<name>.pth`, which go before published weights,
@@ -100,22 +54,41 @@ class Catalogue:
         """Plan a model with the weights asked for.
 
         Args:
-            name: of the model, one of `names`.
+            name: of the model, one that `knows` is true for.
             weights: "" for the default ones, "random", or a name of torchvision's.
 
         Returns:
             The plan.
 
         Raises:
-            UnknownModel: the name is not in `names`.
+            UnknownModel: the name is not known.
             UnknownWeights: the model has none of that name.
             ModelError: the settings' table does not make sense.
         """
-        if name not in self.names:
-            raise UnknownModel(name, self.names)
         if name in self._tables:
             return self._own(name, self._tables[name], weights)
-        return self._known(name, weights)
+        if name in self.names:
+            return self._known(name, weights)
+        if not sources.is_hosted_name(name):
+            raise UnknownModel(name, self.names)
+        return sources.by_hosted_name(name, self._wanted(name, weights))
+
+    def knows(self, name: str) -> bool:
+        """Tell whether a name can be planned.
+
+        Args:
+            name: of a model.
+
+        Returns:
+            Whether it is in `names`, or one under which a source's network is hosted.
+        """
+        return name in self.names or sources.is_hosted_name(name)
+
+    def _wanted(self, name: str, weights: str, file: Path | None = None) -> Wanted:
+        """What a source is asked for, which has no weights by name."""
+        if weights not in ("", RANDOM):
+            raise UnknownWeights(name, weights, ())
+        return Wanted(weights, file if weights == "" else None, self._weights_dir)
 
     def _known(self, name: str, weights: str) -> Blueprint:
         known = _architecture(name)
@@ -167,6 +140,8 @@ class Catalogue:
             plan = self._plan(
                 known, published, table.weights if weights == "" else None, weights, own_number
             )
+        elif table.source is not None:
+            plan = sources.of_table(name, table.source, self._wanted(name, weights, table.weights))
         else:
             if weights not in ("", RANDOM):
                 raise UnknownWeights(name, weights, ())
@@ -183,7 +158,7 @@ class Catalogue:
             plan,
             preprocessing=_preprocessing(name, table, plan.preprocessing),
             classes=labels or plan.classes,
-            labelled=bool(labels),
+            labelled=bool(labels) or plan.labelled,
         )
 
 

@@ -26,9 +26,11 @@ from interp.network.load_checks.one_logit import with_two_logits
 from interp.network.network import Network
 from service.config import ModelTable
 from service.imaging import Preprocessing
-from service.models.catalogue import RANDOM, Blueprint, Catalogue, UnknownModel, UnknownWeights
+from service.models.blueprint import RANDOM, Blueprint, UnknownModel, UnknownWeights
+from service.models.catalogue import Catalogue
 from service.models.checkpoints import ModelError
 from service.models.initialization import randomize
+from service.models.sources import registry as sources
 from service.models.warm_up import warm_up
 
 __all__ = ["HostedModel", "ModelBusy", "ModelError", "ModelZoo", "UnknownModel", "UnknownWeights"]
@@ -137,12 +139,18 @@ class ModelZoo:
         weights.
 
         Args:
+            name: of the model; one of a source, such as "hf:microsoft/resnet-18", is hosted under
+                "hf.microsoft.resnet-18".
             weights: "" or "default", "random", or a name of torchvision's.
+
+        Returns:
+            The model, which has its name.
 
         Raises:
             UnknownModel, UnknownWeights: there is nothing of that name.
             ModelError: it cannot be loaded, or is loaded with other weights.
         """
+        name = sources.hosted_name(name)
         weights = "" if weights == "default" else weights
         with self._lock:
             slot, is_new = self._slots.get(name), name not in self._slots
@@ -237,7 +245,7 @@ class ModelZoo:
             return slot
         if slot is not None:
             raise UnknownModel(name, (), f"the model {name!r} is still being loaded")
-        if name in self._catalogue.names:
+        if self._catalogue.knows(name):
             raise UnknownModel(name, (), f"the model {name!r} is not loaded")
         raise UnknownModel(name, {*self._slots, *self._catalogue.names})
 
@@ -270,7 +278,7 @@ class ModelZoo:
             two_logits, seen.shape, mean, std, self._device, self._dtype, turn=_TRACE_LOCK
         )
         warm = warm_up(network)
-        doubts = [*network.doubts, *sigmoid_doubts, *warm.doubts]
+        doubts = [*plan.doubts, *network.doubts, *sigmoid_doubts, *warm.doubts]
         if plan.weights != RANDOM and sees_one_class(network):
             doubts.append(ONE_CLASS)
         classes = _class_names(name, plan, network.classes)

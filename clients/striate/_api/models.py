@@ -54,7 +54,7 @@ def load(connection: Connection, name: str, weights: str, timeout: float | None)
 
     Args:
         connection: To the server.
-        name: Of the model.
+        name: Of the model, or of a source's network, which the answer has another name for.
         weights: Their name; "" for the default ones.
         timeout: Seconds for all of it, None for the connection's default.
 
@@ -65,7 +65,7 @@ def load(connection: Connection, name: str, weights: str, timeout: float | None)
     request = model_pb2.LoadModelRequest(model=name, weights=weights)
     loaded = connection.caller.unary(connection.models.LoadModel, request, deadline.remaining())
     warn_user(loaded.model.warnings)
-    return find(connection, name, deadline.remaining())
+    return find(connection, loaded.model.name, deadline.remaining())
 
 
 def unload(connection: Connection, name: str, timeout: float | None) -> int:

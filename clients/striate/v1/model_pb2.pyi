@@ -139,8 +139,10 @@ class LoadModelRequest(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     WEIGHTS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """An embedded network, an architecture known by name, or an entry of the server's settings file.
-    Required.
+    """An embedded network, an architecture known by name, or an entry of the server's settings file;
+    or "hf:ORGANIZATION/REPOSITORY", a ResNet of Hugging Face's hub, hosted under
+    "hf.ORGANIZATION.REPOSITORY", which the answer's `model.name` tells and which is taken here,
+    too. Folders of the server are named by its settings file alone. Required.
     """
     weights: _builtins.str
     """"" or "default": the settings' or the published weights; "random": a random initialisation,

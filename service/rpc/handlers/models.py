@@ -73,7 +73,7 @@ class ModelHandler:
 
     async def _load(self, name: str, weights: str) -> HostedModel:
         model = await in_daemon_thread(self._zoo.load, name, weights)
-        await self._on_change(name)
+        await self._on_change(model.name)
         return model
 
     async def _unload(self, name: str) -> int:

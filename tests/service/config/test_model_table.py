@@ -49,6 +49,8 @@ def test_a_models_table(tmp_path: Path) -> None:
     [
         ('weights = "x.pth"', "must have either factory or architecture"),
         ('factory = "a:b"\narchitecture = "resnet18"', "must have either factory or architecture"),
+        ('architecture = "resnet18"\nsource = "hf:a/b"', "or else source"),
+        ('source = "resnet18"', "source: String should match pattern"),
         ('factory = "a:b"\nmean = [0.5]', "a factory needs size, mean and std"),
         ('factory = "not a path"\nsize = 3', "factory: "),
         (
@@ -79,3 +81,21 @@ def test_wrong_tables_are_named(
     error = refused(["--settings", str(file)], capsys)
     assert f"{file}: models.mine" in error
     assert told in error
+
+
+def test_the_folder_of_a_source_starts_at_the_files_folder(tmp_path: Path) -> None:
+    file = tmp_path / "striate.toml"
+    file.write_text(
+        """
+        [models.beside]
+        source = "hf:./nets/flowers"
+        [models.elsewhere]
+        source = "hf:/nets/flowers"
+        [models.hub]
+        source = "hf:microsoft/resnet-18"
+        """
+    )
+    models = load_settings(["--settings", str(file)]).models
+    assert models["beside"].source == f"hf:{tmp_path}/nets/flowers"
+    assert models["elsewhere"].source == "hf:/nets/flowers"
+    assert models["hub"].source == "hf:microsoft/resnet-18"

@@ -19,7 +19,8 @@ def load(
         str,
         typer.Argument(
             metavar="MODEL",
-            help="Name of a model that can be loaded.",
+            help="Name of a model that can be loaded, or hf:ORGANIZATION/REPOSITORY of Hugging "
+            "Face's hub.",
             autocompletion=completion.all_models,
         ),
     ],

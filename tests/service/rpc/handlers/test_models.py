@@ -6,6 +6,7 @@ import asyncio
 import gc
 import threading
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ class SlowZoo:
     def load(self, name: str, _: str) -> Any:
         self._wait()
         self.names.add(name)
+        return SimpleNamespace(name=name)
 
     def unload(self, name: str) -> int:
         self._wait()

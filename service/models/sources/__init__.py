@@ -1,0 +1,1 @@
+"""Networks that others keep, by `PREFIX:REST`: a module a source."""
