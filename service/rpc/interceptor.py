@@ -45,11 +45,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg, unu
 
         Returns:
             The wrapped handler; the handler as it is for a foreign method whose requests are a
-            stream; None if there is none.
+            stream; one that refuses the call and names this version if there is none.
         """
         handler = await continuation(details)
         method: str = details.method
-        if handler is None or (handler.request_streaming and not method.startswith("/striate.")):
+        if handler is None:  # a client of another version asks: it must learn of which this one is
+            return grpc.stream_stream_rpc_method_handler(_unknown(method))  # type: ignore[no-any-return, unused-ignore]
+        if handler.request_streaming and not method.startswith("/striate."):
             return handler
         wrap = self._stream if handler.response_streaming else self._unary
         make, call = _kind(handler)
@@ -69,6 +71,18 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg, unu
                     yield response
 
         return answer
+
+
+def _unknown(method: str) -> Any:
+    """What refuses a method that this server does not have. Neither counted nor logged: the names
+    are a stranger's.
+    """
+
+    async def refuse(requests: Any, context: Context) -> None:
+        message = f"this server, version {VERSION}, has no method {method[:200]}"
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, message, _TRAILER)
+
+    return refuse
 
 
 def _kind(handler: Any) -> tuple[Any, Any]:

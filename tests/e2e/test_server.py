@@ -6,6 +6,7 @@ import io
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 
 import grpc
@@ -134,9 +135,9 @@ def test_a_full_queue_is_said_so_and_retried(tmp_path: Path) -> None:
 
 def test_reflection_is_there_for_tools(server: Server) -> None:
     with grpc.insecure_channel(server.target) as channel:
-        for version in ("v1", "v1alpha"):
+        for revision in ("v1", "v1alpha"):
             ask = channel.stream_stream(
-                f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
+                f"/grpc.reflection.{revision}.ServerReflection/ServerReflectionInfo",
                 request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
                 response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
             )
@@ -190,3 +191,20 @@ def test_a_remote_load_reaches_no_factory(server: Server) -> None:
         for name in ("os:getcwd", "../weights/x", "interp.network.architectures:LeNet5"):
             with pytest.raises((striate.ModelNotFound, striate.InvalidArgument)):
                 service.load(name)
+
+
+@pytest.mark.parametrize("kind", ["unary_unary", "unary_stream", "stream_unary", "stream_stream"])
+def test_a_method_that_the_server_does_not_have_is_refused_with_its_version(
+    server: Server, kind: str
+) -> None:
+    method = "/striate.v1.ModelService/FromTheFuture"
+    with grpc.insecure_channel(server.target) as channel:
+        call = getattr(channel, kind)(method)
+        request = iter([b"x"]) if kind.startswith("stream") else b"x"
+        with pytest.raises(grpc.RpcError) as caught:
+            list(call(request, timeout=30))
+    error = caught.value
+    assert isinstance(error, grpc.Call)
+    assert error.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert method in (error.details() or "")
+    assert ("x-striate-version", version("striate-server")) in error.trailing_metadata()

@@ -16,7 +16,15 @@ from striate._rpc.feeder import Feeder
 from striate._rpc.interrupts import held
 from striate._rpc.response_stream import ResponseStream
 from striate._rpc.target import check_target
-from striate.errors import Cancelled, FailedPrecondition, from_rpc
+from striate._rpc.versions import WAY_ON, client_version, doubt, understand
+from striate.errors import (
+    Cancelled,
+    FailedPrecondition,
+    StriateError,
+    Unimplemented,
+    from_rpc,
+)
+from striate.errors.user_warnings import warn_user
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -47,6 +55,7 @@ class Caller:
         self.target = check_target(target)
         self.timeout = timeout
         self.server_version = ""
+        self._warned = False
         self._metadata = tuple(metadata)
         self._closed = False
         self._process = os.getpid()
@@ -97,7 +106,7 @@ class Caller:
             response = call.result()
             self._note_version(call)
         except grpc.RpcError as error:
-            raise from_rpc(error, request_id) from None
+            raise self._failure(error, request_id) from None
         except BaseException:
             if call is not None:
                 call.cancel()
@@ -125,7 +134,7 @@ class Caller:
             request_id, options = self._options(timeout, "")
             return method(request, **options), request_id
 
-        return ResponseStream(begin, self._note_version)
+        return ResponseStream(begin, self._note_version, self._failure)
 
     def feed(
         self,
@@ -160,7 +169,7 @@ class Caller:
             if feeder.failure is not None:
                 raise feeder.failure from None
             raise (
-                from_rpc(error, request_id)
+                self._failure(error, request_id)
                 if isinstance(error, grpc.RpcError)
                 else Cancelled("the call was cancelled")
             ) from None
@@ -192,7 +201,7 @@ class Caller:
             request_id, options = self._options(timeout, "")
             return method(requests, **options | {"timeout": timeout}), request_id
 
-        responses = ResponseStream[Response](begin, self._note_version)
+        responses = ResponseStream[Response](begin, self._note_version, self._failure)
         responses.start()
         try:
             yield responses
@@ -214,9 +223,25 @@ class Caller:
         }
 
     def _note_version(self, call: Any) -> None:
-        """Remembers the version that the server names at the end of its calls."""
+        """Remembers the version that the server names at the end of its calls, and warns once if it
+        is too far from the client's.
+        """
         found = (value for key, value in call.trailing_metadata() or () if key == VERSION_KEY)
         self.server_version = next(found, self.server_version)
+        if not self._warned and not understand(client_version(), self.server_version):
+            self._warned = True
+            warn_user((doubt(client_version(), self.server_version, self.target),))
+
+    def _failure(self, error: grpc.RpcError, request_id: str) -> StriateError:
+        """The typed error of a failed call; one for an unknown call names both versions, if they
+        differ.
+        """
+        self._note_version(error)
+        failure = from_rpc(error, request_id)
+        ours, theirs = client_version(), self.server_version
+        if isinstance(failure, Unimplemented) and ours and theirs and ours != theirs:
+            failure.args = (f"{failure} (the client is {ours}, the server {theirs}; {WAY_ON})",)
+        return failure
 
 
 def new_request_id() -> str:

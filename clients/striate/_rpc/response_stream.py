@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import grpc
 
 from striate._rpc.interrupts import held
-from striate.errors import from_rpc
+from striate.errors import StriateError
 
 Response = TypeVar("Response")
 
@@ -22,13 +22,18 @@ class ResponseStream(Iterator[Response]):
     Args:
         begin: Begins the call; returns it and the request's id.
         on_end: Called with the call when it has ended well.
+        failure: Makes the error to raise of the call's failure and the request's id.
     """
 
     def __init__(
-        self, begin: Callable[[], tuple[Any, str]], on_end: Callable[[Any], object]
+        self,
+        begin: Callable[[], tuple[Any, str]],
+        on_end: Callable[[Any], object],
+        failure: Callable[[grpc.RpcError, str], StriateError],
     ) -> None:
         self._begin = begin
         self._on_end = on_end
+        self._failure = failure
         self._call: Any = None
         self._request_id = ""
         self._closed = False
@@ -59,7 +64,7 @@ class ResponseStream(Iterator[Response]):
         except grpc.RpcError as error:
             if self._closed:
                 raise StopIteration from None
-            raise from_rpc(error, self._request_id) from None
+            raise self._failure(error, self._request_id) from None
         except BaseException:
             self.close()
             raise

@@ -30,7 +30,7 @@ def test_health(cli: Cli) -> None:
     assert cli.json("health", "--model", "tiny") == {
         "status": "SERVING",
         "model": "tiny",
-        "service_version": "7.8.9",
+        "service_version": cli.fake.version,
     }
     assert cli.json("health", "--model", "x" * 200, code=1)["status"] == "NOT_SERVING"
     assert cli.json("health", "--model", "nobody", code=1)["status"] == "SERVICE_UNKNOWN"

@@ -19,6 +19,7 @@ from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-unty
 from numpy.typing import NDArray
 from PIL import Image
 
+import striate
 from striate.v1 import exemplars_pb2, types_pb2
 
 CLASSES = ("cat", "sports-car", "crane", "crane")
@@ -63,6 +64,7 @@ class Fake:
     )  # what VisualizeLayer does before each
     units_withheld: int = 0  # that VisualizeLayer promises and never sends
     target: str = ""
+    version: str = f"{striate.__version__}.post9"  # which the client understands
 
     def requests(self, method: str) -> list[Any]:
         return [seen.request for seen in self.calls if seen.method == method]

@@ -52,7 +52,7 @@ class _Recorder(grpc.ServerInterceptor):
             if self.fake.failures:
                 self.fake.failures.popleft()(context)
             self.fake.on_call(details.method, context)
-            context.set_trailing_metadata((("x-striate-version", "7.8.9"),))
+            context.set_trailing_metadata((("x-striate-version", self.fake.version),))
 
         def unary(request: Any, context: grpc.ServicerContext) -> Any:
             before(request, context)

@@ -214,8 +214,8 @@ def test_calls_carry_fresh_ids_and_the_connections_metadata(fake: Fake) -> None:
     assert [seen.metadata["authorization"] for seen in fake.calls] == ["Bearer x"] * 3
 
 
-def test_version_of_the_server(service: striate.Service) -> None:
-    assert service.version == "7.8.9"
+def test_version_of_the_server(fake: Fake, service: striate.Service) -> None:
+    assert service.version == fake.version
 
 
 def test_ctrl_c_on_the_command_line(fake: Fake) -> None:
