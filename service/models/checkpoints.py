@@ -192,5 +192,6 @@ def _refused_objects(path: Path) -> str:
     except Exception:  # noqa: BLE001 - a damaged archive may raise anything
         names = []
     if names:
-        return f"holds objects of {', '.join(sorted(names)[:3])}; nothing is ever unpickled"
+        found = ", ".join(sorted(names)[:3])
+        return f"holds objects of {found}: others than plain tensors are never unpickled"
     return "holds no plain tensors, or is damaged; others are never unpickled"
