@@ -4,6 +4,7 @@ Such a row is neither fooled nor robust. It costs itself alone: it is shown to t
 and the others get what they would get without it.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from enum import IntEnum
 from typing import TypeVar
@@ -142,15 +143,7 @@ def unchecked(procedure: Procedure[T]) -> Procedure[T]:
     Returns:
         The same procedure, which is not ended by answers that are no numbers.
     """
-    try:
-        probe = next(procedure)
-        while True:
-            probe = procedure.send((yield replace(probe, finite=False)))
-    except StopIteration as stop:
-        result: T = stop.value
-        return result
-    finally:
-        procedure.close()
+    return _asking(procedure, lambda probe: replace(probe, finite=False))
 
 
 def spared(procedure: Procedure[T]) -> Procedure[T]:
@@ -162,11 +155,20 @@ def spared(procedure: Procedure[T]) -> Procedure[T]:
     Returns:
         The same procedure, none of whose rows fails for want of an answer.
     """
+
+    def spare(probe: Probe) -> Probe:
+        every = torch.ones(len(probe.images), dtype=torch.bool, device=probe.images.device)
+        return replace(probe, spare=every)
+
+    return _asking(procedure, spare)
+
+
+def _asking(procedure: Procedure[T], changed: Callable[[Probe], Probe]) -> Procedure[T]:
+    """Run a procedure whose probes are changed before they are asked."""
     try:
         probe = next(procedure)
         while True:
-            every = torch.ones(len(probe.images), dtype=torch.bool, device=probe.images.device)
-            probe = procedure.send((yield replace(probe, spare=every)))
+            probe = procedure.send((yield changed(probe)))
     except StopIteration as stop:
         result: T = stop.value
         return result
