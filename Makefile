@@ -5,6 +5,7 @@ PYTHON ?= python3
 ARGS ?=
 UV := .uv/bin/uv
 BENCH_TXT := requirements/dev.txt requirements/bench.txt
+EXTRAS_TXT := requirements/dev.txt requirements/extras.txt
 
 # An activated environment, or settings made for another project, must not reach this one; where packages come from, how they are
 # fetched and where they are cached stays the user's choice.
@@ -15,11 +16,11 @@ uv_kept := UV_DEFAULT_INDEX UV_INDEX% UV_EXTRA_INDEX_URL UV_FIND_LINKS UV_KEYRIN
 unexport $(filter-out $(uv_kept),$(filter UV_%,$(.VARIABLES)))
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: help setup demo test check bench serve protos clean distclean FORCE
+.PHONY: help setup demo test test-extras check bench serve protos clean distclean FORCE
 .DEFAULT_GOAL := help
 
 help: ## list the commands
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
 
 setup: .venv/.ready ## build .venv: server, client and test tools
 
@@ -29,6 +30,10 @@ demo: .venv/.ready ## run the whole main job on the embedded networks; writes ou
 test: export OMP_NUM_THREADS := 1
 test: .venv/.ready ## run the tests, a process a core; STRIATE_DATA names the folder of real data, if there is one
 	.venv/bin/python -m pytest -n auto --dist worksteal $(ARGS)
+
+test-extras: export OMP_NUM_THREADS := 1
+test-extras: .venv-extras/.ready ## run the tests of what the extras bring, in an environment of their own
+	.venv-extras/bin/python -m pytest -n auto --dist worksteal tests/extras $(ARGS)
 
 check: .venv/.ready .protos-venv/.ready ## ruff, mypy, buf, stubs, import arrows, compose and workflow schemas
 	tools/check.sh
@@ -47,10 +52,10 @@ clean: ## remove what the commands wrote, but no environment
 	find interp service clients bench tools tests -name __pycache__ -prune -exec rm -rf {} +
 
 distclean: clean ## remove the environments, too
-	rm -rf .venv .venv-bench .protos-venv .uv
+	rm -rf .venv .venv-bench .venv-extras .protos-venv .uv
 
 # A stamp holds the folder it was made in, for an environment does not survive being moved or copied.
-stamps := .uv/.ready .venv/.ready .venv-bench/.ready .protos-venv/.ready
+stamps := .uv/.ready .venv/.ready .venv-bench/.ready .venv-extras/.ready .protos-venv/.ready
 moved := $(foreach stamp,$(stamps),$(shell [ ! -e $(stamp) ] || [ "$$(cat $(stamp))" = "$$(pwd -P)" ] || echo $(stamp)))
 $(moved): FORCE
 
@@ -66,6 +71,11 @@ $(moved): FORCE
 .venv-bench/.ready: .uv/.ready $(BENCH_TXT) pyproject.toml clients/pyproject.toml
 	tools/environment.sh .venv-bench '$(PYTHON)' $(BENCH_TXT)
 	$(UV) pip install --quiet --python .venv-bench --no-deps --editable . --editable clients
+	@pwd -P > $@
+
+.venv-extras/.ready: .uv/.ready $(EXTRAS_TXT) pyproject.toml clients/pyproject.toml
+	tools/environment.sh .venv-extras '$(PYTHON)' $(EXTRAS_TXT)
+	$(UV) pip install --quiet --python .venv-extras --no-deps --editable . --editable clients
 	@pwd -P > $@
 
 .protos-venv/.ready: .uv/.ready requirements/protos.txt

@@ -114,6 +114,22 @@ def test_no_requirement_names_a_distribution_of_ours(wheels: dict[str, str]) -> 
     assert not named & OURS
 
 
+def test_no_extra_adds_to_the_default_installation() -> None:
+    """What the extras alone require is pinned for their own tests only."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = {
+        re.split(r"[^A-Za-z0-9._-]", requirement)[0]
+        for extra in project["optional-dependencies"].values()
+        for requirement in extra
+    }
+    pinned = {
+        file: set(re.findall(r"^[a-z0-9._-]+", (ROOT / "requirements" / file).read_text(), re.M))
+        for file in ("dev.txt", "server.txt", "extras.txt")
+    }
+    assert {"timm", "onnx2pytorch", "huggingface-hub"} <= wanted <= pinned["extras.txt"]
+    assert not wanted & (pinned["dev.txt"] | pinned["server.txt"])
+
+
 def test_no_page_and_no_message_installs_ours_by_name() -> None:
     """Until a release is out, `pip install striate-...` would fetch whatever stands there."""
     texts = (
@@ -127,7 +143,7 @@ def test_no_page_and_no_message_installs_ours_by_name() -> None:
         f"{path.relative_to(ROOT)}: {command}"
         for path in (*texts, ROOT / "README.md", ROOT / "Makefile")
         for command in by_name.findall(path.read_text())
-        if re.search(r"\sstriate(-server|-client)?(\[|\s|$|==)", command)
+        if re.search(r"\sstriate(-server|-client)?(\[|\s|$|==)", command.replace("'", " "))
     ]
     assert not found
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from torch import nn
 
+from service import extras
 from service.models import checkpoints
 from service.models.blueprint import RANDOM, Blueprint
 from service.models.checkpoints import ModelError
@@ -106,7 +107,8 @@ def _on_hub(repository: str, folder: Path | None, file: str) -> Path:
         hub = importlib.import_module("huggingface_hub")
     except ImportError as error:
         raise ModelError(
-            f"{name} is on the hub, which takes `pip install 'striate-server[hf]'`; or put its "
+            f"{name} is on the hub, which takes `{extras.command('hf')}` in a checkout of Striate; "
+            f"or put its "
             f"{CONFIG}, {IMAGES} and {WEIGHTS} into a folder hf.{_hosted(repository)} of the "
             f"weights folder"
         ) from error

@@ -324,7 +324,7 @@ def test_without_the_hubs_library_the_extra_is_told(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(ModelError, match=r"striate-server\[hf\].* folder hf\.a\.b of the weights"):
+    with pytest.raises(ModelError, match=r"\.\[hf\].* folder hf\.a\.b of the weights"):
         zoo(tmp_path).load("hf:a/b")
 
 

@@ -1,0 +1,53 @@
+"""Networks of Hugging Face's hub through its own library, from a hub on loopback."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+from tests.conftest import ROOT
+from tests.extras.toys_hub import REVISION, hub
+from tests.service.models.sources.test_huggingface import write
+
+LOAD = """
+import sys, torch
+from pathlib import Path
+from service.models.catalogue import Catalogue
+from service.models.checkpoints import ModelError
+try:
+    plan = Catalogue(Path(sys.argv[1]), {}).blueprint("hf.a.b")
+    torch.manual_seed(1)
+    images = torch.rand(2, 3, 64, 64)
+    torch.save((plan.classes, images, plan.build().eval()(images)), sys.argv[2])
+except ModelError as error:
+    print(error)
+"""
+
+
+def load(endpoint: str, weights: Path, out: Path) -> str:
+    """What loading from a hub prints, in a process that knows that hub."""
+    environment = os.environ | {"HF_ENDPOINT": endpoint, "HF_HUB_DISABLE_XET": "1"}
+    command = [sys.executable, "-c", LOAD, str(weights), str(out)]
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True, timeout=120
+    ).stdout
+
+
+def test_a_network_of_the_hub_is_the_one_that_was_published(tmp_path: Path) -> None:
+    published, weights, out = tmp_path / "published", tmp_path / "weights", tmp_path / "out.pt"
+    module = write(published)
+    with hub(published, "a/b") as endpoint:
+        assert load(endpoint, weights, out) == ""
+        classes, images, logits = torch.load(out, weights_only=True)
+        assert classes == ("rose", "tulip", "daisy")
+        with torch.no_grad():
+            torch.testing.assert_close(logits, module(images), rtol=0, atol=1e-5)
+        (kept,) = weights.rglob("model.safetensors")
+        assert kept.parent.name == REVISION
+
+        (published / "model.safetensors").unlink()
+        told = load(endpoint, tmp_path / "empty", out)
+        assert "model.safetensors of hf:a/b cannot be downloaded" in told
+    assert load(endpoint, weights, out) == "", "what is in the weights folder needs no hub"
