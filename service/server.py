@@ -64,7 +64,7 @@ class Server:
         self._beside = torch_pool(1, "beside-device", max(1, threads // 2))
         self.zoo = ModelZoo(
             weights_dir=settings.weights_dir,
-            models=settings.models,
+            models=settings.tables,
             run=self.engine.run,
             device=device,
             modules=modules,
@@ -96,7 +96,7 @@ class Server:
             port = self._server.add_insecure_port(f"{settings.host}:{settings.port}")
         except RuntimeError as error:
             raise OSError(f"cannot listen on {settings.host}:{settings.port}: {error}") from error
-        for name in settings.model:
+        for name in settings.models_at_start:
             await in_daemon_thread(self.zoo.load, name)
             await self._report_model(name)
         if settings.metrics_port:

@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Sequence
 from typing import TYPE_CHECKING, Unpack, overload
 
-from striate._api import attacks, attributions, classification, exemplars, layers, visualizations
+from striate._api import (
+    attacks,
+    attributions,
+    classification,
+    exemplars,
+    layers,
+    models,
+    visualizations,
+)
 from striate._requests.attack import AttackSettings, FormatName, ImageSettings
 from striate.attacks import PGD, Attack, Drive, EpsilonSearch, LossName, NormName, Silence
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from striate._api.attributions import AttributionName, CompositeName
     from striate._api.context import ModelContext
     from striate._api.exemplars import OrderName
@@ -82,6 +92,22 @@ class Model:
     def classes(self) -> tuple[str, ...]:
         """Class names in the order of the logits."""
         return self.info.classes
+
+    def export(self, path: str | Path, *, timeout: float | None = None) -> Path:
+        """Saves the network as a bundle, one file that another server hosts as the same network.
+
+        Args:
+            path: Where to, NAME.striate; folders that are missing are made.
+            timeout: Seconds, None for the connection's default.
+
+        Returns:
+            The path.
+
+        Raises:
+            ModelNotExportable: It is built by code of the server's user.
+            OSError: The file cannot be written.
+        """
+        return models.export(self._context.connection, self.name, path, timeout)
 
     def classify(
         self, images: Images, k: int = 5, *, timeout: float | None = None

@@ -36,7 +36,8 @@ class ModelTable(BaseModel):
         None,
         pattern=r"^[a-z]+:.+$",
         description='instead of both, where a network comes from: "hf:ORGANIZATION/REPOSITORY" '
-        'of Hugging Face\'s hub, or a folder of its library\'s, "hf:/FOLDER", "hf:./FOLDER"',
+        'of Hugging Face\'s hub, or a folder of its library\'s, "hf:/FOLDER", "hf:./FOLDER"; or a '
+        'bundle, "bundle:/FILE", "bundle:./FILE"',
     )
     weights: Path | None = Field(
         None,
@@ -62,6 +63,14 @@ class ModelTable(BaseModel):
     )
     interpolation: Literal["nearest", "bilinear", "bicubic"] | None = Field(
         None, description="interpolation of the resize: nearest, bilinear or bicubic"
+    )
+    license: str = Field(
+        "", max_length=1000, description="licence of the weights, for those who use the model"
+    )
+    origin: str = Field(
+        "",
+        max_length=1000,
+        description="who published the weights, in words or as an address",
     )
     labels: tuple[str, ...] | Path | None = Field(
         None,

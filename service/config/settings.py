@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from service.config.model_table import ModelTable
 
 EMBEDDED = ("cifar10-plain", "cifar10-robust", "digits-lenet5")  # networks that come along
 
-_NAME = re.compile(r"[\w.-]{1,100}")
+HOSTED_NAME = re.compile(r"[\w.-]{1,100}")  # of a model or a data set
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 
@@ -37,7 +37,7 @@ def dataset_uris(value: Any) -> Any:
     uris = {}
     for text in (str(item).strip() for item in value):
         name, _, uri = text.partition("=")
-        if not _NAME.fullmatch(name) or not uri:
+        if not HOSTED_NAME.fullmatch(name) or not uri:
             raise ValueError(
                 f"must be NAME=URI, with a name of letters, digits, '_', '.' and '-', not {text!r}"
             )
@@ -72,9 +72,14 @@ class Settings(BaseModel):
     model: Annotated[tuple[str, ...], BeforeValidator(_names)] = Field(
         EMBEDDED, description="model to load at start; may be repeated"
     )
+    bundle: Annotated[tuple[Path, ...], BeforeValidator(_names)] = Field(
+        (),
+        description="bundle to host, NAME.striate, under NAME; may be repeated",
+    )
     weights_dir: Path | None = Field(
         None,
-        description="folder of NAME.safetensors or NAME.pth, read before anything is downloaded",
+        description="folder of NAME.striate, NAME.safetensors or NAME.pth, read before anything is "
+        "downloaded",
     )
     dataset: dict[str, str] = Field(
         {"digits": "digits", "photo-patches": "photo-patches"},
@@ -136,3 +141,33 @@ class Settings(BaseModel):
         None, description="TOML file of these settings and of [models.NAME] tables"
     )
     models: Mapping[str, ModelTable] = Field({}, exclude=True)
+
+    @model_validator(mode="after")
+    def _names_of_bundles(self) -> "Settings":
+        """Check that each bundle is there, and that it is hosted under a name of its own."""
+        taken = set(self.models)
+        for file in self.bundle:
+            if not file.is_file():
+                raise ValueError(f"bundle: there is no file {file}")
+            if not HOSTED_NAME.fullmatch(file.stem):
+                raise ValueError(
+                    f"bundle: {file.name} must be called NAME.striate, with a name of letters, "
+                    f"digits, '_', '.' and '-'"
+                )
+            if file.stem in taken:
+                raise ValueError(f"bundle: two models would be called {file.stem}; rename {file}")
+            taken.add(file.stem)
+        return self
+
+    @property
+    def tables(self) -> Mapping[str, ModelTable]:
+        """The models of the settings' own by name: their tables and the bundles."""
+        bundles = {
+            file.stem: ModelTable(source=f"bundle:{file.absolute()}") for file in self.bundle
+        }
+        return {**self.models, **bundles}
+
+    @property
+    def models_at_start(self) -> tuple[str, ...]:
+        """Names of the models to load before the port is open."""
+        return (*self.model, *(file.stem for file in self.bundle))

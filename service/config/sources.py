@@ -17,10 +17,11 @@ from service.config.settings import Settings, dataset_uris
 ENVIRONMENT = "STRIATE_"
 SETTABLE = tuple(name for name in Settings.model_fields if name != "models")  # by flag
 
-REPEATED = ("model", "dataset")
+REPEATED = ("model", "bundle", "dataset")
 _METAVARS = {
     "dataset": "NAME=URI",
     "model": "NAME",
+    "bundle": "FILE",
     "weights_dir": "DIR",
     "state_dir": "DIR",
     "settings": "FILE",
@@ -137,6 +138,8 @@ def read_file(path: Path) -> dict[str, Any]:
     if "settings" in given:
         raise ValueError(f"{path}: a settings file cannot name another")
     _make_absolute(path.parent, given, "weights_dir", "state_dir")
+    if isinstance(given.get("bundle"), list):
+        given["bundle"] = [path.parent / str(file) for file in given["bundle"]]
     uri = given.get("index_uri")
     if isinstance(uri, str) and "://" not in uri:
         given["index_uri"] = str(path.parent / uri)

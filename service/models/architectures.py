@@ -38,6 +38,7 @@ class Published:
         name: what ModelInfo calls them.
         preprocessing, classes: those that the weights were trained for; no classes if they are not
             known.
+        license, source: what was said of them; "" for nothing.
         file: where the state dict is, once downloaded into the given folder; raises ModelError.
             None: nobody published any.
     """
@@ -46,6 +47,8 @@ class Published:
     preprocessing: Preprocessing
     classes: tuple[str, ...]
     file: Callable[[Path], Path] | None = None
+    license: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,8 @@ def _published(member: WeightsEnum) -> Published:
         preprocessing,
         tuple(member.meta["categories"]),
         lambda folder: fetch(member.url, folder),
+        member.meta.get("license", ""),
+        f"torchvision, {member}, {member.meta['recipe']}",
     )
 
 
@@ -139,11 +144,11 @@ def _inceptionv1(classes: int | None) -> nn.Module:
     return module
 
 
-def _embedded(name: str) -> Callable[[Path], Path]:
+def _embedded(name: str, preprocessing: Preprocessing, classes: tuple[str, ...]) -> Published:
     def file(_: Path) -> Path:
         return EMBEDDED_WEIGHTS / f"{name}.safetensors"
 
-    return file
+    return Published("embedded", preprocessing, classes, file, "Apache-2.0", "Striate")
 
 
 def _cifar_resnet(depth: int, classes: int | None) -> nn.Module:
@@ -153,12 +158,12 @@ def _cifar_resnet(depth: int, classes: int | None) -> nn.Module:
 _BUILT_IN: dict[str, tuple[Callable[[int | None], nn.Module], Published]] = {
     "digits-lenet5": (
         lambda n: LeNet5(n or 10),
-        Published("embedded", _DIGITS, DIGITS, _embedded("digits-lenet5")),
+        _embedded("digits-lenet5", _DIGITS, DIGITS),
     ),
     **{
         name: (
             lambda n: CifarTwin(n or 10),
-            Published("embedded", _TWINS, CIFAR10, _embedded(name)),
+            _embedded(name, _TWINS, CIFAR10),
         )
         for name in ("cifar10-plain", "cifar10-robust")
     },

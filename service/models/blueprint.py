@@ -8,6 +8,7 @@ from torch import nn
 from interp.names import LONGEST, nearest_names
 from service.imaging import Preprocessing
 from service.models.checkpoints import ModelError
+from service.models.recipe import Recipe
 
 RANDOM = "random"
 
@@ -49,6 +50,10 @@ class Blueprint:
         weights: where they come from: "embedded", "random", torchvision's name, a file name, or
             "factory", or "memory".
         doubts: what is odd about the preprocessing, for the model's warnings.
+        recipe: how the network is built without its weights, but for the number of classes; None
+            where nobody else could: a factory, or a network in memory.
+        license: under which the weights were published; "" where that is not stated.
+        source: who published the weights, in words or as an address; "" where that is not stated.
     """
 
     architecture: str
@@ -58,3 +63,6 @@ class Blueprint:
     weights: str
     labelled: bool = False
     doubts: tuple[str, ...] = ()
+    recipe: Recipe | None = None
+    license: str = ""
+    source: str = ""

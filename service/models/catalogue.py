@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import nn
 
-from service.config import ModelTable
+from service.config import HOSTED_NAME, ModelTable
 from service.imaging import Preprocessing
 from service.models import checkpoints
 from service.models.architectures import (
@@ -23,19 +23,22 @@ from service.models.architectures import (
     names,
 )
 from service.models.blueprint import RANDOM, Blueprint, UnknownModel, UnknownWeights
+from service.models.bundles.archive import SUFFIX
 from service.models.checkpoints import ModelError
 from service.models.initialization import Uninitialized
+from service.models.recipe import Recipe
 from service.models.sources import registry as sources
 from service.models.sources.source import Wanted
 
 
 class Catalogue:
-    """Every name that can be loaded: the settings' tables first, then the embedded networks and the
-    known architectures, then those under which the networks of sources are hosted.
+    """Every name that can be loaded: the settings' tables first, then the bundles of the weights
+    folder, the embedded networks and the known architectures, then those under which the networks
+    of sources are hosted.
 
     Args:
-        weights_dir: holds `<name>.safetensors` or `<name>.pth`, which go before published weights,
-            and the downloads.
+        weights_dir: holds bundles, `<name>.striate`; `<name>.safetensors` or `<name>.pth`, which go
+            before published weights; and the downloads.
         tables: the settings' own models by name.
         modules: networks in memory that stand in the place of their tables' factories.
     """
@@ -48,7 +51,16 @@ class Catalogue:
     ) -> None:
         self._weights_dir, self._tables = weights_dir, dict(tables)
         self._modules = dict(modules or {})
-        self.names = tuple(sorted({*tables, *names()}))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of what can be loaded, but for the networks of sources, in order."""
+        return tuple(sorted({*self._tables, *names(), *self._bundles()}))
+
+    def _bundles(self) -> Mapping[str, Path]:
+        """The bundles of the weights folder by name."""
+        files = self._weights_dir.glob(f"*{SUFFIX}") if self._weights_dir else ()
+        return {file.stem: file for file in files if HOSTED_NAME.fullmatch(file.stem)}
 
     def blueprint(self, name: str, weights: str = "") -> Blueprint:
         """Plan a model with the weights asked for.
@@ -67,6 +79,9 @@ class Catalogue:
         """
         if name in self._tables:
             return self._own(name, self._tables[name], weights)
+        bundle = self._bundles().get(name)
+        if bundle is not None and (weights == "" or architecture(name) is None):
+            return sources.of_table(name, f"bundle:{bundle}", self._wanted(name, weights))
         if name in self.names:
             return self._known(name, weights)
         if not sources.is_hosted_name(name):
@@ -112,6 +127,7 @@ class Catalogue:
         has not its own number of them.
         """
         build: Callable[[], nn.Module] = partial(_undrawn, known, classes)
+        said = Published("", published.preprocessing, ())  # of a file of the user's: nothing
         if weights == RANDOM:
             source = RANDOM
         elif file is not None:
@@ -123,12 +139,22 @@ class Catalogue:
                     _loaded, build, partial(published.file, download_folder(self._weights_dir))
                 ),
             )
+            said = published
         else:
             raise ModelError(
                 f"{known.name} has no published weights: put {known.name}.safetensors into "
                 f"the weights folder, or load it as random"
             )
-        return Blueprint(known.name, build, published.preprocessing, published.classes, source)
+        return Blueprint(
+            known.name,
+            build,
+            published.preprocessing,
+            published.classes,
+            source,
+            recipe=Recipe(known.name),
+            license=said.license,
+            source=said.source,
+        )
 
     def _own(self, name: str, table: ModelTable, weights: str) -> Blueprint:
         """A model of the settings' own."""
@@ -153,12 +179,15 @@ class Catalogue:
                 architecture=type(kept).__qualname__,
                 build=lambda: copy.deepcopy(kept),
                 weights=weights or "memory",
+                recipe=None,
             )
         return replace(
             plan,
             preprocessing=_preprocessing(name, table, plan.preprocessing),
             classes=labels or plan.classes,
             labelled=bool(labels) or plan.labelled,
+            license=table.license or plan.license,
+            source=table.origin or plan.source,
         )
 
 

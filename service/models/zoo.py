@@ -5,13 +5,11 @@ gone when unloaded.
 import copy
 import ctypes
 import gc
-import hashlib
-import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 from weakref import WeakValueDictionary
@@ -29,7 +27,9 @@ from service.imaging import Preprocessing
 from service.models.blueprint import RANDOM, Blueprint, UnknownModel, UnknownWeights
 from service.models.catalogue import Catalogue
 from service.models.checkpoints import ModelError
+from service.models.digest import digest_of
 from service.models.initialization import randomize
+from service.models.recipe import Recipe
 from service.models.sources import registry as sources
 from service.models.warm_up import warm_up
 
@@ -66,6 +66,8 @@ class HostedModel:
         memory_bytes: of parameters and buffers.
         bytes_per_row: that a forward and backward pass takes for one image, measured.
         warnings: what loading found odd about the network.
+        recipe: how another server builds it; None where it cannot.
+        license, source: see `Blueprint`.
     """
 
     name: str
@@ -80,6 +82,9 @@ class HostedModel:
     memory_bytes: int
     bytes_per_row: int
     warnings: tuple[str, ...] = ()
+    recipe: Recipe | None = field(default=None, repr=False)
+    license: str = ""
+    source: str = ""
 
 
 @dataclass(eq=False)
@@ -273,7 +278,8 @@ class ModelZoo:
         if plan.labelled and len(plan.classes) == 2:
             images = (probe_images(seen.shape) - _column(mean)) / _column(std)
             two_logits, sigmoid_doubts = with_two_logits(module, images)
-        digest = _digest(module, plan, two_logits is not module)
+        one_output = two_logits is not module
+        digest = digest_of(plan.architecture, seen, module.state_dict(), one_output)
         network = Network(
             two_logits, seen.shape, mean, std, self._device, self._dtype, turn=_TRACE_LOCK
         )
@@ -296,6 +302,9 @@ class ModelZoo:
             memory_bytes=sum(t.nbytes for t in network.weights),
             bytes_per_row=warm.bytes_per_row,
             warnings=tuple(f"{name}: {doubt}" for doubt in doubts),
+            recipe=_whole_recipe(plan.recipe, 1 if one_output else network.classes),
+            license=plan.license,
+            source=plan.source,
         )
 
 
@@ -331,6 +340,13 @@ def _column(values: Sequence[float]) -> torch.Tensor:
     return torch.tensor(values).view(-1, 1, 1)
 
 
+def _whole_recipe(recipe: Recipe | None, outputs: int) -> Recipe | None:
+    """The recipe with the number of outputs, unless its graph has it."""
+    if recipe is None or recipe.graph:
+        return recipe
+    return replace(recipe, arguments={**recipe.arguments, "classes": outputs})
+
+
 def _class_names(name: str, plan: Blueprint, logits: int) -> tuple[str, ...]:
     if plan.labelled and len(plan.classes) != logits:
         one = "; one logit takes two labels: that of a negative z, and that of a positive one"
@@ -340,7 +356,19 @@ def _class_names(name: str, plan: Blueprint, logits: int) -> tuple[str, ...]:
         )
     if len(plan.classes) == logits:
         return plan.classes
-    return tuple(f"class {i}" for i in range(logits))
+    return unnamed(logits)
+
+
+def unnamed(classes: int) -> tuple[str, ...]:
+    """What classes are called whose names are not known.
+
+    Args:
+        classes: their number.
+
+    Returns:
+        A name each, in the order of the logits.
+    """
+    return tuple(f"class {i}" for i in range(classes))
 
 
 def _class_doubts(plan: Blueprint, classes: tuple[str, ...]) -> list[str]:
@@ -352,19 +380,6 @@ def _class_doubts(plan: Blueprint, classes: tuple[str, ...]) -> list[str]:
         f"{len(plan.classes)}: they are called {classes[0]!r} to {classes[-1]!r}; give "
         f"`labels` in a settings table to name them"
     ]
-
-
-def _digest(module: nn.Module, plan: Blueprint, two_logits: bool) -> str:
-    facts = [plan.architecture, asdict(plan.preprocessing)]
-    if two_logits:  # of one output
-        facts.append("two logits")
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
-    for key, tensor in sorted(module.state_dict().items()):
-        digest.update(json.dumps([key, str(tensor.dtype), list(tensor.shape)]).encode())
-        digest.update(
-            memoryview(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-        )
-    return digest.hexdigest()
 
 
 def _give_back_memory() -> None:

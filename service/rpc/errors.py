@@ -23,6 +23,7 @@ from service.datasets.uploads import UploadTooLarge
 from service.engine import job as jobs
 from service.imaging import BadImage
 from service.index.store import IndexMissing
+from service.models.bundles.export import NotExportable
 from service.models.zoo import ModelBusy, ModelError, UnknownModel, UnknownWeights
 from service.rpc.validation import InvalidField
 from service.visualization.errors import UnfitObjective
@@ -89,6 +90,9 @@ TABLE: Mapping[type[BaseException], Row] = {
     operations.ShuttingDown: Row(StatusCode.UNAVAILABLE, errors_pb2.ERROR_REASON_SHUTTING_DOWN),
     UnknownWeights: Row(StatusCode.INVALID_ARGUMENT, errors_pb2.ERROR_REASON_INVALID_FIELD),
     ModelBusy: Row(StatusCode.FAILED_PRECONDITION, errors_pb2.ERROR_REASON_MODEL_BUSY),
+    NotExportable: Row(
+        StatusCode.FAILED_PRECONDITION, errors_pb2.ERROR_REASON_MODEL_NOT_EXPORTABLE
+    ),
     ModelError: Row(StatusCode.FAILED_PRECONDITION, errors_pb2.ERROR_REASON_MODEL_NOT_LOADABLE),
     jobs.QueueFull: Row(StatusCode.RESOURCE_EXHAUSTED, errors_pb2.ERROR_REASON_QUEUE_FULL),
     jobs.OutOfMemory: Row(StatusCode.RESOURCE_EXHAUSTED, errors_pb2.ERROR_REASON_OUT_OF_MEMORY),

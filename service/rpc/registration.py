@@ -22,6 +22,7 @@ from service.rpc.handlers.audit import AuditHandler
 from service.rpc.handlers.classify import ClassifyHandler
 from service.rpc.handlers.datasets import DatasetHandler
 from service.rpc.handlers.exemplars import ExemplarHandler
+from service.rpc.handlers.export import ExportHandler
 from service.rpc.handlers.filters import FilterHandler
 from service.rpc.handlers.index_build import IndexBuildHandler
 from service.rpc.handlers.index_reader import IndexReader
@@ -90,6 +91,7 @@ def model_methods(given: Resources) -> Methods:
         "GetModel": models.get_model,
         "LoadModel": models.load_model,
         "UnloadModel": models.unload_model,
+        "ExportModel": ExportHandler(given.zoo, given.compute, given.state).export_model,
     }
 
 

@@ -1,6 +1,7 @@
 """What the connection says about the server: models, data sets, samples, health, operations."""
 
 import threading
+from pathlib import Path
 
 import grpc
 import numpy as np
@@ -54,6 +55,18 @@ def test_load_and_unload(fake: Fake, service: striate.Service) -> None:
     assert service.load("tiny", "random").info.name == "tiny"
     assert fake.requests("LoadModel")[0].weights == "random"
     assert service.unload("tiny") == 880
+
+
+def test_a_bundle_that_was_altered_on_its_way_leaves_no_file(
+    fake: Fake, service: striate.Service, tmp_path: Path
+) -> None:
+    net, path = service.model("tiny"), tmp_path / "tiny.striate"
+    assert net.export(path).read_bytes() == b"a bundle"
+    path.unlink()
+    fake.exported = b"another"
+    with pytest.raises(striate.Internal, match="the bundle of tiny was cut or altered"):
+        net.export(path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_datasets(service: striate.Service) -> None:

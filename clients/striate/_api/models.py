@@ -1,16 +1,20 @@
-"""The models of a server: listing, describing, loading and unloading them."""
+"""The models of a server: listing, describing, loading, exporting and unloading them."""
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from striate._api.context import ModelContext
 from striate.errors.user_warnings import warn_user
+from striate.results import bundle
 from striate.results.listing import Listing
 from striate.results.models import LAYER_COLUMNS, MODEL_COLUMNS, Layer, ModelInfo
 from striate.v1 import model_pb2
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from striate._api.context import Connection
 
 
@@ -66,6 +70,26 @@ def load(connection: Connection, name: str, weights: str, timeout: float | None)
     loaded = connection.caller.unary(connection.models.LoadModel, request, deadline.remaining())
     warn_user(loaded.model.warnings)
     return find(connection, loaded.model.name, deadline.remaining())
+
+
+def export(connection: Connection, name: str, path: str | Path, timeout: float | None) -> Path:
+    """Saves a model's bundle.
+
+    Args:
+        connection: To the server.
+        name: Of the model.
+        path: Where to.
+        timeout: Seconds for all of it, None for the connection's default.
+
+    Returns:
+        The path.
+
+    Raises:
+        Internal: What came is not what the server sent; no file is left.
+    """
+    request = model_pb2.ExportModelRequest(model=name)
+    with closing(connection.caller.stream(connection.models.ExportModel, request, timeout)) as sent:
+        return bundle.save(name, sent, path)
 
 
 def unload(connection: Connection, name: str, timeout: float | None) -> int:

@@ -86,6 +86,10 @@ class ModelBusy(FailedPrecondition):
     """Jobs use the model: cancel them or wait."""
 
 
+class ModelNotExportable(FailedPrecondition):
+    """The model is built by code of the server's user, which a bundle cannot hold."""
+
+
 class ModelNotLoadable(FailedPrecondition):
     """The server knows the model but cannot load it, e.g. because its weights are not at hand."""
 

@@ -27,6 +27,8 @@ class ModelInfo:
         classes: Class names in the order of the logits.
         parameters: Number of parameters.
         memory_bytes: Bytes of parameters and buffers.
+        license: Licence of the weights, "" where it is not stated.
+        source: Who published the weights, in words or as an address, "" where it is not stated.
         warnings: What loading found odd about the network, e.g. logits that depend on the other
             images of a pass, or a backward pass that fails.
     """
@@ -46,6 +48,8 @@ class ModelInfo:
     parameters: int
     memory_bytes: int
     warnings: tuple[str, ...] = ()
+    license: str = ""
+    source: str = ""
 
     @staticmethod
     def read(message: model_pb2.ModelInfo) -> ModelInfo:
@@ -70,6 +74,8 @@ class ModelInfo:
             parameters=message.parameters,
             memory_bytes=message.memory_bytes,
             warnings=tuple(message.warnings),
+            license=message.license,
+            source=message.source,
         )
 
 

@@ -71,6 +71,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION. The network's backward pass fails: only what takes no gradients can be asked
     for.
     """
+    ERROR_REASON_MODEL_NOT_EXPORTABLE: _ErrorReason.ValueType  # 24
+    """FAILED_PRECONDITION. The model is built by code of the server's user, so that no bundle can hold
+    it.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a request is refused or fails. The name without its prefix is the `reason` of the
@@ -125,5 +129,9 @@ ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 22
 ERROR_REASON_NOT_DIFFERENTIABLE: ErrorReason.ValueType  # 23
 """FAILED_PRECONDITION. The network's backward pass fails: only what takes no gradients can be asked
 for.
+"""
+ERROR_REASON_MODEL_NOT_EXPORTABLE: ErrorReason.ValueType  # 24
+"""FAILED_PRECONDITION. The model is built by code of the server's user, so that no bundle can hold
+it.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -224,6 +224,52 @@ class UnloadModelResponse(_message.Message):
 Global___UnloadModelResponse: _TypeAlias = UnloadModelResponse  # noqa: Y015
 
 @_typing.final
+class ExportModelRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Name of a loaded model. Required."""
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportModelRequest: _TypeAlias = ExportModelRequest  # noqa: Y015
+
+@_typing.final
+class ExportModelResponse(_message.Message):
+    """A part of a bundle, in order."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    """Bytes of the file that come next, at most 1 MiB."""
+    sha256: _builtins.str
+    """SHA-256 of the whole file, 64 hexadecimal digits; in the last response alone."""
+    def __init__(
+        self,
+        *,
+        data: _builtins.bytes = ...,
+        sha256: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "sha256", b"sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportModelResponse: _TypeAlias = ExportModelResponse  # noqa: Y015
+
+@_typing.final
 class ModelInfo(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -243,6 +289,8 @@ class ModelInfo(_message.Message):
     PARAMETERS_FIELD_NUMBER: _builtins.int
     MEMORY_BYTES_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    LICENSE_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     state: Global___ModelState.ValueType
     architecture: _builtins.str
@@ -264,6 +312,12 @@ class ModelInfo(_message.Message):
     """Number of parameters."""
     memory_bytes: _builtins.int
     """Bytes of parameters and buffers in memory."""
+    license: _builtins.str
+    """Licence of the weights, as who published them or the settings file says, e.g. "MIT". Empty: not
+    stated.
+    """
+    source: _builtins.str
+    """Who published the weights, in words or as an address. Empty: not stated."""
     @_builtins.property
     def mean(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """Per input channel, in pixel units of [0, 1]: the network sees (pixel - mean) / std."""
@@ -299,10 +353,12 @@ class ModelInfo(_message.Message):
         parameters: _builtins.int = ...,
         memory_bytes: _builtins.int = ...,
         warnings: _abc.Iterable[_builtins.str] | None = ...,
+        license: _builtins.str = ...,
+        source: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "classes", b"classes", "digest", b"digest", "input_channels", b"input_channels", "input_height", b"input_height", "input_width", b"input_width", "interpolation", b"interpolation", "mean", b"mean", "memory_bytes", b"memory_bytes", "name", b"name", "parameters", b"parameters", "resize", b"resize", "state", b"state", "std", b"std", "warnings", b"warnings", "weights", b"weights"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "classes", b"classes", "digest", b"digest", "input_channels", b"input_channels", "input_height", b"input_height", "input_width", b"input_width", "interpolation", b"interpolation", "license", b"license", "mean", b"mean", "memory_bytes", b"memory_bytes", "name", b"name", "parameters", b"parameters", "resize", b"resize", "source", b"source", "state", b"state", "std", b"std", "warnings", b"warnings", "weights", b"weights"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -55,6 +55,11 @@ class ModelServiceStub(object):
                 request_serializer=striate_dot_v1_dot_model__pb2.UnloadModelRequest.SerializeToString,
                 response_deserializer=striate_dot_v1_dot_model__pb2.UnloadModelResponse.FromString,
                 _registered_method=True)
+        self.ExportModel = channel.unary_stream(
+                '/striate.v1.ModelService/ExportModel',
+                request_serializer=striate_dot_v1_dot_model__pb2.ExportModelRequest.SerializeToString,
+                response_deserializer=striate_dot_v1_dot_model__pb2.ExportModelResponse.FromString,
+                _registered_method=True)
 
 
 class ModelServiceServicer(object):
@@ -90,6 +95,15 @@ class ModelServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExportModel(self, request, context):
+        """Sends a loaded model's bundle, one file that another server hosts as the same network. Equal
+        models give equal bytes. FAILED_PRECONDITION where the network is built by code of the server's
+        user, which no other server has.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ModelServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -112,6 +126,11 @@ def add_ModelServiceServicer_to_server(servicer, server):
                     servicer.UnloadModel,
                     request_deserializer=striate_dot_v1_dot_model__pb2.UnloadModelRequest.FromString,
                     response_serializer=striate_dot_v1_dot_model__pb2.UnloadModelResponse.SerializeToString,
+            ),
+            'ExportModel': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportModel,
+                    request_deserializer=striate_dot_v1_dot_model__pb2.ExportModelRequest.FromString,
+                    response_serializer=striate_dot_v1_dot_model__pb2.ExportModelResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -223,6 +242,33 @@ class ModelService(object):
             '/striate.v1.ModelService/UnloadModel',
             striate_dot_v1_dot_model__pb2.UnloadModelRequest.SerializeToString,
             striate_dot_v1_dot_model__pb2.UnloadModelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/striate.v1.ModelService/ExportModel',
+            striate_dot_v1_dot_model__pb2.ExportModelRequest.SerializeToString,
+            striate_dot_v1_dot_model__pb2.ExportModelResponse.FromString,
             options,
             channel_credentials,
             insecure,

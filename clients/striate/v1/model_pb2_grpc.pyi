@@ -43,6 +43,11 @@ class ModelServiceStub:
     """Frees a model's memory. FAILED_PRECONDITION while jobs use it: cancel them or wait, then ask
     again.
     """
+    ExportModel: _grpc.UnaryStreamMultiCallable[_model_pb2.ExportModelRequest, _model_pb2.ExportModelResponse]
+    """Sends a loaded model's bundle, one file that another server hosts as the same network. Equal
+    models give equal bytes. FAILED_PRECONDITION where the network is built by code of the server's
+    user, which no other server has.
+    """
 
 @_typing.type_check_only
 class ModelServiceAsyncStub(ModelServiceStub):
@@ -58,6 +63,11 @@ class ModelServiceAsyncStub(ModelServiceStub):
     UnloadModel: _aio.UnaryUnaryMultiCallable[_model_pb2.UnloadModelRequest, _model_pb2.UnloadModelResponse]  # type: ignore[assignment]
     """Frees a model's memory. FAILED_PRECONDITION while jobs use it: cancel them or wait, then ask
     again.
+    """
+    ExportModel: _aio.UnaryStreamMultiCallable[_model_pb2.ExportModelRequest, _model_pb2.ExportModelResponse]  # type: ignore[assignment]
+    """Sends a loaded model's bundle, one file that another server hosts as the same network. Equal
+    models give equal bytes. FAILED_PRECONDITION where the network is built by code of the server's
+    user, which no other server has.
     """
 
 class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -95,6 +105,17 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_model_pb2.UnloadModelResponse, _abc.Awaitable[_model_pb2.UnloadModelResponse]]:
         """Frees a model's memory. FAILED_PRECONDITION while jobs use it: cancel them or wait, then ask
         again.
+        """
+
+    @_abc_1.abstractmethod
+    def ExportModel(
+        self,
+        request: _model_pb2.ExportModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_model_pb2.ExportModelResponse], _abc.AsyncIterator[_model_pb2.ExportModelResponse]]:
+        """Sends a loaded model's bundle, one file that another server hosts as the same network. Equal
+        models give equal bytes. FAILED_PRECONDITION where the network is built by code of the server's
+        user, which no other server has.
         """
 
 def add_ModelServiceServicer_to_server(servicer: ModelServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -20,7 +20,12 @@ from service.models.blueprint import RANDOM, Blueprint
 from service.models.checkpoints import ModelError
 from service.models.initialization import Uninitialized
 from service.models.sources.huggingface_images import preprocessing
-from service.models.sources.huggingface_resnet import ResNetConfig, resnet, torchvision_name
+from service.models.sources.huggingface_resnet import (
+    ResNetConfig,
+    recipe,
+    resnet,
+    torchvision_name,
+)
 from service.models.sources.source import NetworkSource, Wanted
 
 CONFIG, IMAGES, WEIGHTS = "config.json", "preprocessor_config.json", "model.safetensors"
@@ -57,7 +62,9 @@ def plan(place: str, wanted: Wanted) -> Blueprint:
         source = path.name if path else WEIGHTS
         build = partial(_loaded, config, name, partial(_weights, files, path))
     classes = config.classes
-    return Blueprint(config.architecture, build, seen, classes, source, bool(classes), doubts)
+    return Blueprint(
+        config.architecture, build, seen, classes, source, bool(classes), doubts, recipe(config)
+    )
 
 
 def _hosted(place: str) -> str | None:

@@ -5,13 +5,14 @@ convolution).
 
 import re
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from service.models.checkpoints import ModelError
+from service.models.recipe import Argument, Recipe
 
 ARCHITECTURE = "ResNetForImageClassification"
 
@@ -140,6 +141,49 @@ def resnet(config: ResNetConfig, classes: int) -> nn.Module:
     """
     module: nn.Module = ResNet(_BLOCKS[config.layer_type], list(config.depths), classes)
     return module
+
+
+class _Arguments(BaseModel):
+    """What a recipe gives."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    layer_type: Literal["basic", "bottleneck"]
+    depths: tuple[Depth, Depth, Depth, Depth]
+    classes: int = Field(ge=1, le=_MAX_CLASSES)
+
+
+def recipe(config: ResNetConfig) -> Recipe:
+    """Tell how the network of a configuration is built.
+
+    Args:
+        config: that was read.
+
+    Returns:
+        The recipe, without the number of classes.
+    """
+    arguments: dict[str, Argument] = {
+        "layer_type": config.layer_type,
+        "depths": list(config.depths),
+    }
+    return Recipe(ARCHITECTURE, arguments)
+
+
+def build(recipe: Recipe) -> nn.Module:
+    """Build the network of a recipe.
+
+    Args:
+        recipe: with `layer_type`, `depths` and `classes`.
+
+    Returns:
+        The network, its weights not loaded.
+
+    Raises:
+        ValidationError: an argument is wrong.
+    """
+    given = _Arguments.model_validate(dict(recipe.arguments))
+    config = ResNetConfig(layer_type=given.layer_type, depths=given.depths)
+    return resnet(config, given.classes)
 
 
 def torchvision_name(name: str) -> str:

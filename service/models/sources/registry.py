@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 from service.models.blueprint import Blueprint, UnknownModel
 from service.models.checkpoints import ModelError
-from service.models.sources import huggingface
+from service.models.sources import bundle, huggingface
 from service.models.sources.source import NetworkSource, Wanted
 
-SOURCES: Mapping[str, NetworkSource] = {"hf": huggingface.SOURCE}
+SOURCES: Mapping[str, NetworkSource] = {"hf": huggingface.SOURCE, "bundle": bundle.SOURCE}
 
 
 def hosted_name(name: str) -> str:

@@ -34,6 +34,8 @@ def model_info(model: HostedModel) -> model_pb2.ModelInfo:
         parameters=model.parameters,
         memory_bytes=model.memory_bytes,
         warnings=model.warnings,
+        license=model.license,
+        source=model.source,
     )
 
 

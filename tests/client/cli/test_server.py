@@ -21,6 +21,13 @@ def test_models_and_layers(cli: Cli) -> None:
 def test_load_unload_datasets(cli: Cli) -> None:
     assert cli.json("load", "tiny", "--weights", "random")["model"]["digest"] == DIGEST
     assert cli.fake.requests("LoadModel")[0].weights == "random"
+    path = cli.folder / "t.striate"
+    assert cli.json("export", "tiny", "--out", path) == {
+        "model": "tiny",
+        "path": str(path),
+        "bytes": 8,
+    }
+    assert path.read_bytes() == b"a bundle"
     assert cli.json("unload", "tiny") == {"model": "tiny", "freed_bytes": 880}
     assert cli.json("datasets", "--model", "tiny")["datasets"][0]["class_indices"] == [0, -1]
 

@@ -62,6 +62,7 @@ class Fake:
     before_unit: Callable[[int, grpc.ServicerContext], None] = lambda unit, context: (
         None
     )  # what VisualizeLayer does before each
+    exported: bytes = b"a bundle"  # whose digest ExportModel sends behind the bytes "a bundle"
     units_withheld: int = 0  # that VisualizeLayer promises and never sends
     target: str = ""
     version: str = f"{striate.__version__}.post9"  # which the client understands

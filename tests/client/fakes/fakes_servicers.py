@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
 from concurrent import futures
 from typing import Any
 
@@ -76,6 +78,9 @@ class _Recorder(grpc.ServerInterceptor):
 
 
 class _Models(model_pb2_grpc.ModelServiceServicer):
+    def __init__(self, fake: Fake) -> None:
+        self._fake = fake
+
     def ListModels(
         self, request: model_pb2.ListModelsRequest, context: Any
     ) -> model_pb2.ListModelsResponse:
@@ -124,6 +129,13 @@ class _Models(model_pb2_grpc.ModelServiceServicer):
         self, request: model_pb2.UnloadModelRequest, context: Any
     ) -> model_pb2.UnloadModelResponse:
         return model_pb2.UnloadModelResponse(freed_bytes=880)
+
+    def ExportModel(
+        self, request: model_pb2.ExportModelRequest, context: Any
+    ) -> Iterator[model_pb2.ExportModelResponse]:
+        yield from (model_pb2.ExportModelResponse(data=data) for data in (b"a bun", b"dle"))
+        digest = hashlib.sha256(self._fake.exported).hexdigest()
+        yield model_pb2.ExportModelResponse(sha256=digest)
 
 
 def tiny() -> model_pb2.ModelInfo:
@@ -261,7 +273,7 @@ def serve(fake: Fake) -> grpc.Server:
     server = grpc.server(
         futures.ThreadPoolExecutor(8), interceptors=[_Recorder(fake)], options=limits
     )
-    model_pb2_grpc.add_ModelServiceServicer_to_server(_Models(), server)
+    model_pb2_grpc.add_ModelServiceServicer_to_server(_Models(fake), server)
     interpret_pb2_grpc.add_InterpretServiceServicer_to_server(_Interpret(fake), server)
     robustness_pb2_grpc.add_RobustnessServiceServicer_to_server(Robustness(fake), server)
     operations_pb2_grpc.add_OperationsServicer_to_server(_Operations(fake), server)

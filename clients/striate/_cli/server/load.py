@@ -36,5 +36,6 @@ def load(
     session.screen.result({"model": asdict(info)})
     session.screen.line(
         f"{info.name}: {info.state}, weights {info.weights}, {info.parameters} "
-        f"parameters, sha256 {info.digest}"
+        f"parameters, sha256 {info.digest}, licence {info.license or 'not stated'}, from "
+        f"{info.source or 'a source not stated'}"
     )

@@ -1,0 +1,1 @@
+"""Bundles: a network in one file, `NAME.striate`, that can be carried to another server."""

@@ -1,0 +1,44 @@
+"""ExportModel: a hosted network as a bundle."""
+
+import hashlib
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from service.models.bundles.export import export
+from service.models.zoo import ModelZoo
+from service.rpc.compute import Compute
+from service.rpc.context import Context
+from service.rpc.validation import required
+from striate.v1 import model_pb2
+
+CHUNK_BYTES = 1 << 20
+
+
+class ExportHandler:
+    """Answers ExportModel.
+
+    Args:
+        zoo: the models.
+        compute: whose pool reads and writes files.
+        state: folder for a bundle that is being sent.
+    """
+
+    def __init__(self, zoo: ModelZoo, compute: Compute, state: Path) -> None:
+        self._zoo, self._compute, self._state = zoo, compute, state
+
+    async def export_model(
+        self, request: model_pb2.ExportModelRequest, context: Context
+    ) -> AsyncIterator[model_pb2.ExportModelResponse]:
+        """Write a model's bundle to a file without a name, which is gone with this process, and
+        send it as fast as the caller takes it.
+        """
+        run, digest = self._compute.run_in_pool, hashlib.sha256()
+        with tempfile.TemporaryFile(dir=self._state) as file:
+            with self._zoo.use(required("model", request.model)) as model:
+                await run(export, model, file)
+            file.seek(0)
+            while data := await run(file.read, CHUNK_BYTES):
+                await run(digest.update, data)
+                yield model_pb2.ExportModelResponse(data=data)
+        yield model_pb2.ExportModelResponse(sha256=digest.hexdigest())
