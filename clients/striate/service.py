@@ -115,7 +115,8 @@ class Service:
 
         Args:
             name: Name of the model; "hf:ORGANIZATION/REPOSITORY" for one of Hugging Face's hub,
-                which is hosted under "hf.ORGANIZATION.REPOSITORY", the handle's name.
+                which is hosted under "hf.ORGANIZATION.REPOSITORY", the handle's name; "timm:NAME"
+                for one of timm's registry, hosted under "timm.NAME".
             weights: "" for the settings' or the published ones, "random", or a member of
                 torchvision's Weights enum.
             timeout: Seconds, None for the connection's default.

@@ -36,8 +36,8 @@ class ModelTable(BaseModel):
         None,
         pattern=r"^[a-z]+:.+$",
         description='instead of both, where a network comes from: "hf:ORGANIZATION/REPOSITORY" '
-        'of Hugging Face\'s hub, or a folder of its library\'s, "hf:/FOLDER", "hf:./FOLDER"; or a '
-        'bundle, "bundle:/FILE", "bundle:./FILE"',
+        'of Hugging Face\'s hub, or a folder of its library\'s, "hf:/FOLDER", "hf:./FOLDER"; '
+        '"timm:NAME" of timm\'s registry; or a bundle, "bundle:/FILE", "bundle:./FILE"',
     )
     weights: Path | None = Field(
         None,

@@ -13,6 +13,8 @@ from service.models.initialization import Uninitialized
 from service.models.recipe import Recipe
 from service.models.sources.huggingface_resnet import ARCHITECTURE as HF_RESNET
 from service.models.sources.huggingface_resnet import build as _hf_resnet
+from service.models.sources.timm_architecture import PREFIX as TIMM
+from service.models.sources.timm_architecture import build as _timm
 
 MAX_CLASSES = 1_000_000
 
@@ -52,7 +54,8 @@ def build(recipe: Recipe) -> nn.Module:
     Raises:
         ModelError: an argument is wrong, or there is no such architecture.
     """
-    builder = _BUILDERS.get(recipe.architecture, _known)
+    of_timm = recipe.architecture.startswith(TIMM)
+    builder = _timm if of_timm else _BUILDERS.get(recipe.architecture, _known)
     try:
         with Uninitialized():
             return builder(recipe)

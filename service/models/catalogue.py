@@ -99,11 +99,16 @@ class Catalogue:
         """
         return name in self.names or sources.is_hosted_name(name)
 
-    def _wanted(self, name: str, weights: str, file: Path | None = None) -> Wanted:
+    def _wanted(
+        self, name: str, weights: str, table: ModelTable | None = None, classes: int = 0
+    ) -> Wanted:
         """What a source is asked for, which has no weights by name."""
         if weights not in ("", RANDOM):
             raise UnknownWeights(name, weights, ())
-        return Wanted(weights, file if weights == "" else None, self._weights_dir)
+        if table is None:
+            return Wanted(weights, None, self._weights_dir)
+        file = table.weights if weights == "" else None
+        return Wanted(weights, file, self._weights_dir, table.size, table.channels, classes or None)
 
     def _known(self, name: str, weights: str) -> Blueprint:
         known = _architecture(name)
@@ -167,7 +172,9 @@ class Catalogue:
                 known, published, table.weights if weights == "" else None, weights, own_number
             )
         elif table.source is not None:
-            plan = sources.of_table(name, table.source, self._wanted(name, weights, table.weights))
+            plan = sources.of_table(
+                name, table.source, self._wanted(name, weights, table, len(labels))
+            )
         else:
             if weights not in ("", RANDOM):
                 raise UnknownWeights(name, weights, ())

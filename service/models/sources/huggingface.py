@@ -3,7 +3,6 @@ config.json tells the architecture, preprocessor_config.json how images are take
 model.safetensors holds the weights. Neither transformers nor anybody's code is run.
 """
 
-import importlib
 import json
 import re
 from collections.abc import Callable
@@ -14,11 +13,11 @@ from typing import Any
 
 from torch import nn
 
-from service import extras
 from service.models import checkpoints
 from service.models.blueprint import RANDOM, Blueprint
 from service.models.checkpoints import ModelError
 from service.models.initialization import Uninitialized
+from service.models.sources import hub
 from service.models.sources.huggingface_images import preprocessing
 from service.models.sources.huggingface_resnet import (
     ResNetConfig,
@@ -56,7 +55,10 @@ def plan(place: str, wanted: Wanted) -> Blueprint:
     config = ResNetConfig.of(_read_json(name, files(CONFIG)), name)
     seen, doubts = preprocessing(_read_json(name, files(IMAGES)), name)
     if wanted.weights == RANDOM:
-        source, build = RANDOM, partial(_undrawn, config, config.number_of_classes or 2)
+        source, build = (
+            RANDOM,
+            partial(_undrawn, config, wanted.classes or config.number_of_classes or 2),
+        )
     else:
         path = wanted.file
         source = path.name if path else WEIGHTS
@@ -109,24 +111,11 @@ _MISSING = {
 
 def _on_hub(repository: str, folder: Path | None, file: str) -> Path:
     """A file of a repository, downloaded unless it is cached; in the weights folder, if any."""
-    name = f"hf:{repository}"
-    try:
-        hub = importlib.import_module("huggingface_hub")
-    except ImportError as error:
-        raise ModelError(
-            f"{name} is on the hub, which takes `{extras.command('hf')}` in a checkout of Striate; "
-            f"or put its "
-            f"{CONFIG}, {IMAGES} and {WEIGHTS} into a folder hf.{_hosted(repository)} of the "
-            f"weights folder"
-        ) from error
-    cache = folder / "huggingface" if folder else None
-    try:
-        return Path(hub.hf_hub_download(repository, file, cache_dir=cache))
-    except Exception as error:  # of the hub, of the network, of the disk
-        reason = next((line for line in str(error).splitlines() if line.strip()), "")
-        raise ModelError(
-            f"{file} of {name} cannot be downloaded: {type(error).__name__}: {reason}"
-        ) from error
+    otherwise = (
+        f"put its {CONFIG}, {IMAGES} and {WEIGHTS} into a folder hf.{_hosted(repository)} of the "
+        f"weights folder"
+    )
+    return hub.download(repository, file, folder, f"hf:{repository}", "hf", otherwise)
 
 
 def _weights(files: Files, file: Path | None) -> Path:

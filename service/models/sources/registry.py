@@ -4,10 +4,14 @@ from collections.abc import Mapping
 
 from service.models.blueprint import Blueprint, UnknownModel
 from service.models.checkpoints import ModelError
-from service.models.sources import bundle, huggingface
+from service.models.sources import bundle, huggingface, timm_networks
 from service.models.sources.source import NetworkSource, Wanted
 
-SOURCES: Mapping[str, NetworkSource] = {"hf": huggingface.SOURCE, "bundle": bundle.SOURCE}
+SOURCES: Mapping[str, NetworkSource] = {
+    "hf": huggingface.SOURCE,
+    "timm": timm_networks.SOURCE,
+    "bundle": bundle.SOURCE,
+}
 
 
 def hosted_name(name: str) -> str:

@@ -15,11 +15,18 @@ class Wanted:
         weights: "" for the source's own, or `RANDOM`.
         file: of weights that go before the source's own; None for none.
         folder: the weights folder, which is read before anything is downloaded; None for none.
+        size: (height, width) of the images in pixels, for networks that are built for one size;
+            None for the source's own.
+        channels: of the images; None for the source's own.
+        classes: the number of classes of random weights; None for the source's own.
     """
 
     weights: str = ""
     file: Path | None = None
     folder: Path | None = None
+    size: tuple[int, int] | None = None
+    channels: int | None = None
+    classes: int | None = None
 
 
 @dataclass(frozen=True)

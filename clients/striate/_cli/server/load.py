@@ -20,7 +20,7 @@ def load(
         typer.Argument(
             metavar="MODEL",
             help="Name of a model that can be loaded, or hf:ORGANIZATION/REPOSITORY of Hugging "
-            "Face's hub.",
+            "Face's hub, or timm:NAME of timm's registry.",
             autocompletion=completion.all_models,
         ),
     ],
