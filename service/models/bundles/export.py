@@ -5,7 +5,7 @@ from typing import IO
 from service.models.bundles import archive
 from service.models.bundles.description import FORMAT, BundleDescription
 from service.models.checkpoints import ModelError
-from service.models.zoo import HostedModel, unnamed
+from service.models.hosted import HostedModel, unnamed
 
 
 class NotExportable(ModelError):
