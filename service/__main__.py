@@ -12,12 +12,16 @@ from service.config import Settings, load_settings
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run the server until it is told to stop; exit code 0 after a drain, 1 if it could not start,
-    2 for wrong settings or where the client's package is missing.
+    """Run the server until it is told to stop, or, behind `import`, make bundles of files; exit
+    code 0 after a drain, 1 if it could not start, 2 for wrong settings or where the client's
+    package is missing.
 
     Args:
         argv: the flags; None: the process's own.
     """
+    arguments = sys.argv[1:] if argv is None else argv
+    if arguments[:1] == ["import"]:
+        sys.exit(_import(arguments[1:]))
     settings = load_settings(argv)
     if (complaint := client_package.complaint()) is not None:
         sys.stderr.write(f"striate-server: {complaint}\n")
@@ -36,6 +40,17 @@ def main(argv: list[str] | None = None) -> None:
     sys.stderr.flush()
     # The interpreter's own end would wait for threads that hang, in a download for instance.
     os._exit(0)
+
+
+def _import(arguments: list[str]) -> int:
+    """Make bundles of files; warnings go to stderr, since stdout is for what was made."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    from service.models.importer.command import main as import_files
+
+    return import_files(arguments)
 
 
 def set_up_log(settings: Settings) -> None:

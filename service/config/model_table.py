@@ -10,7 +10,7 @@ Extent = Annotated[int, Field(ge=1, le=4096)]  # pixels
 
 def _square(value: object) -> object:
     """One number as both height and width."""
-    return (value, value) if isinstance(value, int) else value
+    return (value, value) if isinstance(value, int | str) else value
 
 
 class ModelTable(BaseModel):

@@ -34,6 +34,10 @@ class ModelError(RuntimeError):
     """A model cannot be loaded as asked; the message says why and what would help."""
 
 
+class PickledObjects(ModelError):
+    """A file holds objects that only unpickling would read."""
+
+
 def find(folder: Path | None, name: str) -> Path | None:
     """Find a file of weights in a folder.
 
@@ -116,11 +120,21 @@ def read(path: Path) -> list[StateDict]:
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{path.name} cannot be read: {error}") from error
     except Exception as error:  # what damaged archives make torch raise is open-ended
-        raise ModelError(f"{path.name} {_refused_objects(path)}") from error
+        raise PickledObjects(f"{path.name} {_refused_objects(path)}") from error
     found = list(tables(contents))
     if not found:
         raise ModelError(f"{path.name} holds no state dict, a table of tensors by name")
     return found
+
+
+def write(found: list[StateDict], path: Path) -> None:
+    """Write tables of tensors to a file that `read` reads.
+
+    Args:
+        found: the tables.
+        path: of the file.
+    """
+    torch.save({table.where or "state_dict": table.tensors for table in found}, path)
 
 
 def load(module: nn.Module, found: list[StateDict], source: str) -> None:
@@ -193,5 +207,8 @@ def _refused_objects(path: Path) -> str:
         names = []
     if names:
         found = ", ".join(sorted(names)[:3])
-        return f"holds objects of {found}: others than plain tensors are never unpickled"
+        return (
+            f"holds objects of {found}: others than plain tensors are never unpickled by a server; "
+            f"`striate-server import --trust-pickle` makes a bundle of it, if you trust its author"
+        )
     return "holds no plain tensors, or is damaged; others are never unpickled"

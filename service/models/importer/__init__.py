@@ -1,0 +1,1 @@
+"""`striate-server import`: files in which networks are kept, made into bundles."""

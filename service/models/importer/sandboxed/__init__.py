@@ -1,0 +1,1 @@
+"""Programs that read trusted files; the sandbox alone starts them, and nothing imports them."""

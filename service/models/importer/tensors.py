@@ -1,0 +1,45 @@
+"""Files of tensors: `.safetensors`, and what `torch.save` writes."""
+
+from pathlib import Path
+from typing import Any
+
+from service.config import ModelTable
+from service.models import checkpoints
+from service.models.architectures import architecture
+from service.models.importer.normalization import without_normalization
+from service.models.importer.recognition import recognize
+from service.models.importer.request import FileKind, ImportRequest
+from service.models.importer.sandbox import plain_copy
+from service.models.state_dicts import StateDict
+
+
+def _table(path: Path, request: ImportRequest) -> ModelTable:
+    """Read a checkpoint, find its architecture, and take the normalization out that it holds before
+    the network.
+    """
+    found, seen = without_normalization(_read(path, request))
+    name = request.architecture or recognize(found, path.name)
+    file = path
+    if seen or path.suffix != ".safetensors":
+        file = request.scratch / f"{path.stem}.pth"
+        checkpoints.write(found, file)
+    return request.table(architecture=name, weights=file, **_for_each_channel(name, seen))
+
+
+def _read(path: Path, request: ImportRequest) -> list[StateDict]:
+    try:
+        return checkpoints.read(path)
+    except checkpoints.PickledObjects:
+        if not request.trust_pickle:
+            raise
+        return checkpoints.read(plain_copy(path, request.scratch))
+
+
+def _for_each_channel(name: str, seen: dict[str, Any]) -> dict[str, Any]:
+    """One value of mean and std for each channel of an architecture's images."""
+    known = architecture(name)
+    channels = known.published.preprocessing.channels if known else 1
+    return {k: v * channels if len(v) == 1 else v for k, v in seen.items()}
+
+
+KIND = FileKind("a file of tensors", lambda path: path.is_file(), _table)
