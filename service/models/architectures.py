@@ -15,6 +15,7 @@ from torchvision.models import WeightsEnum
 from interp.network.architectures import CifarResNet, CifarTwin, LeNet5
 from service.datasets.classes import CIFAR10, DIGITS
 from service.imaging import Preprocessing
+from service.models import small_image_networks
 from service.models.checkpoints import ModelError, fetch
 
 EMBEDDED_WEIGHTS = Path(__file__).parent / "weights"
@@ -24,6 +25,8 @@ _CIFAR = Preprocessing(3, 32, 32, 32, "bilinear", _IMAGENET_MEAN, _IMAGENET_STD)
 _TWINS = Preprocessing(
     3, 32, 32, 32, "bilinear", (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 )
+# Networks that take pixels as they are, or normalize them themselves.
+_PIXELS = Preprocessing(3, 32, 32, 32, "bilinear", (0.0,) * 3, (1.0,) * 3)
 _DIGITS = Preprocessing(1, 32, 32, 32, "bilinear", (0.5,), (0.5,))
 # The network was trained on pixels of 0 to 255, less 117.
 _INCEPTIONV1 = Preprocessing(3, 224, 224, 224, "bilinear", (117 / 255,) * 3, (1 / 255,) * 3)
@@ -66,7 +69,7 @@ class Architecture:
 def names() -> tuple[str, ...]:
     """All names that `architecture` knows."""
     models = torchvision.models.list_models(module=torchvision.models)
-    return (*_BUILT_IN, *models)
+    return (*_BUILT_IN, *small_image_networks.listed(), *models)
 
 
 def architecture(name: str) -> Architecture | None:
@@ -81,6 +84,10 @@ def architecture(name: str) -> Architecture | None:
     if name in _BUILT_IN:
         build, published = _BUILT_IN[name]
         return Architecture(name, build, published, {})
+    build_small = small_image_networks.builder(name)
+    if build_small is not None:
+        seen = _TWINS if small_image_networks.uses_silu(name) else _PIXELS
+        return Architecture(name, build_small, Published("", seen, CIFAR10), {})
     return _of_torchvision(name) if name in names() else None
 
 

@@ -82,7 +82,7 @@ class Catalogue:
         bundle = self._bundles().get(name)
         if bundle is not None and (weights == "" or architecture(name) is None):
             return sources.of_table(name, f"bundle:{bundle}", self._wanted(name, weights))
-        if name in self.names:
+        if architecture(name) is not None:
             return self._known(name, weights)
         if not sources.is_hosted_name(name):
             raise UnknownModel(name, self.names)
@@ -97,7 +97,7 @@ class Catalogue:
         Returns:
             Whether it is in `names`, or one under which a source's network is hosted.
         """
-        return name in self.names or sources.is_hosted_name(name)
+        return name in self.names or architecture(name) is not None or sources.is_hosted_name(name)
 
     def _wanted(
         self, name: str, weights: str, table: ModelTable | None = None, classes: int = 0

@@ -11,7 +11,8 @@ from torch import Tensor
 State = dict[str, Tensor]
 
 _OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.\w+)$")
-_TRAINING_HEADS = ("aux1.", "aux2.", "AuxLogits.")  # of googlenet and inception_v3
+# Heads of googlenet and inception_v3; a group of blocks of the TRADES networks that no pass runs.
+_TRAINING_HEADS = ("aux1.", "aux2.", "AuxLogits.", "sub_block1.")
 # Beside a network that stands under a prefix: losses and metrics of a training script, and the
 # counter of torch.optim.swa_utils.AveragedModel.
 _TRAINING_ONLY = re.compile(r"^(criterion|loss\w*|metrics?|(train|val|test)_\w+)\.|^n_averaged$")

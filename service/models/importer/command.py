@@ -39,10 +39,12 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _told(path: Path, model: HostedModel) -> str:
-    size = " x ".join(map(str, model.preprocessing.shape))
+    seen = model.preprocessing
+    size = " x ".join(map(str, seen.shape))
     lines = [
-        f"{path}: {model.architecture}, images of {size}, {len(model.classes)} classes, "
-        f"licence {model.license or 'not stated'}, sha256 {model.digest}",
+        f"{path}: {model.architecture}, images of {size} less {seen.mean} over {seen.std}, "
+        f"{len(model.classes)} classes, licence {model.license or 'not stated'}, sha256 "
+        f"{model.digest}",
         *(f"  {warning}" for warning in model.warnings),
     ]
     return "\n".join(lines)

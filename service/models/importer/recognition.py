@@ -10,6 +10,7 @@ from service.models.architectures import architecture, names
 from service.models.checkpoint_families import looks_like
 from service.models.checkpoints import ModelError
 from service.models.initialization import Uninitialized
+from service.models.small_image_networks import wide_names
 from service.models.state_dicts import StateDict, StateDictError, fitting, number_of_classes
 
 # Their constructors compute with tensors, which those without memory cannot.
@@ -49,9 +50,11 @@ def recognize(found: list[StateDict], file: str) -> str:
 def _all(found: list[StateDict]) -> Iterator[tuple[str, Mapping[str, Tensor]]]:
     """The known architectures and their tensors, on the meta device where it can be."""
     is_regnet = any(_REGNET_LAYER in name for table in found for name in table.tensors)
-    for name in names():
+    wide = {n for table in found for n in wide_names(table.tensors)}
+    for name in dict.fromkeys((*names(), *wide)):
         known = architecture(name)
-        assert known is not None
+        if known is None:  # a wide network of a depth that there is none of
+            continue
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torchvision's, of how it will draw weights one day
             try:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from interp.network.architectures import CifarTwin
 from service.config import ModelTable
+from service.models.architectures import architecture
 from service.models.importer import sandbox
 from service.models.importer.command import main
 from service.models.zoo import HostedModel, ModelError
@@ -93,7 +94,7 @@ def test_options_go_before_the_architectures_settings(
     assert (seen.shape, seen.mean, seen.std) == ((3, 48, 64), MEAN, STD)
     assert (model.classes, model.license, model.source) == (tuple("abcde"), "MIT", "our own")
     told = capsys.readouterr().out
-    assert f"resnet18, images of 3 x 48 x 64, 5 classes, licence MIT, sha256 {model.digest}" in told
+    assert f"resnet18, images of 3 x 48 x 64 less {MEAN} over {STD}, 5 classes, licence MIT" in told
 
 
 def test_what_cannot_be_imported_is_told_and_the_others_are(
@@ -248,6 +249,36 @@ def test_a_pickled_module(wrap: Any, tmp_path: Path) -> None:
     torch.save(wrap(module), tmp_path / "whole.pt")
     model = imported(tmp_path / "whole.pt", tmp_path / "out", "--size", "64", "--trust-pickle")
     assert_same(model, module)
+
+
+@pytest.mark.parametrize(
+    "name", ["wide_resnet16_3", "silu_wide_resnet10_2", "resnet18_cifar", "preact_resnet18"]
+)
+def test_the_networks_of_adversarial_training_are_recognized(name: str, tmp_path: Path) -> None:
+    known = architecture(name)
+    assert known is not None
+    torch.manual_seed(0)
+    module = known.build(7).eval()
+    state = under("module.model.", dict(module.state_dict()))
+    if name == "wide_resnet16_3":  # which TRADES' code has beside the network, and never runs
+        group = under("module.model.", {"sub_block1.layer.0.conv1.weight": torch.ones(2, 2, 3, 3)})
+        state |= group
+    torch.save({"model_state_dict": state}, tmp_path / "robust.pt")
+    model = imported(tmp_path / "robust.pt", tmp_path / "out")
+    assert model.architecture == name
+    assert len(model.classes) == 7
+    assert_same(model, module)
+
+
+def test_networks_that_differ_in_no_tensor_must_be_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = architecture("preact_resnet18_raw_shortcut")
+    assert known is not None
+    torch.save(known.build(10).state_dict(), tmp_path / "fast.pt")
+    assert main([str(tmp_path / "fast.pt"), "--out", str(tmp_path)]) == 1
+    told = capsys.readouterr().err
+    assert "preact_resnet18_no_last_norm and preact_resnet18_raw_shortcut alike" in told
 
 
 class Own(nn.Module):
