@@ -7,8 +7,9 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, fx
 
+from interp.attribution.model_copy.constants import ShapeRecorder
 from interp.attribution.model_copy.pool_modules import GlobalAvgPool
-from interp.attribution.model_copy.rewriter import Rewriter, ShapeRecorder, trace_until
+from interp.attribution.model_copy.rewriter import Rewriter, trace_until
 from interp.attribution.result import MethodNotApplicable
 from interp.layer import LOGITS, LayerPath
 from interp.network.channel_axis import Layout

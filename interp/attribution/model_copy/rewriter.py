@@ -13,7 +13,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from captum.attr._utils.custom_modules import Addition_Module
-from torch import Tensor, fx, nn
+from torch import fx, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from interp.attribution.model_copy.activation_kinds import (
@@ -21,6 +21,8 @@ from interp.attribution.model_copy.activation_kinds import (
     activation_module,
     node_function,
 )
+from interp.attribution.model_copy.constants import fold_constants
+from interp.attribution.model_copy.functional_layers import functional_layer, with_follower
 from interp.attribution.model_copy.hooked_copy import copy_without_in_place
 from interp.attribution.model_copy.pool_modules import (
     NonOverlappingMaxPool2d,
@@ -46,21 +48,10 @@ _ARITHMETIC = {
 _DROPOUTS = {F.dropout, F.dropout2d, F.alpha_dropout, F.feature_alpha_dropout}
 
 
-class ShapeRecorder(fx.Interpreter):
-    """Runs a traced module and notes at every node that gives a tensor its shape, as
-    `meta["shape"]`.
-    """
-
-    def run_node(self, n: fx.Node) -> Any:
-        """Run a node as the base class does, and note the shape of what it gives."""
-        result = super().run_node(n)
-        if isinstance(result, Tensor):
-            n.meta["shape"] = tuple(result.shape)
-        return result
-
-
 class _ModuleOutputTracer(PrivateTracer):
     """Keeps which node is the output of which module: the last, for one called several times."""
+
+    proxy_buffer_attributes = True  # what is computed from buffers and extents stands in the graph
 
     def __init__(self, turn: Turn) -> None:
         super().__init__(turn)
@@ -119,8 +110,10 @@ class Rewriter:
         """
         self.traced, self.graph = traced, traced.graph
         self._added = 0
+        fold_constants(traced)
+        self._rewrite_functional_layers()
         if fuse:
-            self._fuse_batch_norms()
+            self._fuse_norms()
         for node in list(self.graph.nodes):
             if node.op == "call_module":
                 self._rewrite_module(node, traced.get_submodule(str(node.target)))
@@ -131,28 +124,36 @@ class Rewriter:
         self.graph.lint()
         traced.recompile()
 
-    def _fuse_batch_norms(self) -> None:
-        for node in self.graph.nodes:
+    def _rewrite_functional_layers(self) -> None:
+        for node in list(self.graph.nodes):
+            is_call = node.op in ("call_function", "call_method") and "shape" in node.meta
+            found = functional_layer(node) if is_call else None
+            if found is not None:
+                self._call_new_module(node, *found)
+
+    def _fuse_norms(self) -> None:
+        """Fold batch norms, and scales and shifts of channels, into the convolutions before."""
+        for node in list(self.graph.nodes):
             source = node.args[0] if node.args else None
-            if not (
-                self._calls(node, nn.BatchNorm2d)
-                and isinstance(source, fx.Node)
-                and self._calls(source, nn.Conv2d)
-            ):
+            if not (isinstance(source, fx.Node) and self._calls(source, nn.Conv2d)):
                 continue
             calls = [n for n in self.graph.nodes if n.op == node.op and n.target == source.target]
-            if len(source.users) == 1 and len(calls) == 1:
-                conv: Any = self.traced.get_submodule(str(source.target))
-                norm: Any = self.traced.get_submodule(str(node.target))
-                fused = nn.utils.fuse_conv_bn_eval(conv, norm)
+            if len(source.users) > 1 or len(calls) > 1:
+                continue
+            follower = self._module_of(node)
+            conv: Any = self._module_of(source)
+            fused = None if follower is None else with_follower(conv, follower)
+            if fused is not None:
                 self._call_new_module(source, fused, source.args[0])
-                self._pass_through(node)
+                node.replace_all_uses_with(source)
+                self.graph.erase_node(node)
+
+    def _module_of(self, node: fx.Node) -> nn.Module | None:
+        return self.traced.get_submodule(str(node.target)) if node.op == "call_module" else None
 
     def _calls(self, node: fx.Node, kind: type[nn.Module]) -> bool:
         """Whether a node calls a module of exactly this class."""
-        return (
-            node.op == "call_module" and type(self.traced.get_submodule(str(node.target))) is kind
-        )
+        return type(self._module_of(node)) is kind
 
     def _rewrite_module(self, node: fx.Node, part: nn.Module) -> None:
         if isinstance(part, nn.Identity | _DropoutNd):

@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from captum.attr._utils.custom_modules import Addition_Module
 from torch import fx, nn
 
+from interp.attribution.model_copy.functional_layers import Affine
+
 _PASSING: set[Any] = {
     torch.flatten,
     torch.cat,
@@ -62,7 +64,10 @@ _LRP_MODULES = (
     nn.AvgPool2d,
     nn.AdaptiveAvgPool2d,
     nn.MaxPool2d,
+    nn.Upsample,
+    nn.ZeroPad2d,
     Addition_Module,
+    Affine,
     nn.ReLU,
     nn.Tanh,
 )
@@ -75,9 +80,29 @@ _LINEAR_MODULES = (
     nn.ZeroPad2d,
     nn.Upsample,
     Addition_Module,
+    Affine,
 )
 _RESCALED = (nn.ReLU, nn.Tanh, nn.Sigmoid, nn.MaxPool2d)
 _CLIPPING = (nn.Hardtanh, nn.Threshold)  # rectifiers by another name
+
+
+_SHOWN = 3  # classes that a refusal names for a step
+
+# Why a step cannot be treated, where that is not its name alone.
+_REASONS: tuple[tuple[set[str], str], ...] = (
+    (
+        {"mul", "mul_", "imul", "matmul", "bmm", "einsum", "scaled_dot_product_attention"}
+        | {"truediv", "div", "div_"},
+        "how a product of two activations, such as a gate or attention, is shared out among them "
+        "is not defined",
+    ),
+    (
+        {"layer_norm", "group_norm", "instance_norm", "rms_norm", "rsqrt", "var", "std"}
+        | {"LayerNorm", "GroupNorm", "InstanceNorm2d", "RMSNorm", "normalize"},
+        "a norm by statistics of the image itself is no linear step",
+    ),
+    ({"softmax", "Softmax"}, "a softmax is not of one input and one output"),
+)
 
 
 def unsupported_by_lrp(traced: fx.GraphModule) -> str:
@@ -119,25 +144,42 @@ def unsupported_by_guided_backprop(traced: fx.GraphModule) -> str:
     of_torch = tuple(
         {kind for kind in kinds if kind.__module__.startswith("torch.nn") and kind not in _CLIPPING}
     )
-    return _unsupported(traced, (*of_torch, Addition_Module), _PASSING | _LINEAR | _PRODUCTS)
+    return _unsupported(
+        traced, (*of_torch, Addition_Module, Affine), _PASSING | _LINEAR | _PRODUCTS
+    )
 
 
 def _unsupported(
     traced: fx.GraphModule, modules: tuple[type[nn.Module], ...], functions: set[Any]
 ) -> str:
-    """The names of what the network calls beside these, as a clause."""
-    names = [
-        type(leaf).__name__
-        for node in traced.graph.nodes
-        if node.op == "call_module"
-        for leaf in traced.get_submodule(str(node.target)).modules()
-        if not list(leaf.children()) and type(leaf) not in modules
-    ]
-    names += [
-        str(getattr(node.target, "__name__", node.target))
-        for node in traced.graph.nodes
-        if node.op in ("call_function", "call_method")
-        and "shape" in node.meta
-        and node.target not in functions
-    ]
-    return f"it cannot treat {', '.join(sorted(set(names)))}" if names else ""
+    """The names of what the network calls beside these, each with the classes of its modules that
+    do, and why that cannot be treated, as a clause.
+    """
+    found: dict[str, dict[str, None]] = {}  # the name of a step -> the classes, in order
+    for node in traced.graph.nodes:
+        if node.op == "call_module":
+            for leaf in traced.get_submodule(str(node.target)).modules():
+                if not list(leaf.children()) and type(leaf) not in modules:
+                    found.setdefault(type(leaf).__name__, {}).update(_places(node))
+        elif node.op in ("call_function", "call_method"):
+            name = str(getattr(node.target, "__name__", node.target))
+            if "shape" in node.meta and node.target not in functions:
+                found.setdefault(name, {}).update(_places(node))
+    if not found:
+        return ""
+    steps = [f"{name}{_in_classes(list(found[name]))}" for name in sorted(found)]
+    reasons = [why for names, why in _REASONS if not names.isdisjoint(found)]
+    return f"it cannot treat {', '.join(steps)}" + "".join(f"; {why}" for why in reasons)
+
+
+def _places(node: fx.Node) -> dict[str, None]:
+    """The class of the innermost module of the network's own that a node belongs to."""
+    stack = node.meta.get("nn_module_stack") or {}
+    kinds = [kind for _, kind in stack.values() if isinstance(kind, type)]
+    own = [kind for kind in kinds if not kind.__module__.startswith("torch.nn")]
+    return {own[-1].__name__: None} if own else {}
+
+
+def _in_classes(classes: list[str]) -> str:
+    shown = ", ".join(classes[:_SHOWN]) + (", ..." if len(classes) > _SHOWN else "")
+    return f" (in {shown})" if classes else ""

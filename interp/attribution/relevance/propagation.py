@@ -8,11 +8,12 @@ import torch
 from captum.attr._utils.custom_modules import Addition_Module
 from torch import Tensor, fx, nn
 
+from interp.attribution.model_copy.functional_layers import Affine
 from interp.attribution.relevance.composites import LayerRules
 from interp.attribution.relevance.rules import Rule, stabilized
 
 _WEIGHTED = (nn.Conv2d, nn.Linear)
-_AVERAGES = (nn.BatchNorm2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
+_AVERAGES = (nn.BatchNorm2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Upsample, Affine)
 
 
 def with_relevance(traced: fx.GraphModule, rules: LayerRules) -> fx.GraphModule:

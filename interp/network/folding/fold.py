@@ -19,12 +19,18 @@ from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
 
+from interp.network.folding.compound_norm import (
+    CompoundNorm,
+    NormTracer,
+    is_compound_norm,
+    take_apart,
+)
 from interp.network.folding.equivalence import equal_layers, is_close
 from interp.network.folding.module_state import is_deterministic
 from interp.network.folding.stem import StemConv2d, is_stem_convolution
 from interp.network.hooks import has_hooks
 from interp.network.shared_copy import shared_copy
-from interp.network.symbolic_trace import ALONE, PrivateTracer, Turn
+from interp.network.symbolic_trace import ALONE, Turn
 
 _FOLDABLE: dict[type[nn.Module], tuple[type[nn.Module], Callable[..., tuple[Tensor, Tensor]]]] = {
     nn.Linear: (nn.BatchNorm1d, fuse_linear_bn_weights),
@@ -71,7 +77,9 @@ def fold_batch_norms(module: nn.Module, example: Tensor, turn: Turn = ALONE) -> 
         other logits or gradients on `example`.
     """
     modules = list(module.modules())
-    gains = any(isinstance(m, _BatchNorm) or is_stem_convolution(m) for m in modules)
+    gains = any(
+        isinstance(m, _BatchNorm) or is_compound_norm(m) or is_stem_convolution(m) for m in modules
+    )
     if not gains or any(m.training for m in modules) or has_hooks(modules):
         return None
     try:
@@ -88,47 +96,72 @@ def _verified_copy(module: nn.Module, example: Tensor, turn: Turn) -> FoldedModu
     rounded once.
     """
     exact = copy.deepcopy(module).double()
-    pairs = _foldable_pairs(exact, turn)
-    if not pairs and not any(map(is_stem_convolution, exact.modules())):
+    maps = _foldable(exact, turn)
+    if not maps and not any(map(is_stem_convolution, exact.modules())):
         return None
     weights = {
-        name: _fused_weights(exact.get_submodule(name), exact.get_submodule(norm))
-        for name, norm in pairs.items()
+        layer: _fused_weights(exact.get_submodule(layer), found) for layer, found in maps.items()
     }
     others = {name for name, _ in exact.named_modules() if name} - weights.keys()
-    rebuilt = _with_weights(exact, pairs, weights)
+    rebuilt = _with_weights(exact, {m.name: m.rest(exact, turn) for m in maps.values()}, weights)
     layers = equal_layers(exact, rebuilt, example[:1].double(), others)
     if layers is None:
         return None
-    rebuilt = _with_weights(module, pairs, weights)
+    rebuilt = _with_weights(module, {m.name: m.rest(module, turn) for m in maps.values()}, weights)
     with torch.no_grad():
         close = is_close(rebuilt(example), module(example))
     return FoldedModule(rebuilt, layers) if close else None
 
 
-def _foldable_pairs(module: nn.Module, turn: Turn) -> dict[str, str]:
-    """The layers that can take up a batch norm, and its name: both are called once, and nothing
+@dataclass(frozen=True, eq=False)
+class _Map:
+    """What a norm does to each channel.
+
+    Attributes:
+        name: of the norm.
+        norm: itself.
+        compound: what it was taken apart into; None for torch's own norms, which do nothing else.
+    """
+
+    name: str
+    norm: nn.Module
+    compound: CompoundNorm | None
+
+    def rest(self, module: nn.Module, turn: Turn) -> nn.Module:
+        """What stands in the norm's place in a copy of a module."""
+        if self.compound is None:
+            return nn.Identity()
+        found = take_apart(module.get_submodule(self.name), turn)
+        assert found is not None
+        return found.rest
+
+
+def _foldable(module: nn.Module, turn: Turn) -> dict[str, _Map]:
+    """The layers that can take up a norm, and what that does: both are called once, and nothing
     else sees what is in between.
     """
-    graph = PrivateTracer(turn).trace(module)
+    graph = NormTracer(turn).trace(module)
     calls = [node for node in graph.nodes if node.op == "call_module"]
     times = Counter(str(node.target) for node in calls)
-    pairs = {}
+    found = {}
     for node in calls:
-        source, norm = node.args[0] if node.args else None, module.get_submodule(str(node.target))
+        source, name = node.args[0] if node.args else None, str(node.target)
         if source not in calls or not isinstance(source, fx.Node) or len(source.users) > 1:
             continue
-        name = str(source.target)
-        once = times[name] == times[str(node.target)] == 1
-        if once and _can_fold(module.get_submodule(name), norm):
-            pairs[name] = str(node.target)
-    return pairs
+        layer, norm = str(source.target), module.get_submodule(name)
+        if not times[layer] == times[name] == 1:
+            continue
+        if _can_fold(module.get_submodule(layer), norm):
+            found[layer] = _Map(name, norm, None)
+        elif is_compound_norm(norm) and type(module.get_submodule(layer)) is nn.Conv2d:
+            compound = take_apart(norm, turn)
+            if compound is not None:
+                found[layer] = _Map(name, norm, compound)
+    return found
 
 
 def _can_fold(layer: nn.Module, norm: nn.Module) -> bool:
-    """Whether a layer can take up a norm that is all that follows it; a kind of layer or norm of
-    somebody's own may be anything.
-    """
+    """Whether a layer can take up a norm of torch's that is all that follows it."""
     if type(layer) not in _FOLDABLE or type(norm) is not _FOLDABLE[type(layer)][0]:
         return False
     return (
@@ -138,8 +171,13 @@ def _can_fold(layer: nn.Module, norm: nn.Module) -> bool:
     )
 
 
-def _fused_weights(layer: nn.Module, norm: nn.Module) -> tuple[Tensor, Tensor]:
-    """Weight and bias of the layer with the norm in it."""
+def _fused_weights(layer: Any, found: _Map) -> tuple[Tensor, Tensor]:
+    """Weight and bias of the layer with the norm's map in it."""
+    norm: Any = found.norm
+    if found.compound is not None:
+        scale, shift = found.compound.scale, found.compound.shift
+        bias = shift if layer.bias is None else layer.bias * scale + shift
+        return layer.weight * scale.view(-1, 1, 1, 1), bias
     _, fuse = _FOLDABLE[type(layer)]
     return fuse(
         layer.weight,
@@ -153,20 +191,22 @@ def _fused_weights(layer: nn.Module, norm: nn.Module) -> tuple[Tensor, Tensor]:
 
 
 def _with_weights(
-    module: nn.Module, pairs: dict[str, str], weights: dict[str, tuple[Tensor, Tensor]]
+    module: nn.Module, rests: dict[str, nn.Module], weights: dict[str, tuple[Tensor, Tensor]]
 ) -> nn.Module:
-    """A copy of the module with these weights, the identity in place of each norm, stems where they
-    fit, and else its very parameters.
+    """A copy of the module with these weights, what is left of each norm in its place, stems where
+    they fit, and else its very parameters.
     """
     twin = shared_copy(module)
     for name, (weight, bias) in weights.items():
         layer: Any = twin.get_submodule(name)
         former = layer.weight
-        fused = torch.empty_like(former).copy_(weight)  # in the former weight's memory format
+        fused = torch.empty_like(former).copy_(
+            weight.detach()
+        )  # in the former weight's memory format
         layer.weight = nn.Parameter(fused, requires_grad=False)
-        layer.bias = nn.Parameter(bias.to(former), requires_grad=False)
+        layer.bias = nn.Parameter(bias.detach().to(former), requires_grad=False)
     new: dict[nn.Module | None, nn.Module] = {
-        twin.get_submodule(norm): nn.Identity() for norm in pairs.values()
+        twin.get_submodule(norm): rest for norm, rest in rests.items()
     }
     new |= {
         part: StemConv2d(part)
