@@ -6,8 +6,8 @@ module that another thread calls meanwhile would become part of the trace, or fa
 each would put back what it found: whoever has several threads gives every tracer the same lock.
 """
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
 
@@ -18,6 +18,16 @@ ALONE: Turn = nullcontext()  # where no other thread traces
 
 # Every thread has its own value.
 _traces: ContextVar[bool] = ContextVar("traces", default=False)
+
+
+@contextmanager
+def not_traced() -> Iterator[None]:
+    """While active, what the thread calls is no part of its trace."""
+    token = _traces.set(False)
+    try:
+        yield
+    finally:
+        _traces.reset(token)
 
 
 class PrivateTracer(fx.Tracer):

@@ -37,6 +37,8 @@ FAMILIES: dict[tuple[str, int], str] = {
     ("res2net50_26w_4s", 64): "",
     ("mobilenetv2_100", 64): "",
     ("repvgg_a0", 64): "",
+    ("nf_resnet26", 64): "",
+    ("tf_mobilenetv3_small_minimal_100", 64): "",
     ("regnety_002", 64): GATES,
     ("mobilenetv3_small_100", 64): GATES,
     ("ghostnet_100", 64): GATES,
@@ -59,9 +61,11 @@ def test_a_family_is_described_attacked_pictured_and_explained(name: str, size: 
     x = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(1))
     assert network.logits(x).shape == (1, 1000)
     (answer,) = network.answer([Probe(x, cross_entropy(torch.tensor([5])))])
+    assert answer.grad is not None
     assert float(answer.grad.abs().max()) > 0
     maps = [n for n in model.layers if len(n.output_shape) == 3 and not n.unavailable]
     (answer,) = network.answer([Probe(x, activation([LayerPath(maps[len(maps) // 2].name, 0)]))])
+    assert answer.grad is not None
     assert torch.isfinite(answer.grad).all()
     methods: tuple[Any, ...] = (lrp, deep_lift)
     for method in methods:

@@ -95,6 +95,7 @@ def node_function(node: fx.Node) -> Callable[[Tensor], Tensor]:
     """
     target: Any = node.target
     is_method, args = node.op == "call_method", node.args
+    target = target.removesuffix("_") if is_method else target
     options = {k: v for k, v in node.kwargs.items() if k != "inplace"}
 
     def run(x: Tensor) -> Tensor:

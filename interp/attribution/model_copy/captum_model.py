@@ -86,7 +86,7 @@ def _example(network: Network) -> Tensor:
 def _trace(network: Network, path: LayerPath, example: Tensor, fuse: bool) -> fx.GraphModule:
     """The rewritten copy, with the shapes of its tensors for normalized images."""
     layer = None if path.layer == LOGITS else path.layer
-    traced = trace_until(network.module, layer, network.turn)
+    traced = trace_until(network.module, layer, example, network.turn)
     layout = network.layouts[path.layer]
     if not layout.is_standard:
         _append_permutation(traced, layout)

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from captum.attr._utils.custom_modules import Addition_Module
-from torch import fx, nn
+from torch import Tensor, fx, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from interp.attribution.model_copy.activation_kinds import (
@@ -29,7 +29,8 @@ from interp.attribution.model_copy.pool_modules import (
     pool_module,
     windows_overlap,
 )
-from interp.network.symbolic_trace import ALONE, PrivateTracer, Turn
+from interp.network.shaped_trace import ShapedTracer
+from interp.network.symbolic_trace import ALONE, Turn
 
 _ADDITIONS = {operator.add, operator.iadd, torch.add, "add", "add_"}
 _ARITHMETIC = {
@@ -44,17 +45,21 @@ _ARITHMETIC = {
     "sub",
     "mul",
     "div",
+    "add_",
+    "sub_",
+    "mul_",
+    "div_",
 }
 _DROPOUTS = {F.dropout, F.dropout2d, F.alpha_dropout, F.feature_alpha_dropout}
 
 
-class _ModuleOutputTracer(PrivateTracer):
+class _ModuleOutputTracer(ShapedTracer):
     """Keeps which node is the output of which module: the last, for one called several times."""
 
     proxy_buffer_attributes = True  # what is computed from buffers and extents stands in the graph
 
-    def __init__(self, turn: Turn) -> None:
-        super().__init__(turn)
+    def __init__(self, example: Tensor, turn: Turn) -> None:
+        super().__init__(example, turn)
         self.outputs: dict[str, fx.Node] = {}
 
     def call_module(
@@ -71,12 +76,15 @@ class _ModuleOutputTracer(PrivateTracer):
         return output
 
 
-def trace_until(module: nn.Module, layer: str | None, turn: Turn = ALONE) -> fx.GraphModule:
+def trace_until(
+    module: nn.Module, layer: str | None, example: Tensor, turn: Turn = ALONE
+) -> fx.GraphModule:
     """Trace a copy of a module that ends with the output of a layer.
 
     Args:
         module: is not changed.
         layer: dotted name; None: the module's own output.
+        example: images of the size that the trace is for.
         turn: held while the module is traced, see `interp.network.symbolic_trace`.
 
     Raises:
@@ -84,7 +92,7 @@ def trace_until(module: nn.Module, layer: str | None, turn: Turn = ALONE) -> fx.
         KeyError: the layer is not to be found in the trace.
     """
     twin = copy_without_in_place(module)
-    tracer = _ModuleOutputTracer(turn)
+    tracer = _ModuleOutputTracer(example, turn)
     graph = tracer.trace(twin)
     traced = fx.GraphModule(twin, graph)
     if layer is not None:

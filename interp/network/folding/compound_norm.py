@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
+from interp.network.shaped_trace import ShapedTracer
 from interp.network.shared_copy import shared_copy
 from interp.network.symbolic_trace import PrivateTracer, Turn
 
@@ -38,7 +39,7 @@ def is_compound_norm(part: nn.Module) -> bool:
     return not of_torch and all(hasattr(part, name) for name in _STATISTICS)
 
 
-class NormTracer(PrivateTracer):
+class NormTracer(ShapedTracer):
     """Traces a network whose norms are calls of modules, whatever is inside them."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:

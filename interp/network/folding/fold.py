@@ -96,7 +96,7 @@ def _verified_copy(module: nn.Module, example: Tensor, turn: Turn) -> FoldedModu
     rounded once.
     """
     exact = copy.deepcopy(module).double()
-    maps = _foldable(exact, turn)
+    maps = _foldable(exact, example.double(), turn)
     if not maps and not any(map(is_stem_convolution, exact.modules())):
         return None
     weights = {
@@ -136,11 +136,11 @@ class _Map:
         return found.rest
 
 
-def _foldable(module: nn.Module, turn: Turn) -> dict[str, _Map]:
+def _foldable(module: nn.Module, example: Tensor, turn: Turn) -> dict[str, _Map]:
     """The layers that can take up a norm, and what that does: both are called once, and nothing
     else sees what is in between.
     """
-    graph = NormTracer(turn).trace(module)
+    graph = NormTracer(example, turn).trace(module)
     calls = [node for node in graph.nodes if node.op == "call_module"]
     times = Counter(str(node.target) for node in calls)
     found = {}
