@@ -17,6 +17,8 @@ log = structlog.get_logger("striate")
 # In every answer, also of services that have no provenance.
 _TRAILER = (("x-striate-version", VERSION),)
 _QUIET = ("/grpc.health.", "/grpc.reflection.")  # probed every few seconds: counted, not logged
+# Asked again about every second by everyone who waits for an operation.
+_REPEATED = "/google.longrunning.Operations/WaitOperation"
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg, unused-ignore]
@@ -138,4 +140,5 @@ class CallSpan:
         if code == "INTERNAL":
             log.error("call", **call, exc_info=error)
         elif not self._method.startswith(_QUIET):
-            log.info("call", **call, **({"error": str(error)} if error else {}))
+            tell = log.debug if self._method == _REPEATED and not error else log.info
+            tell("call", **call, **({"error": str(error)} if error else {}))

@@ -12,7 +12,7 @@ from striate._rpc.batching import check_count, send
 from striate._rpc.checks import seed_value, whole
 from striate._rpc.warnings import warn
 from striate.attacks import named_attack
-from striate.images import as_batch
+from striate.images import as_batch, naming
 from striate.results.attack import SHOWN_ROWS, AttackResult, EpsilonCurve
 from striate.v1 import attack_pb2
 
@@ -158,8 +158,8 @@ def _send(
     common = settings.message(net.info.name, method, classes)
     batch = as_batch(images)
     targets: Any = settings.targets
-    values = RowValues.read(len(batch), classes, labels, targets, image_settings)
-
+    with naming(batch.names):
+        values = RowValues.read(len(batch), classes, labels, targets, image_settings)
     clean = batch.pixels((net.info.channels, *net.info.input_size), SHOWN_ROWS)
 
     def request(rows: range) -> attack_pb2.AttackRequest:
@@ -171,7 +171,8 @@ def _send(
         return message
 
     spans = batch.spans(_reply_bytes(net), whole_groups=settings.deterministic)
-    responses, provenance = send(net.caller, net.robustness.Attack, spans, request, timeout)
+    with naming(batch.names):
+        responses, provenance = send(net.caller, net.robustness.Attack, spans, request, timeout)
     check_count(sum(len(response.rows) for response in responses), len(batch))
     return responses, AttackResult.read(responses, provenance, method, classes, clean)
 

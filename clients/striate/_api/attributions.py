@@ -9,7 +9,7 @@ from striate._requests.priority import PriorityName, priority_value
 from striate._rpc.batching import check_count, send
 from striate._rpc.checks import at_least, choice, number, seed_value
 from striate.errors import invalid
-from striate.images import Batch, as_batch
+from striate.images import Batch, as_batch, naming
 from striate.labels import Labels, as_indices
 from striate.results.attributions import Attributions
 from striate.v1 import attribution_pb2 as pb
@@ -145,7 +145,8 @@ def attribute(
         raise invalid("unit", "must not be given with target")
     common = settings.message(net.info.name)
     batch = as_batch(images)
-    classes = as_indices(target, len(batch), net.info.classes, "target")
+    with naming(batch.names):
+        classes = as_indices(target, len(batch), net.info.classes, "target")
 
     def request(rows: range) -> pb.AttributeRequest:
         message = pb.AttributeRequest(
@@ -157,7 +158,8 @@ def attribute(
         return message
 
     spans = _spans(net, batch, settings.deterministic)
-    responses, provenance = send(net.caller, net.interpret.Attribute, spans, request, timeout)
+    with naming(batch.names):
+        responses, provenance = send(net.caller, net.interpret.Attribute, spans, request, timeout)
     check_count(sum(len(response.images) for response in responses), len(batch))
     return Attributions.read(responses, provenance, settings.method)
 

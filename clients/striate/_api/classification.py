@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from striate._rpc.batching import check_count, send
 from striate._rpc.checks import at_least
-from striate.images import as_batch
+from striate.images import as_batch, naming
 from striate.results.classification import Classifications, Prediction
 from striate.v1 import interpret_pb2
 
@@ -37,7 +37,8 @@ def classify(net: ModelContext, images: Images, k: int, timeout: float | None) -
     def request(rows: range) -> interpret_pb2.ClassifyRequest:
         return interpret_pb2.ClassifyRequest(model=net.info.name, images=batch.message(rows), k=k)
 
-    responses, provenance = send(net.caller, net.interpret.Classify, spans, request, timeout)
+    with naming(batch.names):
+        responses, provenance = send(net.caller, net.interpret.Classify, spans, request, timeout)
     found = [
         [Prediction(p.label, p.index, p.probability) for p in image.predictions]
         for response in responses

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from striate._requests.upload import upload_requests
 from striate._rpc.checks import at_least
+from striate.images import naming
 from striate.results.datasets import DATASET_COLUMNS, DatasetInfo, Sample
 from striate.results.listing import Listing
 from striate.v1 import interpret_pb2
@@ -91,6 +92,8 @@ def upload(
     Returns:
         The data set's name.
     """
-    requests = upload_requests(images, labels, classes, skip_bad)
-    method = connection.robustness.UploadDataset
-    return connection.caller.feed(method, requests, timeout).dataset
+    names = list[str]()
+    requests = upload_requests(images, labels, classes, skip_bad, names)
+    with naming(names):
+        feed, method = connection.caller.feed, connection.robustness.UploadDataset
+        return feed(method, requests, timeout).dataset

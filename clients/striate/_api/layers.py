@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from striate._requests.priority import PriorityName, priority_value
 from striate._rpc.checks import at_least, choice, number, positive
 from striate.errors import invalid
-from striate.images import as_batch
+from striate.images import as_batch, naming
 from striate.v1 import filters_pb2
 
 if TYPE_CHECKING:
@@ -177,4 +177,6 @@ def activations(
         all_units=all_units,
         order=choice("order", order, _ACTIVATION_ORDERS),
     )
-    return Activations.read(net.caller.unary(net.interpret.GetActivations, request, timeout))
+    with naming(batch.names):
+        response = net.caller.unary(net.interpret.GetActivations, request, timeout)
+    return Activations.read(response)

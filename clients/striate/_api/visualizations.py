@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from striate._rpc.batching import check_count
 from striate.errors import Internal, invalid
+from striate.images import names_of, naming
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +71,8 @@ def visualize(
     settings: dict[str, Any] = {**options}
     on_progress, timeout = settings.pop("on_progress", None), settings.pop("timeout", None)
     request = visualize_request(net.info.name, several, variants=variants, **settings)
-    found = _run(net, request, on_progress, timeout)
+    with naming(names_of(settings.get("start"))):
+        found = _run(net, request, on_progress, timeout)
     return found[0] if single and variants is None else found
 
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-
-from striate.errors import BadImage
 
 PICTURE_ENDINGS = (
     *(".png", ".jpg", ".jpeg", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".ppm", ".pgm", ".pbm"),
@@ -38,32 +34,6 @@ def image_files(paths: Sequence[Path]) -> list[Path]:
             raise FileNotFoundError(f"no {', '.join(PICTURE_ENDINGS)} in the folder {path}")
         files += found
     return files
-
-
-@contextmanager
-def naming(files: Sequence[Path]) -> Iterator[None]:
-    """Names the file in the error of a picture that the server cannot read.
-
-    Args:
-        files: What is sent, in order.
-
-    Raises:
-        BadImage: What is sent in the context holds such a picture.
-    """
-    try:
-        yield
-    except BadImage as error:
-        for field, wrong in error.fields.items():
-            row = re.fullmatch(r"images(?:\.encoded)?\[(\d+)\]", field)
-            if row is not None and int(row[1]) < len(files):
-                raise BadImage(
-                    f"{files[int(row[1])]}: {wrong}",
-                    code=error.code,
-                    reason=error.reason,
-                    fields=error.fields,
-                    request_id=error.request_id,
-                ) from None
-        raise
 
 
 def class_folders(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice, repeat
 from typing import TYPE_CHECKING, Any
 
 from striate._rpc.checks import ordered
-from striate.errors import invalid
+from striate.errors import InvalidArgument, invalid
+from striate.errors.rows import moved
 from striate.images import as_batch, is_single
 from striate.labels import Labels, as_indices, is_single_label
 from striate.v1 import audit_pb2 as pb
@@ -19,7 +21,11 @@ _READ_AT_ONCE = 256  # images of an iterable that are in memory at a time
 
 
 def upload_requests(
-    images: Images, labels: Labels, classes: Sequence[str], skip_bad: bool = False
+    images: Images,
+    labels: Labels,
+    classes: Sequence[str],
+    skip_bad: bool = False,
+    names: list[str] | None = None,
 ) -> Iterator[pb.UploadDatasetRequest]:
     """Makes the messages of an upload one by one, so that files are read a few at a time.
 
@@ -27,8 +33,8 @@ def upload_requests(
         images: The images, as `striate.images.as_batch` takes them; an iterable is read as it goes.
         labels: The class of each image, index or name, or one for all.
         classes: Names of the classes, which go with the data set and by which labels may be given.
-
         skip_bad: Files that are no images are kept, for requests that leave them out.
+        names: Grows by what each image that is read is called, "" for one without a name.
 
     Yields:
         The messages.
@@ -40,7 +46,10 @@ def upload_requests(
         raise invalid("labels", "are required, one an image")
     sent, label_iterator = 0, _one_by_one(labels)
     for some in _groups(images):
-        batch = as_batch(some)
+        with _counting_from(sent):
+            batch = as_batch(some)
+        if names is not None:
+            names += batch.names or [""] * len(batch)
         if batch.array is not None and batch.array.dtype.kind != "u":
             raise invalid(
                 "images",
@@ -53,7 +62,8 @@ def upload_requests(
                 f"must be one an image, or a single one for all; are {sent + len(given)}, "
                 f"and there are more images",
             )
-        indices = as_indices(given, len(batch), classes, "labels")
+        with _counting_from(sent):
+            indices = as_indices(given, len(batch), classes, "labels")
         for rows in batch.spans(0):
             start = not sent and not rows.start
             yield pb.UploadDatasetRequest(
@@ -67,6 +77,15 @@ def upload_requests(
         raise invalid("images", "must hold at least one image")
     if not is_single_label(labels) and next(label_iterator, None) is not None:
         raise invalid("labels", f"must be one an image, {sent}, or a single one for all; are more")
+
+
+@contextmanager
+def _counting_from(first: int) -> Iterator[None]:
+    """Errors about a group of images count their rows from the first image of all."""
+    try:
+        yield
+    except InvalidArgument as error:
+        raise moved(error, first) from error.__cause__
 
 
 def _one_by_one(labels: Any) -> Iterator[Any]:

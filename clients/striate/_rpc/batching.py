@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol, TypeVar
@@ -10,13 +9,12 @@ from typing import Protocol, TypeVar
 import grpc
 
 from striate._rpc.caller import Caller, new_request_id
-from striate.errors import BadImage, FailedPrecondition, Internal
+from striate.errors import FailedPrecondition, Internal, StriateError
+from striate.errors.rows import moved
 from striate.provenance import Provenance
 from striate.v1 import types_pb2
 
 Request = TypeVar("Request")
-
-_ROW = re.compile(r"(?<=^images\.encoded\[)\d+(?=\])")  # of an image, in the field that names it
 
 
 class _WithProvenance(Protocol):
@@ -75,25 +73,11 @@ def _sent(
     name: str,
     first: int,
 ) -> Response:
-    """The response to one message. Images that cannot be read are named by their row in all."""
+    """The response to one message. Images are named by their row in all."""
     try:
         return caller.unary(method, message, timeout, name)
-    except BadImage as error:
-        if not first:
-            raise
-        fields = {_in_all(field, first): wrong for field, wrong in error.fields.items()}
-        raise BadImage(
-            _in_all(str(error), first),
-            code=error.code,
-            reason=error.reason,
-            fields=fields,
-            request_id=error.request_id,
-        ) from None
-
-
-def _in_all(text: str, first: int) -> str:
-    """A text that begins with an image's field, whose row is counted from the first of all."""
-    return _ROW.sub(lambda row: str(int(row[0]) + first), text, count=1)
+    except StriateError as error:
+        raise moved(error, first) from error.__cause__
 
 
 def _common(found: list[Provenance], request_id: str) -> Provenance:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from striate.errors import InvalidArgument, invalid
 from striate.images.arrays import from_array, from_arrays
 from striate.images.batch import ALIGNMENT, ROW_LIMIT, Batch
 from striate.images.encode import FILE_LIMIT, encode, is_array, is_single
+from striate.images.names import name_of, names_of, naming
 from striate.results.datasets import Sample
 
 if TYPE_CHECKING:
@@ -19,7 +21,17 @@ if TYPE_CHECKING:
     One = str | os.PathLike[str] | bytes | Sample | Image | NDArray[Any]
     Images = One | Iterable[One]
 
-__all__ = ["ALIGNMENT", "FILE_LIMIT", "ROW_LIMIT", "Batch", "as_batch", "as_batch_of", "is_single"]
+__all__ = [
+    "ALIGNMENT",
+    "FILE_LIMIT",
+    "ROW_LIMIT",
+    "Batch",
+    "as_batch",
+    "as_batch_of",
+    "is_single",
+    "names_of",
+    "naming",
+]
 
 
 def as_batch(images: Images) -> Batch:
@@ -43,7 +55,8 @@ def as_batch(images: Images) -> Batch:
     if is_array(images):
         return from_array(images)
     if is_single(images):
-        return Batch(encoded=(encode(images, "images"),))
+        with naming([name_of(images)]):
+            return Batch((encode(images, "images"),), names=(name_of(images),))
     if not isinstance(images, Iterable):
         raise invalid(
             "images", f"must be paths, bytes, PIL images or arrays, is {type(images).__name__}"
@@ -53,7 +66,10 @@ def as_batch(images: Images) -> Batch:
         raise invalid("images", "must hold at least one image")
     if all(is_array(item) for item in items):
         return from_arrays(items)
-    return Batch(encoded=tuple(encode(item, f"images[{row}]") for row, item in enumerate(items)))
+    names = tuple(map(name_of, items))
+    with naming(names):
+        encoded = tuple(encode(item, f"images[{row}]") for row, item in enumerate(items))
+    return Batch(encoded, names=names)
 
 
 def as_batch_of(counts: Sequence[int], images: Images, field: str) -> Batch:
@@ -75,7 +91,7 @@ def as_batch_of(counts: Sequence[int], images: Images, field: str) -> Batch:
         batch = as_batch(images)
         spans = batch.spans(0)
     except InvalidArgument as error:
-        raise invalid(field, "; ".join(error.fields.values())) from None
+        raise invalid(field, re.sub(r"^images(\[\d+\])?: ", "", str(error))) from None
     if len(batch) not in counts:
         raise invalid(field, f"must be {' or '.join(map(str, counts))} images, are {len(batch)}")
     if len(spans) > 1:

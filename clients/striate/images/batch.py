@@ -27,10 +27,12 @@ class Batch:
         encoded: Encoded files, one an image, if there is no array.
         array: (N, H, W, C) uint8, or (N, C, H, W) float32 in [0, 1], little-endian; None if the
             images are files.
+        names: What files are called, "" for one without a name; empty if there is an array.
     """
 
     encoded: tuple[bytes, ...] = ()
     array: NDArray[Any] | None = None
+    names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.encoded) if self.array is None else len(self.array)

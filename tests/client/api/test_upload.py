@@ -1,9 +1,10 @@
 """Data sets of one's own on their way to the server."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import grpc
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 import striate
 from striate import images
+from striate._api import datasets
 from tests.client.fakes.fakes_robustness import UPLOADED
 from tests.client.fakes.fakes_server import (
     CLASSES,
@@ -152,3 +154,43 @@ def test_an_upload_raises_the_servers_errors_and_is_retried(
     with pytest.raises(striate.DeadlineExceeded):
         service.upload(LEVELS, 1, timeout=0.2)
     assert ended.wait(LONG)
+
+
+def test_errors_of_an_upload_count_from_its_first_image(
+    service: striate.Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("striate._requests.upload._READ_AT_ONCE", 2)
+    paths = [tmp_path / f"{row}.png" for row in range(5)]
+    for path in paths:
+        path.write_bytes(png(4, 5, 1))
+    with pytest.raises(striate.InvalidArgument) as caught:
+        service.upload(paths, [0, 1, 0, "crane", 1], classes=["even", "odd"])
+    assert list(caught.value.fields) == ["labels[3]"]
+    assert str(caught.value).startswith(f"labels[3], of {paths[3]}: no class")
+    paths[3].write_bytes(b"")
+    with pytest.raises(striate.InvalidArgument) as caught:
+        service.upload(iter(paths), 1)
+    assert list(caught.value.fields) == ["images[3]"]
+    assert str(caught.value).startswith(f"{paths[3]}: an encoded image must have")
+
+
+class RefusingCaller:
+    """Takes an upload, and then refuses its fourth image."""
+
+    def feed(self, method: object, requests: Iterable[object], timeout: float | None) -> Any:
+        """Ends with an error, once all has been read."""
+        list(requests)
+        field = "images.encoded[3]"
+        raise striate.BadImage(f"{field}: is none", fields={field: "is none"})
+
+
+def test_an_image_that_the_server_refuses_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("striate._requests.upload._READ_AT_ONCE", 2)
+    paths = [tmp_path / f"{row}.png" for row in range(5)]
+    for path in paths:
+        path.write_bytes(png(4, 5, 1))
+    connection = Mock(caller=RefusingCaller())
+    with pytest.raises(striate.BadImage, match=f"^{paths[3]}: is none$"):
+        datasets.upload(connection, iter(paths), 1, (), None)

@@ -1,20 +1,21 @@
 """Pictures that cannot be used: named by their files, and left out where that is asked for."""
 
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from google.longrunning.operations_pb2 import Operation
+from google.rpc import error_details_pb2
+from grpc import StatusCode
 
-from striate._cli.images import naming
 from striate._rpc.batching import send
 from striate._rpc.caller import Caller
 from striate.errors import BadImage
+from striate.images import naming
 from striate.v1 import exemplars_pb2, types_pb2
-from tests.client.fakes.fakes_server import finished
+from tests.client.fakes.fakes_server import failure, finished, reason
 from tests.client.toys_cli import Cli
 
-FILES = [Path(f"{number}.png") for number in range(20)]
+FILES = [f"{number}.png" for number in range(20)]
 
 
 class RefusingCaller:
@@ -47,6 +48,57 @@ def test_a_bad_picture_of_many_messages_is_named_by_its_file() -> None:
     assert caught.value.fields == {"images.encoded[9]": "is none"}
     with pytest.raises(BadImage, match=r"^9\.png: is none$"), naming(FILES):
         classify()
+
+
+def refusing(calls: tuple[str, ...], field: str) -> Any:
+    """Makes a server refuse an image in these calls."""
+    violation = error_details_pb2.BadRequest.FieldViolation(field=field, description="is none")
+    details = error_details_pb2.BadRequest(field_violations=[violation])
+    refuse = failure(StatusCode.INVALID_ARGUMENT, f"{field}: is none", reason("BAD_IMAGE"), details)
+
+    def on_call(method: str, context: Any) -> None:
+        if method.rpartition("/")[2] in calls:
+            refuse(context)
+
+    return on_call
+
+
+@pytest.mark.parametrize("command", ["classify", "attack", "curve", "attribute", "audit"])
+def test_errors_about_one_picture_name_its_file(cli: Cli, command: str) -> None:
+    if command == "audit":
+        words = [command, "tiny", "--label", "cat"]
+        words += [word for picture in cli.pictures for word in ("--images", str(picture))]
+    else:
+        words = [command, "tiny", *map(str, cli.pictures)]
+    third, fourth = cli.pictures[2:]
+    fourth.write_bytes(b"")  # refused before it is sent
+    assert cli.run(*words).stderr.startswith(f"striate: {fourth}: an encoded image must have")
+    fourth.write_bytes(third.read_bytes())
+
+    if command == "audit":
+        return  # the server refuses what it has read, see test_upload
+    cli.fake.on_call = refusing(("Classify", "Attack", "Attribute"), "images.encoded[2]")
+    assert cli.run(*words).stderr.startswith(f"striate: {third}: is none")
+
+
+def test_an_error_about_a_label_names_the_picture_too(cli: Cli) -> None:
+    labels = ("--labels", "cat,crane2,cat,cat")
+    for words in (("attack", "tiny"), ("curve", "tiny")):
+        shown = cli.run(*words, *cli.pictures, *labels).stderr
+        assert f"labels[1], of {cli.pictures[1]}: no class is called 'crane2'" in shown
+
+
+def test_the_only_picture_and_the_start_are_named(cli: Cli) -> None:
+    picture = cli.pictures[0]
+    cases = {
+        ("activations", "tiny", picture, "stem"): "image",
+        ("visualize", "tiny", "stem:0", "--start", picture, "--out", cli.folder): (
+            "start.encoded[0]"
+        ),
+    }
+    for words, field in cases.items():
+        cli.fake.on_call = refusing(("GetActivations", "Visualize"), field)
+        assert cli.run(*words).stderr.startswith(f"striate: {picture}: is none")
 
 
 def leaving_out(name: str) -> Operation:

@@ -9,7 +9,7 @@ import typer
 
 from striate._cli.arguments import ModelName, Pictures
 from striate._cli.command import command
-from striate._cli.images import image_files, naming
+from striate._cli.images import image_files
 from striate._cli.session import Session
 
 
@@ -22,8 +22,7 @@ def classify(
 ) -> None:
     """Name the most probable classes of images."""
     files = image_files(images)
-    with naming(files):
-        found = session.service.model(model).classify(list(files), k=k)
+    found = session.service.model(model).classify(list(files), k=k)
     rows = list(zip(files, found, strict=True))
     session.screen.result(
         {

@@ -14,7 +14,7 @@ from striate._cli import completion
 from striate._cli.arguments import LABELS
 from striate._cli.command import command
 from striate._cli.exit_codes import BAR_MISSED, SUSPECT
-from striate._cli.images import as_classes, class_folders, image_files, naming
+from striate._cli.images import as_classes, class_folders, image_files
 from striate._cli.left_out import print_left_out
 from striate._cli.operation_progress import AuditDisplay, wait_for
 from striate._cli.robustness.audit_options import AUDIT_SETTINGS, REPORT_FILES, option_name
@@ -89,8 +89,7 @@ def audit(
         operation = service.operation(resume)
     else:
         upload = _upload(service, models or (), images, labels)
-        with naming(upload.get("images", ())):
-            operation = service.audit(models or (), dataset, **upload, **settings)
+        operation = service.audit(models or (), dataset, **upload, **settings)
     if not wait:
         screen.result({"operation": operation.name})
         screen.line(operation.name)

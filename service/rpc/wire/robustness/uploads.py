@@ -60,7 +60,7 @@ def rows(
     if len(message.labels) != count:
         raise InvalidField("labels", f"there are {len(message.labels)} for {count} images")
     most = len(names) or MOST_CLASSES
-    for number, label in enumerate(message.labels):
+    for number, label in enumerate(message.labels, start=first):
         within(f"labels[{number}]", label, 0, most - 1)
     if not batch.encoded:
         images: Iterable[bytes] = _encoded(batch)

@@ -1,0 +1,41 @@
+"""What a call leaves in the server's log."""
+
+import asyncio
+from typing import Any, cast
+from unittest.mock import Mock
+
+import pytest
+from structlog.testing import capture_logs
+
+from service.engine.metrics import Metrics
+from service.rpc.interceptor import CallSpan
+
+WAIT = "/google.longrunning.Operations/WaitOperation"
+
+
+def logged(method: str) -> list[Any]:
+    """The log lines of one call."""
+    context = Mock()
+    context.invocation_metadata.return_value = ()
+    span = CallSpan(Metrics(), method, context)
+
+    async def call() -> None:
+        async with span:
+            pass
+
+    with capture_logs() as lines:
+        asyncio.run(call())
+    return cast(list[Any], lines)
+
+
+@pytest.mark.parametrize(
+    ("method", "level"),
+    [
+        (WAIT, "debug"),
+        ("/google.longrunning.Operations/CancelOperation", "info"),
+        ("/striate.v1.ModelService/ListModels", "info"),
+    ],
+)
+def test_waiting_for_an_operation_is_logged_for_those_who_debug(method: str, level: str) -> None:
+    (line,) = logged(method)
+    assert (line["event"], line["log_level"], line["method"]) == ("call", level, method)
