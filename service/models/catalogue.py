@@ -85,7 +85,7 @@ class Catalogue:
         if architecture(name) is not None:
             return self._known(name, weights)
         if not sources.is_hosted_name(name):
-            raise UnknownModel(name, self.names)
+            raise sources.unknown(name, self.names)
         return sources.by_hosted_name(name, self._wanted(name, weights))
 
     def knows(self, name: str) -> bool:

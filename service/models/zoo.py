@@ -207,7 +207,7 @@ class ModelZoo:
             raise UnknownModel(name, (), f"the model {name!r} is still being loaded")
         if self._catalogue.knows(name):
             raise UnknownModel(name, (), f"the model {name!r} is not loaded")
-        raise UnknownModel(name, {*self._slots, *self._catalogue.names})
+        raise sources.unknown(name, {*self._slots, *self._catalogue.names})
 
     def _host(self, name: str, weights: str) -> HostedModel:
         plan = self._catalogue.blueprint(name, weights)

@@ -142,7 +142,8 @@ class LoadModelRequest(_message.Message):
     """An embedded network, an architecture known by name, or an entry of the server's settings file;
     or "hf:ORGANIZATION/REPOSITORY", a ResNet of Hugging Face's hub, hosted under
     "hf.ORGANIZATION.REPOSITORY", which the answer's `model.name` tells and which is taken here,
-    too; or "timm:NAME", a network of timm's registry such as "timm:resnet18.a1_in1k", hosted
+    too, both with "@REVISION" behind for a branch, tag or commit other than the main branch's
+    last; or "timm:NAME", a network of timm's registry such as "timm:resnet18.a1_in1k", hosted
     under "timm.NAME" in the same way. Folders of the server are named by its settings file alone.
     Required.
     """

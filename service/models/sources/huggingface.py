@@ -29,9 +29,12 @@ from service.models.sources.source import NetworkSource, Wanted
 
 CONFIG, IMAGES, WEIGHTS = "config.json", "preprocessor_config.json", "model.safetensors"
 
-_REPOSITORY = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]*)/([A-Za-z0-9_][A-Za-z0-9._-]*)")
-_HOSTED = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]*)\.([A-Za-z0-9_][A-Za-z0-9._-]*)")
-_LONGEST = 96  # characters that the hub allows each of the two names
+# organization, repository, and a branch, tag or commit, which has no name in common with them: "@"
+_REVISION = r"((?:@[A-Za-z0-9_][A-Za-z0-9._-]*)?)"
+_REPOSITORY = re.compile(rf"([A-Za-z0-9][A-Za-z0-9_-]*)/([A-Za-z0-9_][A-Za-z0-9._-]*){_REVISION}")
+_HOSTED = re.compile(rf"([A-Za-z0-9][A-Za-z0-9_-]*)\.([A-Za-z0-9_][A-Za-z0-9._-]*){_REVISION}")
+_LONGEST = 96  # characters that the hub allows each of the names
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _MAX_JSON_BYTES = 16 << 20
 
 Files = Callable[[str], Path]  # where a file of the network is, by name; raises ModelError
@@ -41,7 +44,8 @@ def plan(place: str, wanted: Wanted) -> Blueprint:
     """Plan a network of Hugging Face's; the weights are looked for only when it is made.
 
     Args:
-        place: "ORGANIZATION/REPOSITORY", or a folder, which begins with "/".
+        place: "ORGANIZATION/REPOSITORY", with "@REVISION" for a branch, tag or commit other than
+            the main branch's last; or a folder, which begins with "/".
         wanted: the weights; `wanted.folder` may hold the repository's files in a folder
             "hf.ORGANIZATION.REPOSITORY", which goes before the hub.
 
@@ -52,20 +56,32 @@ def plan(place: str, wanted: Wanted) -> Blueprint:
         ModelError: a file is missing or unreadable, or the architecture is not known here.
     """
     name, files = f"hf:{place}", _files(place, wanted.folder)
-    config = ResNetConfig.of(_read_json(name, files(CONFIG)), name)
+    about = files(CONFIG)
+    commit = about.parent.name if _COMMIT.fullmatch(about.parent.name) else ""
+    if commit:  # of the hub: all files are those of one commit
+        files = partial(_on_hub, place, wanted.folder, commit)
+    config = ResNetConfig.of(_read_json(name, about), name)
     seen, doubts = preprocessing(_read_json(name, files(IMAGES)), name)
     if wanted.weights == RANDOM:
-        source, build = (
+        weights, build = (
             RANDOM,
             partial(_undrawn, config, wanted.classes or config.number_of_classes or 2),
         )
     else:
         path = wanted.file
-        source = path.name if path else WEIGHTS
+        weights = path.name if path else WEIGHTS
         build = partial(_loaded, config, name, partial(_weights, files, path))
     classes = config.classes
     return Blueprint(
-        config.architecture, build, seen, classes, source, bool(classes), doubts, recipe(config)
+        config.architecture,
+        build,
+        seen,
+        classes,
+        weights,
+        bool(classes),
+        doubts,
+        recipe(config),
+        source=_address(place, commit) if weights == WEIGHTS else "",
     )
 
 
@@ -73,13 +89,23 @@ def _hosted(place: str) -> str | None:
     match = _REPOSITORY.fullmatch(place)
     if match is None or any(len(part) > _LONGEST for part in match.groups()):
         return None
-    return ".".join(match.groups())
+    organization, repository, revision = match.groups()
+    return f"{organization}.{repository}{revision}"
 
 
 def _rest(hosted: str) -> str | None:
     match = _HOSTED.fullmatch(hosted)
-    place = "/".join(match.groups()) if match else ""
+    place = f"{match[1]}/{match[2]}{match[3]}" if match else ""
     return place if _hosted(place) == hosted else None
+
+
+def _address(place: str, commit: str) -> str:
+    """Where the weights were published; "" for a folder of the server's."""
+    if place.startswith("/"):
+        return ""
+    repository, _, revision = place.partition("@")
+    revision = commit or revision
+    return f"https://huggingface.co/{repository}" + (f"/tree/{revision}" if revision else "")
 
 
 def _files(place: str, folder: Path | None) -> Files:
@@ -91,7 +117,7 @@ def _files(place: str, folder: Path | None) -> Files:
         raise ModelError(f"hf:{place} is no name of a network; {SOURCE.meant}")
     if folder is not None and (folder / f"hf.{hosted}").is_dir():
         return partial(_in_folder, folder / f"hf.{hosted}")
-    return partial(_on_hub, place, folder)
+    return partial(_on_hub, place, folder, "")
 
 
 def _in_folder(folder: Path, file: str) -> Path:
@@ -109,13 +135,16 @@ _MISSING = {
 }
 
 
-def _on_hub(repository: str, folder: Path | None, file: str) -> Path:
-    """A file of a repository, downloaded unless it is cached; in the weights folder, if any."""
+def _on_hub(place: str, folder: Path | None, commit: str, file: str) -> Path:
+    """A file of a repository, downloaded unless it is cached; in the weights folder, if any.
+    commit: in the place of the revision, "" for that one.
+    """
     otherwise = (
-        f"put its {CONFIG}, {IMAGES} and {WEIGHTS} into a folder hf.{_hosted(repository)} of the "
+        f"put its {CONFIG}, {IMAGES} and {WEIGHTS} into a folder hf.{_hosted(place)} of the "
         f"weights folder"
     )
-    return hub.download(repository, file, folder, f"hf:{repository}", "hf", otherwise)
+    repository = f"{place.partition('@')[0]}@{commit}" if commit else place
+    return hub.download(repository, file, folder, f"hf:{place}", "hf", otherwise)
 
 
 def _weights(files: Files, file: Path | None) -> Path:
@@ -156,7 +185,8 @@ def _loaded(config: ResNetConfig, name: str, weights: Callable[[], Path]) -> nn.
 
 
 SOURCE = NetworkSource(
-    "hf:ORGANIZATION/REPOSITORY names a repository of Hugging Face's hub, and in a settings table "
+    "hf:ORGANIZATION/REPOSITORY names a repository of Hugging Face's hub, "
+    "hf:ORGANIZATION/REPOSITORY@REVISION a branch, tag or commit of it, and in a settings table "
     "alone hf:/FOLDER one of its networks on disk",
     _hosted,
     _rest,

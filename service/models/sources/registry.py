@@ -1,10 +1,11 @@
 """The sources by prefix, and what a name means that has one."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+from interp.names import LONGEST
 from service.models.blueprint import Blueprint, UnknownModel
 from service.models.checkpoints import ModelError
-from service.models.sources import bundle, huggingface, timm_networks
+from service.models.sources import bundle, huggingface, spelling, timm_networks
 from service.models.sources.source import NetworkSource, Wanted
 
 SOURCES: Mapping[str, NetworkSource] = {
@@ -33,6 +34,29 @@ def hosted_name(name: str) -> str:
     if hosted is None:
         raise UnknownModel(name, (), f"there is no model {name!r}; {SOURCES[prefix].meant}")
     return f"{prefix}.{hosted}"
+
+
+def unknown(name: str, known: Iterable[str]) -> UnknownModel:
+    """Make the error for a name that no network has.
+
+    Args:
+        name: as a caller gave it.
+        known: names of networks that go without a source.
+
+    Returns:
+        The error, which tells the sources where the name looks like one of theirs.
+    """
+    names, prefix = list(known), name.partition(":")[0]
+    meant = spelling.meant(name, names)
+    if ":" not in name and meant is None:
+        return UnknownModel(name, names)
+    shown = name[:LONGEST]
+    if prefix in SOURCES:
+        rest = SOURCES[prefix].hosted(name.partition(":")[2])
+        way = f"; it is hosted under {prefix}.{rest}" if rest else f"; {SOURCES[prefix].meant}"
+        return UnknownModel(name, (), f"no model is called {shown!r}{way}")
+    hint = f" (did you mean {meant[:LONGEST]}?)" if meant else ""
+    return UnknownModel(name, (), f"there is no model {shown!r}{hint}; {_known()}")
 
 
 def is_hosted_name(name: str) -> bool:
@@ -83,9 +107,14 @@ def of_table(table: str, origin: str, wanted: Wanted) -> Blueprint:
     """
     prefix, _, rest = origin.partition(":")
     if prefix not in SOURCES:
-        known = "; ".join(source.meant for source in SOURCES.values())
-        raise ModelError(f"models.{table}.source {origin!r} names no source; {known}")
+        meant = spelling.meant(origin, ())
+        hint = f" (did you mean {meant}?)" if meant else ""
+        raise ModelError(f"models.{table}.source {origin!r} names no source{hint}; {_known()}")
     return SOURCES[prefix].plan(rest, wanted)
+
+
+def _known() -> str:
+    return "; ".join(source.meant for source in SOURCES.values())
 
 
 def _behind(name: str) -> tuple[NetworkSource, str] | None:

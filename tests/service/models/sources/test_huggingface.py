@@ -214,6 +214,21 @@ def test_a_repository_in_the_weights_folder_is_hosted_under_a_name_without_signs
     assert models.load(hosted.name, "random").weights == "random"
 
 
+def test_a_revision_of_a_repository_is_a_network_of_its_own(tmp_path: Path) -> None:
+    write(tmp_path / "hf.a.b", "resnet18")
+    write(tmp_path / "hf.a.b@v1.0", "resnet50")
+    models = zoo(tmp_path)
+    pinned, main = models.load("hf:a/b@v1.0"), models.load("hf:a/b")
+    assert (pinned.name, main.name) == ("hf.a.b@v1.0", "hf.a.b")
+    assert pinned.digest != main.digest
+    assert models.load(pinned.name) is pinned
+    assert pinned.source == "https://huggingface.co/a/b/tree/v1.0"
+    assert main.source == "https://huggingface.co/a/b"
+    for name in ("hf:a/b@", "hf:a/b@x/y", "hf:a/b@-x", "hf:a/b@v1@v2", "hf:a/b@" + "x" * 97):
+        with pytest.raises(UnknownModel, match="REVISION a branch, tag or commit"):
+            models.load(name)
+
+
 def test_the_number_of_classes_is_that_of_the_last_layer(tmp_path: Path) -> None:
     write(tmp_path, config={"id2label": None, "num_labels": None}, classes=5)
     loaded = zoo(None, {"mine": ModelTable(source=f"hf:{tmp_path}")}).load("mine")
