@@ -19,6 +19,7 @@ from torch import nn
 
 from service.config import Settings
 from service.datasets import Datasets
+from service.decoding import DecodeLimits
 from service.engine.engine import Engine
 from service.engine.limits import EngineLimits
 from service.engine.metrics import Metrics
@@ -60,7 +61,8 @@ class Server:
         limits = EngineLimits.for_device(device, settings)
         self.engine = Engine(self.metrics, limits)
         threads = limits.threads or torch.get_num_threads()
-        self._pool = torch_pool(max(2, os.cpu_count() or 2), "images", threads)
+        self._workers = max(2, os.cpu_count() or 2)
+        self._pool = torch_pool(self._workers, "images", threads)
         self._beside = torch_pool(1, "beside-device", max(1, threads // 2))
         self.zoo = ModelZoo(
             weights_dir=settings.weights_dir,
@@ -116,9 +118,14 @@ class Server:
     def _register(self) -> None:
         """Make the handlers, and have the server answer with them."""
         settings = self.settings
+        limits = DecodeLimits(
+            settings.image_pixels, settings.request_pixels, settings.decode_pixels
+        )
+        compute = Compute(self.engine, self._pool, self._beside, limits, self._workers)
+        self._measure(compute)
         resources = Resources(
             zoo=self.zoo,
-            compute=Compute(self.engine, self._pool, self._beside),
+            compute=compute,
             datasets=self._datasets,
             index=IndexStore(settings.state_dir, settings.index_uri or ""),
             operations=self._operations,
@@ -128,6 +135,14 @@ class Server:
         )
         register_services(self._server, resources)
         register_standard_services(self._server, OperationsService(self._operations), self._health)
+
+    def _measure(self, compute: Compute) -> None:
+        """Have the metrics tell, whenever they are asked, how it stands with the pool."""
+        pool, budget, metrics = compute.pool, compute.budget, self.metrics
+        metrics.decode_waiting.set_function(lambda: pool.waiting)
+        metrics.decode_oldest_wait.set_function(lambda: pool.oldest_wait)
+        metrics.decode_pixels.set_function(lambda: budget.pixels)
+        metrics.decode_refused.set_function(lambda: budget.refused)
 
     async def _report_model(self, name: str) -> None:
         """Tell health and metrics what is so now: of two calls that change one model, either may be

@@ -46,7 +46,8 @@ SERVICE: Mapping[str, str] = {
     "threads": "",
     "client_package": "",
     "extras": "",
-    "imaging": "",
+    "decoding": "",
+    "imaging": "decoding",
     "config": "",
     "engine": "config",
     "datasets": "imaging",
@@ -56,8 +57,9 @@ SERVICE: Mapping[str, str] = {
     "report": "imaging",
     "audit": "report engine models datasets imaging files",
     "visualization": "index engine models datasets imaging files",
-    "rpc": "visualization index audit report operations engine models datasets imaging threads",
-    "server": "rpc index operations engine models datasets config threads",
+    "rpc": "visualization index audit report operations engine models datasets imaging decoding"
+    " threads",
+    "server": "rpc decoding index operations engine models datasets config threads",
     "__main__": "server models config client_package",
     "local": "__main__ server models config",
 }

@@ -124,6 +124,24 @@ class Settings(BaseModel):
     deterministic_chunk: int = Field(
         0, ge=0, le=256, description="images of a deterministic pass; 0: 8 on a CPU, 32 on a GPU"
     )
+    image_pixels: int = Field(
+        64_000_000,
+        ge=2**14,
+        le=64_000_000,
+        description="most pixels of one image of a request, before it is resized",
+    )
+    request_pixels: int = Field(
+        2**29,
+        ge=2**14,
+        description="most pixels of all images of one request; each counts at least 16384, and as "
+        "what it is resized to if that is more",
+    )
+    decode_pixels: int = Field(
+        2**31,
+        ge=2**14,
+        description="most pixels that wait to be decoded for all requests together; more are told "
+        "when to come back",
+    )
     picture_cache_bytes: int = Field(
         2 * 2**30, ge=0, description="disk space for pictures of whole layers; 0 keeps none"
     )
@@ -157,6 +175,17 @@ class Settings(BaseModel):
             if file.stem in taken:
                 raise ValueError(f"bundle: two models would be called {file.stem}; rename {file}")
             taken.add(file.stem)
+        return self
+
+    @model_validator(mode="after")
+    def _pixels_that_fit(self) -> "Settings":
+        """Check that one image fits into a request, and a request into the server's limit."""
+        for less, more in (("image_pixels", "request_pixels"), ("request_pixels", "decode_pixels")):
+            if getattr(self, less) > getattr(self, more):
+                raise ValueError(
+                    f"{more}: is {getattr(self, more)}, must be at least {less}, which is "
+                    f"{getattr(self, less)}"
+                )
         return self
 
     @property

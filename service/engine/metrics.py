@@ -55,6 +55,26 @@ class Metrics:
         self.out_of_memory = Counter(
             "striate_out_of_memory_total", "Passes that ran out of memory", registry=self.registry
         )
+        self.decode_waiting = Gauge(
+            "striate_decode_waiting",
+            "Steps of decoding and encoding that wait for a thread",
+            registry=self.registry,
+        )
+        self.decode_oldest_wait = Gauge(
+            "striate_decode_oldest_wait_seconds",
+            "Time that the oldest of these steps has been waiting",
+            registry=self.registry,
+        )
+        self.decode_pixels = Gauge(
+            "striate_decode_pixels",
+            "Pixels of images that are being decoded or wait for it",
+            registry=self.registry,
+        )
+        self.decode_refused = Gauge(
+            "striate_decode_refused",
+            "Requests refused since the start because so many pixels were waiting",
+            registry=self.registry,
+        )
         self.models = Gauge("striate_models", "Models that serve", registry=self.registry)
 
         self._last_waits: deque[float] = deque(maxlen=32)

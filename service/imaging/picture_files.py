@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, features
 
+from service.decoding import check_wanted
+
 MAX_BYTES = 16 * 2**20
 MAX_PIXELS = 64_000_000
 # All that is ever asked to read a picture: no plugin beyond these, least of all one that runs
@@ -72,7 +74,9 @@ def decode(data: bytes) -> Image.Image:
     Raises:
         BadImage: the file is empty, larger than 16 MiB or 64 megapixels, of another format,
             truncated or corrupt, or its samples have no stated range.
+        Abandoned: the call for which it would be decoded has ended.
     """
+    check_wanted()
     if len(data) > MAX_BYTES:
         raise BadImage(f"the image file has {len(data)} bytes; at most {MAX_BYTES} are allowed")
     return _converted(open_image(data), lambda image: opaque(_eight_bit(image)))
@@ -89,7 +93,9 @@ def as_png(data: bytes) -> bytes:
 
     Raises:
         BadImage: as in `decode`, but for the limit of 16 MiB.
+        Abandoned: as in `decode`.
     """
+    check_wanted()
 
     def deep(image: Image.Image) -> Image.Image:
         levels = np.asarray(image).astype(np.int64).clip(0, 65535)
@@ -109,7 +115,11 @@ def encode_png(image: Image.Image) -> bytes:
 
     Returns:
         A PNG file, without loss for modes that PNG knows, and of the image as RGB otherwise.
+
+    Raises:
+        Abandoned: the call for which it would be encoded has ended.
     """
+    check_wanted()
     buffer = io.BytesIO()
     (image if image.mode in _PNG_MODES else image.convert("RGB")).save(
         buffer, "PNG", compress_level=1
@@ -178,7 +188,9 @@ def png(pixels: npt.NDArray[Any]) -> bytes:
 
     Raises:
         ValueError: the array has another shape, or values that are not finite.
+        Abandoned: the call for which it would be encoded has ended.
     """
+    check_wanted()
     plane = pixels[0] if pixels.ndim == 3 and pixels.shape[0] == 1 else pixels
     if plane.ndim not in (2, 3) or (plane.ndim == 3 and plane.shape[0] not in (3, 4)):
         raise ValueError(f"expected (H, W) or (1, 3 or 4, H, W), not {pixels.shape}")

@@ -97,19 +97,31 @@ class Preprocessing:
             [self.apply(opaque(Image.fromarray(np.ascontiguousarray(plane)))) for plane in planes]
         )
 
-    def _resized(self, image: Image.Image) -> Image.Image:
-        width, height = image.size
+    def resized(self, width: int, height: int) -> tuple[int, int]:
+        """Compute to what an image is resized before the crop.
+
+        Args:
+            width, height: of the image in pixels, at least 1.
+
+        Returns:
+            (width, height) in pixels.
+
+        Raises:
+            BadImage: the image is so long and thin that it would pass 64 megapixels.
+        """
         short = min(width, height)
-        if short == self.resize:
-            return image
         size = int(self.resize * width / short), int(self.resize * height / short)
-        if size[0] * size[1] > MAX_PIXELS:
+        if short != self.resize and size[0] * size[1] > MAX_PIXELS:
             raise BadImage(
                 f"the image has {width} x {height} pixels; with its short side resized to "
                 f"{self.resize} it would have "
                 f"{size[0]} x {size[1]}, and at most {MAX_PIXELS} are allowed"
             )
-        return image.resize(size, _RESAMPLING[self.interpolation])
+        return (width, height) if short == self.resize else size
+
+    def _resized(self, image: Image.Image) -> Image.Image:
+        size = self.resized(*image.size)
+        return image if size == image.size else image.resize(size, _RESAMPLING[self.interpolation])
 
     def _centre(self, image: Image.Image) -> Image.Image:
         """The centre of the image, in black borders where it is smaller than the network's

@@ -3,24 +3,27 @@ private copies of networks, a pool for images.
 """
 
 import asyncio
-import contextvars
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import partial
 from typing import ParamSpec, TypeVar
 
+from google.protobuf.message import Message
 from torch import Tensor
 
 from interp.probe import Procedure
+from service.decoding import LARGE, DecodeLimits, FairPool, Piece, PixelBudget
 from service.engine.engine import Engine
 from service.engine.job import OnProgress, Priority
 from service.engine.submit import solve_when_free
 from service.imaging import Preprocessing
 from service.models.zoo import HostedModel
-from service.rpc.context import Context
+from service.rpc.context import Context, caller
+from service.rpc.decoding import Decoding
 from service.rpc.wire import images as wire_images
+from service.rpc.wire.pixel_counts import image_batches
 from striate.v1 import types_pb2
 
 LIGHT = 2**18  # bytes that are copied on the event loop, in microseconds
@@ -29,22 +32,38 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
 class Compute:
     """The ways from the event loop to the threads that compute.
 
-    Attributes:
+    Args:
         engine: answers procedures, and owns the device.
-        pool: decodes and encodes images and reads files, which must not hold up the event loop.
+        executor: threads that decode and encode images and read files.
         beside: one thread, which runs passes on replicas of networks while the engine goes on.
+        limits: how many pixels are decoded.
+        workers: threads of the executor, at least 2.
+
+    Attributes:
+        engine: as given.
+        beside: as given.
+        pool: the executor's threads, shared fairly by all calls.
+        budget: of the pixels that are being decoded.
     """
 
-    engine: Engine
-    pool: Executor
-    beside: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, "beside-device"))
+    def __init__(
+        self,
+        engine: Engine,
+        executor: Executor,
+        beside: Executor | None = None,
+        limits: DecodeLimits | None = None,
+        workers: int = 2,
+    ) -> None:
+        self.engine = engine
+        self.pool = FairPool(executor, workers)
+        self.budget = PixelBudget(limits or DecodeLimits(), self.pool)
+        self.beside = beside or ThreadPoolExecutor(1, "beside-device")
 
     async def run_in_pool(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a call in a thread of the pool.
+        """Run a call in a thread of the pool, when it is this call's turn.
 
         Args:
             call: what is run, with the arguments that follow; it sees the caller's context
@@ -53,10 +72,27 @@ class Compute:
         Returns:
             What the call returns; an error that it raises is raised here.
         """
-        context = contextvars.copy_context()
-        return await asyncio.get_running_loop().run_in_executor(
-            self.pool, partial(context.run, partial(call, *args, **kwargs))
-        )
+        (result,) = await self.pool.run(self._caller, [Piece(partial(call, *args, **kwargs))])
+        return result
+
+    async def run_long_in_pool(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a call that may take long, such as the encoding of many pictures: as `run_in_pool`,
+        but one thread is left to what is short.
+
+        Args:
+            call: what is run, with the arguments that follow; between two steps it should ask
+                `service.decoding.check_wanted`.
+
+        Returns:
+            What the call returns; an error that it raises is raised here.
+        """
+        piece = Piece(partial(call, *args, **kwargs), LARGE + 1)
+        (result,) = await self.pool.run(self._caller, [piece])
+        return result
+
+    @property
+    def _caller(self) -> object:
+        return caller.get() or self
 
     async def run_on_device(self, call: Callable[[], T]) -> T:
         """Run a call on the engine's thread between two ticks.
@@ -81,12 +117,51 @@ class Compute:
         """
         return await asyncio.get_running_loop().run_in_executor(self.beside, call)
 
+    def decoding(
+        self,
+        batch: types_pb2.ImageBatch,
+        preprocessing: Preprocessing,
+        field: str = "images",
+        patient: bool = False,
+    ) -> Decoding:
+        """Have images admitted, to be read part by part.
+
+        Args:
+            batch: images of a request.
+            preprocessing: how the model takes images.
+            field: the request's field, for errors.
+            patient: wait for room, rather than be refused.
+
+        Returns:
+            A context, see there.
+        """
+        return Decoding(self.pool, self.budget, batch, preprocessing, field, patient)
+
+    @contextlib.asynccontextmanager
+    async def admitting(
+        self, request: Message, preprocessing: Preprocessing
+    ) -> AsyncIterator[None]:
+        """Have all images of a request admitted, wherever it holds them, while they are decoded.
+
+        Args:
+            request: of any kind.
+            preprocessing: how the model takes images.
+
+        Raises:
+            InvalidField, InvalidImage: there are too many images, or they have too many pixels.
+            PoolBusy: so many are being decoded that these have to come back later.
+        """
+        async with contextlib.AsyncExitStack() as admitted:
+            for field, batch in image_batches(request):
+                await admitted.enter_async_context(self.decoding(batch, preprocessing, field))
+            yield
+
     async def decode_images(
         self,
         batch: types_pb2.ImageBatch,
         preprocessing: Preprocessing,
-        first: int = 0,
         field: str = "images",
+        patient: bool = False,
     ) -> Tensor:
         """Decode a batch of images: in the pool, unless all there is to do is to copy a few floats,
         for which a thread's hop would take longer.
@@ -94,20 +169,23 @@ class Compute:
         Args:
             batch: images of a request.
             preprocessing: how the model takes images.
-            first: number of the first image in the whole request, for errors.
             field: the request's field, for errors.
+            patient: wait for room, rather than be refused.
 
         Returns:
             (N, C, H, W) float32 in [0, 1].
 
         Raises:
             InvalidField: the batch is empty, too large, or of a wrong kind, shape or range.
-            BadImage: an encoded image cannot be decoded.
+            BadImage: an encoded image cannot be decoded, or they have too many pixels.
+            PoolBusy: so many are being decoded that these have to come back later.
         """
-        raw = not batch.encoded and batch.tensor.dtype == types_pb2.DATA_TYPE_FLOAT32
-        if raw and len(batch.tensor.data) < LIGHT:
-            return wire_images.decode_batch(batch, preprocessing, first, field)
-        return await self.run_in_pool(wire_images.decode_batch, batch, preprocessing, first, field)
+        if not batch.encoded and batch.tensor.dtype == types_pb2.DATA_TYPE_FLOAT32:
+            if len(batch.tensor.data) < LIGHT:
+                return wire_images.decode_batch(batch, preprocessing, field)
+            return await self.run_in_pool(wire_images.decode_batch, batch, preprocessing, field)
+        async with self.decoding(batch, preprocessing, field, patient) as images:
+            return await images.read()
 
     async def solve(
         self,

@@ -20,6 +20,7 @@ from service import operations
 from service.audit.journal import AuditChanged, NoReport
 from service.datasets import DatasetError, UnknownDataset
 from service.datasets.uploads import UploadTooLarge
+from service.decoding import PoolBusy
 from service.engine import job as jobs
 from service.imaging import BadImage
 from service.index.store import IndexMissing
@@ -94,6 +95,7 @@ TABLE: Mapping[type[BaseException], Row] = {
         StatusCode.FAILED_PRECONDITION, errors_pb2.ERROR_REASON_MODEL_NOT_EXPORTABLE
     ),
     ModelError: Row(StatusCode.FAILED_PRECONDITION, errors_pb2.ERROR_REASON_MODEL_NOT_LOADABLE),
+    PoolBusy: Row(StatusCode.RESOURCE_EXHAUSTED, errors_pb2.ERROR_REASON_QUEUE_FULL),
     jobs.QueueFull: Row(StatusCode.RESOURCE_EXHAUSTED, errors_pb2.ERROR_REASON_QUEUE_FULL),
     jobs.OutOfMemory: Row(StatusCode.RESOURCE_EXHAUSTED, errors_pb2.ERROR_REASON_OUT_OF_MEMORY),
     jobs.Draining: Row(StatusCode.UNAVAILABLE, errors_pb2.ERROR_REASON_SHUTTING_DOWN),
@@ -101,6 +103,7 @@ TABLE: Mapping[type[BaseException], Row] = {
     BackwardFailed: Row(StatusCode.FAILED_PRECONDITION, errors_pb2.ERROR_REASON_NOT_DIFFERENTIABLE),
     jobs.NotFinite: Row(StatusCode.FAILED_PRECONDITION, errors_pb2.ERROR_REASON_NOT_FINITE),
 }
+_COME_BACK = (jobs.QueueFull, PoolBusy)  # errors that tell in how many seconds to try again
 INTERNAL_ROW = Row(StatusCode.INTERNAL, errors_pb2.ERROR_REASON_INTERNAL)  # what nobody foresaw
 
 
@@ -140,7 +143,7 @@ def status_of(error: BaseException, request_id: str) -> status_pb2.Status:
     ]
     if row.code is StatusCode.INVALID_ARGUMENT:
         details.append(_bad_request(error, row))
-    if isinstance(error, jobs.QueueFull):
+    if isinstance(error, _COME_BACK):
         delay = duration_pb2.Duration()
         delay.FromMilliseconds(int(error.retry_after * 1000))
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
@@ -175,7 +178,7 @@ async def abort(
     """
     status = rpc_status.to_status(status_of(error, request_id))
     pushback: Metadata = ()
-    if isinstance(error, jobs.QueueFull):
+    if isinstance(error, _COME_BACK):
         pushback = ((PUSHBACK, str(int(error.retry_after * 1000))),)
     elif isinstance(error, jobs.OutOfMemory):
         pushback = ((PUSHBACK, "-1"),)  # trying again would not help

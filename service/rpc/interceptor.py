@@ -11,7 +11,7 @@ import structlog
 
 from service.engine.metrics import Metrics
 from service.rpc import errors
-from service.rpc.context import VERSION, Context, request_id
+from service.rpc.context import VERSION, Context, caller, request_id
 
 log = structlog.get_logger("striate")
 # In every answer, also of services that have no provenance.
@@ -110,6 +110,7 @@ class CallSpan:
         sent = dict(self._context.invocation_metadata() or ())
         self._id = str(sent.get("x-request-id", ""))[:64] or uuid.uuid4().hex
         request_id.set(self._id)
+        caller.set(object())  # the id is the caller's choice, and may be another call's too
         self._started = time.monotonic()
         self._context.set_trailing_metadata(_TRAILER)
 

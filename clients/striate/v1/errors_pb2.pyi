@@ -26,7 +26,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_INVALID_FIELD: _ErrorReason.ValueType  # 1
     """INVALID_ARGUMENT. A field has a value that it may not have; BadRequest names it."""
     ERROR_REASON_BAD_IMAGE: _ErrorReason.ValueType  # 2
-    """INVALID_ARGUMENT. An image is corrupt, too large, or of an unknown format; BadRequest names it."""
+    """INVALID_ARGUMENT. An image is corrupt, of an unknown format, or too large, alone or together with
+    the request's other images; BadRequest names it.
+    """
     ERROR_REASON_MODEL_NOT_FOUND: _ErrorReason.ValueType  # 3
     """NOT_FOUND. No model has this name; the metadata's "nearest" has the nearest names."""
     ERROR_REASON_LAYER_NOT_FOUND: _ErrorReason.ValueType  # 4
@@ -54,7 +56,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_NOT_FINITE: _ErrorReason.ValueType  # 15
     """FAILED_PRECONDITION. Values became infinite or not-a-number."""
     ERROR_REASON_QUEUE_FULL: _ErrorReason.ValueType  # 16
-    """RESOURCE_EXHAUSTED. The queue is full; RetryInfo says when to ask again."""
+    """RESOURCE_EXHAUSTED. The device's queue is full, or that of images which wait to be decoded (the
+    server's setting decode_pixels); RetryInfo says when to ask again.
+    """
     ERROR_REASON_OUT_OF_MEMORY: _ErrorReason.ValueType  # 17
     """RESOURCE_EXHAUSTED. The device's memory does not hold even the smallest part of the request."""
     ERROR_REASON_TOO_MANY_OPERATIONS: _ErrorReason.ValueType  # 18
@@ -85,7 +89,9 @@ ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 ERROR_REASON_INVALID_FIELD: ErrorReason.ValueType  # 1
 """INVALID_ARGUMENT. A field has a value that it may not have; BadRequest names it."""
 ERROR_REASON_BAD_IMAGE: ErrorReason.ValueType  # 2
-"""INVALID_ARGUMENT. An image is corrupt, too large, or of an unknown format; BadRequest names it."""
+"""INVALID_ARGUMENT. An image is corrupt, of an unknown format, or too large, alone or together with
+the request's other images; BadRequest names it.
+"""
 ERROR_REASON_MODEL_NOT_FOUND: ErrorReason.ValueType  # 3
 """NOT_FOUND. No model has this name; the metadata's "nearest" has the nearest names."""
 ERROR_REASON_LAYER_NOT_FOUND: ErrorReason.ValueType  # 4
@@ -113,7 +119,9 @@ ERROR_REASON_NOT_EXPLAINABLE: ErrorReason.ValueType  # 14
 ERROR_REASON_NOT_FINITE: ErrorReason.ValueType  # 15
 """FAILED_PRECONDITION. Values became infinite or not-a-number."""
 ERROR_REASON_QUEUE_FULL: ErrorReason.ValueType  # 16
-"""RESOURCE_EXHAUSTED. The queue is full; RetryInfo says when to ask again."""
+"""RESOURCE_EXHAUSTED. The device's queue is full, or that of images which wait to be decoded (the
+server's setting decode_pixels); RetryInfo says when to ask again.
+"""
 ERROR_REASON_OUT_OF_MEMORY: ErrorReason.ValueType  # 17
 """RESOURCE_EXHAUSTED. The device's memory does not hold even the smallest part of the request."""
 ERROR_REASON_TOO_MANY_OPERATIONS: ErrorReason.ValueType  # 18

@@ -114,7 +114,10 @@ class ImageBatch(_message.Message):
     @_builtins.property
     def encoded(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """PNG, JPEG, WebP, GIF, TIFF, BMP, PPM or AVIF files (AVIF where the server's Pillow reads it), at
-        most 16 MiB and 64 megapixels each. The first of several frames counts; EXIF orientation is
+        most 16 MiB and 64 megapixels each, and as many in one request as the server's setting
+        request_pixels says (default 2^29 pixels; an image counts as at least 16,384, and as what it is
+        resized to where that is more). All are counted by their headers before one is decoded; a call
+        that finds too many of other calls waiting ends with RESOURCE_EXHAUSTED and RetryInfo. The first of several frames counts; EXIF orientation is
         applied; 16-bit samples keep their high byte; alpha is composited over white; gray becomes
         three equal channels and colour becomes luma (ITU-R 601-2) where the network asks for it; then
         the image is resized and centre-cropped as the network's preprocessing says.

@@ -39,7 +39,7 @@ class ActivationHandler:
                 image.nbytes + 4 * prod(model.network.output_shapes[spec.layer]),
                 Priority.INTERACTIVE,
             )
-            response = await self._compute.run_in_pool(_response, activations, spec)
+            response = await self._compute.run_long_in_pool(_response, activations, spec)
             response.units.extend(
                 wire_activations.unit_activations(activations.units, spec.layer, model.classes)
             )

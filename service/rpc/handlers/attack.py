@@ -58,7 +58,7 @@ class AttackHandler:
             )
             if request.format != pb.IMAGE_FORMAT_PNG and x.nbytes < LIGHT:
                 return wire_response.response(request, model, outcome, x)
-            return await self._compute.run_in_pool(
+            return await self._compute.run_long_in_pool(
                 wire_response.response, request, model, outcome, x
             )
 

@@ -158,7 +158,9 @@ class StreamRun:
     async def _decode(self, message: pb.AttackStreamImage) -> None:
         try:
             wire_stream.check_image(message, self._request, self._model)
-            x = await self._compute.decode_images(message.image, self._model.preprocessing)
+            x = await self._compute.decode_images(
+                message.image, self._model.preprocessing, patient=True
+            )
         except Exception as error:  # noqa: BLE001 - one bad image, which its own answer says
             self._refuse([message.id], error)
         else:
@@ -194,7 +196,7 @@ class StreamRun:
                     await self._attack([image])
             return
         ids = [image.message.id for image in images]
-        for answer in await self._compute.run_in_pool(
+        for answer in await self._compute.run_long_in_pool(
             stream_responses, ids, self._request.format, self._model, found
         ):
             self.answers.put_nowait(answer)

@@ -77,7 +77,7 @@ class AttributionHandler:
                 attribution = await self._hooked(x, network, paths, spec)
             if not all(torch.isfinite(t).all() for t in (attribution.values, attribution.score)):
                 raise NotFinite("the network gave values that are infinite or not numbers")
-            return await self._compute.run_in_pool(
+            return await self._compute.run_long_in_pool(
                 wire_attribution.response, attribution, paths, x, model, spec, layer
             )
 

@@ -9,7 +9,6 @@ from service.rpc.compute import Compute
 from service.rpc.context import Context
 from service.rpc.validation import required
 from service.rpc.wire import classify as wire_classify
-from service.rpc.wire import images as wire_images
 from service.rpc.wire import provenance as wire_provenance
 from striate.v1 import interpret_pb2 as pb
 
@@ -29,17 +28,16 @@ class ClassifyHandler:
         with self._zoo.use(required("model", request.model)) as model:
             k = wire_classify.read_class_count(request, model)
             response = pb.ClassifyResponse(provenance=wire_provenance.provenance(model))
-            for chunk in wire_images.split(request.images, CHUNK):
-                x = await self._compute.decode_images(
-                    chunk, model.preprocessing, len(response.images)
-                )
-                probabilities, indices = await self._compute.solve(
-                    context, model, _most_probable(x, k), x.nbytes, Priority.INTERACTIVE
-                )
-                found = await self._compute.run_in_pool(
-                    wire_classify.classifications, probabilities, indices, model.classes
-                )
-                response.images.extend(found)
+            async with self._compute.decoding(request.images, model.preprocessing) as images:
+                for first in range(0, len(images), CHUNK):
+                    x = await images.read(range(first, min(first + CHUNK, len(images))))
+                    probabilities, indices = await self._compute.solve(
+                        context, model, _most_probable(x, k), x.nbytes, Priority.INTERACTIVE
+                    )
+                    found = await self._compute.run_in_pool(
+                        wire_classify.classifications, probabilities, indices, model.classes
+                    )
+                    response.images.extend(found)
             return response
 
 

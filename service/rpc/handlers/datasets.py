@@ -1,7 +1,7 @@
 """ListDatasets and ReadSamples: which data sets there are, and their images."""
 
 from interp.layer import quoted
-from service.datasets import DatasetError, Datasets, class_indices
+from service.datasets import Dataset, DatasetError, Datasets, Sample, class_indices
 from service.index.store import IndexStore, Subject
 from service.models.zoo import HostedModel, ModelZoo
 from service.rpc.compute import Compute
@@ -71,9 +71,21 @@ class DatasetHandler:
         """Read as many images as there are from `first` on and as fit into one message."""
         count = within("count", request.count, 1, MOST_SAMPLES, default=16)
         dataset = await in_daemon_thread(self._datasets.get, required("dataset", request.dataset))
-        samples = await self._compute.run_in_pool(
-            dataset.read, request.first, count, wire_images.MOST_BYTES
-        )
-        return pb.ReadSamplesResponse(
-            samples=[pb.Sample(id=s.id, name=s.name, image=s.image, label=s.label) for s in samples]
-        )
+        response, left = pb.ReadSamplesResponse(), wire_images.MOST_BYTES
+        for number in range(request.first, min(request.first + count, len(dataset))):
+            # One by one: each may be a large picture to decode, and others have their turn between.
+            samples = await self._compute.run_long_in_pool(
+                _read_one, dataset, number, left, not response.samples
+            )
+            for one in samples:
+                response.samples.add(id=one.id, name=one.name, image=one.image, label=one.label)
+                left -= len(one.image)
+            if not samples:
+                break
+        return response
+
+
+def _read_one(dataset: Dataset, number: int, most_bytes: int, alone: bool) -> list[Sample]:
+    """One image of a data set; none if it takes more bytes, and is not the first."""
+    (sample,) = dataset.read(number, 1, most_bytes if alone else None)
+    return [sample] if len(sample.image) <= most_bytes else []

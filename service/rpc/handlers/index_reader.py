@@ -59,7 +59,7 @@ class IndexReader:
         ]
         if with_images:
             drawn = (
-                self._compute.run_in_pool(
+                self._compute.run_long_in_pool(
                     wire_exemplars.add_images, message, dataset, model.preprocessing
                 )
                 for message in messages

@@ -30,7 +30,7 @@ class UploadHandler:
                     upload = await self._compute.run_in_pool(self._datasets.uploads.begin, classes)
                 elif message.classes:
                     raise InvalidField("classes", "belong into the first message")
-                await self._compute.run_in_pool(_append, upload, message, classes)
+                await self._compute.run_long_in_pool(_append, upload, message, classes)
             if upload is None:
                 raise InvalidField("images", "there are none")
             name = await self._compute.run_in_pool(upload.finish)

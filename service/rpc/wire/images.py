@@ -1,7 +1,7 @@
 """Between images as messages and the tensors that networks take."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -61,19 +61,6 @@ def count(batch: types_pb2.ImageBatch, field: str = "images") -> int:
     return number
 
 
-def split(batch: types_pb2.ImageBatch, size: int) -> Iterator[types_pb2.ImageBatch]:
-    """Split a batch of encoded images, so that only so many at a time need be decoded.
-
-    Args:
-        size: the most images of each batch that is returned.
-    """
-    if not batch.encoded:
-        yield batch  # decoded already
-        return
-    for first in range(0, len(batch.encoded), size):
-        yield types_pb2.ImageBatch(encoded=batch.encoded[first : first + size])
-
-
 def left_out(summary: Mapping[str, Any]) -> types_pb2.LeftOut:
     """Write which images of a data set were left out.
 
@@ -85,17 +72,13 @@ def left_out(summary: Mapping[str, Any]) -> types_pb2.LeftOut:
 
 
 def decode_batch(
-    batch: types_pb2.ImageBatch,
-    preprocessing: Preprocessing,
-    first: int = 0,
-    field: str = "images",
+    batch: types_pb2.ImageBatch, preprocessing: Preprocessing, field: str = "images"
 ) -> Tensor:
     """Read images as the network takes them. Decodes: not for the event loop.
 
     Args:
         batch: encoded images, or a tensor (N, H, W, C) uint8 or (N, C, H, W) float32.
         preprocessing: how the model takes images.
-        first: number of the first image in the whole request, for errors.
         field: the request's field, for errors.
 
     Returns:
@@ -105,24 +88,43 @@ def decode_batch(
         InvalidField: the batch is empty, too large, or a tensor of the wrong kind, shape or range.
         BadImage: an encoded image cannot be decoded; the message names it.
     """
-    count(batch, field)
+    return decode_rows(batch, range(count(batch, field)), preprocessing, field)
+
+
+def decode_rows(
+    batch: types_pb2.ImageBatch, rows: range, preprocessing: Preprocessing, field: str = "images"
+) -> Tensor:
+    """Read some images of a batch, as `decode_batch` reads all of them.
+
+    Args:
+        batch: of the request, of as many images as `count` allows.
+        rows: their numbers in the batch.
+        preprocessing: how the model takes images.
+        field: the request's field, for errors.
+
+    Returns:
+        (rows, C, H, W) float32 in [0, 1].
+
+    Raises:
+        InvalidField, BadImage: as `decode_batch` does.
+        Abandoned: the call has ended meanwhile.
+    """
     if batch.encoded:
-        levels = np.stack(
-            [
-                _decoded(f"{field}.encoded[{number}]", data, preprocessing)
-                for number, data in enumerate(batch.encoded, start=first)
-            ]
-        )
-        return torch.from_numpy(levels).float() / 255
+        levels = [
+            _decoded(f"{field}.encoded[{number}]", batch.encoded[number], preprocessing)
+            for number in rows
+        ]
+        return torch.from_numpy(np.stack(levels)).float() / 255
     pixels = wire_tensors.to_array(batch.tensor, f"{field}.tensor")
     if pixels.ndim != 4:
         raise InvalidField(
             f"{field}.tensor.shape",
             "must have four extents: (N, H, W, C) uint8 or (N, C, H, W) float32",
         )
+    chosen = pixels[rows.start : rows.stop]
     if pixels.dtype == np.uint8:
-        return torch.from_numpy(preprocessing.from_array(pixels)).float() / 255
-    return _from_float(pixels, preprocessing, f"{field}.tensor")
+        return torch.from_numpy(preprocessing.from_array(chosen)).float() / 255
+    return _from_float(chosen, preprocessing, f"{field}.tensor")
 
 
 def _decoded(field: str, data: bytes, preprocessing: Preprocessing) -> NDArray[np.uint8]:

@@ -153,7 +153,7 @@ def call(datasets: Datasets, parts: Sequence[pb.UploadDatasetRequest]) -> pb.Upl
         for one in parts:
             yield one
 
-    compute: Any = SimpleNamespace(run_in_pool=run_in_pool)
+    compute: Any = SimpleNamespace(run_in_pool=run_in_pool, run_long_in_pool=run_in_pool)
     handler = UploadHandler(compute, datasets)
     return asyncio.run(handler.upload_dataset(messages(), None))  # type: ignore[arg-type]
 

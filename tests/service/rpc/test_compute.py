@@ -13,7 +13,7 @@ import torch
 
 from service.engine import submit
 from service.engine.job import Priority, QueueFull
-from service.imaging import Preprocessing
+from service.imaging import Preprocessing, png
 from service.rpc.compute import LIGHT, Compute
 from service.rpc.context import Context
 from service.rpc.wire import images as wire_images
@@ -66,14 +66,16 @@ def test_only_light_batches_are_read_on_the_event_loop(
 
 def test_encoded_images_are_decoded_in_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
     threads = []
-    monkeypatch.setattr(
-        wire_images,
-        "decode_batch",
-        lambda *_: threads.append(threading.current_thread()),
-    )
+
+    def decode_rows(*given: Any) -> torch.Tensor:
+        threads.append(threading.current_thread())
+        return torch.zeros(0)
+
+    monkeypatch.setattr(wire_images, "decode_rows", decode_rows)
     with ThreadPoolExecutor(1) as pool:
-        batch = types_pb2.ImageBatch(encoded=[b""])
+        batch = types_pb2.ImageBatch(encoded=[png(np.zeros((8, 8), np.uint8))])
         asyncio.run(made(FakeEngine(), pool).decode_images(batch, GRAY))
+    assert len(threads) == 1
     assert threads != [threading.main_thread()]
 
 

@@ -80,7 +80,7 @@ class DossierHandler:
             await self._add_tuning(response, spec, model, context)
             if request.facets:
                 await self._add_facets(response, spec, model, request.settings, context)
-            x = await self._compute.run_in_pool(
+            x = await self._compute.run_long_in_pool(
                 _spread_images, dataset, spec.images, model.preprocessing
             )
             effect = await self._ablation(x, model, spec.path)

@@ -139,7 +139,7 @@ class FacetFinder:
         dataset = await in_daemon_thread(self._datasets.get, required("dataset", request.dataset))
         subject = Subject.of(model.name, model.digest, dataset)
         hits = await self._compute.run_in_pool(self._hits, request, subject, path, k)
-        exemplars = await self._compute.run_in_pool(
+        exemplars = await self._compute.run_long_in_pool(
             read_exemplars,
             dataset,
             [hit.id for hit in hits],
@@ -199,7 +199,7 @@ class FacetFinder:
             deterministic=True,
         )
         try:
-            return await self._compute.run_in_pool(cluster, points, checked.facets)
+            return await self._compute.run_long_in_pool(cluster, points, checked.facets)
         except ValueError as error:
             raise InvalidField("facets", str(error)) from error
 
@@ -207,7 +207,7 @@ class FacetFinder:
         self, checked: FacetRequest, clustering: Clustering, context: Context
     ) -> tuple[list[Picture], DatasetMaxima]:
         """One picture a facet, which starts at the mean of its crops."""
-        init_images = await self._compute.run_in_pool(
+        init_images = await self._compute.run_long_in_pool(
             mean_crops, checked.exemplars, clustering.labels.tolist(), checked.settings.shape[1:]
         )
         objectives = [unit_objective(checked.path)] * clustering.number
@@ -221,7 +221,7 @@ class FacetFinder:
             checked.priority,
             deterministic=True,
         )
-        return await self._compute.run_in_pool(encode_pictures, result), maxima
+        return await self._compute.run_long_in_pool(encode_pictures, result), maxima
 
 
 def _facets(

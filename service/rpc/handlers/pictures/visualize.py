@@ -57,9 +57,10 @@ class VisualizeHandler:
             where = await self._planner.at_size(request.settings, model, paths, deterministic)
             settings = wire_visualize.settings(request, where.preprocessing.shape)
             memory = self._bounded(request, settings, where, count)
-            pictures = await self._compute.run_in_pool(
-                wire_visualize.picture_request, request, settings, where
-            )
+            async with self._compute.admitting(request, where.preprocessing):
+                pictures = await self._compute.run_long_in_pool(
+                    wire_visualize.picture_request, request, settings, where
+                )
             self._planner.check_shared_pass(model, pictures)
             procedure, maxima = await self._planner.procedure(pictures, where, dataset)
             updates = ProgressQueue(request.preview_every)
@@ -72,7 +73,7 @@ class VisualizeHandler:
                 async for update in updates.until(job):
                     progress = await self._compute.run_in_pool(_progress, update, settings.steps)
                     yield pb.VisualizeResponse(progress=progress)
-                result = await self._compute.run_in_pool(
+                result = await self._compute.run_long_in_pool(
                     _result, job.result(), pictures, maxima, request.include_tensor
                 )
                 result.provenance.CopyFrom(wire_provenance.provenance(model))

@@ -1,0 +1,20 @@
+"""Work with pixels, shared fairly: a pool that serves calls in turn, and a budget of what may wait
+for it.
+"""
+
+from service.decoding.budget import DecodeLimits, Hold, PixelBudget, PoolBusy
+from service.decoding.fair_pool import LARGE, LEAST, FairPool, Piece
+from service.decoding.wanted import Abandoned, check_wanted
+
+__all__ = [
+    "LARGE",
+    "LEAST",
+    "Abandoned",
+    "DecodeLimits",
+    "FairPool",
+    "Hold",
+    "Piece",
+    "PixelBudget",
+    "PoolBusy",
+    "check_wanted",
+]
