@@ -137,5 +137,5 @@ def jpeg_compression(images: Tensor, rows: Generators, quality: float) -> Tensor
         Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels).save(
             file, "JPEG", quality=round(quality)
         )
-        decoded.append(np.asarray(Image.open(file)).reshape(pixels.shape))
+        decoded.append(np.asarray(Image.open(file, formats=("JPEG",))).reshape(pixels.shape))
     return torch.from_numpy(np.stack(decoded)).permute(0, 3, 1, 2).to(images) / 255

@@ -3,6 +3,7 @@
 import glob
 import hashlib
 import os
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -82,10 +83,12 @@ def matching_files(pattern: str) -> list[str]:
 
 
 def _state(path: Path) -> tuple[int, ...]:
-    """Size, dates and inode; () for a file that is missing."""
+    """Size, dates and inode; () for what is missing, or no plain file: a pipe would never end."""
     try:
         found = os.stat(path)
-    except OSError:
+    except (OSError, ValueError):
+        return ()
+    if not stat.S_ISREG(found.st_mode):
         return ()
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from service.datasets.base import DatasetError, Source, UnreadableItem, printable
 from service.datasets.fingerprint import Fingerprint
+from service.datasets.inside import read_inside
 from service.imaging import FORMATS
 
 SUFFIXES = {
@@ -17,7 +18,8 @@ def folder_source(path: str, classes: tuple[str, ...] = ()) -> Source:
     """Open the images below a folder: in it without labels, or in one folder a class inside.
 
     Classes are numbered in sorted order and their images sorted by relative path, which is the
-    image's name. Names that begin with a dot are skipped.
+    image's name. Names that begin with a dot are skipped. Links are followed within the folder; an
+    image to which one leads out of it cannot be read.
 
     Args:
         path: of the folder.
@@ -89,12 +91,14 @@ def read_file(root: Path, name: str) -> bytes:
         What the file holds.
 
     Raises:
-        UnreadableItem: the file cannot be read.
+        UnreadableItem: the file cannot be read, or a link leads out of the folder.
     """
     try:
-        return (root / name).read_bytes()
+        return read_inside(root, name)
     except OSError as error:
         raise UnreadableItem(name, f"{error.strerror or error}: {str(root / name)!r}") from error
+    except ValueError as error:
+        raise UnreadableItem(name, str(error)) from error
 
 
 def is_image(name: str) -> bool:

@@ -3,6 +3,7 @@ without unpickling.
 """
 
 import inspect
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,11 @@ _SETS: dict[str, tuple[str, ...]] = {
     ),
 }
 _UNPICKLED = ("CIFAR10", "CIFAR100", "LSUN")
+# Sets that would open image files with whatever plugin fits: their files and labels.
+_FILES: dict[str, Callable[[Any, int], tuple[Path, int]]] = {
+    "GTSRB": lambda of, index: (Path(of._samples[index][0]), of._samples[index][1]),
+    "OxfordIIITPet": lambda of, index: (Path(of._images[index]), of._labels[index]),
+}
 _NOT_OPTIONS = {
     "root",
     "download",
@@ -91,7 +97,7 @@ def torchvision_source(
     )
 
     def item(index: int) -> tuple[str, bytes, int | None]:
-        image, label = dataset[index]
+        image, label = _FILES[name](dataset, index) if name in _FILES else dataset[index]
         known = int(label) if label is not None and int(label) >= 0 else None
         if isinstance(image, Path):
             return _relative(image, root), image.read_bytes(), known

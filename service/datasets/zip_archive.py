@@ -1,5 +1,6 @@
 """Zip archives of images, read in place: a folder in them is a class."""
 
+import stat
 import threading
 import zipfile
 import zlib
@@ -60,6 +61,8 @@ def zip_source(path: str, classes: tuple[str, ...] = (), folder: str = "") -> So
 
     def item(index: int) -> tuple[str, bytes, int | None]:
         name = names[index]
+        if stat.S_ISLNK(members[name].external_attr >> 16):
+            raise UnreadableItem(name, f"in {path!r} it is a link, which is not followed")
         try:
             with lock, archive.open(members[name]) as image:
                 return name, image.read(), label_of.get(name.partition("/")[0])

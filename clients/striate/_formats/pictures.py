@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,21 +13,34 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
+@cache
+def formats() -> tuple[str, ...]:
+    """Lists all that is ever asked to read a picture.
+
+    Returns:
+        Names of Pillow's plugins: none that runs another program, such as Ghostscript for EPS.
+    """
+    from PIL import features
+
+    avif = ("AVIF",) if features.check("avif") else ()
+    return ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP", "PPM", *avif)
+
+
 def decode(encoded: bytes) -> Image:
     """Decodes an image file.
 
     Args:
-        encoded: The file's bytes: PNG, JPEG, WebP or what else PIL reads.
+        encoded: The file's bytes, of one of `formats`.
 
     Returns:
         The picture, read to its end.
 
     Raises:
-        OSError: The bytes are no image file.
+        OSError: The bytes are no such file.
     """
     from PIL import Image
 
-    picture = Image.open(io.BytesIO(encoded))
+    picture = Image.open(io.BytesIO(encoded), formats=formats())
     picture.load()
     return picture
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from service.datasets.base import DatasetError, Source, UnreadableItem
 from service.datasets.fingerprint import Fingerprint
-from service.datasets.inside import inside
+from service.datasets.inside import inside, read_inside
 from service.datasets.labels import UNKNOWN, Labels, read_labels
 from service.datasets.tables.columns import LABELS, ColumnNames, Columns, find_columns, shown
 from service.datasets.tables.hugging_face import Features, features_of_schema
@@ -141,9 +141,9 @@ class _Rows:
         folders = [Path(table).parent, *([self._folder] if self._folder is not None else ())]
         try:
             paths = [inside(folder, file) for folder in folders] if file else []
-            found = next((path for path in paths if path.is_file()), None)
-            if found is not None:
-                return found.read_bytes()
+            for folder, path in zip(folders, paths, strict=False):
+                if path.is_file():
+                    return read_inside(folder, file or "")
         except (OSError, ValueError) as error:
             raise UnreadableItem(
                 name, f"the column image is null, and its path: {error}"

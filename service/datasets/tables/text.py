@@ -7,7 +7,7 @@ from pathlib import Path
 from service.datasets.base import DatasetError, Source, UnreadableItem
 from service.datasets.fingerprint import Fingerprint
 from service.datasets.folder import is_image
-from service.datasets.inside import inside
+from service.datasets.inside import read_inside
 from service.datasets.labels import read_labels
 from service.datasets.tables.columns import LABELS, ColumnNames
 
@@ -62,7 +62,7 @@ def table_source(
 
     def item(index: int) -> tuple[str, bytes, int | None]:
         try:
-            return names[index], inside(folder, paths[index]).read_bytes(), labels.of(index)
+            return names[index], read_inside(folder, paths[index]), labels.of(index)
         except (OSError, ValueError) as error:
             raise UnreadableItem(names[index], str(error)) from error
 
