@@ -8,7 +8,8 @@ import sys
 import structlog
 
 from service import client_package
-from service.config import Settings, load_settings
+from service.config import load_settings
+from service.config.log import set_up_log
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -51,33 +52,6 @@ def _import(arguments: list[str]) -> int:
     from service.models.importer.command import main as import_files
 
     return import_files(arguments)
-
-
-def set_up_log(settings: Settings) -> None:
-    """Have structured lines written to stderr: stdout is for the one line that says where the
-    server listens.
-
-    Args:
-        settings: level and format of the log.
-    """
-    last = (
-        structlog.processors.JSONRenderer()
-        if settings.log_format == "json"
-        else structlog.dev.ConsoleRenderer()
-    )
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            last,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(
-            logging.getLevelName(settings.log_level.upper())
-        ),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
 
 
 if __name__ == "__main__":

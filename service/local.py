@@ -18,8 +18,8 @@ import structlog
 from pydantic import ValidationError
 from torch import nn
 
-from service.__main__ import set_up_log
 from service.config import ModelTable, Settings
+from service.config.log import set_up_log
 from service.models.zoo import ModelError
 from service.server import Server
 

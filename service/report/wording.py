@@ -10,14 +10,17 @@ NORMS = {"linf": "L∞", "l2": "L₂", "l1": "L₁"}
 DASH = "\u2013"  # between the ends of an interval, and for what was not measured
 
 _FINE = 10_000  # from so many trials on, a percentage has two decimals
+# What XML 1.0, section 2.2, does not allow or discourages (the second set of control characters,
+# which terminals obey), and what turns the direction of writing of all that follows.
 _FORBIDDEN = re.compile(
-    "[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
-)  # by XML 1.0, section 2.2
+    "[^\t\n\r\u0020-\u007e\u00a0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
+    "|[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
+)
 
 
 def printable(value: Any) -> Any:
-    """Replace the characters that neither XML nor HTML can hold by U+FFFD, in all strings of a JSON
-    value.
+    """Replace the characters that neither XML nor HTML can hold, and those that would turn the
+    direction of writing, by U+FFFD, in all strings of a JSON value.
 
     Args:
         value: a JSON value.

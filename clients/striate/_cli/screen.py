@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,11 +10,19 @@ from typing import Any, TypeVar
 
 import rich.console
 from rich.cells import cell_len
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
 from striate._formats.columns import Columns, cells, with_values
+from striate._formats.text import finite, visible
 from striate.errors import StriateError
 
 Item = TypeVar("Item")
@@ -49,12 +56,12 @@ class Screen:
             values: Plain values; numbers that are not finite become null.
         """
         if self.as_json:
-            print(json.dumps(_finite(values), allow_nan=False))
+            print(json.dumps(finite(values), allow_nan=False))
 
     def line(self, text: str) -> None:
         """Prints a line of the result as text; nothing with --json."""
         if not self.as_json:
-            self._out.print(text, soft_wrap=True)
+            self._out.print(visible(text), soft_wrap=True)
 
     def table(self, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         """Prints a table of the result as text; nothing with --json.
@@ -69,8 +76,8 @@ class Screen:
         """
         if self.as_json:
             return
-        names, filled, empty = with_values(header, [list(row) for row in rows])
-        texts = [["" if cell is None else str(cell) for cell in row] for row in filled]
+        names, filled, empty = with_values(list(map(visible, header)), [list(row) for row in rows])
+        texts = [["" if cell is None else visible(str(cell)) for cell in row] for row in filled]
         table = Table(box=None, header_style="bold", pad_edge=False)
         needed = 0
         for name, *column in zip(names, *texts, strict=True):
@@ -98,7 +105,7 @@ class Screen:
 
     def note(self, text: str) -> None:
         """Prints a line beside the result, to stderr."""
-        self._err.print(text, soft_wrap=True)
+        self._err.print(visible(text), soft_wrap=True)
 
     def fail(self, error: Exception) -> None:
         """Prints an error: text to stderr, and with --json the object {"error": ...} to stdout."""
@@ -123,9 +130,10 @@ class Screen:
         Yields:
             The bar, to be updated.
         """
-        columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
+        columns: list[ProgressColumn] = [TextColumn("{task.description}", markup=False)]
+        columns += [BarColumn(), MofNCompleteColumn()]
         columns += [TimeRemainingColumn()] if estimate else []
-        columns += [TextColumn("{task.fields[note]}")]
+        columns += [TextColumn("{task.fields[note]}", markup=False)]
         with Progress(
             *columns, console=self._err, disable=not self.is_terminal, transient=True
         ) as progress:
@@ -137,7 +145,7 @@ class ProgressBar:
 
     def __init__(self, progress: Progress, label: str) -> None:
         self._progress = progress
-        self._task = progress.add_task(label, total=None, note="")
+        self._task = progress.add_task(visible(label), total=None, note="")
 
     def update(self, done: int, total: int, note: str = "") -> None:
         """Moves the bar.
@@ -147,18 +155,9 @@ class ProgressBar:
             total: Those in all, 0 if that is not known.
             note: Text behind the bar.
         """
-        self._progress.update(self._task, completed=done, total=total or None, note=note)
+        self._progress.update(self._task, completed=done, total=total or None, note=visible(note))
 
 
 def _console(width: int | None) -> rich.console.Console:
     """Stdout as plain text, of a width of its own or as wide as the terminal."""
     return rich.console.Console(width=width, highlight=False, markup=False)
-
-
-def _finite(value: Any) -> Any:
-    """The same values with None for numbers that are not finite, which JSON does not have."""
-    if isinstance(value, dict):
-        return {key: _finite(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

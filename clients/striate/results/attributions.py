@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from striate._formats import notebook, pictures
 from striate._formats.tensors import read_float32
+from striate._formats.text import finite
 from striate.provenance import Provenance
 from striate.v1 import attribution_pb2 as pb
 
@@ -140,7 +141,8 @@ class Attributions:
         for row, (over, heat) in enumerate(zip(self.overlay_pngs, self.heat_map_pngs, strict=True)):
             (folder / f"{row:05}.overlay.png").write_bytes(over)
             (folder / f"{row:05}.heat.png").write_bytes(heat)
-        (folder / "results.json").write_text(json.dumps(self.summary(), indent=2) + "\n")
+        summary = json.dumps(finite(self.summary()), indent=2, allow_nan=False)
+        (folder / "results.json").write_text(summary + "\n")
         return folder
 
     def _repr_png_(self) -> bytes:

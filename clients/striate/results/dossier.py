@@ -149,6 +149,6 @@ class Dossier:
 
     def _repr_html_(self) -> str:
         return (
-            f'<iframe srcdoc="{escape(self.html)}" style="width:100%;height:40em;border:0" '
+            f'<iframe sandbox srcdoc="{escape(self.html)}" style="width:100%;height:40em;border:0" '
             f'title="{escape(self.unit)}"></iframe>'
         )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from service.config.log import visible
 from service.models.checkpoints import ModelError
 from service.models.hosted import HostedModel
 from service.models.importer.convert import convert
@@ -31,10 +32,10 @@ def main(argv: Sequence[str]) -> int:
         try:
             path, model = convert(file, given.out, request, given.name, given.force)
         except (ModelError, LookupError, OSError) as error:
-            sys.stderr.write(f"striate-server import: {file}: {error}\n")
+            sys.stderr.write(visible(f"striate-server import: {file}: {error}\n"))
             failed = 1
         else:
-            print(_told(path, model), flush=True)
+            print(visible(_told(path, model)), flush=True)
     return failed
 
 

@@ -51,3 +51,21 @@ def test_names_are_never_cut_and_empty_columns_are_named_beside_the_table(
 def test_a_table_without_rows_keeps_its_header(capsys: pytest.CaptureFixture[str]) -> None:
     Screen(False).table(("layer", "type"), [])
     assert capsys.readouterr().out.split() == ["layer", "type"]
+
+
+HOSTILE = "a\x1b[2J\x1b]0;owned\x07b\u202egnp.exe\u2066c\x9b31md\x85[bold]"
+
+
+def test_names_of_strangers_are_shown_and_never_obeyed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    screen = Screen(False)
+    screen.line(HOSTILE)
+    screen.note(HOSTILE)
+    screen.fail(ValueError(HOSTILE))
+    screen.table(["name", HOSTILE], [[HOSTILE, 1]])
+    out, err = capsys.readouterr()
+    for written in (out, err):
+        assert {each for each in written if not each.isprintable()} == {"\n"}
+        assert r"a\x1b[2J" in written
+        assert r"b\u202egnp.exe\u2066c\x9b31md\x85[bold]" in written

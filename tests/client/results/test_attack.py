@@ -165,3 +165,18 @@ def test_clean_images_that_the_server_resizes_are_asked_of_it(
     assert fake.requests("Attack")[-1].clean_images == 8
     assert result.clean is None  # this server is an old one
     assert result._repr_html_().count("<figure") == 1
+
+
+def test_results_on_disk_are_json_whatever_the_numbers(
+    net: striate.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = net.attack(IMAGES, "cat", striate.FGSM())
+    summary = {"rows": [{"norm": float("nan")}], "robust_accuracy": float("inf")}
+    monkeypatch.setattr(type(result), "summary", lambda _: summary)
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is no JSON")
+
+    text = (result.save(tmp_path) / "results.json").read_text()
+    found = json.loads(text, parse_constant=refuse)
+    assert (found["rows"], found["robust_accuracy"]) == ([{"norm": None}], None)

@@ -46,4 +46,5 @@ def test_dossier(fake: Fake, net: striate.Model, tmp_path: Path) -> None:
     assert found.save(tmp_path / "new" / "page.html").read_text() == found.html == HTML
     assert "&lt;title&gt;stem:1 &amp;amp; co" not in found._repr_html_()
     assert "&lt;title&gt;stem:1 &amp; co" in found._repr_html_()
+    assert found._repr_html_().startswith("<iframe sandbox ")  # no script of the page's, if any
     assert net.dossier("head:1", dataset="digits").tuning is None

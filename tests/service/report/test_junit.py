@@ -165,3 +165,23 @@ def test_characters_that_xml_cannot_hold_are_replaced(character: str) -> None:
 
 def test_same_report_same_text() -> None:
     assert junit(example()) == junit(example())
+
+
+DIRECTION = "\u202e\u2066\u200f\u061c\u2028"
+HOSTILE = f"]]></system-out><failure>x</failure>\x1b[2J\x9b31m\x85\0{DIRECTION}"
+
+
+def test_hostile_names_are_words_and_no_marks() -> None:
+    report = example()
+    before = outcomes(root(report)[0])
+    report["networks"][0]["name"] = HOSTILE
+    report["networks"][0]["checks"][0]["evidence"] = HOSTILE
+    for gate_ in report["gates"]:
+        if gate_["network"] == "cifar10-plain":
+            gate_["network"] = HOSTILE
+    text = junit(report)
+    suite = root(report)[0]
+    assert outcomes(suite) == before
+    shown = "]]></system-out><failure>x</failure>\ufffd[2J\ufffd31m\ufffd\ufffd" + 5 * "\ufffd"
+    assert suite.attrib["name"] == shown
+    assert all(each.isprintable() or each == "\n" for each in text)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from striate._formats import notebook, pictures
 from striate._formats.tensors import read_float32
+from striate._formats.text import finite
 from striate._rpc.warnings import distinct
 from striate.attacks import Attack, EpsilonSearch
 from striate.errors import invalid
@@ -250,9 +251,8 @@ class AttackResult:
             if self.pngs
             else "rounded to 8 bits for the eye; images.npy has the pixels that were measured"
         )
-        (folder / "results.json").write_text(
-            json.dumps({**self.summary(), "png_files": note}, indent=2) + "\n"
-        )
+        summary = finite({**self.summary(), "png_files": note})
+        (folder / "results.json").write_text(json.dumps(summary, indent=2, allow_nan=False) + "\n")
         return folder
 
     def comparison(self, row: int) -> Image:
