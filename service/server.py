@@ -70,6 +70,7 @@ class Server:
             run=self.engine.run,
             device=device,
             modules=modules,
+            most_bytes=settings.model_bytes,
         )
         self._datasets = Datasets(
             settings.dataset, settings.state_dir / "datasets", settings.on_error == "skip"

@@ -121,6 +121,12 @@ class Settings(BaseModel):
         description="memory for jobs and passes; 0: a quarter of the machine's, or half of what is "
         "free on a GPU",
     )
+    model_bytes: int = Field(
+        0,
+        ge=0,
+        description="memory for the weights of all loaded models; 0: half of the device's, or of "
+        "the machine's for a CPU",
+    )
     deterministic_chunk: int = Field(
         0, ge=0, le=256, description="images of a deterministic pass; 0: 8 on a CPU, 32 on a GPU"
     )

@@ -23,9 +23,18 @@ from service.models.blueprint import UnknownModel, UnknownWeights
 from service.models.catalogue import Catalogue
 from service.models.checkpoints import ModelError
 from service.models.hosted import HostedModel, host
+from service.models.memory import NoRoom, bytes_of_module, default_budget, planned_bytes
 from service.models.sources import registry as sources
 
-__all__ = ["HostedModel", "ModelBusy", "ModelError", "ModelZoo", "UnknownModel", "UnknownWeights"]
+__all__ = [
+    "HostedModel",
+    "ModelBusy",
+    "ModelError",
+    "ModelZoo",
+    "NoRoom",
+    "UnknownModel",
+    "UnknownWeights",
+]
 
 log = structlog.get_logger("striate")
 
@@ -47,6 +56,7 @@ class _Slot:
     weights: str  # as asked for
     model: "Future[HostedModel]" = field(default_factory=Future)
     users: int = 0
+    bytes: int = 0  # of its weights, as far as they are known
 
 
 class ModelZoo:
@@ -59,6 +69,7 @@ class ModelZoo:
         run: queues calls for the device's thread. None of a load is made there, which would hold up
             whoever uses the other models: networks are tried on the caller's thread, one at a time.
         modules: see `Catalogue`.
+        most_bytes: of the weights of all models together; 0: half of the device's memory.
     """
 
     def __init__(
@@ -69,9 +80,11 @@ class ModelZoo:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
         modules: Mapping[str, nn.Module] | None = None,
+        most_bytes: int = 0,
     ) -> None:
         self._catalogue = Catalogue(weights_dir, models, modules)
         self._run, self._device, self._dtype = run, torch.device(device), dtype
+        self._most_bytes = most_bytes or default_budget(self._device)
         self._slots: dict[str, _Slot] = {}
         self._lock = threading.Lock()
         # For the sake of memory, of torch's random generator, and of whoever else wants to compute.
@@ -109,6 +122,7 @@ class ModelZoo:
         Raises:
             UnknownModel, UnknownWeights: there is nothing of that name.
             ModelError: it cannot be loaded, or is loaded with other weights.
+            NoRoom: the budget for loaded models does not hold it.
         """
         name = sources.hosted_name(name)
         weights = "" if weights == "default" else weights
@@ -124,7 +138,7 @@ class ModelZoo:
                 )
             return model
         try:
-            model = self._host(name, weights)
+            model = self._host(name, weights, slot)
         except BaseException as error:
             with self._lock:
                 del self._slots[name]
@@ -209,11 +223,23 @@ class ModelZoo:
             raise UnknownModel(name, (), f"the model {name!r} is not loaded")
         raise sources.unknown(name, {*self._slots, *self._catalogue.names})
 
-    def _host(self, name: str, weights: str) -> HostedModel:
+    def _host(self, name: str, weights: str, slot: _Slot) -> HostedModel:
         plan = self._catalogue.blueprint(name, weights)
+        planned = planned_bytes(plan)
+        if planned is not None:  # before anything is downloaded or built
+            self._reserve(name, slot, planned)
         module = plan.build()
+        self._reserve(name, slot, bytes_of_module(module))
         with self._one_at_a_time, _half_the_threads():
             return host(name, plan, self._of_its_own(module), self._device, self._dtype)
+
+    def _reserve(self, name: str, slot: _Slot, size: int) -> None:
+        """Take up room for a model's weights, which is given back with its slot."""
+        with self._lock:
+            held = {other: kept.bytes for other, kept in self._slots.items() if kept is not slot}
+            if sum(held.values()) + size > self._most_bytes:
+                raise NoRoom(name, size, held, self._most_bytes)
+            slot.bytes = size
 
     def _of_its_own(self, module: nn.Module) -> nn.Module:
         """The module, or a copy where it has parts of another model, whose passes may be running: a

@@ -25,7 +25,7 @@ from service.engine import job as jobs
 from service.imaging import BadImage
 from service.index.store import IndexMissing
 from service.models.bundles.export import NotExportable
-from service.models.zoo import ModelBusy, ModelError, UnknownModel, UnknownWeights
+from service.models.zoo import ModelBusy, ModelError, NoRoom, UnknownModel, UnknownWeights
 from service.rpc.validation import InvalidField
 from service.visualization.errors import UnfitObjective
 from striate.v1 import errors_pb2
@@ -94,6 +94,7 @@ TABLE: Mapping[type[BaseException], Row] = {
     NotExportable: Row(
         StatusCode.FAILED_PRECONDITION, errors_pb2.ERROR_REASON_MODEL_NOT_EXPORTABLE
     ),
+    NoRoom: Row(StatusCode.RESOURCE_EXHAUSTED, errors_pb2.ERROR_REASON_OUT_OF_MEMORY),
     ModelError: Row(StatusCode.FAILED_PRECONDITION, errors_pb2.ERROR_REASON_MODEL_NOT_LOADABLE),
     PoolBusy: Row(StatusCode.RESOURCE_EXHAUSTED, errors_pb2.ERROR_REASON_QUEUE_FULL),
     jobs.QueueFull: Row(StatusCode.RESOURCE_EXHAUSTED, errors_pb2.ERROR_REASON_QUEUE_FULL),
@@ -180,7 +181,7 @@ async def abort(
     pushback: Metadata = ()
     if isinstance(error, _COME_BACK):
         pushback = ((PUSHBACK, str(int(error.retry_after * 1000))),)
-    elif isinstance(error, jobs.OutOfMemory):
+    elif isinstance(error, jobs.OutOfMemory | NoRoom):
         pushback = ((PUSHBACK, "-1"),)  # trying again would not help
     # Details and pushback have to leave together: `abort_with_status` would drop the one for the
     # other.

@@ -60,7 +60,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     server's setting decode_pixels); RetryInfo says when to ask again.
     """
     ERROR_REASON_OUT_OF_MEMORY: _ErrorReason.ValueType  # 17
-    """RESOURCE_EXHAUSTED. The device's memory does not hold even the smallest part of the request."""
+    """RESOURCE_EXHAUSTED. The device's memory does not hold even the smallest part of the request, or
+    the budget for loaded models (the server's setting model_bytes) not another one.
+    """
     ERROR_REASON_TOO_MANY_OPERATIONS: _ErrorReason.ValueType  # 18
     """RESOURCE_EXHAUSTED. As many operations run as the server allows."""
     ERROR_REASON_UPLOAD_TOO_LARGE: _ErrorReason.ValueType  # 19
@@ -123,7 +125,9 @@ ERROR_REASON_QUEUE_FULL: ErrorReason.ValueType  # 16
 server's setting decode_pixels); RetryInfo says when to ask again.
 """
 ERROR_REASON_OUT_OF_MEMORY: ErrorReason.ValueType  # 17
-"""RESOURCE_EXHAUSTED. The device's memory does not hold even the smallest part of the request."""
+"""RESOURCE_EXHAUSTED. The device's memory does not hold even the smallest part of the request, or
+the budget for loaded models (the server's setting model_bytes) not another one.
+"""
 ERROR_REASON_TOO_MANY_OPERATIONS: ErrorReason.ValueType  # 18
 """RESOURCE_EXHAUSTED. As many operations run as the server allows."""
 ERROR_REASON_UPLOAD_TOO_LARGE: ErrorReason.ValueType  # 19
