@@ -9,6 +9,8 @@ from service.datasets.base import DatasetError
 DIGITS = tuple("0123456789")
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
+_MOST_CLASSES_TEXT = 64 * 2**20  # characters of a file of class names
+
 
 def named_classes(text: str) -> tuple[str, ...]:
     """Find the class names that `?classes=` stands for.
@@ -32,12 +34,12 @@ def named_classes(text: str) -> tuple[str, ...]:
 
         return tuple(ResNet50_Weights.IMAGENET1K_V1.meta["categories"])
     try:
-        names = tuple(
-            line.strip()
-            for line in Path(text).expanduser().read_text(encoding="utf-8-sig").splitlines()
-            if line.strip()
-        )
-    except (OSError, UnicodeDecodeError) as error:
+        with Path(text).expanduser().open(encoding="utf-8-sig") as file:
+            lines = file.read(_MOST_CLASSES_TEXT + 1)
+        if len(lines) > _MOST_CLASSES_TEXT:
+            raise ValueError(f"it has more than {_MOST_CLASSES_TEXT} characters")
+        names = tuple(line.strip() for line in lines.splitlines() if line.strip())
+    except (OSError, ValueError) as error:
         raise DatasetError(
             f"classes={text!r} is neither cifar10, digits nor imagenet, nor a readable "
             f"text file: {error}"

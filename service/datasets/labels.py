@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from service.datasets.base import MOST_LABEL, DatasetError
 
 UNKNOWN = -1  # label of a sample without one
+MOST_LABEL_TEXT = 10_000  # characters of a label
 _WHOLE = re.compile(r"[+-]?[0-9]+(\.0*)?")
 _SHOWN = 5  # names in a message
 
@@ -69,6 +70,11 @@ def read_labels(
     if isinstance(values, np.ndarray):
         indices = np.maximum(values.astype(np.int64), UNKNOWN)
     else:
+        longest = max((len(value) for value in values if isinstance(value, str)), default=0)
+        if longest > MOST_LABEL_TEXT:
+            raise DatasetError(
+                f"{where} has a label of {longest} characters, more than {MOST_LABEL_TEXT}"
+            )
         texts = [value.strip() for value in values if isinstance(value, str) and value.strip()]
         if texts and not (_are_numbers(texts) and not set(texts) <= set(classes)):
             return _named(values, classes, sorted(set(texts)), where)

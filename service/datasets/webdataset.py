@@ -16,6 +16,7 @@ import numpy as np
 from service.datasets.base import MOST_LABEL, DatasetError, Source, UnreadableItem
 from service.datasets.fingerprint import Fingerprint, matching_files
 from service.datasets.folder import SUFFIXES
+from service.datasets.inside import MOST_FILE_BYTES
 from service.datasets.tar_members import read_at, tar_members
 
 MOST_LABEL_BYTES = 2**20  # of a member that holds a label
@@ -92,6 +93,10 @@ class _Samples:
         may come from any thread.
         """
         shard, offset, size, label = self._places[index].tolist()
+        if size > MOST_FILE_BYTES:
+            raise UnreadableItem(
+                self.names[index], f"it has {size} bytes; at most {MOST_FILE_BYTES} are read"
+            )
         try:
             with open(self._paths[shard], "rb") as file:
                 data = read_at(file, offset, size)

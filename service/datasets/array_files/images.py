@@ -1,7 +1,8 @@
 """Arrays of images and labels, whatever file they stand in."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,7 @@ def array_source(
     where: str,
     fingerprint: Fingerprint,
     unlabelled: str = "",
+    check: Callable[[], None] = lambda: None,
 ) -> Source:
     """Open an array of images.
 
@@ -91,6 +93,7 @@ def array_source(
         where: the file, for messages.
         fingerprint: of the file.
         unlabelled: what could be done where there are no labels.
+        check: raises DatasetError where the arrays can no longer be read, see `whole_file`.
 
     Returns:
         The images, which are encoded one by one, as PNG.
@@ -110,12 +113,33 @@ def array_source(
     def item(index: int) -> tuple[str, bytes, int | None]:
         name = f"row-{index}"
         try:
+            check()
             levels = _levels(np.asarray(images[index]).transpose(order), where)
         except (DatasetError, OSError) as error:
             raise UnreadableItem(name, str(error)) from error
         return name, _png(levels), known.of(index) if labels is not None else None
 
     return Source(count, item, known.classes, known.count, fingerprint, unlabelled)
+
+
+def whole_file(file: Path) -> Callable[[], None]:
+    """Make the check that a file which is mapped into memory is still as long as it is now: where
+    pages of it are gone, reading ends the process.
+
+    Args:
+        file: its path.
+
+    Returns:
+        The check, which raises DatasetError.
+    """
+    size = file.stat().st_size
+
+    def check() -> None:
+        now = file.stat().st_size
+        if now < size:
+            raise DatasetError(f"{str(file)!r} is shorter than when it was opened, {now} bytes")
+
+    return check
 
 
 def _order(shape: tuple[int, ...], layout: str, where: str) -> tuple[int, ...]:

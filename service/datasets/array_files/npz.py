@@ -2,7 +2,9 @@
 unpickled.
 """
 
+import math
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,22 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from service.datasets.array_files.images import ArrayNames, array_source, choose, unlabelled_way
+from service.datasets.array_files.images import (
+    ArrayNames,
+    array_source,
+    choose,
+    unlabelled_way,
+    whole_file,
+)
 from service.datasets.base import DatasetError, Source
 from service.datasets.fingerprint import Fingerprint
 
 MOST_UNPACKED = 4 * 2**30  # bytes of a compressed array, which has to be held in memory
+MOST_RATIO = 1000  # bytes of a compressed array by those in the file
+_BROKEN = (
+    *(zipfile.BadZipFile, zlib.error, ValueError, EOFError),
+    *(NotImplementedError, RuntimeError, MemoryError, OverflowError),
+)
 _LOCAL_HEADER = 30  # bytes before the name of a member
 
 
@@ -34,13 +47,15 @@ def npz_source(path: str, classes: tuple[str, ...] = (), named: ArrayNames | Non
         OSError: there is no such file.
     """
     file, named = Path(path).expanduser(), named or ArrayNames()
-    fingerprint = Fingerprint(lambda: [(path, file)])
+    fingerprint, check = Fingerprint(lambda: [(path, file)]), whole_file(file)
     try:
         with file.open("rb") as opened:
             single = opened.read(6) == npy.MAGIC_PREFIX
         if single:
             mapped = npy.open_memmap(file, mode="r")
-            return array_source(mapped, None, classes, named.layout, repr(path), fingerprint)
+            return array_source(
+                mapped, None, classes, named.layout, repr(path), fingerprint, check=check
+            )
         with zipfile.ZipFile(file) as archive:
             members = {
                 member.filename.removesuffix(".npy"): member
@@ -50,10 +65,10 @@ def npz_source(path: str, classes: tuple[str, ...] = (), named: ArrayNames | Non
             image, label = choose(list(members), named, repr(path))
             images = _array(file, archive, members[image], path)
             labels = None if label is None else _array(file, archive, members[label], path)
-    except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError, RuntimeError) as error:
+    except _BROKEN as error:
         raise DatasetError(f"{path!r} is no file of arrays that is read here: {error}") from error
     way = "" if labels is not None else unlabelled_way(list(members), repr(path))
-    return array_source(images, labels, classes, named.layout, repr(path), fingerprint, way)
+    return array_source(images, labels, classes, named.layout, repr(path), fingerprint, way, check)
 
 
 def _array(
@@ -67,6 +82,11 @@ def _array(
             f"bytes, more than the {MOST_UNPACKED} that are unpacked: numpy.savez writes it "
             "uncompressed, and then it is read in place"
         )
+    if not stored and member.file_size > MOST_RATIO * max(member.compress_size, 1024):
+        raise DatasetError(
+            f"the array {member.filename!r} of {path!r} would unpack from {member.compress_size} "
+            f"to {member.file_size} bytes, more than {MOST_RATIO} times as many"
+        )
     with archive.open(member) as packed:
         version = npy.read_magic(packed)
         read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
@@ -75,6 +95,12 @@ def _array(
             raise DatasetError(
                 f"the array {member.filename!r} of {path!r} holds pickled objects, which are never "
                 "loaded: store numbers, or texts as numpy.str_"
+            )
+        promised = packed.tell() + math.prod(shape) * dtype.itemsize
+        if promised > member.file_size:
+            raise DatasetError(
+                f"the array {member.filename!r} of {path!r} promises {promised} bytes and has "
+                f"{member.file_size}"
             )
         if not stored:
             packed.seek(0)

@@ -9,7 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from service.datasets.array_files.images import ArrayNames, array_source, choose, unlabelled_way
+from service.datasets.array_files.images import (
+    ArrayNames,
+    array_source,
+    choose,
+    unlabelled_way,
+    whole_file,
+)
 from service.datasets.base import DatasetError, Source
 from service.datasets.fingerprint import Fingerprint
 
@@ -64,6 +70,7 @@ def tensors_source(
         where,
         Fingerprint(lambda: [(path, file)]),
         "" if labels is not None else unlabelled_way(list(tensors), where),
+        whole_file(file),
     )
 
 
@@ -84,6 +91,11 @@ def _load(file: Path, path: str) -> Any:
 def _array(tensor: torch.Tensor) -> NDArray[Any]:
     if tensor.layout is not torch.strided or tensor.is_quantized:
         raise DatasetError(f"a tensor of layout {tensor.layout} holds no images")
+    size, held = tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes()
+    if size > held:  # as by `expand`: a byte may stand for a billion
+        raise DatasetError(
+            f"a tensor of shape {tuple(tensor.shape)} promises {size} bytes and has {held}"
+        )
     dense = tensor.detach()
     return np.asarray((dense.float() if dense.dtype == torch.bfloat16 else dense).numpy())
 

@@ -16,9 +16,15 @@ import pyarrow.parquet as pq
 from service.datasets.base import DatasetError, Source, UnreadableItem
 from service.datasets.fingerprint import Fingerprint
 from service.datasets.inside import inside, read_inside
-from service.datasets.labels import UNKNOWN, Labels, read_labels
+from service.datasets.labels import MOST_LABEL_TEXT, UNKNOWN, Labels, read_labels
 from service.datasets.tables.columns import LABELS, ColumnNames, Columns, find_columns, shown
 from service.datasets.tables.hugging_face import Features, features_of_schema
+from service.datasets.tables.parquet_bounds import (
+    check_column,
+    check_group,
+    check_rows,
+    kept_as_dictionaries,
+)
 from service.datasets.tables.parquet_files import find_files
 
 _GROUPS_KEPT = 2  # row groups in memory: readers on both sides of a boundary do not read in turns
@@ -54,6 +60,7 @@ def parquet_source(
     """
     paths, card, config = find_files(pattern, split, config)
     footers = [_footer(path) for path in paths]
+    check_rows(footers, repr(pattern))
     schema = footers[0].schema.to_arrow_schema()
     carded = card.features_of(config) if card is not None else Features()
     features = features_of_schema(schema)
@@ -158,8 +165,11 @@ class _Rows:
     def _read_group(self, number: int) -> pa.Table:
         path, group = self._groups[number]
         try:
-            with pq.ParquetFile(path) as file:
-                return file.read_row_group(group, columns=list(self._columns.read))
+            footer, columns = _footer(path), self._columns.read
+            check_group(footer.row_group(group), columns, f"row group {group} of {path!r}")
+            coded = kept_as_dictionaries(footer, columns)
+            with pq.ParquetFile(path, read_dictionary=coded) as file:
+                return file.read_row_group(group, columns=list(columns))
         except (OSError, pa.ArrowException) as error:
             raise DatasetError(f"row group {group} of {path!r}: {error}") from error
 
@@ -187,16 +197,36 @@ def _read_labels(
     if column is None:
         return read_labels(np.zeros(0, np.int64), (), where)
     parts = [_column(path, column) for path in paths]
+    if any(pa.types.is_dictionary(part.type) for part in parts):
+        return read_labels(
+            [each for part in parts for each in _values(part, where)], classes, repr(where)
+        )
     if all(pa.types.is_integer(part.type) for part in parts):
         filled = [part.fill_null(UNKNOWN).cast(pa.int64()).to_numpy() for part in parts]
         return read_labels(np.concatenate(filled), classes, repr(where))
     return read_labels([each for part in parts for each in part.to_pylist()], classes, repr(where))
 
 
+def _values(part: pa.Array, where: str) -> list[object]:
+    """The values of a column; of one with a dictionary each is held once, however many rows it is
+    in.
+    """
+    if not pa.types.is_dictionary(part.type):
+        return part.to_pylist()  # type: ignore[no-any-return]
+    longest = pc.max(pc.binary_length(part.dictionary)).as_py() or 0
+    if longest > 4 * MOST_LABEL_TEXT:  # bytes of characters
+        raise DatasetError(f"{where!r} has a label of {longest} bytes, too many for a name")
+    values = part.dictionary.to_pylist()
+    return [None if place is None else values[place] for place in part.indices.to_pylist()]
+
+
 def _column(path: str, column: str) -> pa.Array:
     """A dotted column of a file."""
+    footer = _footer(path)
+    check_column(footer, column, repr(path))
     try:
-        with pq.ParquetFile(path) as file:
+        coded = kept_as_dictionaries(footer, (column,))
+        with pq.ParquetFile(path, read_dictionary=coded) as file:
             table = file.read(columns=[column])
         outer, *inner = column.split(".") if column not in table.column_names else [column]
         values = table[outer]

@@ -1,8 +1,9 @@
 """Tables in text, CSV and TSV: a row an image, with the path of its file and its label."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TextIO
 
 from service.datasets.base import DatasetError, Source, UnreadableItem
 from service.datasets.fingerprint import Fingerprint
@@ -14,6 +15,8 @@ from service.datasets.tables.columns import LABELS, ColumnNames
 PATHS = ("path", "file", "filename", "file_name", "filepath", "image", "img", "image_path", "name")
 _LABELS = (*LABELS, "class_name", "label_name")
 DELIMITERS = ",;\t"
+MOST_LINE = 2**20  # characters
+MOST_ROWS = 4_000_000
 
 
 def table_source(
@@ -127,10 +130,23 @@ def _rows(file: Path, delimiters: str) -> list[tuple[int, list[str]]]:
     """(line, cells) of the rows that are not empty."""
     with file.open(encoding="utf-8-sig", newline="") as lines:
         try:
-            first = lines.readline()
+            delimiter = max(delimiters, key=next(_bounded(lines, file), "").count)
             lines.seek(0)
-            delimiter = max(delimiters, key=first.count)
-            reader = csv.reader(lines, delimiter=delimiter, strict=True)
-            return [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+            reader = csv.reader(_bounded(lines, file), delimiter=delimiter, strict=True)
+            rows = []
+            for row in reader:
+                if any(cell.strip() for cell in row):
+                    rows.append((reader.line_num, row))
+                if len(rows) > MOST_ROWS:
+                    raise DatasetError(f"{str(file)!r} has more than {MOST_ROWS} rows")
+            return rows
         except (csv.Error, UnicodeDecodeError) as error:
             raise DatasetError(f"{str(file)!r} is no table in UTF-8: {error}") from error
+
+
+def _bounded(lines: TextIO, file: Path) -> Iterator[str]:
+    """The lines of a table, none of which is read further than a line may be long."""
+    while line := lines.readline(MOST_LINE + 1):
+        if len(line) > MOST_LINE:
+            raise DatasetError(f"{str(file)!r} has a line of more than {MOST_LINE} characters")
+        yield line
