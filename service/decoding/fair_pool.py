@@ -93,13 +93,17 @@ class FairPool:
         """What all threads together handle, as measured so far."""
         return self._workers * self._handled / self._seconds
 
-    async def run(self, caller: Hashable, pieces: Sequence[Piece[T]]) -> list[T]:
+    async def run(
+        self, caller: Hashable, pieces: Sequence[Piece[T]], ahead: bool = False
+    ) -> list[T]:
         """Run pieces. Those that have not begun never do once the caller is cancelled or one of
         them has failed; those that have may end early, see `service.decoding.check_wanted`.
 
         Args:
             caller: whose turn they take: pieces of equal callers go one after the other.
             pieces: in the order in which they begin.
+            ahead: before what waits of the same caller, as answers go before what is still to be
+                decoded.
 
         Returns:
             Their results, in the same order.
@@ -110,7 +114,10 @@ class FairPool:
         loop = asyncio.get_running_loop()
         lane = self._lanes.setdefault(caller, _Lane(self._clock))
         tasks = [_Task(piece, loop.create_future()) for piece in pieces]
-        lane.tasks.extend(tasks)
+        if ahead:
+            lane.tasks.extendleft(reversed(tasks))
+        else:
+            lane.tasks.extend(tasks)
         self._begin()
         try:
             return list(await asyncio.gather(*(task.result for task in tasks)))

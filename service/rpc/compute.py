@@ -63,7 +63,8 @@ class Compute:
         self.beside = beside or ThreadPoolExecutor(1, "beside-device")
 
     async def run_in_pool(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a call in a thread of the pool, when it is this call's turn.
+        """Run a call in a thread of the pool, when it is this call's turn, before any of its images
+        that are still to be decoded.
 
         Args:
             call: what is run, with the arguments that follow; it sees the caller's context
@@ -72,7 +73,8 @@ class Compute:
         Returns:
             What the call returns; an error that it raises is raised here.
         """
-        (result,) = await self.pool.run(self._caller, [Piece(partial(call, *args, **kwargs))])
+        piece = Piece(partial(call, *args, **kwargs))
+        (result,) = await self.pool.run(self._caller, [piece], ahead=True)
         return result
 
     async def run_long_in_pool(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -87,7 +89,7 @@ class Compute:
             What the call returns; an error that it raises is raised here.
         """
         piece = Piece(partial(call, *args, **kwargs), LARGE + 1)
-        (result,) = await self.pool.run(self._caller, [piece])
+        (result,) = await self.pool.run(self._caller, [piece], ahead=True)
         return result
 
     @property

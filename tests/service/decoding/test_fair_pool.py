@@ -203,6 +203,29 @@ def test_threads_that_have_ended_are_an_error_of_the_call() -> None:
     asyncio.run(scenario())
 
 
+def test_an_answer_goes_before_what_its_call_has_still_to_decode() -> None:
+    order: list[str] = []
+
+    async def scenario(pool: FairPool) -> None:
+        gates = Gate(), Gate()
+        held = [asyncio.create_task(pool.run(gate, [Piece(gate)])) for gate in gates]
+        await until(lambda: all(gate.began.is_set() for gate in gates))
+        decoded = [Piece(partial(order.append, "decoded"))] * 9
+        decoding = asyncio.create_task(pool.run("a", decoded))
+        await until(lambda: pool.waiting == 9)
+        answers = [Piece(partial(order.append, name)) for name in ("first", "second")]
+        answering = asyncio.create_task(pool.run("a", answers, ahead=True))
+        await until(lambda: pool.waiting == 11)
+        gates[0].open.set()
+        await asyncio.gather(decoding, answering)
+        gates[1].open.set()
+        await asyncio.gather(*held)
+
+    with pools() as pool:
+        asyncio.run(scenario(pool))
+    assert order == ["first", "second", *["decoded"] * 9]
+
+
 def test_results_are_in_the_order_of_the_pieces() -> None:
     with pools() as pool:
         pieces = [Piece(partial(int, str(n)), LEAST * (1 + n % 3)) for n in range(200)]
