@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import structlog
@@ -28,6 +29,8 @@ from service.models.zoo import ModelZoo
 from service.operations import Operations, OperationsService, OperationStore
 from service.rpc.compute import Compute
 from service.rpc.context import request_id
+from service.rpc.doors.admission import Admission
+from service.rpc.doors.decoding import Decoder
 from service.rpc.errors import status_of
 from service.rpc.interceptor import CallInterceptor
 from service.rpc.registration import Resources, register_services
@@ -37,7 +40,9 @@ from service.threads import in_daemon_thread, torch_pool
 log = structlog.get_logger("striate")
 
 MESSAGE_BYTES = 64 * 2**20
-MOST_CALLS = 1024
+MOST_CALLS = 1024  # in flight
+MOST_UNSEEN = 16384  # calls that have come and wait for the event loop
+ALWAYS_LET_IN = ("/grpc.health.v1.Health/Check",)
 STALLED_SECONDS = 30.0  # that a download may bring nothing before it is given up
 CLOSE_SECONDS = 5.0  # that the device's thread has to finish its pass
 _SERVING, _NOT_SERVING = (
@@ -63,6 +68,8 @@ class Server:
         threads = limits.threads or torch.get_num_threads()
         self._workers = max(2, os.cpu_count() or 2)
         self._pool = torch_pool(self._workers, "images", threads)
+        # A pool of its own: no request waits there for images to be decoded.
+        self._doors = ThreadPoolExecutor(2, "doors")
         self._beside = torch_pool(1, "beside-device", max(1, threads // 2))
         self.zoo = ModelZoo(
             weights_dir=settings.weights_dir,
@@ -93,7 +100,7 @@ class Server:
             OperationStore(settings.state_dir / "operations.sqlite"),
             lambda error: status_of(error, request_id.get()),
         )
-        self._server = _grpc_server(self.metrics)
+        self._server = _grpc_server(self.metrics, Decoder(self._doors))
         self._register()
         try:
             port = self._server.add_insecure_port(f"{settings.host}:{settings.port}")
@@ -164,7 +171,7 @@ class Server:
         await self._operations.close()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(in_daemon_thread(self.engine.close, 1.0), CLOSE_SECONDS)
-        for pool in (self._pool, self._beside):
+        for pool in (self._pool, self._beside, self._doors):
             pool.shutdown(wait=False, cancel_futures=True)
 
 
@@ -205,14 +212,18 @@ async def serve(settings: Settings) -> None:
     await server.drain()
 
 
-def _grpc_server(metrics: Metrics) -> grpc.aio.Server:
+def _grpc_server(metrics: Metrics, decoder: Decoder) -> grpc.aio.Server:
     """A server with the project's interceptor and limits, which answers nothing yet."""
     return grpc.aio.server(
-        interceptors=[CallInterceptor(metrics)],
-        maximum_concurrent_rpcs=MOST_CALLS,  # each holds its request until it is answered
+        interceptors=[CallInterceptor(metrics, Admission(MOST_CALLS, ALWAYS_LET_IN), decoder)],
         options=[
             ("grpc.max_receive_message_length", MESSAGE_BYTES),
             ("grpc.max_send_message_length", MESSAGE_BYTES),
+            # While more calls than this wait to be looked at, gRPC cancels some at random without a
+            # status, and from the second number on all. By default these are 1000 and 3000; the
+            # event loop refuses as many within a second, with a reason.
+            ("grpc.server.max_pending_requests", MOST_UNSEEN),
+            ("grpc.server.max_pending_requests_hard_limit", 2 * MOST_UNSEEN),
             # A second server on the same port is a mistake, not a load balancer.
             ("grpc.so_reuseport", 0),
         ],

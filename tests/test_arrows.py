@@ -43,6 +43,7 @@ INTERP: Mapping[str, str] = {
 }
 SERVICE: Mapping[str, str] = {
     "files": "",
+    "memory": "",
     "threads": "",
     "client_package": "",
     "extras": "",
@@ -51,14 +52,14 @@ SERVICE: Mapping[str, str] = {
     "config": "",
     "engine": "config",
     "datasets": "imaging",
-    "models": "config datasets imaging extras files",
+    "models": "config datasets imaging extras files memory",
     "operations": "",
     "index": "engine datasets files",
     "report": "imaging",
     "audit": "report engine models datasets imaging files",
     "visualization": "index engine models datasets imaging files",
     "rpc": "visualization index audit report operations engine models datasets imaging decoding"
-    " threads",
+    " memory threads",
     "server": "rpc decoding index operations engine models datasets config threads",
     "__main__": "server models config client_package",
     "local": "__main__ server models config",

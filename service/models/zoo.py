@@ -3,7 +3,6 @@ gone when unloaded.
 """
 
 import copy
-import ctypes
 import gc
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +17,7 @@ import structlog
 import torch
 from torch import nn
 
+from service import memory
 from service.config import ModelTable
 from service.models.blueprint import UnknownModel, UnknownWeights
 from service.models.catalogue import Catalogue
@@ -269,6 +269,4 @@ def _give_back_memory() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc keeps freed pages otherwise
-    if trim is not None:
-        trim(0)
+    memory.give_back()

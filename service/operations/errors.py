@@ -14,7 +14,11 @@ class OperationRunning(OperationsError):
 
 
 class TooManyOperations(OperationsError):
-    """No more operations are taken on until some have ended."""
+    """No more operations are taken on until some have ended; `retry_after` is in seconds: they take
+    minutes, and one may end at any time.
+    """
+
+    retry_after = 10.0
 
 
 class ShuttingDown(OperationsError):

@@ -1,6 +1,7 @@
 """The standard service google.longrunning.Operations."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import grpc
@@ -21,6 +22,8 @@ from service.operations.runner import Operations
 
 LONGEST_WAIT = 86_400.0  # seconds
 DEFAULT_PAGE, LARGEST_PAGE = 50, 1000
+MOST_SHOWN = 100  # characters of a filter's term, in the error about it
+_KIND = re.compile(r'"?([\w.-]+)"?')
 
 ServicerContext = grpc.aio.ServicerContext[Any, Any]
 
@@ -92,21 +95,31 @@ class OperationsService(OperationsServicer):  # type: ignore[misc, unused-ignore
 
 
 def _filter(text: str) -> tuple[str | None, bool | None]:
-    """The kind that a filter asks for, and whether done; None where it does not. Raises
-    InvalidListing.
+    """The kind that a filter asks for, and whether done; None where it does not. Reads every
+    character a fixed number of times. Raises InvalidListing.
     """
     kind: str | None = None
     done: bool | None = None
-    for term in re.split(r"\s+AND\s+", text.strip()) if text.strip() else []:
-        match = re.fullmatch(r"(done)\s*=\s*(true|false)|(kind)\s*=\s*\"?([\w.-]+)\"?", term)
-        if match is None:
+    words = text.split()
+    for term in _terms(words) if words else ():
+        key, _, value = (part.strip() for part in term.partition("="))
+        if key == "done" and value in ("true", "false"):
+            done = value == "true"
+        elif key == "kind" and (name := _KIND.fullmatch(value)):
+            kind = name[1]
+        else:
             raise InvalidListing(
                 "filter",
-                f"{term!r} is not understood: use done=true, done=false or kind=NAME, "
+                f"{term[:MOST_SHOWN]!r} is not understood: use done=true, done=false or kind=NAME, "
                 f"joined by AND",
             )
-        if match[1]:
-            done = match[2] == "true"
-        else:
-            kind = match[4]
     return kind, done
+
+
+def _terms(words: list[str]) -> Iterator[str]:
+    """What stands between the ANDs."""
+    begin = 0
+    for place, word in enumerate([*words, "AND"]):
+        if word == "AND":
+            yield " ".join(words[begin:place])
+            begin = place + 1

@@ -4,6 +4,7 @@ programs can read.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 import grpc
@@ -26,6 +27,8 @@ from service.imaging import BadImage
 from service.index.store import IndexMissing
 from service.models.bundles.export import NotExportable
 from service.models.zoo import ModelBusy, ModelError, NoRoom, UnknownModel, UnknownWeights
+from service.rpc.doors.admission import TooManyCalls
+from service.rpc.doors.wire_format import Undecodable
 from service.rpc.validation import InvalidField
 from service.visualization.errors import UnfitObjective
 from striate.v1 import errors_pb2
@@ -38,6 +41,17 @@ PUSHBACK = "grpc-retry-pushback-ms"  # the trailer that gRPC's automatic retries
 PREFIX = "ERROR_REASON_"  # of the names of `ErrorReason`, which ErrorInfo's reasons do without
 
 
+class Retry(Enum):
+    """Whether the same request may be sent again. What is to be sent again later is an error with
+    `retry_after`, the seconds until then.
+    """
+
+    UNSAID = "nothing is told"
+    SOON = "RetryInfo, and gRPC's automatic retries wait as long"
+    LATER = "RetryInfo for the caller; gRPC's automatic retries are told not to try"
+    NEVER = "gRPC's automatic retries are told not to try: it would not help"
+
+
 @dataclass(frozen=True)
 class Row:
     """What one kind of error becomes.
@@ -46,11 +60,13 @@ class Row:
         code: gRPC's status code.
         reason: a value of the contract's `ErrorReason`.
         field: the request's field that BadRequest names, where the error has no `field` itself.
+        retry: whether the same request may be sent again.
     """
 
     code: grpc.StatusCode
     reason: errors_pb2.ErrorReason.ValueType
     field: str = ""
+    retry: Retry = Retry.UNSAID
 
     @property
     def reason_name(self) -> str:
@@ -67,6 +83,7 @@ TABLE: Mapping[type[BaseException], Row] = {
         StatusCode.NOT_FOUND, errors_pb2.ERROR_REASON_OPERATION_NOT_FOUND
     ),
     InvalidField: Row(StatusCode.INVALID_ARGUMENT, errors_pb2.ERROR_REASON_INVALID_FIELD),
+    Undecodable: Row(StatusCode.INVALID_ARGUMENT, errors_pb2.ERROR_REASON_INVALID_FIELD),
     UnfitObjective: Row(
         StatusCode.INVALID_ARGUMENT, errors_pb2.ERROR_REASON_INVALID_FIELD, field="composed"
     ),
@@ -76,7 +93,11 @@ TABLE: Mapping[type[BaseException], Row] = {
     ),
     AuditChanged: Row(StatusCode.FAILED_PRECONDITION, errors_pb2.ERROR_REASON_AUDIT_CHANGED),
     NoReport: Row(StatusCode.FAILED_PRECONDITION, errors_pb2.ERROR_REASON_NO_REPORT),
-    UploadTooLarge: Row(StatusCode.RESOURCE_EXHAUSTED, errors_pb2.ERROR_REASON_UPLOAD_TOO_LARGE),
+    UploadTooLarge: Row(
+        StatusCode.RESOURCE_EXHAUSTED,
+        errors_pb2.ERROR_REASON_UPLOAD_TOO_LARGE,
+        retry=Retry.NEVER,
+    ),
     MethodNotApplicable: Row(
         StatusCode.FAILED_PRECONDITION, errors_pb2.ERROR_REASON_NOT_EXPLAINABLE
     ),
@@ -86,7 +107,12 @@ TABLE: Mapping[type[BaseException], Row] = {
         StatusCode.FAILED_PRECONDITION, errors_pb2.ERROR_REASON_OPERATION_RUNNING
     ),
     operations.TooManyOperations: Row(
-        StatusCode.RESOURCE_EXHAUSTED, errors_pb2.ERROR_REASON_TOO_MANY_OPERATIONS
+        StatusCode.RESOURCE_EXHAUSTED,
+        errors_pb2.ERROR_REASON_TOO_MANY_OPERATIONS,
+        retry=Retry.LATER,
+    ),
+    TooManyCalls: Row(
+        StatusCode.RESOURCE_EXHAUSTED, errors_pb2.ERROR_REASON_TOO_MANY_CALLS, retry=Retry.SOON
     ),
     operations.ShuttingDown: Row(StatusCode.UNAVAILABLE, errors_pb2.ERROR_REASON_SHUTTING_DOWN),
     UnknownWeights: Row(StatusCode.INVALID_ARGUMENT, errors_pb2.ERROR_REASON_INVALID_FIELD),
@@ -94,17 +120,24 @@ TABLE: Mapping[type[BaseException], Row] = {
     NotExportable: Row(
         StatusCode.FAILED_PRECONDITION, errors_pb2.ERROR_REASON_MODEL_NOT_EXPORTABLE
     ),
-    NoRoom: Row(StatusCode.RESOURCE_EXHAUSTED, errors_pb2.ERROR_REASON_OUT_OF_MEMORY),
+    NoRoom: Row(
+        StatusCode.RESOURCE_EXHAUSTED, errors_pb2.ERROR_REASON_OUT_OF_MEMORY, retry=Retry.NEVER
+    ),
     ModelError: Row(StatusCode.FAILED_PRECONDITION, errors_pb2.ERROR_REASON_MODEL_NOT_LOADABLE),
-    PoolBusy: Row(StatusCode.RESOURCE_EXHAUSTED, errors_pb2.ERROR_REASON_QUEUE_FULL),
-    jobs.QueueFull: Row(StatusCode.RESOURCE_EXHAUSTED, errors_pb2.ERROR_REASON_QUEUE_FULL),
-    jobs.OutOfMemory: Row(StatusCode.RESOURCE_EXHAUSTED, errors_pb2.ERROR_REASON_OUT_OF_MEMORY),
+    PoolBusy: Row(
+        StatusCode.RESOURCE_EXHAUSTED, errors_pb2.ERROR_REASON_QUEUE_FULL, retry=Retry.SOON
+    ),
+    jobs.QueueFull: Row(
+        StatusCode.RESOURCE_EXHAUSTED, errors_pb2.ERROR_REASON_QUEUE_FULL, retry=Retry.SOON
+    ),
+    jobs.OutOfMemory: Row(
+        StatusCode.RESOURCE_EXHAUSTED, errors_pb2.ERROR_REASON_OUT_OF_MEMORY, retry=Retry.NEVER
+    ),
     jobs.Draining: Row(StatusCode.UNAVAILABLE, errors_pb2.ERROR_REASON_SHUTTING_DOWN),
     jobs.Expired: Row(StatusCode.DEADLINE_EXCEEDED, errors_pb2.ERROR_REASON_DEADLINE_EXCEEDED),
     BackwardFailed: Row(StatusCode.FAILED_PRECONDITION, errors_pb2.ERROR_REASON_NOT_DIFFERENTIABLE),
     jobs.NotFinite: Row(StatusCode.FAILED_PRECONDITION, errors_pb2.ERROR_REASON_NOT_FINITE),
 }
-_COME_BACK = (jobs.QueueFull, PoolBusy)  # errors that tell in how many seconds to try again
 INTERNAL_ROW = Row(StatusCode.INTERNAL, errors_pb2.ERROR_REASON_INTERNAL)  # what nobody foresaw
 
 
@@ -144,9 +177,9 @@ def status_of(error: BaseException, request_id: str) -> status_pb2.Status:
     ]
     if row.code is StatusCode.INVALID_ARGUMENT:
         details.append(_bad_request(error, row))
-    if isinstance(error, _COME_BACK):
+    if row.retry in (Retry.SOON, Retry.LATER):
         delay = duration_pb2.Duration()
-        delay.FromMilliseconds(int(error.retry_after * 1000))
+        delay.FromMilliseconds(_milliseconds(error))
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
     return status_pb2.Status(
         code=row.code.value[0], message=_short(message), details=[_packed(d) for d in details]
@@ -171,18 +204,19 @@ async def abort(
     request_id: str,
     trailer: Metadata,
 ) -> None:
-    """End a call with an error's status. A full queue also tells gRPC's automatic retries when to
-    come back.
+    """End a call with an error's status, and tell gRPC's automatic retries whether to come back,
+    and when.
 
     Args:
         trailer: metadata that every answer ends with.
     """
     status = rpc_status.to_status(status_of(error, request_id))
     pushback: Metadata = ()
-    if isinstance(error, _COME_BACK):
-        pushback = ((PUSHBACK, str(int(error.retry_after * 1000))),)
-    elif isinstance(error, jobs.OutOfMemory | NoRoom):
-        pushback = ((PUSHBACK, "-1"),)  # trying again would not help
+    retry = row_of(error).retry
+    if retry is Retry.SOON:
+        pushback = ((PUSHBACK, str(_milliseconds(error))),)
+    elif retry is not Retry.UNSAID:
+        pushback = ((PUSHBACK, "-1"),)
     # Details and pushback have to leave together: `abort_with_status` would drop the one for the
     # other.
     await context.abort(
@@ -190,6 +224,12 @@ async def abort(
         status.details,
         trailing_metadata=(*status.trailing_metadata, *pushback, *trailer),
     )
+
+
+def _milliseconds(error: BaseException) -> int:
+    """The time after which the request of an error may be sent again."""
+    seconds: float = getattr(error, "retry_after")  # noqa: B009 - a test holds all kinds to have it
+    return int(seconds * 1000)
 
 
 def _short(text: str) -> str:

@@ -1,6 +1,7 @@
 """What every call gets: a request id, a log line, metrics, and errors from the one table."""
 
 import asyncio
+import inspect
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -8,10 +9,13 @@ from typing import Any
 
 import grpc
 import structlog
+from google.protobuf.message import Message
 
 from service.engine.metrics import Metrics
 from service.rpc import errors
 from service.rpc.context import VERSION, Context, caller, request_id
+from service.rpc.doors.admission import Admission
+from service.rpc.doors.decoding import Decoder
 
 log = structlog.get_logger("striate")
 # In every answer, also of services that have no provenance.
@@ -22,15 +26,17 @@ _REPEATED = "/google.longrunning.Operations/WaitOperation"
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg, unused-ignore]
-    """Wraps the methods of all services in a `CallSpan`, but of the standard services not those
-    whose requests stream.
+    """Wraps the methods of all services in a `CallSpan`, counts their calls in, and decodes their
+    requests.
 
     Args:
         metrics: counts and times every call.
+        admission: counts the calls in flight.
+        decoder: decodes requests.
     """
 
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
+    def __init__(self, metrics: Metrics, admission: Admission, decoder: Decoder) -> None:
+        self._metrics, self._admission, self._decoder = metrics, admission, decoder
 
     async def intercept_service(
         self,
@@ -46,31 +52,40 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg, unu
             details: of the call, with the method's full name.
 
         Returns:
-            The wrapped handler; the handler as it is for a foreign method whose requests are a
-            stream; one that refuses the call and names this version if there is none.
+            The wrapped handler, which takes requests as bytes; one that refuses the call and names
+            this version if there is none.
         """
         handler = await continuation(details)
         method: str = details.method
         if handler is None:  # a client of another version asks: it must learn of which this one is
             return grpc.stream_stream_rpc_method_handler(_unknown(method))  # type: ignore[no-any-return, unused-ignore]
-        if handler.request_streaming and not method.startswith("/striate."):
-            return handler
-        wrap = self._stream if handler.response_streaming else self._unary
         make, call = _kind(handler)
-        return make(wrap(call, method), handler.request_deserializer, handler.response_serializer)  # type: ignore[no-any-return]
+        # Generated code has it from the message's class itself.
+        kind: type[Message] = handler.request_deserializer.__self__  # type: ignore[union-attr]
+        if not handler.response_streaming or inspect.iscoroutinefunction(call):
+            answer = self._awaited(call, kind, method)
+        else:
+            answer = self._streamed(call, kind, method)
+        return make(answer, None, handler.response_serializer)  # type: ignore[no-any-return]
 
-    def _unary(self, call: Any, method: str) -> Any:
-        async def answer(request: Any, context: Context) -> Any:
+    def _awaited(self, call: Any, kind: type[Message], method: str) -> Any:
+        """Of a method that returns its response, or writes its responses itself."""
+
+        async def answer(data: Any, context: Context) -> Any:
             async with CallSpan(self._metrics, method, context):
-                return await call(request, context)
+                with self._admission.enter(method):
+                    return await call(await self._decoder.request(data, kind), context)
 
         return answer
 
-    def _stream(self, call: Any, method: str) -> Any:
-        async def answer(request: Any, context: Context) -> AsyncIterator[Any]:
+    def _streamed(self, call: Any, kind: type[Message], method: str) -> Any:
+        """Of a method that yields its responses."""
+
+        async def answer(data: Any, context: Context) -> AsyncIterator[Any]:
             async with CallSpan(self._metrics, method, context):
-                async for response in call(request, context):
-                    yield response
+                with self._admission.enter(method):
+                    async for response in call(await self._decoder.request(data, kind), context):
+                        yield response
 
         return answer
 

@@ -133,7 +133,13 @@ class QueueFull(ResourceExhausted):
 
 
 class TooManyOperations(ResourceExhausted):
-    """As many operations run as the server allows."""
+    """As many operations run as the server allows; `retry_after` says when to try again."""
+
+
+class TooManyCalls(ResourceExhausted):
+    """As many calls are in flight as the server allows, also after the automatic retries;
+    `retry_after` says when to try again.
+    """
 
 
 class OutOfMemory(ResourceExhausted):

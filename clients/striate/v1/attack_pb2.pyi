@@ -509,7 +509,8 @@ class UnitGoal(_message.Message):
     unit: _builtins.str
     """"layer:unit" for the mean over the unit's positions, "layer:unit@row,column" for one,
     "layer:unit@center" for the one in the middle, "logits:class" with the number or name of a
-    class. Names with odd characters stand in quotes, see Layer.name. Required.
+    class. Names with odd characters stand in quotes, see Layer.name. Required. At most 200
+    characters.
     """
     drive: _builtins.bool
     """Drive the activation above the level, or else silence it: bring it down to the level. Default
@@ -548,19 +549,21 @@ class RowSettings(_message.Message):
     SEEDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def epsilons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """Radii, each as AttackRequest.epsilon may be."""
+        """Radii, each as AttackRequest.epsilon may be. At most 4096 entries."""
 
     @_builtins.property
     def step_sizes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """Step sizes of Pgd in pixel units, at least 0."""
+        """Step sizes of Pgd in pixel units, at least 0. At most 4096 entries."""
 
     @_builtins.property
     def steps(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Gradient steps of Pgd, 1 to 10000."""
+        """Gradient steps of Pgd, 1 to 10000. At most 4096 entries."""
 
     @_builtins.property
     def seeds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Row i draws its randomness from (seeds[i], 0) instead of (seed, first_row + i)."""
+        """Row i draws its randomness from (seeds[i], 0) instead of (seed, first_row + i). At most 4096
+        entries.
+        """
 
     def __init__(
         self,
@@ -601,7 +604,7 @@ class AttackRequest(_message.Message):
     PRIORITY_FIELD_NUMBER: _builtins.int
     CLEAN_IMAGES_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """Name of a loaded model. Required."""
+    """Name of a loaded model. Required. At most 200 characters."""
     norm: Global___Norm.ValueType
     """What the images may be changed by: the norm in which epsilon is measured."""
     epsilon: _builtins.float
@@ -639,12 +642,14 @@ class AttackRequest(_message.Message):
 
     @_builtins.property
     def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """True class of each image, or none: the network's own prediction is then the label."""
+        """True class of each image, or none: the network's own prediction is then the label. At most 4096
+        entries.
+        """
 
     @_builtins.property
     def targets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Class that each image should be taken for, other than its label; or none: any wrong class will
-        do.
+        do. At most 4096 entries.
         """
 
     @_builtins.property

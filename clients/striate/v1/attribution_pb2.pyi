@@ -177,12 +177,13 @@ class AttributeRequest(_message.Message):
     GAMMA_FIELD_NUMBER: _builtins.int
     ALPHA_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """Name of a loaded model. Required."""
+    """Name of a loaded model. Required. At most 200 characters."""
     method: Global___AttributionMethod.ValueType
     """Required."""
     unit: _builtins.str
     """A unit to be explained instead: "layer:unit" (the mean over positions), "layer:unit@row,column"
-    or "layer:unit@center", or "logits:class" with the number or name of a class.
+    or "layer:unit@center", or "logits:class" with the number or name of a class. At most 200
+    characters.
     """
     steps: _builtins.int
     """Steps of integrated gradients, Gauss-Legendre nodes, 1 to 1000. Default 50."""
@@ -201,7 +202,7 @@ class AttributeRequest(_message.Message):
     """Pixels between its places, 1 to the window. Default: half the window."""
     layer: _builtins.str
     """Layer of Grad-CAM. Default: the last one with rows and columns (more than one position) that
-    the class or unit is computed from.
+    the class or unit is computed from. At most 200 characters.
     """
     seed: _builtins.int
     """Seeds SmoothGrad; image i uses (seed, first_image + i). Default 0."""
@@ -231,7 +232,7 @@ class AttributeRequest(_message.Message):
     @_builtins.property
     def classes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Class to be explained: none for the network's own prediction of each image, one for all, or one
-        an image. Not with `unit`.
+        an image. Not with `unit`. At most 64 entries.
         """
 
     def __init__(

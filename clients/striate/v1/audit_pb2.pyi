@@ -154,7 +154,7 @@ class Gate(_message.Message):
     EPSILON_FIELD_NUMBER: _builtins.int
     BAR_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """Model; default: every one of the audit."""
+    """Model; default: every one of the audit. At most 200 characters."""
     norm: _attack_pb2.Norm.ValueType
     """Norm and epsilon of a threat model of the audit; epsilon 0: the clean accuracy."""
     epsilon: _builtins.float
@@ -198,7 +198,7 @@ class AuditRequest(_message.Message):
     MCE_REFERENCE_FIELD_NUMBER: _builtins.int
     SKIP_BAD_FIELD_NUMBER: _builtins.int
     dataset: _builtins.str
-    """Name of a labelled data set. Required."""
+    """Name of a labelled data set. Required. At most 200 characters."""
     limit: _builtins.int
     """Images: the first so many of a random order that `seed` draws. Default 0: all."""
     seed: _builtins.int
@@ -219,7 +219,7 @@ class AuditRequest(_message.Message):
     """Name of a loaded model with the same classes, whose errors are the unit of corruption errors:
     mCE and relative mCE (Hendrycks & Dietterich 2019, section 4.2). One of `models`, or another,
     which is then shown the clean and the corrupted images alone. Needs corruptions. Default: none,
-    and there are no corruption errors.
+    and there are no corruption errors. At most 200 characters.
     """
     skip_bad: _builtins.bool
     """Leave out images that cannot be read or decoded, or have no label, and list them in the report;
@@ -229,7 +229,7 @@ class AuditRequest(_message.Message):
     @_builtins.property
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of 1 to 8 loaded models with one and the same number of classes; they are compared with
-        each other. Required.
+        each other. Required. Each at most 200 characters.
         """
 
     @_builtins.property
@@ -245,20 +245,22 @@ class AuditRequest(_message.Message):
     @_builtins.property
     def corruptions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Of ImageNet-C's fifteen corruptions (Hendrycks & Dietterich 2019), by name, e.g. "fog"; "all"
-        for all. Default: none.
+        for all. Default: none. At most 64 entries. Each at most 200 characters.
         """
 
     @_builtins.property
     def severities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Of these corruptions the severities, 1 to 5. Default: all five."""
+        """Of these corruptions the severities, 1 to 5. Default: all five. At most 64 entries."""
 
     @_builtins.property
     def augmentations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Augmentations by name, e.g. "rotation"; "all" for all. Default: none."""
+        """Augmentations by name, e.g. "rotation"; "all" for all. Default: none. At most 64 entries. Each
+        at most 200 characters.
+        """
 
     @_builtins.property
     def gates(self) -> _containers.RepeatedCompositeFieldContainer[Global___Gate]:
-        """The audit ends as soon as all its gates are decided, at that error rate."""
+        """The audit ends as soon as all its gates are decided, at that error rate. At most 64 entries."""
 
     def __init__(
         self,
@@ -413,7 +415,7 @@ class ReadAuditReportRequest(_message.Message):
     OPERATION_FIELD_NUMBER: _builtins.int
     FORMAT_FIELD_NUMBER: _builtins.int
     operation: _builtins.str
-    """Name of the operation, "operations/...". Required."""
+    """Name of the operation, "operations/...". Required. At most 200 characters."""
     format: Global___ReportFormat.ValueType
     def __init__(
         self,
@@ -469,11 +471,13 @@ class UploadDatasetRequest(_message.Message):
 
     @_builtins.property
     def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Class of each image. Required."""
+        """Class of each image. Required. At most 4096 entries."""
 
     @_builtins.property
     def classes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Names of the classes, in the first message. Default: the numbers."""
+        """Names of the classes, in the first message. Default: the numbers. At most 100000 entries. Each
+        at most 200 characters.
+        """
 
     def __init__(
         self,

@@ -37,13 +37,13 @@ class CompileDossierRequest(_message.Message):
     ATTACK_STEPS_FIELD_NUMBER: _builtins.int
     FACETS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """Name of a loaded model. Required."""
+    """Name of a loaded model. Required. At most 200 characters."""
     unit: _builtins.str
-    """"layer:unit"; "neg(layer:unit)" or "abs(layer:unit)", whose pictures, exemplars and facets are of
-    minus the unit or its magnitude. Required.
+    """"layer:unit"; "neg(layer:unit)" or "abs(layer:unit)", whose pictures, exemplars and facets are
+    of minus the unit or its magnitude. Required. At most 200 characters.
     """
     dataset: _builtins.str
-    """Data set with an index of the layer. Required."""
+    """Data set with an index of the layer. Required. At most 200 characters."""
     pictures: _builtins.int
     """Pictures from different seeds, pushed apart, 1 to 4. Default 1."""
     exemplars: _builtins.int

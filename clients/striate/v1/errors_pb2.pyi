@@ -64,7 +64,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     the budget for loaded models (the server's setting model_bytes) not another one.
     """
     ERROR_REASON_TOO_MANY_OPERATIONS: _ErrorReason.ValueType  # 18
-    """RESOURCE_EXHAUSTED. As many operations run as the server allows."""
+    """RESOURCE_EXHAUSTED. As many operations run as the server allows; RetryInfo says when to ask
+    again.
+    """
     ERROR_REASON_UPLOAD_TOO_LARGE: _ErrorReason.ValueType  # 19
     """RESOURCE_EXHAUSTED. The upload is larger than the server takes."""
     ERROR_REASON_SHUTTING_DOWN: _ErrorReason.ValueType  # 20
@@ -80,6 +82,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_MODEL_NOT_EXPORTABLE: _ErrorReason.ValueType  # 24
     """FAILED_PRECONDITION. The model is built by code of the server's user, so that no bundle can hold
     it.
+    """
+    ERROR_REASON_TOO_MANY_CALLS: _ErrorReason.ValueType  # 30
+    """RESOURCE_EXHAUSTED. As many calls are in flight as the server allows; RetryInfo says when to ask
+    again.
     """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
@@ -129,7 +135,9 @@ ERROR_REASON_OUT_OF_MEMORY: ErrorReason.ValueType  # 17
 the budget for loaded models (the server's setting model_bytes) not another one.
 """
 ERROR_REASON_TOO_MANY_OPERATIONS: ErrorReason.ValueType  # 18
-"""RESOURCE_EXHAUSTED. As many operations run as the server allows."""
+"""RESOURCE_EXHAUSTED. As many operations run as the server allows; RetryInfo says when to ask
+again.
+"""
 ERROR_REASON_UPLOAD_TOO_LARGE: ErrorReason.ValueType  # 19
 """RESOURCE_EXHAUSTED. The upload is larger than the server takes."""
 ERROR_REASON_SHUTTING_DOWN: ErrorReason.ValueType  # 20
@@ -145,5 +153,9 @@ for.
 ERROR_REASON_MODEL_NOT_EXPORTABLE: ErrorReason.ValueType  # 24
 """FAILED_PRECONDITION. The model is built by code of the server's user, so that no bundle can hold
 it.
+"""
+ERROR_REASON_TOO_MANY_CALLS: ErrorReason.ValueType  # 30
+"""RESOURCE_EXHAUSTED. As many calls are in flight as the server allows; RetryInfo says when to ask
+again.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

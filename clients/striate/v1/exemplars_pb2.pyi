@@ -70,9 +70,9 @@ class BuildExemplarIndexRequest(_message.Message):
     QUANTILES_FIELD_NUMBER: _builtins.int
     SKIP_BAD_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """Name of a loaded model. Required."""
+    """Name of a loaded model. Required. At most 200 characters."""
     dataset: _builtins.str
-    """Name of a data set of ListDatasets. Required."""
+    """Name of a data set of ListDatasets. Required. At most 200 characters."""
     k: _builtins.int
     """Exemplars kept a unit, 1 to 100. Default 9."""
     limit: _builtins.int
@@ -90,7 +90,7 @@ class BuildExemplarIndexRequest(_message.Message):
     """
     @_builtins.property
     def layers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """1 to 64 layer names. Required."""
+        """1 to 64 layer names. Required. Each at most 200 characters."""
 
     @_builtins.property
     def quantiles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
@@ -207,13 +207,13 @@ class FindExemplarsRequest(_message.Message):
     LABEL_FIELD_NUMBER: _builtins.int
     WITHOUT_IMAGES_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """Name of a loaded model. Required."""
+    """Name of a loaded model. Required. At most 200 characters."""
     unit: _builtins.str
     """"layer:unit", e.g. "layer3.2:7"; "neg(layer:unit)" (or "-layer:unit") or "abs(layer:unit)", of
-    which the order ranks minus the unit or its magnitude. Required.
+    which the order ranks minus the unit or its magnitude. Required. At most 200 characters.
     """
     dataset: _builtins.str
-    """Name of a data set with an index of this model. Required."""
+    """Name of a data set with an index of this model. Required. At most 200 characters."""
     k: _builtins.int
     """Exemplars wanted, 1 to 100; more than the index has gives all. Default 9; all for
     EXEMPLAR_ORDER_QUANTILE.
@@ -381,11 +381,11 @@ class GetUnitStatisticsRequest(_message.Message):
     UNIT_FIELD_NUMBER: _builtins.int
     DATASET_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """Name of a loaded model. Required."""
+    """Name of a loaded model. Required. At most 200 characters."""
     unit: _builtins.str
-    """"layer:unit" for one unit, or "layer" for all of them. Required."""
+    """"layer:unit" for one unit, or "layer" for all of them. Required. At most 200 characters."""
     dataset: _builtins.str
-    """Name of a data set with an index of this model. Required."""
+    """Name of a data set with an index of this model. Required. At most 200 characters."""
     def __init__(
         self,
         *,

@@ -113,9 +113,9 @@ class RenderFiltersRequest(_message.Message):
     ANALYZE_FIELD_NUMBER: _builtins.int
     SPECTRA_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """Name of a loaded model. Required."""
+    """Name of a loaded model. Required. At most 200 characters."""
     layer: _builtins.str
-    """A convolution. Default: the first one."""
+    """A convolution. Default: the first one. At most 200 characters."""
     scale: Global___FilterScale.ValueType
     zoom: _builtins.int
     """Pixels a weight, 1 to 32; 0 picks one that makes tiles of about 48 pixels. A layer whose
@@ -306,9 +306,9 @@ class MeasureTuningRequest(_message.Message):
     CONTRAST_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """Name of a loaded model. Required."""
+    """Name of a loaded model. Required. At most 200 characters."""
     layer: _builtins.str
-    """A layer with rows and columns. Default: the first convolution."""
+    """A layer with rows and columns. Default: the first convolution. At most 200 characters."""
     orientations: _builtins.int
     """Orientations, evenly over 180 degrees, 4 to 72. Default 18."""
     phases: _builtins.int
@@ -449,9 +449,9 @@ class GetActivationsRequest(_message.Message):
     ALL_UNITS_FIELD_NUMBER: _builtins.int
     ORDER_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """Name of a loaded model. Required."""
+    """Name of a loaded model. Required. At most 200 characters."""
     layer: _builtins.str
-    """A layer, or "logits". Required."""
+    """A layer, or "logits". Required. At most 200 characters."""
     k: _builtins.int
     """Units listed and drawn, strongest first, 1 to 4096; all, if the layer has fewer. Default 16."""
     all_units: _builtins.bool

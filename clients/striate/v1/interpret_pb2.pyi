@@ -27,7 +27,7 @@ class ClassifyRequest(_message.Message):
     IMAGES_FIELD_NUMBER: _builtins.int
     K_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """Name of a loaded model. Required."""
+    """Name of a loaded model. Required. At most 200 characters."""
     k: _builtins.int
     """Classes an image, 1 to the number of classes (more gives all). Default 5."""
     @_builtins.property
@@ -129,7 +129,9 @@ class ListDatasetsRequest(_message.Message):
 
     MODEL_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """A loaded model, to map the data sets' labels to its classes. Default: none."""
+    """A loaded model, to map the data sets' labels to its classes. Default: none. At most 200
+    characters.
+    """
     def __init__(
         self,
         *,
@@ -230,7 +232,7 @@ class ReadSamplesRequest(_message.Message):
     FIRST_FIELD_NUMBER: _builtins.int
     COUNT_FIELD_NUMBER: _builtins.int
     dataset: _builtins.str
-    """Name of a data set of ListDatasets. Required."""
+    """Name of a data set of ListDatasets. Required. At most 200 characters."""
     first: _builtins.int
     """First image, from 0. Default 0."""
     count: _builtins.int

@@ -92,7 +92,7 @@ class GetModelRequest(_message.Message):
 
     MODEL_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """Name of a loaded model. Required."""
+    """Name of a loaded model. Required. At most 200 characters."""
     def __init__(
         self,
         *,
@@ -145,12 +145,12 @@ class LoadModelRequest(_message.Message):
     too, both with "@REVISION" behind for a branch, tag or commit other than the main branch's
     last; or "timm:NAME", a network of timm's registry such as "timm:resnet18.a1_in1k", hosted
     under "timm.NAME" in the same way. Folders of the server are named by its settings file alone.
-    Required.
+    Required. At most 200 characters.
     """
     weights: _builtins.str
     """"" or "default": the settings' or the published weights; "random": a random initialisation,
     said so in ModelInfo; else the name of a member of torchvision's Weights enum, e.g.
-    "IMAGENET1K_V2".
+    "IMAGENET1K_V2". At most 200 characters.
     """
     def __init__(
         self,
@@ -192,7 +192,7 @@ class UnloadModelRequest(_message.Message):
 
     MODEL_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """Name of a loaded model. Required."""
+    """Name of a loaded model. Required. At most 200 characters."""
     def __init__(
         self,
         *,
@@ -232,7 +232,7 @@ class ExportModelRequest(_message.Message):
 
     MODEL_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """Name of a loaded model. Required."""
+    """Name of a loaded model. Required. At most 200 characters."""
     def __init__(
         self,
         *,

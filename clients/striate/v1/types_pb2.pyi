@@ -85,7 +85,7 @@ class Tensor(_message.Message):
     @_builtins.property
     def shape(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Extents, outermost first, each at least 0; their product times the element size is the length
-        of `data`.
+        of `data`. At most 8 entries.
         """
 
     def __init__(
@@ -120,7 +120,8 @@ class ImageBatch(_message.Message):
         that finds too many of other calls waiting ends with RESOURCE_EXHAUSTED and RetryInfo. The first of several frames counts; EXIF orientation is
         applied; 16-bit samples keep their high byte; alpha is composited over white; gray becomes
         three equal channels and colour becomes luma (ITU-R 601-2) where the network asks for it; then
-        the image is resized and centre-cropped as the network's preprocessing says.
+        the image is resized and centre-cropped as the network's preprocessing says. At most 4096
+        entries.
         """
 
     @_builtins.property

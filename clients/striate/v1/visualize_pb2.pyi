@@ -146,10 +146,10 @@ class Term(_message.Message):
     """"layer:unit" for the mean of a channel (or a feature of a linear layer),
     "layer:unit@row,column" for one neuron, "layer:unit@center" for the one at row h / 2, column
     w / 2 (rounded down) of the layer's map at the pictures' size, "layer" for the mean square of
-    the whole layer (DeepDream), "logits:class" for a class logit, with the number or name of
-    the class. "neg(...)" of a unit or neuron is minus its activation, which "-..." means too,
+    the whole layer (DeepDream), "logits:class" for a class logit, with the number or name of the
+    class. "neg(...)" of a unit or neuron is minus its activation, which "-..." means too,
     "abs(...)" the magnitude of its activation: of the mean over positions, or of the neuron.
-    Names with odd characters stand in quotes, see Layer.name.
+    Names with odd characters stand in quotes, see Layer.name. At most 200 characters.
     """
     @_builtins.property
     def direction(self) -> Global___Direction: ...
@@ -191,7 +191,7 @@ class Direction(_message.Message):
     ROW_FIELD_NUMBER: _builtins.int
     COLUMN_FIELD_NUMBER: _builtins.int
     layer: _builtins.str
-    """Required."""
+    """Required. At most 200 characters."""
     comparison: Global___Comparison.ValueType
     """How the activation h at each position is compared with the vector v."""
     power: _builtins.float
@@ -241,7 +241,7 @@ class Likeness(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     POWER_FIELD_NUMBER: _builtins.int
     layer: _builtins.str
-    """Required."""
+    """Required. At most 200 characters."""
     kind: Global___LikenessKind.ValueType
     """Required."""
     power: _builtins.float
@@ -279,7 +279,7 @@ class Diversity(_message.Message):
     LAYER_FIELD_NUMBER: _builtins.int
     WEIGHT_FIELD_NUMBER: _builtins.int
     layer: _builtins.str
-    """Required."""
+    """Required. At most 200 characters."""
     weight: _builtins.float
     """Factor of that term, above 0, in units of the objective's own present size: at 1 a picture that
     is wholly like the others loses as much as its objective. Default 1.
@@ -419,7 +419,9 @@ class Maco(_message.Message):
     IMAGES_FIELD_NUMBER: _builtins.int
     TRANSPARENCY_FIELD_NUMBER: _builtins.int
     dataset: _builtins.str
-    """Data set whose mean magnitude spectrum is taken, computed once and kept. Required."""
+    """Data set whose mean magnitude spectrum is taken, computed once and kept. Required. At most 200
+    characters.
+    """
     images: _builtins.int
     """Its first so many images, up to 100000. Default 1000."""
     transparency: _builtins.float
@@ -628,7 +630,8 @@ class Certification(_message.Message):
     RETRIES_FIELD_NUMBER: _builtins.int
     dataset: _builtins.str
     """Data set whose index gives the unit's maximum; INDEX_NOT_FOUND if it has none of a unit's
-    layer. Default: the index of the layer with the most images, if there is one.
+    layer. Default: the index of the layer with the most images, if there is one. At most 200
+    characters.
     """
     seeds: _builtins.int
     """Also optimize from this many further seeds and report the spread, 0 to 16. Default 0."""
@@ -742,7 +745,7 @@ class VisualizeRequest(_message.Message):
     PREVIEW_EVERY_FIELD_NUMBER: _builtins.int
     INCLUDE_TENSOR_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """Name of a loaded model. Required."""
+    """Name of a loaded model. Required. At most 200 characters."""
     variants: _builtins.int
     """Pictures an objective, 1 to 16; objectives times variants is at most 64. Picture j of objective
     i is row i * variants + j. Default 1.
@@ -1065,9 +1068,9 @@ class VisualizeLayerRequest(_message.Message):
     SHEET_FIELD_NUMBER: _builtins.int
     FORM_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """Name of a loaded model. Required."""
+    """Name of a loaded model. Required. At most 200 characters."""
     layer: _builtins.str
-    """A layer, or "logits". Required."""
+    """A layer, or "logits". Required. At most 200 characters."""
     first_unit: _builtins.int
     """First unit, from 0. Default 0."""
     unit_count: _builtins.int
@@ -1215,11 +1218,11 @@ class FindFacetsRequest(_message.Message):
     FACETS_FIELD_NUMBER: _builtins.int
     BY_LAYER_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """Name of a loaded model. Required."""
+    """Name of a loaded model. Required. At most 200 characters."""
     unit: _builtins.str
-    """"layer:unit", "neg(layer:unit)" or "abs(layer:unit)". Required."""
+    """"layer:unit", "neg(layer:unit)" or "abs(layer:unit)". Required. At most 200 characters."""
     dataset: _builtins.str
-    """Data set with an index of the layer. Required."""
+    """Data set with an index of the layer. Required. At most 200 characters."""
     exemplars: _builtins.int
     """The unit's top so many exemplars are clustered, 2 to 100, at most the index's k. Default: all
     that the index keeps.
@@ -1228,7 +1231,8 @@ class FindFacetsRequest(_message.Message):
     """Clusters, 1 to 8; 0 takes the number with the highest silhouette. Default 0."""
     by_layer: _builtins.str
     """Layer whose activations, averaged inside the unit's receptive field, are clustered. Default:
-    the last before the unit's that is neither inside nor around it and has another output.
+    the last before the unit's that is neither inside nor around it and has another output. At most
+    200 characters.
     """
     @_builtins.property
     def settings(self) -> Global___PictureSettings:

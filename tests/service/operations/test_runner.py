@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ from service.operations import (
     ShuttingDown,
     TooManyOperations,
 )
+from service.rpc.doors.admission import Admission
+from service.rpc.doors.decoding import Decoder
 from service.rpc.interceptor import CallInterceptor
 
 ROOT = Path(__file__).parents[3]
@@ -86,7 +88,8 @@ async def serving(
     for kind, runner in runners.items():
         operations.register(kind, runner)
     await operations.recover()
-    server = grpc.aio.server(interceptors=[CallInterceptor(Metrics())])
+    doors = Admission(100), Decoder(ThreadPoolExecutor(1))
+    server = grpc.aio.server(interceptors=[CallInterceptor(Metrics(), *doors)])
     add_OperationsServicer_to_server(OperationsService(operations), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

@@ -1,13 +1,19 @@
 """The table of errors: every reason of the contract has a cause; details name what is at fault."""
 
+import asyncio
+
+import grpc
 import pytest
 from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
-from service.engine.job import QueueFull
+from service.datasets.uploads import UploadTooLarge
+from service.engine.job import OutOfMemory, QueueFull
 from service.imaging import BadImage
 from service.models.zoo import UnknownModel, UnknownWeights
-from service.rpc.errors import INTERNAL_ROW, TABLE, status_of
+from service.operations import TooManyOperations
+from service.rpc.doors.admission import TooManyCalls
+from service.rpc.errors import INTERNAL_ROW, PUSHBACK, TABLE, Retry, abort, status_of
 from service.rpc.validation import InvalidField
 from service.visualization.errors import UnfitObjective
 from striate.v1 import errors_pb2
@@ -78,3 +84,46 @@ def test_an_error_that_nobody_foresaw_is_not_shown() -> None:
     assert status.code == code_pb2.INTERNAL
     assert "secret" not in str(status)
     assert "r2" in status.message
+
+
+RETRIED = {  # an error of each kind that is a refusal for load
+    QueueFull: QueueFull(9, 1.5),
+    TooManyOperations: TooManyOperations("256"),
+    TooManyCalls: TooManyCalls(1024),
+}
+FINAL = {OutOfMemory, UploadTooLarge}  # the same request will never be taken
+
+
+def test_every_refusal_for_load_says_when_to_come_back() -> None:
+    refusals = {
+        kind for kind, row in TABLE.items() if row.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    }
+    assert refusals == RETRIED.keys() | FINAL
+    for kind in FINAL:
+        assert TABLE[kind].retry is Retry.NEVER
+    for error in RETRIED.values():
+        retry = error_details_pb2.RetryInfo()
+        detail(status_of(error, ""), retry)
+        assert retry.retry_delay.ToMilliseconds() > 0
+
+
+@pytest.mark.parametrize(
+    ("error", "pushback"),
+    [
+        (QueueFull(9, 1.5), "1500"),
+        (TooManyCalls(1024), "1000"),
+        (TooManyOperations("256"), "-1"),  # they take minutes: nobody is to wait unasked
+        (OutOfMemory("no"), "-1"),
+        (BadImage("no"), None),
+    ],
+)
+def test_automatic_retries_hear_the_same(error: Exception, pushback: str | None) -> None:
+    class Call:
+        sent: dict[str, str | bytes]
+
+        async def abort(self, *_: object, trailing_metadata: tuple[tuple[str, str], ...]) -> None:
+            self.sent = dict(trailing_metadata)
+
+    call = Call()
+    asyncio.run(abort(call, error, "r", ()))  # type: ignore[arg-type]
+    assert call.sent.get(PUSHBACK) == pushback

@@ -19,6 +19,7 @@ from striate.v1 import attack_pb2
 from striate.v1 import audit_pb2 as pb
 
 MOST_MODELS, MOST_THREATS, MOST_EPSILONS, MOST_ATTACKS = 8, 8, 32, 16
+MOST_CONDITIONS = 64  # corruptions, severities and augmentations by name, of each
 DEFAULT_LEVELS = (1, 2, 4, 8)  # epsilons of the default threat model, in 255ths
 
 
