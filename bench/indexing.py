@@ -46,6 +46,7 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"  # what a data set takes for an image that it 
 class _Hosted:
     network: Network
     bytes_per_row: int = 2**20
+    name: str = "bench"
 
 
 def indexing(place: Setting, repeats: int = 5) -> Figures:

@@ -167,3 +167,4 @@ class Model:
 
     network: Network
     bytes_per_row: int = 2**20
+    name: str = "bench"

@@ -34,8 +34,10 @@ from service.rpc.doors.decoding import Decoder
 from service.rpc.errors import status_of
 from service.rpc.interceptor import CallInterceptor
 from service.rpc.registration import Resources, register_services
-from service.rpc.standard_services import SERVICE_NAMES, register_standard_services
+from service.rpc.standard_services import READINESS, SERVICE_NAMES, register_standard_services
 from service.threads import in_daemon_thread, torch_pool
+from service.watch.device import DeviceWatch
+from service.watch.loop_lag import LoopLag
 
 log = structlog.get_logger("striate")
 
@@ -65,6 +67,9 @@ class Server:
         device = _device(settings.device)
         limits = EngineLimits.for_device(device, settings)
         self.engine = Engine(self.metrics, limits)
+        self.metrics.device_busy.set_function(self.engine.activity.seconds)
+        self._loop_lag = LoopLag(self.metrics.loop_lag.observe)
+        self.metrics.loop_lag_highest.set_function(self._loop_lag.highest)
         threads = limits.threads or torch.get_num_threads()
         self._workers = max(2, os.cpu_count() or 2)
         self._pool = torch_pool(self._workers, "images", threads)
@@ -121,6 +126,9 @@ class Server:
             raise
         for service in ("", *SERVICE_NAMES):
             await self._health.set(service, _SERVING)
+        await self._report_readiness(True)
+        watch = DeviceWatch(self.engine.activity, settings.stall_seconds, self._report_readiness)
+        self._watching = [asyncio.create_task(task) for task in (self._loop_lag.run(), watch.run())]
         return port
 
     def _register(self) -> None:
@@ -152,6 +160,13 @@ class Server:
         metrics.decode_pixels.set_function(lambda: budget.pixels)
         metrics.decode_refused.set_function(lambda: budget.refused)
 
+    async def _report_readiness(self, ready: bool) -> None:
+        """Tell health and metrics whether work gets done. The server itself, "", is alive as long
+        as it answers.
+        """
+        await self._health.set(READINESS, _SERVING if ready else _NOT_SERVING)
+        self.metrics.ready.set(ready)
+
     async def _report_model(self, name: str) -> None:
         """Tell health and metrics what is so now: of two calls that change one model, either may be
         the last to get here.
@@ -166,6 +181,9 @@ class Server:
         """
         grace = self.settings.drain_seconds
         log.info("draining", seconds=grace)
+        for task in self._watching:
+            task.cancel()
+        self.metrics.ready.set(0)
         await self._health.enter_graceful_shutdown()
         await asyncio.gather(self._server.stop(grace), self._operations.drain(grace))
         await self._operations.close()

@@ -60,7 +60,8 @@ SERVICE: Mapping[str, str] = {
     "visualization": "index engine models datasets imaging files",
     "rpc": "visualization index audit report operations engine models datasets imaging decoding"
     " memory threads",
-    "server": "rpc decoding index operations engine models datasets config threads",
+    "watch": "engine",
+    "server": "rpc watch decoding index operations engine models datasets config threads",
     "__main__": "server models config client_package",
     "local": "__main__ server models config",
 }
@@ -83,7 +84,7 @@ CLIENT: Mapping[str, str] = {
     "_requests": "objective images results regularize space view attacks labels _rpc errors v1",
     "_api": "_requests objective images results attacks labels _rpc errors v1",
     "model": "_api _requests objective images results attacks labels",
-    "service": "model _api _requests images results attacks labels _rpc",
+    "service": "model _api _requests images results attacks labels _rpc errors",
     "hosting": "service model _rpc errors",
     "_cli": "service model _api _requests _formats objective results regularize space view attacks"
     " _rpc errors",

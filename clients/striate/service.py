@@ -9,6 +9,7 @@ from striate._api import audits, datasets, exemplars, health, models
 from striate._api.context import Connection
 from striate._api.operation import Operation
 from striate._rpc.caller import Caller
+from striate.errors import invalid
 from striate.model import Model
 
 if TYPE_CHECKING:
@@ -404,17 +405,29 @@ class Service:
         calls = self._connection.operations
         return Operation(calls, calls.get(name, timeout))
 
-    def health(self, model: str | None = None, *, timeout: float | None = None) -> str:
+    def health(
+        self, model: str | None = None, *, ready: bool = False, timeout: float | None = None
+    ) -> str:
         """Asks whether the server, or one model, serves.
 
         Args:
             model: Name of the model, None for the server.
+            ready: Ask whether the server gets work done: its device does not hang and it is not
+                about to end. Without it the server is alive as long as it answers. Not with
+                `model`.
             timeout: Seconds, None for the connection's default.
 
         Returns:
-            "SERVING", "NOT_SERVING", "UNKNOWN" or "SERVICE_UNKNOWN" (no such model).
+            "SERVING", "NOT_SERVING", "UNKNOWN" or "SERVICE_UNKNOWN" (no such model, or a server
+            of a version that does not tell whether it is ready).
+
+        Raises:
+            InvalidArgument: Both a model and `ready` are given.
         """
-        return health.check(self._connection.caller, model or "", timeout)
+        if model is not None and ready:
+            raise invalid("ready", "is asked of the server, not of a model")
+        service = health.READINESS if ready else model or ""
+        return health.check(self._connection.caller, service, timeout)
 
     @property
     def version(self) -> str:

@@ -154,6 +154,13 @@ class Settings(BaseModel):
     drain_seconds: float = Field(
         20.0, ge=0, le=86400, description="time that calls have to finish after SIGTERM"
     )
+    stall_seconds: float = Field(
+        120.0,
+        gt=0,
+        le=86400,
+        description="time that one pass of the device may take; beyond it the health service says "
+        "that striate.readiness is NOT_SERVING",
+    )
     metrics_port: Port = Field(0, description="port of Prometheus' metrics; 0 serves none")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least level of what is logged: debug, info, warning or error"

@@ -17,6 +17,7 @@ import torch
 
 from interp.probe import Answer, Procedure
 from interp.rows import join
+from service.engine.activity import Activity
 from service.engine.job import (
     Draining,
     Expired,
@@ -45,6 +46,7 @@ class Engine:
     Attributes:
         limits: how much it takes on at a time.
         ticks: passes so far.
+        activity: what its thread does just now.
     """
 
     def __init__(self, metrics: Metrics, limits: EngineLimits) -> None:
@@ -54,7 +56,7 @@ class Engine:
             metrics: of the server; the engine counts its jobs and times its passes there.
             limits: how much it takes on at a time.
         """
-        self.limits, self.ticks = limits, 0
+        self.limits, self.ticks, self.activity = limits, 0, Activity()
         self._metrics = metrics
         self._queue = JobQueue(limits, metrics)
         self._pass_rows = PassRows(limits)
@@ -139,17 +141,23 @@ class Engine:
             if calls:
                 self._evict()  # a call may want the memory of a job that was cancelled
             while calls:
-                _complete(*calls.popleft())
+                self._call(*calls.popleft())
             if stopped:
                 break
             try:
                 self._evict()
-                self._admit()
+                with self.activity.of("the begin of jobs"):
+                    self._admit()
                 if any(job.pending for job in self._queue.running):
                     self._tick()
             except Exception as error:  # noqa: BLE001 - a defect of the engine itself must leave nobody waiting for ever
                 self._fail_all(error)
         self._fail_all(Draining("the server is shutting down"))
+
+    def _call(self, call: Callable[[], T], future: "Future[T]") -> None:
+        """Run a call; what it gives is held by its future alone."""
+        with self.activity.of(f"a call, {getattr(call, '__qualname__', call)}"):
+            _complete(call, future)
 
     def _evict(self) -> None:
         """Let go of jobs that were cancelled or ran out of time."""
@@ -176,12 +184,15 @@ class Engine:
         running = self._queue.running
         leader = choose_leader(running, self.ticks)
         rows = share_rows(running, leader, self._pass_rows.most(leader), self.limits.chunk)
-        self._answer(rows)
-        self._metrics.tick_seconds.observe(time.monotonic() - started)
-        self._metrics.tick_rows.observe(sum(map(len, rows)))
-        for job in dict.fromkeys(r.job for r in rows):
-            if job in running and job.probe is not None and not job.pending:
-                self._report(job)
+        jobs = dict.fromkeys(r.job for r in rows)
+        count = sum(map(len, rows))
+        with self.activity.of(f"a pass of {count} rows of {len(jobs)} jobs, {leader.model.name}"):
+            self._answer(rows)
+            self._metrics.tick_seconds.observe(time.monotonic() - started)
+            self._metrics.tick_rows.observe(count)
+            for job in jobs:
+                if job in running and job.probe is not None and not job.pending:
+                    self._report(job)
 
     def _answer(self, rows: list[RowRange]) -> None:
         """Answer in one pass; where a pass of several jobs fails, each is tried alone, so that only

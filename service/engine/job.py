@@ -56,6 +56,9 @@ class Hosted(Protocol):
     """What the engine needs to know of a model."""
 
     @property
+    def name(self) -> str: ...
+
+    @property
     def network(self) -> Network: ...
 
     @property

@@ -5,6 +5,7 @@ from collections import deque
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100)
+_LAGS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096)
 
 
@@ -73,6 +74,27 @@ class Metrics:
         self.decode_refused = Gauge(
             "striate_decode_refused",
             "Requests refused since the start because so many pixels were waiting",
+            registry=self.registry,
+        )
+        self.loop_lag = Histogram(
+            "striate_loop_lag_seconds",
+            "How late the event loop is, measured a hundred times a second",
+            buckets=_LAGS,
+            registry=self.registry,
+        )
+        self.loop_lag_highest = Gauge(
+            "striate_loop_lag_highest_seconds",
+            "The most that the event loop was late in the last 30 to 60 seconds",
+            registry=self.registry,
+        )
+        self.device_busy = Gauge(
+            "striate_device_pass_age_seconds",
+            "Since when the device's pass, or call, has been under way; 0 where there is none",
+            registry=self.registry,
+        )
+        self.ready = Gauge(
+            "striate_ready",
+            "1 where the server is ready, 0 where its device hangs or it drains",
             registry=self.registry,
         )
         self.models = Gauge("striate_models", "Models that serve", registry=self.registry)

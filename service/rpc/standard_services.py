@@ -15,6 +15,8 @@ SERVICE_NAMES = (
     operations_pb2.DESCRIPTOR.services_by_name["Operations"].full_name,
     health.SERVICE_NAME,
 )
+# What the health service calls being ready for work, apart from being alive, which is "".
+READINESS = "striate.readiness"
 _REFLECTION_V1 = "grpc.reflection.v1.ServerReflection"
 
 

@@ -113,6 +113,9 @@ def test_health(service: striate.Service) -> None:
         service.health("x" * 200) == "NOT_SERVING"
     )  # a name whose length takes two bytes on the wire
     assert service.health("nobody") == "SERVICE_UNKNOWN"
+    assert service.health(ready=True) == "NOT_SERVING"
+    with pytest.raises(striate.InvalidArgument, match="ready"):
+        service.health("tiny", ready=True)
 
 
 def test_an_operation_is_waited_for(fake: Fake, service: striate.Service) -> None:

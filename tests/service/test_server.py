@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from service import server as server_module
+from service.engine.metrics import Metrics
 from service.server import Server
 
 
@@ -45,6 +46,9 @@ def test_calls_and_operations_have_all_the_time_at_once() -> None:
             settings=SimpleNamespace(drain_seconds=12.0),
             _health=parts,
             _server=parts,
+            _watching=(),
+            metrics=Metrics(),
+            _doors=SimpleNamespace(shutdown=lambda **_: None),
             _operations=parts,
             engine=SimpleNamespace(close=lambda _: order.append("engine")),
             _pool=SimpleNamespace(shutdown=lambda **_: order.append("pool")),
@@ -71,6 +75,9 @@ def test_an_engine_that_hangs_does_not_hold_up_the_end(monkeypatch: pytest.Monke
             settings=SimpleNamespace(drain_seconds=1.0),
             _health=parts,
             _server=parts,
+            _watching=(),
+            metrics=Metrics(),
+            _doors=SimpleNamespace(shutdown=lambda **_: None),
             _operations=parts,
             engine=SimpleNamespace(close=lambda _: never.wait(60)),
             _pool=SimpleNamespace(shutdown=lambda **_: None),

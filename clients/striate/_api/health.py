@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from striate._rpc.caller import Caller
 
 _STATES = ("UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN")  # grpc.health.v1's, by number
+READINESS = "striate.readiness"  # what the server calls being ready, apart from being alive
 
 
 def check(caller: Caller, service: str, timeout: float | None) -> str:
@@ -21,7 +22,7 @@ def check(caller: Caller, service: str, timeout: float | None) -> str:
 
     Args:
         caller: Of the connection.
-        service: "" for the server, or the name of a model.
+        service: "" for the server, `READINESS`, or the name of a model.
         timeout: Seconds for all of it, None for the connection's default.
 
     Returns:

@@ -41,3 +41,4 @@ def test_health(cli: Cli) -> None:
     }
     assert cli.json("health", "--model", "x" * 200, code=1)["status"] == "NOT_SERVING"
     assert cli.json("health", "--model", "nobody", code=1)["status"] == "SERVICE_UNKNOWN"
+    assert cli.json("health", "--ready", code=1)["status"] == "NOT_SERVING"

@@ -256,7 +256,12 @@ class _Health(health_pb2_grpc.HealthServicer):
     def Check(
         self, request: health_pb2.HealthCheckRequest, context: grpc.ServicerContext
     ) -> health_pb2.HealthCheckResponse:
-        states = {"": "SERVING", "tiny": "SERVING", "x" * 200: "NOT_SERVING"}
+        states = {
+            "": "SERVING",
+            "striate.readiness": "NOT_SERVING",
+            "tiny": "SERVING",
+            "x" * 200: "NOT_SERVING",
+        }
         if request.service not in states:
             context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
         return health_pb2.HealthCheckResponse(

@@ -27,6 +27,7 @@ class Model:
 
     network: Network
     bytes_per_row: int = 0
+    name: str = "toy"
 
 
 class Recorder:

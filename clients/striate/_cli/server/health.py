@@ -17,10 +17,16 @@ _HEALTH_TIMEOUT = 10.0  # seconds; a health check that hangs is no health check
 def health(
     session: Session,
     model: Annotated[str | None, typer.Option(help="Of one model. Default: of the server.")] = None,
+    ready: Annotated[
+        bool,
+        typer.Option(
+            "--ready", help="Whether the server gets work done, not only whether it answers."
+        ),
+    ] = False,
 ) -> None:
     """Say whether the server is SERVING; exit code 0 only if it is."""
     timeout = _HEALTH_TIMEOUT if session.timeout is None else session.timeout
-    status = session.service.health(model, timeout=timeout)
+    status = session.service.health(model, ready=ready, timeout=timeout)
     session.screen.result(
         {"status": status, "model": model, "service_version": session.service.version}
     )
