@@ -25,6 +25,7 @@ from service.engine.engine import Engine
 from service.engine.limits import EngineLimits
 from service.engine.metrics import Metrics
 from service.index.store import IndexStore
+from service.models.trial.factory import FactoryTrials
 from service.models.zoo import ModelZoo
 from service.operations import Operations, OperationsService, OperationStore
 from service.rpc.compute import Compute
@@ -83,6 +84,8 @@ class Server:
             device=device,
             modules=modules,
             most_bytes=settings.model_bytes,
+            trials=FactoryTrials(settings.factory_seconds),
+            seconds=settings.load_seconds,
         )
         self._datasets = Datasets(
             settings.dataset, settings.state_dir / "datasets", settings.on_error == "skip"

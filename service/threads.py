@@ -3,8 +3,9 @@
 import asyncio
 import contextvars
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from typing import ParamSpec, TypeVar
 
@@ -45,6 +46,40 @@ async def in_daemon_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwar
 
     threading.Thread(target=run, name="daemon-call", daemon=True).start()
     return await asyncio.wrap_future(future)
+
+
+class Turn:
+    """A lock that whoever hangs can be made to let go of."""
+
+    def __init__(self) -> None:
+        self._free = threading.Condition()
+        self._holder: object = None
+
+    @contextmanager
+    def of(self, holder: object) -> Iterator[None]:
+        """Wait until nobody else has the turn, and have it until the context ends.
+
+        Args:
+            holder: who it is, for `take_away`.
+        """
+        with self._free:
+            self._free.wait_for(lambda: self._holder is None)
+            self._holder = holder
+        try:
+            yield
+        finally:
+            self.take_away(holder)
+
+    def take_away(self, holder: object) -> None:
+        """Let the next one have the turn, if this one has it.
+
+        Args:
+            holder: who may have it.
+        """
+        with self._free:
+            if self._holder is holder:
+                self._holder = None
+                self._free.notify()
 
 
 def torch_pool(workers: int, name: str, torch_threads: int) -> ThreadPoolExecutor:

@@ -52,7 +52,7 @@ SERVICE: Mapping[str, str] = {
     "config": "",
     "engine": "config",
     "datasets": "imaging",
-    "models": "config datasets imaging extras files memory",
+    "models": "config datasets imaging extras files memory threads",
     "operations": "",
     "index": "engine datasets files",
     "report": "imaging",

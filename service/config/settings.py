@@ -154,6 +154,20 @@ class Settings(BaseModel):
     drain_seconds: float = Field(
         20.0, ge=0, le=86400, description="time that calls have to finish after SIGTERM"
     )
+    load_seconds: float = Field(
+        1800.0,
+        ge=0,
+        le=86400,
+        description="time that loading a model may take, its download included; 0: any",
+    )
+    factory_seconds: float = Field(
+        300.0,
+        ge=0,
+        le=86400,
+        description="time that a factory may take in the process of its own in which it is tried "
+        "before it is called in the server; 0: it is not tried, which saves some seconds of its "
+        "first load",
+    )
     stall_seconds: float = Field(
         120.0,
         gt=0,

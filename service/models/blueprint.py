@@ -54,6 +54,8 @@ class Blueprint:
             where nobody else could: a factory, or a network in memory.
         license: under which the weights were published; "" where that is not stated.
         source: who published the weights, in words or as an address; "" where that is not stated.
+        own_code: the module is made by code of the server's user, whose errors the log has and
+            callers are not shown.
     """
 
     architecture: str
@@ -66,3 +68,4 @@ class Blueprint:
     recipe: Recipe | None = None
     license: str = ""
     source: str = ""
+    own_code: bool = False

@@ -29,6 +29,7 @@ from service.models.initialization import Uninitialized
 from service.models.recipe import Recipe
 from service.models.sources import registry as sources
 from service.models.sources.source import Wanted
+from service.models.trial.factory import FactoryTrials, refusal
 
 
 class Catalogue:
@@ -41,6 +42,7 @@ class Catalogue:
             before published weights; and the downloads.
         tables: the settings' own models by name.
         modules: networks in memory that stand in the place of their tables' factories.
+        trials: of factories, before they are called here; None for none.
     """
 
     def __init__(
@@ -48,9 +50,10 @@ class Catalogue:
         weights_dir: Path | None,
         tables: Mapping[str, ModelTable],
         modules: Mapping[str, nn.Module] | None = None,
+        trials: FactoryTrials | None = None,
     ) -> None:
         self._weights_dir, self._tables = weights_dir, dict(tables)
-        self._modules = dict(modules or {})
+        self._modules, self._trials = dict(modules or {}), trials or FactoryTrials(0)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -178,7 +181,7 @@ class Catalogue:
         else:
             if weights not in ("", RANDOM):
                 raise UnknownWeights(name, weights, ())
-            plan = _made(name, table, weights)
+            plan = _made(name, table, weights, self._trials)
         if name in self._modules:
             kept = self._modules[name]
             plan = replace(
@@ -187,6 +190,7 @@ class Catalogue:
                 build=lambda: copy.deepcopy(kept),
                 weights=weights or "memory",
                 recipe=None,
+                own_code=False,
             )
         return replace(
             plan,
@@ -245,7 +249,7 @@ def _with_own_classes(known: Architecture, classes: int | None, path: Path) -> n
     return module
 
 
-def _made(name: str, table: ModelTable, weights: str) -> Blueprint:
+def _made(name: str, table: ModelTable, weights: str, trials: FactoryTrials) -> Blueprint:
     """What the factory of a settings table makes, which holds its weights already unless the table
     names a file.
     """
@@ -253,29 +257,32 @@ def _made(name: str, table: ModelTable, weights: str) -> Blueprint:
     assert table.size is not None
     assert table.mean is not None
     assert table.std is not None
-    build: Callable[[], nn.Module] = partial(_call_factory, name, table.factory)
+    height, width = table.size
+    channels = table.channels or len(table.mean)
+    build: Callable[[], nn.Module] = partial(
+        _call_factory, name, table.factory, trials, (channels, height, width)
+    )
     source = "factory"
     if weights == RANDOM:
         source = RANDOM
     elif table.weights is not None:
         path = table.weights
         source, build = path.name, partial(_loaded, build, lambda: path)
-    height, width = table.size
-    channels = table.channels or len(table.mean)
     seen = Preprocessing(
         channels, height, width, max(height, width), "bilinear", table.mean, table.std
     )
-    return Blueprint(table.factory, build, seen, (), source)
+    return Blueprint(table.factory, build, seen, (), source, own_code=True)
 
 
-def _call_factory(name: str, factory: str) -> nn.Module:
+def _call_factory(
+    name: str, factory: str, trials: FactoryTrials, shape: tuple[int, int, int]
+) -> nn.Module:
+    trials.passed(name, factory, shape)
     module_name, _, function = factory.partition(":")
     try:
         module = getattr(importlib.import_module(module_name), function)()
     except Exception as error:  # it is the user's own code
-        raise ModelError(
-            f"models.{name}.factory {factory!r} failed: {type(error).__name__}: {error}"
-        ) from error
+        raise refusal(name, factory, "failed", f"{type(error).__name__}: {error}") from error
     if not isinstance(module, nn.Module):
         raise ModelError(
             f"models.{name}.factory {factory!r} returned {type(module).__name__}, not a "

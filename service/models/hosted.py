@@ -5,12 +5,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+import structlog
 import torch
 from torch import nn
 
 from interp.network.describe import LayerInfo, describe
 from interp.network.load_checks.one_class import ONE_CLASS, probe_images, sees_one_class
 from interp.network.load_checks.one_logit import with_two_logits
+from interp.network.load_checks.outputs import NoLogits
 from interp.network.network import Network
 from service.imaging import Preprocessing
 from service.models.blueprint import RANDOM, Blueprint
@@ -19,6 +21,8 @@ from service.models.digest import digest_of
 from service.models.initialization import randomize
 from service.models.recipe import Recipe
 from service.models.warm_up import warm_up
+
+log = structlog.get_logger("striate")
 
 _TRACE_LOCK = threading.Lock()  # torch traces one module of a process at a time
 
@@ -80,7 +84,7 @@ def host(
         ModelError: it does not run on images of its size, or has another number of classes than it
             has labels.
     """
-    with _explained(name, plan.preprocessing.shape):
+    with _explained(name, plan):
         return _tried(name, plan, module, device, dtype)
 
 
@@ -123,17 +127,19 @@ def _tried(
 
 
 @contextmanager
-def _explained(name: str, shape: tuple[int, int, int]) -> Iterator[None]:
+def _explained(name: str, plan: Blueprint) -> Iterator[None]:
     """Say of which model and images an error is."""
     try:
         yield
     except ModelError:
         raise
     except Exception as error:  # a user's own network may raise anything
-        size = " x ".join(map(str, shape))
-        raise ModelError(
-            f"{name} does not run on images of {size} (channels, height, width): {error}"
-        ) from error
+        size = " x ".join(map(str, plan.preprocessing.shape))
+        fact = f"{name} does not run on images of {size} (channels, height, width)"
+        if plan.own_code and not isinstance(error, NoLogits):
+            log.error("a network does not run", model=name, exc_info=error)
+            raise ModelError(f"{fact}; the server's log says more") from error
+        raise ModelError(f"{fact}: {error}") from error
 
 
 def _column(values: Sequence[float]) -> torch.Tensor:

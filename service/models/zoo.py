@@ -2,13 +2,16 @@
 gone when unloaded.
 """
 
+import contextvars
 import copy
 import gc
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent import futures
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 from weakref import WeakValueDictionary
@@ -25,6 +28,8 @@ from service.models.checkpoints import ModelError
 from service.models.hosted import HostedModel, host
 from service.models.memory import NoRoom, bytes_of_module, default_budget, planned_bytes
 from service.models.sources import registry as sources
+from service.models.trial.factory import FactoryTrials
+from service.threads import Turn
 
 __all__ = [
     "HostedModel",
@@ -70,6 +75,8 @@ class ModelZoo:
             whoever uses the other models: networks are tried on the caller's thread, one at a time.
         modules: see `Catalogue`.
         most_bytes: of the weights of all models together; 0: half of the device's memory.
+        trials: see `Catalogue`.
+        seconds: that loading one model may take, a download included; 0: any time.
     """
 
     def __init__(
@@ -81,14 +88,17 @@ class ModelZoo:
         dtype: torch.dtype = torch.float32,
         modules: Mapping[str, nn.Module] | None = None,
         most_bytes: int = 0,
+        trials: FactoryTrials | None = None,
+        seconds: float = 0.0,
     ) -> None:
-        self._catalogue = Catalogue(weights_dir, models, modules)
+        self._catalogue = Catalogue(weights_dir, models, modules, trials)
+        self._seconds = seconds
         self._run, self._device, self._dtype = run, torch.device(device), dtype
         self._most_bytes = most_bytes or default_budget(self._device)
         self._slots: dict[str, _Slot] = {}
         self._lock = threading.Lock()
         # For the sake of memory, of torch's random generator, and of whoever else wants to compute.
-        self._one_at_a_time = threading.Lock()
+        self._one_at_a_time = Turn()
         self._parts: WeakValueDictionary[int, nn.Module] = WeakValueDictionary()  # of all, by id
 
     def available(self) -> tuple[str, ...]:
@@ -137,17 +147,43 @@ class ModelZoo:
                     f"{name} is loaded with weights {model.weights!r}; unload it first"
                 )
             return model
-        try:
-            model = self._host(name, weights, slot)
-        except BaseException as error:
-            with self._lock:
-                del self._slots[name]
-            slot.model.set_exception(error)
-            raise
-        slot.model.set_result(model)
+        model = self._loaded(name, slot)
         for warning in model.warnings:
             log.warning("a loaded network is odd", model=name, what=warning)
         return model
+
+    def _loaded(self, name: str, slot: _Slot) -> HostedModel:
+        """Load, where it may not take any time in a thread that can be given up: a user's own code,
+        or a download, may hang.
+        """
+        if not self._seconds:
+            self._load_into(name, slot)
+            return slot.model.result()
+        context = contextvars.copy_context()
+        work = partial(context.run, self._load_into, name, slot)
+        threading.Thread(target=work, name="load", daemon=True).start()
+        if not futures.wait([slot.model], self._seconds).done:
+            message = f"{name} was not loaded within {self._seconds:g} seconds, and is given up"
+            self._settle(name, slot, ModelError(message))
+            self._one_at_a_time.take_away(slot)
+        return slot.model.result()
+
+    def _load_into(self, name: str, slot: _Slot) -> None:
+        try:
+            self._settle(name, slot, self._host(name, slot))
+        except BaseException as error:  # noqa: BLE001 - it is raised where the model is waited for
+            self._settle(name, slot, error)
+
+    def _settle(self, name: str, slot: _Slot, outcome: HostedModel | BaseException) -> None:
+        """Say how a load ended, unless it was given up before."""
+        with self._lock:
+            if slot.model.done():
+                log.warning("a load ended that had been given up", model=name)
+            elif isinstance(outcome, BaseException):
+                del self._slots[name]
+                slot.model.set_exception(outcome)
+            else:
+                slot.model.set_result(outcome)
 
     def get(self, name: str) -> HostedModel:
         """Find a model that serves.
@@ -223,14 +259,16 @@ class ModelZoo:
             raise UnknownModel(name, (), f"the model {name!r} is not loaded")
         raise sources.unknown(name, {*self._slots, *self._catalogue.names})
 
-    def _host(self, name: str, weights: str, slot: _Slot) -> HostedModel:
-        plan = self._catalogue.blueprint(name, weights)
+    def _host(self, name: str, slot: _Slot) -> HostedModel:
+        plan = self._catalogue.blueprint(name, slot.weights)
         planned = planned_bytes(plan)
         if planned is not None:  # before anything is downloaded or built
             self._reserve(name, slot, planned)
         module = plan.build()
         self._reserve(name, slot, bytes_of_module(module))
-        with self._one_at_a_time, _half_the_threads():
+        with self._one_at_a_time.of(slot), _half_the_threads():
+            if slot.model.done():
+                raise ModelError(f"{name} was given up before its turn came")
             return host(name, plan, self._of_its_own(module), self._device, self._dtype)
 
     def _reserve(self, name: str, slot: _Slot, size: int) -> None:

@@ -210,9 +210,11 @@ def test_a_load_whose_caller_has_gone_ends_well(service: striate.Service, settle
     assert "slow" in [model.name for model in service.models()]
 
 
-def test_a_download_that_stalls_is_given_up(service: striate.Service) -> None:
-    with pytest.raises(striate.StriateError, match=r"net-01234567\.pth cannot be downloaded"):
+def test_a_download_that_stalls_is_given_up(service: striate.Service, settled: Place) -> None:
+    with pytest.raises(striate.ModelNotLoadable, match=r"models\.impatient\.factory .* failed"):
         service.load("impatient")
+    log = (settled.folder / "stderr.log").read_text()
+    assert "net-01234567.pth cannot be downloaded" in log
 
 
 def test_one_bad_data_set_spoils_no_listing(service: striate.Service) -> None:

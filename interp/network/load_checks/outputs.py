@@ -14,6 +14,10 @@ _SHOWN = 6  # entries of an output that a refusal names
 _CLASSES: dict[tuple[type[nn.Module], "LogitsPath"], type[nn.Module]] = {}
 
 
+class NoLogits(ValueError):
+    """What a network returns holds no logits, or nothing tells which tensor they are."""
+
+
 @dataclass(frozen=True)
 class LogitsPath:
     """Where the logits stand in a network's output.
@@ -64,7 +68,7 @@ def find_logits(output: Any, images: int) -> LogitsPath:
         images: B, the number of images that it was given.
 
     Raises:
-        ValueError: there is no such tensor, or several and nothing tells which is meant; it names
+        NoLogits: there is no such tensor, or several and nothing tells which is meant; it names
             what there is.
     """
     path = _find(output, images)
@@ -73,7 +77,7 @@ def find_logits(output: Any, images: int) -> LogitsPath:
         two_labels = (
             ", or give two labels, which make two logits (0, z) of one output" if one else ""
         )
-        raise ValueError(
+        raise NoLogits(
             f"the network does not give one row of logits (classes,) to an image: of {images} "
             f"{'image' if images == 1 else 'images'} it returns {described(output)}; return one "
             f"tensor ({images}, classes), or name it 'logits'{two_labels}"

@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import structlog
 import torch
 from safetensors.torch import save_file
 from torch import nn
@@ -144,10 +145,15 @@ def test_a_failure_leaves_nothing_behind(run: Callable[..., Any], networks: Modu
         return module
 
     networks.make = make  # type: ignore[attr-defined]
-    with pytest.raises(
-        ModelError, match=r"mine does not run on images of 3 x 8 x 8.*its wheels came off"
+    with (
+        structlog.testing.capture_logs() as log,
+        pytest.raises(ModelError, match=r"mine does not run on images of 3 x 8 x 8") as caught,
     ):
         zoo.load("mine")
+    assert "wheels" not in str(caught.value)  # callers from afar see that
+    assert "its wheels came off" in str(log[0]["exc_info"])
+    log.clear()
+    del caught
     gc.collect()
     assert modules[0]() is None
     assert (zoo.loading(), zoo.loaded()) == ([], [])
@@ -170,10 +176,14 @@ def test_what_the_factory_must_make(run: Callable[..., Any], networks: ModuleTyp
         ModelError, match=r"models\.mine\.factory 'own_networks:make' returned dict"
     ):
         zoo.load("mine")
-    with pytest.raises(ModelError, match=r"models\.gone\.factory .*AttributeError"):
-        zoo.load("gone")
-    with pytest.raises(ModelError, match=r"models\.nowhere\.factory .*ModuleNotFoundError"):
-        zoo.load("nowhere")
+    for name, error in (("gone", "AttributeError"), ("nowhere", "ModuleNotFoundError")):
+        with (
+            structlog.testing.capture_logs() as log,
+            pytest.raises(ModelError, match=rf"models\.{name}\.factory .* failed") as caught,
+        ):
+            zoo.load(name)
+        assert error not in str(caught.value)
+        assert str(log[0]["said"]).startswith(error)
 
 
 def test_a_model_in_use_stays(run: Callable[..., Any], networks: ModuleType) -> None:
