@@ -19,6 +19,7 @@ from bench.crowds import crowds, determinism
 from bench.differential import differential
 from bench.ensemble import ensemble
 from bench.figure import Figure
+from bench.fuzz.run import fuzz
 from bench.gradients import gradients
 from bench.indexing import indexing
 from bench.l1 import l1
@@ -55,6 +56,7 @@ FIGURES = {
     "loading": loading,
     "l1": l1,
     "worth": worth,
+    "fuzz": fuzz,
 }
 OUT = Path(__file__).parents[1] / "out" / "bench"
 
@@ -67,7 +69,10 @@ def main() -> None:
     parser.add_argument("figures", nargs="*", choices=[*FIGURES, []], help="default: all")
     parser.add_argument("--threads", type=int, default=int(os.environ.get("OMP_NUM_THREADS", "1")))
     parser.add_argument(
-        "--images", type=int, default=None, help="of autoattack (512) and png (2000)"
+        "--images",
+        type=int,
+        default=None,
+        help="of autoattack (512) and png (2000); requests of fuzz (20000)",
     )
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

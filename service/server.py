@@ -8,6 +8,7 @@ import gc
 import os
 import signal
 import socket
+import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
@@ -39,6 +40,7 @@ from service.rpc.standard_services import READINESS, SERVICE_NAMES, register_sta
 from service.threads import in_daemon_thread, torch_pool
 from service.watch.device import DeviceWatch
 from service.watch.loop_lag import LoopLag
+from service.watch.memory import MemoryWatch
 
 log = structlog.get_logger("striate")
 
@@ -47,6 +49,7 @@ MOST_CALLS = 1024  # in flight
 MOST_UNSEEN = 16384  # calls that have come and wait for the event loop
 ALWAYS_LET_IN = ("/grpc.health.v1.Health/Check",)
 STALLED_SECONDS = 30.0  # that a download may bring nothing before it is given up
+SWITCH_SECONDS = 0.001
 CLOSE_SECONDS = 5.0  # that the device's thread has to finish its pass
 _SERVING, _NOT_SERVING = (
     health_pb2.HealthCheckResponse.SERVING,
@@ -131,7 +134,10 @@ class Server:
             await self._health.set(service, _SERVING)
         await self._report_readiness(True)
         watch = DeviceWatch(self.engine.activity, settings.stall_seconds, self._report_readiness)
-        self._watching = [asyncio.create_task(task) for task in (self._loop_lag.run(), watch.run())]
+        self._watching = [
+            asyncio.create_task(task)
+            for task in (self._loop_lag.run(), watch.run(), MemoryWatch().run())
+        ]
         return port
 
     def _register(self) -> None:
@@ -214,6 +220,8 @@ async def serve(settings: Settings) -> None:
     # its million objects, for two thirds of a second in which no other thread moves.
     gc.collect()
     gc.freeze()
+    # By default a thread of pure Python keeps the event loop waiting for 5 ms at a time.
+    sys.setswitchinterval(SWITCH_SECONDS)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -59,8 +59,8 @@ SERVICE: Mapping[str, str] = {
     "audit": "report engine models datasets imaging files",
     "visualization": "index engine models datasets imaging files",
     "rpc": "visualization index audit report operations engine models datasets imaging decoding"
-    " memory threads",
-    "watch": "engine",
+    " threads",
+    "watch": "engine memory",
     "server": "rpc watch decoding index operations engine models datasets config threads",
     "__main__": "server models config client_package",
     "local": "__main__ server models config",

@@ -14,6 +14,7 @@ import structlog
 from google.longrunning.operations_pb2 import Operation  # type: ignore[import-untyped, unused-ignore]
 from google.protobuf.any_pb2 import Any
 from google.protobuf.message import Message
+from google.rpc import code_pb2  # type: ignore[import-untyped, unused-ignore]
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped, unused-ignore]
 
 from service.operations import outcome
@@ -294,8 +295,11 @@ class Operations:
             del self._live[name]
 
     def _failure(self, name: str, error: BaseException, context: OperationContext) -> Status:
-        log.error("operation failed", operation=name, exc_info=error)
         status = self._describe(error)
+        if status.code == code_pb2.INTERNAL:
+            log.error("operation failed", operation=name, exc_info=error)
+        else:  # a caller's doing, e.g. a model that was unloaded meanwhile
+            log.info("operation failed", operation=name, error=status.message)
         fresh = context.resumed and not context.progressed
         return outcome.not_resumed(status) if fresh else status
 

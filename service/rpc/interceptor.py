@@ -96,10 +96,14 @@ def _unknown(method: str) -> Any:
     """
 
     async def refuse(requests: Any, context: Context) -> None:
-        message = f"this server, version {VERSION}, has no method {method[:200]}"
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, message, _TRAILER)
+        await _refuse(method, context)
 
     return refuse
+
+
+async def _refuse(method: str, context: Context) -> None:
+    message = f"this server, version {VERSION}, has no method {method[:200]}"
+    await context.abort(grpc.StatusCode.UNIMPLEMENTED, message, _TRAILER)
 
 
 def _kind(handler: Any) -> tuple[Any, Any]:
@@ -136,11 +140,20 @@ class CallSpan:
             self._end("CANCELLED", None)
         elif isinstance(error, grpc.aio.AbortError):
             self._end(str(self._context.code() or "ABORTED"), error)
+        elif isinstance(error, NotImplementedError) and self._is_missing():
+            self._end(grpc.StatusCode.UNIMPLEMENTED.name, error)
+            await _refuse(self._method, self._context)
         elif error is not None:
             self._end(errors.row_of(error).code.name, error)
             await errors.abort(self._context, error, self._id, _TRAILER)
         else:
             self._end("OK", None)
+
+    def _is_missing(self) -> bool:
+        """Whether the method is one of a standard service that its library leaves out: generated
+        code sets the status, and raises.
+        """
+        return bool(self._context.code() == grpc.StatusCode.UNIMPLEMENTED)
 
     def _end(self, code: str, error: BaseException | None) -> None:
         """Count and time the call, and log it."""

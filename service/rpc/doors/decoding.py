@@ -3,21 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import Executor
-from contextlib import suppress
 from typing import Any, cast
 
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import DecodeError, Message
 
-from service.memory import give_back
 from service.rpc.doors import wire_format
 from service.rpc.doors.limits import most_bytes
 from service.rpc.doors.wire_format import Undecodable
 from service.rpc.validation import InvalidField
 
 QUICK = 16 * 2**10  # bytes that are counted and parsed within milliseconds
-HEAVY = 4 * 2**20  # bytes of requests after which memory is given back
-LATER = 1.0  # seconds until it is: many in a row need it but once
 
 
 class Decoder:
@@ -29,7 +25,7 @@ class Decoder:
     """
 
     def __init__(self, pool: Executor) -> None:
-        self._pool, self._returning = pool, False
+        self._pool = pool
 
     async def request(self, data: "bytes | AsyncIterator[bytes]", kind: type[Message]) -> Any:
         """Decode what a method is called with.
@@ -56,24 +52,11 @@ class Decoder:
 
     async def _message(self, data: bytes, kind: type[Message]) -> Message:
         most = most_bytes(kind.DESCRIPTOR)
-        if len(data) >= HEAVY:
-            self._give_back_later()
         if len(data) > most:
             raise InvalidField("request", f"has {len(data)} bytes, must have at most {most}")
         if len(data) <= QUICK:
             return _decode(data, kind)
         return await asyncio.get_running_loop().run_in_executor(self._pool, _decode, data, kind)
-
-    def _give_back_later(self) -> None:
-        """What a large request holds goes back to the system after it."""
-        if not self._returning:
-            self._returning = True
-            asyncio.get_running_loop().call_later(LATER, self._give_back)
-
-    def _give_back(self) -> None:
-        self._returning = False
-        with suppress(RuntimeError):  # the pool has shut down with the server
-            self._pool.submit(give_back)
 
 
 def _decode(data: bytes, kind: type[Message]) -> Message:

@@ -4,6 +4,7 @@ import hashlib
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from service.models.bundles.export import export
 from service.models.zoo import ModelZoo
@@ -34,11 +35,19 @@ class ExportHandler:
         send it as fast as the caller takes it.
         """
         run, digest = self._compute.run_in_pool, hashlib.sha256()
-        with tempfile.TemporaryFile(dir=self._state) as file:
+        file = await run(_without_name, self._state)
+        try:
             with self._zoo.use(required("model", request.model)) as model:
                 await run(export, model, file)
             file.seek(0)
             while data := await run(file.read, CHUNK_BYTES):
                 await run(digest.update, data)
                 yield model_pb2.ExportModelResponse(data=data)
+        finally:
+            await run(file.close)  # gives back the disk's blocks, which takes its time
         yield model_pb2.ExportModelResponse(sha256=digest.hexdigest())
+
+
+def _without_name(folder: Path) -> BinaryIO:
+    """A new file in a folder, which is gone when it is closed."""
+    return cast(BinaryIO, tempfile.TemporaryFile(dir=folder))

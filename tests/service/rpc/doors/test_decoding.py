@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from google.protobuf.descriptor import Descriptor
 
-from service.rpc.doors import decoding, wire_format
+from service.rpc.doors import wire_format
 from service.rpc.doors.decoding import QUICK, Decoder
 from service.rpc.doors.limits import SMALL
 from service.rpc.doors.wire_format import Undecodable
@@ -78,26 +78,3 @@ def test_what_is_no_request_is_refused(
     with pytest.raises(error) as caught:
         asyncio.run(run())
     assert getattr(caught.value, "field") == "request"  # noqa: B009
-
-
-def test_memory_is_given_back_once_after_large_requests(monkeypatch: pytest.MonkeyPatch) -> None:
-    given, returned = list[str](), threading.Event()
-
-    def give_back() -> None:
-        given.append("back")
-        returned.set()
-
-    monkeypatch.setattr(decoding, "give_back", give_back)
-    monkeypatch.setattr(decoding, "LATER", 0.5)
-    monkeypatch.setattr(decoding, "HEAVY", 100)
-
-    async def run() -> None:
-        with ThreadPoolExecutor(1) as pool:
-            decoder = Decoder(pool)
-            for _ in range(3):
-                await decoder.request(LONG.SerializeToString(), interpret_pb2.ClassifyRequest)
-                await decoder.request(SHORT.SerializeToString(), interpret_pb2.ClassifyRequest)
-            assert await asyncio.to_thread(returned.wait, 30)
-
-    asyncio.run(run())
-    assert given == ["back"]
