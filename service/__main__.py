@@ -10,6 +10,7 @@ import structlog
 from service import client_package
 from service.config import load_settings
 from service.config.log import set_up_log
+from service.state import StateInUse, StateUnusable
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -32,6 +33,9 @@ def main(argv: list[str] | None = None) -> None:
 
     try:
         asyncio.run(serve(settings))
+    except (StateInUse, StateUnusable) as error:
+        sys.stderr.write(f"striate-server: {error}\n")
+        sys.exit(1)
     except Exception as error:  # noqa: BLE001 - whatever keeps the server from starting is logged in one line
         structlog.get_logger("striate").error(
             "the server stops", error=str(error), kind=type(error).__name__, exc_info=error

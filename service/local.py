@@ -73,6 +73,7 @@ class LocalServer:
             port = await server.start()
         except BaseException:
             server.engine.close(0)
+            server.state.close()
             raise
         self._started.set_result((port, asyncio.get_running_loop(), stop))
         await stop.wait()
@@ -115,6 +116,8 @@ def host(
         TypeError: `module` is no torch module.
         ValueError: a value is out of its range; the message names it.
         ModelError: the network cannot be copied or loaded.
+        StateInUse: another server has the state folder.
+        StateUnusable: the state folder cannot be written or locked.
     """
     if not isinstance(module, nn.Module):
         raise TypeError(f"module must be a torch.nn.Module, is {type(module).__name__}")

@@ -21,6 +21,7 @@ from torch import nn
 
 from service.config import Settings
 from service.datasets import Datasets
+from service.datasets.uploads import Uploads
 from service.decoding import DecodeLimits
 from service.engine.engine import Engine
 from service.engine.limits import EngineLimits
@@ -28,15 +29,19 @@ from service.engine.metrics import Metrics
 from service.index.store import IndexStore
 from service.models.trial.factory import FactoryTrials
 from service.models.zoo import ModelZoo
-from service.operations import Operations, OperationsService, OperationStore
+from service.operations import Operations, OperationsService, OperationStore, Upkeep
 from service.rpc.compute import Compute
-from service.rpc.context import request_id
+from service.rpc.context import VERSION, request_id
 from service.rpc.doors.admission import Admission
 from service.rpc.doors.decoding import Decoder
 from service.rpc.errors import status_of
+from service.rpc.handlers.audit import AUDIT
+from service.rpc.handlers.datasets import in_use
 from service.rpc.interceptor import CallInterceptor
 from service.rpc.registration import Resources, register_services
 from service.rpc.standard_services import READINESS, SERVICE_NAMES, register_standard_services
+from service.state import StateFolder
+from service.state.migrations import MIGRATIONS
 from service.threads import in_daemon_thread, torch_pool
 from service.watch.device import DeviceWatch
 from service.watch.loop_lag import LoopLag
@@ -63,11 +68,24 @@ class Server:
     Args:
         settings: of the whole process.
         modules: networks in memory that stand in the place of their settings tables' factories.
+
+    Raises:
+        StateInUse: another server has the state folder.
+        StateUnusable: the state folder cannot be written or locked.
     """
 
     def __init__(self, settings: Settings, modules: Mapping[str, nn.Module] | None = None) -> None:
         self.settings = settings
         self.metrics = Metrics()
+        # First: what another server is writing there must not be taken for left over.
+        self.state = StateFolder(
+            settings.state_dir,
+            VERSION,
+            settings.disk_floor_bytes,
+            lambda kind: self.metrics.damaged.labels(kind).inc(),
+            MIGRATIONS,
+        )
+        self.metrics.disk_free.set_function(lambda: self.state.space.free)
         device = _device(settings.device)
         limits = EngineLimits.for_device(device, settings)
         self.engine = Engine(self.metrics, limits)
@@ -90,9 +108,9 @@ class Server:
             trials=FactoryTrials(settings.factory_seconds),
             seconds=settings.load_seconds,
         )
-        self._datasets = Datasets(
-            settings.dataset, settings.state_dir / "datasets", settings.on_error == "skip"
-        )
+        cache = settings.state_dir / "datasets"
+        uploads = Uploads(cache / "uploads", space=self.state.space, served=self.state.served)
+        self._datasets = Datasets(settings.dataset, cache, settings.on_error == "skip", uploads)
         self._health = health.aio.HealthServicer()
 
     async def start(self) -> int:
@@ -106,10 +124,11 @@ class Server:
             ModelError, UnknownModel: a model cannot be loaded.
         """
         settings = self.settings
-        settings.state_dir.mkdir(parents=True, exist_ok=True)
         self._operations = Operations(
-            OperationStore(settings.state_dir / "operations.sqlite"),
+            OperationStore(settings.state_dir / "operations.sqlite", self.state.quarantine),
             lambda error: status_of(error, request_id.get()),
+            require_room=self.state.space.require,
+            served=self.state.served,
         )
         self._server = _grpc_server(self.metrics, Decoder(self._doors))
         self._register()
@@ -138,7 +157,22 @@ class Server:
             asyncio.create_task(task)
             for task in (self._loop_lag.run(), watch.run(), MemoryWatch().run())
         ]
+        self._upkeep = asyncio.create_task(self._make_upkeep().run())
         return port
+
+    def _make_upkeep(self) -> Upkeep:
+        """What goes after how long, as the settings say."""
+        settings, datasets = self.settings, self._datasets
+        return Upkeep(
+            self._operations,
+            self.state.served,
+            {AUDIT: settings.keep_audits_days},
+            settings.keep_operations_days,
+            settings.keep_uploads_days,
+            datasets.uploads.unused,
+            lambda: in_use(self._operations),
+            datasets.delete,
+        )
 
     def _register(self) -> None:
         """Make the handlers, and have the server answer with them."""
@@ -152,11 +186,13 @@ class Server:
             zoo=self.zoo,
             compute=compute,
             datasets=self._datasets,
-            index=IndexStore(settings.state_dir, settings.index_uri or ""),
+            index=IndexStore(settings.state_dir, settings.index_uri or "", self.state.quarantine),
             operations=self._operations,
             state=settings.state_dir,
             picture_cache_bytes=settings.picture_cache_bytes,
             on_model_change=self._report_model,
+            quarantine=self.state.quarantine,
+            space=self.state.space,
         )
         register_services(self._server, resources)
         register_standard_services(self._server, OperationsService(self._operations), self._health)
@@ -193,6 +229,7 @@ class Server:
         for task in self._watching:
             task.cancel()
         self.metrics.ready.set(0)
+        self._upkeep.cancel()
         await self._health.enter_graceful_shutdown()
         await asyncio.gather(self._server.stop(grace), self._operations.drain(grace))
         await self._operations.close()
@@ -200,6 +237,7 @@ class Server:
             await asyncio.wait_for(in_daemon_thread(self.engine.close, 1.0), CLOSE_SECONDS)
         for pool in (self._pool, self._beside, self._doors):
             pool.shutdown(wait=False, cancel_futures=True)
+        self.state.close()
 
 
 async def serve(settings: Settings) -> None:

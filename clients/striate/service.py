@@ -210,9 +210,27 @@ class Service:
             InvalidArgument: Images are neither files nor uint8, or labels do not fit them.
             BadImage: An image cannot be read.
             UploadTooLarge: It is larger than the server takes.
+            StorageFull: The server's disk has no room for it.
             BaseException: Whatever the iterables raise.
         """
         return datasets.upload(self._connection, images, labels, list(classes or ()), timeout)
+
+    def delete_dataset(self, name: str, *, timeout: float | None = None) -> int:
+        """Removes an uploaded data set from the server.
+
+        Args:
+            name: Of the data set, as `upload` returned it.
+            timeout: Seconds, None for the connection's default.
+
+        Returns:
+            The bytes of the server's disk that are free again.
+
+        Raises:
+            DatasetNotFound: The server has no such data set.
+            DatasetBusy: Operations use it.
+            InvalidArgument: It is no upload, but the settings' own.
+        """
+        return datasets.delete(self._connection, name, timeout)
 
     def build_index(
         self,

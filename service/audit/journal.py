@@ -20,11 +20,13 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import load, save
+from safetensors.numpy import save
 
-from interp.audit.result import Arrays, Examples, Ints, ShardResult
+from interp.audit.result import Examples, Ints, ShardResult
 from service.datasets.samples import LeftOut
 from service.files import TEMPORARY, write
+from service.state import Quarantine
+from service.state.sealed import SEAL, arrays_digest, seal, unseal
 
 log = structlog.get_logger()
 
@@ -62,8 +64,9 @@ class Shard:
 class Journal:
     """The journal in a folder, which is made if it is not there. It belongs to one thread."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, quarantine: Quarantine | None = None) -> None:
         self.folder = folder
+        self._quarantine = quarantine or Quarantine(folder.parent / "quarantine")
         folder.mkdir(parents=True, exist_ok=True)
         for left in folder.glob(f"*{TEMPORARY}"):  # by a server that died
             left.unlink(missing_ok=True)
@@ -78,10 +81,11 @@ class Journal:
             AuditChanged: a fact is not as it was when the audit began.
         """
         path, now = self.folder / "facts.json", json.loads(json.dumps(facts))
-        if not path.exists():
-            write(path, json.dumps(now, indent=2).encode(), durable=True)
+        before = self._read_json(path)
+        if not isinstance(before, dict):
+            self._start_anew()
+            write(path, seal(now), durable=True)
             return
-        before = json.loads(path.read_text())
         for name in sorted({*before, *now}):
             if before.get(name) != now.get(name):
                 was, is_ = before.get(name), now.get(name)
@@ -104,17 +108,11 @@ class Journal:
         arrays |= {"ids": found.ids, "labels": found.labels} | (
             {} if found.pixels is None else {"pixels": found.pixels}
         )
-        write(
-            self._path(shard, network),
-            save(
-                arrays,
-                {
-                    _NAMES: json.dumps(found.names),
-                    _LEFT_OUT: json.dumps([asdict(one) for one in found.left_out]),
-                },
-            ),
-            durable=True,
-        )
+        about = {
+            _NAMES: json.dumps(found.names),
+            _LEFT_OUT: json.dumps([asdict(one) for one in found.left_out]),
+        }
+        _write_arrays(self._path(shard, network), arrays, about)
 
     def read(self, shard: int, network: int, images: bool = True) -> Shard | None:
         """What was found out about a shard; None if it is not done, or its file is damaged, which
@@ -127,15 +125,15 @@ class Journal:
         if not path.exists():
             return None
         try:
-            with safe_open(path, "np") as file:
-                unread = () if images else (".images", "pixels")
-                arrays: Arrays = {
-                    name: np.zeros(0, np.uint8) if name.endswith(unread) else file.get_tensor(name)
-                    for name in file.keys()  # noqa: SIM118 - it is no mapping
+            arrays, about = _read_arrays(path)
+            if not images:
+                arrays |= {
+                    name: np.zeros(0, np.uint8)
+                    for name in arrays
+                    if name.endswith((".images", "pixels"))
                 }
-                about = file.metadata() or {}
-                names = json.loads(about[_NAMES])
-                left_out = [LeftOut(**one) for one in json.loads(about[_LEFT_OUT])]
+            names = json.loads(about[_NAMES])
+            left_out = [LeftOut(**one) for one in json.loads(about[_LEFT_OUT])]
             judged = ShardResult.read(
                 {
                     name.removeprefix(_JUDGED): array
@@ -146,11 +144,7 @@ class Journal:
             pixels = arrays.get("pixels")
             return Shard(arrays["ids"], names, arrays["labels"], judged, pixels, left_out)
         except _UNREADABLE as error:
-            log.warning(
-                "a shard of an audit cannot be read and is judged again",
-                path=str(path),
-                error=str(error),
-            )
+            self._set_aside(path, f"a shard that is judged again: {error}")
             return None
 
     def write_checks(self, network: int, checks: list[dict[str, Any]]) -> None:
@@ -160,7 +154,7 @@ class Journal:
             network: its number.
             checks: as dictionaries.
         """
-        write(self._checks(network), json.dumps(checks).encode(), durable=True)
+        write(self._checks(network), seal(checks), durable=True)
 
     def write_met(self, network: int, examples: Sequence[Examples]) -> None:
         """Keep the misclassified images that the checks met on a network; before the checks, which
@@ -175,7 +169,7 @@ class Journal:
             for number, one in enumerate(examples)
             for name, array in one.arrays().items()
         }
-        write(self._met(network), save(arrays), durable=True)
+        _write_arrays(self._met(network), arrays, {})
 
     def read_met(self, network: int) -> list[Examples] | None:
         """Read the misclassified images that the checks met on a network, one entry a threat; None
@@ -187,7 +181,7 @@ class Journal:
         path = self._met(network)
         if not path.exists():
             return None
-        arrays = load(path.read_bytes())
+        arrays, _ = _read_arrays(path)
         threats = sum(name.endswith(".row") for name in arrays)
         return [Examples.read(arrays, f"{number}.") for number in range(threats)]
 
@@ -198,15 +192,41 @@ class Journal:
             network: its place among the audit's networks, from 0.
 
         Returns:
-            The checks; None if they are not done.
+            The checks; None if they are not done, or if they or the images that they met are
+            damaged.
         """
-        path = self._checks(network)
-        return json.loads(path.read_text()) if path.exists() else None
+        found: list[dict[str, Any]] | None = self._read_json(self._checks(network))
+        try:
+            self.read_met(network)
+        except _UNREADABLE as error:
+            self._set_aside(self._met(network), f"checks that are made again: {error}")
+            self._checks(network).unlink(missing_ok=True)
+            return None
+        return found
 
     def report(self) -> dict[str, Any] | None:
         """The finished report; None if there is none yet."""
         path = self.folder / REPORT
         return json.loads(path.read_text()) if path.exists() else None
+
+    def _read_json(self, path: Path) -> Any:
+        """What a sealed file says; None if there is none, or a damaged one, which is set aside."""
+        if not path.exists():
+            return None
+        try:
+            return unseal(path.read_bytes())
+        except _UNREADABLE as error:
+            self._set_aside(path, str(error))
+            return None
+
+    def _start_anew(self) -> None:
+        """Set aside what was found out before: nothing says with which facts it began."""
+        for path in sorted(self.folder.iterdir()):
+            if path.suffix != TEMPORARY:
+                self._set_aside(path, "the audit begins anew: what it began with is not known")
+
+    def _set_aside(self, path: Path, reason: str) -> None:
+        self._quarantine.set_aside(path, "audit", f"{reason}; of audit {self.folder.name}")
 
     def close(self) -> None:
         """Remove the shards, when all that they say is in the reports."""
@@ -222,3 +242,20 @@ class Journal:
 
     def _checks(self, network: int) -> Path:
         return self.folder / f"checks-{network}.json"
+
+
+def _write_arrays(path: Path, arrays: dict[str, NDArray[Any]], about: dict[str, str]) -> None:
+    """Write arrays and metadata, with the digest of both."""
+    write(path, save(arrays, {**about, SEAL: arrays_digest(arrays, about)}), durable=True)
+
+
+def _read_arrays(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    """Read them; ValueError where they are not what was written. Those of earlier versions have no
+    digest.
+    """
+    with safe_open(path, "np") as file:
+        about = file.metadata() or {}
+        arrays: dict[str, NDArray[Any]] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+    if SEAL in about and about[SEAL] != arrays_digest(arrays, about):
+        raise ValueError("it is not what was written")
+    return arrays, about

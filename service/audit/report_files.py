@@ -2,6 +2,7 @@
 time.
 """
 
+import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,6 +32,7 @@ from service.datasets.samples import summary
 from service.imaging import png
 from service.models.zoo import HostedModel
 from service.report import audit_page, json_text, junit
+from service.state.manifest import write_manifest
 
 HTML, JUNIT, IMAGES, EXAMPLES = "report.html", "report.xml", "images.parquet", "examples.parquet"
 
@@ -116,9 +118,15 @@ def write_reports(audit: AuditRun) -> None:
         for place, found in sorted(gallery_examples.items())
         for one in found
     ]
+    text = json_text(result).encode()
     whole_file.write(journal.folder / HTML, audit_page(result, gallery).encode(), durable=True)
     whole_file.write(journal.folder / JUNIT, junit(result).encode(), durable=True)
-    whole_file.write(journal.folder / REPORT, json_text(result).encode(), durable=True)
+    write_manifest(
+        journal.folder,
+        (HTML, JUNIT, IMAGES, EXAMPLES),
+        {REPORT: hashlib.sha256(text).hexdigest()},
+    )
+    whole_file.write(journal.folder / REPORT, text, durable=True)
     journal.close()
 
 

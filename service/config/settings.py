@@ -151,6 +151,29 @@ class Settings(BaseModel):
     picture_cache_bytes: int = Field(
         2 * 2**30, ge=0, description="disk space for pictures of whole layers; 0 keeps none"
     )
+    disk_floor_bytes: int = Field(
+        256 * 2**20,
+        ge=0,
+        description="space that stays free on the disk of the state folder: below it new "
+        "operations and uploads are refused and pictures are not kept; 0: no floor",
+    )
+    keep_operations_days: float = Field(
+        90.0,
+        ge=0,
+        le=36500,
+        description="days of serving after which an operation that has ended is forgotten, beside "
+        "the newest 10,000; 0: never. Clocks that jump and servers that stand still count nothing",
+    )
+    keep_audits_days: float = Field(
+        365.0, ge=0, le=36500, description="the same for audits, which go with their reports"
+    )
+    keep_uploads_days: float = Field(
+        90.0,
+        ge=0,
+        le=36500,
+        description="days of serving after its last use after which an uploaded data set is "
+        "removed; 0: never",
+    )
     drain_seconds: float = Field(
         20.0, ge=0, le=86400, description="time that calls have to finish after SIGTERM"
     )

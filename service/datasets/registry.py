@@ -11,6 +11,16 @@ from service.datasets.uploads import Uploads
 BUILT_IN = {"digits": "digits", "photo-patches": "photo-patches"}
 
 
+class NotAnUpload(DatasetError):
+    """A data set is the settings' own."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"data set {name!r} is no upload: it goes with the setting that names it, or comes "
+            f"along"
+        )
+
+
 class Datasets:
     """The data sets that a server reads, by name: the built-in ones, those of the settings and the
     uploaded ones. Each is opened at its first use; any thread may ask.
@@ -19,17 +29,24 @@ class Datasets:
         uploads: those that callers have sent.
     """
 
-    def __init__(self, uris: Mapping[str, str], cache: Path, skip_bad: bool = False) -> None:
+    def __init__(
+        self,
+        uris: Mapping[str, str],
+        cache: Path,
+        skip_bad: bool = False,
+        uploads: Uploads | None = None,
+    ) -> None:
         """Name the data sets, and open none.
 
         Args:
             uris: of the settings, by name.
             cache: folder of downloads for URIs that name none, and of uploads.
             skip_bad: samples that cannot be used are left out where a URI does not say it.
+            uploads: those that callers send; None: in a folder of the cache, without a floor.
         """
         self._uris = {**BUILT_IN, **uris}
         self._cache, self._skip_bad = cache, skip_bad
-        self.uploads = Uploads(cache / "uploads")
+        self.uploads = uploads or Uploads(cache / "uploads")
         self._opened: dict[str, Dataset] = {}
         # A slow download holds up its own data set alone.
         self._locks = {name: threading.Lock() for name in self._uris}
@@ -51,8 +68,16 @@ class Datasets:
         Raises:
             UnknownDataset: none has that name.
             DatasetError: it cannot be opened.
+            DataLost: it is an upload, and not what was sent.
         """
+        found = self._get(name)
+        if name not in self._uris:
+            self.uploads.verify(name)
+        return found
+
+    def _get(self, name: str) -> Dataset:
         if name not in self._uris and name not in self.uploads:
+            self._opened.pop(name, None)
             raise UnknownDataset(name, self._uris)
         with self._locks.setdefault(name, threading.Lock()):
             if name not in self._opened or self._opened[name].has_changed:
@@ -82,7 +107,33 @@ class Datasets:
             and self._uris[name].startswith("torchvision:")
         ):
             return None
-        return self.get(name)
+        return self._get(name)
+
+    def delete(self, name: str) -> int:
+        """Remove an uploaded data set.
+
+        Args:
+            name: of the data set.
+
+        Returns:
+            The bytes that are free again.
+
+        Raises:
+            UnknownDataset: none has that name.
+            NotAnUpload: it is not uploaded.
+        """
+        if name in self._uris:
+            raise NotAnUpload(name)
+        with self._locks.setdefault(name, threading.Lock()):
+            self._opened.pop(name, None)
+            freed = self.uploads.delete(name)
+        self._locks.pop(name, None)
+        return freed
+
+    @property
+    def listed_first(self) -> int:
+        """How many of `names` are no uploads."""
+        return len(self._uris)
 
     def uri(self, name: str) -> str:
         """Find where the data set of a name is read from.

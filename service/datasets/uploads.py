@@ -1,20 +1,27 @@
 """Data sets that callers send: kept as parquet files, under names made of their content."""
 
+import contextlib
 import glob
 import hashlib
 import json
 import os
 import re
 import threading
+import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import structlog
 
-from service.datasets.base import Dataset, DatasetError
+from service import files as whole_file
+from service.datasets.base import Dataset, DatasetError, UnknownDataset
 from service.datasets.tables.parquet import parquet_source
+from service.state import DataLost, DiskSpace, Verified
+
+log = structlog.get_logger("striate")
 
 MOST_BYTES = 4 * 2**30  # of encoded images in one upload
 # A row group ends at whichever comes first; images are read in random order, a group at a time.
@@ -26,21 +33,38 @@ _CLASSES = b"striate.classes"  # the key of the class names, as JSON, in the fil
 _UNFINISHED = ".part"
 
 
+_USED = ".used"  # the ending of the file that says when an upload was last used, in served seconds
+
+
 class UploadTooLarge(RuntimeError):
     """The images of an upload take more bytes than are kept."""
+
+
+class DatasetBusy(RuntimeError):
+    """Operations use an upload that is to be deleted."""
 
 
 class Uploads:
     """The uploaded data sets in a folder. It may be used from several threads."""
 
-    def __init__(self, folder: Path, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        most_bytes: int = MOST_BYTES,
+        space: DiskSpace | None = None,
+        served: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Find the data sets of earlier servers; what those left unfinished is removed.
 
         Args:
             folder: of all uploads; it need not exist.
             most_bytes: of the encoded images of one upload.
+            space: of its disk, with the floor below which nothing is taken; None: no floor.
+            served: seconds that servers have served, by which the age of uploads is counted.
         """
         self._folder, self._most_bytes = folder, most_bytes
+        self._space, self._served = space or DiskSpace(folder, 0), served
+        self._verified = Verified()
         for left in folder.glob(f"*{_UNFINISHED}"):
             left.unlink(missing_ok=True)
 
@@ -67,6 +91,73 @@ class Uploads:
             The text.
         """
         return UPLOADED + name.partition("-")[2]
+
+    def size(self, name: str) -> int:
+        """Bytes of the disk that an uploaded data set takes; 0 where there is none of that name."""
+        try:
+            return self._path(name).stat().st_size if name in self else 0
+        except OSError:
+            return 0
+
+    def verify(self, name: str) -> None:
+        """Hold an uploaded data set to its name, which is made of its content, unless that was done
+        since its file last changed; and note that it is used.
+
+        Args:
+            name: one of `names`.
+
+        Raises:
+            DataLost: its file is not what was sent.
+        """
+        path = self._path(name)
+        otherwise = f"data set {name!r} is not what was uploaded any more: upload it again"
+        try:
+            self._verified.require(path, name, lambda: _name_of(path), otherwise)
+        except (OSError, pa.ArrowException, ValueError, KeyError) as error:
+            raise DataLost(f"{otherwise} ({error})") from error
+        with contextlib.suppress(OSError):
+            whole_file.write(self._path(name, _USED), f"{self._served():.0f}\n".encode())
+
+    def delete(self, name: str) -> int:
+        """Remove an uploaded data set.
+
+        Args:
+            name: of the data set.
+
+        Returns:
+            The bytes that are free again.
+
+        Raises:
+            UnknownDataset: there is none of that name.
+        """
+        freed = self.size(name)
+        if name not in self:
+            raise UnknownDataset(name, self.names)
+        self._path(name).unlink(missing_ok=True)
+        self._path(name, _USED).unlink(missing_ok=True)
+        return freed
+
+    def unused(self, seconds: float) -> list[str]:
+        """List the uploads that nothing has used for a time.
+
+        Args:
+            seconds: that servers have served since their last use.
+
+        Returns:
+            Their names. One of which the last use is not known counts as used now.
+        """
+        found = []
+        for name in self.names:
+            path = self._path(name, _USED)
+            try:
+                used = float(path.read_text())
+            except (OSError, ValueError):
+                used = self._served()
+                with contextlib.suppress(OSError):
+                    whole_file.write(path, f"{used:.0f}\n".encode())
+            if self._served() - used > seconds:
+                found.append(name)
+        return found
 
     def open(self, name: str) -> Dataset:
         """Open an uploaded data set.
@@ -97,12 +188,16 @@ class Uploads:
 
         Returns:
             The data set, to be filled.
-        """
-        self._folder.mkdir(parents=True, exist_ok=True)
-        return Upload(self._folder, classes, self._most_bytes)
 
-    def _path(self, name: str) -> Path:
-        return self._folder / f"{name}.parquet"
+        Raises:
+            StorageFull: the disk has too little room.
+        """
+        self._space.require()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return Upload(self._folder, classes, self._most_bytes, self._space.require)
+
+    def _path(self, name: str, ending: str = ".parquet") -> Path:
+        return self._folder / f"{name}{ending}"
 
 
 class Upload:
@@ -112,9 +207,16 @@ class Upload:
     The same images, labels and class names give the same file, however they were cut into parts.
     """
 
-    def __init__(self, folder: Path, classes: Sequence[str], most_bytes: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        classes: Sequence[str],
+        most_bytes: int,
+        require_room: Callable[[], None],
+    ) -> None:
         self._folder, self._most_bytes = folder, most_bytes
-        self._digest = hashlib.sha256(json.dumps(list(classes)).encode())
+        self._require_room = require_room
+        self._content = _Content(classes)
         self._rows: list[tuple[bytes, int]] = []
         self._rows_bytes = self._bytes = 0
         self.count = 0
@@ -139,6 +241,7 @@ class Upload:
 
         Raises:
             UploadTooLarge: all images together take more bytes than are kept.
+            StorageFull: the disk has too little room.
         """
         with self._lock:
             for image, label in rows if self._open else ():
@@ -148,9 +251,7 @@ class Upload:
                         f"the images take more than {self._most_bytes} bytes: send fewer, "
                         f"or have the server read them itself"
                     )
-                self._digest.update(
-                    len(image).to_bytes(8, "little") + label.to_bytes(8, "little") + image
-                )
+                self._content.add(image, label)
                 self._rows.append((image, label))
                 self._rows_bytes += len(image)
                 self.count += 1
@@ -168,8 +269,8 @@ class Upload:
             self._writer.close()
             with self._temporary.open("rb+") as file:
                 os.fsync(file.fileno())
-            name = f"upload-{self._digest.hexdigest()[:16]}"
-            # What may be there already holds the same bytes.
+            name = self._content.name
+            # What may be there already holds the same bytes, or is damaged.
             self._temporary.replace(self._folder / f"{name}.parquet")
             return name
 
@@ -177,11 +278,16 @@ class Upload:
         """Remove what was not finished."""
         with self._lock:
             self._open = False
-            self._writer.close()
-            self._temporary.unlink(missing_ok=True)
+            try:
+                self._writer.close()
+            except (OSError, pa.ArrowException) as error:  # whose end does not fit on the disk
+                log.warning("an unfinished upload cannot be closed", error=str(error))
+            finally:
+                self._temporary.unlink(missing_ok=True)
 
     def _flush(self) -> None:
         if self._rows:
+            self._require_room()
             images, labels = zip(*self._rows, strict=True)
             self._writer.write_table(
                 pa.table(
@@ -190,3 +296,30 @@ class Upload:
                 )
             )
         self._rows, self._rows_bytes = [], 0
+
+
+class _Content:
+    """What the name of an upload is made of: its class names, and its images with their labels."""
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        self._digest = hashlib.sha256(json.dumps(list(classes)).encode())
+
+    def add(self, image: bytes, label: int) -> None:
+        """Take the next image in."""
+        self._digest.update(len(image).to_bytes(8, "little") + label.to_bytes(8, "little") + image)
+
+    @property
+    def name(self) -> str:
+        """Of the upload of what was taken in."""
+        return f"upload-{self._digest.hexdigest()[:16]}"
+
+
+def _name_of(path: Path) -> str:
+    """The name that the content of a file has; raises what pyarrow raises of a damaged one."""
+    with pq.ParquetFile(path) as file:
+        content = _Content(json.loads((file.schema_arrow.metadata or {})[_CLASSES]))
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group, ["image", "label"])
+            for image, label in zip(table["image"], table["label"], strict=True):
+                content.add(image.as_py(), label.as_py())
+    return content.name

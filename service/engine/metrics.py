@@ -97,6 +97,17 @@ class Metrics:
             "1 where the server is ready, 0 where its device hangs or it drains",
             registry=self.registry,
         )
+        self.damaged = Counter(
+            "striate_damaged_total",
+            "Damaged rows and files that were set aside, by kind",
+            ["kind"],
+            registry=self.registry,
+        )
+        self.disk_free = Gauge(
+            "striate_disk_free_bytes",
+            "Free space on the disk of the state folder",
+            registry=self.registry,
+        )
         self.models = Gauge("striate_models", "Models that serve", registry=self.registry)
 
         self._last_waits: deque[float] = deque(maxlen=32)

@@ -1,6 +1,7 @@
 """The folder of the indexes, here or in an object store: files that appear whole or not at all."""
 
 import contextlib
+import hashlib
 import json
 import re
 import tempfile
@@ -15,8 +16,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from service import files as whole_file
+from service.state import DataLost, Quarantine, Verified
+from service.state.sealed import SEAL
 
 UNREADABLE = (OSError, SafetensorError, ValueError, KeyError)  # what reading a damaged file raises
+
+_verified = Verified()  # files, which all stores of a process may share
 
 _HEADER = "striate"  # the key of the description in a tensor file's metadata
 FORMAT = 3
@@ -85,7 +90,9 @@ class Files:
             about: the description.
             tensors: by name.
         """
-        header = json.dumps({"format": FORMAT, **about}, sort_keys=True)
+        header = json.dumps(
+            {"format": FORMAT, **about, SEAL: tensors_digest(tensors)}, sort_keys=True
+        )
         with self._replacing(name) as path:
             save_file(
                 {key: tensor.contiguous() for key, tensor in tensors.items()},
@@ -126,6 +133,20 @@ class Files:
             with whole_file.replacing(path, durable=True) as temporary:
                 self._fs.get_file(self._url(name), str(temporary))
         return path
+
+    def set_aside(self, name: str, quarantine: Quarantine, reason: str) -> None:
+        """Put a damaged file out of the way: here into the quarantine, elsewhere only the copy.
+
+        Args:
+            name: of the file, below the root.
+            quarantine: where it goes.
+            reason: what is wrong with it.
+        """
+        if self._is_local:
+            quarantine.set_aside(Path(self._root) / name, "index", reason)
+        else:
+            (self.cache / name).unlink(missing_ok=True)
+            quarantine.report("index", self._url(name), reason)
 
     def fetch(self, name: str, folder: Path) -> Path:
         """Find where a file can be mapped into memory for a while.
@@ -189,6 +210,8 @@ class Files:
 @contextlib.contextmanager
 def tensors(path: Path) -> Iterator[tuple[dict[str, Any], Any]]:
     """Open a file: its description, and its tensors by `get_slice(name)[...]`, mapped into memory.
+    It is read through when it is first opened since it changed, to see that it is as it was
+    written.
 
     Args:
         path: of the file.
@@ -203,7 +226,42 @@ def tensors(path: Path) -> Iterator[tuple[dict[str, Any], Any]]:
         about: dict[str, Any] = json.loads((file.metadata() or {})[_HEADER])
         if about.get("format") != FORMAT:
             raise ValueError(f"format {about.get('format')} is not {FORMAT}")
+        _verify(path, about, file)
         yield about, file
+
+
+def tensors_digest(found: Mapping[str, Tensor]) -> str:
+    """Digest tensors.
+
+    Args:
+        found: tensors on the CPU by name.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    sha = hashlib.sha256()
+    for name, tensor in sorted(found.items()):
+        sha.update(name.encode())
+        sha.update(tensor.contiguous().numpy().data)
+    return sha.hexdigest()
+
+
+def _verify(path: Path, about: Mapping[str, Any], file: Any) -> None:
+    """Hold a file to its digest; those of earlier versions have the first digits in their names.
+    Raises ValueError.
+    """
+    named = re.search(r"-([0-9a-f]{16})$", path.stem)
+    wanted = about.get(SEAL) or (named[1] if named else "")
+
+    def digest() -> str:
+        found = tensors_digest({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 - it is no mapping
+        return found[: len(wanted)]
+
+    if wanted:
+        try:
+            _verified.require(path, wanted, digest, f"{path.name} is not what was written any more")
+        except DataLost as error:
+            raise ValueError(str(error)) from error
 
 
 def slug(text: str) -> str:

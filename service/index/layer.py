@@ -5,7 +5,7 @@ description that names both.
 import hashlib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from functools import reduce
 from pathlib import Path
@@ -19,9 +19,10 @@ from torch import Tensor
 from interp.exemplars import ORDERS, LayerStatistics, TopK
 from service.datasets.samples import summary
 from service.index.distributions import columns, distributions
-from service.index.files import FORMAT, UNREADABLE, Files, slug, tensors
+from service.index.files import FORMAT, UNREADABLE, Files, slug, tensors, tensors_digest
 from service.index.shards import Damaged, load_left_out, load_shard
 from service.index.types import IndexPlan, Subject, digest
+from service.state.sealed import SEAL
 
 FIGURES = (
     "minimum",
@@ -62,7 +63,19 @@ def stem(plan: IndexPlan, layer: str) -> str:
     Returns:
         The text, which is another for another subject or layer.
     """
-    subject = plan.subject
+    return stem_of(plan.subject, layer)
+
+
+def stem_of(subject: Subject, layer: str) -> str:
+    """Make the same of a subject.
+
+    Args:
+        subject: the model and the data set.
+        layer: its dotted name.
+
+    Returns:
+        The text.
+    """
     return "-".join(
         (*map(slug, (subject.model, subject.dataset, layer)), digest([asdict(subject), layer]))
     )
@@ -111,6 +124,7 @@ def finish(files: Files, plan: IndexPlan, layer: str, shards: Sequence[Path]) ->
     )
     files.save(about["tensors"], about, kept)
     files.write(f"{stem(plan, layer)}.parquet", _table(kept, about["quantiles"]))
+    about |= {SEAL: about_digest(about)}
     files.write(name, json.dumps(about, sort_keys=True).encode())  # from here on it is the index
     for past in (
         f"{stem(plan, layer)}.safetensors",
@@ -148,10 +162,43 @@ def read_description(files: Files, name: str) -> dict[str, Any] | None:
         The description; None where there is none, or one that cannot be read.
     """
     try:
-        about = json.loads(files.read(name))
+        return require_description(files, name)
     except UNREADABLE:
         return None
-    return about if isinstance(about, dict) else None
+
+
+def require_description(files: Files, name: str) -> dict[str, Any]:
+    """Read the description in a file, of any format.
+
+    Args:
+        files: where indexes are.
+        name: of the file.
+
+    Returns:
+        The description.
+
+    Raises:
+        UNREADABLE: one of these errors, where there is none, or not what was written.
+    """
+    about = json.loads(files.read(name))
+    if not isinstance(about, dict):
+        raise ValueError("it is no table")
+    if SEAL in about and about[SEAL] != about_digest(about):
+        raise ValueError("it is not what was written")
+    return about
+
+
+def about_digest(about: Mapping[str, Any]) -> str:
+    """Digest a description, but for the digest that it holds itself.
+
+    Args:
+        about: the description, of JSON values.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    said = {name: value for name, value in about.items() if name != SEAL}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def _load(number: int, path: Path, layer: str) -> LayerStatistics | None:
@@ -221,11 +268,7 @@ def _moments(whole: LayerStatistics) -> Tensors:
 
 def _content(kept: Tensors) -> str:
     """16 hexadecimal digits that name what tensors hold."""
-    sha = hashlib.sha256()
-    for name, tensor in sorted(kept.items()):
-        sha.update(name.encode())
-        sha.update(tensor.contiguous().numpy().data)
-    return sha.hexdigest()[:16]
+    return tensors_digest(kept)[:16]
 
 
 def _table(kept: Tensors, quantiles: Sequence[float]) -> bytes:

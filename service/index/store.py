@@ -7,6 +7,7 @@ shards in a folder of its own, see `service.index.build`.
 """
 
 import math
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from interp.exemplars import RankedBy
 from service.datasets import Dataset, DatasetError
 from service.index.build import Build
 from service.index.files import UNREADABLE, Files
-from service.index.layer import description, read_description
+from service.index.layer import description, read_description, require_description, stem_of
 from service.index.outdated import OutdatedIndex
 from service.index.query import InvalidQuery, LayerIndex
 from service.index.scan import Prepare, Submit
@@ -34,6 +35,7 @@ from service.index.types import (
     UnitStatistics,
     build_command,
 )
+from service.state import DataLost, Quarantine
 
 __all__ = [
     "BuildProgress",
@@ -50,6 +52,7 @@ __all__ = [
 
 T = TypeVar("T")
 
+_DESCRIPTION = re.compile(r"-[0-9a-f]{32}\.json$")  # how the names of descriptions end
 _FRESH = 1.0  # seconds for which what was last seen of the folder is believed
 
 
@@ -65,12 +68,15 @@ class IndexStore:
             otherwise.
         uri: a folder, or any URL that fsspec knows, e.g. "s3://bucket/prefix"; its files are copied
             to the state folder to be mapped into memory.
+        quarantine: where damaged descriptions go; None: a folder of the state folder.
 
     Raises:
         ValueError: the URI cannot be used.
     """
 
-    def __init__(self, state: Path, uri: str = "") -> None:
+    def __init__(self, state: Path, uri: str = "", quarantine: Quarantine | None = None) -> None:
+        self._quarantine = quarantine or Quarantine(state / "quarantine")
+        self._damaged = dict[str, str]()  # descriptions that were set aside, and why
         self._files = Files(uri or str((state / "indexes").absolute()), state / "index-cache")
         self._lock, self._replacing = threading.Lock(), threading.Lock()
         self._known: dict[tuple[Subject, str], LayerIndex] = {}
@@ -156,6 +162,7 @@ class IndexStore:
 
         Raises:
             IndexMissing: there is no index of that subject and layer.
+            DataLost: it is not what was written.
             ValueError: the layer has no such unit, or the index no such order or label.
         """
         return self._ask(subject, layer, lambda index: index.find(unit, k, order, label))
@@ -175,6 +182,7 @@ class IndexStore:
 
         Raises:
             IndexMissing: there is no index of that subject and layer.
+            DataLost: it is not what was written.
             ValueError: the layer has no such unit.
         """
         return self._ask(subject, layer, lambda index: index.statistics(unit))
@@ -191,7 +199,7 @@ class IndexStore:
         """
         try:
             return self._ask(subject, layer, LayerIndex.extremes)
-        except IndexMissing:
+        except (IndexMissing, DataLost):
             return None
 
     def outdated(self, model: str, digest: str, layer: str) -> str:
@@ -255,6 +263,7 @@ class IndexStore:
 
         Raises:
             IndexMissing: there is no index of that subject and layer.
+            DataLost: it is not what was written.
             ValueError: the layer has no such unit.
         """
         return self._ask(subject, layer, lambda index: index.percentile(unit, value, of))
@@ -335,9 +344,12 @@ class IndexStore:
                 raise ValueError(str(wrong)) from wrong
             except UNREADABLE as unreadable:
                 error = unreadable
-        if error is not None:
-            raise IndexMissing(
-                f"the index of layer {layer!r} cannot be read, build it again: {error}"
+        reason = error or self._damaged.get(f"{stem_of(subject, layer)}.json")
+        if reason is not None:
+            command = build_command(subject.model, subject.dataset, layer)
+            raise DataLost(
+                f"the index of model {subject.model!r}, data set {subject.dataset!r} and layer "
+                f"{layer!r} is damaged ({reason}): build it again: {command}"
             ) from error
         raise self.missing(subject, layer)
 
@@ -373,6 +385,17 @@ class IndexStore:
         """The index that a description tells of; it is read unless its mark is known."""
         if name in self._read and self._read[name][0] == mark:
             return self._read[name][1]
+        try:
+            self._damaged.pop(name, None)
+            require_description(self._files, name)
+        except FileNotFoundError:
+            return None
+        except UNREADABLE as error:
+            if not _DESCRIPTION.search(name):  # a file of somebody else's
+                return None
+            self._damaged[name] = str(error)
+            self._files.set_aside(name, self._quarantine, str(error))
+            return None
         about = description(self._files, name)
         if about is None:
             return OutdatedIndex.of(read_description(self._files, name))

@@ -3,6 +3,7 @@
 from service.operations.context import OperationContext
 from service.operations.errors import (
     InvalidListing,
+    OperationDamaged,
     OperationRunning,
     OperationsError,
     ShuttingDown,
@@ -12,10 +13,12 @@ from service.operations.errors import (
 from service.operations.runner import Operations, Runner
 from service.operations.servicer import OperationsService
 from service.operations.store import OperationStore
+from service.operations.upkeep import Upkeep
 
 __all__ = [
     "InvalidListing",
     "OperationContext",
+    "OperationDamaged",
     "OperationRunning",
     "OperationStore",
     "Operations",
@@ -25,4 +28,5 @@ __all__ = [
     "ShuttingDown",
     "TooManyOperations",
     "UnknownOperation",
+    "Upkeep",
 ]

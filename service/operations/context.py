@@ -8,7 +8,7 @@ from concurrent.futures import Future, wait
 from google.protobuf.any_pb2 import Any
 from google.protobuf.message import Message
 
-from service.operations.store import Record
+from service.operations.rows import Record
 
 Save = Callable[[str, Any, bool], "Future[None]"]  # (name, metadata, whether crashes are forgiven)
 

@@ -9,6 +9,16 @@ class UnknownOperation(OperationsError):
     """There is no operation of that name."""
 
 
+class OperationDamaged(OperationsError):
+    """What the server kept of an operation cannot be read any more."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(
+            f"what was kept of {name!r} is damaged ({reason}) and has been set aside: start the "
+            f"operation again"
+        )
+
+
 class OperationRunning(OperationsError):
     """The operation has not ended yet."""
 

@@ -3,7 +3,9 @@ down or dies.
 """
 
 import asyncio
-from collections.abc import Callable
+import sqlite3
+import time
+from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,8 +21,15 @@ from google.rpc.status_pb2 import Status  # type: ignore[import-untyped, unused-
 
 from service.operations import outcome
 from service.operations.context import OperationContext
-from service.operations.errors import OperationRunning, ShuttingDown, TooManyOperations
-from service.operations.store import OperationStore, Record
+from service.operations.errors import (
+    OperationRunning,
+    OperationsError,
+    ShuttingDown,
+    TooManyOperations,
+)
+from service.operations.rows import Record
+from service.operations.store import OperationStore
+from service.operations.unwritten import UnwrittenEnds
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -28,11 +37,16 @@ T = TypeVar("T")
 # an operation during which the server died so often, without lasting progress in between, is not
 # taken up again
 MOST_CRASHES = 3
+_EXPIRED_AT_ONCE = 1000  # operations that are deleted in one go, at most
 
 
 Runner = Callable[[Any, OperationContext], Message]  # (request, context) -> response; blocks
 Describe = Callable[[BaseException], Status]
 Forget = Callable[[str], None]  # removes what an operation of that name left behind; blocks
+
+
+def _room_enough() -> None:
+    """Refuses nothing."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +55,8 @@ class _Job:
     how it ends.
     """
 
+    kind: str
+    request: Any
     context: OperationContext
     work: "Future[Message]"
     end: asyncio.Task[None]
@@ -62,6 +78,8 @@ class Operations:
         parallel: int = 2,
         most: int = 256,
         interval: float = 0.5,
+        require_room: Callable[[], None] = _room_enough,
+        served: Callable[[], float] = time.monotonic,
     ) -> None:
         """Open for operations; `register` their runners, then `recover`.
 
@@ -71,8 +89,12 @@ class Operations:
             parallel: how many run at a time; the others wait.
             most: how many may be unfinished; more are refused.
             interval: seconds between two writes of an operation's metadata.
+            require_room: refuses new operations where the disk is too full, by raising.
+            served: seconds that servers have served, by which the age of what ended is counted.
         """
         self._store, self._describe, self._most, self._interval = store, describe, most, interval
+        self._require_room, self._served = require_room, served
+        self._unwritten = UnwrittenEnds(self._write_end)
         self._runners: dict[str, Runner] = {}
         self._forget: dict[str, Forget] = {}
         self._live: dict[str, _Job] = {}
@@ -119,7 +141,7 @@ class Operations:
                 reason = f"the server died {crashes} times while the operation ran"
                 await self._end(record.name, outcome.aborted(reason))
             else:
-                await self._on_disk(self._store.resume, record.name)
+                await self._try_on_disk(self._store.resume, record.name)
                 self._launch(record, resumed=True)
         log.info("operations taken up", resumed=len(self._live), found=len(records))
         return len(self._live)
@@ -138,6 +160,7 @@ class Operations:
         Raises:
             ShuttingDown: the server takes on nothing new.
             TooManyOperations: too many are unfinished.
+            StorageFull: the disk is too full.
             KeyError: nobody runs that kind.
         """
         if kind not in self._runners:
@@ -148,6 +171,7 @@ class Operations:
             raise TooManyOperations(
                 f"{self._most} operations are unfinished: wait for one to end, or cancel one"
             )
+        self._require_room()
         packed_request, packed_metadata = Any(), Any()
         packed_request.Pack(request)
         packed_metadata.Pack(metadata)
@@ -157,7 +181,8 @@ class Operations:
         finally:
             self._starting -= 1
         if self._draining:
-            await self._on_disk(self._store.interrupt, record.name)  # the next server takes it up
+            # The next server takes it up.
+            await self._try_on_disk(self._store.interrupt, record.name)
         else:
             self._launch(record, resumed=False)
         return record.operation
@@ -203,7 +228,9 @@ class Operations:
         Raises:
             UnknownOperation: there is none of that name.
         """
-        await self._on_disk(self._store.cancel, name)
+        await self._on_disk(self._store.get, name)
+        # Where the disk does not take it, the end that follows is kept in memory all the same.
+        await self._try_on_disk(self._store.cancel, name)
         if name in self._live:
             self._live[name].context.cancel_requested = True
             self._live[name].stop()
@@ -217,7 +244,10 @@ class Operations:
         Raises:
             UnknownOperation: there is none of that name.
             OperationRunning: it is not done.
+            sqlite3.Error: the disk does not take it.
         """
+        if name in self._unwritten:
+            await self._unwritten.write()
         record = await self._on_disk(self._store.get, name)
         if record.state != "done":
             raise OperationRunning(f"{name!r} is running: cancel it first")
@@ -230,10 +260,39 @@ class Operations:
         self, count: int, before: str | None, kind: str | None, done: bool | None
     ) -> list[Operation]:
         """List operations, newest first; arguments as of `OperationStore.page`."""
-        return [
-            self._now(record)
-            for record in await self._on_disk(self._store.page, count, before, kind, done)
-        ]
+        ended = self._unwritten.names
+        records = await self._on_disk(self._store.page, count, before, kind, done, ended)
+        return [self._now(record) for record in records]
+
+    async def expire(self, keep_seconds: Mapping[str, float], otherwise: float, most: int) -> int:
+        """Delete operations that ended long ago, and with them what they left behind.
+
+        Args:
+            keep_seconds: by kind, of serving, that an operation stays after its end; 0: for ever.
+            otherwise: the same for other kinds.
+            most: operations that stay in all, the newest.
+
+        Returns:
+            How many are gone.
+        """
+        names = await self._on_disk(self._store.surplus, most, _EXPIRED_AT_ONCE)
+        for kind in await self._on_disk(self._store.kinds):
+            if seconds := keep_seconds.get(kind, otherwise):
+                before = self._served() - seconds
+                names += await self._on_disk(self._store.expired, before, kind, _EXPIRED_AT_ONCE)
+        gone = 0
+        for name in dict.fromkeys(names):
+            try:
+                await self.delete(name)
+                gone += 1
+            except (OperationsError, OSError, sqlite3.Error) as error:
+                log.warning("an old operation cannot be deleted", operation=name, error=str(error))
+        return gone
+
+    @property
+    def live(self) -> list[tuple[str, Any]]:
+        """The kinds and requests of the operations that wait or run."""
+        return [(job.kind, job.request) for job in self._live.values()]
 
     async def drain(self, grace: float) -> None:
         """Take on nothing new, and stop all that runs, to be taken up by the next server.
@@ -248,13 +307,14 @@ class Operations:
         if jobs:
             await asyncio.wait([job.end for job in jobs], timeout=grace)
         for name in list(self._live):  # their runners have not stopped yet
-            await self._on_disk(self._store.interrupt, name)
+            await self._try_on_disk(self._store.interrupt, name)
 
     async def close(self) -> None:
         """Close the store, after `drain` and after the last call was answered. A runner that has
         not stopped keeps its thread.
         """
         self._workers.shutdown(wait=False, cancel_futures=True)
+        await self._unwritten.close()
         await self._on_disk(self._store.close)
         self._disk.shutdown(wait=False)
 
@@ -262,7 +322,7 @@ class Operations:
         context = OperationContext(record, resumed, self._save, self._interval)
         work = self._workers.submit(self._runners[record.kind], record.request, context)
         end = asyncio.get_running_loop().create_task(self._supervise(record.name, context, work))
-        self._live[record.name] = _Job(context, work, end)
+        self._live[record.name] = _Job(record.kind, record.request, context, work, end)
 
     async def _supervise(
         self, name: str, context: OperationContext, work: "Future[Message]"
@@ -285,7 +345,7 @@ class Operations:
                 await self._end(name, outcome.cancelled(), context)
             elif self._draining:
                 # Whatever a server that shuts down makes a runner raise: the next one tries again.
-                await self._on_disk(self._store.interrupt, name)
+                await self._try_on_disk(self._store.interrupt, name)
             elif isinstance(error, CancelledError):
                 reason = "the server stopped the work that the operation consists of"
                 await self._end(name, outcome.aborted(reason), context)
@@ -305,13 +365,22 @@ class Operations:
 
     async def _end(self, name: str, end: Message, context: OperationContext | None = None) -> None:
         """Journal the end of an operation: a Status is its error, any other message its
-        response.
+        response. A disk that does not take it gets it later; whoever waits is told at once.
         """
         finish = partial(outcome.finish, outcome=end, context=context)
-        await self._on_disk(self._store.change, name, finish)
+        try:
+            await self._write_end(name, finish)
+        except (sqlite3.Error, OSError) as error:
+            log.error("the end of an operation is kept in memory", operation=name, error=str(error))
+            self._unwritten.add(name, finish)
+
+    async def _write_end(self, name: str, finish: Callable[[Operation], None]) -> None:
+        await self._on_disk(self._store.change, name, finish, False, self._served())
 
     def _now(self, record: Record) -> Operation:
         operation = record.operation
+        if not operation.done:
+            self._unwritten.apply(operation)
         if not operation.done and record.name in self._live:
             operation.metadata.CopyFrom(self._live[record.name].context.metadata)
         return operation
@@ -325,4 +394,12 @@ class Operations:
         )
 
     async def _on_disk(self, call: Callable[..., T], *arguments: object) -> T:
+        """Call in the one thread that writes. Raises what the call does."""
         return await asyncio.get_running_loop().run_in_executor(self._disk, call, *arguments)
+
+    async def _try_on_disk(self, call: Callable[[str], object], name: str) -> None:
+        """Write what is only noted of an operation; a disk that does not take it is logged."""
+        try:
+            await self._on_disk(call, name)
+        except (sqlite3.Error, OSError) as error:
+            log.warning("an operation's note cannot be written", operation=name, error=str(error))

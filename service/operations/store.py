@@ -2,85 +2,41 @@
 any thread.
 """
 
+import contextlib
+import json
 import secrets
 import sqlite3
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from google.longrunning.operations_pb2 import Operation  # type: ignore[import-untyped, unused-ignore]
 from google.protobuf.any_pb2 import Any
 
-from service.operations.errors import UnknownOperation
-
-_VERSION = 1
-_SCHEMA = """
-CREATE TABLE operations (
-    name TEXT PRIMARY KEY,
-    kind TEXT NOT NULL,
-    request BLOB NOT NULL,       -- google.protobuf.Any
-    operation BLOB NOT NULL,     -- google.longrunning.Operation
-    state TEXT NOT NULL,         -- running, interrupted (the server went down in order), done
-    cancelling INTEGER NOT NULL, -- somebody asked for an end
-    crashes INTEGER NOT NULL,  -- deaths of the server since its last lasting progress
-    created REAL NOT NULL,       -- seconds since 1970
-    updated REAL NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX unfinished ON operations (state) WHERE state != 'done';
-"""
-_COLUMNS = "name, kind, request, operation, state, cancelling, crashes"
-
-
-@dataclass(frozen=True)
-class Record:
-    """One row."""
-
-    name: str
-    kind: str
-    request: Any
-    operation: Operation
-    state: str
-    cancelling: bool
-    crashes: int
+from service.operations.database import Database
+from service.operations.errors import OperationDamaged, UnknownOperation
+from service.operations.rows import COLUMNS, SELECT, BadRow, Record
+from service.state import Quarantine
 
 
 class OperationStore:
-    """The database of operations."""
+    """The database of operations.
 
-    def __init__(self, path: Path) -> None:
-        """Open the database, or make it if it is not there.
+    Args:
+        path: of its file, which is made if it is not there.
+        quarantine: where a damaged file goes; None: the folder "quarantine" beside it.
 
-        Args:
-            path: of its file.
+    Raises:
+        ValueError: it was written by a later version.
+        sqlite3.Error: the disk does not take it.
+    """
 
-        Raises:
-            ValueError: it was written by a later version.
-        """
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = threading.Lock()
-        self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        # What was acknowledged survives a power cut.
-        self._connection.execute("PRAGMA synchronous = FULL")
-        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            self._connection.executescript(
-                f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;"
-            )
-        elif version != _VERSION:
-            self._connection.close()
-            raise ValueError(
-                f"{str(path)!r} has version {version} of the operations' database; this "
-                f"server reads {_VERSION}"
-            )
+    def __init__(self, path: Path, quarantine: Quarantine | None = None) -> None:
+        self._database = Database(path, quarantine or Quarantine(path.parent / "quarantine"))
 
     def close(self) -> None:
         """Close the database; no call may follow."""
-        with self._lock:
-            self._connection.close()
+        self._database.close()
 
     def insert(self, kind: str, request: Any, metadata: Any) -> Record:
         """Add a new running operation.
@@ -93,12 +49,12 @@ class OperationStore:
         Returns:
             The operation, whose name is greater than those of all earlier ones.
         """
-        name = f"operations/{time.time_ns():016x}{secrets.token_hex(4)}"
-        operation = Operation(name=name, metadata=metadata)
-        now = time.time()
-        with self._transaction() as database:
+
+        def insert(database: sqlite3.Connection) -> Operation:
+            operation = Operation(name=_new_name(database), metadata=metadata)
+            now = time.time()
             values = (
-                name,
+                operation.name,
                 kind,
                 request.SerializeToString(),
                 operation.SerializeToString(),
@@ -108,8 +64,14 @@ class OperationStore:
                 now,
                 now,
             )
-            database.execute("INSERT INTO operations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
-        return Record(name, kind, request, operation, "running", False, 0)
+            database.execute(
+                f"INSERT INTO operations ({', '.join(COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                values,
+            )
+            return operation
+
+        operation = self._database.run(insert)
+        return Record(operation.name, kind, request, operation, "running", False, 0)
 
     def get(self, name: str) -> Record:
         """Return one operation.
@@ -122,34 +84,45 @@ class OperationStore:
 
         Raises:
             UnknownOperation: there is none of that name.
+            OperationDamaged: its row could not be read.
         """
-        with self._transaction() as database:
-            return self._get(database, name)
+        return self._database.run(lambda database: self._get(database, name))
 
-    def change(self, name: str, change: Callable[[Operation], None], forgive: bool = False) -> None:
+    def change(
+        self,
+        name: str,
+        change: Callable[[Operation], None],
+        forgive: bool = False,
+        ended: float | None = None,
+    ) -> None:
         """Change an operation unless it is done.
 
         Args:
             name: of the operation.
             change: changes it in place; it ends where this sets `done`.
             forgive: forget how often the server died while it ran.
+            ended: seconds that servers have served, of one that ends: its age counts from there.
 
         Raises:
             UnknownOperation: there is none of that name.
+            OperationDamaged: its row could not be read.
         """
-        with self._transaction() as database:
-            record = self._get(database, name)
-            if record.state == "done":
+
+        def update(database: sqlite3.Connection) -> None:
+            found = self._get(database, name)
+            if found.state == "done":
                 return
-            change(record.operation)
-            state = "done" if record.operation.done else record.state
-            crashes = 0 if forgive else record.crashes
-            values = (record.operation.SerializeToString(), state, crashes, time.time(), name)
+            change(found.operation)
+            state = "done" if found.operation.done else found.state
+            crashes = 0 if forgive else found.crashes
+            written = found.operation.SerializeToString()
             database.execute(
-                "UPDATE operations SET operation = ?, state = ?, crashes = ?, updated = ? "
-                "WHERE name = ?",
-                values,
+                "UPDATE operations SET operation = ?, state = ?, crashes = ?, updated = ?, "
+                "ended = ? WHERE name = ?",
+                (written, state, crashes, time.time(), ended, name),
             )
+
+        self._database.run(update)
 
     def cancel(self, name: str) -> Record:
         """Note that somebody wants an operation to end; one that is done stays as it is.
@@ -163,7 +136,8 @@ class OperationStore:
         Raises:
             UnknownOperation: there is none of that name.
         """
-        with self._transaction() as database:
+
+        def cancel(database: sqlite3.Connection) -> Record:
             database.execute(
                 "UPDATE operations SET cancelling = 1, updated = ? WHERE name = ? AND "
                 "state != 'done'",
@@ -171,18 +145,19 @@ class OperationStore:
             )
             return self._get(database, name)
 
+        return self._database.run(cancel)
+
     def interrupt(self, name: str) -> None:
         """Note that the server goes down in order while an operation runs.
 
         Args:
             name: of the operation; nothing happens to one that is not running.
         """
-        with self._transaction() as database:
-            database.execute(
-                "UPDATE operations SET state = 'interrupted', updated = ? WHERE name = ? "
-                "AND state = 'running'",
-                (time.time(), name),
-            )
+        statement = (
+            "UPDATE operations SET state = 'interrupted', updated = ? WHERE name = ? "
+            "AND state = 'running'"
+        )
+        self._database.run(lambda database: database.execute(statement, (time.time(), name)))
 
     def resume(self, name: str) -> None:
         """Note that an operation runs again: after a crash if it was running, else after an
@@ -191,12 +166,11 @@ class OperationStore:
         Args:
             name: of the operation.
         """
-        with self._transaction() as database:
-            statement = (
-                "UPDATE operations SET crashes = crashes + (state = 'running'), state = "
-                "'running', updated = ? WHERE name = ?"
-            )
-            database.execute(statement, (time.time(), name))
+        statement = (
+            "UPDATE operations SET crashes = crashes + (state = 'running'), state = "
+            "'running', updated = ? WHERE name = ?"
+        )
+        self._database.run(lambda database: database.execute(statement, (time.time(), name)))
 
     def delete(self, name: str) -> bool:
         """Forget an operation if it is done.
@@ -210,19 +184,23 @@ class OperationStore:
         Raises:
             UnknownOperation: there is none of that name.
         """
-        with self._transaction() as database:
+
+        def delete(database: sqlite3.Connection) -> bool:
             done = self._get(database, name).state == "done"
             if done:
                 database.execute("DELETE FROM operations WHERE name = ?", (name,))
             return done
 
+        done = self._database.run(delete)
+        self._database.give_back()
+        return done
+
     def unfinished(self) -> list[Record]:
         """Return all operations that are not done, oldest first."""
-        with self._transaction() as database:
-            rows = database.execute(
-                f"SELECT {_COLUMNS} FROM operations WHERE state != 'done' ORDER BY name"
-            ).fetchall()
-        return [_record(row) for row in rows]
+        rows = self._database.rows(f"{SELECT} WHERE state != 'done' ORDER BY name")
+        found = self._database.records(rows)
+        self._database.set_bad_aside()
+        return found
 
     def page(
         self,
@@ -230,6 +208,7 @@ class OperationStore:
         before: str | None = None,
         kind: str | None = None,
         done: bool | None = None,
+        ended: Collection[str] = (),
     ) -> list[Record]:
         """List operations, newest first.
 
@@ -238,43 +217,97 @@ class OperationStore:
             before: only those older than the one of this name.
             kind: only those of this kind.
             done: only those that are done, or only those that are not.
+            ended: names of operations that are done, too, though their rows do not say so yet.
 
         Returns:
             The operations; an argument that is None excludes none.
         """
-        with self._transaction() as database:
-            rows = database.execute(
-                f"SELECT {_COLUMNS} FROM operations WHERE (:before IS NULL OR name < :before) "
-                f"AND (:kind IS NULL OR kind = :kind)"
-                " AND (:done IS NULL OR (state = 'done') = :done) ORDER BY name DESC LIMIT :count",
-                {"count": count, "before": before, "kind": kind, "done": done},
-            ).fetchall()
-        return [_record(row) for row in rows]
+        values = {
+            "count": count,
+            "before": before,
+            "kind": kind,
+            "done": done,
+            "ended": json.dumps(list(ended)),
+        }
+        statement = (
+            f"{SELECT} WHERE (:before IS NULL OR name < :before) AND (:kind IS NULL OR "
+            "kind = :kind) AND (:done IS NULL OR (state = 'done' OR name IN (SELECT value FROM "
+            "json_each(:ended))) = :done) ORDER BY name DESC LIMIT :count"
+        )
+        found, last = list[Record](), None
+        while len(found) < count:  # a page is full, whatever had to be set aside on the way
+            rows = self._database.rows(statement, values)
+            found += self._database.records(rows)[: count - len(found)]
+            self._database.set_bad_aside()
+            if len(rows) < count or rows[-1] == last:
+                break
+            last, values["before"] = rows[-1], rows[-1][0]
+        return found
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            self._connection.execute("BEGIN IMMEDIATE")
-            with self._connection:  # commits, or rolls back on an error
-                yield self._connection
+    def expired(self, before: float, kind: str, most: int) -> list[str]:
+        """List the operations of a kind that ended before a time, oldest first.
+
+        Args:
+            before: seconds that servers had served.
+            kind: of the operations.
+            most: names at most.
+
+        Returns:
+            Their names.
+        """
+        statement = (
+            "SELECT name FROM operations WHERE state = 'done' AND kind = ? AND "
+            "coalesce(ended, 0) < ? ORDER BY name LIMIT ?"
+        )
+        rows = self._database.run(
+            lambda database: database.execute(statement, (kind, before, most))
+        )
+        return [name for (name,) in rows]
+
+    def surplus(self, kept: int, most: int) -> list[str]:
+        """List the oldest operations that are done beyond a number.
+
+        Args:
+            kept: how many of those that are done stay.
+            most: names at most.
+
+        Returns:
+            Their names.
+        """
+        statement = (
+            "SELECT name FROM (SELECT name FROM operations WHERE state = 'done' ORDER BY name DESC "
+            "LIMIT -1 OFFSET ?) ORDER BY name LIMIT ?"
+        )
+        rows = self._database.rows(statement, (kept, most))
+        return [name for (name,) in rows]
+
+    def kinds(self) -> list[str]:
+        """List the kinds of the operations that there are."""
+        rows = self._database.run(
+            lambda database: database.execute("SELECT DISTINCT kind FROM operations")
+        )
+        return [kind for (kind,) in rows if isinstance(kind, str)]
 
     def _get(self, database: sqlite3.Connection, name: str) -> Record:
-        row = database.execute(
-            f"SELECT {_COLUMNS} FROM operations WHERE name = ?", (name,)
-        ).fetchone()
-        if row is None:
-            raise UnknownOperation(f"there is no operation {name!r}")
-        return _record(row)
+        row = database.execute(f"{SELECT} WHERE name = ?", (name,)).fetchone()
+        if row is not None:
+            try:
+                return self._database.read(row)
+            except BadRow as bad:
+                raise OperationDamaged(name, str(bad)) from bad
+        aside = database.execute("SELECT reason FROM set_aside WHERE name = ?", (name,)).fetchone()
+        if aside is not None:
+            raise OperationDamaged(name, aside[0])
+        raise UnknownOperation(f"there is no operation {name!r}")
 
 
-def _record(row: tuple[str, str, bytes, bytes, str, int, int]) -> Record:
-    name, kind, request, operation, state, cancelling, crashes = row
-    return Record(
-        name,
-        kind,
-        Any.FromString(request),
-        Operation.FromString(operation),
-        state,
-        bool(cancelling),
-        crashes,
-    )
+def _new_name(database: sqlite3.Connection) -> str:
+    """A name greater than all others, also where the clock has been put back."""
+    (last,) = database.execute(
+        "SELECT max(name) FROM operations WHERE name GLOB 'operations/[0-9a-f]*'"
+    ).fetchone()
+    number = time.time_ns()
+    if last is not None:
+        with contextlib.suppress(ValueError):
+            number = max(number, int(last.removeprefix("operations/")[:16], 16) + 1)
+    return f"operations/{number:016x}{secrets.token_hex(4)}"

@@ -20,7 +20,8 @@ from interp.network.backward import BackwardFailed
 from service import operations
 from service.audit.journal import AuditChanged, NoReport
 from service.datasets import DatasetError, UnknownDataset
-from service.datasets.uploads import UploadTooLarge
+from service.datasets.registry import NotAnUpload
+from service.datasets.uploads import DatasetBusy, UploadTooLarge
 from service.decoding import PoolBusy
 from service.engine import job as jobs
 from service.imaging import BadImage
@@ -30,6 +31,7 @@ from service.models.zoo import ModelBusy, ModelError, NoRoom, UnknownModel, Unkn
 from service.rpc.doors.admission import TooManyCalls
 from service.rpc.doors.wire_format import Undecodable
 from service.rpc.validation import InvalidField
+from service.state import DataLost, StorageFull, StorageReadOnly, storage_error
 from service.visualization.errors import UnfitObjective
 from striate.v1 import errors_pb2
 
@@ -74,7 +76,8 @@ class Row:
         return errors_pb2.ErrorReason.Name(self.reason).removeprefix(PREFIX)
 
 
-# The first row that fits counts.
+# The first row that fits counts; before all of them an error of a disk that takes nothing, which
+# any other may come from.
 TABLE: Mapping[type[BaseException], Row] = {
     UnknownModel: Row(StatusCode.NOT_FOUND, errors_pb2.ERROR_REASON_MODEL_NOT_FOUND),
     UnknownLayer: Row(StatusCode.NOT_FOUND, errors_pb2.ERROR_REASON_LAYER_NOT_FOUND),
@@ -88,6 +91,7 @@ TABLE: Mapping[type[BaseException], Row] = {
         StatusCode.INVALID_ARGUMENT, errors_pb2.ERROR_REASON_INVALID_FIELD, field="composed"
     ),
     BadImage: Row(StatusCode.INVALID_ARGUMENT, errors_pb2.ERROR_REASON_BAD_IMAGE, field="images"),
+    operations.OperationDamaged: Row(StatusCode.DATA_LOSS, errors_pb2.ERROR_REASON_DATA_LOSS),
     operations.InvalidListing: Row(
         StatusCode.INVALID_ARGUMENT, errors_pb2.ERROR_REASON_INVALID_FIELD
     ),
@@ -102,6 +106,10 @@ TABLE: Mapping[type[BaseException], Row] = {
         StatusCode.FAILED_PRECONDITION, errors_pb2.ERROR_REASON_NOT_EXPLAINABLE
     ),
     IndexMissing: Row(StatusCode.FAILED_PRECONDITION, errors_pb2.ERROR_REASON_INDEX_NOT_FOUND),
+    DatasetBusy: Row(StatusCode.FAILED_PRECONDITION, errors_pb2.ERROR_REASON_DATASET_BUSY),
+    NotAnUpload: Row(
+        StatusCode.INVALID_ARGUMENT, errors_pb2.ERROR_REASON_INVALID_FIELD, field="dataset"
+    ),
     DatasetError: Row(StatusCode.FAILED_PRECONDITION, errors_pb2.ERROR_REASON_DATASET_UNREADABLE),
     operations.OperationRunning: Row(
         StatusCode.FAILED_PRECONDITION, errors_pb2.ERROR_REASON_OPERATION_RUNNING
@@ -137,6 +145,9 @@ TABLE: Mapping[type[BaseException], Row] = {
     jobs.Expired: Row(StatusCode.DEADLINE_EXCEEDED, errors_pb2.ERROR_REASON_DEADLINE_EXCEEDED),
     BackwardFailed: Row(StatusCode.FAILED_PRECONDITION, errors_pb2.ERROR_REASON_NOT_DIFFERENTIABLE),
     jobs.NotFinite: Row(StatusCode.FAILED_PRECONDITION, errors_pb2.ERROR_REASON_NOT_FINITE),
+    StorageFull: Row(StatusCode.RESOURCE_EXHAUSTED, errors_pb2.ERROR_REASON_STORAGE_FULL),
+    StorageReadOnly: Row(StatusCode.FAILED_PRECONDITION, errors_pb2.ERROR_REASON_STORAGE_READ_ONLY),
+    DataLost: Row(StatusCode.DATA_LOSS, errors_pb2.ERROR_REASON_DATA_LOSS),
 }
 INTERNAL_ROW = Row(StatusCode.INTERNAL, errors_pb2.ERROR_REASON_INTERNAL)  # what nobody foresaw
 
@@ -150,6 +161,7 @@ def row_of(error: BaseException) -> Row:
     Returns:
         The first row of the table that fits, or `INTERNAL_ROW`.
     """
+    error = storage_error(error) or error
     return next((row for kind, row in TABLE.items() if isinstance(error, kind)), INTERNAL_ROW)
 
 
@@ -164,6 +176,7 @@ def status_of(error: BaseException, request_id: str) -> status_pb2.Status:
         A status with ErrorInfo, with BadRequest where a field is at fault, and with RetryInfo where
         the caller is to come back.
     """
+    error = storage_error(error) or error
     row = row_of(error)
     message = str(error)
     if row is INTERNAL_ROW:

@@ -35,6 +35,7 @@ from service.rpc.handlers.pictures.visualize import VisualizeHandler
 from service.rpc.handlers.pictures.visualize_layer import VisualizeLayerHandler
 from service.rpc.handlers.tuning import TuningHandler
 from service.rpc.handlers.uploads import UploadHandler
+from service.state import DiskSpace, Quarantine
 from service.visualization.cache import PictureCache
 from service.visualization.layer_stream import LayerStream
 from service.visualization.spectra import SpectrumStore
@@ -64,6 +65,8 @@ class Resources:
         state: folder in which the server keeps what should outlive it.
         picture_cache_bytes: how much of the disk pictures of whole layers may take.
         on_model_change: told of models that may have begun or ceased to serve.
+        quarantine: where damaged files go.
+        space: of the state folder's disk.
     """
 
     zoo: ModelZoo
@@ -74,6 +77,8 @@ class Resources:
     state: Path
     picture_cache_bytes: int
     on_model_change: OnChange
+    quarantine: Quarantine
+    space: DiskSpace
 
 
 def model_methods(given: Resources) -> Methods:
@@ -91,7 +96,9 @@ def model_methods(given: Resources) -> Methods:
         "GetModel": models.get_model,
         "LoadModel": models.load_model,
         "UnloadModel": models.unload_model,
-        "ExportModel": ExportHandler(given.zoo, given.compute, given.state).export_model,
+        "ExportModel": ExportHandler(
+            given.zoo, given.compute, given.state, given.space
+        ).export_model,
     }
 
 
@@ -107,14 +114,16 @@ def interpret_methods(given: Resources) -> Methods:
     zoo, compute, datasets, index = given.zoo, given.compute, given.datasets, given.index
     spectra = SpectrumStore(given.state / "spectra")
     planner = PicturePlanner(compute, datasets, index, spectra)
-    cache = PictureCache(given.state / "pictures", given.picture_cache_bytes)
+    cache = PictureCache(
+        given.state / "pictures", given.picture_cache_bytes, given.space, given.quarantine
+    )
     stream = LayerStream(cache, compute.run_in_pool)
     finder = FacetFinder(compute, datasets, index, planner)
     reader = IndexReader(compute, index)
     dossiers = DossierHandler(zoo, compute, datasets, reader, planner, finder)
     builds = IndexBuildHandler(zoo, compute, datasets, index, given.operations)
     exemplars = ExemplarHandler(zoo, datasets, reader)
-    listing = DatasetHandler(zoo, compute, datasets, index)
+    listing = DatasetHandler(zoo, compute, datasets, index, given.operations)
     return {
         "Classify": ClassifyHandler(zoo, compute).classify,
         "Visualize": VisualizeHandler(zoo, compute, planner).visualize,
@@ -129,6 +138,7 @@ def interpret_methods(given: Resources) -> Methods:
         "FindExemplars": exemplars.find_exemplars,
         "GetUnitStatistics": exemplars.get_unit_statistics,
         "ListDatasets": listing.list_datasets,
+        "DeleteDataset": listing.delete_dataset,
         "ReadSamples": listing.read_samples,
     }
 
@@ -143,7 +153,9 @@ def robustness_methods(given: Resources) -> Methods:
         The handlers' methods by their names in the contract.
     """
     zoo, compute, datasets = given.zoo, given.compute, given.datasets
-    audits = AuditHandler(zoo, compute, datasets, given.operations, given.state / "audits")
+    audits = AuditHandler(
+        zoo, compute, datasets, given.operations, given.state / "audits", given.quarantine
+    )
     return {
         "Attack": AttackHandler(zoo, compute).attack,
         "AttackStream": AttackStreamHandler(zoo, compute).attack_stream,

@@ -21,6 +21,7 @@ import structlog
 from numpy.typing import NDArray
 
 from service import files as whole_file
+from service.state import DiskSpace, Quarantine, StorageFull
 
 # Of these files, and of how a picture is made of what its key names: part of every key.
 FORMAT = 3
@@ -85,10 +86,20 @@ class PictureCache:
         folder: where they are kept; made when the first one comes.
         most_bytes: of all files together; beyond, those pictures go that were asked for longest
             ago. 0 keeps none.
+        space: of its disk, with the floor below which no picture is kept; None: no floor.
+        quarantine: where damaged ones go; None: a folder beside this one.
     """
 
-    def __init__(self, folder: Path, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        most_bytes: int = MOST_BYTES,
+        space: DiskSpace | None = None,
+        quarantine: Quarantine | None = None,
+    ) -> None:
         self._folder, self._most = folder, most_bytes
+        self._space = space or DiskSpace(folder, 0)
+        self._quarantine = quarantine or Quarantine(folder.parent / "quarantine")
         self._lock = threading.Lock()
         self._bytes: int | None = None  # of the folder, at most; None until it is gone through
 
@@ -114,9 +125,10 @@ class PictureCache:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
-            log.warning(
-                "a kept picture cannot be read and is made again", key=name, error=str(error)
-            )
+            for ending in ("json", "png"):
+                self._quarantine.set_aside(
+                    self._path(name, ending), "picture", f"it is made again: {error}"
+                )
             return None
         with contextlib.suppress(OSError):  # a folder that cannot be written keeps what it has
             os.utime(self._path(name, "json"))
@@ -140,10 +152,11 @@ class PictureCache:
         measured["sha256"] = _digest(picture.png, measured)
         text = json.dumps(measured).encode()
         try:
+            self._space.require(len(picture.png) + len(text))
             whole_file.write(self._path(name, "png"), picture.png)
             whole_file.write(self._path(name, "json"), text)
             self._count(len(picture.png) + len(text))
-        except OSError as error:
+        except (OSError, StorageFull) as error:
             log.warning("a picture cannot be kept", key=name, error=str(error))
 
     def _path(self, name: str, ending: str) -> Path:

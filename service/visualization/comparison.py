@@ -14,6 +14,7 @@ from interp.exemplars import RankedBy, order_of
 from interp.layer import LayerPath
 from service.index.store import IndexStore
 from service.index.types import Extremes, IndexMissing, Subject
+from service.state import DataLost
 from service.visualization.cache import Picture
 
 
@@ -137,7 +138,7 @@ class LayerMaxima:
                 picture.activation,
                 _order(path),
             )
-        except IndexMissing:
+        except (IndexMissing, DataLost):
             return None
         return DatasetComparison(
             maximum=maximum,

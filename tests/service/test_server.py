@@ -50,6 +50,8 @@ def test_calls_and_operations_have_all_the_time_at_once() -> None:
             metrics=Metrics(),
             _doors=SimpleNamespace(shutdown=lambda **_: None),
             _operations=parts,
+            _upkeep=SimpleNamespace(cancel=lambda: order.append("upkeep")),
+            state=SimpleNamespace(close=lambda: order.append("state")),
             engine=SimpleNamespace(close=lambda _: order.append("engine")),
             _pool=SimpleNamespace(shutdown=lambda **_: order.append("pool")),
             _beside=SimpleNamespace(shutdown=lambda **_: order.append("beside")),
@@ -62,7 +64,14 @@ def test_calls_and_operations_have_all_the_time_at_once() -> None:
     assert parts.given == {"calls": 12.0, "operations": 12.0}
     assert parts.order[0] == "health"
     assert set(parts.order[1:3]) == {"calls", "operations"}
-    assert parts.order[3:] == ["operations closed", "engine", "pool", "beside"]
+    assert parts.order[3:] == [
+        "operations closed",
+        "upkeep",
+        "engine",
+        "pool",
+        "beside",
+        "state",
+    ]
 
 
 def test_an_engine_that_hangs_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,6 +88,8 @@ def test_an_engine_that_hangs_does_not_hold_up_the_end(monkeypatch: pytest.Monke
             metrics=Metrics(),
             _doors=SimpleNamespace(shutdown=lambda **_: None),
             _operations=parts,
+            _upkeep=SimpleNamespace(cancel=lambda: None),
+            state=SimpleNamespace(close=lambda: None),
             engine=SimpleNamespace(close=lambda _: never.wait(60)),
             _pool=SimpleNamespace(shutdown=lambda **_: None),
             _beside=SimpleNamespace(shutdown=lambda **_: None),

@@ -24,7 +24,7 @@ _SAMPLES_A_CALL = 1024
 def list_datasets(
     connection: Connection, model: str | None, timeout: float | None
 ) -> list[DatasetInfo]:
-    """Lists the data sets, with what they have to do with a model.
+    """Lists the data sets, page by page, with what they have to do with a model.
 
     Args:
         connection: To the server.
@@ -34,9 +34,30 @@ def list_datasets(
     Returns:
         The data sets.
     """
-    request = interpret_pb2.ListDatasetsRequest(model=model or "")
-    response = connection.caller.unary(connection.interpret.ListDatasets, request, timeout)
-    return Listing((DatasetInfo.read(one) for one in response.datasets), DATASET_COLUMNS)
+    deadline, found, token = connection.caller.deadline(timeout), list[DatasetInfo](), ""
+    while True:
+        request = interpret_pb2.ListDatasetsRequest(model=model or "", page_token=token)
+        method = connection.interpret.ListDatasets
+        response = connection.caller.unary(method, request, deadline.remaining())
+        found += map(DatasetInfo.read, response.datasets)
+        token = response.next_page_token
+        if not token:
+            return Listing(found, DATASET_COLUMNS)
+
+
+def delete(connection: Connection, name: str, timeout: float | None) -> int:
+    """Removes an uploaded data set.
+
+    Args:
+        connection: To the server.
+        name: Of the data set.
+        timeout: Seconds for all of it, None for the connection's default.
+
+    Returns:
+        The bytes of the server's disk that are free again.
+    """
+    request = interpret_pb2.DeleteDatasetRequest(dataset=name)
+    return connection.caller.unary(connection.interpret.DeleteDataset, request, timeout).freed_bytes
 
 
 def read_samples(

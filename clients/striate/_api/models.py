@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def list_models(
     connection: Connection, include_available: bool, timeout: float | None
 ) -> list[ModelInfo]:
-    """Lists the loaded models, or also those that can be loaded by name.
+    """Lists the loaded models, or also those that can be loaded by name, page by page.
 
     Args:
         connection: To the server.
@@ -31,9 +31,15 @@ def list_models(
     Returns:
         The models.
     """
-    request = model_pb2.ListModelsRequest(include_available=include_available)
-    response = connection.caller.unary(connection.models.ListModels, request, timeout)
-    return Listing((ModelInfo.read(model) for model in response.models), MODEL_COLUMNS)
+    deadline, found, token = connection.caller.deadline(timeout), list[ModelInfo](), ""
+    while True:
+        request = model_pb2.ListModelsRequest(include_available=include_available, page_token=token)
+        method = connection.models.ListModels
+        response = connection.caller.unary(method, request, deadline.remaining())
+        found += map(ModelInfo.read, response.models)
+        token = response.next_page_token
+        if not token:
+            return Listing(found, MODEL_COLUMNS)
 
 
 def find(connection: Connection, name: str, timeout: float | None) -> ModelContext:

@@ -29,6 +29,7 @@ from striate._cli.robustness.attack import attack
 from striate._cli.robustness.audit import audit
 from striate._cli.robustness.curve import curve
 from striate._cli.server.datasets import datasets
+from striate._cli.server.delete_dataset import delete_dataset
 from striate._cli.server.export import export
 from striate._cli.server.health import health
 from striate._cli.server.layers import layers
@@ -49,6 +50,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (  # in the order of the help; name
     export,
     unload,
     datasets,
+    delete_dataset,
     classify,
     visualize,
     facets,

@@ -16,6 +16,8 @@ from striate.errors.exceptions import (
     AuditChanged,
     BadImage,
     Cancelled,
+    DataLoss,
+    DatasetBusy,
     DatasetNotFound,
     DatasetUnreadable,
     DeadlineExceeded,
@@ -39,6 +41,8 @@ from striate.errors.exceptions import (
     QueueFull,
     ResourceExhausted,
     ShuttingDown,
+    StorageFull,
+    StorageReadOnly,
     StriateError,
     TooManyCalls,
     TooManyOperations,
@@ -72,6 +76,10 @@ _BY_REASON: dict[str, type[StriateError]] = {  # names of ErrorReason without th
     "TOO_MANY_OPERATIONS": TooManyOperations,
     "TOO_MANY_CALLS": TooManyCalls,
     "UPLOAD_TOO_LARGE": UploadTooLarge,
+    "STORAGE_FULL": StorageFull,
+    "STORAGE_READ_ONLY": StorageReadOnly,
+    "DATASET_BUSY": DatasetBusy,
+    "DATA_LOSS": DataLoss,
     "SHUTTING_DOWN": ShuttingDown,
     "DEADLINE_EXCEEDED": DeadlineExceeded,
     "INTERNAL": Internal,
@@ -79,6 +87,7 @@ _BY_REASON: dict[str, type[StriateError]] = {  # names of ErrorReason without th
 
 _BY_CODE: dict[grpc.StatusCode, type[StriateError]] = {
     grpc.StatusCode.OUT_OF_RANGE: InvalidArgument,
+    grpc.StatusCode.DATA_LOSS: DataLoss,
     grpc.StatusCode.UNKNOWN: Internal,
     grpc.StatusCode.DATA_LOSS: Internal,
     **{

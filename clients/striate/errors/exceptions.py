@@ -110,6 +110,18 @@ class NoReport(FailedPrecondition):
     """The operation has no report, not yet, or not in this format."""
 
 
+class DatasetBusy(FailedPrecondition):
+    """Operations use the data set: cancel them or wait."""
+
+
+class StorageReadOnly(FailedPrecondition):
+    """The server's files cannot be written."""
+
+
+class DataLoss(StriateError):
+    """What the server kept is damaged, and not served: make it again."""
+
+
 class NotDifferentiable(FailedPrecondition):
     """The network's backward pass fails: only what takes no gradients can be asked for."""
 
@@ -148,6 +160,10 @@ class OutOfMemory(ResourceExhausted):
 
 class UploadTooLarge(ResourceExhausted):
     """The upload is larger than the server takes."""
+
+
+class StorageFull(ResourceExhausted):
+    """The disk of the server's files is full, or has less room than the server keeps free."""
 
 
 class DeadlineExceeded(StriateError, TimeoutError):

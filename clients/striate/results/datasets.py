@@ -48,6 +48,7 @@ class DatasetInfo:
         indexed_layers: Layers with an exemplar index; empty if no model was named.
         error: Why nothing of this is known (the data set cannot be read, or would first have to be
             downloaded), else "".
+        stored_bytes: Bytes of the server's disk that an upload takes; 0 for others.
     """
 
     name: str
@@ -58,6 +59,7 @@ class DatasetInfo:
     class_indices: tuple[int, ...] = field(repr=False)
     indexed_layers: tuple[str, ...]
     error: str = ""
+    stored_bytes: int = 0
 
     @staticmethod
     def read(message: interpret_pb2.Dataset) -> DatasetInfo:
@@ -75,6 +77,7 @@ class DatasetInfo:
             class_indices=tuple(message.class_indices),
             indexed_layers=tuple(message.indexed_layers),
             error=message.error,
+            stored_bytes=message.stored_bytes,
         )
 
 
@@ -128,5 +131,6 @@ DATASET_COLUMNS: Columns[DatasetInfo] = {
     "labels": _known(lambda dataset: "yes" if dataset.labelled else "no"),
     "classes mapped": _known(lambda d: sum(index >= 0 for index in d.class_indices) or ""),
     "indexed layers": _known(lambda dataset: ", ".join(dataset.indexed_layers)),
+    "stored": lambda d: f"{d.stored_bytes / 2**20:.1f} MiB" if d.stored_bytes else "",
     "error": lambda dataset: dataset.error,
 }

@@ -476,7 +476,7 @@ class UploadDatasetRequest(_message.Message):
     @_builtins.property
     def classes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of the classes, in the first message. Default: the numbers. At most 100000 entries. Each
-        at most 200 characters.
+        at most 200 characters, and 4 MiB of UTF-8 in all.
         """
 
     def __init__(

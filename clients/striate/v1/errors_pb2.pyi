@@ -83,6 +83,18 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION. The model is built by code of the server's user, so that no bundle can hold
     it.
     """
+    ERROR_REASON_STORAGE_FULL: _ErrorReason.ValueType  # 26
+    """RESOURCE_EXHAUSTED. The disk of the server's files is full, or below the floor of free space that
+    the server keeps: free some, then ask again.
+    """
+    ERROR_REASON_STORAGE_READ_ONLY: _ErrorReason.ValueType  # 27
+    """FAILED_PRECONDITION. The server's files cannot be written: its disk is mounted read-only."""
+    ERROR_REASON_DATA_LOSS: _ErrorReason.ValueType  # 28
+    """DATA_LOSS. What the server kept is not what it wrote, or cannot be read any more, and is not
+    served: make it again.
+    """
+    ERROR_REASON_DATASET_BUSY: _ErrorReason.ValueType  # 29
+    """FAILED_PRECONDITION. Operations use the data set: cancel them or wait."""
     ERROR_REASON_TOO_MANY_CALLS: _ErrorReason.ValueType  # 30
     """RESOURCE_EXHAUSTED. As many calls are in flight as the server allows; RetryInfo says when to ask
     again.
@@ -154,6 +166,18 @@ ERROR_REASON_MODEL_NOT_EXPORTABLE: ErrorReason.ValueType  # 24
 """FAILED_PRECONDITION. The model is built by code of the server's user, so that no bundle can hold
 it.
 """
+ERROR_REASON_STORAGE_FULL: ErrorReason.ValueType  # 26
+"""RESOURCE_EXHAUSTED. The disk of the server's files is full, or below the floor of free space that
+the server keeps: free some, then ask again.
+"""
+ERROR_REASON_STORAGE_READ_ONLY: ErrorReason.ValueType  # 27
+"""FAILED_PRECONDITION. The server's files cannot be written: its disk is mounted read-only."""
+ERROR_REASON_DATA_LOSS: ErrorReason.ValueType  # 28
+"""DATA_LOSS. What the server kept is not what it wrote, or cannot be read any more, and is not
+served: make it again.
+"""
+ERROR_REASON_DATASET_BUSY: ErrorReason.ValueType  # 29
+"""FAILED_PRECONDITION. Operations use the data set: cancel them or wait."""
 ERROR_REASON_TOO_MANY_CALLS: ErrorReason.ValueType  # 30
 """RESOURCE_EXHAUSTED. As many calls are in flight as the server allows; RetryInfo says when to ask
 again.

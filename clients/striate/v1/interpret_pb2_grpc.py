@@ -106,6 +106,11 @@ class InterpretServiceStub(object):
                 request_serializer=striate_dot_v1_dot_interpret__pb2.ListDatasetsRequest.SerializeToString,
                 response_deserializer=striate_dot_v1_dot_interpret__pb2.ListDatasetsResponse.FromString,
                 _registered_method=True)
+        self.DeleteDataset = channel.unary_unary(
+                '/striate.v1.InterpretService/DeleteDataset',
+                request_serializer=striate_dot_v1_dot_interpret__pb2.DeleteDatasetRequest.SerializeToString,
+                response_deserializer=striate_dot_v1_dot_interpret__pb2.DeleteDatasetResponse.FromString,
+                _registered_method=True)
         self.ReadSamples = channel.unary_unary(
                 '/striate.v1.InterpretService/ReadSamples',
                 request_serializer=striate_dot_v1_dot_interpret__pb2.ReadSamplesRequest.SerializeToString,
@@ -207,7 +212,16 @@ class InterpretServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListDatasets(self, request, context):
-        """Lists the data sets that the server reads.
+        """Lists the data sets that the server reads, a page at a time: the built-in ones and those of the
+        settings, then uploads by name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteDataset(self, request, context):
+        """Removes an uploaded data set. FAILED_PRECONDITION while operations use it, INVALID_ARGUMENT for
+        data sets that are no uploads, which go with the settings that name them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -287,6 +301,11 @@ def add_InterpretServiceServicer_to_server(servicer, server):
                     servicer.ListDatasets,
                     request_deserializer=striate_dot_v1_dot_interpret__pb2.ListDatasetsRequest.FromString,
                     response_serializer=striate_dot_v1_dot_interpret__pb2.ListDatasetsResponse.SerializeToString,
+            ),
+            'DeleteDataset': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteDataset,
+                    request_deserializer=striate_dot_v1_dot_interpret__pb2.DeleteDatasetRequest.FromString,
+                    response_serializer=striate_dot_v1_dot_interpret__pb2.DeleteDatasetResponse.SerializeToString,
             ),
             'ReadSamples': grpc.unary_unary_rpc_method_handler(
                     servicer.ReadSamples,
@@ -646,6 +665,33 @@ class InterpretService(object):
             '/striate.v1.InterpretService/ListDatasets',
             striate_dot_v1_dot_interpret__pb2.ListDatasetsRequest.SerializeToString,
             striate_dot_v1_dot_interpret__pb2.ListDatasetsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteDataset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/striate.v1.InterpretService/DeleteDataset',
+            striate_dot_v1_dot_interpret__pb2.DeleteDatasetRequest.SerializeToString,
+            striate_dot_v1_dot_interpret__pb2.DeleteDatasetResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -74,7 +74,13 @@ class InterpretServiceStub:
     and layer exists.
     """
     ListDatasets: _grpc.UnaryUnaryMultiCallable[_interpret_pb2.ListDatasetsRequest, _interpret_pb2.ListDatasetsResponse]
-    """Lists the data sets that the server reads."""
+    """Lists the data sets that the server reads, a page at a time: the built-in ones and those of the
+    settings, then uploads by name.
+    """
+    DeleteDataset: _grpc.UnaryUnaryMultiCallable[_interpret_pb2.DeleteDatasetRequest, _interpret_pb2.DeleteDatasetResponse]
+    """Removes an uploaded data set. FAILED_PRECONDITION while operations use it, INVALID_ARGUMENT for
+    data sets that are no uploads, which go with the settings that name them.
+    """
     ReadSamples: _grpc.UnaryUnaryMultiCallable[_interpret_pb2.ReadSamplesRequest, _interpret_pb2.ReadSamplesResponse]
     """Reads consecutive images of a data set."""
 
@@ -118,7 +124,13 @@ class InterpretServiceAsyncStub(InterpretServiceStub):
     and layer exists.
     """
     ListDatasets: _aio.UnaryUnaryMultiCallable[_interpret_pb2.ListDatasetsRequest, _interpret_pb2.ListDatasetsResponse]  # type: ignore[assignment]
-    """Lists the data sets that the server reads."""
+    """Lists the data sets that the server reads, a page at a time: the built-in ones and those of the
+    settings, then uploads by name.
+    """
+    DeleteDataset: _aio.UnaryUnaryMultiCallable[_interpret_pb2.DeleteDatasetRequest, _interpret_pb2.DeleteDatasetResponse]  # type: ignore[assignment]
+    """Removes an uploaded data set. FAILED_PRECONDITION while operations use it, INVALID_ARGUMENT for
+    data sets that are no uploads, which go with the settings that name them.
+    """
     ReadSamples: _aio.UnaryUnaryMultiCallable[_interpret_pb2.ReadSamplesRequest, _interpret_pb2.ReadSamplesResponse]  # type: ignore[assignment]
     """Reads consecutive images of a data set."""
 
@@ -237,7 +249,19 @@ class InterpretServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _interpret_pb2.ListDatasetsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_interpret_pb2.ListDatasetsResponse, _abc.Awaitable[_interpret_pb2.ListDatasetsResponse]]:
-        """Lists the data sets that the server reads."""
+        """Lists the data sets that the server reads, a page at a time: the built-in ones and those of the
+        settings, then uploads by name.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteDataset(
+        self,
+        request: _interpret_pb2.DeleteDatasetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_interpret_pb2.DeleteDatasetResponse, _abc.Awaitable[_interpret_pb2.DeleteDatasetResponse]]:
+        """Removes an uploaded data set. FAILED_PRECONDITION while operations use it, INVALID_ARGUMENT for
+        data sets that are no uploads, which go with the settings that name them.
+        """
 
     @_abc_1.abstractmethod
     def ReadSamples(

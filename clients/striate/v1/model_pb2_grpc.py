@@ -67,7 +67,7 @@ class ModelServiceServicer(object):
     """
 
     def ListModels(self, request, context):
-        """Lists the models that are loaded or can be loaded by name, in name order.
+        """Lists the models that are loaded or can be loaded by name, in name order, a page at a time.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

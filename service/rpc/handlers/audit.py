@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from google.longrunning.operations_pb2 import Operation
 
@@ -25,6 +25,8 @@ from service.rpc.validation import InvalidField, required
 from service.rpc.wire import images as wire_images
 from service.rpc.wire.robustness import audit as wire_audit
 from service.rpc.wire.robustness import audit_response as wire_response
+from service.state import Quarantine, Verified
+from service.state.manifest import open_verified
 from service.threads import in_daemon_thread
 from striate.v1 import audit_pb2 as pb
 
@@ -49,6 +51,7 @@ class AuditHandler:
         datasets: the data sets.
         operations: where audits are started, and remembered.
         folder: where journals and reports are kept, one folder an operation.
+        quarantine: where damaged ones go.
     """
 
     def __init__(
@@ -58,9 +61,11 @@ class AuditHandler:
         datasets: Datasets,
         operations: Operations,
         folder: Path,
+        quarantine: Quarantine | None = None,
     ) -> None:
         self._zoo, self._compute, self._datasets = zoo, compute, datasets
         self._operations, self._folder = operations, folder
+        self._quarantine, self._verified = quarantine, Verified()
         operations.register(AUDIT, self._run, self._forget)
 
     async def audit(self, request: pb.AuditRequest, context: Context) -> Operation:
@@ -86,7 +91,7 @@ class AuditHandler:
             context: of the call.
         """
         path = await self._report(request)
-        file = await self._compute.run_in_pool(path.open, "rb")
+        file = await self._compute.run_in_pool(self._open, path, request.operation)
         try:
             while data := await self._compute.run_in_pool(file.read, CHUNK_BYTES):
                 yield pb.ReadAuditReportResponse(data=data)
@@ -123,17 +128,29 @@ class AuditHandler:
         """
         request = pb.AuditRequest()
         packed.Unpack(request)
-        journal = Journal(self._folder_of(context.name))
+        journal = Journal(self._folder_of(context.name), self._quarantine)
 
         def report_progress(progress: AuditProgress, lasting: bool) -> None:
             context.progress(wire_response.metadata(request, progress), lasting)
 
-        if journal.report() is None:  # else the last server died before it could say so
+        if not (
+            journal.folder / REPORT
+        ).exists():  # else the last server died before it could say so
             with self._assigned(request) as job:
                 audit = AuditRun(job, journal, self._submit, report_progress, context.cancelled)
                 audit.run()
                 report_files.write_reports(audit)
-        return wire_response.response((journal.folder / REPORT).read_text())
+        with self._open(journal.folder / REPORT, context.name) as report:
+            return wire_response.response(report.read().decode())
+
+    def _open(self, path: Path, operation: str) -> BinaryIO:
+        """Open a report that is as it was written. Raises DataLost."""
+        return open_verified(
+            path,
+            self._verified,
+            f"{path.name} of {operation!r} is not what was written any more, and is not served: "
+            f"audit again",
+        )
 
     def _submit(self, model: HostedModel, procedure: Procedure[T], rows: int) -> "Future[T]":
         memory = wire_images.image_bytes(rows, model, wire_images.STATE_COPIES)

@@ -1,14 +1,18 @@
-"""ListDatasets and ReadSamples: which data sets there are, and their images."""
+"""ListDatasets, DeleteDataset and ReadSamples: which data sets there are, and their images."""
 
 from interp.layer import quoted
 from service.datasets import Dataset, DatasetError, Datasets, Sample, class_indices
+from service.datasets.uploads import DatasetBusy
 from service.index.store import IndexStore, Subject
 from service.models.zoo import HostedModel, ModelZoo
+from service.operations import Operations
 from service.rpc.compute import Compute
 from service.rpc.context import Context
+from service.rpc.paging import MOST_BYTES, page
 from service.rpc.validation import required, within
 from service.rpc.wire import images as wire_images
 from service.threads import in_daemon_thread
+from striate.v1 import audit_pb2, exemplars_pb2
 from striate.v1 import interpret_pb2 as pb
 
 MOST_ERROR = 1000  # characters of a data set's error
@@ -18,33 +22,78 @@ UNOPENED = (
 )
 
 
+def in_use(operations: Operations) -> set[str]:
+    """Find the data sets that operations use.
+
+    Args:
+        operations: of the server.
+
+    Returns:
+        Their names.
+    """
+    names = set[str]()
+    for _, packed in operations.live:
+        for kind in (audit_pb2.AuditRequest, exemplars_pb2.BuildExemplarIndexRequest):
+            request = kind()
+            if packed.Unpack(request):
+                names.add(request.dataset)
+    return names
+
+
 class DatasetHandler:
-    """Answers ListDatasets and ReadSamples."""
+    """Answers ListDatasets, DeleteDataset and ReadSamples."""
 
     def __init__(
-        self, zoo: ModelZoo, compute: Compute, datasets: Datasets, index: IndexStore
+        self,
+        zoo: ModelZoo,
+        compute: Compute,
+        datasets: Datasets,
+        index: IndexStore,
+        operations: Operations,
     ) -> None:
         self._zoo, self._compute, self._datasets, self._index = zoo, compute, datasets, index
+        self._operations = operations
 
     async def list_datasets(
         self, request: pb.ListDatasetsRequest, context: Context
     ) -> pb.ListDatasetsResponse:
-        """Open every data set that needs no download, which reads its table of contents; one that
-        cannot be read says so.
+        """Open every data set of the page that needs no download, which reads its table of
+        contents; one that cannot be read says so.
         """
         if not request.model:
-            datasets = await in_daemon_thread(self._list, None)
-        else:
-            with self._zoo.use(required("model", request.model)) as model:
-                datasets = await in_daemon_thread(self._list, model)
-        return pb.ListDatasetsResponse(datasets=datasets)
+            return await in_daemon_thread(self._list, request, None)
+        with self._zoo.use(required("model", request.model)) as model:
+            return await in_daemon_thread(self._list, request, model)
 
-    def _list(self, model: HostedModel | None) -> list[pb.Dataset]:
-        return [self._describe(name, model) for name in self._datasets.names]
+    def _list(
+        self, request: pb.ListDatasetsRequest, model: HostedModel | None
+    ) -> pb.ListDatasetsResponse:
+        found, token = page(
+            self._datasets.names,
+            request.page_size,
+            request.page_token,
+            lambda name: self._describe(name, model),
+            self._datasets.listed_first,
+        )
+        return pb.ListDatasetsResponse(datasets=found, next_page_token=token)
+
+    async def delete_dataset(
+        self, request: pb.DeleteDatasetRequest, context: Context
+    ) -> pb.DeleteDatasetResponse:
+        """Remove an upload that no operation uses."""
+        name = required("dataset", request.dataset)
+        if name in in_use(self._operations):
+            raise DatasetBusy(
+                f"operations use data set {name!r}: cancel them, or wait until they have ended"
+            )
+        freed = await self._compute.run_in_pool(self._datasets.delete, name)
+        return pb.DeleteDatasetResponse(freed_bytes=freed)
 
     def _describe(self, name: str, model: HostedModel | None) -> pb.Dataset:
         """What is known of a data set without a download; with a model also its indexes."""
-        message = pb.Dataset(name=name, uri=self._datasets.uri(name))
+        message = pb.Dataset(
+            name=name, uri=self._datasets.uri(name), stored_bytes=self._datasets.uploads.size(name)
+        )
         try:
             dataset = self._datasets.get_without_download(name)
         except DatasetError as error:
@@ -63,6 +112,10 @@ class DatasetHandler:
             message.indexed_layers.extend(
                 map(quoted, self._index.layers(Subject.of(model.name, model.digest, dataset)))
             )
+        if message.ByteSize() > MOST_BYTES:  # kept before there was a limit to what is taken
+            message.ClearField("classes")
+            message.ClearField("class_indices")
+            message.error = "its class names are too long to be listed: upload it anew with others"
         return message
 
     async def read_samples(

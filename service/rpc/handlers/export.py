@@ -11,6 +11,7 @@ from service.models.zoo import ModelZoo
 from service.rpc.compute import Compute
 from service.rpc.context import Context
 from service.rpc.validation import required
+from service.state import DiskSpace
 from striate.v1 import model_pb2
 
 CHUNK_BYTES = 1 << 20
@@ -23,10 +24,11 @@ class ExportHandler:
         zoo: the models.
         compute: whose pool reads and writes files.
         state: folder for a bundle that is being sent.
+        space: of its disk.
     """
 
-    def __init__(self, zoo: ModelZoo, compute: Compute, state: Path) -> None:
-        self._zoo, self._compute, self._state = zoo, compute, state
+    def __init__(self, zoo: ModelZoo, compute: Compute, state: Path, space: DiskSpace) -> None:
+        self._zoo, self._compute, self._state, self._space = zoo, compute, state, space
 
     async def export_model(
         self, request: model_pb2.ExportModelRequest, context: Context
@@ -34,6 +36,7 @@ class ExportHandler:
         """Write a model's bundle to a file without a name, which is gone with this process, and
         send it as fast as the caller takes it.
         """
+        self._space.require()
         run, digest = self._compute.run_in_pool, hashlib.sha256()
         file = await run(_without_name, self._state)
         try:

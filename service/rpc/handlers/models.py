@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from service.models.zoo import HostedModel, ModelZoo
 from service.rpc.context import Context
+from service.rpc.paging import page
 from service.rpc.validation import required
 from service.rpc.wire import models as wire_models
 from service.threads import in_daemon_thread
@@ -33,17 +34,23 @@ class ModelHandler:
         """List loaded models with their details, and those that are loading or available by name
         and state.
         """
-        models = {model.name: wire_models.model_info(model) for model in self._zoo.loaded()}
-        for name in self._zoo.loading():
-            models.setdefault(
-                name, model_pb2.ModelInfo(name=name, state=model_pb2.MODEL_STATE_LOADING)
+        loaded = {model.name: model for model in self._zoo.loaded()}
+        loading = set(self._zoo.loading())
+        available = self._zoo.available() if request.include_available else ()
+
+        def describe(name: str) -> model_pb2.ModelInfo:
+            if name in loaded:
+                return wire_models.model_info(loaded[name])
+            state = (
+                model_pb2.MODEL_STATE_LOADING
+                if name in loading
+                else model_pb2.MODEL_STATE_AVAILABLE
             )
-        if request.include_available:
-            for name in self._zoo.available():
-                models.setdefault(
-                    name, model_pb2.ModelInfo(name=name, state=model_pb2.MODEL_STATE_AVAILABLE)
-                )
-        return model_pb2.ListModelsResponse(models=[models[name] for name in sorted(models)])
+            return model_pb2.ModelInfo(name=name, state=state)
+
+        names = sorted({*loaded, *loading, *available})
+        found, token = page(names, request.page_size, request.page_token, describe)
+        return model_pb2.ListModelsResponse(models=found, next_page_token=token)
 
     async def get_model(
         self, request: model_pb2.GetModelRequest, context: Context

@@ -194,7 +194,16 @@ class _Interpret(
         if request.model:
             digits.class_indices.extend([0, -1])
             digits.indexed_layers.append("stem")
-        return interpret_pb2.ListDatasetsResponse(datasets=[digits, gone])
+        both = (digits, gone)  # a page each
+        place = int(request.page_token or "0")
+        return interpret_pb2.ListDatasetsResponse(
+            datasets=both[place : place + 1], next_page_token="" if place else "1"
+        )
+
+    def DeleteDataset(
+        self, request: interpret_pb2.DeleteDatasetRequest, context: Any
+    ) -> interpret_pb2.DeleteDatasetResponse:
+        return interpret_pb2.DeleteDatasetResponse(freed_bytes=3 * 2**20)
 
     def ReadSamples(
         self, request: interpret_pb2.ReadSamplesRequest, context: Any

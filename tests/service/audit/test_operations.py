@@ -92,9 +92,11 @@ def test_only_the_first_lasting_progress_of_a_server_is_written_at_once(
     path, written = tmp_path / "o.db", list[bool]()
     change = OperationStore.change
 
-    def counted(self: OperationStore, name: str, how: Any, forgive: bool = False) -> None:
+    def counted(
+        self: OperationStore, name: str, how: Any, forgive: bool = False, *more: Any
+    ) -> None:
         written.append(forgive)
-        change(self, name, how, forgive)
+        change(self, name, how, forgive, *more)
 
     async def scenario() -> None:
         await lived(path, False, False)

@@ -17,11 +17,13 @@ import pytest
 from PIL import Image
 
 from service.datasets import DatasetError, Datasets, UnknownDataset, open_dataset
+from service.datasets.registry import NotAnUpload
 from service.datasets.uploads import GROUP_ROWS, Uploads, UploadTooLarge
 from service.rpc.handlers.uploads import UploadHandler
 from service.rpc.validation import InvalidField
 from service.rpc.wire import images as wire_images
 from service.rpc.wire import tensors as wire_tensors
+from service.state import DataLost, DiskSpace, StorageFull
 from striate.v1 import audit_pb2 as pb
 from striate.v1 import types_pb2
 
@@ -65,7 +67,7 @@ def test_an_upload_is_a_data_set_for_this_server_and_the_next(tmp_path: Path) ->
         )
         assert found is datasets.get(name) is datasets.get_without_download(name)
         assert datasets.uri(name) == found.uri == name.replace("-", ":")
-    (path,) = (tmp_path / "uploads").iterdir()
+    (path,) = (tmp_path / "uploads").glob("*.parquet")
     assert pq.ParquetFile(path).num_row_groups == -(-150 // GROUP_ROWS)
     assert len(open_dataset("again", f"parquet:{path}", tmp_path)) == 150  # a file like any other
 
@@ -115,7 +117,7 @@ def test_other_names_are_not_there(tmp_path: Path, name: str) -> None:
 def test_a_damaged_upload_says_so(tmp_path: Path) -> None:
     datasets = Datasets({}, tmp_path)
     name = sent(datasets.uploads, [ROWS])
-    (path,) = (tmp_path / "uploads").iterdir()
+    (path,) = (tmp_path / "uploads").glob("*.parquet")
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(DatasetError, match=name):
         datasets.get(name)
@@ -237,3 +239,82 @@ def test_files_that_are_no_images_are_kept_for_those_who_leave_them_out(tmp_path
     assert data.read(0, 1)[0].image == GOOD
     with pytest.raises(DatasetError, match=r"image 1 \('row-1'\) of data set"):
         data.read(1, 1)
+
+
+def flip(path: Path, place: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_flipped_upload_is_not_served_and_can_be_sent_again(tmp_path: Path) -> None:
+    datasets = Datasets({}, tmp_path)
+    name = sent(datasets.uploads, [ROWS])
+    datasets.get(name)
+    path = tmp_path / "uploads" / f"{name}.parquet"
+    flip(path, path.read_bytes().index(ROWS[70][0]) + len(ROWS[70][0]) // 2)
+    for found in (datasets, Datasets({}, tmp_path)):
+        with pytest.raises(DataLost, match="upload it again"):
+            found.get(name)
+        assert found.get_without_download(name) is not None  # a listing reads no images
+    assert sent(datasets.uploads, [ROWS]) == name
+    assert [sample.image for sample in datasets.get(name).read(0, 1000)] == [r[0] for r in ROWS]
+
+
+def test_uploads_are_deleted(tmp_path: Path) -> None:
+    datasets = Datasets({"own": "digits"}, tmp_path)
+    name = sent(datasets.uploads, [ROWS])
+    opened = datasets.get(name)
+    size = datasets.uploads.size(name)
+    assert size == (tmp_path / "uploads" / f"{name}.parquet").stat().st_size
+    assert datasets.delete(name) == size
+    assert list((tmp_path / "uploads").iterdir()) == []
+    assert name not in datasets.names
+    for call in (datasets.get, datasets.delete):
+        with pytest.raises(UnknownDataset):
+            call(name)
+    with pytest.raises(NotAnUpload):
+        datasets.delete("own")
+    with pytest.raises(DatasetError, match=name):  # who still holds it is told
+        opened.read(0, 1000)
+    with pytest.raises(UnknownDataset):
+        datasets.delete("upload-../../x")
+
+
+def test_uploads_that_nothing_uses_are_told_by_the_time_served(tmp_path: Path) -> None:
+    served = [100.0]
+    uploads = Uploads(tmp_path, served=lambda: served[0])
+    datasets = Datasets({}, tmp_path, uploads=uploads)
+    names = [sent(uploads, [ROWS[:count]]) for count in (1, 2, 3)]
+    assert uploads.unused(10) == []  # from now on their age counts
+    served[0] += 8
+    datasets.get(names[1])
+    served[0] += 8
+    assert uploads.unused(10) == sorted([names[0], names[2]])
+    (tmp_path / f"{names[0]}.used").write_text("spoilt")
+    assert uploads.unused(10) == [names[2]]
+    later = Uploads(tmp_path, served=lambda: served[0] + 100)
+    assert later.unused(10) == sorted(names)
+
+
+def test_an_upload_ends_where_the_disk_reaches_its_floor(tmp_path: Path) -> None:
+    class Shrinking(DiskSpace):
+        """A disk that others fill, too."""
+
+        def __init__(self) -> None:
+            super().__init__(tmp_path, 10)
+            self.left = 12
+
+        @property
+        def free(self) -> int:
+            self.left -= 1
+            return self.left
+
+    uploads = Uploads(tmp_path / "u", space=Shrinking())
+    upload = uploads.begin()
+    with pytest.raises(StorageFull):
+        upload.add(ROWS)
+    upload.abandon()
+    assert list((tmp_path / "u").iterdir()) == []
+    with pytest.raises(StorageFull):
+        uploads.begin()

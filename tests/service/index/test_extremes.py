@@ -111,6 +111,7 @@ def outdate(state: Path) -> list[Path]:
     old = []
     for path in (state / "indexes").glob("*.json"):
         about = json.loads(path.read_text())
+        del about["sha256"]  # which came with a later format
         name = f"old-{about['tensors']}"
         old.append((path.parent / about["tensors"]).rename(path.parent / name))
         path.write_text(json.dumps({**about, "format": FORMAT - 1, "tensors": name}))

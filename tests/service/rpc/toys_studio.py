@@ -19,6 +19,7 @@ from service.rpc.compute import Compute
 from service.rpc.context import Context
 from service.rpc.errors import status_of
 from service.rpc.registration import Resources, interpret_methods
+from service.state import DiskSpace, Quarantine
 from service.visualization.cache import MOST_BYTES
 from striate.v1 import visualize_pb2 as pb
 from tests.service.engine.toys_engine import running
@@ -111,6 +112,8 @@ async def studio(state: Path, **options: Any) -> AsyncIterator[Studio]:
             state,
             MOST_BYTES,
             on_model_change,
+            Quarantine(state / "quarantine"),
+            DiskSpace(state, 0),
         )
         handlers = SimpleNamespace(**interpret_methods(given))
         yield Studio(handlers, engine, zoo.get(NAME), index, datasets, state)

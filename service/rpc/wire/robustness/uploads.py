@@ -13,6 +13,7 @@ from striate.v1 import audit_pb2 as pb
 from striate.v1 import types_pb2
 
 MOST_CLASSES = 100_000
+MOST_CLASS_BYTES = 4 * 2**20  # of all class names of an upload: every listing carries them
 
 
 def classes(message: pb.UploadDatasetRequest) -> tuple[str, ...]:
@@ -25,7 +26,7 @@ def classes(message: pb.UploadDatasetRequest) -> tuple[str, ...]:
         The names by label; empty if none were sent.
 
     Raises:
-        InvalidField: there are too many, or one is empty or long.
+        InvalidField: there are too many, one is empty or long, or all together are.
     """
     if len(message.classes) > MOST_CLASSES:
         raise InvalidField(
@@ -33,6 +34,10 @@ def classes(message: pb.UploadDatasetRequest) -> tuple[str, ...]:
         )
     for number, name in enumerate(message.classes):
         required(f"classes[{number}]", name)
+    if (size := sum(len(name.encode()) for name in message.classes)) > MOST_CLASS_BYTES:
+        raise InvalidField(
+            "classes", f"take {size} bytes of UTF-8, must be at most {MOST_CLASS_BYTES}"
+        )
     return tuple(message.classes)
 
 
