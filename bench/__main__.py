@@ -18,6 +18,7 @@ from bench.client_import import client_import
 from bench.crowds import crowds, determinism
 from bench.differential import differential
 from bench.ensemble import ensemble
+from bench.faults import faults
 from bench.figure import Figure
 from bench.fuzz.run import fuzz
 from bench.gradients import gradients
@@ -50,6 +51,7 @@ FIGURES = {
     "determinism": determinism,
     "png": png,
     "audit-kill": audit_kill,
+    "faults": faults,
     "audits": audits,
     "broken": broken,
     "indexing": indexing,

@@ -4,19 +4,22 @@ import asyncio
 import logging
 import os
 import sys
+from importlib.metadata import version
+from pathlib import Path
 
 import structlog
 
 from service import client_package
 from service.config import load_settings
 from service.config.log import set_up_log
+from service.config.settings import default_state_dir
 from service.state import StateInUse, StateUnusable
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run the server until it is told to stop, or, behind `import`, make bundles of files; exit
-    code 0 after a drain, 1 if it could not start, 2 for wrong settings or where the client's
-    package is missing.
+    """Run the server until it is told to stop; or, behind `import`, make bundles of files; or,
+    behind `state`, look after the state folder. Exit code 0 after a drain, 1 if it could not start,
+    2 for wrong settings or where the client's package is missing.
 
     Args:
         argv: the flags; None: the process's own.
@@ -24,6 +27,8 @@ def main(argv: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if argv is None else argv
     if arguments[:1] == ["import"]:
         sys.exit(_import(arguments[1:]))
+    if arguments[:1] == ["state"]:
+        sys.exit(_state(arguments[1:]))
     settings = load_settings(argv)
     if (complaint := client_package.complaint()) is not None:
         sys.stderr.write(f"striate-server: {complaint}\n")
@@ -56,6 +61,22 @@ def _import(arguments: list[str]) -> int:
     from service.models.importer.command import main as import_files
 
     return import_files(arguments)
+
+
+def _state(arguments: list[str]) -> int:
+    """Look after a state folder."""
+    from service.datasets import uploads
+    from service.index import files
+    from service.state.command import main as look_after
+    from service.visualization import cache
+
+    verifiers = {
+        "datasets/uploads/upload-*.parquet": uploads.damage,
+        "indexes/*.safetensors": files.damage,
+        "pictures/*/*.json": cache.damage,
+    }
+    folder = os.environ.get("STRIATE_STATE_DIR") or default_state_dir()
+    return look_after(arguments, Path(folder), version("striate-server"), verifiers)
 
 
 if __name__ == "__main__":

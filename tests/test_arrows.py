@@ -63,7 +63,7 @@ SERVICE: Mapping[str, str] = {
     " state threads",
     "watch": "engine memory",
     "server": "rpc watch decoding state index operations engine models datasets config threads",
-    "__main__": "server models config state client_package",
+    "__main__": "server models config state datasets index visualization client_package",
     "local": "__main__ server models config",
 }
 # The handles (service, model) stand on `_api`, whose functions make requests of values and results

@@ -1,5 +1,6 @@
 """The log, in which texts of strangers are shown and never obeyed."""
 
+import contextlib
 import logging
 import re
 import sys
@@ -52,8 +53,24 @@ def set_up_log(settings: Settings) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelName(settings.log_level.upper())
         ),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: ForgivingLogger(sys.stderr),
     )
+
+
+class ForgivingLogger(structlog.PrintLogger):
+    """Writes lines where it can: what a full disk does not take of the log fails no request."""
+
+    def msg(self, message: str) -> None:
+        """Write a line.
+
+        Args:
+            message: of the log.
+        """
+        with contextlib.suppress(OSError):
+            super().msg(message)
+
+    log = debug = info = warn = warning = msg
+    fatal = failure = err = error = critical = exception = msg
 
 
 def _only_visible(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:

@@ -52,8 +52,8 @@ def _names(value: object) -> object:
     return [name.strip() for name in value.split(",") if name.strip()]
 
 
-def _default_state_dir() -> Path:
-    """The user's folder for state, by the XDG convention."""
+def default_state_dir() -> Path:
+    """Return the user's folder for state, by the XDG convention."""
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "striate"
 
 
@@ -92,7 +92,7 @@ class Settings(BaseModel):
         "counted and listed",
     )
     state_dir: Path = Field(
-        default_factory=_default_state_dir,
+        default_factory=default_state_dir,
         description="folder of indexes, operations and downloads",
     )
     index_uri: str | None = Field(

@@ -10,6 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,6 +19,7 @@ import structlog
 
 from service import files as whole_file
 from service.datasets.base import Dataset, DatasetError, UnknownDataset
+from service.datasets.fingerprint import Fingerprint
 from service.datasets.tables.parquet import parquet_source
 from service.state import DataLost, DiskSpace, Verified
 
@@ -33,6 +35,7 @@ _CLASSES = b"striate.classes"  # the key of the class names, as JSON, in the fil
 _UNFINISHED = ".part"
 
 
+PLACE = ".place"  # the ending of the file, beside the folder, that says where it was at first
 _USED = ".used"  # the ending of the file that says when an upload was last used, in served seconds
 
 
@@ -65,6 +68,7 @@ class Uploads:
         self._folder, self._most_bytes = folder, most_bytes
         self._space, self._served = space or DiskSpace(folder, 0), served
         self._verified = Verified()
+        self._place = _remembered(folder)
         for left in folder.glob(f"*{_UNFINISHED}"):
             left.unlink(missing_ok=True)
 
@@ -174,9 +178,11 @@ class Uploads:
         path = self._path(name)
         try:
             classes = json.loads((pq.read_schema(path).metadata or {})[_CLASSES])
-            return Dataset(
-                name, self.uri(name), parquet_source(glob.escape(str(path)), tuple(classes))
-            )
+            source = parquet_source(glob.escape(str(path)), tuple(classes))
+            # In a copy of the folder elsewhere it is the same data set.
+            named = f"{self._place}/{path.name}"
+            source = replace(source, fingerprint=Fingerprint(lambda: [(named, path)]))
+            return Dataset(name, self.uri(name), source)
         except (DatasetError, OSError, pa.ArrowException, ValueError, KeyError) as error:
             raise DatasetError(f"data set {name!r}: {error}") from error
 
@@ -194,6 +200,7 @@ class Uploads:
         """
         self._space.require()
         self._folder.mkdir(parents=True, exist_ok=True)
+        self._place = _remembered(self._folder)
         return Upload(self._folder, classes, self._most_bytes, self._space.require)
 
     def _path(self, name: str, ending: str = ".parquet") -> Path:
@@ -312,6 +319,35 @@ class _Content:
     def name(self) -> str:
         """Of the upload of what was taken in."""
         return f"upload-{self._digest.hexdigest()[:16]}"
+
+
+def _remembered(folder: Path) -> str:
+    """Where the uploads of a folder were when there was none yet: indexes and audits know them by
+    that, also where a copy of the folder is served.
+    """
+    path = folder.with_suffix(PLACE)
+    try:
+        return path.read_text()
+    except (OSError, ValueError):
+        if folder.exists():
+            with contextlib.suppress(OSError):
+                whole_file.write(path, str(folder).encode())
+        return str(folder)
+
+
+def damage(path: Path) -> str | None:
+    """Tell what is wrong with the file of an upload.
+
+    Args:
+        path: of the file.
+
+    Returns:
+        A few words; None for nothing.
+    """
+    try:
+        return None if _name_of(path) == path.stem else "it is not what was uploaded"
+    except (OSError, pa.ArrowException, ValueError, KeyError) as error:
+        return str(error)
 
 
 def _name_of(path: Path) -> str:

@@ -230,6 +230,22 @@ def tensors(path: Path) -> Iterator[tuple[dict[str, Any], Any]]:
         yield about, file
 
 
+def damage(path: Path) -> str | None:
+    """Tell what is wrong with a file of tensors.
+
+    Args:
+        path: of the file.
+
+    Returns:
+        A few words; None for nothing.
+    """
+    try:
+        with tensors(path):
+            return None
+    except UNREADABLE as error:
+        return str(error)
+
+
 def tensors_digest(found: Mapping[str, Tensor]) -> str:
     """Digest tensors.
 

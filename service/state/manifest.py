@@ -1,7 +1,7 @@
 """The digests of a folder's finished files, in a file beside them."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -62,3 +62,30 @@ def _wanted(path: Path, otherwise: str) -> str:
         return str(json.loads((path.parent / MANIFEST).read_text())[path.name])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataLost(otherwise) from error
+
+
+def damaged_files(folder: Path) -> Iterator[tuple[str, str]]:
+    """Compare the files of a folder with its manifest.
+
+    Args:
+        folder: that has a manifest.
+
+    Yields:
+        The name of each file that differs, and what is wrong with it. One whose report has not been
+        finished is none yet.
+    """
+    try:
+        wanted = dict(json.loads((folder / MANIFEST).read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        yield MANIFEST, str(error)
+        return
+    for name, digest in wanted.items():
+        try:
+            with (folder / name).open("rb") as file:
+                if sha256(file) != digest:
+                    yield name, "it is not what was written"
+        except FileNotFoundError:
+            if (folder / "report.json").exists():
+                yield name, "it is not there"
+        except OSError as error:
+            yield name, str(error)

@@ -113,15 +113,7 @@ class PictureCache:
             The picture; None if there is none, or a damaged one.
         """
         try:
-            measured = json.loads(self._path(name, "json").read_bytes())
-            data = self._path(name, "png").read_bytes()
-            if not isinstance(measured, dict) or measured.pop("sha256", None) != _digest(
-                data, measured
-            ):
-                raise ValueError(
-                    "the picture and what was measured on it are not as they were kept"
-                )
-            found = _restored(data, measured)
+            found = _read(self._path(name, "json"), self._path(name, "png"))
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -210,6 +202,30 @@ def _entries(folder: Path) -> dict[str, _Entry]:
         )
         entry.paths.append(path)
     return found
+
+
+def damage(path: Path) -> str | None:
+    """Tell what is wrong with a kept picture.
+
+    Args:
+        path: of its second file, "KEY.json".
+
+    Returns:
+        A few words; None for nothing.
+    """
+    try:
+        _read(path, path.with_suffix(".png"))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return str(error)
+    return None
+
+
+def _read(about: Path, png: Path) -> Picture:
+    """The picture in two files; raises what reading a damaged one does."""
+    measured, data = json.loads(about.read_bytes()), png.read_bytes()
+    if not isinstance(measured, dict) or measured.pop("sha256", None) != _digest(data, measured):
+        raise ValueError("the picture and what was measured on it are not as they were kept")
+    return _restored(data, measured)
 
 
 def _digest(data: bytes, measured: dict[str, Any]) -> str:
