@@ -9,7 +9,7 @@ from pathlib import Path
 
 import structlog
 
-from service import client_package
+from service import packages
 from service.config import load_settings
 from service.config.log import set_up_log
 from service.config.settings import default_state_dir
@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None) -> None:
     if arguments[:1] == ["state"]:
         sys.exit(_state(arguments[1:]))
     settings = load_settings(argv)
-    if (complaint := client_package.complaint()) is not None:
+    if (complaint := packages.complaint()) is not None:
         sys.stderr.write(f"striate-server: {complaint}\n")
         sys.exit(2)
     set_up_log(settings)

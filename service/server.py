@@ -22,10 +22,10 @@ from torch import nn
 from service.config import Settings
 from service.datasets import Datasets
 from service.datasets.uploads import Uploads
-from service.decoding import DecodeLimits
 from service.engine.engine import Engine
 from service.engine.limits import EngineLimits
 from service.engine.metrics import Metrics
+from service.imaging.decoding import DecodeLimits
 from service.index.store import IndexStore
 from service.models.trial.factory import FactoryTrials
 from service.models.zoo import ModelZoo

@@ -45,25 +45,23 @@ SERVICE: Mapping[str, str] = {
     "files": "",
     "memory": "",
     "threads": "",
-    "client_package": "",
-    "extras": "",
+    "packages": "",
     "state": "files",
-    "decoding": "",
-    "imaging": "decoding",
+    "imaging": "",
     "config": "",
     "engine": "config",
     "datasets": "imaging files state",
-    "models": "config datasets imaging extras files memory threads",
+    "models": "config datasets imaging packages files memory threads",
     "operations": "state",
     "index": "engine datasets files state",
     "report": "imaging",
     "audit": "report engine models datasets imaging files state",
     "visualization": "index engine models datasets imaging files state",
-    "rpc": "visualization index audit report operations engine models datasets imaging decoding"
-    " state threads",
+    "rpc": "visualization index audit report operations engine models datasets imaging state"
+    " threads",
     "watch": "engine memory",
-    "server": "rpc watch decoding state index operations engine models datasets config threads",
-    "__main__": "server models config state datasets index visualization client_package",
+    "server": "rpc watch state index operations engine models datasets imaging config threads",
+    "__main__": "server models config state datasets index visualization packages",
     "local": "__main__ server models config",
 }
 # The handles (service, model) stand on `_api`, whose functions make requests of values and results
@@ -208,7 +206,7 @@ def test_of_the_client_the_service_uses_the_stubs_alone_and_only_at_its_edge() -
         room = room_of(module_name(path), "service", SERVICE)
         for name in sorted(imports_of(path)):
             stub = f"{name}.".startswith("striate.v1.")
-            allowed = stub and room in {"rpc", "server", "client_package"}
+            allowed = stub and room in {"rpc", "server", "packages"}
             forbidden = top(name) == "striate" and not allowed
             if forbidden or (top(name) == "grpc" and room not in {"rpc", "server", "operations"}):
                 found.append(f"{module_name(path)} -> {name}")

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from service import client_package
+from service import packages
 from tests.conftest import ROOT
 from tests.toys_wheels import UV, build, output, requirements, run
 
@@ -84,12 +84,12 @@ def test_the_server_without_the_client_ends_with_one_sentence(
 
 def test_the_client_of_another_version_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     versions = {"striate-server": "0.2.0", "striate-client": "0.1.0"}
-    monkeypatch.setattr(client_package, "version", versions.__getitem__)
-    told = client_package.complaint()
+    monkeypatch.setattr(packages, "version", versions.__getitem__)
+    told = packages.complaint()
     assert told is not None
     assert "striate-server 0.2.0 needs striate-client 0.2.0 beside it, and finds 0.1.0" in told
     versions["striate-client"] = "0.2.0"
-    assert client_package.complaint() is None
+    assert packages.complaint() is None
 
 
 def declared(file: Path) -> Iterator[str]:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, features
 
-from service.decoding import check_wanted
+from service.imaging.decoding import check_wanted
 
 MAX_BYTES = 16 * 2**20
 MAX_PIXELS = 64_000_000

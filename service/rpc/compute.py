@@ -14,11 +14,11 @@ from google.protobuf.message import Message
 from torch import Tensor
 
 from interp.probe import Procedure
-from service.decoding import LARGE, DecodeLimits, FairPool, Piece, PixelBudget
 from service.engine.engine import Engine
 from service.engine.job import OnProgress, Priority
 from service.engine.submit import solve_when_free
 from service.imaging import Preprocessing
+from service.imaging.decoding import LARGE, DecodeLimits, FairPool, Piece, PixelBudget
 from service.models.zoo import HostedModel
 from service.rpc.context import Context, caller
 from service.rpc.decoding import Decoding
@@ -83,7 +83,7 @@ class Compute:
 
         Args:
             call: what is run, with the arguments that follow; between two steps it should ask
-                `service.decoding.check_wanted`.
+                `service.imaging.decoding.check_wanted`.
 
         Returns:
             What the call returns; an error that it raises is raised here.

@@ -10,8 +10,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from service.decoding import LEAST, FairPool, Piece, PixelBudget
 from service.imaging import Preprocessing
+from service.imaging.decoding import LEAST, FairPool, Piece, PixelBudget
 from service.rpc.context import caller
 from service.rpc.wire import images as wire_images
 from service.rpc.wire import pixel_counts as wire_pixels

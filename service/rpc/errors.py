@@ -22,9 +22,9 @@ from service.audit.journal import AuditChanged, NoReport
 from service.datasets import DatasetError, UnknownDataset
 from service.datasets.registry import NotAnUpload
 from service.datasets.uploads import DatasetBusy, UploadTooLarge
-from service.decoding import PoolBusy
 from service.engine import job as jobs
 from service.imaging import BadImage
+from service.imaging.decoding import PoolBusy
 from service.index.store import IndexMissing
 from service.models.bundles.export import NotExportable
 from service.models.zoo import ModelBusy, ModelError, NoRoom, UnknownModel, UnknownWeights
@@ -145,7 +145,9 @@ TABLE: Mapping[type[BaseException], Row] = {
     jobs.Expired: Row(StatusCode.DEADLINE_EXCEEDED, errors_pb2.ERROR_REASON_DEADLINE_EXCEEDED),
     BackwardFailed: Row(StatusCode.FAILED_PRECONDITION, errors_pb2.ERROR_REASON_NOT_DIFFERENTIABLE),
     jobs.NotFinite: Row(StatusCode.FAILED_PRECONDITION, errors_pb2.ERROR_REASON_NOT_FINITE),
-    StorageFull: Row(StatusCode.RESOURCE_EXHAUSTED, errors_pb2.ERROR_REASON_STORAGE_FULL),
+    StorageFull: Row(
+        StatusCode.RESOURCE_EXHAUSTED, errors_pb2.ERROR_REASON_STORAGE_FULL, retry=Retry.LATER
+    ),
     StorageReadOnly: Row(StatusCode.FAILED_PRECONDITION, errors_pb2.ERROR_REASON_STORAGE_READ_ONLY),
     DataLost: Row(StatusCode.DATA_LOSS, errors_pb2.ERROR_REASON_DATA_LOSS),
 }

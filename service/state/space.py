@@ -17,7 +17,13 @@ _WAY_ON = (
 
 
 class StorageFull(RuntimeError):
-    """The disk of the server's files has no room."""
+    """The disk of the server's files has no room.
+
+    Attributes:
+        retry_after: seconds after which it is worth asking again: somebody has to make room.
+    """
+
+    retry_after = 60.0
 
 
 class StorageReadOnly(RuntimeError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
+from striate._api.datasets import list_datasets
 from striate._api.operation import Operation
 from striate._rpc.batching import check_count
 from striate._rpc.checks import at_least, choice, number, whole
@@ -12,7 +13,7 @@ from striate.errors import DatasetNotFound, invalid
 from striate.labels import as_indices
 from striate.results.exemplars import Exemplars
 from striate.results.unit_statistics import LayerStatistics, UnitStatistics
-from striate.v1 import exemplars_pb2, interpret_pb2
+from striate.v1 import exemplars_pb2
 
 if TYPE_CHECKING:
     from striate._api.context import Connection, ModelContext
@@ -166,9 +167,8 @@ def _label_number(net: ModelContext, label: Label, dataset: str, deadline: Deadl
     """The number of a label, for a name by the data set's own list of classes."""
     if not isinstance(label, str):
         return whole("label", label, 0, _MOST_LABEL)
-    request = interpret_pb2.ListDatasetsRequest()
-    listed = net.caller.unary(net.interpret.ListDatasets, request, deadline.remaining())
-    known = {found.name: found for found in listed.datasets}
+    listed = list_datasets(net.connection, None, deadline.remaining())
+    known = {found.name: found for found in listed}
     if dataset not in known:
         raise DatasetNotFound(
             f"no data set is called {dataset!r}; known: {', '.join(known) or 'none'}"

@@ -137,7 +137,7 @@ class ListDatasetsRequest(_message.Message):
     page_size: _builtins.int
     """Data sets a page, 0 to 1000; a page of long class names may have fewer. Default 0, which is 100."""
     page_token: _builtins.str
-    """The next_page_token of the page before. Default: the first page."""
+    """The next_page_token of the page before. Default: the first page. At most 200 characters."""
     def __init__(
         self,
         *,
@@ -183,7 +183,7 @@ class DeleteDatasetRequest(_message.Message):
 
     DATASET_FIELD_NUMBER: _builtins.int
     dataset: _builtins.str
-    """Name of an uploaded data set, e.g. "upload-0f3a...". Required."""
+    """Name of an uploaded data set, e.g. "upload-0f3a...". Required. At most 200 characters."""
     def __init__(
         self,
         *,

@@ -58,7 +58,7 @@ class ListModelsRequest(_message.Message):
     page_size: _builtins.int
     """Models a page, 0 to 1000; a page of long class names may have fewer. Default 0, which is 100."""
     page_token: _builtins.str
-    """The next_page_token of the page before. Default: the first page."""
+    """The next_page_token of the page before. Default: the first page. At most 200 characters."""
     def __init__(
         self,
         *,

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from service import extras
+from service import packages
 from service.models.checkpoints import ModelError
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -58,7 +58,7 @@ def download(
         hub = importlib.import_module("huggingface_hub")
     except ImportError as error:
         raise ModelError(
-            f"{name} is on the hub, which takes `{extras.command(extra)}` in a checkout of "
+            f"{name} is on the hub, which takes `{packages.extra(extra)}` in a checkout of "
             f"Striate; or {otherwise}"
         ) from error
     found = cached(repository, file, folder)

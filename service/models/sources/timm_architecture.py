@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
-from service import extras
+from service import packages
 from service.models.blueprint import UnknownModel
 from service.models.checkpoints import ModelError
 from service.models.initialization import Uninitialized
@@ -83,7 +83,7 @@ def _models(place: str) -> Any:
             return importlib.import_module("timm.models")
     except ImportError as error:
         raise ModelError(
-            f"{PREFIX}{place} takes `{extras.command('timm')}` in a checkout of Striate: {error}"
+            f"{PREFIX}{place} takes `{packages.extra('timm')}` in a checkout of Striate: {error}"
         ) from error
 
 

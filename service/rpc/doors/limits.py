@@ -80,6 +80,7 @@ LIMITS: Mapping[str, Limit] = {
     f"{_MESSAGE}UploadDatasetRequest.labels": _list(images.MOST_IMAGES),
     f"{_MESSAGE}UploadDatasetRequest.classes": _names(uploads.MOST_CLASSES),
     # texts
+    f"{_MESSAGE}ListModelsRequest.page_token": _NAME,
     f"{_MESSAGE}GetModelRequest.model": _NAME,
     f"{_MESSAGE}LoadModelRequest.model": _NAME,
     f"{_MESSAGE}LoadModelRequest.weights": _NAME,
@@ -120,6 +121,8 @@ LIMITS: Mapping[str, Limit] = {
     f"{_MESSAGE}GetUnitStatisticsRequest.unit": _NAME,
     f"{_MESSAGE}GetUnitStatisticsRequest.dataset": _NAME,
     f"{_MESSAGE}ListDatasetsRequest.model": _NAME,
+    f"{_MESSAGE}ListDatasetsRequest.page_token": _NAME,
+    f"{_MESSAGE}DeleteDatasetRequest.dataset": _NAME,
     f"{_MESSAGE}ReadSamplesRequest.dataset": _NAME,
     f"{_MESSAGE}AttackRequest.model": _NAME,
     f"{_MESSAGE}UnitGoal.unit": _NAME,

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from service.decoding import LEAST, DecodeLimits, check_wanted
 from service.imaging import BadImage, Preprocessing, open_image
+from service.imaging.decoding import LEAST, DecodeLimits, check_wanted
 from service.rpc.wire.images import InvalidImage
 from striate.v1 import types_pb2
 

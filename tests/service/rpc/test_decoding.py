@@ -14,8 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
-from service.decoding import LEAST, DecodeLimits, PoolBusy
 from service.imaging import Preprocessing, decode, picture_files, png
+from service.imaging.decoding import LEAST, DecodeLimits, PoolBusy
 from service.rpc.compute import Compute
 from service.rpc.context import caller
 from service.rpc.errors import status_of

@@ -10,11 +10,13 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from service.datasets.uploads import UploadTooLarge
 from service.engine.job import OutOfMemory, QueueFull
 from service.imaging import BadImage
-from service.models.zoo import UnknownModel, UnknownWeights
+from service.imaging.decoding import PoolBusy
+from service.models.zoo import NoRoom, UnknownModel, UnknownWeights
 from service.operations import TooManyOperations
 from service.rpc.doors.admission import TooManyCalls
 from service.rpc.errors import INTERNAL_ROW, PUSHBACK, TABLE, Retry, abort, status_of
 from service.rpc.validation import InvalidField
+from service.state import StorageFull
 from service.visualization.errors import UnfitObjective
 from striate.v1 import errors_pb2
 
@@ -90,8 +92,10 @@ RETRIED = {  # an error of each kind that is a refusal for load
     QueueFull: QueueFull(9, 1.5),
     TooManyOperations: TooManyOperations("256"),
     TooManyCalls: TooManyCalls(1024),
+    PoolBusy: PoolBusy(9, 9, 9, 1.5),
+    StorageFull: StorageFull("full"),
 }
-FINAL = {OutOfMemory, UploadTooLarge}  # the same request will never be taken
+FINAL = {OutOfMemory, UploadTooLarge, NoRoom}  # the same request will never be taken
 
 
 def test_every_refusal_for_load_says_when_to_come_back() -> None:

@@ -25,6 +25,7 @@ from service.rpc.errors import status_of
 from service.rpc.handlers import audit as handlers
 from service.rpc.handlers.audit import AUDIT, AuditHandler
 from service.rpc.validation import InvalidField
+from service.state.sealed import seal, unseal
 from striate.v1 import attack_pb2
 from striate.v1 import audit_pb2 as pb
 from tests.service.engine.toys_engine import running
@@ -239,10 +240,10 @@ def test_an_audit_is_taken_up_with_the_same_weights_alone(tmp_path: Path, same: 
     async def scenario() -> None:
         name = await first()
         path = tmp_path / "audits" / name.removeprefix("operations/") / "facts.json"
-        facts = json.loads(path.read_text())
+        facts = unseal(path.read_bytes())
         assert not path.with_name("report.json").exists()
         if not same:
-            path.write_text(json.dumps(facts | {f"the digest of {NAME}": "0" * 64}))
+            path.write_bytes(seal(facts | {f"the digest of {NAME}": "0" * 64}))
         async with placed(tmp_path) as place:
             ended = await place.operations.wait(name, LONG)
             if same:

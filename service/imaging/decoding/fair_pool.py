@@ -11,7 +11,7 @@ from functools import partial
 from itertools import chain
 from typing import Any, Generic, TypeVar
 
-from service.decoding.wanted import while_wanted
+from service.imaging.decoding.wanted import while_wanted
 
 T = TypeVar("T")
 
@@ -97,7 +97,7 @@ class FairPool:
         self, caller: Hashable, pieces: Sequence[Piece[T]], ahead: bool = False
     ) -> list[T]:
         """Run pieces. Those that have not begun never do once the caller is cancelled or one of
-        them has failed; those that have may end early, see `service.decoding.check_wanted`.
+        them has failed; those that have may end early, see `service.imaging.decoding.check_wanted`.
 
         Args:
             caller: whose turn they take: pieces of equal callers go one after the other.

@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from types import TracebackType
 
-from service.decoding.fair_pool import LEAST, FairPool
+from service.imaging.decoding.fair_pool import LEAST, FairPool
 
 _SOONEST = 0.1  # seconds after which it is worth trying again
 

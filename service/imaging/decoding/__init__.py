@@ -2,9 +2,9 @@
 for it.
 """
 
-from service.decoding.budget import DecodeLimits, Hold, PixelBudget, PoolBusy
-from service.decoding.fair_pool import LARGE, LEAST, FairPool, Piece
-from service.decoding.wanted import Abandoned, check_wanted
+from service.imaging.decoding.budget import DecodeLimits, Hold, PixelBudget, PoolBusy
+from service.imaging.decoding.fair_pool import LARGE, LEAST, FairPool, Piece
+from service.imaging.decoding.wanted import Abandoned, check_wanted
 
 __all__ = [
     "LARGE",

@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 
-from service.decoding import LARGE, LEAST, Abandoned, FairPool, Piece, check_wanted
+from service.imaging.decoding import LARGE, LEAST, Abandoned, FairPool, Piece, check_wanted
 
 WAIT = 20.0
 

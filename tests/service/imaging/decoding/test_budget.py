@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from service.decoding import LEAST, DecodeLimits, FairPool, PixelBudget, PoolBusy
+from service.imaging.decoding import LEAST, DecodeLimits, FairPool, PixelBudget, PoolBusy
 
 LIMITS = DecodeLimits(image=4 * LEAST, request=8 * LEAST, server=12 * LEAST)
 

@@ -1,4 +1,4 @@
-"""The client's package, which holds the contract's messages, as it is installed beside the server.
+"""The packages beside the server: the client's, which holds the contract's messages, and extras.
 
 The server's wheel does not require it by name: a package index would be asked for that name, and
 whoever registers it there first would run code on every server.
@@ -42,3 +42,16 @@ def _installed(distribution: str) -> str | None:
         return version(distribution)
     except PackageNotFoundError:
         return None
+
+
+def extra(name: str) -> str:
+    """Tell how an extra is installed, packages that only some users need.
+
+    Args:
+        name: its name in pyproject.toml, such as "timm".
+
+    Returns:
+        The command, for a checkout: a package index is never asked for a name of ours, which
+        anyone could register there.
+    """
+    return f"pip install ./clients '.[{name}]'"
