@@ -37,7 +37,8 @@ class ModelTable(BaseModel):
         pattern=r"^[a-z]+:.+$",
         description='instead of both, where a network comes from: "hf:ORGANIZATION/REPOSITORY" '
         'of Hugging Face\'s hub, or a folder of its library\'s, "hf:/FOLDER", "hf:./FOLDER"; '
-        '"timm:NAME" of timm\'s registry; or a bundle, "bundle:/FILE", "bundle:./FILE"',
+        '"timm:NAME" of timm\'s registry; or a bundle, "bundle:/FILE", "bundle:./FILE"; '
+        'or an ONNX file, "onnx:/FILE", "onnx:./FILE"',
     )
     weights: Path | None = Field(
         None,

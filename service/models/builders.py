@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
 
+from service.models import onnx_graph
 from service.models.architectures import architecture
 from service.models.checkpoints import ModelError
 from service.models.initialization import Uninitialized
@@ -39,7 +40,11 @@ def _known(recipe: Recipe) -> nn.Module:
     return known.build(_Classes.model_validate(dict(recipe.arguments)).classes)
 
 
-_BUILDERS: Mapping[str, Builder] = {HF_RESNET: _hf_resnet}
+def _onnx(recipe: Recipe) -> nn.Module:
+    return onnx_graph.build(recipe.graph)
+
+
+_BUILDERS: Mapping[str, Builder] = {HF_RESNET: _hf_resnet, onnx_graph.ARCHITECTURE: _onnx}
 
 
 def build(recipe: Recipe) -> nn.Module:
@@ -49,7 +54,7 @@ def build(recipe: Recipe) -> nn.Module:
         recipe: its architecture and arguments, which a stranger may have written.
 
     Returns:
-        The network; its weights are zeros.
+        The network; its weights are zeros, or those of its graph.
 
     Raises:
         ModelError: an argument is wrong, or there is no such architecture.

@@ -12,7 +12,11 @@ from service.imaging import Preprocessing
 
 
 def digest_of(
-    architecture: str, preprocessing: Preprocessing, tensors: Mapping[str, Tensor], two_logits: bool
+    architecture: str,
+    preprocessing: Preprocessing,
+    tensors: Mapping[str, Tensor],
+    two_logits: bool,
+    graph: bytes = b"",
 ) -> str:
     """Compute a network's digest.
 
@@ -21,6 +25,7 @@ def digest_of(
         preprocessing: of its images.
         tensors: its state dict.
         two_logits: one output became two logits (`interp.network.load_checks.one_logit`).
+        graph: an ONNX graph that the network is built from; none for others.
 
     Returns:
         SHA-256 of all of these, 64 hexadecimal digits.
@@ -28,6 +33,8 @@ def digest_of(
     facts = [architecture, asdict(preprocessing)]
     if two_logits:  # of one output
         facts.append("two logits")
+    if graph:
+        facts.append(hashlib.sha256(graph).hexdigest())
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     for key, tensor in sorted(tensors.items()):
         digest.update(json.dumps([key, str(tensor.dtype), list(tensor.shape)]).encode())

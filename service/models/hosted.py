@@ -99,7 +99,8 @@ def _tried(
         images = (probe_images(seen.shape) - _column(mean)) / _column(std)
         two_logits, sigmoid_doubts = with_two_logits(module, images)
     one_output = two_logits is not module
-    digest = digest_of(plan.architecture, seen, module.state_dict(), one_output)
+    graph = plan.recipe.graph if plan.recipe else b""
+    digest = digest_of(plan.architecture, seen, module.state_dict(), one_output, graph)
     network = Network(two_logits, seen.shape, mean, std, device, dtype, turn=_TRACE_LOCK)
     warm = warm_up(network)
     doubts = [*plan.doubts, *network.doubts, *sigmoid_doubts, *warm.doubts]

@@ -1,7 +1,7 @@
 """The file of a bundle: a ZIP archive whose members are stored as they are.
 
 `bundle.toml` says what the network is, `weights.safetensors` holds its tensors, and `graph.onnx`,
-in bundles of ONNX networks alone, the graph. Equal contents give equal bytes.
+in bundles of ONNX networks alone, the graph with its own weights. Equal contents give equal bytes.
 """
 
 import zipfile
@@ -22,7 +22,7 @@ SUFFIX = ".striate"
 
 _DESCRIPTION, _WEIGHTS, _GRAPH = "bundle.toml", "weights.safetensors", "graph.onnx"
 _MAX_DESCRIPTION_BYTES = 64 << 20
-_MAX_GRAPH_BYTES = 256 << 20
+_MAX_GRAPH_BYTES = 2 << 30
 _DATE = (1980, 1, 1, 0, 0, 0)  # the first that a ZIP archive can hold
 _UNIX = 3  # of ZIP's numbers of systems
 _ENCRYPTED = 1  # of ZIP's flags

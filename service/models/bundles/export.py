@@ -45,4 +45,5 @@ def export(model: HostedModel, file: IO[bytes]) -> None:
         labels=() if model.classes == unnamed(len(model.classes)) else model.classes,
         arguments=dict(recipe.arguments),
     )
-    archive.write(file, description, model.network.module.state_dict(), recipe.graph)
+    tensors = {} if recipe.graph else model.network.module.state_dict()  # a graph has its weights
+    archive.write(file, description, tensors, recipe.graph)

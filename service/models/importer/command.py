@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="FILE",
         help="a file of tensors (.safetensors, .pth, .pt, .ckpt, .bin), a folder of Hugging Face's "
-        "library, or a bundle",
+        "library, a bundle, or an ONNX graph (.onnx)",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of bundles")
     parser.add_argument("--name", default="", help="of the network (default: the file's)")

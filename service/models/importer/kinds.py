@@ -7,6 +7,7 @@ from service.models.bundles.archive import SUFFIX
 from service.models.checkpoints import ModelError
 from service.models.importer import tensors
 from service.models.importer.request import FileKind, ImportRequest
+from service.models.sources import onnx
 
 
 def _of_folder(path: Path, request: ImportRequest) -> ModelTable:
@@ -17,9 +18,14 @@ def _of_bundle(path: Path, request: ImportRequest) -> ModelTable:
     return request.table(source=f"bundle:{path.absolute()}")
 
 
+def _of_onnx(path: Path, request: ImportRequest) -> ModelTable:
+    return request.table(source=f"onnx:{path.absolute()}")
+
+
 KINDS = (
     FileKind("a folder of Hugging Face's library", lambda path: path.is_dir(), _of_folder),
     FileKind("a bundle", lambda path: path.suffix == SUFFIX, _of_bundle),
+    FileKind("an ONNX graph", lambda path: path.suffix == onnx.SUFFIX, _of_onnx),
     tensors.KIND,
 )
 

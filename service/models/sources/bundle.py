@@ -69,11 +69,13 @@ def _whole(bundle: Bundle) -> nn.Module:
         # Before it is built: whoever wrote the file must not choose how much memory that takes.
         raise ModelError(f"{name} promises {classes} classes, but none of its tensors has as many")
     module = builders.build(known.recipe(bundle.graph))
-    checkpoints.load(module, [StateDict("", tensors)], name)
+    if not bundle.graph:  # which has its weights itself
+        checkpoints.load(module, [StateDict("", tensors)], name)
     state = module.state_dict()
     # Which of the two it is depends on the labels and on what the network gives.
     if not any(
-        digest_of(known.architecture, known.preprocessing, state, two_logits) == known.digest
+        digest_of(known.architecture, known.preprocessing, state, two_logits, bundle.graph)
+        == known.digest
         for two_logits in (False, True)
     ):
         raise ModelError(

@@ -5,13 +5,14 @@ from collections.abc import Iterable, Mapping
 from interp.names import LONGEST
 from service.models.blueprint import Blueprint, UnknownModel
 from service.models.checkpoints import ModelError
-from service.models.sources import bundle, huggingface, spelling, timm_networks
+from service.models.sources import bundle, huggingface, onnx, spelling, timm_networks
 from service.models.sources.source import NetworkSource, Wanted
 
 SOURCES: Mapping[str, NetworkSource] = {
     "hf": huggingface.SOURCE,
     "timm": timm_networks.SOURCE,
     "bundle": bundle.SOURCE,
+    "onnx": onnx.SOURCE,
 }
 
 
