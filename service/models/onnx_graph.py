@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from service import extras
+from service import packages
 from service.models.checkpoints import ModelError
 
 ARCHITECTURE = "onnx"
@@ -202,5 +202,5 @@ def _package(name: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         raise ModelError(
-            f"ONNX networks take `{extras.command('onnx')}` in a checkout of Striate"
+            f"ONNX networks take `{packages.extra('onnx')}` in a checkout of Striate"
         ) from error

@@ -64,7 +64,8 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="FILE",
         help="a file of tensors (.safetensors, .pth, .pt, .ckpt, .bin), a folder of Hugging Face's "
-        "library, a bundle, or an ONNX graph (.onnx)",
+        "library, a bundle, an ONNX graph (.onnx), or a program of "
+        "TorchScript or torch.export (.pt2)",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of bundles")
     parser.add_argument("--name", default="", help="of the network (default: the file's)")

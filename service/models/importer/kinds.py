@@ -5,7 +5,7 @@ from pathlib import Path
 from service.config import ModelTable
 from service.models.bundles.archive import SUFFIX
 from service.models.checkpoints import ModelError
-from service.models.importer import tensors
+from service.models.importer import programs, tensors
 from service.models.importer.request import FileKind, ImportRequest
 from service.models.sources import onnx
 
@@ -26,6 +26,7 @@ KINDS = (
     FileKind("a folder of Hugging Face's library", lambda path: path.is_dir(), _of_folder),
     FileKind("a bundle", lambda path: path.suffix == SUFFIX, _of_bundle),
     FileKind("an ONNX graph", lambda path: path.suffix == onnx.SUFFIX, _of_onnx),
+    programs.KIND,
     tensors.KIND,
 )
 
@@ -47,6 +48,6 @@ def table_of(path: Path, request: ImportRequest) -> ModelTable:
     kind = next((kind for kind in KINDS if kind.fits(path)), None)
     if kind is None:
         raise ModelError(f"there is no file {path}")
-    if request.architecture is not None and kind is not tensors.KIND:
+    if request.architecture is not None and kind not in (tensors.KIND, programs.KIND):
         raise ModelError(f"{path.name} is {kind.name}, which tells its architecture itself")
     return kind.table(path, request)

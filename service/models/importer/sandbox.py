@@ -40,19 +40,36 @@ def plain_copy(path: Path, scratch: Path) -> Path:
     return target
 
 
-def run(program: Path, path: Path, target: Path) -> None:
+def run_program(path: Path, target: Path, shape: tuple[int, ...] = ()) -> None:
+    """Load a TorchScript or torch.export file, and write its tensors to a plain one.
+
+    Args:
+        path: of the file.
+        target: the plain file that is written.
+        shape: (N, C, H, W) of images that it also answers, kept with its logits; none: no images.
+
+    Raises:
+        ModelError: there is no way here to keep a process from the network, or the file cannot be
+            loaded or run.
+    """
+    run(_PROGRAMS / "run_program.py", path, target, ",".join(map(str, shape)))
+
+
+def run(program: Path, path: Path, target: Path, *arguments: str) -> None:
     """Run a program of ours on a trusted file, without network and with limits.
 
     Args:
-        program: given the two paths that follow.
+        program: given the two paths and the arguments that follow.
         path: of the trusted file.
         target: that it writes.
+        arguments: further ones.
 
     Raises:
         ModelError: there is no way here to keep a process from the network, or it fails.
     """
     size = path.stat().st_size
-    command = [*_unshare(), sys.executable, "-I", str(program), str(path.absolute()), str(target)]
+    paths = (str(path.absolute()), str(target), *arguments)
+    command = [*_unshare(), sys.executable, "-I", str(program), *paths]
     known = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
     environment = known | {"OMP_NUM_THREADS": "1", "HOME": str(target.parent)}
 

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import types
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -381,3 +382,61 @@ def test_the_command_starts_no_server(tmp_path: Path) -> None:
     )
     assert ended.stdout.startswith(f"{tmp_path / 'net.striate'}: resnet18, images of 3 x 64 x 64")
     assert "striate listening" not in ended.stdout
+
+
+def program_of(kind: str, module: nn.Module, folder: Path) -> Path:
+    """A module as TorchScript or torch.export keep it."""
+    images = torch.rand(2, 3, 64, 64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's, of what it deprecates
+        if kind == "export":
+            program = torch.export.export(module, (images,))
+            torch.export.save(program, folder / "net.pt2")
+            return folder / "net.pt2"
+        if kind == "trace":
+            script = torch.jit.trace(module, images)  # type: ignore[no-untyped-call]
+        else:
+            script = torch.jit.script(module)
+        script.save(folder / "net.pt")
+    return folder / "net.pt"
+
+
+@needs_unshare
+@pytest.mark.parametrize("kind", ["export", "trace", "script"])
+def test_a_trusted_program_of_a_known_architecture(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = network()
+    path = program_of(kind, module, tmp_path)
+    assert main([str(path), "--out", str(tmp_path / "out"), "--size", "64"]) == 1
+    told = capsys.readouterr().err
+    assert "may run code when it is read" in told
+    assert "torch.onnx.export" in told
+    model = imported(path, tmp_path / "out", "--size", "64", "--trust-pickle")
+    assert model.architecture == "resnet18"
+    assert_same(model, module)
+
+
+class Scaled(nn.Module):
+    """The tensors of a network that is known, and another function."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.module(2 * x)
+        return logits
+
+
+@needs_unshare
+def test_a_program_that_computes_something_else_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = program_of("trace", Scaled(network()), tmp_path)
+    options = ["--out", str(tmp_path / "out"), "--size", "64", "--trust-pickle"]
+    assert main([str(path), *options]) == 1
+    assert "has the tensors of resnet18 and computes something else" in capsys.readouterr().err
+    path = program_of("trace", nn.Sequential(nn.Conv2d(3, 2, 64), nn.Flatten()), tmp_path)
+    assert main([str(path), *options]) == 1
+    assert "torch.onnx.export" in capsys.readouterr().err
