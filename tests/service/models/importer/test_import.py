@@ -8,6 +8,7 @@ import subprocess
 import sys
 import types
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -393,11 +394,8 @@ def program_of(kind: str, module: nn.Module, folder: Path) -> Path:
             program = torch.export.export(module, (images,))
             torch.export.save(program, folder / "net.pt2")
             return folder / "net.pt2"
-        if kind == "trace":
-            script = torch.jit.trace(module, images)  # type: ignore[no-untyped-call]
-        else:
-            script = torch.jit.script(module)
-        script.save(folder / "net.pt")
+        trace: Any = partial(torch.jit.trace, example_inputs=images)
+        (trace if kind == "trace" else torch.jit.script)(module).save(folder / "net.pt")
     return folder / "net.pt"
 
 
