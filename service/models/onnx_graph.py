@@ -76,7 +76,8 @@ def read(data: bytes, name: str) -> Graph:
         doubts.append(_FIXED.format(found=batch))
     if _without_softmax(graph):
         doubts.append(_SOFTMAX)
-    if not doubts:
+    changes = [_without_copies(graph, weights), _without_training_mode(graph, name)]
+    if not any(changes) and not doubts:
         return Graph(data, channels, size, ())
     return Graph(model.SerializeToString(deterministic=True), channels, size, tuple(doubts))
 
@@ -185,6 +186,36 @@ def _reshape_any(tensor: Any, batch: int, numpy_helper: Any) -> None:
     if shape.ndim == 1 and len(shape) > 1 and shape[0] == batch:
         shape[0] = 0 if (shape[1:] == -1).any() else -1  # 0: as many as come in
         tensor.CopyFrom(numpy_helper.from_array(shape, tensor.name))
+
+
+def _without_copies(graph: Any, weights: set[str]) -> bool:
+    """Have nodes take weights themselves, and not copies of them by Identity nodes, which torch's
+    older exporter makes where two layers have equal weights.
+    """
+    outputs = {value.name for value in graph.output}
+    copies = {}
+    for node in list(graph.node):
+        is_copy = node.op_type == "Identity" and node.input[0] in weights | copies.keys()
+        if is_copy and node.output[0] not in outputs:
+            copies[node.output[0]] = copies.get(node.input[0], node.input[0])
+            graph.node.remove(node)
+    for node in graph.node if copies else ():
+        for place, taken in enumerate(node.input):
+            node.input[place] = copies.get(taken, taken)
+    return bool(copies)
+
+
+def _without_training_mode(graph: Any, name: str) -> bool:
+    """Leave out that a batch norm is not in training mode, which the converter does not know."""
+    found = False
+    for node in graph.node:
+        if node.op_type == "BatchNormalization":
+            for attribute in [a for a in node.attribute if a.name == "training_mode"]:
+                if attribute.i:
+                    raise ModelError(f"{name} was exported in training mode: call eval() before")
+                node.attribute.remove(attribute)
+                found = True
+    return found
 
 
 def _without_softmax(graph: Any) -> bool:

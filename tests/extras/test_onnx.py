@@ -191,9 +191,19 @@ def test_weights_in_other_files_are_refused(tmp_path: Path) -> None:
 
 def test_a_node_that_cannot_be_turned_is_named(tmp_path: Path) -> None:
     path = tmp_path / "odd.onnx"
-    path.write_bytes(graph_of([helper.make_node("NonMaxSuppression", ["x", "x"], ["y"])]))
-    with pytest.raises(ModelError, match="NonMaxSuppression"):
+    path.write_bytes(graph_of([helper.make_node("StringNormalizer", ["x"], ["y"])]))
+    with pytest.raises(ModelError, match="StringNormalizer"):
         hosted(path)
+
+
+def test_a_graph_in_training_mode_is_refused() -> None:
+    names = ["x", "s", "b", "m", "v"]
+    norm = helper.make_node("BatchNormalization", names, ["y", "m2", "v2"], training_mode=1)
+    data = onnx.load_from_string(graph_of([norm]))
+    for name in names[1:]:
+        data.graph.initializer.append(helper.make_tensor(name, TensorProto.FLOAT, [3], [1.0] * 3))
+    with pytest.raises(ModelError, match="in training mode"):
+        onnx_graph.read(data.SerializeToString(), "net.onnx")
 
 
 def test_a_size_that_the_graph_does_not_tell_must_be_given(tmp_path: Path) -> None:
