@@ -193,7 +193,7 @@ def _without_copies(graph: Any, weights: set[str]) -> bool:
     older exporter makes where two layers have equal weights.
     """
     outputs = {value.name for value in graph.output}
-    copies = {}
+    copies = dict[str, str]()
     for node in list(graph.node):
         is_copy = node.op_type == "Identity" and node.input[0] in weights | copies.keys()
         if is_copy and node.output[0] not in outputs:
