@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
 
-from service.models import onnx_graph
 from service.models.architectures import architecture
 from service.models.checkpoints import ModelError
 from service.models.initialization import Uninitialized
 from service.models.recipe import Recipe
+from service.models.sources import onnx_graph
 from service.models.sources.huggingface_resnet import ARCHITECTURE as HF_RESNET
 from service.models.sources.huggingface_resnet import build as _hf_resnet
 from service.models.sources.timm_architecture import PREFIX as TIMM

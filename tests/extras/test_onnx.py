@@ -15,9 +15,9 @@ from onnx import TensorProto, helper
 from torch import Tensor, nn
 
 from service.config import ModelTable
-from service.models import onnx_graph
 from service.models.checkpoints import ModelError
 from service.models.importer.command import main
+from service.models.sources import onnx_graph
 from service.models.zoo import HostedModel
 from tests.service.models.bundles.test_bundles import answer, exported, zoo
 from tests.service.models.importer.test_import import network

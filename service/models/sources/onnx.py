@@ -6,10 +6,10 @@ from pathlib import Path
 from torch import nn
 
 from service.imaging import Preprocessing
-from service.models import onnx_graph
 from service.models.blueprint import RANDOM, Blueprint
 from service.models.checkpoints import ModelError
 from service.models.recipe import Recipe
+from service.models.sources import onnx_graph
 from service.models.sources.source import NetworkSource, Wanted
 
 SUFFIX = ".onnx"
