@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--architecture",
         metavar="NAME",
-        help="name of the network's architecture, e.g. resnet18 (default: found by its tensors)",
+        help="e.g. resnet18 or timm:resnet18 (default: found by the tensors)",
     )
     parser.add_argument("--size", metavar="PIXELS", help="of the images, N or HEIGHT,WIDTH")
     for name, what in (("mean", "mean"), ("std", "standard deviation")):

@@ -12,6 +12,9 @@ from service.models.importer.request import FileKind, ImportRequest
 from service.models.importer.sandbox import plain_copy
 from service.models.state_dicts import StateDict
 
+_COLOURS = 3
+_TIMM = "timm:"  # names of a source, and not of an architecture that is known by name
+
 
 def _table(path: Path, request: ImportRequest) -> ModelTable:
     """Read a checkpoint, find its architecture, and take the normalization out that it holds before
@@ -23,7 +26,8 @@ def _table(path: Path, request: ImportRequest) -> ModelTable:
     if seen or path.suffix != ".safetensors":
         file = request.scratch / f"{path.stem}.pth"
         checkpoints.write(found, file)
-    return request.table(architecture=name, weights=file, **_for_each_channel(name, seen))
+    kept = {"source" if name.startswith(_TIMM) else "architecture": name}
+    return request.table(**kept, weights=file, **_for_each_channel(name, seen))
 
 
 def _read(path: Path, request: ImportRequest) -> list[StateDict]:
@@ -38,7 +42,7 @@ def _read(path: Path, request: ImportRequest) -> list[StateDict]:
 def _for_each_channel(name: str, seen: dict[str, Any]) -> dict[str, Any]:
     """One value of mean and std for each channel of an architecture's images."""
     known = architecture(name)
-    channels = known.published.preprocessing.channels if known else 1
+    channels = known.published.preprocessing.channels if known else _COLOURS
     return {k: v * channels if len(v) == 1 else v for k, v in seen.items()}
 
 
