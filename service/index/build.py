@@ -49,6 +49,7 @@ class Build:
     progress: Callable[[BuildProgress], None]
     cancelled: Callable[[], bool]
     _whole: set[int] = field(default_factory=set)  # shards known to be on disk
+    _left_out: dict[int, int] = field(default_factory=dict)  # images, by the shard they are of
 
     def run(self) -> None:
         """Build it. Raises what `IndexStore.build` says."""
@@ -91,6 +92,7 @@ class Build:
                 self._check(batch)
                 shard.add(batch)
                 number = batch.span.start // self.plan.step
+                self._left_out[number] = len(shard.left_out)
                 whole = batch.span.stop == self.plan.shards[number].stop
                 if whole:
                     self._save(number, shard)
@@ -177,7 +179,14 @@ class Build:
     def _tell(self, more: int, lasting: bool = False) -> None:
         done = min(self._done + more, self.plan.images)
         self.progress(
-            BuildProgress(done, self.plan.images, len(self._whole), len(self.plan.shards), lasting)
+            BuildProgress(
+                done,
+                self.plan.images,
+                len(self._whole),
+                len(self.plan.shards),
+                lasting,
+                sum(self._left_out.values()),
+            )
         )
 
     def _check(self, batch: ScannedBatch) -> None:

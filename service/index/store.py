@@ -294,7 +294,7 @@ class IndexStore:
             submit: hands a procedure to the thread of the device.
             batch: images in one batch.
             workers: number of threads that decode.
-            progress: called at the start and after every `batch` images.
+            progress: called at the start, after every `batch` images and at the end.
             cancelled: asked whether to end.
 
         Returns:
@@ -324,6 +324,8 @@ class IndexStore:
         ).run()
         self._look()
         left_out: int = self.left_out(plan.subject, next(iter(plan.shapes)))["count"]
+        shards = len(plan.shards)
+        progress(BuildProgress(plan.images, plan.images, shards, shards, False, left_out))
         return plan.images - left_out
 
     def _ask(self, subject: Subject, layer: str, ask: Callable[[LayerIndex], T]) -> T:

@@ -171,7 +171,10 @@ class BuildProgress:
     """How far a build is, all builders of the index counted.
 
     Attributes:
+        images_done: images scanned or left out, of `images`.
         lasting: a shard has just become whole, which nobody will have to do again.
+        left_out: of `images_done` those that cannot be used. Until the end those that this builder
+            has found itself.
     """
 
     images_done: int
@@ -179,6 +182,7 @@ class BuildProgress:
     shards_done: int
     shards: int
     lasting: bool
+    left_out: int = 0
 
 
 @dataclass(frozen=True)

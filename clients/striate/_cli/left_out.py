@@ -19,6 +19,12 @@ SkipBad = Annotated[
 _MOST_LINES = 10
 
 
+def so_far(done: int, total: int, left_out: int) -> str:
+    """How many images are done, in words, and how many of them were left out."""
+    images = f"{done} of {total} images"
+    return f"{images}, {left_out} of them left out" if left_out else images
+
+
 def print_left_out(screen: Screen, count: int, images: Sequence[LeftOutImage]) -> None:
     """Prints how many images were left out, and the first by name; nothing if there are none."""
     if not count:

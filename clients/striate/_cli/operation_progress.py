@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from striate._api.operation import Operation
+from striate._cli.left_out import so_far
 from striate._cli.screen import ProgressBar, Screen
 from striate.results.audit import AuditProgress
 
@@ -54,13 +55,18 @@ class AuditDisplay:
         """Shows the progress of an audit; nothing for that of another operation."""
         if not isinstance(progress, AuditProgress):
             return
-        left = "" if progress.seconds_left is None else f", {duration(progress.seconds_left)} left"
-        self._bar.update(progress.images_done, progress.images_total, f"{progress.stage}{left}")
+        note = progress.stage
+        if progress.seconds_left is not None:
+            note += f", {duration(progress.seconds_left)} left"
+        done, total, left_out = (
+            progress.images_done,
+            progress.images_total,
+            progress.images_left_out,
+        )
+        self._bar.update(done, total, f"{note}, {left_out} left out" if left_out else note)
         if self._screen.is_terminal or not self._is_news(progress):
             return
-        self._screen.note(
-            f"{progress.images_done} of {progress.images_total} images: {progress.stage}{left}"
-        )
+        self._screen.note(f"{so_far(done, total, left_out)}: {note}")
 
     def _is_news(self, progress: AuditProgress) -> bool:
         """Whether a further tenth is done, or a further check has begun."""

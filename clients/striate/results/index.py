@@ -19,11 +19,13 @@ class IndexProgress:
         model: Name of the model.
         dataset: Name of the data set that is scanned.
         layers: The layers that are indexed.
-        images_done: Images scanned so far.
+        images_done: Images scanned or left out so far.
         images_total: Images to be scanned in all.
         shards_done: Parts of the index that are on disk: a build that was stopped goes on behind
             the last of them.
         shards_total: Parts of the index in all.
+        images_left_out: Of `images_done` those that could not be used. Until the end those are
+            counted that were found since the build last began.
     """
 
     model: str
@@ -33,6 +35,7 @@ class IndexProgress:
     images_total: int
     shards_done: int = 0
     shards_total: int = 0
+    images_left_out: int = 0
 
     def _repr_html_(self) -> str:
         return notebook.facts(list(asdict(self).items()))
@@ -49,6 +52,7 @@ class IndexProgress:
             images_total=message.images_total,
             shards_done=message.shards_done,
             shards_total=message.shards_total,
+            images_left_out=message.images_left_out,
         )
 
 

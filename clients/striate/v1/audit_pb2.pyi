@@ -305,6 +305,7 @@ class AuditMetadata(_message.Message):
     IMAGES_LEFT_OUT_FIELD_NUMBER: _builtins.int
     dataset: _builtins.str
     images_done: _builtins.int
+    """Images judged or left out so far, and in all."""
     images_total: _builtins.int
     gradients: _builtins.int
     """Image-gradients so far."""
@@ -313,9 +314,7 @@ class AuditMetadata(_message.Message):
     stage: _builtins.str
     """What is being done, e.g. "checks of cifar10-plain" or "shard 3 of 8"."""
     images_left_out: _builtins.int
-    """Images that were left out so far because they cannot be used; they are not among images_done.
-    Default 0.
-    """
+    """Of images_done those that were left out because they cannot be used. Default 0."""
     @_builtins.property
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(

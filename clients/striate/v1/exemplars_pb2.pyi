@@ -132,6 +132,7 @@ class BuildExemplarIndexMetadata(_message.Message):
     IMAGES_TOTAL_FIELD_NUMBER: _builtins.int
     SHARDS_DONE_FIELD_NUMBER: _builtins.int
     SHARDS_TOTAL_FIELD_NUMBER: _builtins.int
+    IMAGES_LEFT_OUT_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     dataset: _builtins.str
     images_done: _builtins.int
@@ -140,6 +141,10 @@ class BuildExemplarIndexMetadata(_message.Message):
     shards_done: _builtins.int
     """Whole shards on disk, and in all."""
     shards_total: _builtins.int
+    images_left_out: _builtins.int
+    """Of images_done those that were left out because they cannot be used. Until the end those are
+    counted that were found since the build last began. Default 0.
+    """
     @_builtins.property
     def layers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -152,10 +157,11 @@ class BuildExemplarIndexMetadata(_message.Message):
         images_total: _builtins.int = ...,
         shards_done: _builtins.int = ...,
         shards_total: _builtins.int = ...,
+        images_left_out: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "images_done", b"images_done", "images_total", b"images_total", "layers", b"layers", "model", b"model", "shards_done", b"shards_done", "shards_total", b"shards_total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "images_done", b"images_done", "images_left_out", b"images_left_out", "images_total", b"images_total", "layers", b"layers", "model", b"model", "shards_done", b"shards_done", "shards_total", b"shards_total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

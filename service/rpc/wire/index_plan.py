@@ -102,4 +102,5 @@ def build_metadata(
         images_total=now.images,
         shards_done=now.shards_done,
         shards_total=now.shards,
+        images_left_out=now.left_out,
     )

@@ -233,6 +233,12 @@ def test_an_audit_for_people(cli: Cli) -> None:
     ]
 
 
+def test_an_audit_tells_how_many_images_are_left_out(cli: Cli) -> None:
+    cli.fake.operation_script.extend([auditing(100, left_out=3), audited()])
+    told = cli.run("audit", "tiny", "--dataset", "digits").stderr.splitlines()
+    assert "100 of 200 images, 3 of them left out: shard 1" in told
+
+
 def test_an_audit_can_be_left_and_taken_up(cli: Cli) -> None:
     assert cli.json("audit", "tiny", "--dataset", "digits", "--no-wait") == {"operation": AUDIT}
     (shown,) = cli.json("operations")["operations"]

@@ -7,12 +7,13 @@ from google.longrunning.operations_pb2 import Operation
 from google.rpc import error_details_pb2
 from grpc import StatusCode
 
+from striate._cli.screen import ProgressBar
 from striate._rpc.batching import send
 from striate._rpc.caller import Caller
 from striate.errors import BadImage
 from striate.images import naming
 from striate.v1 import exemplars_pb2, types_pb2
-from tests.client.fakes.fakes_server import failure, finished, reason
+from tests.client.fakes.fakes_server import DATASET_SIZE, failure, finished, reason, running
 from tests.client.toys_cli import Cli
 
 FILES = [f"{number}.png" for number in range(20)]
@@ -105,21 +106,31 @@ def leaving_out(name: str) -> Operation:
     """A finished index that leaves out twelve images."""
     operation, response = finished(name), exemplars_pb2.BuildExemplarIndexResponse()
     operation.response.Unpack(response)
+    metadata = exemplars_pb2.BuildExemplarIndexMetadata()
+    operation.metadata.Unpack(metadata)
+    metadata.images_left_out = 12
+    operation.metadata.Pack(metadata)
     images = [types_pb2.LeftOutImage(id=i, name=f"n{i}", reason="is none") for i in range(12)]
     response.left_out.CopyFrom(types_pb2.LeftOut(count=12, images=images))
     operation.response.Pack(response)
     return operation
 
 
-def test_what_an_index_left_out_is_listed(cli: Cli) -> None:
+def test_what_an_index_left_out_is_listed(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     words = ("index", "tiny", "--dataset", "digits", "--layer", "stem", "--skip-bad")
     cli.fake.operation_script.append(leaving_out("operations/1"))
     report = cli.json(*words)["report"]
     assert report["images_left_out"] == 12
     assert report["left_out"][3] == {"id": 3, "name": "n3", "reason": "is none"}
     assert cli.fake.requests("BuildExemplarIndex")[0].skip_bad
-    cli.fake.operation_script.append(leaving_out("operations/2"))
+    cli.fake.operations.clear()
+    cli.fake.operation_script.extend([running("operations/1", 0), leaving_out("operations/1")])
+    bars = list[tuple[int, int, str]]()
+    monkeypatch.setattr(ProgressBar, "update", lambda self, *shown: bars.append(shown))
     shown = cli.run(*words).stdout
+    assert bars[-1] == (DATASET_SIZE, DATASET_SIZE, "12 left out")
+    listed = cli.run("operations").stdout
+    assert f"{DATASET_SIZE} of {DATASET_SIZE} images, 12 of them left out" in listed
     assert "12 images could not be used and were left out" in shown
     assert "3 n3: is none" in shown
     assert "and 2 more" in shown

@@ -166,7 +166,9 @@ def as_png(pixels: NDArray[np.float32]) -> bytes:
     return buffer.getvalue()
 
 
-def auditing(images_done: int, seconds_left: float | None = None, stage: str = "shard 1") -> Any:
+def auditing(
+    images_done: int, seconds_left: float | None = None, stage: str = "shard 1", left_out: int = 0
+) -> Any:
     """The state of an audit under way."""
     operation = operations_pb2.Operation(name=AUDIT)
     metadata = audit_pb2.AuditMetadata(
@@ -177,6 +179,7 @@ def auditing(images_done: int, seconds_left: float | None = None, stage: str = "
         gradients=7,
         seconds_left=seconds_left,
         stage=stage,
+        images_left_out=left_out,
     )
     operation.metadata.Pack(metadata)
     return operation

@@ -88,6 +88,7 @@ def test_a_build_is_one_pass_and_tells_how_far_it_is(
             (104, 1, False),
             (128, 2, True),
             (161, 3, True),
+            (161, 3, False),
         )
     ]
     assert device.batches == 5  # for both layers; batches begin where shards do

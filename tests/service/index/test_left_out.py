@@ -1,13 +1,14 @@
 """Indexes of data sets with bad images, against indexes of the good images alone."""
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from service.datasets import Dataset, DatasetError, Source
-from service.index.store import IndexPlan, IndexStore, Order
+from service.index.store import BuildProgress, IndexPlan, IndexStore, Order
 from tests.service.index.toys_index import (
     COUNT,
     LABELS,
@@ -15,6 +16,7 @@ from tests.service.index.toys_index import (
     Device,
     K,
     dataset,
+    dying,
     pictures,
     plan_of,
     prepare,
@@ -53,7 +55,12 @@ def plan(data: Dataset) -> IndexPlan:
 def test_what_is_left_out_counts_nowhere_and_is_listed(tmp_path: Path) -> None:
     device, bad, good = Device(small_network()), with_bad(BAD).skipping_bad(), chosen(GOOD)
     store, other = IndexStore(tmp_path / "bad"), IndexStore(tmp_path / "good")
-    assert store.build(plan(bad), bad, prepare, device.submit, batch=16) == len(GOOD)
+    told = list[BuildProgress]()
+    built = store.build(plan(bad), bad, prepare, device.submit, batch=16, progress=told.append)
+    assert built == len(GOOD)
+    assert (told[-1].images_done, told[-1].images, told[-1].left_out) == (COUNT, COUNT, len(BAD))
+    for before, now in pairwise(told):
+        assert 0 <= now.left_out - before.left_out <= now.images_done - before.images_done
     other.build(plan(good), good, prepare, device.submit)
     ours, theirs = plan(bad).subject, plan(good).subject
     for layer, (units, *_) in SHAPES.items():
@@ -78,6 +85,16 @@ def test_what_is_left_out_counts_nowhere_and_is_listed(tmp_path: Path) -> None:
     assert [each["id"] for each in left_out["images"]] == sorted(BAD)
     assert left_out["images"][0]["name"] == "n3"
     assert left_out["images"][0]["reason"]
+
+
+def test_a_build_that_goes_on_tells_in_the_end_of_all_that_was_left_out(tmp_path: Path) -> None:
+    bad, told = with_bad(BAD).skipping_bad(), list[BuildProgress]()
+    device, store = Device(small_network()), IndexStore(tmp_path)
+    died = dying(Device(small_network()).submit, 5, lambda: RuntimeError("power"))
+    with pytest.raises(RuntimeError, match="power"):
+        store.build(plan(bad), bad, prepare, died, batch=16)
+    store.build(plan(bad), bad, prepare, device.submit, batch=16, progress=told.append)
+    assert (told[-1].images_done, told[-1].left_out) == (COUNT, len(BAD))
 
 
 def test_a_bad_image_ends_a_build_unless_it_is_left_out(tmp_path: Path) -> None:

@@ -80,7 +80,9 @@ def index(
 
         def show(progress: Any) -> None:
             if isinstance(progress, IndexProgress):
-                bar.update(progress.images_done, progress.images_total)
+                left_out = progress.images_left_out
+                note = f"{left_out} left out" if left_out else ""
+                bar.update(progress.images_done, progress.images_total, note)
 
         report = wait_for(operation, session.timeout, show)
     screen.result({"operation": operation.name, "report": asdict(report)})

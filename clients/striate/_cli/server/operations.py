@@ -10,6 +10,7 @@ import typer
 from striate._api.operation import Operation
 from striate._cli import completion
 from striate._cli.command import command
+from striate._cli.left_out import so_far
 from striate._cli.session import Session
 from striate.results.audit import AuditProgress
 from striate.results.index import IndexProgress
@@ -43,12 +44,11 @@ def operations(
 def _progress(operation: Operation) -> str:
     match operation.metadata:
         case IndexProgress() as p:
-            return f"index {p.model} on {p.dataset}: {p.images_done} of {p.images_total} images"
+            images = so_far(p.images_done, p.images_total, p.images_left_out)
+            return f"index {p.model} on {p.dataset}: {images}"
         case AuditProgress() as p:
-            return (
-                f"audit {', '.join(p.models)} on {p.dataset}: {p.images_done} of "
-                f"{p.images_total} images, {p.stage}"
-            )
+            images = so_far(p.images_done, p.images_total, p.images_left_out)
+            return f"audit {', '.join(p.models)} on {p.dataset}: {images}, {p.stage}"
     return ""
 
 

@@ -15,11 +15,12 @@ class AuditProgress:
     Attributes:
         models: Names of the models.
         dataset: Name of the data set.
-        images_done: Images that are judged so far.
+        images_done: Images that are judged or left out so far.
         images_total: Images to be judged in all.
         gradients: Image-gradients so far.
         seconds_left: Estimate of the time left in seconds, None before there is one.
         stage: What is being done, e.g. "shard 3 of 8".
+        images_left_out: Of `images_done` those that could not be used.
     """
 
     models: tuple[str, ...]
@@ -29,6 +30,7 @@ class AuditProgress:
     gradients: int
     seconds_left: float | None
     stage: str
+    images_left_out: int = 0
 
     @staticmethod
     def read(data: bytes, caller: Caller, operation: str) -> AuditProgress:
@@ -42,4 +44,5 @@ class AuditProgress:
             gradients=message.gradients,
             seconds_left=message.seconds_left if message.HasField("seconds_left") else None,
             stage=message.stage,
+            images_left_out=message.images_left_out,
         )

@@ -31,7 +31,7 @@ def metadata(request: pb.AuditRequest, progress: AuditProgress) -> pb.AuditMetad
     return pb.AuditMetadata(
         models=request.models,
         dataset=request.dataset,
-        images_done=progress.images,
+        images_done=progress.images + progress.left_out,
         images_total=progress.total,
         gradients=progress.gradients,
         seconds_left=progress.seconds_left,

@@ -292,6 +292,8 @@ def test_progress_and_outcome_as_messages() -> None:
         "shard 1 of 4",
     )
     assert not sent.HasField("seconds_left")
+    sent = wire_response.metadata(request, AuditProgress(3, 10, 99, None, "", left_out=7))
+    assert (sent.images_done, sent.images_total, sent.images_left_out) == (10, 10, 7)
     assert (
         wire_response.metadata(
             request, replace(AuditProgress(3, 10, 99, None, ""), seconds_left=2.5)
