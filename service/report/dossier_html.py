@@ -54,7 +54,8 @@ def dossier_page(facts: dict[str, Any]) -> str:
         facts: unit, form (a key of `WORDS`), layer_type, model, provenance (plain values);
             visualizations, exemplars, exemplars_by_mean, facets (each with PNG bytes), statistics,
             tuning or None, shifts and flips as lists of plain values; settings of the runs;
-            `missing`: what was left out, and why. Every value is escaped.
+            `missing`: what was left out, and why; `left_out`: the images that were, see
+            `service.datasets.samples.summary`. Every value is escaped.
 
     Returns:
         The HTML of the page.

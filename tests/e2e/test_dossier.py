@@ -112,6 +112,7 @@ def test_page_needs_nothing_besides_itself(net: striate.Model, spread: torch.Ten
     for image in (*found.exemplars, *found.exemplars_by_mean):
         assert f"{image.activation:.4g}" in html
     assert "Left out" not in html
+    assert "Not on this page" not in html
 
 
 def test_what_cannot_be_made_is_left_out_and_said(net: striate.Model, spread: torch.Tensor) -> None:

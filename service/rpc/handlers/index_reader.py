@@ -1,6 +1,7 @@
 """What the exemplar index of a data set says of units, as messages."""
 
 import asyncio
+from typing import Any
 
 from interp.layer import LayerPath
 from service.datasets import Dataset
@@ -66,6 +67,25 @@ class IndexReader:
             )
             await asyncio.gather(*drawn)
         return messages, found
+
+    async def left_out(
+        self, model: HostedModel, path: LayerPath, dataset: Dataset
+    ) -> dict[str, Any]:
+        """Read which images the index of a layer leaves out.
+
+        Args:
+            model: the loaded model.
+            path: of the layer, or of one of its units.
+            dataset: that was indexed.
+
+        Returns:
+            Their number and the first of them, see `service.datasets.samples.summary`.
+
+        Raises:
+            IndexMissing: the layer has no index over the data set.
+        """
+        subject = Subject.of(model.name, model.digest, dataset)
+        return await self._compute.run_in_pool(self._index.left_out, subject, path.layer)
 
     async def statistics(
         self, model: HostedModel, path: LayerPath, dataset: Dataset

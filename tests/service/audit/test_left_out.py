@@ -1,6 +1,7 @@
 """Audits of data sets with bad images, against what the network says of the good ones."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,10 @@ def test_what_is_left_out_counts_nowhere_and_is_listed(tmp_path: Path) -> None:
         jsonschema.validate(report, schema())
         html, xml = ((folder / name).read_text() for name in ("report.html", "report.xml"))
         assert "18 images" in html
-        assert left_out["images"][0]["name"] in html
+        table = html.partition('<section id="left-out">')[2].partition("</section>")[0]
+        names = re.findall(r'<th scope="row">(.*?)</th>', table)
+        assert names == [one["name"] for one in left_out["images"]]
+        assert html.count('href="#left-out"') == 2
         assert '<property name="images_left_out" value="18" />' in xml
 
 

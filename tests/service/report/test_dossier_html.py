@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from service.datasets.samples import LeftOut, summary
 from service.report.dossier_html import SHIFTS, dossier_page, strongest_shifts
 from service.report.histogram import histogram
 from service.rpc.handlers.pictures.dossier import DossierHandler
@@ -58,6 +59,7 @@ def facts(**changes: Any) -> dict[str, Any]:
         "epsilon": 8 / 255,
         "attack_steps": 10,
         "missing": [],
+        "left_out": summary(()),
         "tuning": None,
         "facets": [],
         "visualizations": [picture],
@@ -172,10 +174,11 @@ def test_names_are_escaped() -> None:
                 }
             ],
             missing=[("Facets", evil)],
+            left_out=summary([LeftOut(3, evil, evil)]),
         )
     )
     assert evil not in html
-    assert html.count("&lt;img src=x") >= 7
+    assert html.count("&lt;img src=x") >= 9
 
 
 def test_what_the_page_says() -> None:
@@ -192,6 +195,7 @@ def test_what_the_page_says() -> None:
     ):
         assert said in html
     assert "Left out" not in html
+    assert "Not on this page" not in html
     assert 'id="facets"' not in html
     dead = dossier_page(
         facts(
@@ -201,6 +205,21 @@ def test_what_the_page_says() -> None:
     )
     assert "not evidence of anything" in dead
     assert "<b>Tuning to gratings</b>: no rows" in dead
+
+
+def test_images_left_out_are_listed_in_a_table() -> None:
+    bad = [LeftOut(number, f"n{number}", "is <none>") for number in range(1, 121)]
+    html = dossier_page(facts(left_out=summary(bad)))
+    assert 'images could not be used and are in no figure: <a href="#left-out">' in html
+    table = html.partition('id="left-out"')[2].partition("</section>")[0]
+    rows = re.findall(r"<tr><td[^>]*>(.*?)</td><th[^>]*>(.*?)</th><td>(.*?)</td></tr>", table)
+    assert rows == [(str(n), f"n{n}", "is &lt;none&gt;") for n in range(1, 101)]
+    assert "And 20 more." in table
+    assert "<details open" not in table.replace('class="left-out" ', "")
+    one = dossier_page(facts(left_out=summary(bad[:1])))
+    assert "1 image could not be used and is in no figure" in one
+    assert '<details class="left-out" open>' in one
+    assert 'href="#left-out"' not in dossier_page(facts())
 
 
 def test_a_missing_model_is_named() -> None:

@@ -75,6 +75,7 @@ class DossierHandler:
                 unit=str(spec.path), provenance=wire_provenance.provenance(model)
             )
             await self._add_index(response, spec, model, dataset)
+            dataset = dataset.skipping_bad(spec.left_out["count"] > 0)
             pictures = await self._pictures(request.settings, spec, model, context)
             response.visualizations.extend(pictures)
             await self._add_tuning(response, spec, model, context)
@@ -109,6 +110,7 @@ class DossierHandler:
         likewise.
         """
         path, k = spec.path, spec.exemplars
+        spec.left_out.update(await self._reader.left_out(model, path, dataset))
         by_maximum, by_mean_order = order_of(path.form, "max"), order_of(path.form, "mean")
         exemplars, _ = await self._reader.exemplars(model, path, dataset, k, by_maximum)
         response.exemplars.extend(exemplars)

@@ -8,6 +8,7 @@ from google.protobuf.message import Message
 from interp.attack.unit_flips import UnitFlips
 from interp.layer import Form, LayerPath
 from interp.network.ablation import AblationEffect
+from service.datasets import samples
 from service.models.zoo import HostedModel
 from service.rpc.validation import required, within
 from service.rpc.wire import units as wire_units
@@ -31,6 +32,7 @@ class DossierSpec:
         epsilon: radius of PGD in Linf, in pixel units.
         attack_steps: of PGD.
         missing: sections that are not on the page, each with the reason.
+        left_out: the images that the index leaves out, see `service.datasets.samples.summary`.
     """
 
     path: LayerPath
@@ -41,6 +43,7 @@ class DossierSpec:
     epsilon: float
     attack_steps: int
     missing: list[tuple[str, str]] = field(default_factory=list)
+    left_out: dict[str, Any] = field(default_factory=lambda: samples.summary(()))
 
     @property
     def unit(self) -> int:
@@ -158,6 +161,7 @@ def page_facts(
         "shifts": [plain(one) for one in response.logit_shifts],
         "flips": [plain(one) for one in response.flips],
         "missing": spec.missing,
+        "left_out": spec.left_out,
         "epsilon": spec.epsilon,
         "attack_steps": spec.attack_steps,
         "images": images,
