@@ -19,6 +19,9 @@ from grpc_health.v1 import health, health_pb2
 from prometheus_client import start_http_server
 from torch import nn
 
+from service.auth import certificates
+from service.auth.certificates import Pems
+from service.auth.reread import Reread
 from service.config import Settings
 from service.datasets import Datasets
 from service.datasets.uploads import Uploads
@@ -40,6 +43,7 @@ from service.rpc.handlers.datasets import in_use
 from service.rpc.interceptor import CallInterceptor
 from service.rpc.registration import Resources, register_services
 from service.rpc.standard_services import READINESS, SERVICE_NAMES, register_standard_services
+from service.rpc.tls import server_credentials
 from service.state import StateFolder
 from service.state.migrations import MIGRATIONS
 from service.threads import in_daemon_thread, torch_pool
@@ -72,10 +76,12 @@ class Server:
     Raises:
         StateInUse: another server has the state folder.
         StateUnusable: the state folder cannot be written or locked.
+        FilesUnusable: a file of TLS cannot be used.
     """
 
     def __init__(self, settings: Settings, modules: Mapping[str, nn.Module] | None = None) -> None:
         self.settings = settings
+        self._pems = _tls_files(settings)
         self.metrics = Metrics()
         # First: what another server is writing there must not be taken for left over.
         self.state = StateFolder(
@@ -132,15 +138,12 @@ class Server:
         )
         self._server = _grpc_server(self.metrics, Decoder(self._doors))
         self._register()
-        try:
-            port = self._server.add_insecure_port(f"{settings.host}:{settings.port}")
-        except RuntimeError as error:
-            raise OSError(f"cannot listen on {settings.host}:{settings.port}: {error}") from error
+        port = self._open_port()
         for name in settings.models_at_start:
             await in_daemon_thread(self.zoo.load, name)
             await self._report_model(name)
         if settings.metrics_port:
-            start_http_server(settings.metrics_port, settings.host, self.metrics.registry)
+            start_http_server(settings.metrics_port, settings.metrics_host, self.metrics.registry)
         try:
             await self._operations.recover()
             await self._server.start()
@@ -159,6 +162,16 @@ class Server:
         ]
         self._upkeep = asyncio.create_task(self._make_upkeep().run())
         return port
+
+    def _open_port(self) -> int:
+        """Take the port, where nothing is answered yet; with TLS if the settings say so."""
+        address = f"{self.settings.host}:{self.settings.port}"
+        try:
+            if self._pems is None:
+                return self._server.add_insecure_port(address)
+            return self._server.add_secure_port(address, server_credentials(self._pems))
+        except RuntimeError as error:
+            raise OSError(f"cannot listen on {address}: {error}") from error
 
     def _make_upkeep(self) -> Upkeep:
         """What goes after how long, as the settings say."""
@@ -295,6 +308,14 @@ def _grpc_server(metrics: Metrics, decoder: Decoder) -> grpc.aio.Server:
             ("grpc.so_reuseport", 0),
         ],
     )
+
+
+def _tls_files(settings: Settings) -> Reread[Pems] | None:
+    """The files of TLS, checked; None where the settings name none. Raises FilesUnusable."""
+    certificate, key = settings.tls_certificate, settings.tls_key
+    if certificate is None or key is None:
+        return None
+    return certificates.watched(certificate, key, settings.tls_client_ca)
 
 
 def _device(name: str) -> torch.device:

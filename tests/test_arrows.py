@@ -43,25 +43,25 @@ INTERP: Mapping[str, str] = {
 }
 SERVICE: Mapping[str, str] = {
     "files": "",
-    "memory": "",
     "threads": "",
-    "packages": "",
+    "process": "",
+    "auth": "",
     "state": "files",
     "imaging": "",
     "config": "",
     "engine": "config",
     "datasets": "imaging files state",
-    "models": "config datasets imaging packages files memory threads",
+    "models": "config datasets imaging process files threads",
     "operations": "state",
     "index": "engine datasets files state",
     "report": "imaging",
     "audit": "report engine models datasets imaging files state",
     "visualization": "index engine models datasets imaging files state",
     "rpc": "visualization index audit report operations engine models datasets imaging state"
-    " threads",
-    "watch": "engine memory",
-    "server": "rpc watch state index operations engine models datasets imaging config threads",
-    "__main__": "server models config state datasets index visualization packages",
+    " auth threads",
+    "watch": "engine process",
+    "server": "rpc watch state index operations engine models datasets imaging auth config threads",
+    "__main__": "server models config auth state datasets index visualization process",
     "local": "__main__ server models config",
 }
 # The handles (service, model) stand on `_api`, whose functions make requests of values and results
@@ -206,7 +206,7 @@ def test_of_the_client_the_service_uses_the_stubs_alone_and_only_at_its_edge() -
         room = room_of(module_name(path), "service", SERVICE)
         for name in sorted(imports_of(path)):
             stub = f"{name}.".startswith("striate.v1.")
-            allowed = stub and room in {"rpc", "server", "packages"}
+            allowed = stub and room in {"rpc", "server", "process"}
             forbidden = top(name) == "striate" and not allowed
             if forbidden or (top(name) == "grpc" and room not in {"rpc", "server", "operations"}):
                 found.append(f"{module_name(path)} -> {name}")

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from service import packages
+from service.process import packages
 from tests.conftest import ROOT
 from tests.toys_wheels import UV, build, output, requirements, run
 

@@ -76,6 +76,6 @@ def host(
         raise InvalidArgument(f"striate.host: {error}") from error
     except RuntimeError as error:  # what a network cannot do
         raise ModelNotLoadable(str(error)) from error
-    caller = Caller(server.target, None, None, ())
+    caller = Caller(server.target)
     weakref.finalize(caller, server.close)  # with the last that uses the connection, or at exit
     return Service(caller).model(name)

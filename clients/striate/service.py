@@ -9,10 +9,13 @@ from striate._api import audits, datasets, exemplars, health, models
 from striate._api.context import Connection
 from striate._api.operation import Operation
 from striate._rpc.caller import Caller
+from striate._rpc.security import security
+from striate._rpc.target import check_target
 from striate.errors import invalid
 from striate.model import Model
 
 if TYPE_CHECKING:
+    from os import PathLike
     from types import TracebackType
 
     import grpc
@@ -30,6 +33,11 @@ def connect(
     target: str,
     *,
     timeout: float | None = None,
+    tls: bool | None = None,
+    ca: str | PathLike[str] | None = None,
+    certificate: str | PathLike[str] | None = None,
+    key: str | PathLike[str] | None = None,
+    token: str | None = None,
     credentials: grpc.ChannelCredentials | None = None,
     metadata: Sequence[tuple[str, str]] = (),
 ) -> Service:
@@ -41,16 +49,28 @@ def connect(
     Args:
         target: Address of the server, "host:port".
         timeout: Seconds that each call may take unless it says otherwise, None for no limit.
-        credentials: Credentials for TLS, None for plain text.
-        metadata: (key, value) pairs sent with every call.
+        tls: Whether to speak TLS, None for whatever STRIATE_TLS says, and for yes where `ca` or
+            `certificate` is given.
+        ca: PEM file with the certificate of the authority that signed the server's, None for
+            STRIATE_CA, or else for the public authorities.
+        certificate: PEM file of your own certificate, for servers that ask for one, None for
+            STRIATE_CERTIFICATE.
+        key: PEM file of that certificate's private key, None for STRIATE_KEY.
+        token: Your token, as the server's keeper handed it out, None for STRIATE_TOKEN. It is sent
+            over TLS alone, or within this machine.
+        credentials: Credentials of gRPC's own instead of all about TLS.
+        metadata: Further (key, value) pairs sent with every call.
 
     Returns:
         The service.
 
     Raises:
-        InvalidArgument: `target` has no port, or is a URL.
+        InvalidArgument: `target` has no port, or is a URL; a file cannot be used; or the token
+            would travel in the clear.
     """
-    return Service(Caller(target, timeout, credentials, metadata))
+    address = check_target(target)
+    safe = security(address, tls, ca, certificate, key, token, credentials)
+    return Service(Caller(address, timeout, safe, metadata))
 
 
 class Service:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from service.config.binding import is_loopback
 from service.config.model_table import ModelTable
 
 EMBEDDED = ("cifar10-plain", "cifar10-robust", "digits-lenet5")  # networks that come along
@@ -69,6 +70,19 @@ class Settings(BaseModel):
 
     host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
     port: Port = Field(50051, description="port to listen on; 0 picks a free one")
+    tls_certificate: Path | None = Field(
+        None, description="PEM file of the server's certificate; read again when it changes"
+    )
+    tls_key: Path | None = Field(None, description="PEM file of the certificate's private key")
+    tls_client_ca: Path | None = Field(
+        None,
+        description="PEM file of authorities: every client must show a certificate of theirs",
+    )
+    insecure: bool = Field(
+        False,
+        description="serve whoever reaches the port: without it an address that other machines "
+        "reach is refused unless there are TLS and authentication",
+    )
     model: Annotated[tuple[str, ...], BeforeValidator(_names)] = Field(
         EMBEDDED, description="model to load at start; may be repeated"
     )
@@ -199,6 +213,9 @@ class Settings(BaseModel):
         "that striate.readiness is NOT_SERVING",
     )
     metrics_port: Port = Field(0, description="port of Prometheus' metrics; 0 serves none")
+    metrics_host: str = Field(
+        "127.0.0.1", min_length=1, description="address of Prometheus' metrics to listen on"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least level of what is logged: debug, info, warning or error"
     )
@@ -209,6 +226,41 @@ class Settings(BaseModel):
         None, description="TOML file of these settings and of [models.NAME] tables"
     )
     models: Mapping[str, ModelTable] = Field({}, exclude=True)
+
+    @model_validator(mode="after")
+    def _files_of_tls(self) -> "Settings":
+        """Check that what needs another is not alone."""
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            lone, other = ("tls_key", "tls_certificate")
+            if self.tls_key is None:
+                lone, other = other, lone
+            raise ValueError(f"{lone}: needs {other} beside it")
+        if self.tls_client_ca is not None and self.tls_certificate is None:
+            raise ValueError("tls_client_ca: needs tls_certificate and tls_key beside it")
+        return self
+
+    @model_validator(mode="after")
+    def _closed_to_strangers(self) -> "Settings":
+        """Check that nobody can reach the server from elsewhere, or has to show who they are."""
+        if self.insecure:
+            return self
+        if self.metrics_port and not is_loopback(self.metrics_host):
+            raise ValueError(
+                f"metrics_host: other machines reach {self.metrics_host}, and metrics are served "
+                f"without TLS and keys; --insecure serves everyone who reaches the ports"
+            )
+        if not self._asks_who_calls and not is_loopback(self.host):
+            raise ValueError(
+                f"host: other machines reach {self.host}, so that it needs TLS (--tls-certificate, "
+                f"--tls-key) and authentication (--tls-client-ca); --insecure serves everyone who "
+                f"reaches the port"
+            )
+        return self
+
+    @property
+    def _asks_who_calls(self) -> bool:
+        """Whether calls are encrypted and callers have to show who they are."""
+        return self.tls_client_ca is not None
 
     @model_validator(mode="after")
     def _names_of_bundles(self) -> "Settings":

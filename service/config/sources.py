@@ -18,6 +18,9 @@ ENVIRONMENT = "STRIATE_"
 SETTABLE = tuple(name for name in Settings.model_fields if name != "models")  # by flag
 
 REPEATED = ("model", "bundle", "dataset")
+SWITCHES = tuple(n for n, field in Settings.model_fields.items() if field.annotation is bool)
+# settings of one path each, which in a file starts at the file's folder
+_PATHS = ("weights_dir", "state_dir", "tls_certificate", "tls_key", "tls_client_ca")
 _METAVARS = {
     "dataset": "NAME=URI",
     "model": "NAME",
@@ -25,7 +28,11 @@ _METAVARS = {
     "weights_dir": "DIR",
     "state_dir": "DIR",
     "settings": "FILE",
+    "tls_certificate": "FILE",
+    "tls_key": "FILE",
+    "tls_client_ca": "FILE",
     "host": "ADDRESS",
+    "metrics_host": "ADDRESS",
 }
 
 
@@ -102,12 +109,18 @@ def _flag_parser() -> argparse.ArgumentParser:
         field = Settings.model_fields[name]
         default = field.get_default(call_default_factory=True, validated_data={})
         shown = ", ".join(default) if isinstance(default, tuple | dict) else default
+        text = str(field.description)
+        if name in SWITCHES:
+            parser.add_argument(
+                flag(name), action="store_true", default=argparse.SUPPRESS, help=text
+            )
+            continue
         parser.add_argument(
             flag(name),
             action="append" if name in REPEATED else "store",
             default=argparse.SUPPRESS,
             metavar=_METAVARS.get(name, name.rsplit("_", 1)[-1].upper()),
-            help=str(field.description) + ("" if shown is None else f" (default: {shown})"),
+            help=text + ("" if shown is None else f" (default: {shown})"),
         )
     return parser
 
@@ -137,7 +150,7 @@ def read_file(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: {error}") from error
     if "settings" in given:
         raise ValueError(f"{path}: a settings file cannot name another")
-    _make_absolute(path.parent, given, "weights_dir", "state_dir")
+    _make_absolute(path.parent, given, *_PATHS)
     if isinstance(given.get("bundle"), list):
         given["bundle"] = [path.parent / str(file) for file in given["bundle"]]
     uri = given.get("index_uri")
@@ -185,6 +198,11 @@ def _merge(sources: Sequence[SettingsSource]) -> dict[str, Any]:
 def _complaints(error: ValidationError, sources: Sequence[SettingsSource]) -> Iterator[str]:
     """A line for each wrong setting: where it was set, what it must be, what it is."""
     for detail in error.errors():
+        if not detail["loc"]:  # of several settings together; the message names one
+            name, _, problem = detail["msg"].removeprefix("Value error, ").partition(": ")
+            givers = [source for source in sources if name in source.values]
+            yield f"{givers[-1].label(name) if givers else name}: {problem}"
+            continue
         givers = [source for source in sources if detail["loc"][0] in source.values]
         last = givers[-1] if givers else sources[0]
         where = last.label(".".join(map(str, detail["loc"])))

@@ -20,7 +20,6 @@ import structlog
 import torch
 from torch import nn
 
-from service import memory
 from service.config import ModelTable
 from service.models.blueprint import UnknownModel, UnknownWeights
 from service.models.catalogue import Catalogue
@@ -29,6 +28,7 @@ from service.models.hosted import HostedModel, host
 from service.models.memory import NoRoom, bytes_of_module, default_budget, planned_bytes
 from service.models.sources import registry as sources
 from service.models.trial.factory import FactoryTrials
+from service.process import memory
 from service.threads import Turn
 
 __all__ = [

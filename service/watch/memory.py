@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from service.memory import give_back
+from service.process.memory import give_back
 
 PERIOD = 5.0  # seconds between two looks
 MUCH = 64 * 2**20  # bytes by which the process has grown since pages were last returned

@@ -5,7 +5,6 @@ that several share.
 from __future__ import annotations
 
 import inspect
-import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import wraps
@@ -13,16 +12,9 @@ from typing import Annotated, Any
 
 import typer
 
+from striate._cli.connection import connection_options, keyword
 from striate._cli.session import open_session
 
-DEFAULT_SERVER = "localhost:50051"
-
-Server = Annotated[
-    str,
-    typer.Option(
-        "--server", metavar="HOST:PORT", help="The server; STRIATE_SERVER says it for all commands."
-    ),
-]
 Timeout = Annotated[
     float | None,
     typer.Option(
@@ -83,7 +75,8 @@ def command(**groups: OptionGroup) -> Callable[[Callable[..., None]], Callable[.
     """Decorates a function that is a command.
 
     The function's first parameter is the Session; the others are arguments and options as typer
-    reads them, behind which --server, --timeout and --json are added. A parameter that is named in
+    reads them, behind which --server and how it is reached, --timeout and --json are added. A
+    parameter that is named in
     `groups` stands for the group's options, and is given the value that they are read into.
 
     Args:
@@ -95,8 +88,9 @@ def command(**groups: OptionGroup) -> Callable[[Callable[..., None]], Callable[.
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         @wraps(function)
-        def run(server: str, timeout: float | None, as_json: bool, **values: Any) -> None:
-            with open_session(server, timeout, as_json, dict(values)) as session:
+        def run(timeout: float | None, as_json: bool, **values: Any) -> None:
+            reached = {one.name: values.pop(one.name) for one in connection_options()}
+            with open_session(reached, timeout, as_json, dict(values)) as session:
                 for name, group in groups.items():
                     values[name] = group.read(**{key: values.pop(key) for key in group.parameters})
                 function(session, **values)
@@ -111,18 +105,6 @@ def command(**groups: OptionGroup) -> Callable[[Callable[..., None]], Callable[.
     return decorate
 
 
-def default_server() -> str:
-    """The server of commands that name none: STRIATE_SERVER, else localhost:50051."""
-    return os.environ.get("STRIATE_SERVER") or DEFAULT_SERVER
-
-
-def keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
-    """Makes the parameter of an option."""
-    return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
-    )
-
-
 def _expanded(
     parameters: Iterable[inspect.Parameter], groups: Mapping[str, OptionGroup]
 ) -> Iterable[inspect.Parameter]:
@@ -135,6 +117,6 @@ def _expanded(
 
 
 def _common_options() -> Iterable[inspect.Parameter]:
-    yield keyword("server", Server, DEFAULT_SERVER)
+    yield from connection_options()
     yield keyword("timeout", Timeout, None)
     yield keyword("as_json", Json, False)

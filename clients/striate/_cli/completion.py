@@ -7,8 +7,9 @@ from typing import Any
 
 import typer
 
+from striate._cli.connection import connection_options, open_connection
 from striate.errors import StriateError
-from striate.service import Service, connect
+from striate.service import Service
 
 _PATIENCE = 2.0  # seconds; a shell that waits longer for a Tab is no help
 
@@ -19,9 +20,8 @@ def _completion(names: _Names) -> Callable[[typer.Context, str], list[str]]:
     """What typer asks for an argument's completions; none where the server does not answer."""
 
     def complete(context: typer.Context, incomplete: str) -> list[str]:
-        target = _server(context)
         try:
-            with connect(target, timeout=_PATIENCE) as service:
+            with open_connection(_reached(context), _PATIENCE) as service:
                 return [
                     name for name in names(service, context.params) if name.startswith(incomplete)
                 ]
@@ -31,11 +31,13 @@ def _completion(names: _Names) -> Callable[[typer.Context, str], list[str]]:
     return complete
 
 
-def _server(context: typer.Context) -> str:
-    from striate._cli.command import default_server
-
-    outer = context.parent.params.get("server") if context.parent is not None else None
-    return context.params.get("server") or outer or default_server()
+def _reached(context: typer.Context) -> dict[str, Any]:
+    """The options that say how the server is reached, before the command and behind it."""
+    outer = context.parent.params if context.parent is not None else {}
+    return {
+        one.name: context.params.get(one.name) or outer.get(one.name)
+        for one in connection_options()
+    }
 
 
 def _units(service: Service, given: dict[str, Any]) -> Iterable[str]:

@@ -15,6 +15,7 @@ from striate.errors import (
     ModelNotFound,
     OperationNotFound,
     StriateError,
+    TLSFailed,
     Unavailable,
 )
 
@@ -33,6 +34,12 @@ def hint(error: StriateError, given: Mapping[str, Any]) -> str | None:
     """
     model = _name(given.get("model") or given.get("models"), "MODEL")
     match error:
+        case TLSFailed():
+            return (
+                "--tls and --ca FILE speak TLS, --certificate FILE and --key FILE show your own "
+                "certificate; STRIATE_TLS, STRIATE_CA, STRIATE_CERTIFICATE and STRIATE_KEY say it "
+                "for all commands."
+            )
         case Unavailable():
             return (
                 "Is striate-server running there? --server HOST:PORT or STRIATE_SERVER says where "

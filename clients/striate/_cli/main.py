@@ -12,7 +12,16 @@ from typing import Annotated
 
 import typer
 
-from striate._cli.command import Json, Server, Timeout, default_server
+from striate._cli.command import Json, Timeout
+from striate._cli.connection import (
+    Authority,
+    Certificate,
+    Key,
+    Server,
+    Tls,
+    Token,
+    default_server,
+)
 from striate._cli.interpret.activations import activations
 from striate._cli.interpret.attribute import attribute
 from striate._cli.interpret.classify import classify
@@ -85,6 +94,11 @@ def _print_version(value: bool) -> None:
 def _options(
     context: typer.Context,
     server: Server = "",
+    tls: Tls = None,
+    ca: Authority = None,
+    certificate: Certificate = None,
+    key: Key = None,
+    token: Token = None,
     timeout: Timeout = None,
     as_json: Json = False,
     version: Annotated[
@@ -95,7 +109,16 @@ def _options(
     ] = False,
 ) -> None:
     """Options before the command are the defaults of those behind it."""
-    defaults = {"server": server or default_server(), "timeout": timeout, "as_json": as_json}
+    defaults = {
+        "server": server or default_server(),
+        "tls": tls,
+        "ca": ca,
+        "certificate": certificate,
+        "key": key,
+        "token": token,
+        "timeout": timeout,
+        "as_json": as_json,
+    }
     context.default_map = dict.fromkeys(COMMANDS, defaults)
 
 

@@ -10,11 +10,12 @@ from typing import Any
 
 import typer
 
+from striate._cli.connection import open_connection
 from striate._cli.exit_codes import INTERRUPTED, USAGE, exit_code
 from striate._cli.hints import hint
 from striate._cli.screen import Screen
 from striate.errors import StriateError, StriateWarning
-from striate.service import Service, connect
+from striate.service import Service
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,15 @@ class Session:
 
 @contextmanager
 def open_session(
-    server: str, timeout: float | None, as_json: bool, given: Mapping[str, Any] | None = None
+    reached: Mapping[str, Any],
+    timeout: float | None,
+    as_json: bool,
+    given: Mapping[str, Any] | None = None,
 ) -> Iterator[Session]:
     """Opens a connection and a screen for one command.
 
     Args:
-        server: HOST:PORT of the server.
+        reached: The options that say which server is asked, and how it is reached.
         timeout: Seconds after which a call is given up, None for never.
         as_json: Print one JSON object instead of text.
         given: Arguments and options of the command by name, for hints.
@@ -52,7 +56,7 @@ def open_session(
     """
     screen = Screen(as_json)
     try:
-        with _warnings_as_notes(screen), connect(server, timeout=timeout) as service:
+        with _warnings_as_notes(screen), open_connection(reached, timeout) as service:
             yield Session(service, screen, timeout)
     except StriateError as error:
         screen.fail(error)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 import grpc
@@ -13,14 +14,17 @@ import grpc
 from striate._rpc.channel import open_channel
 from striate._rpc.deadline import Deadline
 from striate._rpc.feeder import Feeder
+from striate._rpc.first_contact import first_contact, tls_problem
 from striate._rpc.interrupts import held
 from striate._rpc.response_stream import ResponseStream
+from striate._rpc.security import PLAIN, Security
 from striate._rpc.target import check_target
 from striate._rpc.versions import WAY_ON, client_version, doubt, understand
 from striate.errors import (
     Cancelled,
     FailedPrecondition,
     StriateError,
+    TLSFailed,
     Unimplemented,
     from_rpc,
 )
@@ -38,8 +42,8 @@ class Caller:
     Args:
         target: Address of the server, "host:port".
         timeout: Seconds of every call that names none, None for no limit.
-        credentials: Credentials for TLS, None for plain text.
-        metadata: (key, value) pairs sent with every call.
+        security: TLS, and what tells who calls.
+        metadata: Further (key, value) pairs sent with every call.
 
     Raises:
         InvalidArgument: `target` has no port, or is a URL.
@@ -48,18 +52,20 @@ class Caller:
     def __init__(
         self,
         target: str,
-        timeout: float | None,
-        credentials: grpc.ChannelCredentials | None,
-        metadata: Sequence[tuple[str, str]],
+        timeout: float | None = None,
+        security: Security = PLAIN,
+        metadata: Sequence[tuple[str, str]] = (),
     ) -> None:
         self.target = check_target(target)
         self.timeout = timeout
         self.server_version = ""
         self._warned = False
-        self._metadata = tuple(metadata)
+        self._security = security
+        self._metadata = (*security.metadata, *metadata)
+        self._reached = False
         self._closed = False
         self._process = os.getpid()
-        self.channel = open_channel(target, credentials)
+        self.channel = open_channel(target, security.credentials)
 
     def close(self) -> None:
         """Cancels running calls and drops the connection."""
@@ -130,11 +136,11 @@ class Caller:
             The responses. Closing them, from any thread, cancels the call on the server.
         """
 
-        def begin() -> tuple[Any, str]:
+        def prepare() -> tuple[Callable[[], Any], str]:
             request_id, options = self._options(timeout, "")
-            return method(request, **options), request_id
+            return partial(method, request, **options), request_id
 
-        return ResponseStream(begin, self._note_version, self._failure)
+        return ResponseStream(prepare, self._note_version, self._failure)
 
     def feed(
         self,
@@ -197,11 +203,11 @@ class Caller:
             The responses, to be read in any thread; reading them raises a StriateError.
         """
 
-        def begin() -> tuple[Any, str]:
+        def prepare() -> tuple[Callable[[], Any], str]:
             request_id, options = self._options(timeout, "")
-            return method(requests, **options | {"timeout": timeout}), request_id
+            return partial(method, requests, **options | {"timeout": timeout}), request_id
 
-        responses = ResponseStream[Response](begin, self._note_version, self._failure)
+        responses = ResponseStream[Response](prepare, self._note_version, self._failure)
         responses.start()
         try:
             yield responses
@@ -217,10 +223,22 @@ class Caller:
                 f"one in every process"
             )
         request_id = request_id or new_request_id()
+        deadline = self.deadline(timeout)
+        self._reach(deadline)
         return request_id, {
-            "timeout": self.timeout if timeout is None else timeout,
+            "timeout": deadline.remaining(),
             "metadata": (("x-request-id", request_id), *self._metadata),
         }
+
+    def _reach(self, deadline: Deadline) -> None:
+        """Makes the first contact, once. Whatever but TLS goes wrong, the call itself will tell."""
+        if self._reached:
+            return
+        error = first_contact(self.channel, deadline.remaining())
+        self._reached = error is None
+        problem = None if error is None else tls_problem(error, self.target, self._security)
+        if problem is not None:
+            raise TLSFailed(problem)
 
     def _note_version(self, call: Any) -> None:
         """Remembers the version that the server names at the end of its calls, and warns once if it
@@ -237,7 +255,8 @@ class Caller:
         differ.
         """
         self._note_version(error)
-        failure = from_rpc(error, request_id)
+        problem = tls_problem(error, self.target, self._security)
+        failure = TLSFailed(problem) if problem else from_rpc(error, request_id)
         ours, theirs = client_version(), self.server_version
         if isinstance(failure, Unimplemented) and ours and theirs and ours != theirs:
             failure.args = (f"{failure} (the client is {ours}, the server {theirs}; {WAY_ON})",)

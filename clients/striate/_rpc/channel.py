@@ -37,6 +37,8 @@ _SERVICE_CONFIG = {
             "retryPolicy": {**_BACKOFF, "retryableStatusCodes": ["RESOURCE_EXHAUSTED"]},
         },
         {"name": _CONVERSATIONS},
+        # The first call of a connection tells at once why there is none, and so does a probe.
+        {"name": [{"service": "grpc.health.v1.Health"}]},
     ]
 }
 _CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (

@@ -20,18 +20,18 @@ class ResponseStream(Iterator[Response]):
     dropping the last reference cancel the call on the server; a closed stream ends.
 
     Args:
-        begin: Begins the call; returns it and the request's id.
+        prepare: Called before the call; returns what begins it, and the request's id.
         on_end: Called with the call when it has ended well.
         failure: Makes the error to raise of the call's failure and the request's id.
     """
 
     def __init__(
         self,
-        begin: Callable[[], tuple[Any, str]],
+        prepare: Callable[[], tuple[Callable[[], Any], str]],
         on_end: Callable[[Any], object],
         failure: Callable[[grpc.RpcError, str], StriateError],
     ) -> None:
-        self._begin = begin
+        self._prepare = prepare
         self._on_end = on_end
         self._failure = failure
         self._call: Any = None
@@ -41,8 +41,9 @@ class ResponseStream(Iterator[Response]):
     def start(self) -> None:
         """Begins the call, unless it has begun."""
         if self._call is None:
+            begin, self._request_id = self._prepare()
             with held():
-                self._call, self._request_id = self._begin()
+                self._call = begin()
             if self._closed:  # by another thread in the meantime
                 self._call.cancel()
 

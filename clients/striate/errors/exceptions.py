@@ -190,6 +190,12 @@ class Unavailable(StriateError, ConnectionError):
     code = grpc.StatusCode.UNAVAILABLE
 
 
+class TLSFailed(Unavailable):
+    """The server was reached, but not over TLS: a certificate was refused, or one side speaks plain
+    text; the message has the way on.
+    """
+
+
 class ShuttingDown(Unavailable):
     """The server takes no new work because it is about to end."""
 

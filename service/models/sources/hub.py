@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from service import packages
 from service.models.checkpoints import ModelError
+from service.process import packages
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 

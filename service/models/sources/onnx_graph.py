@@ -11,8 +11,8 @@ from typing import Any
 
 from torch import nn
 
-from service import packages
 from service.models.checkpoints import ModelError
+from service.process import packages
 
 ARCHITECTURE = "onnx"
 MAX_BYTES = 1 << 31  # a message of protobuf has at most so many

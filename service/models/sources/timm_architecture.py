@@ -7,13 +7,13 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
-from service import packages
 from service.models.blueprint import UnknownModel
 from service.models.checkpoints import ModelError
 from service.models.initialization import Uninitialized
 from service.models.recipe import Argument, Recipe
 from service.models.sources.source import Wanted
 from service.models.sources.timm_config import TimmConfig
+from service.process import packages
 
 PREFIX = "timm:"
 

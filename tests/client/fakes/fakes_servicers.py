@@ -48,6 +48,8 @@ class _Recorder(grpc.ServerInterceptor):
     def intercept_service(self, continuation: Any, details: Any) -> Any:
         handler = continuation(details)
         metadata = dict(details.invocation_metadata)
+        if "x-request-id" not in metadata:  # a connection's first contact is nobody's request
+            return handler
 
         def before(request: Any, context: grpc.ServicerContext) -> None:
             self.fake.calls.append(Seen(details.method.rpartition("/")[2], request, metadata))

@@ -30,7 +30,7 @@ def test_the_fixed_names_of_flags(tmp_path: Path) -> None:
     file = tmp_path / "striate.toml"
     file.touch()
     flags = (
-        "--host 0.0.0.0 --port 0 --model a --model b --weights-dir w --dataset "
+        "--host 0.0.0.0 --insecure --port 0 --model a --model b --weights-dir w --dataset "
         "x=imagefolder:/a,b=c --dataset y=digits --state-dir s"
     )
     settings = load_settings([*flags.split(), "--settings", str(file)])

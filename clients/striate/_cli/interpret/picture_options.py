@@ -15,7 +15,8 @@ import typer
 
 from striate import regularize, space, view
 from striate._cli.arguments import fraction
-from striate._cli.command import OptionGroup, keyword, option_group
+from striate._cli.command import OptionGroup, option_group
+from striate._cli.connection import keyword
 from striate._cli.dataclass_options import annotated, build, settings_of, syntax
 from striate._cli.docstrings import summary
 from striate._requests.picture_settings import PictureSettings

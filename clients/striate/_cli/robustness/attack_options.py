@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal
 import typer
 
 from striate._cli.arguments import fraction
-from striate._cli.command import OptionGroup, keyword
+from striate._cli.command import OptionGroup
+from striate._cli.connection import keyword
 from striate._cli.dataclass_options import Setting, annotated, settings_of
 from striate.attacks import APGD, ATTACKS, PGD, Attack
 from striate.attacks.epsilons import radius

@@ -19,7 +19,8 @@ from striate._cli.arguments import (
     TargetOption,
     fraction,
 )
-from striate._cli.command import OptionGroup, command, keyword
+from striate._cli.command import OptionGroup, command
+from striate._cli.connection import keyword
 from striate._cli.dataclass_options import annotated, settings_of
 from striate._cli.images import as_classes, class_name, image_files
 from striate._cli.robustness.attack import print_failures

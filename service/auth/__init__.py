@@ -1,0 +1,1 @@
+"""Who may do what: the keys and certificates of the server, and those of its callers."""
