@@ -2,19 +2,16 @@
 
 import warnings
 from collections.abc import Iterator, Mapping
+from functools import cache
 
-import torch
 from torch import Tensor
 
 from service.models.architectures import architecture, names
 from service.models.checkpoint_families import looks_like
 from service.models.checkpoints import ModelError
-from service.models.initialization import Uninitialized
+from service.models.memory import Unallocated
 from service.models.small_image_networks import wide_names
 from service.models.state_dicts import StateDict, StateDictError, fitting, number_of_classes
-
-# Their constructors compute with tensors, which those without memory cannot.
-_REGNET_LAYER = "trunk_output"
 
 
 def recognize(found: list[StateDict], file: str) -> str:
@@ -48,24 +45,25 @@ def recognize(found: list[StateDict], file: str) -> str:
 
 
 def _all(found: list[StateDict]) -> Iterator[tuple[str, Mapping[str, Tensor]]]:
-    """The known architectures and their tensors, on the meta device where it can be."""
-    is_regnet = any(_REGNET_LAYER in name for table in found for name in table.tensors)
+    """The known architectures and their tensors."""
     wide = {n for table in found for n in wide_names(table.tensors)}
     for name in dict.fromkeys((*names(), *wide)):
-        known = architecture(name)
-        if known is None:  # a wide network of a depth that there is none of
-            continue
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torchvision's, of how it will draw weights one day
-            try:
-                with torch.device("meta"):
-                    module = known.build(None)
-            except NotImplementedError:
-                if not is_regnet:
-                    continue
-                with Uninitialized():
-                    module = known.build(None)
-        yield name, module.state_dict()
+        own = _tensors(name)
+        if own is not None:
+            yield name, own
+
+
+@cache  # building all of them takes seconds, and a command may import many files
+def _tensors(name: str) -> Mapping[str, Tensor] | None:
+    """The tensors of an architecture, without values; None for a wide network of a depth that there
+    is none of.
+    """
+    known = architecture(name)
+    if known is None:
+        return None
+    with warnings.catch_warnings(), Unallocated():
+        warnings.simplefilter("ignore")  # torchvision's, of how it will draw weights one day
+        return known.build(None).state_dict()
 
 
 def _fits(found: list[StateDict], own: Mapping[str, Tensor]) -> bool:
