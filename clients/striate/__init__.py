@@ -74,7 +74,7 @@ from striate.results.audit import (
     MeanCorruptionError,
 )
 from striate.results.classification import Classifications, Prediction
-from striate.results.datasets import DatasetInfo, Sample
+from striate.results.datasets import DatasetInfo, LeftOutImage, Sample, Samples
 from striate.results.exemplars import Exemplar, Exemplars
 from striate.results.index import IndexProgress, IndexReport
 from striate.results.models import Layer, ModelInfo, ReceptiveField
@@ -136,6 +136,7 @@ __all__ = [
     "LayerNotFound",
     "LayerPictures",
     "LayerStatistics",
+    "LeftOutImage",
     "Like",
     "MeanCorruptionError",
     "Model",
@@ -162,6 +163,7 @@ __all__ = [
     "ResourceExhausted",
     "RowFailure",
     "Sample",
+    "Samples",
     "Service",
     "ShuttingDown",
     "Silence",

@@ -452,6 +452,7 @@ class Model:
         order: OrderName = "max",
         label: Label | None = None,
         images: bool = True,
+        skip_bad: bool = False,
         timeout: float | None = None,
     ) -> Exemplars:
         """Finds the images of a data set on which a unit is most active.
@@ -469,6 +470,8 @@ class Model:
             label: Only images of this class, index or name, of the data set; with "max" of
                 "layer:unit" alone.
             images: False leaves out names, labels and pictures, which makes the answer quick.
+            skip_bad: Leave out exemplars whose images cannot be read or decoded any more, and list
+                them in `Exemplars.left_out`; else one such image is an error.
             timeout: Seconds, None for the connection's default.
 
         Returns:
@@ -488,6 +491,7 @@ class Model:
             order=order,
             label=label,
             images=images,
+            skip_bad=skip_bad,
             timeout=timeout,
         )
 

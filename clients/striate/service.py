@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from striate.images import Images
     from striate.labels import Labels
     from striate.results.audit import AuditReport
-    from striate.results.datasets import DatasetInfo, Sample
+    from striate.results.datasets import DatasetInfo, Samples
     from striate.results.models import ModelInfo
 
 
@@ -186,25 +186,35 @@ class Service:
         return datasets.list_datasets(self._connection, model, timeout)
 
     def samples(
-        self, dataset: str, first: int = 0, count: int = 16, *, timeout: float | None = None
-    ) -> list[Sample]:
+        self,
+        dataset: str,
+        first: int = 0,
+        count: int = 16,
+        *,
+        skip_bad: bool = False,
+        timeout: float | None = None,
+    ) -> Samples:
         """Reads consecutive images of a data set.
 
         Args:
             dataset: Name of the data set.
             first: Position of the first image, from 0.
             count: Images, at least 1.
+            skip_bad: Leave out images that cannot be read or decoded, and list them in
+                `Samples.left_out`; else the first that cannot be read is an error. The data set's
+                own `?on_error=skip` says so, too.
             timeout: Seconds, None for the connection's default.
 
         Returns:
-            The images, fewer at the data set's end. They can be passed on as images.
+            The images, fewer at the data set's end and where some are left out. They can be passed
+            on as images.
 
         Raises:
             DatasetNotFound: The server reads no such data set.
-            DatasetUnreadable: It cannot be read.
+            DatasetUnreadable: It, or one of the images, cannot be read; the message names it.
             InvalidArgument: A value is out of its range.
         """
-        return datasets.read_samples(self._connection, dataset, first, count, timeout)
+        return datasets.read_samples(self._connection, dataset, first, count, timeout, skip_bad)
 
     def upload(
         self,

@@ -166,8 +166,8 @@ class Dataset:
             The samples: fewer at the end of the data set, none past it.
 
         Raises:
-            DatasetError: an image cannot be read, or the first alone takes more than `most_bytes`;
-                the message names it.
+            BadSample: an image cannot be read, or the first alone takes more than `most_bytes`; the
+                message names it.
             ValueError: a number is negative.
         """
         if first < 0 or count < 0:
@@ -178,10 +178,8 @@ class Dataset:
             size += len(sample.image)
             if most_bytes is not None and size > most_bytes:
                 if not samples:
-                    raise DatasetError(
-                        f"image {index} of data set {self.name!r} has {size} bytes, more "
-                        f"than the {most_bytes} allowed"
-                    )
+                    reason = f"it has {size} bytes, more than the {most_bytes} allowed"
+                    raise BadSample(self.name, index, sample.name, reason, "cannot be read")
                 break
             samples.append(sample)
         return samples

@@ -14,7 +14,8 @@ T = TypeVar("T")
 
 
 MOST_LISTED = 100  # images left out that are listed by name; the others are counted
-_WAY_ON = "skip_bad, --skip-bad or ?on_error=skip leaves out what cannot be used"
+_AT_THE_URI = "?on_error=skip at the data set's URI leaves out what cannot be used"
+_IN_THE_CALL = "skip_bad, --skip-bad or ?on_error=skip leaves out what cannot be used"
 _MOST_REASON = 300  # characters
 
 
@@ -61,14 +62,19 @@ def none_left(dataset: Dataset, left_out: Iterable[LeftOut]) -> DatasetError:
 
 
 def read_or_leave_out(
-    dataset: Dataset, number: int, convert: Callable[[Sample], T]
+    dataset: Dataset,
+    number: int,
+    convert: Callable[[Sample], T],
+    most_bytes: int | None = None,
+    way_on: str = _IN_THE_CALL,
 ) -> "T | LeftOut":
     """Read one sample and convert it, or say why it is left out.
 
     Args:
         dataset: to read from; its `skip_bad` decides.
         number: of the sample, from 0.
-        convert: as in `read_as`.
+        convert, most_bytes: as in `read_as`.
+        way_on: how one comes by a result in spite of bad samples.
 
     Returns:
         What `convert` returns, or what is left out.
@@ -77,15 +83,20 @@ def read_or_leave_out(
         BadSample: the sample cannot be used, and the data set leaves none out.
     """
     try:
-        return read_as(dataset, number, convert)
+        return read_as(dataset, number, convert, most_bytes)
     except BadSample as error:
         if not dataset.skip_bad:
-            error.args = (f"{error}; {_WAY_ON}",)
+            error.args = (f"{error}; {way_on}",)
             raise
         return LeftOut(error.number, error.name, error.reason[:_MOST_REASON])
 
 
-def read_as(dataset: Dataset, number: int, convert: Callable[[Sample], T]) -> T:
+def read_as(
+    dataset: Dataset,
+    number: int,
+    convert: Callable[[Sample], T],
+    most_bytes: int | None = None,
+) -> T:
     """Read one sample and convert it.
 
     Args:
@@ -93,6 +104,7 @@ def read_as(dataset: Dataset, number: int, convert: Callable[[Sample], T]) -> T:
         number: of the sample, from 0.
         convert: decodes the image, for instance; it raises ValueError or OSError where the sample
             cannot be used.
+        most_bytes: that its image may have; None for any number.
 
     Returns:
         What `convert` returns.
@@ -100,7 +112,7 @@ def read_as(dataset: Dataset, number: int, convert: Callable[[Sample], T]) -> T:
     Raises:
         BadSample: the sample cannot be read or converted; the message names it.
     """
-    (sample,) = dataset.read(number, 1)
+    (sample,) = dataset.read(number, 1, most_bytes)
     try:
         return convert(sample)
     except (ValueError, OSError) as error:
@@ -124,15 +136,12 @@ def images(
         DatasetError: an image cannot be read or decoded, and none is left out; the message names
             it.
     """
-    read = (
-        read_or_leave_out(dataset, number, lambda s: preprocessing.apply(decode(s.image)))
-        for number in numbers
-    )
+    read = (image(dataset, number, preprocessing) for number in numbers)
     usable = [one for one in read if not isinstance(one, LeftOut)]
     return np.stack(usable) if usable else np.zeros((0, *preprocessing.shape), np.uint8)
 
 
-def image(dataset: Dataset, number: int, preprocessing: Preprocessing) -> Pixels:
+def image(dataset: Dataset, number: int, preprocessing: Preprocessing) -> Pixels | LeftOut:
     """Read one image as a network takes it.
 
     Args:
@@ -141,9 +150,15 @@ def image(dataset: Dataset, number: int, preprocessing: Preprocessing) -> Pixels
         preprocessing: of the network.
 
     Returns:
-        The image cut to size, (C, H, W) uint8.
+        The image cut to size, (C, H, W) uint8, or what is left out.
 
     Raises:
-        DatasetError: the image cannot be read or decoded; the message names it.
+        DatasetError: the image cannot be read or decoded, and the data set leaves none out; the
+            message names it.
     """
-    return read_as(dataset, number, lambda sample: preprocessing.apply(decode(sample.image)))
+    return read_or_leave_out(
+        dataset,
+        number,
+        lambda sample: preprocessing.apply(decode(sample.image)),
+        way_on=_AT_THE_URI,
+    )

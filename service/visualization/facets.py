@@ -14,8 +14,8 @@ from torch import Tensor
 from interp.layer import LOGITS
 from interp.network.describe import ReceptiveField
 from interp.probe import Probe, Procedure
-from service.datasets import Dataset
-from service.datasets.samples import image
+from service.datasets import Dataset, DatasetError
+from service.datasets.samples import LeftOut, image
 from service.imaging import Preprocessing
 
 Box = tuple[int, int, int, int]  # top, left, height, width in pixels
@@ -51,18 +51,29 @@ def read_exemplars(
 
     Args:
         dataset: to read from.
-        ids: the numbers of the images, at least one.
+        ids: the numbers of the images, at least two.
         boxes: of each image, the unit's receptive field.
         preprocessing: of the network.
 
     Returns:
-        The images as the network takes them.
+        The images as the network takes them, without those that the data set leaves out.
 
     Raises:
-        DatasetError: An image cannot be read.
+        DatasetError: An image cannot be read, and none is left out; or fewer than two are left.
     """
-    images = np.stack([image(dataset, number, preprocessing) for number in ids])
-    return ExemplarCrops(ids, torch.from_numpy(images).float() / 255, boxes)
+    read = [image(dataset, number, preprocessing) for number in ids]
+    usable = [
+        (number, one, box)
+        for number, one, box in zip(ids, read, boxes, strict=True)
+        if not isinstance(one, LeftOut)
+    ]
+    if len(usable) < 2:
+        raise DatasetError(
+            f"{len(usable)} of the unit's exemplars in data set {dataset.name!r} can be used: "
+            f"facets take two at least"
+        )
+    kept, images, seen = zip(*usable, strict=True)
+    return ExemplarCrops(kept, torch.from_numpy(np.stack(images)).float() / 255, seen)
 
 
 def candidate_layers(

@@ -101,6 +101,23 @@ def test_samples_come_in_several_calls_and_stop_at_the_end(
     assert [sample.label for sample in service.samples("digits", 0, 3)] == [None, 1, 0]
 
 
+def test_samples_that_are_left_out_are_named(fake: Fake, service: striate.Service) -> None:
+    fake.samples_a_message, fake.bad_samples = 3, {10, 11, 12, 14, DATASET_SIZE - 1}
+    samples = service.samples("digits", 10, 2000, skip_bad=True)
+    left = set(range(10, DATASET_SIZE)) - fake.bad_samples
+    assert [sample.id for sample in samples] == sorted(left)
+    assert [image.id for image in samples.left_out] == sorted(fake.bad_samples)
+    assert str(samples.left_out[0]) == "10 n10: is none"
+    assert not service.samples("digits", 0, 3).left_out
+
+
+def test_a_sample_that_is_no_image_names_itself() -> None:
+    for data in (b"", b"\x89PNG\r\n\x1a\n", png(4, 5, 1)[:50]):
+        sample = striate.Sample(7, "birds/7.png", None, data)
+        with pytest.raises(striate.BadImage, match=r"image 7 \('birds/7.png'\) is no readable"):
+            _ = sample.image
+
+
 def test_samples_can_be_passed_on(service: striate.Service, net: striate.Model) -> None:
     samples = service.samples("digits", 0, 2)
     assert net.classify(samples) == net.classify([sample.encoded for sample in samples])

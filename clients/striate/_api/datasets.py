@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from striate._requests.upload import upload_requests
 from striate._rpc.checks import at_least
 from striate.images import naming
-from striate.results.datasets import DATASET_COLUMNS, DatasetInfo, Sample
+from striate.results.datasets import DATASET_COLUMNS, DatasetInfo, LeftOutImage, Sample, Samples
 from striate.results.listing import Listing
 from striate.v1 import interpret_pb2
 
@@ -61,8 +61,13 @@ def delete(connection: Connection, name: str, timeout: float | None) -> int:
 
 
 def read_samples(
-    connection: Connection, dataset: str, first: int, count: int, timeout: float | None
-) -> list[Sample]:
+    connection: Connection,
+    dataset: str,
+    first: int,
+    count: int,
+    timeout: float | None,
+    skip_bad: bool = False,
+) -> Samples:
     """Reads consecutive images of a data set, in several calls if need be.
 
     Args:
@@ -71,25 +76,32 @@ def read_samples(
         first: Number of the first image, at least 0.
         count: Number of images at most, at least 1.
         timeout: Seconds for all of it, None for the connection's default.
+        skip_bad: Leave out images that cannot be used.
 
     Returns:
-        The images, fewer at the end of the data set.
+        The images, fewer at the end of the data set and where some are left out.
     """
     at_least(0, first=first)
     at_least(1, count=count)
     caller = connection.caller
-    deadline, samples = caller.deadline(timeout), list[Sample]()
-    while len(samples) < count:
+    deadline, stop = caller.deadline(timeout), first + count
+    samples, left_out = list[Sample](), list[LeftOutImage]()
+    while first < stop:
         request = interpret_pb2.ReadSamplesRequest(
             dataset=dataset,
-            first=first + len(samples),
-            count=min(_SAMPLES_A_CALL, count - len(samples)),
+            first=first,
+            count=min(_SAMPLES_A_CALL, stop - first),
+            skip_bad=skip_bad,
         )
         response = caller.unary(connection.interpret.ReadSamples, request, deadline.remaining())
-        if not response.samples:
+        last = [one.id for one in response.samples[-1:]]
+        last += [one.id for one in response.left_out[-1:]]
+        if not last:
             break
+        first = max(last) + 1
         samples += map(Sample.read, response.samples)
-    return samples
+        left_out += map(LeftOutImage.read, response.left_out)
+    return Samples(samples, left_out)
 
 
 def upload(

@@ -99,6 +99,7 @@ def exemplars(
     order: OrderName,
     label: Label | None,
     images: bool,
+    skip_bad: bool,
     timeout: float | None,
 ) -> Exemplars:
     """Finds the images on which a unit is most active, see Model.exemplars.
@@ -111,6 +112,7 @@ def exemplars(
         order: What "most" is: by the maximum, the minimum, the mean, the magnitude or quantiles.
         label: Only images of this class of the data set, by index or name, None for all.
         images: With the pictures themselves.
+        skip_bad: Leave out exemplars whose images cannot be used any more.
         timeout: Seconds for all of it, None for the connection's default.
 
     Returns:
@@ -129,6 +131,7 @@ def exemplars(
         k=k or 0,
         order=choice("order", order, _ORDERS),
         without_images=not images,
+        skip_bad=skip_bad,
     )
     if label is not None:
         request.label = _label_number(net, label, dataset, deadline)

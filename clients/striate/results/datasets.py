@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from striate._formats import pictures
 from striate._formats.columns import Columns
-from striate.v1 import interpret_pb2
+from striate.errors import BadImage
+from striate.v1 import interpret_pb2, types_pb2
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -31,6 +32,15 @@ class LeftOutImage:
 
     def __str__(self) -> str:
         return f"{self.id} {self.name}: {self.reason}"
+
+    @staticmethod
+    def read(message: types_pb2.LeftOutImage) -> LeftOutImage:
+        """Reads the message of the contract.
+
+        Args:
+            message: The server's message.
+        """
+        return LeftOutImage(message.id, message.name, message.reason)
 
 
 @dataclass(frozen=True)
@@ -99,8 +109,17 @@ class Sample:
 
     @cached_property
     def image(self) -> Image:
-        """The image, decoded (PIL)."""
-        return pictures.decode(self.encoded)
+        """The image, decoded (PIL).
+
+        Raises:
+            BadImage: The file is no readable image; the message names it.
+        """
+        try:
+            return pictures.decode(self.encoded)
+        except (OSError, ValueError, SyntaxError) as error:
+            wrong = "is no readable image: skip_bad=True leaves out what cannot be used"
+            named = f"image {self.id} ({self.name!r}) {wrong}"
+            raise BadImage(named, fields={"image": wrong}) from error
 
     def _repr_png_(self) -> bytes:
         return pictures.encode_png(self.image)
@@ -118,6 +137,18 @@ class Sample:
             message.label if message.HasField("label") else None,
             message.image,
         )
+
+
+class Samples(list[Sample]):
+    """Consecutive images of a data set.
+
+    Attributes:
+        left_out: Those between them that could not be used.
+    """
+
+    def __init__(self, items: Iterable[Sample], left_out: Iterable[LeftOutImage] = ()) -> None:
+        super().__init__(items)
+        self.left_out = tuple(left_out)
 
 
 def _known(read: Callable[[DatasetInfo], object]) -> Callable[[DatasetInfo], object]:

@@ -13,6 +13,7 @@ from striate._formats import notebook, pictures
 from striate._formats.files import write_picture
 from striate.errors import invalid
 from striate.provenance import Provenance
+from striate.results.datasets import LeftOutImage
 from striate.v1 import exemplars_pb2
 
 if TYPE_CHECKING:
@@ -130,15 +131,25 @@ class Exemplars(list[Exemplar]):
         unit: The unit in full, "layer:unit" with the layer's dotted name.
         images: Number of the data set's images that they are the best of.
         provenance: Where they came from.
+        images_left_out: How many others the index leaves out, because they cannot be used.
+        left_out: Exemplars that are missing because their images cannot be used any more.
     """
 
     def __init__(
-        self, items: Iterable[Exemplar], unit: str, images: int, provenance: Provenance
+        self,
+        items: Iterable[Exemplar],
+        unit: str,
+        images: int,
+        provenance: Provenance,
+        images_left_out: int = 0,
+        left_out: Iterable[LeftOutImage] = (),
     ) -> None:
         super().__init__(items)
         self.unit = unit
         self.images = images
         self.provenance = provenance
+        self.images_left_out = images_left_out
+        self.left_out = tuple(left_out)
 
     @staticmethod
     def read(message: exemplars_pb2.FindExemplarsResponse) -> Exemplars:
@@ -152,6 +163,8 @@ class Exemplars(list[Exemplar]):
             message.unit,
             message.images,
             Provenance.read(message.provenance),
+            message.images_left_out,
+            map(LeftOutImage.read, message.left_out),
         )
 
     @property

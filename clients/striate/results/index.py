@@ -82,13 +82,10 @@ class IndexReport:
     def read(data: bytes, caller: Caller, operation: str) -> IndexReport:
         """Reads the operation's packed response."""
         message = exemplars_pb2.BuildExemplarIndexResponse.FromString(data)
-        left_out = tuple(
-            LeftOutImage(image.id, image.name, image.reason) for image in message.left_out.images
-        )
         return IndexReport(
             message.images,
             message.units,
             Provenance.read(message.provenance),
             message.left_out.count,
-            left_out,
+            tuple(map(LeftOutImage.read, message.left_out.images)),
         )

@@ -212,6 +212,7 @@ class FindExemplarsRequest(_message.Message):
     ORDER_FIELD_NUMBER: _builtins.int
     LABEL_FIELD_NUMBER: _builtins.int
     WITHOUT_IMAGES_FIELD_NUMBER: _builtins.int
+    SKIP_BAD_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Name of a loaded model. Required. At most 200 characters."""
     unit: _builtins.str
@@ -237,6 +238,11 @@ class FindExemplarsRequest(_message.Message):
     """Leave out pictures, names and labels: ids, activations, positions and crop rectangles alone,
     without reading an image. Default false.
     """
+    skip_bad: _builtins.bool
+    """Leave out exemplars whose images cannot be read or decoded any more, and list them; else one
+    such image is an error. Default false: as the data set's URI (`?on_error=skip`) or the server's
+    setting says.
+    """
     def __init__(
         self,
         *,
@@ -247,10 +253,11 @@ class FindExemplarsRequest(_message.Message):
         order: Global___ExemplarOrder.ValueType = ...,
         label: _builtins.int | None = ...,
         without_images: _builtins.bool = ...,
+        skip_bad: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_label", b"_label", "label", b"label"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_label", b"_label", "dataset", b"dataset", "k", b"k", "label", b"label", "model", b"model", "order", b"order", "unit", b"unit", "without_images", b"without_images"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_label", b"_label", "dataset", b"dataset", "k", b"k", "label", b"label", "model", b"model", "order", b"order", "skip_bad", b"skip_bad", "unit", b"unit", "without_images", b"without_images"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__label: _TypeAlias = _typing.Literal["label"]  # noqa: Y015
     _WhichOneofArgType__label: _TypeAlias = _typing.Literal["_label", b"_label"]  # noqa: Y015
@@ -267,6 +274,7 @@ class FindExemplarsResponse(_message.Message):
     PROVENANCE_FIELD_NUMBER: _builtins.int
     IMAGES_FIELD_NUMBER: _builtins.int
     IMAGES_LEFT_OUT_FIELD_NUMBER: _builtins.int
+    LEFT_OUT_FIELD_NUMBER: _builtins.int
     unit: _builtins.str
     """The unit in full, with the layer's dotted name."""
     images: _builtins.int
@@ -281,6 +289,12 @@ class FindExemplarsResponse(_message.Message):
 
     @_builtins.property
     def provenance(self) -> _types_pb2.Provenance: ...
+    @_builtins.property
+    def left_out(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.LeftOutImage]:
+        """Exemplars that were found, but whose images cannot be used: they are not among `exemplars`. At
+        most 100. Default: none.
+        """
+
     def __init__(
         self,
         *,
@@ -289,10 +303,11 @@ class FindExemplarsResponse(_message.Message):
         provenance: _types_pb2.Provenance | None = ...,
         images: _builtins.int = ...,
         images_left_out: _builtins.int = ...,
+        left_out: _abc.Iterable[_types_pb2.LeftOutImage] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["provenance", b"provenance"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["exemplars", b"exemplars", "images", b"images", "images_left_out", b"images_left_out", "provenance", b"provenance", "unit", b"unit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exemplars", b"exemplars", "images", b"images", "images_left_out", b"images_left_out", "left_out", b"left_out", "provenance", b"provenance", "unit", b"unit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -287,22 +287,29 @@ class ReadSamplesRequest(_message.Message):
     DATASET_FIELD_NUMBER: _builtins.int
     FIRST_FIELD_NUMBER: _builtins.int
     COUNT_FIELD_NUMBER: _builtins.int
+    SKIP_BAD_FIELD_NUMBER: _builtins.int
     dataset: _builtins.str
     """Name of a data set of ListDatasets. Required. At most 200 characters."""
     first: _builtins.int
     """First image, from 0. Default 0."""
     count: _builtins.int
-    """Images wanted, 1 to 1024. Default 16."""
+    """Images wanted, those that are left out among them, 1 to 1024. Default 16."""
+    skip_bad: _builtins.bool
+    """Leave out images that cannot be read or decoded, and list them; else the first that cannot be
+    read is an error, and the others come undecoded. Default false: as the data set's URI
+    (`?on_error=skip`) or the server's setting says.
+    """
     def __init__(
         self,
         *,
         dataset: _builtins.str = ...,
         first: _builtins.int = ...,
         count: _builtins.int = ...,
+        skip_bad: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "dataset", b"dataset", "first", b"first"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "dataset", b"dataset", "first", b"first", "skip_bad", b"skip_bad"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -310,23 +317,30 @@ Global___ReadSamplesRequest: _TypeAlias = ReadSamplesRequest  # noqa: Y015
 
 @_typing.final
 class ReadSamplesResponse(_message.Message):
-    """As many of the images asked for as there are and as fit into one message: none only past the end
-    of the data set.
+    """As many of the images asked for as there are and as fit into one message: neither samples nor
+    images left out only past the end of the data set. The next to ask for is behind the highest id
+    of both.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SAMPLES_FIELD_NUMBER: _builtins.int
+    LEFT_OUT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def samples(self) -> _containers.RepeatedCompositeFieldContainer[Global___Sample]: ...
+    @_builtins.property
+    def left_out(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.LeftOutImage]:
+        """Images that cannot be used, in order. Default: none."""
+
     def __init__(
         self,
         *,
         samples: _abc.Iterable[Global___Sample] | None = ...,
+        left_out: _abc.Iterable[_types_pb2.LeftOutImage] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["samples", b"samples"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["left_out", b"left_out", "samples", b"samples"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -2,7 +2,9 @@
 
 from interp.layer import quoted
 from service.datasets import Dataset, DatasetError, Datasets, Sample, class_indices
+from service.datasets.samples import LeftOut, read_or_leave_out
 from service.datasets.uploads import DatasetBusy
+from service.imaging import decode
 from service.index.store import IndexStore, Subject
 from service.models.zoo import HostedModel, ModelZoo
 from service.operations import Operations
@@ -121,24 +123,38 @@ class DatasetHandler:
     async def read_samples(
         self, request: pb.ReadSamplesRequest, context: Context
     ) -> pb.ReadSamplesResponse:
-        """Read as many images as there are from `first` on and as fit into one message."""
+        """Read as many images as there are from `first` on and as fit into one message, but for
+        those that are left out.
+        """
         count = within("count", request.count, 1, MOST_SAMPLES, default=16)
         dataset = await in_daemon_thread(self._datasets.get, required("dataset", request.dataset))
+        dataset = dataset.skipping_bad(request.skip_bad)
         response, left = pb.ReadSamplesResponse(), wire_images.MOST_BYTES
         for number in range(request.first, min(request.first + count, len(dataset))):
             # One by one: each may be a large picture to decode, and others have their turn between.
-            samples = await self._compute.run_long_in_pool(
+            one = await self._compute.run_long_in_pool(
                 _read_one, dataset, number, left, not response.samples
             )
-            for one in samples:
+            if one is None:
+                break
+            if isinstance(one, LeftOut):
+                response.left_out.append(wire_images.left_out_image(one))
+                left -= response.left_out[-1].ByteSize()
+            else:
                 response.samples.add(id=one.id, name=one.name, image=one.image, label=one.label)
                 left -= len(one.image)
-            if not samples:
-                break
         return response
 
 
-def _read_one(dataset: Dataset, number: int, most_bytes: int, alone: bool) -> list[Sample]:
-    """One image of a data set; none if it takes more bytes, and is not the first."""
-    (sample,) = dataset.read(number, 1, most_bytes if alone else None)
-    return [sample] if len(sample.image) <= most_bytes else []
+def _read_one(dataset: Dataset, number: int, most: int, alone: bool) -> Sample | LeftOut | None:
+    """One image of a data set, or what is left out; None if it takes more bytes than `most`, and
+    is not the first.
+    """
+
+    def usable(sample: Sample) -> Sample:
+        if dataset.skip_bad:
+            decode(sample.image)
+        return sample
+
+    one = read_or_leave_out(dataset, number, usable, most if alone else None)
+    return None if isinstance(one, Sample) and len(one.image) > most else one

@@ -26,20 +26,22 @@ class ExemplarHandler:
             spec = wire_exemplars.read(request, model)
             dataset = await in_daemon_thread(self._datasets.get, spec.dataset)
             label = wire_exemplars.read_label(request, spec, dataset)
-            exemplars, found = await self._reader.exemplars(
+            dataset = dataset.skipping_bad(request.skip_bad)
+            read = await self._reader.exemplars(
                 model, spec.path, dataset, spec.k, spec.order, label, spec.with_images
             )
             response = pb.FindExemplarsResponse(
                 unit=str(spec.path),
-                exemplars=exemplars,
+                exemplars=read.messages,
                 provenance=wire_provenance.provenance(model),
-                images=found.images,
-                images_left_out=found.left_out,
+                images=read.found.images,
+                images_left_out=read.found.left_out,
+                left_out=map(wire_images.left_out_image, read.left_out),
             )
         if response.ByteSize() > wire_images.MOST_BYTES:
             raise InvalidField(
                 "k",
-                f"the pictures of {len(exemplars)} exemplars are more than one answer can "
+                f"the pictures of {len(read.messages)} exemplars are more than one answer can "
                 f"hold; ask for fewer",
             )
         return response

@@ -1,10 +1,12 @@
 """What the exemplar index of a data set says of units, as messages."""
 
 import asyncio
+from dataclasses import dataclass
 from typing import Any
 
 from interp.layer import LayerPath
 from service.datasets import Dataset
+from service.datasets.samples import LeftOut
 from service.index.store import IndexStore, Subject
 from service.index.types import ExemplarHits, Order
 from service.models.zoo import HostedModel
@@ -12,6 +14,21 @@ from service.rpc.compute import Compute
 from service.rpc.validation import InvalidField
 from service.rpc.wire import exemplars as wire_exemplars
 from striate.v1 import exemplars_pb2 as pb
+
+
+@dataclass(frozen=True)
+class ExemplarMessages:
+    """The exemplars of a unit.
+
+    Attributes:
+        messages: one an exemplar.
+        found: what the index says of them, and of those that were left out.
+        left_out: those whose images cannot be read any more.
+    """
+
+    messages: list[pb.Exemplar]
+    found: ExemplarHits
+    left_out: list[LeftOut]
 
 
 class IndexReader:
@@ -29,7 +46,7 @@ class IndexReader:
         order: Order = "max",
         label: int | None = None,
         with_images: bool = True,
-    ) -> tuple[list[pb.Exemplar], ExemplarHits]:
+    ) -> ExemplarMessages:
         """Find the images on which a unit is most, or least, active.
 
         Args:
@@ -40,11 +57,12 @@ class IndexReader:
             with_images: also read and crop the images.
 
         Returns:
-            The exemplars, strongest first, and what the index says of them.
+            The exemplars, strongest first, but for those that the data set leaves out.
 
         Raises:
             IndexMissing: the layer has no index over the data set.
             InvalidField: the index keeps no images by label.
+            DatasetError: an image cannot be used, and none is left out; the message names it.
         """
         assert path.unit is not None
         subject = Subject.of(model.name, model.digest, dataset)
@@ -58,15 +76,17 @@ class IndexReader:
             wire_exemplars.exemplar(hit, wire_exemplars.crop_box(hit, path, "mean" in order, model))
             for hit in found.hits
         ]
-        if with_images:
-            drawn = (
-                self._compute.run_long_in_pool(
-                    wire_exemplars.add_images, message, dataset, model.preprocessing
-                )
-                for message in messages
+        if not with_images:
+            return ExemplarMessages(messages, found, [])
+        drawn = (
+            self._compute.run_long_in_pool(
+                wire_exemplars.add_images, message, dataset, model.preprocessing
             )
-            await asyncio.gather(*drawn)
-        return messages, found
+            for message in messages
+        )
+        read = await asyncio.gather(*drawn)
+        usable = [one for one, left_out in zip(messages, read, strict=True) if left_out is None]
+        return ExemplarMessages(usable, found, [one for one in read if one is not None])
 
     async def left_out(
         self, model: HostedModel, path: LayerPath, dataset: Dataset

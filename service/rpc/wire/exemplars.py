@@ -5,8 +5,9 @@ from typing import Literal
 
 from interp.exemplars import crop_rectangle, order_of
 from interp.layer import LayerPath
-from service.datasets import Dataset
-from service.imaging import Preprocessing, decode, png
+from service.datasets import Dataset, Sample
+from service.datasets.samples import LeftOut, read_or_leave_out
+from service.imaging import Pixels, Preprocessing, decode, png
 from service.index.types import Hit, Order, UnitStatistics
 from service.models.zoo import HostedModel
 from service.rpc.validation import InvalidField, known, required, within
@@ -175,7 +176,9 @@ def exemplar(hit: Hit, crop: Box) -> pb.Exemplar:
     )
 
 
-def add_images(message: pb.Exemplar, dataset: Dataset, preprocessing: Preprocessing) -> None:
+def add_images(
+    message: pb.Exemplar, dataset: Dataset, preprocessing: Preprocessing
+) -> LeftOut | None:
     """Read the image of an exemplar, and fill in its name, label and pictures. Decodes and encodes:
     not for the event loop.
 
@@ -184,21 +187,31 @@ def add_images(message: pb.Exemplar, dataset: Dataset, preprocessing: Preprocess
         dataset: that the exemplar comes from.
         preprocessing: of the model.
 
+    Returns:
+        None, or the image that the data set leaves out.
+
     Raises:
-        DatasetError: the image cannot be read.
-        BadImage: it cannot be decoded.
+        DatasetError: the image cannot be read or decoded, and none is left out; the message names
+            it.
     """
-    (sample,) = dataset.read(message.id, 1)
+
+    def seen(sample: Sample) -> tuple[Sample, Pixels]:
+        return sample, preprocessing.apply(decode(sample.image))
+
+    read = read_or_leave_out(dataset, message.id, seen)
+    if isinstance(read, LeftOut):
+        return read
+    sample, image = read  # (C, H, W) uint8
     message.name = sample.name
     if sample.label is not None:
         message.label = sample.label
         if sample.label < len(dataset.classes):
             message.label_name = dataset.classes[sample.label]
-    image = preprocessing.apply(decode(sample.image))  # (C, H, W) uint8
     top, left = message.crop_top, message.crop_left
     crop = image[:, top : top + message.crop_height, left : left + message.crop_width]
     message.image_png = png(image)
     message.crop_png = message.image_png if crop.shape == image.shape else png(crop)
+    return None
 
 
 def crop_box(hit: Hit, path: LayerPath, by_mean: bool, model: HostedModel) -> Box:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from service.datasets.samples import LeftOut
 from service.imaging import BadImage, Preprocessing, decode
 from service.models.zoo import HostedModel
 from service.rpc.validation import InvalidField
@@ -69,6 +71,15 @@ def left_out(summary: Mapping[str, Any]) -> types_pb2.LeftOut:
     """
     images = [types_pb2.LeftOutImage(**image) for image in summary["images"]]
     return types_pb2.LeftOut(count=summary["count"], images=images)
+
+
+def left_out_image(one: LeftOut) -> types_pb2.LeftOutImage:
+    """Write that an image was left out.
+
+    Args:
+        one: the image.
+    """
+    return types_pb2.LeftOutImage(**asdict(one))
 
 
 def decode_batch(

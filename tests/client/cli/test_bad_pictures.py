@@ -134,3 +134,15 @@ def test_what_an_index_left_out_is_listed(cli: Cli, monkeypatch: pytest.MonkeyPa
     assert "12 images could not be used and were left out" in shown
     assert "3 n3: is none" in shown
     assert "and 2 more" in shown
+
+
+def test_exemplars_whose_images_are_bad_are_listed(cli: Cli) -> None:
+    words = ("exemplars", "tiny", "stem:1", "--dataset", "digits")
+    cli.fake.bad_samples = {11}
+    assert len(cli.json(*words)["exemplars"]) == 3
+    found = cli.json(*words, "--skip-bad")
+    assert [one["id"] for one in found["exemplars"]] == [10, 12]
+    assert found["left_out"] == [{"id": 11, "name": "1.png", "reason": "is none"}]
+    shown = cli.run(*words, "--skip-bad").stdout
+    assert f"of {DATASET_SIZE} images (1 more could not be used)" in shown
+    assert "11 1.png: is none" in shown

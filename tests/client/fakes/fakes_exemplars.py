@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from striate.v1 import exemplars_pb2, interpret_pb2_grpc
+from striate.v1 import exemplars_pb2, interpret_pb2_grpc, types_pb2
 from tests.client.fakes.fakes_server import DATASET_SIZE, Fake, png, request_id, running
 
 QUANTILES = (0.1, 0.5)
@@ -45,6 +45,8 @@ class Exhibiting(interpret_pb2_grpc.InterpretServiceServicer):
         if request.order == exemplars_pb2.EXEMPLAR_ORDER_QUANTILE:
             for exemplar, share in zip(found, QUANTILES, strict=False):
                 exemplar.quantile = share
+        bad = [one for one in found if one.id in self.fake.bad_samples] if request.skip_bad else []
+        found = [one for one in found if one not in bad]
         for exemplar in found if request.without_images else ():
             for name in ("name", "image_png", "crop_png", "label", "label_name"):
                 exemplar.ClearField(name)  # type: ignore[arg-type, unused-ignore]
@@ -52,6 +54,8 @@ class Exhibiting(interpret_pb2_grpc.InterpretServiceServicer):
             unit=request.unit,
             exemplars=found,
             images=DATASET_SIZE,
+            images_left_out=len(self.fake.bad_samples),
+            left_out=[types_pb2.LeftOutImage(id=o.id, name=o.name, reason="is none") for o in bad],
             provenance=self.fake.provenance(request_id(context)),
         )
 

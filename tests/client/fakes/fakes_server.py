@@ -50,6 +50,7 @@ class Fake:
     operations: dict[str, Any] = field(default_factory=dict)
     operation_script: deque[Any] = field(default_factory=deque)  # states that the next waits return
     samples_a_message: int = 1024  # as if more would not fit
+    bad_samples: set[int] = field(default_factory=set)
     digests: deque[str] = field(default_factory=deque)
     warnings: list[str] = field(default_factory=list)  # of every attack
     converse: Callable[[Any, grpc.ServicerContext], Any] | None = (

@@ -18,6 +18,7 @@ from striate.v1 import (
     model_pb2,
     model_pb2_grpc,
     robustness_pb2_grpc,
+    types_pb2,
 )
 from tests.client.fakes.fakes_attribution import Attributing
 from tests.client.fakes.fakes_exemplars import Exhibiting
@@ -211,14 +212,20 @@ class _Interpret(
         self, request: interpret_pb2.ReadSamplesRequest, context: Any
     ) -> interpret_pb2.ReadSamplesResponse:
         count = min(request.count, self.fake.samples_a_message)
-        ids = range(request.first, min(request.first + count, DATASET_SIZE))
+        asked = range(request.first, min(request.first + count, DATASET_SIZE))
+        bad = self.fake.bad_samples if request.skip_bad else set[int]()
+        ids = [number for number in asked if number not in bad]
+        left_out = [number for number in asked if number in bad]
         return interpret_pb2.ReadSamplesResponse(
             samples=[
                 interpret_pb2.Sample(
                     id=i, name=f"{i}.png", image=png(4, 5, i), label=i % 2 if i else None
                 )
                 for i in ids
-            ]
+            ],
+            left_out=[
+                types_pb2.LeftOutImage(id=i, name=f"n{i}", reason="is none") for i in left_out
+            ],
         )
 
 

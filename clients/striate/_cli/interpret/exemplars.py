@@ -11,6 +11,7 @@ import typer
 from striate._api.exemplars import OrderName
 from striate._cli.arguments import IndexedDataset, ModelName, UnitName
 from striate._cli.command import command
+from striate._cli.left_out import SkipBad, print_left_out
 from striate._cli.screen import Screen
 from striate._cli.session import Session
 from striate.results.exemplars import Exemplars
@@ -38,6 +39,7 @@ def exemplars(
     images: Annotated[
         bool, typer.Option(help="Read the images too; without, there are no names and labels.")
     ] = True,
+    skip_bad: SkipBad = False,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for the images, crops and a grid. Default: write none."),
@@ -49,12 +51,15 @@ def exemplars(
     by: OrderName = "quantile" if quantiles else order
     class_of = int(label) if label is not None and label.isdecimal() else label
     found = session.service.model(model).exemplars(
-        unit, k, dataset=dataset, order=by, label=class_of, images=images
+        unit, k, dataset=dataset, order=by, label=class_of, images=images, skip_bad=skip_bad
     )
     files = found.save(out) if out is not None else []
     session.screen.result(_as_json(found, by, files))
-    session.screen.line(f"{found.unit}, by {by}: of {found.images} images")
+    others = found.images_left_out
+    left_out = f" ({others} more could not be used)" if others else ""
+    session.screen.line(f"{found.unit}, by {by}: of {found.images} images{left_out}")
     _print_table(session.screen, found)
+    print_left_out(session.screen, len(found.left_out), found.left_out)
 
 
 def _as_json(found: Exemplars, order: str, files: list[Path]) -> dict[str, object]:
@@ -62,6 +67,8 @@ def _as_json(found: Exemplars, order: str, files: list[Path]) -> dict[str, objec
         "unit": found.unit,
         "order": order,
         "images": found.images,
+        "images_left_out": found.images_left_out,
+        "left_out": [asdict(image) for image in found.left_out],
         "exemplars": [{name: getattr(one, name) for name in _FIELDS} for one in found],
         "files": [str(file) for file in files],
         "provenance": asdict(found.provenance),

@@ -74,8 +74,9 @@ class DossierHandler:
             response = pb.CompileDossierResponse(
                 unit=str(spec.path), provenance=wire_provenance.provenance(model)
             )
-            await self._add_index(response, spec, model, dataset)
+            spec.left_out.update(await self._reader.left_out(model, spec.path, dataset))
             dataset = dataset.skipping_bad(spec.left_out["count"] > 0)
+            await self._add_index(response, spec, model, dataset)
             pictures = await self._pictures(request.settings, spec, model, context)
             response.visualizations.extend(pictures)
             await self._add_tuning(response, spec, model, context)
@@ -110,13 +111,18 @@ class DossierHandler:
         likewise.
         """
         path, k = spec.path, spec.exemplars
-        spec.left_out.update(await self._reader.left_out(model, path, dataset))
         by_maximum, by_mean_order = order_of(path.form, "max"), order_of(path.form, "mean")
-        exemplars, _ = await self._reader.exemplars(model, path, dataset, k, by_maximum)
-        response.exemplars.extend(exemplars)
+        read = await self._reader.exemplars(model, path, dataset, k, by_maximum)
+        response.exemplars.extend(read.messages)
+        left_out = set(read.left_out)
         if len(model.network.output_shapes[path.layer]) == 3:
-            by_mean, _ = await self._reader.exemplars(model, path, dataset, k, by_mean_order)
-            response.exemplars_by_mean.extend(by_mean)
+            read = await self._reader.exemplars(model, path, dataset, k, by_mean_order)
+            response.exemplars_by_mean.extend(read.messages)
+            left_out |= set(read.left_out)
+        spec.missing.extend(
+            (f"Exemplar {one.id}, {one.name}", one.reason)
+            for one in sorted(left_out, key=lambda one: one.id)
+        )
         (statistics,) = await self._reader.statistics(model, spec.path, dataset)
         response.statistics.CopyFrom(statistics)
 

@@ -232,6 +232,27 @@ def test_without_images_none_is_read(place: Place) -> None:
         place.find(dataset="gone", k=1)
 
 
+def test_an_exemplar_whose_image_is_bad_is_named_or_left_out(place: Place) -> None:
+    datasets = place.datasets
+
+    def item(index: int) -> tuple[str, bytes, int | None]:
+        name, data, label = datasets.get("digits").source.item(index)
+        return name, data[:40] if index == 1700 else data, label
+
+    data = Dataset("spoilt", "memory", Source(1797, item))
+    datasets._uris["spoilt"], datasets._opened["spoilt"] = "memory", data
+    with pytest.raises(DatasetError, match=r"image 1700 \('digit-1700'\) of data set 'spoilt'"):
+        place.find(dataset="spoilt")
+    asked = place.find(dataset="spoilt", skip_bad=True)
+    datasets._opened["spoilt"] = data.skipping_bad()
+    for found in (asked, place.find(dataset="spoilt")):
+        assert [one.id for one in found.exemplars] == [5, 3]
+        assert [(one.id, one.name) for one in found.left_out] == [(1700, "digit-1700")]
+        assert "no readable" in found.left_out[0].reason
+        assert found.images_left_out == 0  # by the index
+    assert len(place.find(dataset="spoilt", without_images=True).exemplars) == 3
+
+
 @pytest.mark.parametrize(
     ("unit", "settings"),
     [("c3:2", {"order": pb.EXEMPLAR_ORDER_MEAN}), ("logits:3", {}), ("f6:0", {})],
