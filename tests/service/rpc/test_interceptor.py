@@ -2,12 +2,13 @@
 
 import asyncio
 from typing import Any, cast
-from unittest.mock import Mock
+from unittest.mock import Mock, patch
 
 import pytest
-from structlog.testing import capture_logs
+import structlog
 
 from service.engine.metrics import Metrics
+from service.rpc import interceptor
 from service.rpc.interceptor import CallSpan
 
 WAIT = "/google.longrunning.Operations/WaitOperation"
@@ -23,9 +24,12 @@ def logged(method: str) -> list[Any]:
         async with span:
             pass
 
-    with capture_logs() as lines:
+    capture = structlog.testing.LogCapture()
+    # Not capture_logs: a logger that has been used keeps the settings that it was used with.
+    log = structlog.wrap_logger(None, processors=[capture])
+    with patch.object(interceptor, "log", log):
         asyncio.run(call())
-    return cast(list[Any], lines)
+    return cast(list[Any], capture.entries)
 
 
 @pytest.mark.parametrize(
