@@ -105,18 +105,12 @@ class Caller:
             StriateError: The call failed.
         """
         request_id, options = self._options(timeout, request_id)
-        call = None
         try:
-            with held():
-                call = method.future(request, **options)
-            response = call.result()
-            self._note_version(call)
+            # Not `future`, which starts a thread a call; an interrupt cancels this one, too.
+            response, call = method.with_call(request, **options)
         except grpc.RpcError as error:
             raise self._failure(error, request_id) from None
-        except BaseException:
-            if call is not None:
-                call.cancel()
-            raise
+        self._note_version(call)
         return response
 
     def stream(
