@@ -24,6 +24,7 @@ from bench.fuzz.run import fuzz
 from bench.gradients import gradients
 from bench.indexing import indexing
 from bench.l1 import l1
+from bench.load.run import endure
 from bench.loading import loading
 from bench.png import png
 from bench.rendering import rendering
@@ -59,6 +60,7 @@ FIGURES = {
     "l1": l1,
     "worth": worth,
     "fuzz": fuzz,
+    "endurance": endure,
 }
 OUT = Path(__file__).parents[1] / "out" / "bench"
 
