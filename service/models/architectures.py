@@ -8,15 +8,13 @@ from functools import partial
 from pathlib import Path
 
 import torch
-import torchvision
 from torch import nn
-from torchvision.models import WeightsEnum
 
 from interp.network.architectures import CifarResNet, CifarTwin, LeNet5
 from service.datasets.classes import CIFAR10, DIGITS
 from service.imaging import Preprocessing
 from service.models import small_image_networks
-from service.models.checkpoints import ModelError, fetch
+from service.models.checkpoints import ModelError
 
 EMBEDDED_WEIGHTS = Path(__file__).parent / "weights"
 
@@ -30,7 +28,6 @@ _PIXELS = Preprocessing(3, 32, 32, 32, "bilinear", (0.0,) * 3, (1.0,) * 3)
 _DIGITS = Preprocessing(1, 32, 32, 32, "bilinear", (0.5,), (0.5,))
 # The network was trained on pixels of 0 to 255, less 117.
 _INCEPTIONV1 = Preprocessing(3, 224, 224, 224, "bilinear", (117 / 255,) * 3, (1 / 255,) * 3)
-_ONE_SIZE = ("vit_", "maxvit_")  # built for images of one size, that of the default weights
 
 
 @dataclass(frozen=True)
@@ -68,8 +65,10 @@ class Architecture:
 
 def names() -> tuple[str, ...]:
     """All names that `architecture` knows."""
-    models = torchvision.models.list_models(module=torchvision.models)
-    return (*_BUILT_IN, *small_image_networks.listed(), *models)
+    # torchvision takes a third of the time in which a server starts: it waits until it is needed.
+    from service.models.sources import torchvision_networks
+
+    return (*_BUILT_IN, *small_image_networks.listed(), *torchvision_networks.names())
 
 
 def architecture(name: str) -> Architecture | None:
@@ -88,56 +87,9 @@ def architecture(name: str) -> Architecture | None:
     if build_small is not None:
         seen = _TWINS if small_image_networks.uses_silu(name) else _PIXELS
         return Architecture(name, build_small, Published("", seen, CIFAR10), {})
-    return _of_torchvision(name) if name in names() else None
+    from service.models.sources import torchvision_networks
 
-
-def _of_torchvision(name: str) -> Architecture:
-    weights = torchvision.models.get_model_weights(name)
-    size = weights.DEFAULT.transforms().crop_size
-    # One member of vgg16 names no classes: it is no classifier, and its file lacks the last layers.
-    others = {
-        member: partial(_published, weights[member])
-        for member in weights.__members__
-        if weights[member].meta["categories"]
-        and (not name.startswith(_ONE_SIZE) or weights[member].transforms().crop_size == size)
-    }
-    return Architecture(
-        name, partial(_build_torchvision, name), _published(weights.DEFAULT), others
-    )
-
-
-def _build_torchvision(name: str, classes: int | None) -> nn.Module:
-    """Without the heads that only training uses, and with the input transform that the published
-    weights imply.
-    """
-    options: dict[str, object] = {} if classes is None else {"num_classes": classes}
-    if name.startswith("vit_"):
-        weights = torchvision.models.get_model_weights(name)
-        options["image_size"] = weights.DEFAULT.transforms().crop_size[0]
-    if name in ("googlenet", "inception_v3"):
-        options |= {"transform_input": True, "init_weights": False}
-        options["aux_logits"] = name == "inception_v3"  # it cannot be built without
-    module: nn.Module = torchvision.models.get_model(name, weights=None, **options)
-    if name == "inception_v3":
-        module.aux_logits, module.AuxLogits = False, None  # type: ignore[assignment]
-    return module
-
-
-def _published(member: WeightsEnum) -> Published:
-    """What torchvision says of the weights that it publishes."""
-    seen = member.transforms()
-    crop, resize = seen.crop_size, seen.resize_size
-    preprocessing = Preprocessing(
-        3, crop[0], crop[-1], resize[0], seen.interpolation.value, tuple(seen.mean), tuple(seen.std)
-    )
-    return Published(
-        member.name,
-        preprocessing,
-        tuple(member.meta["categories"]),
-        lambda folder: fetch(member.url, folder),
-        member.meta.get("license", ""),
-        f"torchvision, {member}, {member.meta['recipe']}",
-    )
+    return torchvision_networks.architecture(name)
 
 
 def _inceptionv1(classes: int | None) -> nn.Module:

@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Mapping
 
 import torch
-import torchvision
 from torch import Tensor
 
 # The first row whose pattern is found in a name tells the family; the beginnings are those of
@@ -64,12 +63,16 @@ def looks_like(state: Mapping[str, Tensor]) -> str | None:
 
 
 def _members(beginnings: tuple[str, ...]) -> list[str]:
+    import torchvision  # takes a second to import
+
     names = torchvision.models.list_models(module=torchvision.models)
     return [n for n in names if beginnings and n.startswith(beginnings)]
 
 
 def _has_tensors(name: str, state: Mapping[str, Tensor]) -> bool:
     """Whether a state dict has a network's tensors, with their shapes but for the last layer's."""
+    import torchvision
+
     with torch.device("meta"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torchvision's, of how it will draw weights one day
         own = torchvision.models.get_model(name, weights=None).state_dict()

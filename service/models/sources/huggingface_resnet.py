@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
-from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from service.models.checkpoints import ModelError
 from service.models.recipe import Argument, Recipe
@@ -18,7 +17,7 @@ ARCHITECTURE = "ResNetForImageClassification"
 
 _STAGES = 4
 _MAX_CLASSES = 1_000_000
-_BLOCKS: dict[str, type[BasicBlock | Bottleneck]] = {"basic": BasicBlock, "bottleneck": Bottleneck}
+_EXPANSION = {"basic": 1, "bottleneck": 4}  # channels of a block's output over its inside's
 
 Depth = Annotated[int, Field(ge=1, le=256)]
 
@@ -89,16 +88,16 @@ class ResNetConfig(BaseModel):
 
     def _check(self, name: str) -> None:
         """Refuse what torchvision's ResNet is not."""
-        block = _BLOCKS.get(self.layer_type)
-        if block is None:
+        expansion = _EXPANSION.get(self.layer_type)
+        if expansion is None:
             raise ModelError(
                 f"config.json of {name}: layer_type {self.layer_type!r} is neither "
-                f"{' nor '.join(_BLOCKS)}"
+                f"{' nor '.join(_EXPANSION)}"
             )
         wanted: dict[str, object] = {
             "num_channels": 3,
             "embedding_size": 64,
-            "hidden_sizes": tuple(64 * 2**stage * block.expansion for stage in range(_STAGES)),
+            "hidden_sizes": tuple(64 * 2**stage * expansion for stage in range(_STAGES)),
             "hidden_act": "relu",
             "downsample_in_first_stage": False,
             "downsample_in_bottleneck": False,
@@ -139,7 +138,13 @@ def resnet(config: ResNetConfig, classes: int) -> nn.Module:
     Returns:
         The network, its weights not loaded.
     """
-    module: nn.Module = ResNet(_BLOCKS[config.layer_type], list(config.depths), classes)
+    from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet  # takes a second to import
+
+    blocks: dict[str, type[BasicBlock | Bottleneck]] = {
+        "basic": BasicBlock,
+        "bottleneck": Bottleneck,
+    }
+    module: nn.Module = ResNet(blocks[config.layer_type], list(config.depths), classes)
     return module
 
 
