@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from striate._requests.priority import PriorityName
     from striate._requests.visualize import VisualizeOptions
     from striate.images import Images, One
-    from striate.labels import Label, Labels
+    from striate.images.labels import Label, Labels
     from striate.objective import Objective
     from striate.objective.expression import FormName
     from striate.results.activations import Activations

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from striate._requests.audit import Gates, Threats
     from striate.attacks import Attack
     from striate.images import Images
-    from striate.labels import Labels
+    from striate.images.labels import Labels
     from striate.results.audit import AuditReport
     from striate.results.datasets import DatasetInfo, Samples
     from striate.results.models import ModelInfo
@@ -101,6 +101,23 @@ class Service:
     def close(self) -> None:
         """Cancels what runs and drops the connection. Operations go on."""
         self._connection.caller.close()
+
+    def with_metadata(
+        self, metadata: Sequence[tuple[str, str]] = (), *, token: str | None = None
+    ) -> Service:
+        """Gives a service on the same connection that speaks for somebody else.
+
+        Args:
+            metadata: (key, value) pairs sent with every call instead of this one's of those keys.
+            token: Whose token is sent, None for this one's, "" for nobody's.
+
+        Returns:
+            The service. Closing it closes this one too.
+
+        Raises:
+            InvalidArgument: The token is none, or would travel in the clear.
+        """
+        return Service(self._connection.caller.with_metadata(metadata, token))
 
     def models(
         self, include_available: bool = False, *, timeout: float | None = None

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from striate._requests.attack_stream import Items
     from striate.attacks import Attack, EpsilonSearch
     from striate.images import Images
-    from striate.labels import Labels
+    from striate.images.labels import Labels
     from striate.results.attack import StreamedImage
 
 _READ_AHEAD = 256  # images of a stream that names no number; more than the server's own default

@@ -10,7 +10,7 @@ from striate._rpc.batching import check_count, send
 from striate._rpc.checks import at_least, choice, number, seed_value
 from striate.errors import invalid
 from striate.images import Batch, as_batch, naming
-from striate.labels import Labels, as_indices
+from striate.images.labels import Labels, as_indices
 from striate.results.attributions import Attributions
 from striate.v1 import attribution_pb2 as pb
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from striate._api.context import Connection
     from striate.images import Images
-    from striate.labels import Labels
+    from striate.images.labels import Labels
 
 
 def audit(

@@ -15,7 +15,7 @@ from striate.v1 import interpret_pb2
 if TYPE_CHECKING:
     from striate._api.context import Connection
     from striate.images import Images
-    from striate.labels import Labels
+    from striate.images.labels import Labels
 
 # the most that a server takes; it answers fewer where they would not fit into one message
 _SAMPLES_A_CALL = 1024

@@ -10,7 +10,7 @@ from striate._api.operation import Operation
 from striate._rpc.batching import check_count
 from striate._rpc.checks import at_least, choice, number, whole
 from striate.errors import DatasetNotFound, invalid
-from striate.labels import as_indices
+from striate.images.labels import as_indices
 from striate.results.exemplars import Exemplars
 from striate.results.unit_statistics import LayerStatistics, UnitStatistics
 from striate.v1 import exemplars_pb2
@@ -18,7 +18,7 @@ from striate.v1 import exemplars_pb2
 if TYPE_CHECKING:
     from striate._api.context import Connection, ModelContext
     from striate._rpc.deadline import Deadline
-    from striate.labels import Label
+    from striate.images.labels import Label
 
 OrderName = Literal["max", "min", "mean", "magnitude", "quantile"]
 

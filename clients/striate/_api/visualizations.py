@@ -59,21 +59,47 @@ def visualize(
         InvalidArgument: A value is out of its range; the error names the field.
         StriateError: The server refused or failed.
     """
-    from striate._requests.visualize import visualize_request
     from striate.objective import Objective
     from striate.objective.expression import whole_layer
 
     layer = whole_layer(objectives)
     if layer is not None:
         return _whole_layer(net, layer, variants, options)
-    single = isinstance(objectives, str | Objective)
-    several = [objectives] if isinstance(objectives, str | Objective) else list(objectives)
     settings: dict[str, Any] = {**options}
     on_progress, timeout = settings.pop("on_progress", None), settings.pop("timeout", None)
-    request = visualize_request(net.info.name, several, variants=variants, **settings)
+    request, expected = visualize_call(net, objectives, variants, settings)
     with naming(names_of(settings.get("start"))):
-        found = _run(net, request, on_progress, timeout)
-    return found[0] if single and variants is None else found
+        found = _run(net, request, expected, on_progress, timeout)
+    return found[0] if isinstance(objectives, str | Objective) and variants is None else found
+
+
+def visualize_call(
+    net: ModelContext,
+    objectives: str | Objective | Several,
+    variants: int | None,
+    settings: dict[str, Any],
+) -> tuple[visualize_pb2.VisualizeRequest, int]:
+    """Makes the request for the pictures of one objective or several.
+
+    Args:
+        net: The model, with its connection.
+        objectives: One objective, or several.
+        variants: Pictures of each, None for one.
+        settings: The other arguments of Model.visualize, without `on_progress` and `timeout`.
+
+    Returns:
+        The request, and how many pictures answer it.
+
+    Raises:
+        InvalidArgument: A value is out of its range; the error names the field.
+    """
+    from striate._requests.visualize import visualize_request
+    from striate.objective import Objective
+
+    several = [objectives] if isinstance(objectives, str | Objective) else list(objectives)
+    request = visualize_request(net.info.name, several, variants=variants, **settings)
+    count = len(request.objectives) or len(request.composed)
+    return request, count * (request.variants or 1)
 
 
 def visualize_layer(
@@ -104,14 +130,33 @@ def visualize_layer(
         InvalidArgument: A value is out of its range; the error names the field.
         StriateError: The server refused or failed.
     """
-    from striate._requests.picture_settings import PictureSettings
-    from striate._requests.visualize import layer_request
     from striate.results.layer_pictures import LayerPictures
 
-    settings = PictureSettings(**options)
-    request = layer_request(net.info.name, net.layers, layer, units, form, sheet, dataset, settings)
+    request = layer_call(net, layer, units, form, sheet, dataset, options)
     responses = net.caller.stream(net.interpret.VisualizeLayer, request, timeout)
     return LayerPictures(layer, responses, sheet, form)
+
+
+def layer_call(
+    net: ModelContext,
+    layer: str,
+    units: range | None,
+    form: FormName,
+    sheet: bool,
+    dataset: str | None,
+    options: PictureOptions,
+) -> visualize_pb2.VisualizeLayerRequest:
+    """Makes the request for the pictures of a layer's units; the arguments are those of
+    `visualize_layer`.
+
+    Raises:
+        InvalidArgument: A value is out of its range; the error names the field.
+    """
+    from striate._requests.picture_settings import PictureSettings
+    from striate._requests.visualize import layer_request
+
+    settings = PictureSettings(**options)
+    return layer_request(net.info.name, net.layers, layer, units, form, sheet, dataset, settings)
 
 
 def facets(
@@ -210,12 +255,12 @@ def _is_given(value: object) -> bool:
 def _run(
     net: ModelContext,
     request: visualize_pb2.VisualizeRequest,
+    expected: int,
     on_progress: Callable[[Progress], object] | None,
     timeout: float | None,
 ) -> Visualizations:
     from striate.results.visualization import Progress, Visualizations
 
-    expected = (len(request.objectives) or len(request.composed)) * (request.variants or 1)
     with closing(net.caller.stream(net.interpret.Visualize, request, timeout)) as responses:
         for response in responses:
             if response.HasField("result"):

@@ -10,7 +10,7 @@ from striate._requests.attack_method import set_search, target_choice, unit_goal
 from striate._requests.priority import PriorityName, priority_value
 from striate._rpc.checks import choice, listed, number, seed_value, whole
 from striate.errors import invalid
-from striate.labels import Labels, as_indices
+from striate.images.labels import Labels, as_indices
 from striate.v1 import attack_pb2 as pb
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from striate._rpc.checks import number
 from striate.errors import BadImage, StriateError, invalid
 from striate.images import as_batch, is_single
-from striate.labels import Label, as_indices
+from striate.images.labels import Label, as_indices
 from striate.v1 import attack_pb2 as pb
 
 if TYPE_CHECKING:

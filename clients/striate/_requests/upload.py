@@ -11,7 +11,7 @@ from striate._rpc.checks import ordered
 from striate.errors import InvalidArgument, invalid
 from striate.errors.rows import moved
 from striate.images import as_batch, is_single
-from striate.labels import Labels, as_indices, is_single_label
+from striate.images.labels import Labels, as_indices, is_single_label
 from striate.v1 import audit_pb2 as pb
 
 if TYPE_CHECKING:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import grpc
 
@@ -17,7 +19,7 @@ from striate._rpc.feeder import Feeder
 from striate._rpc.first_contact import first_contact, tls_problem
 from striate._rpc.interrupts import held
 from striate._rpc.response_stream import ResponseStream
-from striate._rpc.security import PLAIN, Security
+from striate._rpc.security import PLAIN, Security, token_metadata
 from striate._rpc.target import check_target
 from striate._rpc.versions import WAY_ON, client_version, doubt, understand
 from striate.errors import (
@@ -44,6 +46,7 @@ class Caller:
         timeout: Seconds of every call that names none, None for no limit.
         security: TLS, and what tells who calls.
         metadata: Further (key, value) pairs sent with every call.
+        open_channel: Opens the channel.
 
     Raises:
         InvalidArgument: `target` has no port, or is a URL.
@@ -55,6 +58,7 @@ class Caller:
         timeout: float | None = None,
         security: Security = PLAIN,
         metadata: Sequence[tuple[str, str]] = (),
+        open_channel: Callable[[str, grpc.ChannelCredentials | None], Any] = open_channel,
     ) -> None:
         self.target = check_target(target)
         self.timeout = timeout
@@ -63,14 +67,35 @@ class Caller:
         self._security = security
         self._metadata = (*security.metadata, *metadata)
         self._reached = False
-        self._closed = False
+        self._closed = threading.Event()
         self._process = os.getpid()
-        self.channel = open_channel(target, security.credentials)
+        self.channel: grpc.Channel = open_channel(target, security.credentials)
 
     def close(self) -> None:
-        """Cancels running calls and drops the connection."""
-        self._closed = True
+        """Cancels running calls and drops the connection, also for whoever shares it."""
+        self._closed.set()
         self.channel.close()
+
+    def with_metadata(
+        self, metadata: Sequence[tuple[str, str]] = (), token: str | None = None
+    ) -> Self:
+        """Makes a caller that shares this one's channel and speaks for somebody else.
+
+        Args:
+            metadata: (key, value) pairs sent with every call instead of this one's of those keys.
+            token: Whose token is sent, None for this one's, "" for nobody's.
+
+        Returns:
+            The caller. Closing it closes the channel of both.
+
+        Raises:
+            InvalidArgument: The token is none, or would travel in the clear.
+        """
+        added = (*token_metadata(self.target, self._security, token), *metadata)
+        replaced = {key for key, _ in added} | ({"authorization"} if token == "" else set())
+        twin = copy.copy(self)
+        twin._metadata = (*(one for one in self._metadata if one[0] not in replaced), *added)
+        return twin
 
     def deadline(self, timeout: float | None) -> Deadline:
         """Sets the deadline of a request that takes several calls.
@@ -110,7 +135,7 @@ class Caller:
             response, call = method.with_call(request, **options)
         except grpc.RpcError as error:
             raise self._failure(error, request_id) from None
-        self._note_version(call)
+        self._note_version(call.trailing_metadata())
         return response
 
     def stream(
@@ -134,7 +159,7 @@ class Caller:
             request_id, options = self._options(timeout, "")
             return partial(method, request, **options), request_id
 
-        return ResponseStream(prepare, self._note_version, self._failure)
+        return ResponseStream(prepare, self._note_end, self._failure)
 
     def feed(
         self,
@@ -164,7 +189,7 @@ class Caller:
                 call = method.future(feeder, **options)
                 feeder.start(call)
             response = call.result()
-            self._note_version(call)
+            self._note_version(call.trailing_metadata())
         except (grpc.RpcError, grpc.FutureCancelledError) as error:
             if feeder.failure is not None:
                 raise feeder.failure from None
@@ -201,7 +226,7 @@ class Caller:
             request_id, options = self._options(timeout, "")
             return partial(method, requests, **options | {"timeout": timeout}), request_id
 
-        responses = ResponseStream[Response](prepare, self._note_version, self._failure)
+        responses = ResponseStream[Response](prepare, self._note_end, self._failure)
         responses.start()
         try:
             yield responses
@@ -209,7 +234,7 @@ class Caller:
             responses.close()
 
     def _options(self, timeout: float | None, request_id: str) -> tuple[str, dict[str, Any]]:
-        if self._closed:
+        if self._closed.is_set():
             raise FailedPrecondition(f"the connection to {self.target} is closed")
         if os.getpid() != self._process:  # gRPC would hang: its threads are not in a forked process
             raise FailedPrecondition(
@@ -234,11 +259,14 @@ class Caller:
         if problem is not None:
             raise TLSFailed(problem)
 
-    def _note_version(self, call: Any) -> None:
+    def _note_end(self, call: Any) -> None:
+        self._note_version(call.trailing_metadata())
+
+    def _note_version(self, trailing: Iterable[tuple[str, Any]] | None) -> None:
         """Remembers the version that the server names at the end of its calls, and warns once if it
         is too far from the client's.
         """
-        found = (value for key, value in call.trailing_metadata() or () if key == VERSION_KEY)
+        found = (value for key, value in trailing or () if key == VERSION_KEY)
         self.server_version = next(found, self.server_version)
         if not self._warned and not understand(client_version(), self.server_version):
             self._warned = True
@@ -248,7 +276,7 @@ class Caller:
         """The typed error of a failed call; one for an unknown call names both versions, if they
         differ.
         """
-        self._note_version(error)
+        self._note_end(error)
         problem = tls_problem(error, self.target, self._security)
         failure = TLSFailed(problem) if problem else from_rpc(error, request_id)
         ours, theirs = client_version(), self.server_version

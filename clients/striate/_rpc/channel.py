@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import grpc
+import grpc.aio
 
 MESSAGE_LIMIT = 64 * 2**20  # bytes, either way; the server's limit too
 
@@ -67,3 +68,20 @@ def open_channel(target: str, credentials: grpc.ChannelCredentials | None) -> gr
     if credentials is None:
         return grpc.insecure_channel(target, options=_CHANNEL_OPTIONS)
     return grpc.secure_channel(target, credentials, options=_CHANNEL_OPTIONS)
+
+
+def open_async_channel(
+    target: str, credentials: grpc.ChannelCredentials | None
+) -> grpc.aio.Channel:
+    """Opens the same channel for the running event loop.
+
+    Args:
+        target: Address of the server, "host:port".
+        credentials: Credentials for TLS, None for plain text.
+
+    Returns:
+        The channel.
+    """
+    if credentials is None:
+        return grpc.aio.insecure_channel(target, options=_CHANNEL_OPTIONS)
+    return grpc.aio.secure_channel(target, credentials, options=_CHANNEL_OPTIONS)

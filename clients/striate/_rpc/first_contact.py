@@ -5,6 +5,7 @@ status for a server that is starting, and asks it again and again.
 from __future__ import annotations
 
 import grpc
+import grpc.aio
 
 from striate._rpc.security import Security
 
@@ -26,6 +27,28 @@ def first_contact(channel: grpc.Channel, timeout: float | None) -> grpc.RpcError
     )
     try:
         ask(b"", timeout=timeout)
+    except grpc.RpcError as error:
+        return error if _code(error) is grpc.StatusCode.UNAVAILABLE else None
+    return None
+
+
+async def async_first_contact(
+    channel: grpc.aio.Channel, timeout: float | None
+) -> grpc.RpcError | None:
+    """Asks a server whether it is there, as `first_contact` does, on an event loop's channel.
+
+    Args:
+        channel: To the server.
+        timeout: Seconds.
+
+    Returns:
+        Why it cannot be reached; None where it answered, whatever the answer.
+    """
+    ask: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
+        _METHOD, request_serializer=None, response_deserializer=None
+    )
+    try:
+        await ask(b"", timeout=timeout)
     except grpc.RpcError as error:
         return error if _code(error) is grpc.StatusCode.UNAVAILABLE else None
     return None

@@ -83,16 +83,43 @@ def security(
         tls = bool(ca or certificate or key) or _switch("STRIATE_TLS")
     if not flag("tls", tls):
         authorization = _authorization(token)
-        if authorization and not _LOOPBACK.match(target.rpartition(":")[0] or target):
-            raise invalid(
-                "token",
-                f"would travel in the clear to {target}: pass tls=True or ca=PATH (--tls or "
-                f"--ca FILE on the command line)",
-            )
+        _check_secret(target, authorization)
         return Security(None, False, authorization)
     return Security(
         _credentials(ca, certificate, key), certificate is not None, _authorization(token)
     )
+
+
+def token_metadata(
+    target: str, security: Security, token: str | None
+) -> tuple[tuple[str, str], ...]:
+    """Makes the metadata that carries somebody's token over a channel that is open.
+
+    Args:
+        target: Address of the server.
+        security: What the channel was opened with.
+        token: The token; None and "" for none.
+
+    Returns:
+        (key, value) pairs.
+
+    Raises:
+        InvalidArgument: The token is none, or would travel in the clear to another machine.
+    """
+    authorization = _authorization(token) if token else ()
+    if security.credentials is None:
+        _check_secret(target, authorization)
+    return authorization
+
+
+def _check_secret(target: str, authorization: tuple[tuple[str, str], ...]) -> None:
+    """Refuses a token in plain text beyond this machine."""
+    if authorization and not _LOOPBACK.match(target.rpartition(":")[0] or target):
+        raise invalid(
+            "token",
+            f"would travel in the clear to {target}: pass tls=True or ca=PATH (--tls or "
+            f"--ca FILE on the command line)",
+        )
 
 
 def _switch(variable: str) -> bool:

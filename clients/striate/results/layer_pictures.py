@@ -54,7 +54,7 @@ class LayerPictures:
     def __init__(
         self,
         layer: str,
-        events: ResponseStream[pb.VisualizeLayerResponse],
+        events: ResponseStream[pb.VisualizeLayerResponse] | None,
         sheet: bool,
         form: Literal["value", "neg", "abs"] = "value",
     ) -> None:
@@ -142,7 +142,8 @@ class LayerPictures:
     def close(self) -> None:
         """Stops the work on the server; any thread may, also while another waits for a unit."""
         self._closed = True
-        self._events.close()
+        if self._events is not None:
+            self._events.close()
 
     def __enter__(self) -> LayerPictures:
         return self
@@ -176,22 +177,37 @@ class LayerPictures:
         """Reads messages up to the next unit; False at the end."""
         if self._finished:
             return False
-        for event in self._events:
-            self.total = event.units_total
-            if event.HasField("provenance"):
-                self.provenance = Provenance.read(event.provenance)
-            if event.HasField("sheet"):
-                self._sheet = event.sheet
-            elif event.HasField("picture"):
-                self.found.append(self._read(event.picture))
+        for event in self._events or ():  # none where `take` is told
+            if self.take(event):
                 return True
-        self._check_end()
+        self.check_end()
         self._finished = True
         return False
 
-    def _check_end(self) -> None:
-        """Raises Internal if the server has ended before its time, and Cancelled if the caller has
-        closed the stream.
+    def take(self, event: pb.VisualizeLayerResponse) -> bool:
+        """Notes what the server says next.
+
+        Args:
+            event: The server's message.
+
+        Returns:
+            Whether it brought a unit, the last of `found`.
+        """
+        self.total = event.units_total
+        if event.HasField("provenance"):
+            self.provenance = Provenance.read(event.provenance)
+        if event.HasField("sheet"):
+            self._sheet = event.sheet
+        elif event.HasField("picture"):
+            self.found.append(self._read(event.picture))
+        return event.HasField("picture")
+
+    def check_end(self) -> None:
+        """Checks that all has come, when the server has nothing more to say.
+
+        Raises:
+            Internal: The server has ended before its time.
+            Cancelled: The caller has closed the stream.
         """
         if self._closed:
             raise Cancelled(

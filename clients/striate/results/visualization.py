@@ -29,13 +29,13 @@ class Progress:
         step: Steps done, from 1.
         steps: Steps in all.
         scores: The objectives under that step's random transforms, one an objective.
-        previews: The running pictures (PIL), on the steps that `preview_every` names.
+        pngs: The running pictures as PNG files, on the steps that `preview_every` names.
     """
 
     step: int
     steps: int
     scores: tuple[float, ...]
-    previews: tuple[Image, ...] = field(default=(), repr=False)
+    pngs: tuple[bytes, ...] = field(default=(), repr=False)
 
     @staticmethod
     def read(message: visualize_pb2.VisualizeProgress) -> Progress:
@@ -44,8 +44,13 @@ class Progress:
         Args:
             message: The server's message.
         """
-        previews = tuple(pictures.decode(png) for png in message.previews)
-        return Progress(message.step, message.steps, tuple(message.scores), previews)
+        scores, pngs = tuple(message.scores), tuple(message.previews)
+        return Progress(message.step, message.steps, scores, pngs)
+
+    @cached_property
+    def previews(self) -> tuple[Image, ...]:
+        """The running pictures, decoded (PIL)."""
+        return tuple(map(pictures.decode, self.pngs))
 
 
 @dataclass(frozen=True)
