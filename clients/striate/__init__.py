@@ -85,7 +85,7 @@ if TYPE_CHECKING:
     from striate import regularize, space, view
     from striate.objective import Direction, Like, Objective, Unit, interpolate
     from striate.results.activations import Activations, UnitActivation
-    from striate.results.certificate import Certificate
+    from striate.results.certificate import Appearance, Certificate
     from striate.results.dossier import Dossier
     from striate.results.facets import Facet, Facets
     from striate.results.filters import FilterAnalysis, Filters
@@ -96,6 +96,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Aborted",
     "Activations",
+    "Appearance",
     "AttackResult",
     "AttackRow",
     "Attributions",
@@ -200,6 +201,7 @@ __all__ += _methods.__all__
 # what is a module itself
 _LATE = {
     "Activations": "results.activations",
+    "Appearance": "results.certificate",
     "Certificate": "results.certificate",
     "Direction": "objective",
     "Dossier": "results.dossier",

@@ -178,6 +178,7 @@ class Model:
             learning_rate: Adam's learning rate, above 0 to 1 (0.1, or 0.02 with start).
             seed: Picks start and transforms.
             size: Height and width of the picture in pixels, 16 to 1024 (the network's).
+                What is smaller is shown to the network at its own size.
             transforms: True for random jitter, rotation and scale, False for none, or a sequence of
                 views of striate.view.
             parameterization: Where the picture lives, of striate.space (Fourier).

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from interp.feature.appearance import Appearance
 from interp.feature.transform import HELD_OUT_VIEWS, held_out_view
 from interp.layer import LayerPath
 from interp.objective import Objective
@@ -40,6 +41,8 @@ class Certificate:
             not.
         seeds: the seed of the one that is returned.
         learning_rates: (B,) float64, its learning rate.
+        size: (height, width) at which the network was shown the pictures, in pixels.
+        appearance: how they look at that size.
     """
 
     activation: Tensor
@@ -52,6 +55,8 @@ class Certificate:
     attempts: Tensor
     seeds: list[int]
     learning_rates: Tensor
+    size: tuple[int, int]
+    appearance: Appearance
 
     def cpu(self) -> "Certificate":
         """Return the same on the host."""
@@ -59,7 +64,7 @@ class Certificate:
         copied: dict[str, Any] = {
             name: value.cpu() for name, value in vars(self).items() if isinstance(value, Tensor)
         }
-        return replace(self, layer_activations=layers, **copied)
+        return replace(self, layer_activations=layers, appearance=self.appearance.cpu(), **copied)
 
 
 @dataclass(frozen=True, eq=False)

@@ -102,6 +102,7 @@ def optimize(
     reached = yield from with_restart_progress(climb, number, rows)
     images = reached.images
     opaque = images if images.shape[1] == problem.settings.shape[0] else over(images)
+    opaque = problem.settings.shown(opaque)
     scores = yield from measure(opaque, objective)
     percentile = problem.settings.parameterization.attention_percentile
     if reached.attention is not None and percentile is not None:

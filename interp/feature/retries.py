@@ -91,7 +91,8 @@ class Candidates:
 
     Attributes:
         images: (B, C, H, W) in [0, 1], what is returned; alpha may be the last channel.
-        opaque: (B, C, H, W) in [0, 1], what was measured: images laid over gray.
+        opaque: (B, C, H', W') in [0, 1], what was measured: images laid over gray, at the size at
+            which the network is shown them.
         activation: (B,) the objective on them.
         held_out: (B,) its mean under the held-out views.
         held_out_minimum: (B,) the lowest of those.

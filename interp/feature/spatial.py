@@ -86,18 +86,19 @@ class RandomAffine(AffineTransform):
     Args:
         translate: largest shift, as a share of the side.
         degrees: largest rotation in degrees.
-        scale: largest relative change of size, below 1.
+        zoom: least and largest factor of size, above 0; its logarithm is drawn evenly.
     """
 
     translate: float = 0.03
     degrees: float = 6.0
-    scale: float = 0.06
+    zoom: tuple[float, float] = (0.94, 1.06)
 
     def matrix(self, images: Tensor, rows: Generators) -> Tensor:
         """Draw one angle, one factor and one shift a row, (B, 3, 3)."""
         amounts = uniform(rows, (4,), images)  # (B, 4): rotation, scale, shift right, shift down
         angle = amounts[:, 0] * math.radians(self.degrees)
-        zoom = 1 + amounts[:, 1] * self.scale
+        least, most = (math.log(factor) for factor in self.zoom)
+        zoom = ((least + most + amounts[:, 1] * (most - least)) / 2).exp()
         cos, sin = angle.cos() / zoom, angle.sin() / zoom
         right, down = (amounts[:, 2:] * 2 * self.translate).unbind(1)
         aspect = images.shape[2] / images.shape[3]

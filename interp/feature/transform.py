@@ -2,13 +2,14 @@
 et al. 2017, "transformation robustness").
 
 A transform maps images (B, C, H, W) and one random generator a row to views of the same size; only
-`interp.feature.alpha.RandomBackground` takes a channel away.
+`Resize` changes that, and `interp.feature.alpha.RandomBackground` takes a channel away.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch.nn.functional as F
 from torch import Tensor
 
 from interp.ascent import Transform
@@ -16,7 +17,7 @@ from interp.feature.spatial import AffineTransform, RandomAffine, warp
 from interp.seeds import Generators, normal, uniform
 
 # Pictures are judged under these views, which are stronger than the default ones.
-HELD_OUT_TRANSFORM = RandomAffine(0.04, 8.0, 0.08)
+HELD_OUT_TRANSFORM = RandomAffine(0.15, 10.0, (0.5, 2.0))
 HELD_OUT_VIEWS = 16
 # Marks the random streams of the held-out views: those of a user's rows have no such mark.
 _HELD_OUT_STREAM = 1 << 32
@@ -48,6 +49,23 @@ class Noise:
         if self.width:
             noise = noise + uniform(rows, images.shape[1:], images) * (self.width / 2)
         return images + noise
+
+
+@dataclass(frozen=True)
+class Resize:
+    """Shows every image at another size, by bilinear interpolation; nothing here is random.
+
+    Args:
+        height, width: of the views, in pixels.
+    """
+
+    height: int
+    width: int
+
+    def __call__(self, images: Tensor, rows: Generators) -> Tensor:
+        """Show images (B, C, H, W) at that size, (B, C, height, width), differentiably."""
+        size = (self.height, self.width)
+        return F.interpolate(images, size=size, mode="bilinear", align_corners=False)
 
 
 @dataclass(frozen=True)

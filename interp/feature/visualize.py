@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from interp.feature.appearance import appearance
 from interp.feature.certificate import Certificate, measure_layers, unit_rank
 from interp.feature.optimization import PictureProblem, optimize
 from interp.feature.retries import (
@@ -186,4 +187,6 @@ def _certify(
             for (seed, _), restart in zip(rows, best.restart.tolist(), strict=True)
         ],
         learning_rates=best.learning_rate,
+        size=(best.opaque.shape[2], best.opaque.shape[3]),
+        appearance=appearance(best.opaque),
     )

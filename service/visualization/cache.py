@@ -24,7 +24,7 @@ from service import files as whole_file
 from service.state import DiskSpace, Quarantine, StorageFull
 
 # Of these files, and of how a picture is made of what its key names: part of every key.
-FORMAT = 3
+FORMAT = 4
 MOST_BYTES = 2 * 2**30
 # Of those, what is left when pictures are removed: a folder is not gone through for every picture.
 _KEPT_SHARE = 0.9
@@ -50,6 +50,8 @@ class Picture:
         attempts: optimizations that were run.
         seed: of the optimization that was kept.
         learning_rate: of the optimization that was kept.
+        height, width: at which the network was shown the picture, in pixels.
+        clipped, high_frequencies, saturation: how it looks, see `interp.feature.appearance`.
     """
 
     png: bytes
@@ -64,6 +66,11 @@ class Picture:
     attempts: int
     seed: int
     learning_rate: float
+    height: int
+    width: int
+    clipped: float
+    high_frequencies: float
+    saturation: float
 
 
 def content_key(*content: object) -> str:

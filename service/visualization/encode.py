@@ -24,6 +24,7 @@ def encode_pictures(result: VisualizationResult) -> list[Picture]:
         One finished picture a row.
     """
     certificate, images = result.certificate, result.images.float().numpy()
+    (height, width), look = certificate.size, certificate.appearance
     return [
         Picture(
             png=encode_png(image),
@@ -38,6 +39,11 @@ def encode_pictures(result: VisualizationResult) -> list[Picture]:
             attempts=int(certificate.attempts[i]),
             seed=certificate.seeds[i],
             learning_rate=float(certificate.learning_rates[i]),
+            height=height,
+            width=width,
+            clipped=float(look.clipped[i]),
+            high_frequencies=float(look.high_frequencies[i]),
+            saturation=float(look.saturation[i]),
         )
         for i, image in enumerate(images)
     ]
@@ -66,6 +72,11 @@ def not_finite_picture(settings: PictureSettings) -> Picture:
         attempts=1,
         seed=settings.seed,
         learning_rate=settings.learning_rate,
+        height=settings.shown_shape[1],
+        width=settings.shown_shape[2],
+        clipped=math.nan,
+        high_frequencies=math.nan,
+        saturation=math.nan,
     )
 
 

@@ -25,7 +25,7 @@ ROWS = 8
 def robust_attack(x: Tensor, labels: Tensor) -> Ascent:
     """An attack that survives being jiggled, from random starts, by a rule with memory."""
     ball = Ball(x, x.new_full((len(x), 1, 1, 1), 0.05), math.inf, random_start=True)
-    return Ascent(ball, cross_entropy(labels), adam(0.01), 12, RandomAffine(0.2, 30, 0.2))
+    return Ascent(ball, cross_entropy(labels), adam(0.01), 12, RandomAffine(0.2, 30, (0.8, 1.25)))
 
 
 @pytest.mark.parametrize("keep_best", [False, True])

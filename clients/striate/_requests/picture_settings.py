@@ -27,6 +27,7 @@ class PictureSettings:
         learning_rate: Adam's learning rate, above 0 to 1, None for 0.1, or 0.02 from start images.
         seed: Picks the start and the random views, 0 to 2^64 - 1.
         size: Height and width of the picture in pixels, 16 to 1024, None for the network's.
+            What is smaller is shown to the network at its own size.
         transforms: True for random jitter, rotation and scale, False for none, or views of
             striate.view.
         parameterization: Where the picture lives, of striate.space, None for Fourier.

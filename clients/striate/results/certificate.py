@@ -9,6 +9,41 @@ from striate.v1 import visualize_pb2
 
 
 @dataclass(frozen=True)
+class Appearance:
+    """What the eye sees of a picture before it sees what it shows.
+
+    Attributes:
+        clipped: Share of values, of all pixels and channels, within one 8-bit level of black or
+            white, 0 to 1. Photographs: about 0.01 to 0.03.
+        high_frequencies: Share of the energy about the channels' means above a quarter cycle a
+            pixel, 0 to 1. Photographs of 224 pixels: about 0.01 to 0.15.
+        saturation: Mean saturation of the pixels' colours, 0 to 1; 0 of gray pictures. Photographs:
+            about 0.3.
+    """
+
+    clipped: float
+    high_frequencies: float
+    saturation: float
+
+    @staticmethod
+    def read(message: visualize_pb2.Appearance) -> Appearance:
+        """Reads the message of the contract.
+
+        Args:
+            message: The server's message.
+        """
+        return Appearance(message.clipped, message.high_frequencies, message.saturation)
+
+    def __str__(self) -> str:
+        """The measures in one line, e.g. "0.003 clipped, 0.04 high frequencies,
+        saturation 0.28"."""
+        return (
+            f"{self.clipped:.2g} clipped, {self.high_frequencies:.2g} high frequencies, "
+            f"saturation {self.saturation:.2g}"
+        )
+
+
+@dataclass(frozen=True)
 class Certificate:
     """What a picture is worth as evidence of what a unit sees.
 
@@ -34,6 +69,11 @@ class Certificate:
         learning_rate: Its learning rate.
         no_ratio: Why there is no ratio, in a sentence; "" where there is one, and where there was
             nothing to compare with.
+        size: Height and width in pixels at which the network was shown the picture, while it was
+            optimized and when it was measured; None from a server that does not tell.
+        appearance: How the picture looks at that size; None likewise.
+        dataset_appearance: The means of the same over the data set's images at the network's input
+            size, where the index knows them.
     """
 
     activation: float
@@ -53,6 +93,9 @@ class Certificate:
     seed: int
     learning_rate: float
     no_ratio: str = ""
+    size: tuple[int, int] | None = None
+    appearance: Appearance | None = None
+    dataset_appearance: Appearance | None = None
 
     @staticmethod
     def read(message: visualize_pb2.Certificate) -> Certificate:
@@ -62,10 +105,19 @@ class Certificate:
             message: The server's message.
         """
         values: dict[str, Any] = {
-            one.name: getattr(message, one.name) for one in fields(Certificate)
+            one.name: getattr(message, one.name)
+            for one in fields(Certificate)
+            if one.name not in _READ
         }
         values |= {name: None for name in _OPTIONAL if not message.HasField(name)}  # type: ignore[arg-type]
-        return Certificate(**values | {"seed_activations": tuple(message.seed_activations)})
+        values |= {
+            name: Appearance.read(getattr(message, name))
+            for name in ("appearance", "dataset_appearance")
+            if message.HasField(name)
+        }
+        size = (message.height, message.width) if message.height else None
+        seeds = tuple(message.seed_activations)
+        return Certificate(**values, size=size, seed_activations=seeds)
 
     @property
     def spread(self) -> str:
@@ -89,8 +141,18 @@ class Certificate:
             "" if self.rank is None else f"rank {self.rank} of {self.units}",
             f"other seeds {self.spread}" if self.spread else "",
             self.no_ratio,
+            self._look,
         ]
         return ", ".join(filter(None, phrases))
 
+    @property
+    def _look(self) -> str:
+        """How the picture looks, beside the data set."""
+        if self.appearance is None or self.size is None:
+            return ""
+        beside = "" if self.dataset_appearance is None else f" (data set {self.dataset_appearance})"
+        return f"{self.appearance}{beside} at {self.size[0]} x {self.size[1]} pixels"
+
 
 _OPTIONAL = ("dataset_maximum", "ratio", "held_out_ratio", "percentile", "rank", "relative_rank")
+_READ = ("seed_activations", "size", "appearance", "dataset_appearance")  # each in its own way

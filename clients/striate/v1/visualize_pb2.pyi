@@ -145,9 +145,9 @@ class Term(_message.Message):
     unit: _builtins.str
     """"layer:unit" for the mean of a channel (or a feature of a linear layer),
     "layer:unit@row,column" for one neuron, "layer:unit@center" for the one at row h / 2, column
-    w / 2 (rounded down) of the layer's map at the pictures' size, "layer" for the mean square of
-    the whole layer (DeepDream), "logits:class" for a class logit, with the number or name of the
-    class. "neg(...)" of a unit or neuron is minus its activation, which "-..." means too,
+    w / 2 (rounded down) of the layer's map on a picture as the network is shown it, "layer" for
+    the mean square of the whole layer (DeepDream), "logits:class" for a class logit, with the
+    number or name of the class. "neg(...)" of a unit or neuron is minus its activation, which "-..." means too,
     "abs(...)" the magnitude of its activation: of the mean over positions, or of the neuron.
     Names with odd characters stand in quotes, see Layer.name. At most 200 characters.
     """
@@ -684,8 +684,10 @@ class PictureSettings(_message.Message):
     asked for. Default 0.
     """
     size: _builtins.int
-    """Picture height and width in pixels, 16 to 1024; a network whose last layers have a fixed size
-    refuses another. Default: the network's input size.
+    """Picture height and width in pixels, 16 to 1024. A picture smaller than the network's input is
+    shown to the network at the input's size, by bilinear interpolation, while it is optimized and
+    when it is measured; a larger one as it is, which a network whose last layers have a fixed size
+    refuses. Default: the network's input size.
     """
     without_transforms: _builtins.bool
     """Optimize without random jitter, rotation and scale. Default false."""
@@ -963,6 +965,10 @@ class Certificate(_message.Message):
     SEED_FIELD_NUMBER: _builtins.int
     LEARNING_RATE_FIELD_NUMBER: _builtins.int
     NO_RATIO_FIELD_NUMBER: _builtins.int
+    HEIGHT_FIELD_NUMBER: _builtins.int
+    WIDTH_FIELD_NUMBER: _builtins.int
+    APPEARANCE_FIELD_NUMBER: _builtins.int
+    DATASET_APPEARANCE_FIELD_NUMBER: _builtins.int
     activation: _builtins.float
     """The objective on the picture itself."""
     held_out: _builtins.float
@@ -1000,9 +1006,25 @@ class Certificate(_message.Message):
     index is of another version's format. Empty where there is a ratio, and where there was nothing
     to compare with.
     """
+    height: _builtins.int
+    """Height and width, in pixels, at which the network was shown the picture while it was optimized
+    and when it was measured: the picture's own, or the network's input size where the picture is
+    smaller.
+    """
+    width: _builtins.int
     @_builtins.property
     def seed_activations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """Activations of the further seeds that were asked for."""
+
+    @_builtins.property
+    def appearance(self) -> Global___Appearance:
+        """How the picture looks at that size."""
+
+    @_builtins.property
+    def dataset_appearance(self) -> Global___Appearance:
+        """The means of the same over the images of the data set, cut to the network's input size, where
+        the index knows them. A ratio says little for a picture that looks like none of them.
+        """
 
     def __init__(
         self,
@@ -1024,10 +1046,14 @@ class Certificate(_message.Message):
         seed: _builtins.int = ...,
         learning_rate: _builtins.float = ...,
         no_ratio: _builtins.str = ...,
+        height: _builtins.int = ...,
+        width: _builtins.int = ...,
+        appearance: Global___Appearance | None = ...,
+        dataset_appearance: Global___Appearance | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_dataset_maximum", b"_dataset_maximum", "_held_out_ratio", b"_held_out_ratio", "_percentile", b"_percentile", "_rank", b"_rank", "_ratio", b"_ratio", "_relative_rank", b"_relative_rank", "dataset_maximum", b"dataset_maximum", "held_out_ratio", b"held_out_ratio", "percentile", b"percentile", "rank", b"rank", "ratio", b"ratio", "relative_rank", b"relative_rank"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_dataset_maximum", b"_dataset_maximum", "_held_out_ratio", b"_held_out_ratio", "_percentile", b"_percentile", "_rank", b"_rank", "_ratio", b"_ratio", "_relative_rank", b"_relative_rank", "appearance", b"appearance", "dataset_appearance", b"dataset_appearance", "dataset_maximum", b"dataset_maximum", "held_out_ratio", b"held_out_ratio", "percentile", b"percentile", "rank", b"rank", "ratio", b"ratio", "relative_rank", b"relative_rank"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dataset_maximum", b"_dataset_maximum", "_held_out_ratio", b"_held_out_ratio", "_percentile", b"_percentile", "_rank", b"_rank", "_ratio", b"_ratio", "_relative_rank", b"_relative_rank", "activation", b"activation", "attempts", b"attempts", "dataset", b"dataset", "dataset_maximum", b"dataset_maximum", "held_out", b"held_out", "held_out_minimum", b"held_out_minimum", "held_out_ratio", b"held_out_ratio", "images", b"images", "learning_rate", b"learning_rate", "no_ratio", b"no_ratio", "percentile", b"percentile", "rank", b"rank", "ratio", b"ratio", "relative_rank", b"relative_rank", "seed", b"seed", "seed_activations", b"seed_activations", "units", b"units"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dataset_maximum", b"_dataset_maximum", "_held_out_ratio", b"_held_out_ratio", "_percentile", b"_percentile", "_rank", b"_rank", "_ratio", b"_ratio", "_relative_rank", b"_relative_rank", "activation", b"activation", "appearance", b"appearance", "attempts", b"attempts", "dataset", b"dataset", "dataset_appearance", b"dataset_appearance", "dataset_maximum", b"dataset_maximum", "height", b"height", "held_out", b"held_out", "held_out_minimum", b"held_out_minimum", "held_out_ratio", b"held_out_ratio", "images", b"images", "learning_rate", b"learning_rate", "no_ratio", b"no_ratio", "percentile", b"percentile", "rank", b"rank", "ratio", b"ratio", "relative_rank", b"relative_rank", "seed", b"seed", "seed_activations", b"seed_activations", "units", b"units", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__dataset_maximum: _TypeAlias = _typing.Literal["dataset_maximum"]  # noqa: Y015
     _WhichOneofArgType__dataset_maximum: _TypeAlias = _typing.Literal["_dataset_maximum", b"_dataset_maximum"]  # noqa: Y015
@@ -1055,6 +1081,42 @@ class Certificate(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__relative_rank) -> _WhichOneofReturnType__relative_rank | None: ...
 
 Global___Certificate: _TypeAlias = Certificate  # noqa: Y015
+
+@_typing.final
+class Appearance(_message.Message):
+    """What the eye sees of a picture before it sees what it shows."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLIPPED_FIELD_NUMBER: _builtins.int
+    HIGH_FREQUENCIES_FIELD_NUMBER: _builtins.int
+    SATURATION_FIELD_NUMBER: _builtins.int
+    clipped: _builtins.float
+    """The share of values, of all pixels and channels, within one 8-bit level of black or white, 0 to
+    1. Photographs: about 0.01 to 0.03.
+    """
+    high_frequencies: _builtins.float
+    """The share of the energy about the channels' means that lies above a quarter cycle a pixel, 0 to
+    1. Photographs of 224 pixels: about 0.01 to 0.15.
+    """
+    saturation: _builtins.float
+    """The mean saturation of the pixels' colours, (largest - smallest channel) / largest, 0 to 1; 0 of
+    gray pictures. Photographs: about 0.3.
+    """
+    def __init__(
+        self,
+        *,
+        clipped: _builtins.float = ...,
+        high_frequencies: _builtins.float = ...,
+        saturation: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clipped", b"clipped", "high_frequencies", b"high_frequencies", "saturation", b"saturation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Appearance: _TypeAlias = Appearance  # noqa: Y015
 
 @_typing.final
 class VisualizeLayerRequest(_message.Message):

@@ -63,9 +63,13 @@ def test_what_a_picture_is_worth_is_told(cli: Cli) -> None:
         "rank",
         "other",
         "seeds",
+        "clipped",
+        "high",
+        "freq.",
+        "saturation",
         "file",
     ]
-    assert text.split("\n")[4].split()[:9] == [
+    assert text.split("\n")[4].split()[:12] == [
         "stem:3",
         "3",
         "1.50",
@@ -75,6 +79,9 @@ def test_what_a_picture_is_worth_is_told(cli: Cli) -> None:
         "1",
         "to",
         "2",
+        "25.0%",
+        "50.0%",
+        "0.75",
     ]
     assert "dead" in text
 

@@ -25,6 +25,8 @@ def test_certificates(net: striate.Model) -> None:
         attempts=3,
         seed=2**40,
         learning_rate=0.25,
+        size=(12, 16),
+        appearance=striate.Appearance(0.25, 0.5, 0.75),
     )
     assert one.certificate is not None
     assert one.certificate.ratio == 0, "0 is a value"
@@ -35,6 +37,7 @@ def test_certificates(net: striate.Model) -> None:
         "above 50.00% of its images",
         f"rank 1 of {UNITS}",
         "other seeds 1 to 2",
+        "0.25 clipped, 0.5 high frequencies, saturation 0.75 at 12 x 16 pixels",
     ):
         assert words in html
     assert net.visualize("stem:0").certificate is None
@@ -46,6 +49,23 @@ def test_certificates(net: striate.Model) -> None:
         "",
         "",
     )
+
+
+def test_how_a_picture_looks_stands_beside_the_data_set() -> None:
+    message = pb.Certificate(
+        height=8,
+        width=8,
+        appearance=pb.Appearance(clipped=0.5),
+        dataset_appearance=pb.Appearance(saturation=0.25),
+    )
+    found = striate.Certificate.read(message)
+    assert found.dataset_appearance == striate.Appearance(0, 0, 0.25)
+    assert str(found) == (
+        "0.5 clipped, 0 high frequencies, saturation 0 (data set 0 clipped, 0 high frequencies, "
+        "saturation 0.25) at 8 x 8 pixels"
+    )
+    bare = striate.Certificate.read(pb.Certificate())
+    assert (bare.size, bare.appearance, bare.dataset_appearance) == (None, None, None)
 
 
 def test_why_there_is_no_ratio_stands_in_the_line() -> None:

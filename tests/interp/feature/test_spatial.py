@@ -39,7 +39,7 @@ VIEWS: dict[str, tuple[Transform, Transform]] = {  # with an amount, and with no
     "crop": (Crop(0.4, 0.1), Crop(1.0, 0.0)),
     "noise": (Noise(0.1, 0.2), Noise(0)),
     "mirror": (Mirror(0.5), Mirror(0)),
-    "random affine": (RandomAffine(), RandomAffine(0, 0, 0)),
+    "random affine": (RandomAffine(), RandomAffine(0, 0, (1, 1))),
     "maco": (Compose(MACO_TRANSFORMS), Compose((Crop(1, 0), Noise(0)))),
     "composed": (Compose((Mirror(), Noise(0.1), Rotate(10), Scale(0.1), Jitter(0.1))), Compose(())),
 }

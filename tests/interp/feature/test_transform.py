@@ -10,6 +10,7 @@ from torch import Tensor
 
 from interp.ascent import identity
 from interp.feature.spatial import RandomAffine
+from interp.feature.transform import HELD_OUT_TRANSFORM
 from interp.seeds import generators
 
 
@@ -54,10 +55,11 @@ SQUARE = (48, 48)
     "affine",
     [
         RandomAffine(),
-        RandomAffine(0.1, 20, 0.2),
-        RandomAffine(0, 15, 0),
-        RandomAffine(0.1, 0, 0),
-        RandomAffine(0, 0, 0.1),
+        RandomAffine(0.05, 20, (0.8, 1.2)),
+        RandomAffine(0, 15, (1, 1)),
+        RandomAffine(0.05, 0, (1, 1)),
+        RandomAffine(0, 0, (0.9, 2)),
+        HELD_OUT_TRANSFORM,
     ],
 )
 def test_views_are_turned_scaled_and_shifted_up_to_their_limits(
@@ -71,9 +73,10 @@ def test_views_are_turned_scaled_and_shifted_up_to_their_limits(
     np.testing.assert_allclose(
         rotation @ rotation.transpose(0, 2, 1), np.stack([np.eye(2)] * 200), atol=1e-9
     )  # and nothing else
+    least, most = np.log(affine.zoom)
     for seen, limit in [
         (turn, affine.degrees),
-        (1 / zoom - 1, affine.scale),
+        (-np.log(zoom) - (least + most) / 2, (most - least) / 2),
         *((s, affine.translate) for s in shift.T),
     ]:
         assert np.abs(seen).max() <= limit + 1e-6
@@ -98,7 +101,7 @@ def test_no_movement_is_no_change() -> None:
         3, 3, 9, 11, generator=torch.Generator().manual_seed(0), dtype=torch.float64
     )
     torch.testing.assert_close(
-        RandomAffine(0, 0, 0)(picture, generators(0, 0, 3)), picture, rtol=0, atol=1e-9
+        RandomAffine(0, 0, (1, 1))(picture, generators(0, 0, 3)), picture, rtol=0, atol=1e-9
     )
     assert identity(picture, generators(0, 0, 3)) is picture
 

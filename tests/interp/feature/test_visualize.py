@@ -1,16 +1,19 @@
 """Feature visualization: it climbs, it repeats, and no picture depends on its neighbours."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from interp.feature.appearance import appearance
 from interp.feature.diversity import diversity, scaled_diversity
 from interp.feature.params.fourier import Fourier, FourierSpec
 from interp.feature.settings import PictureSettings
+from interp.feature.transform import HELD_OUT_VIEWS, held_out_view
 from interp.feature.visualize import VisualizationResult, visualize, visualize_units
 from interp.layer import LayerPath
 from interp.network.architectures import LeNet5
@@ -19,7 +22,7 @@ from interp.objective import activation
 from interp.probe import Probe, StepProgress, solve
 from interp.seeds import generators
 from tests.interp.feature.toys_feature import LIKE, draw, gated, scores, seed_of
-from tests.interp.toys_networks import Counting, cifar, images, trained_resnet, tricky
+from tests.interp.toys_networks import MEAN, STD, Counting, cifar, images, trained_resnet, tricky
 
 UNITS = ("stem.2:1", "down:2@3,3", "logits:0", "twice", "head:4", "stem.0:1@0,7")
 
@@ -333,3 +336,45 @@ def test_pictures_begin_at_an_image() -> None:
         init_images=photos,
     )
     assert (again.images - photos).abs().mean() < 0.05
+
+
+class Upsampling(nn.Module):
+    """Shows a network smaller images at its own size, as a user would by hand."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network, self.size = network.module, network.shape[1:]
+
+    def forward(self, x: Tensor) -> Tensor:
+        larger = F.interpolate(x, size=self.size, mode="bilinear", align_corners=False)
+        return self.network(larger)  # type: ignore[no-any-return]
+
+
+def test_a_smaller_picture_is_optimized_and_measured_at_the_networks_own_size() -> None:
+    network = tricky(size=16)
+    around = Network(Upsampling(network), (3, 10, 10), MEAN, STD, dtype=torch.float64, fold=False)
+    units = paths(network, ["logits:3", "down:2@3,3"])
+    by_hand = [replace(unit, layer=f"network.{unit.layer}") for unit in units[1:]]
+    small = PictureSettings((3, 10, 10), steps=12, transforms=(), input_size=(16, 16))
+    found = solve(visualize_units(units, LIKE, small), network)
+    expected = solve(
+        visualize_units([units[0], *by_hand], LIKE, replace(small, input_size=None)), around
+    )
+    torch.testing.assert_close(found.images, expected.images, rtol=0, atol=1e-9)
+    torch.testing.assert_close(found.activation, expected.activation, rtol=0, atol=1e-9)
+    shown = F.interpolate(found.images, size=(16, 16), mode="bilinear", align_corners=False)
+    for row, unit in enumerate(units):
+        score = unit_scores(network, shown[row : row + 1], unit)
+        assert found.certificate.activation[row].item() == pytest.approx(score.item(), abs=1e-9)
+        views = torch.cat([held_out_view(shown[row : row + 1], n) for n in range(HELD_OUT_VIEWS)])
+        held_out = unit_scores(network, views, unit).mean()
+        assert found.certificate.held_out[row].item() == pytest.approx(held_out.item(), abs=1e-9)
+    assert found.certificate.size == (16, 16)
+    assert torch.equal(found.certificate.appearance.clipped, appearance(shown).clipped)
+
+
+def test_a_picture_as_large_as_the_input_or_larger_is_shown_as_it_is() -> None:
+    assert PictureSettings((3, 16, 16), input_size=(16, 16)).shown_shape == (3, 16, 16)
+    assert PictureSettings((3, 20, 20), input_size=(16, 30)).shown_shape == (3, 20, 20)
+    assert PictureSettings((3, 12, 12), input_size=(16, 30)).shown_shape == (3, 16, 30)
+    assert PictureSettings((3, 12, 12)).shown_shape == (3, 12, 12)

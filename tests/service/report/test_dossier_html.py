@@ -24,6 +24,9 @@ def facts(**changes: Any) -> dict[str, Any]:
         "dead": False,
         "activation": 2.5,
         "held_out": 2.0,
+        "size": (24, 32),
+        "appearance": {"clipped": 0.0123, "high_frequencies": 0.25, "saturation": 0.5},
+        "dataset_appearance": {"clipped": 0.034, "high_frequencies": 0.0, "saturation": 0.25},
         "ratio": 1.25,
         "no_ratio": "",
         "rank": 3,
@@ -126,6 +129,11 @@ def test_pictures_stand_beside_the_images_of_the_same_measure() -> None:
     pictures = html[html.index('id="pictures"') : html.index('id="exemplars"')]
     assert "<b>1.5</b> in the mean, 2.png" in pictures
     assert "Its largest activations in test" in html
+    look = re.sub(r"\s+", " ", pictures)
+    assert (
+        "At 32 x 24 pixels 1.2% of the values are clipped, 25.0% of the energy is high "
+        "frequencies, the saturation is 0.50 (test 3.4% of the values are clipped, 0.0% of"
+    ) in look
     without = dossier_page(facts(exemplars_by_mean=[]))
     assert "highest mean</h3>" not in without
     assert "What it likes best in test" in without

@@ -19,7 +19,8 @@ from tests.service.visualization.toys_pictures import UNITS, ToyIndex
 
 
 def _picture(layer: list[float]) -> Picture:
-    return Picture(b"", 3.0, 1.5, 0.0, False, 1, 4, np.array(layer, np.float32), (), 1, 0, 0.05)
+    activations, look = np.array(layer, np.float32), (8, 8, 0, 0, 0)
+    return Picture(b"", 3.0, 1.5, 0.0, False, 1, 4, activations, (), 1, 0, 0.05, *look)
 
 
 def test_a_neuron_is_held_against_maxima_and_a_channel_against_means() -> None:

@@ -74,6 +74,7 @@ def test_all_that_the_pixels_depend_on_is_in_the_key() -> None:
         "transforms": (),
         "further_seeds": 1,
         "retries": 3,
+        "input_size": (48, 48),
     }
     assert others.keys() == {field.name for field in fields(PictureSettings)}
     changed = [replace(plain, **{name: value}) for name, value in others.items()]

@@ -13,7 +13,15 @@ UNITS = 16  # of the layer
 def picture(number: int = 0) -> Picture:
     layer = np.array([0.1, np.pi, -3e-8, number], np.float32)
     return Picture(
-        b"png %d" % number, 1 / 3, 0.2, -0.1, False, 2, 4, layer, (0.1, 1e-9), 3, 2**64 - 1, 0.05
+        b"png %d" % number,
+        *(1 / 3, 0.2, -0.1, False, 2, 4),
+        layer,
+        *((0.1, 1e-9), 3, 2**64 - 1, 0.05),
+        height=32,
+        width=48,
+        clipped=0.01,
+        high_frequencies=1 / 7,
+        saturation=0.3,
     )
 
 

@@ -19,10 +19,13 @@ HEADER = (
     "percentile",
     "rank",
     "other seeds",
+    "clipped",
+    "high freq.",
+    "saturation",
     "",
     "file",
 )
-_CERTIFICATE_COLUMNS = 5
+_CERTIFICATE_COLUMNS = 8
 
 
 def row(item: Visualization, path: Path | None, classes: Sequence[str] = ()) -> tuple[object, ...]:
@@ -61,3 +64,7 @@ def _certificate_cells(certificate: Certificate) -> Iterable[str]:
     yield "" if certificate.percentile is None else f"{certificate.percentile:.2%}"
     yield "" if certificate.rank is None else f"{certificate.rank}/{certificate.units}"
     yield certificate.spread
+    look = certificate.appearance
+    yield "" if look is None else f"{look.clipped:.1%}"
+    yield "" if look is None else f"{look.high_frequencies:.1%}"
+    yield "" if look is None else f"{look.saturation:.2f}"

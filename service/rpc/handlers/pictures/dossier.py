@@ -138,7 +138,7 @@ class DossierHandler:
         priority = wire_priority.priority(message.priority)
         dataset = wire_settings.index_dataset(message) or spec.dataset
         where = await self._planner.at_size(message, model, {"unit": path})
-        settings = wire_settings.read(message, where.preprocessing.shape)
+        settings = wire_settings.read(message, where.preprocessing.shape, where.input_size)
         memory = self._planner.bounded(count, wire_visualize.picture_bytes(settings, count))
         diversity = Diversity(_diversity_layer(path, model.network), 1.0) if count > 1 else None
         request = PictureRequest(

@@ -127,7 +127,7 @@ class FacetFinder:
         facets = within("facets", request.facets, 0, MAX_FACETS)
         k = within("exemplars", request.exemplars, 2, MOST_EXEMPLARS, default=MOST_EXEMPLARS)
         where = await self._planner.at_size(request.settings, model, {"unit": path})
-        settings = wire_settings.read(request.settings, where.preprocessing.shape)
+        settings = wire_settings.read(request.settings, where.preprocessing.shape, where.input_size)
         if not settings.parameterization.encodes:
             raise InvalidField(
                 "settings.parameterization",

@@ -74,9 +74,9 @@ class PicturePlanner:
         Raises:
             InvalidField: The network cannot take that size, or the device not such a pass.
         """
-        preprocessing = wire_settings.preprocessing(settings, model)
-        if preprocessing.shape == model.network.shape:
-            return ModelAtSize(model, model.network.output_shapes, preprocessing, paths)
+        preprocessing, own = wire_settings.preprocessing(settings, model), model.preprocessing
+        if preprocessing.height <= own.height and preprocessing.width <= own.width:
+            return ModelAtSize(model, model.network.output_shapes, preprocessing, own, paths)
         limits = self._compute.engine.limits
         rows = limits.chunk if deterministic else 1
         if pass_bytes(model, preprocessing.shape, rows) > limits.memory // 2:
@@ -87,7 +87,7 @@ class PicturePlanner:
             raise InvalidField(SIZE, f"{what} takes more memory than there is")
         layers = {path.layer for path in paths.values()}
         shapes = await self._shapes_at(model, layers, preprocessing.shape)
-        return ModelAtSize(model, shapes, preprocessing, paths)
+        return ModelAtSize(model, shapes, preprocessing, preprocessing, paths)
 
     async def _shapes_at(
         self, model: HostedModel, layers: set[str], shape: tuple[int, int, int]
@@ -143,7 +143,7 @@ class PicturePlanner:
             InvalidField: They do not.
         """
         pictures = len(request.objectives)
-        held = pass_bytes(model, request.settings.shape, pictures)
+        held = pass_bytes(model, request.settings.shown_shape, pictures)
         if request.diversity is not None and held > self._compute.engine.limits.memory // 2:
             raise InvalidField(
                 "diversity",

@@ -55,7 +55,7 @@ class VisualizeHandler:
             dataset = wire_settings.index_dataset(request.settings)
             paths = wire_objective.paths(request, model)
             where = await self._planner.at_size(request.settings, model, paths, deterministic)
-            settings = wire_visualize.settings(request, where.preprocessing.shape)
+            settings = wire_visualize.settings(request, where)
             memory = self._bounded(request, settings, where, count)
             async with self._compute.admitting(request, where.preprocessing):
                 pictures = await self._compute.run_long_in_pool(

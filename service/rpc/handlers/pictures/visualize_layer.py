@@ -84,7 +84,7 @@ class VisualizeLayerHandler:
         paths = {"layer": wire_units.parse_path(request.layer, "layer", model)}
         wire_units.check_gradient(paths["layer"].layer, "layer", model)
         where = await self._planner.at_size(request.settings, model, paths)
-        settings = wire_settings.read(request.settings, where.preprocessing.shape)
+        settings = wire_settings.read(request.settings, where.preprocessing.shape, where.input_size)
         name = where.layer("layer")
         units = wire_units.unit_count(where.shapes[name], "layer")
         first = within("first_unit", request.first_unit, 0, units - 1)

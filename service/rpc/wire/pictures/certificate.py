@@ -52,6 +52,13 @@ def certificate(picture: Picture, comparison: Comparison) -> pb.Certificate:
         attempts=picture.attempts,
         seed=picture.seed,
         learning_rate=picture.learning_rate,
+        height=picture.height,
+        width=picture.width,
+        appearance=pb.Appearance(
+            clipped=picture.clipped,
+            high_frequencies=picture.high_frequencies,
+            saturation=picture.saturation,
+        ),
     )
     if isinstance(comparison, Uncompared):
         message.no_ratio = comparison.reason

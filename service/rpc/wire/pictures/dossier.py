@@ -177,8 +177,8 @@ def visualization_facts(message: visualize_pb2.Visualization, form: Form) -> dic
         form: of the unit that it shows.
 
     Returns:
-        Plain values and the PNG file, of "neg" the activations of the unit itself; `ratio` and
-        `rank` are None where they are unknown.
+        Plain values and the PNG file, of "neg" the activations of the unit itself; `ratio`, `rank`
+        and `dataset_appearance` are None where they are unknown.
     """
     sign = -1 if form == "neg" else 1
     certificate = message.certificate
@@ -194,6 +194,11 @@ def visualization_facts(message: visualize_pb2.Visualization, form: Form) -> dic
         "no_ratio": certificate.no_ratio,
         "units": certificate.units,
         "dataset": certificate.dataset,
+        "size": (certificate.height, certificate.width),
+        "appearance": _measures(certificate.appearance),
+        "dataset_appearance": _measures(certificate.dataset_appearance)
+        if certificate.HasField("dataset_appearance")
+        else None,
         **optional,
     }
 
@@ -227,3 +232,8 @@ def plain(message: Message) -> dict[str, Any]:
         name: value if isinstance(value, str | int | float) else list(value)
         for name, value in values.items()
     }
+
+
+def _measures(message: visualize_pb2.Appearance) -> dict[str, float]:
+    """How pictures look, as plain values."""
+    return {name: getattr(message, name) for name in ("clipped", "high_frequencies", "saturation")}

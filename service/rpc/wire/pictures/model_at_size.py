@@ -15,8 +15,10 @@ class ModelAtSize:
 
     Attributes:
         model: whose units are shown.
-        shapes: layer -> shape of its output for one picture; at least of the layers in `paths`.
+        shapes: layer -> shape of its output for one picture as the network is shown it; at least of
+            the layers in `paths`.
         preprocessing: how the model takes images of that size.
+        shown: the same of the size at which the network is shown the pictures.
         paths: every layer and unit that the request names, by the field that names it; their
             numbers are not checked yet.
     """
@@ -24,7 +26,13 @@ class ModelAtSize:
     model: HostedModel
     shapes: wire_units.Shapes
     preprocessing: Preprocessing
+    shown: Preprocessing
     paths: Mapping[str, LayerPath]
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(height, width) of the network's input."""
+        return self.model.preprocessing.height, self.model.preprocessing.width
 
     def layer(self, field: str) -> str:
         """Check that a field names a layer that has units.

@@ -180,7 +180,7 @@ def _likeness(message: pb.Likeness, field: str, where: ModelAtSize) -> LikenessO
     power = 1.0
     if message.HasField("power"):
         power = within(f"{field}.power", message.power, 0.0, MOST_POWER)
-    image = images(message.image, f"{field}.image", (1,), where.preprocessing)
+    image = images(message.image, f"{field}.image", (1,), where.shown)
     return LikenessObjective(layer, image, kind, power)
 
 

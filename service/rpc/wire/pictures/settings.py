@@ -19,6 +19,7 @@ FIELD = "settings"
 def read(
     message: pb.PictureSettings,
     shape: tuple[int, int, int],
+    input_size: tuple[int, int],
     learning_rate: float = PictureSettings.learning_rate,
 ) -> PictureSettings:
     """Read how pictures are made.
@@ -26,6 +27,7 @@ def read(
     Args:
         message: of the request.
         shape: (C, H, W) of the pictures, see `preprocessing`.
+        input_size: (height, width) of the network's input.
         learning_rate: the default.
 
     Returns:
@@ -58,6 +60,7 @@ def read(
         transforms=wire_transforms.read(message, FIELD),
         further_seeds=within(f"{at}.seeds", certification.seeds, 0, 16),
         retries=retries,
+        input_size=input_size,
     )
 
 

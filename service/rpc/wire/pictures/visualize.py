@@ -23,6 +23,7 @@ _FORMS: dict[int, Form] = {
     pb.UNIT_FORM_NEG: "neg",
     pb.UNIT_FORM_ABS: "abs",
 }
+_SHOWN_COPIES = 3  # a view, its gradient, and the picture that is measured
 _GRAM_COPIES = 3  # a Gram matrix, its unit length, its gradient
 
 
@@ -87,12 +88,12 @@ def form(request: pb.VisualizeLayerRequest) -> Form:
     return _FORMS[request.form]
 
 
-def settings(request: pb.VisualizeRequest, shape: tuple[int, int, int]) -> PictureSettings:
+def settings(request: pb.VisualizeRequest, where: ModelAtSize) -> PictureSettings:
     """Read how the pictures are made.
 
     Args:
         request: whose start images, if there are any, set the default of the learning rate.
-        shape: (C, H, W) of the pictures.
+        where: the model, for pictures of the size asked for.
 
     Returns:
         The settings, see `service.rpc.wire.pictures.settings.read`.
@@ -102,7 +103,9 @@ def settings(request: pb.VisualizeRequest, shape: tuple[int, int, int]) -> Pictu
     """
     starts = request.HasField("start")
     learning_rate = INIT_IMAGE_LEARNING_RATE if starts else PictureSettings.learning_rate
-    result = wire_settings.read(request.settings, shape, learning_rate)
+    result = wire_settings.read(
+        request.settings, where.preprocessing.shape, where.input_size, learning_rate
+    )
     if starts and not result.parameterization.encodes:
         raise InvalidField("start", f"does not go with {result.parameterization.name}")
     return result
@@ -158,7 +161,10 @@ def picture_bytes(made: PictureSettings, pictures: int) -> int:
     """
     plane = 4 * math.prod(made.shape[1:])
     planes = wire_images.STATE_COPIES * (made.shape[0] + made.alpha)
-    return pictures * plane * (planes + made.parameterization.hidden_planes)
+    held = plane * (planes + made.parameterization.hidden_planes)
+    if made.shown_shape != made.shape:
+        held += _SHOWN_COPIES * 4 * math.prod(made.shown_shape)
+    return pictures * held
 
 
 def likeness_bytes(request: pb.VisualizeRequest, made: PictureSettings, where: ModelAtSize) -> int:
@@ -175,7 +181,7 @@ def likeness_bytes(request: pb.VisualizeRequest, made: PictureSettings, where: M
     Raises:
         InvalidField: There are too many variants.
     """
-    held, plane = 0, 4 * math.prod(made.shape[1:])
+    held, plane = 0, 4 * math.prod(made.shown_shape[1:])
     for shape, kind in _likenesses(request, where):
         kept = shape[0] ** 2 if kind == pb.LIKENESS_KIND_STYLE else math.prod(shape)
         held += plane * made.shape[0] * 2 + variants(request) * 4 * kept

@@ -10,8 +10,10 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 
+from interp.feature.appearance import appearance
 from interp.layer import LayerPath
 from interp.objective import activation
 from service.index.types import IndexPlan, Subject
@@ -277,6 +279,31 @@ def test_the_certificate_is_that_of_brute_force(tmp_path: Path) -> None:
         assert not layer.HasField("ratio")  # no one unit
         assert not other.HasField("ratio")  # no index
         assert other.HasField("rank")
+
+    with_studio(scenario, tmp_path)
+
+
+def test_a_smaller_picture_is_shown_at_the_networks_own_size(tmp_path: Path) -> None:
+    async def scenario(place: Studio) -> None:
+        result = await place.visualize(
+            objectives=["c3:4", "logits:2"],  # whose linear layers take 32 pixels alone
+            steps=3,
+            size=20,
+            include_tensor=True,
+            certification=pb.Certification(retries=0),
+        )
+        assert [opened(v.png).size for v in result.visualizations] == [(20, 20)] * 2
+        seen = F.interpolate(shown(result), size=(32, 32), mode="bilinear", align_corners=False)
+        maps = place.model.network.activations(seen, ["c3", "logits"])
+        expected = [maps["c3"][0, 4].mean(), maps["logits"][1, 2]]
+        for one, wanted, picture in zip(result.visualizations, expected, seen, strict=True):
+            found = one.certificate
+            assert found.activation == pytest.approx(wanted.item(), rel=1e-4, abs=1e-5)
+            assert (found.height, found.width) == (32, 32)
+            assert not found.HasField("dataset_appearance")
+            assert found.appearance.saturation == 0
+            high = appearance(picture[None]).high_frequencies.item()
+            assert found.appearance.high_frequencies == pytest.approx(high, rel=1e-3)
 
     with_studio(scenario, tmp_path)
 

@@ -281,9 +281,9 @@ def test_what_cannot_be_shown_is_refused(tmp_path: Path) -> None:
         (layer(layer="c3", first_unit=10, unit_count=7), "unit_count"),
         (layer(layer="c3", settings=pb.PictureSettings(steps=5000)), "settings.steps"),
         (
-            layer(layer="logits", settings=pb.PictureSettings(size=20)),
+            layer(layer="logits", settings=pb.PictureSettings(size=40)),
             "settings.size",
-        ),  # a linear layer needs 32
+        ),  # a linear layer needs 32, at which smaller pictures are shown
         (
             layer(layer="c1", settings=pb.PictureSettings(size=1024)),
             "settings.size",

@@ -70,7 +70,7 @@ def test_a_parameterization_is_added_by_a_row_of_the_registry(
     readers: Mapping[str, Any] = {"pixels": lambda message, field: Striped()}
     monkeypatch.setattr(wire_parameterizations, "READERS", readers)
     message = pb.PictureSettings(steps=4, parameterization=of_kind("pixels"))
-    made = wire_settings.read(message, (3, 8, 8))
+    made = wire_settings.read(message, (3, 8, 8), (8, 8))
     network = tricky()
     like = torch.zeros((), dtype=torch.float64)
     found = solve(visualize_units([LayerPath("down", 3)], like, made), network)

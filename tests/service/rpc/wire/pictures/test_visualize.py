@@ -62,7 +62,8 @@ def vector(*values: float, dtype: type[np.generic] = np.float32) -> types_pb2.Te
 
 def at_size(request: pb.VisualizeRequest) -> ModelAtSize:
     preprocessing = wire_settings.preprocessing(request.settings, MODEL)
-    return ModelAtSize(MODEL, SHAPES, preprocessing, wire_objective.paths(request, MODEL))
+    paths = wire_objective.paths(request, MODEL)
+    return ModelAtSize(MODEL, SHAPES, preprocessing, preprocessing, paths)
 
 
 def read(request: pb.VisualizeRequest) -> PictureRequest:
@@ -70,7 +71,7 @@ def read(request: pb.VisualizeRequest) -> PictureRequest:
     wire_visualize.objective_count(request)
     wire_settings.index_dataset(request.settings)
     where = at_size(request)
-    made = wire_visualize.settings(request, where.preprocessing.shape)
+    made = wire_visualize.settings(request, where)
     return wire_visualize.picture_request(request, made, where)
 
 
@@ -232,7 +233,9 @@ def test_a_start_that_is_no_image_is_named() -> None:
 
 def test_the_defaults_are_those_of_the_contract() -> None:
     plain = read(one())
-    assert plain.settings == PictureSettings((1, 16, 16), parameterization=FourierSpec(1.0))
+    assert plain.settings == PictureSettings(
+        (1, 16, 16), parameterization=FourierSpec(1.0), input_size=(16, 16)
+    )
     assert (plain.variants, plain.diversity, plain.init_images) == (1, None, None)
     assert wire_settings.index_dataset(one().settings) == ""
     assert read(space(cppn=pb.Cppn())).settings.parameterization == CppnSpec(8, 24)
@@ -351,7 +354,7 @@ def test_another_size_sees_the_same_share_of_an_image() -> None:
 def test_memory_grows_with_what_is_asked_for() -> None:
     def held(request: pb.VisualizeRequest, pictures: int = 1) -> int:
         where = at_size(request)
-        made = wire_visualize.settings(request, where.preprocessing.shape)
+        made = wire_visualize.settings(request, where)
         likenesses = wire_visualize.likeness_bytes(request, made, where)
         return wire_visualize.picture_bytes(made, pictures) + likenesses
 
