@@ -35,6 +35,12 @@ class Appearance:
         """Return the same on the host."""
         return Appearance(self.clipped.cpu(), self.high_frequencies.cpu(), self.saturation.cpu())
 
+    @property
+    def rows(self) -> list[tuple[float, float, float]]:
+        """(clipped, high frequencies, saturation) of each picture."""
+        columns = torch.stack([self.clipped, self.high_frequencies, self.saturation], 1)
+        return [(clipped, high, saturation) for clipped, high, saturation in columns.tolist()]
+
 
 def appearance(pictures: Tensor) -> Appearance:
     """Measure how pictures look.

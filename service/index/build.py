@@ -86,6 +86,7 @@ class Build:
                 self.prepare,
                 self._submit,
                 self.workers,
+                self.plan.look_step,
             )
         ) as batches:
             for batch in batches:

@@ -20,7 +20,8 @@ from interp.exemplars import ORDERS, LayerStatistics, TopK
 from service.datasets.samples import summary
 from service.index.distributions import columns, distributions
 from service.index.files import FORMAT, UNREADABLE, Files, slug, tensors, tensors_digest
-from service.index.shards import Damaged, load_left_out, load_shard
+from service.index.scan import Look
+from service.index.shards import Damaged, load_left_out, load_looks, load_shard
 from service.index.types import IndexPlan, Subject, digest
 from service.state.sealed import SEAL
 
@@ -117,6 +118,7 @@ def finish(files: Files, plan: IndexPlan, layer: str, shards: Sequence[Path]) ->
         "quantiles": sorted(plan.quantiles),
         "plan": plan.key,
         "left_out": summary(load_left_out(shards)),
+        "look": _mean_look(load_looks(shards)),
     }
     about["tensors"] = (
         # another name for other content: copies never grow stale
@@ -199,6 +201,11 @@ def about_digest(about: Mapping[str, Any]) -> str:
     """
     said = {name: value for name, value in about.items() if name != SEAL}
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def _mean_look(looks: Sequence[Look]) -> list[float] | None:
+    """The means of clipped shares, high frequencies and saturations; None of no image."""
+    return np.mean(looks, axis=0).tolist() if looks else None
 
 
 def _load(number: int, path: Path, layer: str) -> LayerStatistics | None:

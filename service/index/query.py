@@ -49,6 +49,14 @@ class LayerIndex:
         found: dict[str, Any] = self.about.get("left_out", {"count": 0, "images": []})
         return found
 
+    @property
+    def look(self) -> tuple[float, float, float] | None:
+        """The mean clipped share, high-frequency share and saturation of its images; None where an
+        older version built it.
+        """
+        found = self.about.get("look")
+        return None if found is None else (found[0], found[1], found[2])
+
     def find(self, unit: int, k: int, order: Order, label: int | None) -> ExemplarHits:
         """Find the first k images by an order.
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from interp.exemplars import ActivationSummary, summarize_activations
+from interp.feature.appearance import appearance
 from interp.probe import Procedure
 from service.datasets import Dataset, Sample
 from service.datasets.samples import LeftOut, read_or_leave_out
@@ -30,6 +31,8 @@ Submit = Callable[
 _IN_FLIGHT = 2  # batches submitted: one being computed, one waiting
 _AHEAD = 2  # batches being read and decoded
 
+Look = tuple[float, float, float]  # clipped, high frequencies, saturation
+
 _Loaded = tuple[int, NDArray[np.uint8], int | None]  # id, pixels, label
 
 
@@ -43,6 +46,7 @@ class ScannedBatch:
         labels: of these; None where an image has none.
         summaries: by layer; none where no image could be used.
         left_out: the others.
+        looks: how those that are looked at look, see `interp.feature.appearance`.
     """
 
     span: range
@@ -50,6 +54,7 @@ class ScannedBatch:
     labels: list[int | None]
     summaries: BatchSummaries
     left_out: list[LeftOut]
+    looks: list[Look]
 
 
 def scan(
@@ -59,6 +64,7 @@ def scan(
     prepare: Prepare,
     submit: Submit,
     workers: int = 2,
+    look_step: int = 1,
 ) -> Generator[ScannedBatch, None, None]:
     """Find the peaks of `layers` on the images of each batch, in order.
 
@@ -72,6 +78,7 @@ def scan(
         prepare: makes a network's input of an image.
         submit: hands a procedure to the thread of the device.
         workers: number of threads that decode.
+        look_step: of so many images one is looked at.
 
     Raises:
         DatasetError: an image cannot be read or decoded, and the data set leaves none out; the
@@ -98,12 +105,14 @@ def scan(
                 ids, futures = loading.popleft()
                 loaded = [sample for future in futures for sample in future.result()]
                 usable = [one for one in loaded if not isinstance(one, LeftOut)]
+                looked_at = [image for index, image, _ in usable if index % look_step == 0]
                 batch = ScannedBatch(
                     ids,
                     [index for index, _, _ in usable],
                     [label for _, _, label in usable],
                     {},
                     [one for one in loaded if isinstance(one, LeftOut)],
+                    appearance(_stack(looked_at)).rows if looked_at else [],
                 )
                 answer: Future[BatchSummaries] | None = None
                 if usable:

@@ -15,9 +15,10 @@ from torch import Tensor
 from interp.exemplars import ORDERS, ActivationSummary, LayerStatistics, Moments, TopK
 from service.datasets.samples import LeftOut
 from service.index.files import UNREADABLE, Files, tensors
-from service.index.scan import BatchSummaries, ScannedBatch
+from service.index.scan import BatchSummaries, Look, ScannedBatch
 from service.index.types import IndexPlan
 
+_LOOK_DIGITS = 5  # beyond, the size of a batch could tell
 PARTS = ("values", "positions", "ids")  # of a top k
 IDS = "ids"  # (N,): the numbers of the images that were seen
 COLUMNS = (
@@ -43,6 +44,7 @@ class ShardParts:
     ids: list[int] = field(default_factory=list)
     labels: list[int | None] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
+    looks: list[Look] = field(default_factory=list)
     _summaries: list[BatchSummaries] = field(default_factory=list)
 
     @property
@@ -55,6 +57,7 @@ class ShardParts:
         self.ids += batch.ids
         self.labels += batch.labels
         self.left_out += batch.left_out
+        self.looks += batch.looks
         self._summaries += [batch.summaries] if batch.ids else []
 
     def joined(self, layers: Iterable[str]) -> BatchSummaries:
@@ -119,6 +122,7 @@ def save_shard(
         "positions": positions,
         "labels": plan.labels,
         "left_out": [asdict(one) for one in shard.left_out],
+        "looks": [[round(value, _LOOK_DIGITS) for value in look] for look in shard.looks],
     }
     files.save(shard_name(plan, number), about, kept)
 
@@ -140,6 +144,30 @@ def load_left_out(paths: Sequence[Path]) -> list[LeftOut]:
         try:
             with tensors(path) as (about, _):
                 found += [LeftOut(**one) for one in about["left_out"]]
+        except UNREADABLE as error:
+            raise Damaged(number, error) from error
+    return found
+
+
+def load_looks(paths: Sequence[Path]) -> list[Look]:
+    """Read how the images look that the shards looked at; none of shards of an older version.
+
+    Args:
+        paths: files of all shards, in order.
+
+    Returns:
+        Their measures, in order.
+
+    Raises:
+        Damaged: a shard cannot be read.
+    """
+    found: list[Look] = []
+    for number, path in enumerate(paths):
+        try:
+            with tensors(path) as (about, _):
+                found += [
+                    (clipped, high, colour) for clipped, high, colour in about.get("looks", [])
+                ]
         except UNREADABLE as error:
             raise Damaged(number, error) from error
     return found

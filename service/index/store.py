@@ -134,6 +134,22 @@ class IndexStore:
         """
         return self._ask(subject, layer, lambda index: index.left_out)
 
+    def look(self, subject: Subject, layer: str) -> tuple[float, float, float] | None:
+        """Tell how the images of an index look.
+
+        Args:
+            subject: the model and the data set.
+            layer: its dotted name.
+
+        Returns:
+            The means of `interp.feature.appearance`: clipped share, high-frequency share and
+            saturation; None where an older version built the index.
+
+        Raises:
+            IndexMissing: there is no such index.
+        """
+        return self._ask(subject, layer, lambda index: index.look)
+
     def find(
         self,
         subject: Subject,

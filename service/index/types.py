@@ -29,6 +29,7 @@ MOST_BY_LABEL = (
 MOST_CELLS = (
     2**23
 )  # units times images of a shard, of which each takes some 60 bytes of memory while it is built
+_LOOKED_AT = 256  # images of a data set, and less than twice as many: each takes milliseconds
 
 
 class IndexMissing(LookupError):
@@ -248,6 +249,11 @@ class IndexPlan:
             range(low, min(low + self.step, self.images))
             for low in range(0, self.images, self.step)
         ]
+
+    @property
+    def look_step(self) -> int:
+        """Of so many images one is looked at, see `interp.feature.appearance`."""
+        return max(1, self.images // _LOOKED_AT)
 
     @property
     def key(self) -> str:

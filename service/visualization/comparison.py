@@ -35,6 +35,8 @@ class DatasetComparison:
         dataset: name of the data set.
         images: number of its images.
         no_ratio: why there is no ratio, in a sentence; "" where there is one.
+        look: the mean clipped share, high-frequency share and saturation of its images; None where
+            the index does not know them.
     """
 
     maximum: float
@@ -45,6 +47,7 @@ class DatasetComparison:
     dataset: str
     images: int
     no_ratio: str = ""
+    look: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,7 @@ class LayerMaxima:
                 picture.activation,
                 _order(path),
             )
+            look = self.index.look(self.subject, self.layer)
         except (IndexMissing, DataLost):
             return None
         return DatasetComparison(
@@ -149,6 +153,7 @@ class LayerMaxima:
             dataset=self.subject.dataset,
             images=self.extremes.images,
             no_ratio="" if maximum > 0 else self._no_ratio(path, maximum),
+            look=look,
         )
 
     def _no_ratio(self, path: LayerPath, maximum: float) -> str:

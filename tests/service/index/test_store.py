@@ -14,11 +14,14 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from interp.feature.appearance import appearance
 from interp.network.network import Network
 from service.datasets import Dataset, DatasetError
 from service.engine.job import NotFinite
+from service.index.layer import about_digest
 from service.index.store import IndexMissing, IndexPlan, IndexStore, Subject
 from service.state import DataLost
+from service.state.sealed import SEAL
 from tests.service.index.toys_index import (
     COUNT,
     LABELS,
@@ -171,6 +174,29 @@ def test_indexed_names_data_sets_most_images_first(
     store.build(plan_of(other, limit=9), other, prepare, Device(network).submit)
     assert store.indexed("net", "d1", "conv") == [subject(data), subject(other)]
     assert store.indexed("net", "d2", "conv") == store.indexed("net", "d1", "head") == []
+
+
+def test_how_the_images_look_is_known_and_of_older_indexes_it_is_not(
+    built: Path, state: Path, data: Dataset
+) -> None:
+    looks = appearance(torch.from_numpy(pictures()[:, None]).float() / 255)
+    expected = np.mean(looks.rows, axis=0).tolist()
+    for layer in ("conv", "logits"):
+        found = IndexStore(built).look(subject(data), layer)
+        assert found is not None
+        assert list(found) == pytest.approx(expected, abs=1e-5)
+    for path in (state / "indexes").glob("*.json"):
+        about = json.loads(path.read_text())
+        del about["look"]
+        path.write_text(json.dumps(about | {SEAL: about_digest(about)}))
+    assert IndexStore(state).look(subject(data), "conv") is None
+
+
+def test_of_many_images_some_hundred_are_looked_at(data: Dataset) -> None:
+    many = replace(plan_of(data).subject, size=10_000)
+    looked_at = range(0, 10_000, replace(plan_of(data), subject=many).look_step)
+    assert 256 <= len(looked_at) < 512
+    assert plan_of(data).look_step == 1
 
 
 def test_what_cannot_be_asked(built: Path, data: Dataset) -> None:

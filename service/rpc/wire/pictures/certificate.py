@@ -74,4 +74,11 @@ def certificate(picture: Picture, comparison: Comparison) -> pb.Certificate:
             no_ratio=comparison.no_ratio,
         )
         message.MergeFrom(indexed)
+        if comparison.look is not None:
+            clipped, high_frequencies, saturation = comparison.look
+            message.dataset_appearance.CopyFrom(
+                pb.Appearance(
+                    clipped=clipped, high_frequencies=high_frequencies, saturation=saturation
+                )
+            )
     return message

@@ -276,6 +276,11 @@ def test_the_certificate_is_that_of_brute_force(tmp_path: Path) -> None:
         assert channel.rank == int((values >= values[unit]).sum())
         assert (channel.dataset, channel.images, channel.units) == ("digits", 60, 16)
         assert len(channel.seed_activations) == 1
+        looks, own_look = appearance(images), channel.dataset_appearance
+        for name in ("clipped", "high_frequencies", "saturation"):
+            wanted_mean = getattr(looks, name).mean().item()
+            assert getattr(own_look, name) == pytest.approx(wanted_mean, abs=1e-4)
+        assert own_look.clipped > 0.3, "much of a digit is black"
         assert not layer.HasField("ratio")  # no one unit
         assert not other.HasField("ratio")  # no index
         assert other.HasField("rank")
