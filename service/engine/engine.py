@@ -4,12 +4,17 @@ jobs, tick by tick.
 A tick evicts what was cancelled or ran out of time, admits what waits, answers the pending rows of
 jobs that share a network and an image shape in one pass, and resumes every job whose probe is
 answered. A job that has finished leaves at the tick, a new one joins at the next.
+
+Whoever has had least of the device's time by their weight leads the next pass (see
+`service.engine.ledger`), and passes are short while several want it: see
+`service.engine.fair_pass`.
 """
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import structlog
@@ -18,6 +23,8 @@ import torch
 from interp.probe import Answer, Procedure
 from interp.rows import join
 from service.engine.activity import Activity
+from service.engine.costs import Costs
+from service.engine.fair_pass import fair_rows
 from service.engine.job import (
     Draining,
     Expired,
@@ -34,10 +41,13 @@ from service.engine.metrics import Metrics
 from service.engine.passes import PassRows, is_out_of_memory, not_finite, run_pass
 from service.engine.queue import JobQueue
 from service.engine.scheduler import choose_leader, share_rows
+from service.engine.share import OWN, Account, Share
 
 T = TypeVar("T")
 
 log = structlog.get_logger("striate")
+
+ADMISSION_SECONDS = 0.02  # of a tick that jobs may begin in, while several shares want the device
 
 
 class Engine:
@@ -49,15 +59,21 @@ class Engine:
         activity: what its thread does just now.
     """
 
-    def __init__(self, metrics: Metrics, limits: EngineLimits) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        limits: EngineLimits,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Start the engine's thread.
 
         Args:
             metrics: of the server; the engine counts its jobs and times its passes there.
             limits: how much it takes on at a time.
+            clock: tells the seconds by which passes are measured.
         """
         self.limits, self.ticks, self.activity = limits, 0, Activity()
-        self._metrics = metrics
+        self._metrics, self._clock, self._costs = metrics, clock, Costs()
         self._queue = JobQueue(limits, metrics)
         self._pass_rows = PassRows(limits)
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -73,6 +89,7 @@ class Engine:
         deadline: float | None = None,
         deterministic: bool = False,
         on_progress: OnProgress | None = None,
+        share: Share = OWN,
     ) -> "Future[T]":
         """Queue a procedure.
 
@@ -80,31 +97,33 @@ class Engine:
             model: answers its probes.
             procedure: not begun; it runs on the engine's thread.
             memory: bytes that it holds between ticks, for admission.
-            priority: interactive jobs go before batch jobs.
+            priority: interactive jobs go before batch jobs of the same share.
             deadline: as `time.monotonic()`; past it the future raises `Expired`. None: no deadline.
             deterministic: whether its answers must not depend on who shares a pass, at the cost of
                 passes of `limits.chunk` rows.
             on_progress: called on the engine's thread with each answered probe's progress and
                 scores (B,).
+            share: whose turn it takes.
 
         Returns:
             The future of what the procedure returns; cancelling it frees its rows at the next tick.
 
         Raises:
             QueueFull: `limits.queue_size` jobs wait already, or so many that they hold more than
-                all memory for jobs.
+                all memory for jobs, and the share has its part of what is kept for others.
             Draining: the engine is being closed.
         """
         deadline = float("inf") if deadline is None else deadline
-        job = Job(model, procedure, memory, priority, deadline, deterministic, on_progress)
+        job = Job(model, procedure, memory, priority, deadline, deterministic, on_progress, share)
         self._queue.put(job)
         return job.future
 
-    def run(self, call: Callable[[], T]) -> "Future[T]":
+    def run(self, call: Callable[[], T], share: Share = OWN) -> "Future[T]":
         """Queue a call that needs the device to itself.
 
         Args:
             call: run on the engine's thread, between two ticks.
+            share: whose turn it takes; the server's own calls go before all others.
 
         Returns:
             The future of its result.
@@ -112,7 +131,16 @@ class Engine:
         Raises:
             Draining: the engine is closed.
         """
-        return self._queue.put_call(call)
+        return self._queue.put_call(call, share)
+
+    def charge(self, share: Share, seconds: float) -> None:
+        """Note what a share has had elsewhere, such as on a thread beside the engine's.
+
+        Args:
+            share: whose work it was.
+            seconds: that it took.
+        """
+        self._queue.charge_share(share, seconds)
 
     def close(self, grace: float) -> None:
         """Take no more jobs, and stop the engine's thread. Blocks.
@@ -137,27 +165,44 @@ class Engine:
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         while True:
-            calls, stopped = self._queue.wait()
-            if calls:
-                self._evict()  # a call may want the memory of a job that was cancelled
-            while calls:
-                self._call(*calls.popleft())
-            if stopped:
-                break
+            stopped = self._queue.wait()
             try:
-                self._evict()
-                with self.activity.of("the begin of jobs"):
-                    self._admit()
-                if any(job.pending for job in self._queue.running):
-                    self._tick()
+                self._evict()  # a call may want the memory of a job that was cancelled
+                if not stopped:
+                    with self.activity.of("the begin of jobs"):
+                        self._admit()
+                if self._call():
+                    continue
+                if stopped:
+                    break
+                if (turn := self._queue.turn()) is not None:
+                    self._tick(*turn)
             except Exception as error:  # noqa: BLE001 - a defect of the engine itself must leave nobody waiting for ever
                 self._fail_all(error)
         self._fail_all(Draining("the server is shutting down"))
 
-    def _call(self, call: Callable[[], T], future: "Future[T]") -> None:
-        """Run a call; what it gives is held by its future alone."""
-        with self.activity.of(f"a call, {getattr(call, '__qualname__', call)}"):
+    def _call(self) -> bool:
+        """Run the call whose turn it is; what it gives is held by its future alone. Tells whether
+        there was one.
+        """
+        found = self._queue.call()
+        if found is None:
+            return False
+        account, (call, future) = found
+        with (
+            self.activity.of(f"a call, {getattr(call, '__qualname__', call)}"),
+            self._charged(account),
+        ):
             _complete(call, future)
+        return True
+
+    @contextmanager
+    def _charged(self, account: Account | None) -> Iterator[None]:
+        """Charge a share with the time that something takes."""
+        started = self._clock()
+        yield
+        if account is not None:
+            self._queue.charge(account, self._clock() - started)
 
     def _evict(self) -> None:
         """Let go of jobs that were cancelled or ran out of time."""
@@ -171,28 +216,49 @@ class Engine:
                 self._fail(job, error, "expired")
 
     def _admit(self) -> None:
-        """Begin the waiting jobs that fit into memory."""
+        """Begin the waiting jobs that fit into memory; where several shares want the device, only
+        for a while.
+        """
+        started = self._clock()
         while (job := self._queue.admit()) is not None:
             job.last_tick = self.ticks  # it goes behind those that have waited for a tick longer
             self._metrics.waited(time.monotonic() - job.submitted)
             self._resume(job, None)
+            if self._clock() - started > ADMISSION_SECONDS and self._queue.crowded:
+                break
 
-    def _tick(self) -> None:
+    def _tick(self, turn: Account, company: list[Account]) -> None:
         """Answer pending rows in one pass, and resume the jobs whose probe is answered."""
         self.ticks += 1
-        started = time.monotonic()
-        running = self._queue.running
-        leader = choose_leader(running, self.ticks)
-        rows = share_rows(running, leader, self._pass_rows.most(leader), self.limits.chunk)
+        started, began = time.monotonic(), self._clock()
+        leader = choose_leader(turn.running, turn.turns)
+        most, chunk = self._pass_rows.most(leader), self.limits.chunk
+        if len(company) > 1:
+            rows = fair_rows(company, turn, leader, most, chunk, self._costs)
+        else:
+            rows = share_rows(turn.running, leader, most, chunk)
         jobs = dict.fromkeys(r.job for r in rows)
         count = sum(map(len, rows))
         with self.activity.of(f"a pass of {count} rows of {len(jobs)} jobs, {leader.model.name}"):
             self._answer(rows)
+            self._settle(rows, self._clock() - began)
             self._metrics.tick_seconds.observe(time.monotonic() - started)
             self._metrics.tick_rows.observe(count)
             for job in jobs:
-                if job in running and job.probe is not None and not job.pending:
+                if job.probe is not None and not job.pending:
                     self._report(job)
+
+    def _settle(self, rows: list[RowRange], seconds: float) -> None:
+        """Charge the shares of a pass with its time, by rows, and learn from it."""
+        count = sum(map(len, rows))
+        for one in rows:
+            if one.job.account is not None:
+                part = seconds * len(one) / count
+                self._queue.charge(one.job.account, part, len(one))
+        asking = [one.job for one in rows if one.job.probe is not None]
+        if len({job.policy for job in asking}) == 1 and len(asking) == len(rows):
+            for job in {job.kind: job for job in asking}.values():
+                self._costs.note(job, count, seconds)
 
     def _answer(self, rows: list[RowRange]) -> None:
         """Answer in one pass; where a pass of several jobs fails, each is tried alone, so that only
@@ -254,6 +320,10 @@ class Engine:
 
     def _resume(self, job: Job[Any], answer: Answer | None) -> None:
         """Send a job its answer (None: begin it), up to its next probe or its end."""
+        with self._charged(job.account):
+            self._advance(job, answer)
+
+    def _advance(self, job: Job[Any], answer: Answer | None) -> None:
         try:
             job.probe = next(job.procedure) if answer is None else job.procedure.send(answer)
             while not len(job.probe.images):  # nothing to ask

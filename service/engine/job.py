@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import Enum
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from interp.network.network import Network
 from interp.probe import Answer, Probe, Procedure, StepProgress
+from service.engine.share import OWN, Account, Share
 
 T = TypeVar("T")
 OnProgress = Callable[[StepProgress, Tensor], None]
@@ -78,6 +79,8 @@ class Job(Generic[T]):
     deadline: float  # time.monotonic()
     deterministic: bool
     on_progress: OnProgress | None
+    share: Share = OWN  # whose it is
+    account: Account | None = None  # of the share, once it is in an engine's queue
     future: "Future[T]" = field(default_factory=Future)
     submitted: float = field(default_factory=time.monotonic)
     probe: Probe | None = None
@@ -113,6 +116,23 @@ class Job(Generic[T]):
         """
         assert self.probe is not None
         return id(self.model.network), self.probe.images.shape[1:], self.deterministic
+
+    @property
+    def policy(self) -> tuple[bool, bool]:
+        """What rows of one sweep through the network have in common beside the batch key: whether
+        there is a backward pass, and whether it is redirected.
+        """
+        assert self.probe is not None
+        return self.probe.differentiates, self.probe.differentiates and self.probe.redirect
+
+    @property
+    def kind(self) -> Hashable:
+        """What the cost of a row depends on, beside the network."""
+        probe = self.probe
+        assert probe is not None
+        layers = {*probe.layers, *(probe.objective.layers if probe.objective else ())}
+        shape = probe.images.shape[1:]
+        return shape, self.deterministic, self.policy, probe.logits, frozenset(layers)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,6 +3,7 @@ down or dies.
 """
 
 import asyncio
+import contextvars
 import sqlite3
 import time
 from collections.abc import Callable, Mapping
@@ -320,7 +321,10 @@ class Operations:
 
     def _launch(self, record: Record, resumed: bool) -> None:
         context = OperationContext(record, resumed, self._save, self._interval)
-        work = self._workers.submit(self._runners[record.kind], record.request, context)
+        # It goes on for whoever started it, as far as this server knows.
+        work = self._workers.submit(
+            contextvars.copy_context().run, self._runners[record.kind], record.request, context
+        )
         end = asyncio.get_running_loop().create_task(self._supervise(record.name, context, work))
         self._live[record.name] = _Job(record.kind, record.request, context, work, end)
 

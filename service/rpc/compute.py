@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from typing import ParamSpec, TypeVar
+from weakref import WeakValueDictionary
 
 from google.protobuf.message import Message
 from torch import Tensor
@@ -20,7 +21,7 @@ from service.engine.submit import solve_when_free
 from service.imaging import Preprocessing
 from service.imaging.decoding import LARGE, DecodeLimits, FairPool, Piece, PixelBudget
 from service.models.zoo import HostedModel
-from service.rpc.context import Context, caller
+from service.rpc.context import Context, caller, present_share
 from service.rpc.decoding import Decoding
 from service.rpc.wire import images as wire_images
 from service.rpc.wire.pixel_counts import image_batches
@@ -61,6 +62,7 @@ class Compute:
         self.pool = FairPool(executor, workers)
         self.budget = PixelBudget(limits or DecodeLimits(), self.pool)
         self.beside = beside or ThreadPoolExecutor(1, "beside-device")
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def run_in_pool(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a call in a thread of the pool, when it is this call's turn, before any of its images
@@ -105,11 +107,12 @@ class Compute:
         Returns:
             What the call returns; an error that it raises is raised here.
         """
-        return await asyncio.wrap_future(self.engine.run(call))
+        return await asyncio.wrap_future(self.engine.run(call, present_share()))
 
     async def run_beside_device(self, call: Callable[[], T]) -> T:
-        """Run a call beside the engine's thread, after those that came before: for passes on a
-        replica of a network (`Network.replica`), which would hold up all others.
+        """Run a call beside the engine's thread: for passes on a replica of a network
+        (`Network.replica`), which would hold up all others. Shares take turns, and each is charged
+        with the time that its calls take.
 
         Args:
             call: what is run, without arguments.
@@ -117,7 +120,18 @@ class Compute:
         Returns:
             What the call returns; an error that it raises is raised here.
         """
-        return await asyncio.get_running_loop().run_in_executor(self.beside, call)
+        share = present_share()
+
+        def charged() -> T:
+            started = time.monotonic()
+            try:
+                return call()
+            finally:
+                self.engine.charge(share, time.monotonic() - started)
+
+        # Of each share one call at a time is handed to the thread, which takes them as they come.
+        async with self._turns.setdefault(share.key, asyncio.Lock()):
+            return await asyncio.get_running_loop().run_in_executor(self.beside, charged)
 
     def decoding(
         self,
@@ -221,6 +235,7 @@ class Compute:
             deadline=deadline_of(context),
             deterministic=deterministic,
             on_progress=on_progress,
+            share=present_share(),
         )
         return await asyncio.wrap_future(future)
 
@@ -249,6 +264,7 @@ class Compute:
                 priority=priority,
                 deadline=deadline,
                 deterministic=deterministic,
+                share=present_share(),
             )
             return await asyncio.wrap_future(future)
 

@@ -6,9 +6,21 @@ from typing import Any
 
 import grpc
 
+from service.auth import identity
+from service.engine.share import Share
+
 Context = grpc.aio.ServicerContext[Any, Any]  # gRPC's own, of handlers
 
 VERSION = version("striate-server")
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 # whose turn a call takes where calls share threads: no two calls have an equal one
 caller: ContextVar[object] = ContextVar("caller", default=None)
+# the connection that a call came by
+peer: ContextVar[str] = ContextVar("peer", default="")
+
+
+def present_share() -> Share:
+    """Tell whose turn the work of the present call takes: its caller's, or where nobody is told
+    apart, its connection's; the server's own outside of any call.
+    """
+    return Share(identity.current.get().name or peer.get())

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 
 from service.engine.metrics import Metrics
 from service.rpc import errors
-from service.rpc.context import VERSION, Context, caller, request_id
+from service.rpc.context import VERSION, Context, caller, peer, request_id
 from service.rpc.doors.admission import Admission
 from service.rpc.doors.decoding import Decoder
 
@@ -130,6 +130,7 @@ class CallSpan:
         self._id = str(sent.get("x-request-id", ""))[:64] or uuid.uuid4().hex
         request_id.set(self._id)
         caller.set(object())  # the id is the caller's choice, and may be another call's too
+        peer.set(self._context.peer())
         self._started = time.monotonic()
         self._context.set_trailing_metadata(_TRAILER)
 

@@ -14,7 +14,7 @@ from service.index.store import IndexPlan, IndexStore
 from service.models.zoo import HostedModel, ModelZoo
 from service.operations import OperationContext, Operations
 from service.rpc.compute import Compute
-from service.rpc.context import Context
+from service.rpc.context import Context, present_share
 from service.rpc.validation import required
 from service.rpc.wire import images as wire_images
 from service.rpc.wire import provenance as wire_provenance
@@ -91,5 +91,5 @@ class IndexBuildHandler:
     def _submitter(self, model: HostedModel, batch: int) -> "Callable[[Procedure[T]], Future[T]]":
         memory = wire_images.image_bytes(batch, model)
         return lambda procedure: self._compute.engine.submit(
-            model, procedure, memory=memory, priority=Priority.BATCH
+            model, procedure, memory=memory, priority=Priority.BATCH, share=present_share()
         )

@@ -16,6 +16,7 @@ from torch import nn
 from interp.attribution.result import MethodNotApplicable
 from interp.network.network import Network
 from service.engine.engine import Engine
+from service.engine.share import Share
 from service.models.zoo import ModelZoo
 from service.rpc.compute import Compute
 from service.rpc.handlers.attribution import AttributionHandler
@@ -164,8 +165,8 @@ def test_methods_with_hooks_leave_the_device_to_others(
     """The engine's thread copies the network once a request, and runs no pass."""
     run, calls, threads = place.engine.run, list[Future[Any]](), set[str]()
 
-    def counted(call: Callable[[], Any]) -> Future[Any]:
-        calls.append(run(call))
+    def counted(call: Callable[[], Any], share: Share) -> Future[Any]:
+        calls.append(run(call, share))
         return calls[-1]
 
     def watched(self: Network) -> Network:
