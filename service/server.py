@@ -11,6 +11,7 @@ import socket
 import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 
 import grpc
 import structlog
@@ -47,9 +48,12 @@ from service.rpc.tls import server_credentials
 from service.state import StateFolder
 from service.state.migrations import MIGRATIONS
 from service.threads import in_daemon_thread, torch_pool
+from service.watch import readings
 from service.watch.device import DeviceWatch
+from service.watch.gauges import Gauges
 from service.watch.loop_lag import LoopLag
 from service.watch.memory import MemoryWatch
+from service.watch.state_sizes import StateSizes
 
 log = structlog.get_logger("striate")
 
@@ -91,13 +95,12 @@ class Server:
             lambda kind: self.metrics.damaged.labels(kind).inc(),
             MIGRATIONS,
         )
-        self.metrics.disk_free.set_function(lambda: self.state.space.free)
-        device = _device(settings.device)
+        self._device = device = _device(settings.device)
         limits = EngineLimits.for_device(device, settings)
         self.engine = Engine(self.metrics, limits)
-        self.metrics.device_busy.set_function(self.engine.activity.seconds)
         self._loop_lag = LoopLag(self.metrics.loop_lag.observe)
-        self.metrics.loop_lag_highest.set_function(self._loop_lag.highest)
+        self._sizes = StateSizes(settings.state_dir)
+        self._admission = Admission(MOST_CALLS, ALWAYS_LET_IN)
         threads = limits.threads or torch.get_num_threads()
         self._workers = max(2, os.cpu_count() or 2)
         self._pool = torch_pool(self._workers, "images", threads)
@@ -136,7 +139,7 @@ class Server:
             require_room=self.state.space.require,
             served=self.state.served,
         )
-        self._server = _grpc_server(self.metrics, Decoder(self._doors))
+        self._server = _grpc_server(self.metrics, self._admission, Decoder(self._doors))
         self._register()
         port = self._open_port()
         for name in settings.models_at_start:
@@ -158,7 +161,12 @@ class Server:
         watch = DeviceWatch(self.engine.activity, settings.stall_seconds, self._report_readiness)
         self._watching = [
             asyncio.create_task(task)
-            for task in (self._loop_lag.run(), watch.run(), MemoryWatch().run())
+            for task in (
+                self._loop_lag.run(),
+                watch.run(),
+                MemoryWatch().run(),
+                self._sizes.run(),
+            )
         ]
         self._upkeep = asyncio.create_task(self._make_upkeep().run())
         return port
@@ -194,7 +202,7 @@ class Server:
             settings.image_pixels, settings.request_pixels, settings.decode_pixels
         )
         compute = Compute(self.engine, self._pool, self._beside, limits, self._workers)
-        self._measure(compute)
+        self._observe(compute)
         resources = Resources(
             zoo=self.zoo,
             compute=compute,
@@ -210,13 +218,17 @@ class Server:
         register_services(self._server, resources)
         register_standard_services(self._server, OperationsService(self._operations), self._health)
 
-    def _measure(self, compute: Compute) -> None:
-        """Have the metrics tell, whenever they are asked, how it stands with the pool."""
-        pool, budget, metrics = compute.pool, compute.budget, self.metrics
-        metrics.decode_waiting.set_function(lambda: pool.waiting)
-        metrics.decode_oldest_wait.set_function(lambda: pool.oldest_wait)
-        metrics.decode_pixels.set_function(lambda: budget.pixels)
-        metrics.decode_refused.set_function(lambda: budget.refused)
+    def _observe(self, compute: Compute) -> None:
+        """Have the metrics tell, whenever they are asked, how it stands with every part."""
+        parts = [
+            readings.of_engine(self.engine),
+            readings.of_loop(self._loop_lag, lambda: self._admission.inside),
+            readings.of_images(compute.pool, compute.budget),
+            readings.of_memory(self.zoo, self._device),
+            readings.of_disk(self.state.space, self._sizes.found),
+            readings.of_operations(self._operations),
+        ]
+        self.metrics.registry.register(Gauges(chain.from_iterable(parts)))
 
     async def _report_readiness(self, ready: bool) -> None:
         """Tell health and metrics whether work gets done. The server itself, "", is alive as long
@@ -226,12 +238,11 @@ class Server:
         self.metrics.ready.set(ready)
 
     async def _report_model(self, name: str) -> None:
-        """Tell health and metrics what is so now: of two calls that change one model, either may be
+        """Tell the health service what is so now: of two calls that change one model, either may be
         the last to get here.
         """
         names = {model.name for model in self.zoo.loaded()}
         await self._health.set(name, _SERVING if name in names else _NOT_SERVING)
-        self.metrics.models.set(len(names))
 
     async def drain(self) -> None:
         """Take no new calls, let running ones finish and journal operations, all within the
@@ -292,10 +303,10 @@ async def serve(settings: Settings) -> None:
     await server.drain()
 
 
-def _grpc_server(metrics: Metrics, decoder: Decoder) -> grpc.aio.Server:
+def _grpc_server(metrics: Metrics, admission: Admission, decoder: Decoder) -> grpc.aio.Server:
     """A server with the project's interceptor and limits, which answers nothing yet."""
     return grpc.aio.server(
-        interceptors=[CallInterceptor(metrics, Admission(MOST_CALLS, ALWAYS_LET_IN), decoder)],
+        interceptors=[CallInterceptor(metrics, admission, decoder)],
         options=[
             ("grpc.max_receive_message_length", MESSAGE_BYTES),
             ("grpc.max_send_message_length", MESSAGE_BYTES),

@@ -59,7 +59,7 @@ SERVICE: Mapping[str, str] = {
     "visualization": "index engine models datasets imaging files state",
     "rpc": "visualization index audit report operations engine models datasets imaging state"
     " auth threads",
-    "watch": "engine process",
+    "watch": "operations engine models imaging state process",
     "server": "rpc watch state index operations engine models datasets imaging auth config threads",
     "__main__": "server models config auth state datasets index visualization process",
     "local": "__main__ server models config",

@@ -142,6 +142,14 @@ class Engine:
         """
         self._queue.charge_share(share, seconds)
 
+    def waiting(self) -> list[Job[Any]]:
+        """Return the jobs that wait for admission."""
+        return [job for job in self._queue.jobs() if not job.admitted]
+
+    def running(self) -> list[Job[Any]]:
+        """Return the jobs that have been admitted and have not left."""
+        return [job for job in self._queue.jobs() if job.admitted]
+
     def close(self, grace: float) -> None:
         """Take no more jobs, and stop the engine's thread. Blocks.
 
@@ -222,7 +230,8 @@ class Engine:
         started = self._clock()
         while (job := self._queue.admit()) is not None:
             job.last_tick = self.ticks  # it goes behind those that have waited for a tick longer
-            self._metrics.waited(time.monotonic() - job.submitted)
+            job.admitted = True
+            self._metrics.waited(job.waited)
             self._resume(job, None)
             if self._clock() - started > ADMISSION_SECONDS and self._queue.crowded:
                 break
@@ -275,6 +284,7 @@ class Engine:
                 for one in rows:
                     self._answer([one])
             return
+        self._count_gradients(rows)
         self._pass_rows.grow(rows[0].job.model.network)
         for one, answer in zip(rows, answers, strict=True):
             job, wrong = one.job, None
@@ -285,6 +295,12 @@ class Engine:
             else:
                 job.answers.append(answer)
                 job.answered, job.last_tick = one.stop, self.ticks
+
+    def _count_gradients(self, rows: list[RowRange]) -> None:
+        probes = ((one.job.probe, len(one)) for one in rows)
+        count = sum(rows for probe, rows in probes if probe is not None and probe.differentiates)
+        if count:
+            self._metrics.gradients(rows[0].job.model.name, count)
 
     def _shrink(self, rows: list[RowRange]) -> None:
         """A pass ran out of memory: the next ones are smaller; a job that needs all of it fails."""

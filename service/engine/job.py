@@ -83,10 +83,16 @@ class Job(Generic[T]):
     account: Account | None = None  # of the share, once it is in an engine's queue
     future: "Future[T]" = field(default_factory=Future)
     submitted: float = field(default_factory=time.monotonic)
+    admitted: bool = False
     probe: Probe | None = None
     answers: list[Answer] = field(default_factory=list)  # to the first rows of `probe`
     answered: int = 0  # how many rows of `probe` these are
     last_tick: int = 0  # that answered rows of it, or the one before it was admitted
+
+    @property
+    def waited(self) -> float:
+        """Seconds since it was submitted."""
+        return time.monotonic() - self.submitted
 
     @property
     def pending(self) -> int:

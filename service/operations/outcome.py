@@ -7,6 +7,22 @@ from google.rpc.status_pb2 import Status  # type: ignore[import-untyped, unused-
 
 from service.operations.context import OperationContext
 
+KINDS = ("succeeded", "cancelled", "failed")
+
+
+def kind(end: Message) -> str:
+    """Tell in a word how an operation ends.
+
+    Args:
+        end: a Status is its error, any other message its response.
+
+    Returns:
+        One of `KINDS`.
+    """
+    if not isinstance(end, Status):
+        return "succeeded"
+    return "cancelled" if end.code == CANCELLED else "failed"
+
 
 def internal_error(error: BaseException) -> Status:
     """Make a status INTERNAL of any error.

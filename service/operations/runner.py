@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -68,8 +69,11 @@ class _Job:
 
 
 class Operations:
-    """The operations of a server. Everything but `register` and the contexts belongs to one event
-    loop.
+    """The operations of a server. Everything but `register`, `census` and the contexts belongs to
+    one event loop.
+
+    Attributes:
+        ended: how many have ended here, by `outcome.KINDS`.
     """
 
     def __init__(
@@ -99,6 +103,7 @@ class Operations:
         self._runners: dict[str, Runner] = {}
         self._forget: dict[str, Forget] = {}
         self._live: dict[str, _Job] = {}
+        self.ended: Counter[str] = Counter(dict.fromkeys(outcome.KINDS, 0))
         self._starting = 0
         self._draining = False
         # The pool is also the queue of those that wait.
@@ -295,6 +300,16 @@ class Operations:
         """The kinds and requests of the operations that wait or run."""
         return [(job.kind, job.request) for job in self._live.values()]
 
+    def census(self) -> dict[str, float]:
+        """Count the operations that are not done. May be called from any thread.
+
+        Returns:
+            How many there are by state: "running", or "waiting" for one of the threads.
+        """
+        jobs = list(self._live.values())
+        running = sum(job.work.running() for job in jobs)
+        return {"running": running, "waiting": len(jobs) - running}
+
     async def drain(self, grace: float) -> None:
         """Take on nothing new, and stop all that runs, to be taken up by the next server.
 
@@ -371,6 +386,7 @@ class Operations:
         """Journal the end of an operation: a Status is its error, any other message its
         response. A disk that does not take it gets it later; whoever waits is told at once.
         """
+        self.ended[outcome.kind(end)] += 1
         finish = partial(outcome.finish, outcome=end, context=context)
         try:
             await self._write_end(name, finish)

@@ -11,6 +11,7 @@ import grpc
 import structlog
 from google.protobuf.message import Message
 
+from service.auth import identity
 from service.engine.metrics import Metrics
 from service.rpc import errors
 from service.rpc.context import VERSION, Context, caller, peer, request_id
@@ -23,6 +24,14 @@ _TRAILER = (("x-striate-version", VERSION),)
 _QUIET = ("/grpc.health.", "/grpc.reflection.")  # probed every few seconds: counted, not logged
 # Asked again about every second by everyone who waits for an operation.
 _REPEATED = "/google.longrunning.Operations/WaitOperation"
+
+# What is not the request's own fault.
+_REFUSALS = {
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.UNAUTHENTICATED,
+    grpc.StatusCode.PERMISSION_DENIED,
+}
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg, unused-ignore]
@@ -145,7 +154,10 @@ class CallSpan:
             self._end(grpc.StatusCode.UNIMPLEMENTED.name, error)
             await _refuse(self._method, self._context)
         elif error is not None:
-            self._end(errors.row_of(error).code.name, error)
+            row = errors.row_of(error)
+            if row.code in _REFUSALS:
+                self._metrics.refusals.labels(row.reason_name).inc()
+            self._end(row.code.name, error)
             await errors.abort(self._context, error, self._id, _TRAILER)
         else:
             self._end("OK", None)
@@ -160,6 +172,8 @@ class CallSpan:
         """Count and time the call, and log it."""
         seconds = time.monotonic() - self._started
         self._metrics.requests.labels(self._method, code).inc()
+        name = self._metrics.identity(identity.current.get().name)
+        self._metrics.requests_by_identity.labels(name, code).inc()
         self._metrics.request_seconds.labels(self._method).observe(seconds)
         call: dict[str, Any] = {
             "method": self._method,

@@ -78,15 +78,29 @@ def survey(folder: Path) -> Survey:
         What is there. What a server is just writing counts as what nobody needs: ask while none
         holds the folder before anything is removed.
     """
-    found = Survey(folder, version_of(folder), owner(folder))
-    for path, size in _files(folder):
-        area = found.areas.setdefault(_area(path.relative_to(folder)), Area())
-        area.files, area.bytes = area.files + 1, area.bytes + size
+    found = Survey(folder, version_of(folder), owner(folder), _areas(folder))
     known = _operations(found)
     if known is not None:  # else nobody knows what is needed
         for path in _orphans(folder, *known):
             found.orphans[path] = size_of(path)
     return found
+
+
+def bytes_by_kind(folder: Path) -> dict[str, int]:
+    """Sum up the bytes of each kind in a state folder, which may be in use.
+
+    Args:
+        folder: the state folder.
+
+    Returns:
+        Bytes by the last part of each folder's name in `AREAS`, "rest" for the rest; 0 where there
+        is nothing.
+    """
+    found = _areas(folder)
+    return {
+        area.rpartition("/")[2] or "rest": found[area].bytes if area in found else 0
+        for area in AREAS
+    }
 
 
 def size_of(path: Path) -> int:
@@ -116,6 +130,15 @@ def read_database(path: Path) -> sqlite3.Connection:
     alone = not path.with_name(f"{path.name}-wal").exists()
     how = "mode=ro&immutable=1" if alone else "mode=ro"
     return sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True)
+
+
+def _areas(folder: Path) -> dict[str, Area]:
+    """How much there is of each kind that there is."""
+    areas = dict[str, Area]()
+    for path, size in _files(folder):
+        area = areas.setdefault(_area(path.relative_to(folder)), Area())
+        area.files, area.bytes = area.files + 1, area.bytes + size
+    return areas
 
 
 def _files(folder: Path) -> Iterator[tuple[Path, int]]:
