@@ -9,6 +9,7 @@ from pathlib import Path
 
 import structlog
 
+from service.auth.command import main as make_token
 from service.auth.reread import FilesUnusable
 from service.config import load_settings
 from service.config.log import set_up_log
@@ -30,6 +31,9 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(_import(arguments[1:]))
     if arguments[:1] == ["state"]:
         sys.exit(_state(arguments[1:]))
+    if arguments[:1] == ["token"]:
+        auth = os.environ.get("STRIATE_AUTH")
+        sys.exit(make_token(arguments[1:], Path(auth) if auth else None))
     settings = load_settings(argv)
     if (complaint := packages.complaint()) is not None:
         sys.stderr.write(f"striate-server: {complaint}\n")

@@ -21,6 +21,7 @@ from prometheus_client import start_http_server
 from torch import nn
 
 from service.auth import certificates
+from service.auth.authority import Authority
 from service.auth.certificates import Pems
 from service.auth.reread import Reread
 from service.config import Settings
@@ -36,6 +37,7 @@ from service.models.zoo import ModelZoo
 from service.operations import Operations, OperationsService, OperationStore, Upkeep
 from service.rpc.compute import Compute
 from service.rpc.context import VERSION, request_id
+from service.rpc.doors.access import Access
 from service.rpc.doors.admission import Admission
 from service.rpc.doors.decoding import Decoder
 from service.rpc.errors import status_of
@@ -80,13 +82,16 @@ class Server:
     Raises:
         StateInUse: another server has the state folder.
         StateUnusable: the state folder cannot be written or locked.
-        FilesUnusable: a file of TLS cannot be used.
+        FilesUnusable: a file of TLS, or the auth file, cannot be used.
     """
 
     def __init__(self, settings: Settings, modules: Mapping[str, nn.Module] | None = None) -> None:
         self.settings = settings
         self._pems = _tls_files(settings)
+        self._authority = None if settings.auth is None else Authority(settings.auth)
         self.metrics = Metrics()
+        if self._authority is not None:
+            self.metrics.identities = self._authority.names
         # First: what another server is writing there must not be taken for left over.
         self.state = StateFolder(
             settings.state_dir,
@@ -101,6 +106,11 @@ class Server:
         self._loop_lag = LoopLag(self.metrics.loop_lag.observe)
         self._sizes = StateSizes(settings.state_dir)
         self._admission = Admission(MOST_CALLS, ALWAYS_LET_IN)
+        self._access = Access(
+            self._authority,
+            settings.tls_client_ca is not None,
+            lambda reason: self.metrics.auth_failures.labels(reason).inc(),
+        )
         threads = limits.threads or torch.get_num_threads()
         self._workers = max(2, os.cpu_count() or 2)
         self._pool = torch_pool(self._workers, "images", threads)
@@ -139,7 +149,9 @@ class Server:
             require_room=self.state.space.require,
             served=self.state.served,
         )
-        self._server = _grpc_server(self.metrics, self._admission, Decoder(self._doors))
+        self._server = _grpc_server(
+            self.metrics, self._access, self._admission, Decoder(self._doors)
+        )
         self._register()
         port = self._open_port()
         for name in settings.models_at_start:
@@ -166,6 +178,7 @@ class Server:
                 watch.run(),
                 MemoryWatch().run(),
                 self._sizes.run(),
+                self._access.look_again(),
             )
         ]
         self._upkeep = asyncio.create_task(self._make_upkeep().run())
@@ -261,6 +274,8 @@ class Server:
             await asyncio.wait_for(in_daemon_thread(self.engine.close, 1.0), CLOSE_SECONDS)
         for pool in (self._pool, self._beside, self._doors):
             pool.shutdown(wait=False, cancel_futures=True)
+        if self._authority is not None:
+            self._authority.close()
         self.state.close()
 
 
@@ -303,10 +318,12 @@ async def serve(settings: Settings) -> None:
     await server.drain()
 
 
-def _grpc_server(metrics: Metrics, admission: Admission, decoder: Decoder) -> grpc.aio.Server:
+def _grpc_server(
+    metrics: Metrics, access: Access, admission: Admission, decoder: Decoder
+) -> grpc.aio.Server:
     """A server with the project's interceptor and limits, which answers nothing yet."""
     return grpc.aio.server(
-        interceptors=[CallInterceptor(metrics, admission, decoder)],
+        interceptors=[CallInterceptor(metrics, access, admission, decoder)],
         options=[
             ("grpc.max_receive_message_length", MESSAGE_BYTES),
             ("grpc.max_send_message_length", MESSAGE_BYTES),

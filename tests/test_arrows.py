@@ -45,7 +45,7 @@ SERVICE: Mapping[str, str] = {
     "files": "",
     "threads": "",
     "process": "",
-    "auth": "",
+    "auth": "process",
     "state": "files",
     "imaging": "",
     "config": "",

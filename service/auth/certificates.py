@@ -3,6 +3,7 @@ before they are used.
 """
 
 import ssl
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -99,3 +100,15 @@ def _others_may_read(path: Path) -> bool:
         return bool(path.stat().st_mode & 0o004)
     except OSError:
         return False  # what reads it will say so
+
+
+def subject_of(connection: Mapping[str, Iterable[bytes]]) -> str:
+    """Read whose certificate a connection's client has shown.
+
+    Args:
+        connection: gRPC's authentication context of a call.
+
+    Returns:
+        The subject as RFC 4514 writes it, such as "CN=ann,O=Lab"; "" where none was shown.
+    """
+    return b"".join(connection.get("x509_subject", ())).decode(errors="replace")

@@ -78,6 +78,11 @@ class Settings(BaseModel):
         None,
         description="PEM file of authorities: every client must show a certificate of theirs",
     )
+    auth: Path | None = Field(
+        None,
+        description="TOML file of who may do what, by token or certificate; read again when it "
+        "changes. Without one everybody who reaches the port may do everything",
+    )
     insecure: bool = Field(
         False,
         description="serve whoever reaches the port: without it an address that other machines "
@@ -252,15 +257,16 @@ class Settings(BaseModel):
         if not self._asks_who_calls and not is_loopback(self.host):
             raise ValueError(
                 f"host: other machines reach {self.host}, so that it needs TLS (--tls-certificate, "
-                f"--tls-key) and authentication (--tls-client-ca); --insecure serves everyone who "
-                f"reaches the port"
+                f"--tls-key) and authentication (--auth or --tls-client-ca); --insecure serves "
+                f"everyone who reaches the port"
             )
         return self
 
     @property
     def _asks_who_calls(self) -> bool:
         """Whether calls are encrypted and callers have to show who they are."""
-        return self.tls_client_ca is not None
+        asks = self.auth is not None or self.tls_client_ca is not None
+        return asks and self.tls_certificate is not None
 
     @model_validator(mode="after")
     def _names_of_bundles(self) -> "Settings":

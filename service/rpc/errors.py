@@ -19,6 +19,7 @@ from interp.layer import UnknownLayer
 from interp.network.backward import BackwardFailed
 from service import operations
 from service.audit.journal import AuditChanged, NoReport
+from service.auth.errors import PermissionDenied, ProviderUnreachable, Unauthenticated
 from service.datasets import DatasetError, UnknownDataset
 from service.datasets.registry import NotAnUpload
 from service.datasets.uploads import DatasetBusy, UploadTooLarge
@@ -150,6 +151,11 @@ TABLE: Mapping[type[BaseException], Row] = {
     ),
     StorageReadOnly: Row(StatusCode.FAILED_PRECONDITION, errors_pb2.ERROR_REASON_STORAGE_READ_ONLY),
     DataLost: Row(StatusCode.DATA_LOSS, errors_pb2.ERROR_REASON_DATA_LOSS),
+    Unauthenticated: Row(StatusCode.UNAUTHENTICATED, errors_pb2.ERROR_REASON_UNAUTHENTICATED),
+    PermissionDenied: Row(StatusCode.PERMISSION_DENIED, errors_pb2.ERROR_REASON_PERMISSION_DENIED),
+    ProviderUnreachable: Row(
+        StatusCode.UNAVAILABLE, errors_pb2.ERROR_REASON_PROVIDER_UNREACHABLE, retry=Retry.SOON
+    ),
 }
 INTERNAL_ROW = Row(StatusCode.INTERNAL, errors_pb2.ERROR_REASON_INTERNAL)  # what nobody foresaw
 

@@ -1,10 +1,13 @@
-"""What every call gets: a request id, a log line, metrics, and errors from the one table."""
+"""What every call gets: a look at who calls, a request id, a log line, metrics, and errors from the
+one table.
+"""
 
 import asyncio
 import inspect
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import grpc
@@ -12,9 +15,11 @@ import structlog
 from google.protobuf.message import Message
 
 from service.auth import identity
+from service.auth.errors import AccessError
 from service.engine.metrics import Metrics
 from service.rpc import errors
 from service.rpc.context import VERSION, Context, caller, peer, request_id
+from service.rpc.doors.access import Access, Caller, Visit
 from service.rpc.doors.admission import Admission
 from service.rpc.doors.decoding import Decoder
 
@@ -35,17 +40,21 @@ _REFUSALS = {
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg, unused-ignore]
-    """Wraps the methods of all services in a `CallSpan`, counts their calls in, and decodes their
-    requests.
+    """Wraps the methods of all services in a `CallSpan`, lets their callers in, counts their calls
+    in, and decodes their requests.
 
     Args:
         metrics: counts and times every call.
+        access: tells who calls, and whether they may.
         admission: counts the calls in flight.
         decoder: decodes requests.
     """
 
-    def __init__(self, metrics: Metrics, admission: Admission, decoder: Decoder) -> None:
-        self._metrics, self._admission, self._decoder = metrics, admission, decoder
+    def __init__(
+        self, metrics: Metrics, access: Access, admission: Admission, decoder: Decoder
+    ) -> None:
+        self._metrics, self._access = metrics, access
+        self._admission, self._decoder = admission, decoder
 
     async def intercept_service(
         self,
@@ -61,42 +70,66 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg, unu
             details: of the call, with the method's full name.
 
         Returns:
-            The wrapped handler, which takes requests as bytes; one that refuses the call and names
-            this version if there is none.
+            The wrapped handler, which takes requests as bytes; one that refuses the call, without
+            taking its request, where the caller may not make it, or, naming this version, where
+            there is none.
         """
         handler = await continuation(details)
         method: str = details.method
         if handler is None:  # a client of another version asks: it must learn of which this one is
             return grpc.stream_stream_rpc_method_handler(_unknown(method))  # type: ignore[no-any-return, unused-ignore]
+        try:
+            by = await self._access.by_metadata(method, details.invocation_metadata or ())
+        except AccessError as error:
+            return grpc.stream_stream_rpc_method_handler(self._refusing(method, error))  # type: ignore[no-any-return, unused-ignore]
         make, call = _kind(handler)
         # Generated code has it from the message's class itself.
         kind: type[Message] = handler.request_deserializer.__self__  # type: ignore[union-attr]
         if not handler.response_streaming or inspect.iscoroutinefunction(call):
-            answer = self._awaited(call, kind, method)
+            answer = self._awaited(call, kind, method, by)
         else:
-            answer = self._streamed(call, kind, method)
+            answer = self._streamed(call, kind, method, by)
         return make(answer, None, handler.response_serializer)  # type: ignore[no-any-return]
 
-    def _awaited(self, call: Any, kind: type[Message], method: str) -> Any:
+    def _awaited(self, call: Any, kind: type[Message], method: str, by: Caller | None) -> Any:
         """Of a method that returns its response, or writes its responses itself."""
 
         async def answer(data: Any, context: Context) -> Any:
             async with CallSpan(self._metrics, method, context):
-                with self._admission.enter(method):
+                with self._inside(method, by, context):
                     return await call(await self._decoder.request(data, kind), context)
 
         return answer
 
-    def _streamed(self, call: Any, kind: type[Message], method: str) -> Any:
+    def _streamed(self, call: Any, kind: type[Message], method: str, by: Caller | None) -> Any:
         """Of a method that yields its responses."""
 
         async def answer(data: Any, context: Context) -> AsyncIterator[Any]:
             async with CallSpan(self._metrics, method, context):
-                with self._admission.enter(method):
+                with self._inside(method, by, context) as visit:
                     async for response in call(await self._decoder.request(data, kind), context):
-                        yield response
+                        with visit.away():
+                            yield response
 
         return answer
+
+    @contextmanager
+    def _inside(self, method: str, by: Caller | None, context: Context) -> Iterator[Visit]:
+        """Let a caller in, and count the call, until the context ends."""
+        by = by or self._access.by_certificate(method, context)
+        identity.current.set(by.identity)
+        with self._access.inside(by) as visit, self._admission.enter(method):
+            yield visit
+
+    def _refusing(self, method: str, error: AccessError) -> Any:
+        """What refuses a call, whatever its request is."""
+
+        async def refuse(requests: Any, context: Context) -> None:
+            async with CallSpan(self._metrics, method, context):
+                identity.current.set(identity.NOBODY)
+                raise error
+
+        return refuse
 
 
 def _unknown(method: str) -> Any:

@@ -41,8 +41,9 @@ Code = grpc.StatusCode
         (Code.ABORTED, "", striate.Aborted, striate.StriateError),
         (Code.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", striate.DeadlineExceeded, TimeoutError),
         (Code.UNIMPLEMENTED, "", striate.Unimplemented, striate.StriateError),
-        (Code.DATA_LOSS, "", striate.Internal, striate.StriateError),
-        (Code.PERMISSION_DENIED, "", striate.StriateError, Exception),
+        (Code.DATA_LOSS, "", striate.DataLoss, striate.StriateError),
+        (Code.PERMISSION_DENIED, "", striate.PermissionDenied, PermissionError),
+        (Code.UNAUTHENTICATED, "UNAUTHENTICATED", striate.Unauthenticated, PermissionError),
     ],
 )
 def test_reason_and_code_become_an_exception(

@@ -50,6 +50,18 @@ class BadImage(InvalidArgument):
     """An image is corrupt, too large, or of an unknown format."""
 
 
+class Unauthenticated(StriateError, PermissionError):
+    """Nothing that the server knows was shown, or it has expired: pass `token=`."""
+
+    code = grpc.StatusCode.UNAUTHENTICATED
+
+
+class PermissionDenied(StriateError, PermissionError):
+    """The token or certificate is known, and its role may not do this."""
+
+    code = grpc.StatusCode.PERMISSION_DENIED
+
+
 class NotFound(StriateError, LookupError):
     """Something was asked for by a name that the service does not know."""
 
@@ -198,6 +210,10 @@ class TLSFailed(Unavailable):
 
 class ShuttingDown(Unavailable):
     """The server takes no new work because it is about to end."""
+
+
+class ProviderUnreachable(Unavailable):
+    """The keys of the identity provider that signed the token cannot be had at present."""
 
 
 class Internal(StriateError):

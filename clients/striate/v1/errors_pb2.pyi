@@ -99,6 +99,16 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """RESOURCE_EXHAUSTED. As many calls are in flight as the server allows; RetryInfo says when to ask
     again.
     """
+    ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 31
+    """UNAUTHENTICATED. The call has shown no token and no certificate that the server knows, or one that
+    has expired or was taken out.
+    """
+    ERROR_REASON_PERMISSION_DENIED: _ErrorReason.ValueType  # 32
+    """PERMISSION_DENIED. The caller is known, and the call needs a higher role."""
+    ERROR_REASON_PROVIDER_UNREACHABLE: _ErrorReason.ValueType  # 33
+    """UNAVAILABLE. The keys of the identity provider that signed the token cannot be had at present;
+    RetryInfo says when to ask again.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a request is refused or fails. The name without its prefix is the `reason` of the
@@ -181,5 +191,15 @@ ERROR_REASON_DATASET_BUSY: ErrorReason.ValueType  # 29
 ERROR_REASON_TOO_MANY_CALLS: ErrorReason.ValueType  # 30
 """RESOURCE_EXHAUSTED. As many calls are in flight as the server allows; RetryInfo says when to ask
 again.
+"""
+ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 31
+"""UNAUTHENTICATED. The call has shown no token and no certificate that the server knows, or one that
+has expired or was taken out.
+"""
+ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 32
+"""PERMISSION_DENIED. The caller is known, and the call needs a higher role."""
+ERROR_REASON_PROVIDER_UNREACHABLE: ErrorReason.ValueType  # 33
+"""UNAVAILABLE. The keys of the identity provider that signed the token cannot be had at present;
+RetryInfo says when to ask again.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -30,6 +30,7 @@ from service.operations import (
     ShuttingDown,
     TooManyOperations,
 )
+from service.rpc.doors.access import Access
 from service.rpc.doors.admission import Admission
 from service.rpc.doors.decoding import Decoder
 from service.rpc.interceptor import CallInterceptor
@@ -88,7 +89,7 @@ async def serving(
     for kind, runner in runners.items():
         operations.register(kind, runner)
     await operations.recover()
-    doors = Admission(100), Decoder(ThreadPoolExecutor(1))
+    doors = Access(None), Admission(100), Decoder(ThreadPoolExecutor(1))
     server = grpc.aio.server(interceptors=[CallInterceptor(Metrics(), *doors)])
     add_OperationsServicer_to_server(OperationsService(operations), server)
     port = server.add_insecure_port("127.0.0.1:0")
