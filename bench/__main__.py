@@ -18,6 +18,7 @@ from bench.client_import import client_import
 from bench.crowds import crowds, determinism
 from bench.differential import differential
 from bench.ensemble import ensemble
+from bench.fairness import fairness
 from bench.faults import faults
 from bench.figure import Figure
 from bench.fuzz.run import fuzz
@@ -52,6 +53,7 @@ FIGURES = {
     "determinism": determinism,
     "png": png,
     "audit-kill": audit_kill,
+    "fairness": fairness,
     "faults": faults,
     "audits": audits,
     "broken": broken,

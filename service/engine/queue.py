@@ -17,6 +17,7 @@ T = TypeVar("T")
 
 # Of what anybody may take, the part that is kept for each of those who have less than it.
 KEPT = 8
+LONGEST_RETRY = 30.0  # seconds after which one who was refused may try again at the latest
 
 
 class JobQueue:
@@ -58,13 +59,21 @@ class JobQueue:
             account = self.ledger.open(job.share)
             if not self._has_room(account, job):
                 self._metrics.refused.inc()
-                raise QueueFull(self._waiting, self._metrics.recent_wait())
+                raise QueueFull(self._waiting, self._retry_after(account))
             job.account = account
             account.waiting.append(job)
             account.waiting_memory += job.memory
             self._waiting += 1
             self._waiting_memory += job.memory
             self._changed.notify()
+
+    def _retry_after(self, account: Account) -> float:
+        """Seconds after which there may be room: as long as others have waited of late, and more
+        the longer nothing has moved.
+        """
+        oldest = account.waiting[0].submitted if account.waiting else time.monotonic()
+        stood = (time.monotonic() - oldest) / 2
+        return max(self._metrics.recent_wait(), min(stood, LONGEST_RETRY))
 
     def _has_room(self, account: Account, job: Job[Any]) -> bool:
         """Whether one more may wait. There is room for `queue_size` jobs of anybody, and for as

@@ -21,7 +21,7 @@ from service.engine.submit import solve_when_free
 from service.imaging import Preprocessing
 from service.imaging.decoding import LARGE, DecodeLimits, FairPool, Piece, PixelBudget
 from service.models.zoo import HostedModel
-from service.rpc.context import Context, caller, present_share
+from service.rpc.context import Context, present_share, present_turn
 from service.rpc.decoding import Decoding
 from service.rpc.wire import images as wire_images
 from service.rpc.wire.pixel_counts import image_batches
@@ -96,7 +96,7 @@ class Compute:
 
     @property
     def _caller(self) -> object:
-        return caller.get() or self
+        return present_turn(self)
 
     async def run_on_device(self, call: Callable[[], T]) -> T:
         """Run a call on the engine's thread between two ticks.

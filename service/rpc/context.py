@@ -8,6 +8,7 @@ import grpc
 
 from service.auth import identity
 from service.engine.share import Share
+from service.imaging.decoding import ShareCall
 
 Context = grpc.aio.ServicerContext[Any, Any]  # gRPC's own, of handlers
 
@@ -24,3 +25,12 @@ def present_share() -> Share:
     apart, its connection's; the server's own outside of any call.
     """
     return Share(identity.current.get().name or peer.get())
+
+
+def present_turn(otherwise: object) -> ShareCall:
+    """Tell whose turn the present call takes in threads that all calls share.
+
+    Args:
+        otherwise: what stands for the call outside of any.
+    """
+    return ShareCall(present_share().key, caller.get() or otherwise)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from service.imaging import Preprocessing
 from service.imaging.decoding import LEAST, FairPool, Piece, PixelBudget
-from service.rpc.context import caller
+from service.rpc.context import present_turn
 from service.rpc.wire import images as wire_images
 from service.rpc.wire import pixel_counts as wire_pixels
 from striate.v1 import types_pb2
@@ -43,7 +43,7 @@ class Decoding:
     ) -> None:
         self._pool, self._budget, self._batch = pool, budget, batch
         self._preprocessing, self._field, self._patient = preprocessing, field, patient
-        self._caller = caller.get() or self
+        self._caller = present_turn(self)
         self._counts: Sequence[int] = ()
 
     async def __aenter__(self) -> Self:

@@ -3,7 +3,7 @@ for it.
 """
 
 from service.imaging.decoding.budget import DecodeLimits, Hold, PixelBudget, PoolBusy
-from service.imaging.decoding.fair_pool import LARGE, LEAST, FairPool, Piece
+from service.imaging.decoding.fair_pool import LARGE, LEAST, FairPool, Piece, ShareCall
 from service.imaging.decoding.wanted import Abandoned, check_wanted
 
 __all__ = [
@@ -16,5 +16,6 @@ __all__ = [
     "Piece",
     "PixelBudget",
     "PoolBusy",
+    "ShareCall",
     "check_wanted",
 ]

@@ -6,8 +6,9 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from types import TracebackType
 
-from service.imaging.decoding.fair_pool import LEAST, FairPool
+from service.imaging.decoding.fair_pool import LEAST, FairPool, ShareCall
 
+KEPT = 8  # the part of the server's pixels, beyond them, that is kept for shares that hold less
 _SOONEST = 0.1  # seconds after which it is worth trying again
 
 
@@ -49,6 +50,7 @@ class PixelBudget:
     def __init__(self, limits: DecodeLimits, pool: FairPool) -> None:
         self.limits, self._pool = limits, pool
         self._held: Counter[Hashable] = Counter()
+        self._held_by_share: Counter[Hashable] = Counter()
         self._waiting: dict[asyncio.Future[None], tuple[Hold, int]] = {}
         self.pixels = self.refused = 0  # in flight; calls that were told to come back
 
@@ -78,21 +80,26 @@ class PixelBudget:
         hold.pixels += pixels
         self.pixels += pixels
         self._held[hold.caller] += pixels
-        if self._held[hold.caller] <= 0:
-            del self._held[hold.caller]
+        self._held_by_share[hold.share] += pixels
+        for counter, holder in ((self._held, hold.caller), (self._held_by_share, hold.share)):
+            if counter[holder] <= 0:
+                del counter[holder]
         if pixels < 0:
             for future, (waiting, more) in list(self._waiting.items()):
                 if not future.done() and self._fits(waiting, more):
                     self.change(waiting, more)
                     future.set_result(None)
 
-    def refuse_if_full(self, more: int) -> None:
-        """Refuse pixels for which there is no room.
+    def refuse_if_full(self, hold: "Hold", more: int) -> None:
+        """Refuse pixels for which there is no room. An eighth beyond the server's limit is kept for
+        shares that hold no more than that, whoever else has filled it.
 
         Raises:
             PoolBusy: the server is at its limit.
         """
-        if self.pixels + more > self.limits.server:
+        kept = self.limits.server // KEPT
+        few = hold.share != hold.caller and self._held_by_share[hold.share] + more <= kept
+        if self.pixels + more > self.limits.server + (kept if few else 0):
             self.refused += 1
             wait = max(_SOONEST, self.pixels / self._pool.pixels_per_second)
             raise PoolBusy(more, self.pixels, self.limits.server, wait)
@@ -120,11 +127,13 @@ class Hold:
 
     Attributes:
         caller: whose they are.
+        share: to which the caller belongs; the caller itself where nobody is told apart.
         pixels: how many.
     """
 
     def __init__(self, budget: PixelBudget, caller: Hashable) -> None:
         self._budget, self.caller, self.pixels = budget, caller, 0
+        self.share = caller.share if isinstance(caller, ShareCall) and caller.share else caller
 
     async def set(self, pixels: int, patient: bool = False) -> None:
         """Hold so many pixels, no longer those of before.
@@ -141,7 +150,7 @@ class Hold:
             self.give_back(self.pixels)
             await self._budget.wait(self, pixels)
             return
-        self._budget.refuse_if_full(pixels - self.pixels)
+        self._budget.refuse_if_full(self, pixels - self.pixels)
         self._budget.change(self, pixels - self.pixels)
 
     def give_back(self, pixels: int) -> None:

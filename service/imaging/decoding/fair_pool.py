@@ -1,4 +1,6 @@
-"""A few threads that many calls share: each call has its turn, and what is small goes first."""
+"""A few threads that many calls share: each caller, and of each caller each call has its turn, and
+what is small goes first.
+"""
 
 import asyncio
 import contextvars
@@ -9,7 +11,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from service.imaging.decoding.wanted import while_wanted
 
@@ -47,6 +49,18 @@ class _Task:
             return self.piece.call()
 
 
+class ShareCall(NamedTuple):
+    """Whose turn pieces take.
+
+    Attributes:
+        share: of the one who calls: all shares take turns.
+        call: all calls of one share take turns among themselves.
+    """
+
+    share: Hashable
+    call: Hashable
+
+
 @dataclass(eq=False)
 class _Lane:
     """The pieces of one call in their order, and how far the call has been served."""
@@ -55,13 +69,34 @@ class _Lane:
     tasks: deque[_Task] = field(default_factory=deque)
 
 
+@dataclass(eq=False)
+class _ShareLanes:
+    """The lanes of one share, and how far it has been served."""
+
+    served: float
+    clock: float = 0.0  # the service that a call which comes now is taken to have had
+    lanes: dict[Hashable, _Lane] = field(default_factory=dict)
+
+    def next(self, largest: float) -> tuple[Hashable, _Lane] | None:
+        """The call whose turn it is of those whose next piece has at most so many pixels."""
+        ready = (
+            (call, lane)
+            for call, lane in self.lanes.items()
+            if lane.tasks and lane.tasks[0].piece.pixels <= largest
+        )
+        return min(
+            ready, default=None, key=lambda one: one[1].served + one[1].tasks[0].piece.pixels
+        )
+
+
 class FairPool:
     """Runs pieces of work in threads. To be used from one event loop.
 
-    Calls are served by self-clocked fair queueing (Golestani 1994): the piece is next with which
-    its call would have been served least, counted in pixels. So a call of one image does not wait
-    for the hundred of another, and no stream of small calls keeps a large one waiting for ever.
-    Large pieces leave one thread to the small ones.
+    Shares, and the calls of each, are served by self-clocked fair queueing (Golestani 1994): the
+    piece is next with which they would have been served least, counted in pixels. So a call of one
+    image does not wait for the hundred of another, nor for the hundred calls of another share, and
+    no stream of small calls keeps a large one waiting for ever. Large pieces leave one thread to
+    the small ones.
 
     Args:
         executor: of the threads.
@@ -70,10 +105,9 @@ class FairPool:
 
     def __init__(self, executor: Executor, workers: int) -> None:
         self._executor, self._workers = executor, workers
-        self._lanes: dict[Hashable, _Lane] = {}
-        self._clock = (
-            0.0  # the service, in pixels, that a call which comes now is taken to have had
-        )
+        self._groups: dict[Hashable, _ShareLanes] = {}
+        # The service, in pixels, that a share which comes now is taken to have had.
+        self._clock = 0.0
         self._running = self._running_large = 0
         self._handled, self._seconds = 5e7, 1.0  # pixels in seconds of a thread, from a guess on
 
@@ -100,7 +134,8 @@ class FairPool:
         them has failed; those that have may end early, see `service.imaging.decoding.check_wanted`.
 
         Args:
-            caller: whose turn they take: pieces of equal callers go one after the other.
+            caller: whose turn they take, a `ShareCall`, or anything else that is a share and a call
+                in one: pieces of equal callers go one after the other.
             pieces: in the order in which they begin.
             ahead: before what waits of the same caller, as answers go before what is still to be
                 decoded.
@@ -112,7 +147,9 @@ class FairPool:
             Exception: what the first piece that failed raised.
         """
         loop = asyncio.get_running_loop()
-        lane = self._lanes.setdefault(caller, _Lane(self._clock))
+        share, call = caller if isinstance(caller, ShareCall) else (caller, None)
+        group = self._groups.setdefault(share, _ShareLanes(self._clock))
+        lane = group.lanes.setdefault(call, _Lane(group.clock))
         tasks = [_Task(piece, loop.create_future()) for piece in pieces]
         if ahead:
             lane.tasks.extendleft(reversed(tasks))
@@ -126,23 +163,31 @@ class FairPool:
                 for task in tasks:
                     task.result.cancel()
             lane.tasks = deque(task for task in lane.tasks if not task.result.done())
-            self._drop_if_empty(caller, lane)
+            self._drop_empty(share, call)
 
     def _tasks(self) -> Iterator[_Task]:
         """What waits, copied first: metrics are read from another thread."""
-        return chain.from_iterable(list(lane.tasks) for lane in list(self._lanes.values()))
+        lanes = (list(group.lanes.values()) for group in list(self._groups.values()))
+        return chain.from_iterable(list(lane.tasks) for lane in chain.from_iterable(lanes))
 
-    def _drop_if_empty(self, caller: Hashable, lane: _Lane) -> None:
-        if not lane.tasks and self._lanes.get(caller) is lane:
-            del self._lanes[caller]
+    def _drop_empty(self, share: Hashable, call: Hashable) -> None:
+        group = self._groups.get(share)
+        if group is None:
+            return
+        lane = group.lanes.get(call)
+        if lane is not None and not lane.tasks:
+            del group.lanes[call]
+        if not group.lanes:
+            del self._groups[share]
 
     def _begin(self) -> None:
         """Hand pieces to the threads that are free."""
         while self._running < self._workers and (found := self._next()) is not None:
-            caller, lane = found
+            share, group, call, lane = found
             task = lane.tasks.popleft()
-            self._clock = lane.served = lane.served + task.piece.pixels
-            self._drop_if_empty(caller, lane)
+            self._clock = group.served = group.served + task.piece.pixels
+            group.clock = lane.served = lane.served + task.piece.pixels
+            self._drop_empty(share, call)
             if task.result.done():  # its call has gone
                 continue
             try:
@@ -156,16 +201,18 @@ class FairPool:
             self._running_large += task.piece.pixels > LARGE
             running.add_done_callback(partial(self._ended, task, time.monotonic()))
 
-    def _next(self) -> tuple[Hashable, _Lane] | None:
-        """The call whose turn it is, if it has a piece for which there is room."""
-        crowded = self._running_large >= self._workers - 1
-        ready = (
-            (lane.served + lane.tasks[0].piece.pixels, number, caller, lane)
-            for number, (caller, lane) in enumerate(self._lanes.items())
-            if not (crowded and lane.tasks[0].piece.pixels > LARGE)
-        )
-        best = min(ready, default=None, key=lambda each: each[:2])
-        return None if best is None else best[2:]
+    def _next(self) -> tuple[Hashable, _ShareLanes, Hashable, _Lane] | None:
+        """The share and the call whose turn it is, if there is a piece for which there is room."""
+        largest = LARGE if self._running_large >= self._workers - 1 else float("inf")
+        best: tuple[float, Hashable, _ShareLanes, Hashable, _Lane] | None = None
+        for share, group in self._groups.items():
+            found = group.next(largest)
+            if found is not None:
+                call, lane = found
+                after = group.served + lane.tasks[0].piece.pixels
+                if best is None or after < best[0]:
+                    best = after, share, group, call, lane
+        return None if best is None else best[1:]
 
     def _ended(self, task: _Task, began: float, running: "asyncio.Future[Any]") -> None:
         self._running -= 1

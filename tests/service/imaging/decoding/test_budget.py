@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from service.imaging.decoding import LEAST, DecodeLimits, FairPool, PixelBudget, PoolBusy
+from service.imaging.decoding import LEAST, DecodeLimits, FairPool, PixelBudget, PoolBusy, ShareCall
 
 LIMITS = DecodeLimits(image=4 * LEAST, request=8 * LEAST, server=12 * LEAST)
 
@@ -27,6 +27,28 @@ def test_what_does_not_fit_is_refused_with_the_time_to_come_back() -> None:
         assert (kept.pixels, kept.held("a"), kept.held("b")) == (0, 0, 0)
 
     asyncio.run(scenario(budget()))
+
+
+def test_a_share_that_fills_the_budget_leaves_some_to_each_of_the_others() -> None:
+    limits = DecodeLimits(image=8 * LEAST, request=16 * LEAST, server=16 * LEAST)
+
+    async def scenario(kept: PixelBudget) -> None:
+        with (
+            kept.hold(ShareCall("a", 1)) as first,
+            kept.hold(ShareCall("a", 2)) as second,
+            kept.hold(ShareCall("b", 3)) as other,
+        ):
+            await first.set(8 * LEAST)
+            await second.set(8 * LEAST)
+            with pytest.raises(PoolBusy):
+                await second.set(9 * LEAST)
+            with pytest.raises(PoolBusy):
+                await other.set(3 * LEAST)
+            await other.set(2 * LEAST)
+            with kept.hold(ShareCall("c", 4)) as third, pytest.raises(PoolBusy):
+                await third.set(LEAST)
+
+    asyncio.run(scenario(PixelBudget(limits, FairPool(ThreadPoolExecutor(2), 2))))
 
 
 def test_a_hold_is_changed_not_added_to() -> None:

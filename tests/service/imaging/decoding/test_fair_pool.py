@@ -6,10 +6,19 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Any
 
 import pytest
 
-from service.imaging.decoding import LARGE, LEAST, Abandoned, FairPool, Piece, check_wanted
+from service.imaging.decoding import (
+    LARGE,
+    LEAST,
+    Abandoned,
+    FairPool,
+    Piece,
+    ShareCall,
+    check_wanted,
+)
 
 WAIT = 20.0
 
@@ -38,10 +47,10 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 def in_order(
-    *calls: tuple[str, list[int]],
-) -> list[str]:
+    *calls: tuple[Any, list[int]],
+) -> list[Any]:
     """In what order the pieces of calls run that all wait for one thread; a letter a call."""
-    order: list[str] = []
+    order: list[Any] = []
 
     async def scenario(pool: FairPool) -> None:
         gates = Gate(), Gate()
@@ -68,6 +77,15 @@ def in_order(
 
 def test_a_call_of_one_image_does_not_wait_for_the_hundred_of_another() -> None:
     assert in_order(("a", [LEAST] * 100), ("b", [LEAST])).index("b") <= 1
+
+
+def test_a_call_does_not_wait_for_the_hundred_calls_of_another_share() -> None:
+    order = in_order(
+        *((ShareCall("a", n), [LEAST] * 2) for n in range(100)), (ShareCall("b", 0), [LEAST])
+    )
+    assert order.index(ShareCall("b", 0)) <= 1
+    of_the_other = [turn.call for turn in order if turn.share == "a"]
+    assert of_the_other == [*range(100), *range(100)]  # and these take turns too
 
 
 def test_calls_of_many_images_take_turns() -> None:
