@@ -16,13 +16,14 @@ from itertools import chain
 import grpc
 import structlog
 import torch
-from grpc_health.v1 import health, health_pb2
+from grpc_health.v1 import health_pb2
 from prometheus_client import start_http_server
 from torch import nn
 
 from service.auth import certificates
 from service.auth.authority import Authority
 from service.auth.certificates import Pems
+from service.auth.identity import EVERYONE, acting_as
 from service.auth.reread import Reread
 from service.config import Settings
 from service.datasets import Datasets
@@ -43,6 +44,7 @@ from service.rpc.doors.decoding import Decoder
 from service.rpc.errors import status_of
 from service.rpc.handlers.audit import AUDIT
 from service.rpc.handlers.datasets import in_use
+from service.rpc.health import HealthService
 from service.rpc.interceptor import CallInterceptor
 from service.rpc.registration import Resources, register_services
 from service.rpc.standard_services import READINESS, SERVICE_NAMES, register_standard_services
@@ -130,7 +132,7 @@ class Server:
         cache = settings.state_dir / "datasets"
         uploads = Uploads(cache / "uploads", space=self.state.space, served=self.state.served)
         self._datasets = Datasets(settings.dataset, cache, settings.on_error == "skip", uploads)
-        self._health = health.aio.HealthServicer()
+        self._health = HealthService((READINESS, *SERVICE_NAMES))
 
     async def start(self) -> int:
         """Load the models, take up interrupted operations, and open the port.
@@ -220,7 +222,12 @@ class Server:
             zoo=self.zoo,
             compute=compute,
             datasets=self._datasets,
-            index=IndexStore(settings.state_dir, settings.index_uri or "", self.state.quarantine),
+            index=IndexStore(
+                settings.state_dir,
+                settings.index_uri or "",
+                self.state.quarantine,
+                self._datasets.may_name,
+            ),
             operations=self._operations,
             state=settings.state_dir,
             picture_cache_bytes=settings.picture_cache_bytes,
@@ -254,7 +261,8 @@ class Server:
         """Tell the health service what is so now: of two calls that change one model, either may be
         the last to get here.
         """
-        names = {model.name for model in self.zoo.loaded()}
+        with acting_as(EVERYONE):  # whoever has changed it
+            names = {model.name for model in self.zoo.loaded()}
         await self._health.set(name, _SERVING if name in names else _NOT_SERVING)
 
     async def drain(self) -> None:

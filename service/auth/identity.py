@@ -1,6 +1,7 @@
 """Who calls, and what they may do."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import IntEnum
@@ -70,6 +71,20 @@ NOBODY = Identity("", None, (), ())
 
 # Whose call this is. What a call starts in other threads sees it where these are given its context.
 current: ContextVar[Identity] = ContextVar("identity", default=EVERYONE)
+
+
+@contextmanager
+def acting_as(identity: Identity) -> Iterator[None]:
+    """Do as a caller what is done inside.
+
+    Args:
+        identity: who is the present caller meanwhile.
+    """
+    before = current.set(identity)
+    try:
+        yield
+    finally:
+        current.reset(before)
 
 
 def visible_models(names: Iterable[str]) -> list[str]:

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
+from service.auth.identity import current, visible_datasets
 from service.datasets.base import Dataset, DatasetError, UnknownDataset
 from service.datasets.schemes import open_uri, skips_bad
 from service.datasets.uploads import Uploads
@@ -23,7 +24,8 @@ class NotAnUpload(DatasetError):
 
 class Datasets:
     """The data sets that a server reads, by name: the built-in ones, those of the settings and the
-    uploaded ones. Each is opened at its first use; any thread may ask.
+    uploaded ones. Each is opened at its first use; any thread may ask. To a caller who may not name
+    a data set, see `service.auth.identity`, there is none of that name.
 
     Attributes:
         uploads: those that callers have sent.
@@ -54,7 +56,21 @@ class Datasets:
     @property
     def names(self) -> tuple[str, ...]:
         """All names: the built-in ones first, those of uploads last."""
-        return (*self._uris, *(name for name in self.uploads.names if name not in self._uris))
+        uploaded = (name for name in self.uploads.names if name not in self._uris)
+        return (*visible_datasets(self._uris), *uploaded)
+
+    def may_name(self, name: str) -> bool:
+        """Tell whether a data set is not kept from the present caller, be there one or not.
+
+        Args:
+            name: of a data set.
+        """
+        return current.get().may_use_dataset(name)
+
+    def __contains__(self, name: str) -> bool:
+        if name in self._uris:
+            return current.get().may_use_dataset(name)
+        return name in self.uploads
 
     def get(self, name: str) -> Dataset:
         """Open a data set, unless it is open already with the files that it has now. May download.
@@ -76,9 +92,7 @@ class Datasets:
         return found
 
     def _get(self, name: str) -> Dataset:
-        if name not in self._uris and name not in self.uploads:
-            self._opened.pop(name, None)
-            raise UnknownDataset(name, self._uris)
+        self._require(name)
         with self._locks.setdefault(name, threading.Lock()):
             if name not in self._opened or self._opened[name].has_changed:
                 self._opened[name] = (
@@ -87,6 +101,11 @@ class Datasets:
                     else self.uploads.open(name).skipping_bad(self._skip_bad)
                 )
             return self._opened[name]
+
+    def _require(self, name: str) -> None:
+        """Refuse a name that there is no data set of, for the present caller."""
+        if name not in self:
+            raise UnknownDataset(name, visible_datasets(self._uris))
 
     def get_without_download(self, name: str) -> Dataset | None:
         """Open a data set if that takes no download.
@@ -101,6 +120,7 @@ class Datasets:
             UnknownDataset: none has that name.
             DatasetError: it cannot be opened.
         """
+        self._require(name)
         if (
             name in self._uris
             and name not in self._opened
@@ -122,6 +142,7 @@ class Datasets:
             UnknownDataset: none has that name.
             NotAnUpload: it is not uploaded.
         """
+        self._require(name)
         if name in self._uris:
             raise NotAnUpload(name)
         with self._locks.setdefault(name, threading.Lock()):
@@ -133,7 +154,7 @@ class Datasets:
     @property
     def listed_first(self) -> int:
         """How many of `names` are no uploads."""
-        return len(self._uris)
+        return len(visible_datasets(self._uris))
 
     def uri(self, name: str) -> str:
         """Find where the data set of a name is read from.

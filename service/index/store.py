@@ -69,12 +69,20 @@ class IndexStore:
         uri: a folder, or any URL that fsspec knows, e.g. "s3://bucket/prefix"; its files are copied
             to the state folder to be mapped into memory.
         quarantine: where damaged descriptions go; None: a folder of the state folder.
+        may_name: tells of a data set whether the present caller may know of it.
 
     Raises:
         ValueError: the URI cannot be used.
     """
 
-    def __init__(self, state: Path, uri: str = "", quarantine: Quarantine | None = None) -> None:
+    def __init__(
+        self,
+        state: Path,
+        uri: str = "",
+        quarantine: Quarantine | None = None,
+        may_name: Callable[[str], bool] = bool,
+    ) -> None:
+        self._may_name = may_name
         self._quarantine = quarantine or Quarantine(state / "quarantine")
         self._damaged = dict[str, str]()  # descriptions that were set aside, and why
         self._files = Files(uri or str((state / "indexes").absolute()), state / "index-cache")
@@ -100,7 +108,7 @@ class IndexStore:
 
     def indexed(self, model: str, digest: str, layer: str) -> list[Subject]:
         """List what has an index of that layer of the model with those weights, the data set of
-        most images first.
+        most images first. Those that are kept from the caller are not there.
 
         Args:
             model: its name.
@@ -114,6 +122,7 @@ class IndexStore:
             index
             for (known, name), index in self._seen().items()
             if (known.model, known.digest, name) == (model, digest, layer)
+            and self._may_name(known.dataset)
         ]
         return [
             index.subject
@@ -231,7 +240,9 @@ class IndexStore:
             A sentence, with the way on; "" where there is none.
         """
         self._seen()
-        found = (one for one in self._outdated if one.is_of(model, layer))
+        found = (
+            one for one in self._outdated if one.is_of(model, layer) and self._may_name(one.dataset)
+        )
         return next((str(one) for one in found if one.digest == digest), "")
 
     def missing(self, subject: Subject, layer: str) -> IndexMissing:

@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import nn
 
+from service.auth.identity import visible_models
 from service.config import HOSTED_NAME, ModelTable
 from service.imaging import Preprocessing
 from service.models import checkpoints
@@ -88,7 +89,7 @@ class Catalogue:
         if architecture(name) is not None:
             return self._known(name, weights)
         if not sources.is_hosted_name(name):
-            raise sources.unknown(name, self.names)
+            raise sources.unknown(name, visible_models(self.names))
         return sources.by_hosted_name(name, self._wanted(name, weights))
 
     def knows(self, name: str) -> bool:

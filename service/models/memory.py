@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from service.auth.identity import visible_models
 from service.models.blueprint import Blueprint
 from service.models.builders import build
 from service.models.checkpoints import ModelError
@@ -20,7 +21,8 @@ class NoRoom(ModelError):
     """The budget for loaded models does not hold another one of this size."""
 
     def __init__(self, name: str, size: int, held: Mapping[str, int], budget: int) -> None:
-        largest = sorted((one for one in held.items() if one[1]), key=lambda one: -one[1])
+        told = ((other, held[other]) for other in visible_models(held) if held[other])
+        largest = sorted(told, key=lambda one: -one[1])
         named = ", ".join(f"{other} ({taken} bytes)" for other, taken in largest[:_LISTED])
         super().__init__(
             f"{name} has {size} bytes of weights, and the models that are loaded have "

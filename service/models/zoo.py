@@ -20,6 +20,7 @@ import structlog
 import torch
 from torch import nn
 
+from service.auth.identity import current, visible_models
 from service.config import ModelTable
 from service.models.blueprint import UnknownModel, UnknownWeights
 from service.models.catalogue import Catalogue
@@ -66,7 +67,8 @@ class _Slot:
 
 class ModelZoo:
     """Loads, lends and unloads models by name; all methods may be called from any thread but the
-    device's own.
+    device's own. To a caller who may not name a model, see `service.auth.identity`, there is none
+    of that name.
 
     Args:
         weights_dir: see `Catalogue`.
@@ -103,19 +105,20 @@ class ModelZoo:
 
     def available(self) -> tuple[str, ...]:
         """All names that can be loaded, in order."""
-        return self._catalogue.names
+        return tuple(visible_models(self._catalogue.names))
 
     def loading(self) -> list[str]:
         """Names of the models that are being loaded."""
         with self._lock:
-            return sorted(name for name, slot in self._slots.items() if not slot.model.done())
+            names = [name for name, slot in self._slots.items() if not slot.model.done()]
+        return sorted(visible_models(names))
 
     def loaded(self) -> list[HostedModel]:
         """The models that serve, in name order."""
         with self._lock:
-            return [
-                slot.model.result() for _, slot in sorted(self._slots.items()) if slot.model.done()
-            ]
+            names = sorted(visible_models(self._slots))
+            slots = [self._slots[name] for name in names]
+            return [slot.model.result() for slot in slots if slot.model.done()]
 
     def load(self, name: str, weights: str = "") -> HostedModel:
         """Load and warm up a model, or wait for and return it if it is loaded already with the same
@@ -135,6 +138,8 @@ class ModelZoo:
             NoRoom: the budget for loaded models does not hold it.
         """
         name = sources.hosted_name(name)
+        if not current.get().may_use_model(name):
+            raise sources.unknown(name, self.available())
         weights = "" if weights == "default" else weights
         with self._lock:
             slot, is_new = self._slots.get(name), name not in self._slots
@@ -236,6 +241,7 @@ class ModelZoo:
             ModelBusy: it is being loaded, or somebody uses it.
         """
         with self._lock:
+            self._require_visible(name)
             if name in self._slots and not self._slots[name].model.done():
                 raise ModelBusy(f"{name} is being loaded; try again when it serves")
             slot = self._serving(name)
@@ -249,7 +255,16 @@ class ModelZoo:
         self._run(_give_back_memory).result()
         return freed
 
+    def _require_visible(self, name: str) -> None:
+        """Refuse a name that is kept from the present caller, as one that there is no model of."""
+        if not current.get().may_use_model(name):
+            raise self._unknown(name)
+
+    def _unknown(self, name: str) -> UnknownModel:
+        return sources.unknown(name, visible_models({*self._slots, *self._catalogue.names}))
+
     def _serving(self, name: str) -> _Slot:
+        self._require_visible(name)
         slot = self._slots.get(name)
         if slot is not None and slot.model.done():
             return slot
@@ -257,7 +272,7 @@ class ModelZoo:
             raise UnknownModel(name, (), f"the model {name!r} is still being loaded")
         if self._catalogue.knows(name):
             raise UnknownModel(name, (), f"the model {name!r} is not loaded")
-        raise sources.unknown(name, {*self._slots, *self._catalogue.names})
+        raise self._unknown(name)
 
     def _host(self, name: str, slot: _Slot) -> HostedModel:
         plan = self._catalogue.blueprint(name, slot.weights)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from service.auth.identity import Identity, Role, acting_as
 from service.config import ModelTable
 from service.models import builders
 from service.models.blueprint import RANDOM
@@ -56,6 +57,10 @@ def test_what_does_not_fit_is_refused_before_it_is_built(
         zoo.load("resnet18", RANDOM)
     assert status_of(found.value, "id").code == 8
     assert [model.name for model in zoo.loaded()] == ["digits-lenet5"]
+    with acting_as(Identity("ann", Role.ADMIN, ("resnet*",))), pytest.raises(NoRoom) as told:
+        zoo.load("resnet18", RANDOM)
+    assert str(LENET) in str(told.value)
+    assert "digits" not in str(told.value)
 
 
 def _unbuildable(blueprint: Callable[..., Any]) -> Callable[..., Any]:

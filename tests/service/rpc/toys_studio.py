@@ -1,9 +1,7 @@
-"""What the tests of pictures share: the handlers of InterpretService over one small network,
-without gRPC.
-"""
+"""What tests of handlers share: those of all services over one small network, without gRPC."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,7 +16,7 @@ from service.operations import Operations, OperationStore
 from service.rpc.compute import Compute
 from service.rpc.context import Context
 from service.rpc.errors import status_of
-from service.rpc.registration import Resources, interpret_methods
+from service.rpc.registration import TABLE, Resources
 from service.state import DiskSpace, Quarantine
 from service.visualization.cache import MOST_BYTES
 from striate.v1 import visualize_pb2 as pb
@@ -58,7 +56,10 @@ class Studio:
         index: IndexStore,
         datasets: Datasets,
         state: Path,
+        operations: Operations,
+        zoo: ModelZoo,
     ) -> None:
+        self.operations, self.zoo = operations, zoo
         self.handlers, self.engine, self.model = handlers, engine, model
         self.index, self.datasets, self.state = index, datasets, state
 
@@ -94,7 +95,9 @@ async def on_model_change(name: str) -> None:
 
 
 @asynccontextmanager
-async def studio(state: Path, **options: Any) -> AsyncIterator[Studio]:
+async def studio(
+    state: Path, uris: Mapping[str, str] | None = None, **options: Any
+) -> AsyncIterator[Studio]:
     """A studio over the embedded digits network, closed in the end."""
     with running(**options) as engine, ThreadPoolExecutor(2) as pool:
         zoo = ModelZoo(None, {}, engine.run)
@@ -102,7 +105,8 @@ async def studio(state: Path, **options: Any) -> AsyncIterator[Studio]:
         operations = Operations(
             OperationStore(state / "operations.sqlite"), lambda error: status_of(error, "")
         )
-        index, datasets = IndexStore(state), Datasets({}, state / "datasets")
+        datasets = Datasets(uris or {}, state / "datasets")
+        index = IndexStore(state, may_name=datasets.may_name)
         given = Resources(
             zoo,
             Compute(engine, pool),
@@ -115,8 +119,9 @@ async def studio(state: Path, **options: Any) -> AsyncIterator[Studio]:
             Quarantine(state / "quarantine"),
             DiskSpace(state, 0),
         )
-        handlers = SimpleNamespace(**interpret_methods(given))
-        yield Studio(handlers, engine, zoo.get(NAME), index, datasets, state)
+        methods = [method for make in TABLE.values() for method in make(given).items()]
+        handlers = SimpleNamespace(**dict(methods))
+        yield Studio(handlers, engine, zoo.get(NAME), index, datasets, state, operations, zoo)
         await operations.drain(LONG)
         await operations.close()
 
