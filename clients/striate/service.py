@@ -148,7 +148,14 @@ class Service:
         """
         return Model(models.find(self._connection, name, timeout))
 
-    def load(self, name: str, weights: str = "", *, timeout: float | None = None) -> Model:
+    def load(
+        self,
+        name: str,
+        weights: str = "",
+        *,
+        labels: Sequence[str] = (),
+        timeout: float | None = None,
+    ) -> Model:
         """Loads a model, or finds it loaded.
 
         Args:
@@ -157,6 +164,8 @@ class Service:
                 for one of timm's registry, hosted under "timm.NAME".
             weights: "" for the settings' or the published ones, "random", or a member of
                 torchvision's Weights enum.
+            labels: Class names in the order of the logits, as many as the network has, or two for
+                a network of one output. Default: those that are known.
             timeout: Seconds, None for the connection's default.
 
         Returns:
@@ -166,7 +175,9 @@ class Service:
             ModelNotFound: No model is called so; the message has the nearest names.
             ModelNotLoadable: It cannot be loaded, e.g. because its weights are not at hand.
         """
-        return Model(models.load(self._connection, name, weights, timeout))
+        if isinstance(labels, str):
+            raise invalid("labels", f"are a sequence of names, not one text: [{labels!r}, ...]")
+        return Model(models.load(self._connection, name, weights, labels, timeout))
 
     def unload(self, name: str, *, timeout: float | None = None) -> int:
         """Frees a model's memory.

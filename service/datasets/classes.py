@@ -10,6 +10,7 @@ DIGITS = tuple("0123456789")
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 _MOST_CLASSES_TEXT = 64 * 2**20  # characters of a file of class names
+_JSON = {"[", "]", "{", "}"}  # one of which JSON lists and tables begin and end with
 
 
 def named_classes(text: str) -> tuple[str, ...]:
@@ -34,18 +35,40 @@ def named_classes(text: str) -> tuple[str, ...]:
 
         return tuple(ResNet50_Weights.IMAGENET1K_V1.meta["categories"])
     try:
-        with Path(text).expanduser().open(encoding="utf-8-sig") as file:
-            lines = file.read(_MOST_CLASSES_TEXT + 1)
-        if len(lines) > _MOST_CLASSES_TEXT:
-            raise ValueError(f"it has more than {_MOST_CLASSES_TEXT} characters")
-        names = tuple(line.strip() for line in lines.splitlines() if line.strip())
+        return read_names(Path(text).expanduser())
     except (OSError, ValueError) as error:
         raise DatasetError(
             f"classes={text!r} is neither cifar10, digits nor imagenet, nor a readable "
             f"text file: {error}"
         ) from error
+
+
+def read_names(path: Path) -> tuple[str, ...]:
+    """Read a text file of class names.
+
+    Args:
+        path: of the file, one name a line in UTF-8; a byte order mark, blank lines and space around
+            names are passed over.
+
+    Returns:
+        The names in order, at least one.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it holds something else; the message says what.
+    """
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            text = file.read(_MOST_CLASSES_TEXT + 1)
+    except UnicodeDecodeError as error:
+        raise ValueError("it is no text in UTF-8; save it as UTF-8, one name a line") from error
+    if len(text) > _MOST_CLASSES_TEXT:
+        raise ValueError(f"it has more than {_MOST_CLASSES_TEXT} characters")
+    if text.lstrip()[:1] in _JSON and text.rstrip()[-1:] in _JSON:
+        raise ValueError("it looks like JSON; one name a line is meant")
+    names = tuple(line.strip() for line in text.splitlines() if line.strip())
     if not names:
-        raise DatasetError(f"the file of class names {text!r} is empty")
+        raise ValueError("it is empty; one name a line is meant")
     return names
 
 

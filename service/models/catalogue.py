@@ -14,6 +14,7 @@ from torch import nn
 
 from service.auth.identity import visible_models
 from service.config import HOSTED_NAME, ModelTable
+from service.datasets.classes import read_names
 from service.imaging import Preprocessing
 from service.models import checkpoints
 from service.models.architectures import (
@@ -66,12 +67,14 @@ class Catalogue:
         files = self._weights_dir.glob(f"*{SUFFIX}") if self._weights_dir else ()
         return {file.stem: file for file in files if HOSTED_NAME.fullmatch(file.stem)}
 
-    def blueprint(self, name: str, weights: str = "") -> Blueprint:
+    def blueprint(self, name: str, weights: str = "", labels: tuple[str, ...] = ()) -> Blueprint:
         """Plan a model with the weights asked for.
 
         Args:
             name: of the model, one that `knows` is true for.
             weights: "" for the default ones, "random", or a name of torchvision's.
+            labels: class names in the order of the logits, which go before all others; () for those
+                that are known.
 
         Returns:
             The plan.
@@ -82,15 +85,24 @@ class Catalogue:
             ModelError: the settings' table does not make sense.
         """
         if name in self._tables:
-            return self._own(name, self._tables[name], weights)
+            table = self._tables[name]
+            return self._own(
+                name, table.model_copy(update={"labels": labels or table.labels}), weights
+            )
+        plan = self._named(name, weights, len(labels))
+        return replace(plan, classes=labels, labelled=True) if labels else plan
+
+    def _named(self, name: str, weights: str, classes: int) -> Blueprint:
+        """A model that no table tells of; `classes` is the number of labels, 0 for none."""
         bundle = self._bundles().get(name)
+        wanted = partial(self._wanted, name, weights, classes=classes)
         if bundle is not None and (weights == "" or architecture(name) is None):
-            return sources.of_table(name, f"bundle:{bundle}", self._wanted(name, weights))
+            return sources.of_table(name, f"bundle:{bundle}", wanted())
         if architecture(name) is not None:
-            return self._known(name, weights)
+            return self._known(name, weights, classes)
         if not sources.is_hosted_name(name):
             raise sources.unknown(name, visible_models(self.names))
-        return sources.by_hosted_name(name, self._wanted(name, weights))
+        return sources.by_hosted_name(name, wanted())
 
     def knows(self, name: str) -> bool:
         """Tell whether a name can be planned.
@@ -110,11 +122,11 @@ class Catalogue:
         if weights not in ("", RANDOM):
             raise UnknownWeights(name, weights, ())
         if table is None:
-            return Wanted(weights, None, self._weights_dir)
+            return Wanted(weights, None, self._weights_dir, classes=classes or None)
         file = table.weights if weights == "" else None
         return Wanted(weights, file, self._weights_dir, table.size, table.channels, classes or None)
 
-    def _known(self, name: str, weights: str) -> Blueprint:
+    def _known(self, name: str, weights: str, labels: int) -> Blueprint:
         known = _architecture(name)
         published = _chosen(known, weights)
         file = (
@@ -122,7 +134,7 @@ class Catalogue:
             if weights == "" and published.name != "embedded"
             else None
         )
-        return self._plan(known, published, file, weights)
+        return self._plan(known, published, file, weights, _other_number(published, labels))
 
     def _plan(
         self,
@@ -142,6 +154,7 @@ class Catalogue:
         elif file is not None:
             source, build = file.name, partial(_with_own_classes, known, classes, file)
         elif published.file is not None:
+            _check_published(known.name, published, classes)
             source, build = (
                 published.name,
                 partial(
@@ -171,10 +184,9 @@ class Catalogue:
         if table.architecture is not None:
             known = _architecture(table.architecture)
             published = _chosen(known, weights)
-            own_number = len(labels) if labels and len(labels) != len(published.classes) else None
-            plan = self._plan(
-                known, published, table.weights if weights == "" else None, weights, own_number
-            )
+            file = table.weights if weights == "" else None
+            other = _other_number(published, len(labels))
+            plan = self._plan(known, published, file, weights, other)
         elif table.source is not None:
             plan = sources.of_table(
                 name, table.source, self._wanted(name, weights, table, len(labels))
@@ -216,6 +228,25 @@ def _chosen(known: Architecture, weights: str) -> Published:
     if weights not in known.others:
         raise UnknownWeights(known.name, weights, known.others)
     return known.others[weights]()
+
+
+def _other_number(published: Published, labels: int) -> int | None:
+    """The number of labels, where it is given and not that of the published classes."""
+    return labels if labels and labels != len(published.classes) else None
+
+
+def _check_published(name: str, published: Published, labels: int | None) -> None:
+    """Refuse labels that published weights have not, before these are downloaded. Where their
+    classes are not known, loading tells.
+
+    Raises:
+        ModelError: there is another number of them.
+    """
+    if labels is not None and published.classes:
+        raise ModelError(
+            f"{name} has {len(published.classes)} classes with the weights {published.name}, but "
+            f"{labels} labels are given"
+        )
 
 
 def _undrawn(known: Architecture, classes: int | None) -> nn.Module:
@@ -337,7 +368,6 @@ def _labels(name: str, table: ModelTable) -> tuple[str, ...]:
     if not isinstance(table.labels, Path):
         return tuple(table.labels or ())
     try:
-        lines = table.labels.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        return read_names(table.labels)
+    except (OSError, ValueError) as error:
         raise ModelError(f"models.{name}.labels: {table.labels} cannot be read: {error}") from error
-    return tuple(line.strip() for line in lines if line.strip())

@@ -186,5 +186,6 @@ def _class_doubts(plan: Blueprint, classes: tuple[str, ...]) -> list[str]:
     return [
         f"{plan.weights} has {len(classes)} classes where {plan.architecture}'s own are "
         f"{len(plan.classes)}: they are called {classes[0]!r} to {classes[-1]!r}; give "
-        f"`labels` in a settings table, or --labels to `striate-server import`, to name them"
+        f"`labels` in a settings table or LoadModel, or --labels to `striate load` or "
+        f"`striate-server import`, to name them"
     ]

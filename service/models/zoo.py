@@ -6,7 +6,7 @@ import contextvars
 import copy
 import gc
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent import futures
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -20,6 +20,7 @@ import structlog
 import torch
 from torch import nn
 
+from interp.names import LONGEST
 from service.auth.identity import current, visible_models
 from service.config import ModelTable
 from service.models.blueprint import UnknownModel, UnknownWeights
@@ -60,6 +61,7 @@ class OnDevice(Protocol):
 @dataclass(eq=False)
 class _Slot:
     weights: str  # as asked for
+    labels: tuple[str, ...]  # likewise
     model: "Future[HostedModel]" = field(default_factory=Future)
     users: int = 0
     bytes: int = 0  # of its weights, as far as they are known
@@ -120,7 +122,7 @@ class ModelZoo:
             slots = [self._slots[name] for name in names]
             return [slot.model.result() for slot in slots if slot.model.done()]
 
-    def load(self, name: str, weights: str = "") -> HostedModel:
+    def load(self, name: str, weights: str = "", labels: Sequence[str] = ()) -> HostedModel:
         """Load and warm up a model, or wait for and return it if it is loaded already with the same
         weights.
 
@@ -128,13 +130,14 @@ class ModelZoo:
             name: of the model; one of a source, such as "hf:microsoft/resnet-18", is hosted under
                 "hf.microsoft.resnet-18".
             weights: "" or "default", "random", or a name of torchvision's.
+            labels: see `Catalogue.blueprint`.
 
         Returns:
             The model, which has its name.
 
         Raises:
             UnknownModel, UnknownWeights: there is nothing of that name.
-            ModelError: it cannot be loaded, or is loaded with other weights.
+            ModelError: it cannot be loaded, or is loaded with other weights or labels.
             NoRoom: the budget for loaded models does not hold it.
         """
         name = sources.hosted_name(name)
@@ -144,12 +147,16 @@ class ModelZoo:
         with self._lock:
             slot, is_new = self._slots.get(name), name not in self._slots
             if slot is None:
-                slot = self._slots[name] = _Slot(weights)
+                slot = self._slots[name] = _Slot(weights, tuple(labels))
         if not is_new:
             model = slot.model.result()
             if weights not in (slot.weights, model.weights):
                 raise ModelError(
                     f"{name} is loaded with weights {model.weights!r}; unload it first"
+                )
+            if labels and tuple(labels) != model.classes:
+                raise ModelError(
+                    f"{name} is loaded with other labels, {_some(model.classes)}; unload it first"
                 )
             return model
         model = self._loaded(name, slot)
@@ -275,7 +282,7 @@ class ModelZoo:
         raise self._unknown(name)
 
     def _host(self, name: str, slot: _Slot) -> HostedModel:
-        plan = self._catalogue.blueprint(name, slot.weights)
+        plan = self._catalogue.blueprint(name, slot.weights, slot.labels)
         planned = planned_bytes(plan)
         if planned is not None:  # before anything is downloaded or built
             self._reserve(name, slot, planned)
@@ -302,6 +309,11 @@ class ModelZoo:
             module = copy.deepcopy(module)
         self._parts.update({id(part): part for part in module.modules()})
         return module
+
+
+def _some(classes: Sequence[str]) -> str:
+    """The first of the names, and how many there are."""
+    return f"{', '.join(name[:LONGEST] for name in classes[:3])}, ... ({len(classes)})"
 
 
 @contextmanager

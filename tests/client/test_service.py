@@ -54,6 +54,10 @@ def test_a_handle_knows_its_model(service: striate.Service) -> None:
 def test_load_and_unload(fake: Fake, service: striate.Service) -> None:
     assert service.load("tiny", "random").info.name == "tiny"
     assert fake.requests("LoadModel")[0].weights == "random"
+    service.load("tiny", labels=("cat", "dog"))
+    assert list(fake.requests("LoadModel")[1].labels) == ["cat", "dog"]
+    with pytest.raises(striate.InvalidArgument, match="labels: are a sequence of names"):
+        service.load("tiny", labels="cat")
     assert service.unload("tiny") == 880
 
 

@@ -13,6 +13,7 @@ from striate.results.models import LAYER_COLUMNS, MODEL_COLUMNS, Layer, ModelInf
 from striate.v1 import model_pb2
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from striate._api.context import Connection
@@ -59,20 +60,23 @@ def find(connection: Connection, name: str, timeout: float | None) -> ModelConte
     return ModelContext(connection, ModelInfo.read(response.model), layers)
 
 
-def load(connection: Connection, name: str, weights: str, timeout: float | None) -> ModelContext:
+def load(
+    connection: Connection, name: str, weights: str, labels: Sequence[str], timeout: float | None
+) -> ModelContext:
     """Loads a model, or finds it loaded, and issues what loading found odd as warnings.
 
     Args:
         connection: To the server.
         name: Of the model, or of a source's network, which the answer has another name for.
         weights: Their name; "" for the default ones.
+        labels: Class names in the order of the logits; none for those that are known.
         timeout: Seconds for all of it, None for the connection's default.
 
     Returns:
         The model, with its layers.
     """
     deadline = connection.caller.deadline(timeout)
-    request = model_pb2.LoadModelRequest(model=name, weights=weights)
+    request = model_pb2.LoadModelRequest(model=name, weights=weights, labels=labels)
     loaded = connection.caller.unary(connection.models.LoadModel, request, deadline.remaining())
     warn_user(loaded.model.warnings)
     return find(connection, loaded.model.name, deadline.remaining())

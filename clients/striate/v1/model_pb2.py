@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16striate/v1/model.proto\x12\nstriate.v1\"U\n\x11ListModelsRequest\x12\x19\n\x11include_available\x18\x01 \x01(\x08\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\"T\n\x12ListModelsResponse\x12%\n\x06models\x18\x01 \x03(\x0b\x32\x15.striate.v1.ModelInfo\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\" \n\x0fGetModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\"[\n\x10GetModelResponse\x12$\n\x05model\x18\x01 \x01(\x0b\x32\x15.striate.v1.ModelInfo\x12!\n\x06layers\x18\x02 \x03(\x0b\x32\x11.striate.v1.Layer\"2\n\x10LoadModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07weights\x18\x02 \x01(\t\"9\n\x11LoadModelResponse\x12$\n\x05model\x18\x01 \x01(\x0b\x32\x15.striate.v1.ModelInfo\"#\n\x12UnloadModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\"*\n\x13UnloadModelResponse\x12\x13\n\x0b\x66reed_bytes\x18\x01 \x01(\x04\"#\n\x12\x45xportModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\"3\n\x13\x45xportModelResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x0e\n\x06sha256\x18\x02 \x01(\t\"\xea\x02\n\tModelInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12%\n\x05state\x18\x02 \x01(\x0e\x32\x16.striate.v1.ModelState\x12\x14\n\x0c\x61rchitecture\x18\x03 \x01(\t\x12\x0f\n\x07weights\x18\x04 \x01(\t\x12\x0e\n\x06\x64igest\x18\x05 \x01(\t\x12\x14\n\x0cinput_height\x18\x06 \x01(\r\x12\x13\n\x0binput_width\x18\x07 \x01(\r\x12\x16\n\x0einput_channels\x18\x08 \x01(\r\x12\x0c\n\x04mean\x18\t \x03(\x01\x12\x0b\n\x03std\x18\n \x03(\x01\x12\x0e\n\x06resize\x18\x0b \x01(\r\x12\x15\n\rinterpolation\x18\x0c \x01(\t\x12\x0f\n\x07\x63lasses\x18\r \x03(\t\x12\x12\n\nparameters\x18\x0e \x01(\x04\x12\x14\n\x0cmemory_bytes\x18\x0f \x01(\x04\x12\x10\n\x08warnings\x18\x10 \x03(\t\x12\x0f\n\x07license\x18\x11 \x01(\t\x12\x0e\n\x06source\x18\x12 \x01(\t\"\xf1\x01\n\x05Layer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0e\n\x06kernel\x18\x03 \x03(\r\x12\x0e\n\x06stride\x18\x04 \x03(\r\x12\x0f\n\x07padding\x18\x05 \x03(\r\x12\x10\n\x08\x64ilation\x18\x06 \x03(\r\x12\x14\n\x0coutput_shape\x18\x07 \x03(\r\x12\x12\n\nparameters\x18\x08 \x01(\x04\x12\x15\n\rmultiply_adds\x18\t \x01(\x04\x12\x33\n\x0freceptive_field\x18\n \x01(\x0b\x32\x1a.striate.v1.ReceptiveField\x12\x13\n\x0bunavailable\x18\x0b \x01(\t\"\xc0\x01\n\x0eReceptiveField\x12\x0e\n\x06height\x18\x01 \x01(\r\x12\r\n\x05width\x18\x02 \x01(\r\x12\x0e\n\x06jump_y\x18\x03 \x01(\r\x12\x0e\n\x06jump_x\x18\x04 \x01(\r\x12\x10\n\x08offset_y\x18\x05 \x01(\x05\x12\x10\n\x08offset_x\x18\x06 \x01(\x05\x12\x11\n\tis_global\x18\x07 \x01(\x08\x12\x0b\n\x03top\x18\x08 \x01(\r\x12\x0c\n\x04left\x18\t \x01(\r\x12\x0e\n\x06\x62ottom\x18\n \x01(\r\x12\r\n\x05right\x18\x0b \x01(\r*v\n\nModelState\x12\x1b\n\x17MODEL_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15MODEL_STATE_AVAILABLE\x10\x01\x12\x17\n\x13MODEL_STATE_LOADING\x10\x02\x12\x17\n\x13MODEL_STATE_SERVING\x10\x03\x32\x8e\x03\n\x0cModelService\x12K\n\nListModels\x12\x1d.striate.v1.ListModelsRequest\x1a\x1e.striate.v1.ListModelsResponse\x12\x45\n\x08GetModel\x12\x1b.striate.v1.GetModelRequest\x1a\x1c.striate.v1.GetModelResponse\x12H\n\tLoadModel\x12\x1c.striate.v1.LoadModelRequest\x1a\x1d.striate.v1.LoadModelResponse\x12N\n\x0bUnloadModel\x12\x1e.striate.v1.UnloadModelRequest\x1a\x1f.striate.v1.UnloadModelResponse\x12P\n\x0b\x45xportModel\x12\x1e.striate.v1.ExportModelRequest\x1a\x1f.striate.v1.ExportModelResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16striate/v1/model.proto\x12\nstriate.v1\"U\n\x11ListModelsRequest\x12\x19\n\x11include_available\x18\x01 \x01(\x08\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\"T\n\x12ListModelsResponse\x12%\n\x06models\x18\x01 \x03(\x0b\x32\x15.striate.v1.ModelInfo\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\" \n\x0fGetModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\"[\n\x10GetModelResponse\x12$\n\x05model\x18\x01 \x01(\x0b\x32\x15.striate.v1.ModelInfo\x12!\n\x06layers\x18\x02 \x03(\x0b\x32\x11.striate.v1.Layer\"B\n\x10LoadModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07weights\x18\x02 \x01(\t\x12\x0e\n\x06labels\x18\x03 \x03(\t\"9\n\x11LoadModelResponse\x12$\n\x05model\x18\x01 \x01(\x0b\x32\x15.striate.v1.ModelInfo\"#\n\x12UnloadModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\"*\n\x13UnloadModelResponse\x12\x13\n\x0b\x66reed_bytes\x18\x01 \x01(\x04\"#\n\x12\x45xportModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\"3\n\x13\x45xportModelResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x0e\n\x06sha256\x18\x02 \x01(\t\"\xea\x02\n\tModelInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12%\n\x05state\x18\x02 \x01(\x0e\x32\x16.striate.v1.ModelState\x12\x14\n\x0c\x61rchitecture\x18\x03 \x01(\t\x12\x0f\n\x07weights\x18\x04 \x01(\t\x12\x0e\n\x06\x64igest\x18\x05 \x01(\t\x12\x14\n\x0cinput_height\x18\x06 \x01(\r\x12\x13\n\x0binput_width\x18\x07 \x01(\r\x12\x16\n\x0einput_channels\x18\x08 \x01(\r\x12\x0c\n\x04mean\x18\t \x03(\x01\x12\x0b\n\x03std\x18\n \x03(\x01\x12\x0e\n\x06resize\x18\x0b \x01(\r\x12\x15\n\rinterpolation\x18\x0c \x01(\t\x12\x0f\n\x07\x63lasses\x18\r \x03(\t\x12\x12\n\nparameters\x18\x0e \x01(\x04\x12\x14\n\x0cmemory_bytes\x18\x0f \x01(\x04\x12\x10\n\x08warnings\x18\x10 \x03(\t\x12\x0f\n\x07license\x18\x11 \x01(\t\x12\x0e\n\x06source\x18\x12 \x01(\t\"\xf1\x01\n\x05Layer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0e\n\x06kernel\x18\x03 \x03(\r\x12\x0e\n\x06stride\x18\x04 \x03(\r\x12\x0f\n\x07padding\x18\x05 \x03(\r\x12\x10\n\x08\x64ilation\x18\x06 \x03(\r\x12\x14\n\x0coutput_shape\x18\x07 \x03(\r\x12\x12\n\nparameters\x18\x08 \x01(\x04\x12\x15\n\rmultiply_adds\x18\t \x01(\x04\x12\x33\n\x0freceptive_field\x18\n \x01(\x0b\x32\x1a.striate.v1.ReceptiveField\x12\x13\n\x0bunavailable\x18\x0b \x01(\t\"\xc0\x01\n\x0eReceptiveField\x12\x0e\n\x06height\x18\x01 \x01(\r\x12\r\n\x05width\x18\x02 \x01(\r\x12\x0e\n\x06jump_y\x18\x03 \x01(\r\x12\x0e\n\x06jump_x\x18\x04 \x01(\r\x12\x10\n\x08offset_y\x18\x05 \x01(\x05\x12\x10\n\x08offset_x\x18\x06 \x01(\x05\x12\x11\n\tis_global\x18\x07 \x01(\x08\x12\x0b\n\x03top\x18\x08 \x01(\r\x12\x0c\n\x04left\x18\t \x01(\r\x12\x0e\n\x06\x62ottom\x18\n \x01(\r\x12\r\n\x05right\x18\x0b \x01(\r*v\n\nModelState\x12\x1b\n\x17MODEL_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15MODEL_STATE_AVAILABLE\x10\x01\x12\x17\n\x13MODEL_STATE_LOADING\x10\x02\x12\x17\n\x13MODEL_STATE_SERVING\x10\x03\x32\x8e\x03\n\x0cModelService\x12K\n\nListModels\x12\x1d.striate.v1.ListModelsRequest\x1a\x1e.striate.v1.ListModelsResponse\x12\x45\n\x08GetModel\x12\x1b.striate.v1.GetModelRequest\x1a\x1c.striate.v1.GetModelResponse\x12H\n\tLoadModel\x12\x1c.striate.v1.LoadModelRequest\x1a\x1d.striate.v1.LoadModelResponse\x12N\n\x0bUnloadModel\x12\x1e.striate.v1.UnloadModelRequest\x1a\x1f.striate.v1.UnloadModelResponse\x12P\n\x0b\x45xportModel\x12\x1e.striate.v1.ExportModelRequest\x1a\x1f.striate.v1.ExportModelResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'striate.v1.model_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MODELSTATE']._serialized_start=1424
-  _globals['_MODELSTATE']._serialized_end=1542
+  _globals['_MODELSTATE']._serialized_start=1440
+  _globals['_MODELSTATE']._serialized_end=1558
   _globals['_LISTMODELSREQUEST']._serialized_start=38
   _globals['_LISTMODELSREQUEST']._serialized_end=123
   _globals['_LISTMODELSRESPONSE']._serialized_start=125
@@ -42,23 +42,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETMODELRESPONSE']._serialized_start=245
   _globals['_GETMODELRESPONSE']._serialized_end=336
   _globals['_LOADMODELREQUEST']._serialized_start=338
-  _globals['_LOADMODELREQUEST']._serialized_end=388
-  _globals['_LOADMODELRESPONSE']._serialized_start=390
-  _globals['_LOADMODELRESPONSE']._serialized_end=447
-  _globals['_UNLOADMODELREQUEST']._serialized_start=449
-  _globals['_UNLOADMODELREQUEST']._serialized_end=484
-  _globals['_UNLOADMODELRESPONSE']._serialized_start=486
-  _globals['_UNLOADMODELRESPONSE']._serialized_end=528
-  _globals['_EXPORTMODELREQUEST']._serialized_start=530
-  _globals['_EXPORTMODELREQUEST']._serialized_end=565
-  _globals['_EXPORTMODELRESPONSE']._serialized_start=567
-  _globals['_EXPORTMODELRESPONSE']._serialized_end=618
-  _globals['_MODELINFO']._serialized_start=621
-  _globals['_MODELINFO']._serialized_end=983
-  _globals['_LAYER']._serialized_start=986
-  _globals['_LAYER']._serialized_end=1227
-  _globals['_RECEPTIVEFIELD']._serialized_start=1230
-  _globals['_RECEPTIVEFIELD']._serialized_end=1422
-  _globals['_MODELSERVICE']._serialized_start=1545
-  _globals['_MODELSERVICE']._serialized_end=1943
+  _globals['_LOADMODELREQUEST']._serialized_end=404
+  _globals['_LOADMODELRESPONSE']._serialized_start=406
+  _globals['_LOADMODELRESPONSE']._serialized_end=463
+  _globals['_UNLOADMODELREQUEST']._serialized_start=465
+  _globals['_UNLOADMODELREQUEST']._serialized_end=500
+  _globals['_UNLOADMODELRESPONSE']._serialized_start=502
+  _globals['_UNLOADMODELRESPONSE']._serialized_end=544
+  _globals['_EXPORTMODELREQUEST']._serialized_start=546
+  _globals['_EXPORTMODELREQUEST']._serialized_end=581
+  _globals['_EXPORTMODELRESPONSE']._serialized_start=583
+  _globals['_EXPORTMODELRESPONSE']._serialized_end=634
+  _globals['_MODELINFO']._serialized_start=637
+  _globals['_MODELINFO']._serialized_end=999
+  _globals['_LAYER']._serialized_start=1002
+  _globals['_LAYER']._serialized_end=1243
+  _globals['_RECEPTIVEFIELD']._serialized_start=1246
+  _globals['_RECEPTIVEFIELD']._serialized_end=1438
+  _globals['_MODELSERVICE']._serialized_start=1561
+  _globals['_MODELSERVICE']._serialized_end=1959
 # @@protoc_insertion_point(module_scope)

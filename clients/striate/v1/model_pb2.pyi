@@ -150,6 +150,7 @@ class LoadModelRequest(_message.Message):
 
     MODEL_FIELD_NUMBER: _builtins.int
     WEIGHTS_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """An embedded network, an architecture known by name, or an entry of the server's settings file;
     or "hf:ORGANIZATION/REPOSITORY", a ResNet of Hugging Face's hub, hosted under
@@ -164,15 +165,24 @@ class LoadModelRequest(_message.Message):
     said so in ModelInfo; else the name of a member of torchvision's Weights enum, e.g.
     "IMAGENET1K_V2". At most 200 characters.
     """
+    @_builtins.property
+    def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Class names in the order of the logits, as many as the network has, or two for one output: the
+        names of a negative and of a positive logit. A model that is loaded already must have these.
+        Default: those of the settings, of the weights, or "class 0", "class 1", ... At most 100000, of
+        1 to 200 characters each.
+        """
+
     def __init__(
         self,
         *,
         model: _builtins.str = ...,
         weights: _builtins.str = ...,
+        labels: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "weights", b"weights"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["labels", b"labels", "model", b"model", "weights", b"weights"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -62,6 +62,7 @@ LIMITS: Mapping[str, Limit] = {
     f"{_MESSAGE}AttributeRequest.classes": _list(attribution.MOST_IMAGES),
     f"{_MESSAGE}BuildExemplarIndexRequest.layers": _names(index_plan.MOST_LAYERS),
     f"{_MESSAGE}BuildExemplarIndexRequest.quantiles": _list(index_plan.MOST_QUANTILES),
+    f"{_MESSAGE}LoadModelRequest.labels": _names(uploads.MOST_CLASSES),
     f"{_MESSAGE}AttackRequest.labels": _list(images.MOST_IMAGES),
     f"{_MESSAGE}AttackRequest.targets": _list(images.MOST_IMAGES),
     f"{_MESSAGE}EpsilonSearch.epsilons": _list(attack.MOST_EPSILONS),

@@ -66,9 +66,8 @@ class ModelHandler:
         """Load a model in a thread: reading, hashing and warming up take seconds, and a download
         may hang.
         """
-        model = await self._uncancelled(
-            self._load(required("model", request.model), request.weights)
-        )
+        name, labels = required("model", request.model), wire_models.labels(request)
+        model = await self._uncancelled(self._load(name, request.weights, labels))
         return model_pb2.LoadModelResponse(model=wire_models.model_info(model))
 
     async def unload_model(
@@ -78,8 +77,8 @@ class ModelHandler:
         freed = await self._uncancelled(self._unload(required("model", request.model)))
         return model_pb2.UnloadModelResponse(freed_bytes=freed)
 
-    async def _load(self, name: str, weights: str) -> HostedModel:
-        model = await in_daemon_thread(self._zoo.load, name, weights)
+    async def _load(self, name: str, weights: str, labels: tuple[str, ...]) -> HostedModel:
+        model = await in_daemon_thread(self._zoo.load, name, weights, labels)
         await self._on_change(model.name)
         return model
 

@@ -3,8 +3,25 @@
 from interp.layer import quoted
 from interp.network.describe import LayerInfo
 from service.models.zoo import HostedModel
-from service.rpc.validation import InvalidField
+from service.rpc.validation import InvalidField, required
 from striate.v1 import model_pb2
+
+
+def labels(request: model_pb2.LoadModelRequest) -> tuple[str, ...]:
+    """Read the class names that a model is to be loaded with.
+
+    Args:
+        request: its lengths are within the limits of the doors.
+
+    Returns:
+        The names in the order of the logits; () for those that are known.
+
+    Raises:
+        InvalidField: one is empty.
+    """
+    for number, name in enumerate(request.labels):
+        required(f"labels[{number}]", name.strip())
+    return tuple(request.labels)
 
 
 def model_info(model: HostedModel) -> model_pb2.ModelInfo:

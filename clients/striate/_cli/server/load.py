@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from striate._cli import completion
 from striate._cli.command import command
+from striate._cli.label_file import read_label_file
 from striate._cli.session import Session
 
 
@@ -30,9 +32,17 @@ def load(
             help='"random" or a member of torchvision\'s Weights enum. Default: the published ones.'
         ),
     ] = "",
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Text file with one class name a line, in the order of the logits. Default: the "
+            "names that are known.",
+        ),
+    ] = None,
 ) -> None:
     """Load a model."""
-    info = session.service.load(model, weights).info
+    info = session.service.load(model, weights, labels=read_label_file(labels)).info
     session.screen.result({"model": asdict(info)})
     session.screen.line(
         f"{info.name}: {info.state}, weights {info.weights}, {info.parameters} "

@@ -25,7 +25,7 @@ class SlowZoo:
         self.names: set[str] = {"old"}
         self.began, self.go, self.fails = threading.Event(), threading.Event(), fails
 
-    def load(self, name: str, _: str) -> Any:
+    def load(self, name: str, _: str, labels: tuple[str, ...]) -> Any:
         self._wait()
         self.names.add(name)
         return SimpleNamespace(name=name)
