@@ -21,6 +21,7 @@ from prometheus_client import start_http_server
 from torch import nn
 
 from service.auth import certificates
+from service.auth.access_log import AccessLog
 from service.auth.authority import Authority
 from service.auth.certificates import Pems
 from service.auth.identity import EVERYONE, acting_as
@@ -85,6 +86,7 @@ class Server:
         StateInUse: another server has the state folder.
         StateUnusable: the state folder cannot be written or locked.
         FilesUnusable: a file of TLS, or the auth file, cannot be used.
+        OSError: the access log cannot be written.
     """
 
     def __init__(self, settings: Settings, modules: Mapping[str, nn.Module] | None = None) -> None:
@@ -105,6 +107,9 @@ class Server:
         self._device = device = _device(settings.device)
         limits = EngineLimits.for_device(device, settings)
         self.engine = Engine(self.metrics, limits)
+        self._access_log = None
+        if settings.access_log is not None:
+            self._access_log = AccessLog(settings.access_log, self.metrics.access_log_lost.inc)
         self._loop_lag = LoopLag(self.metrics.loop_lag.observe)
         self._sizes = StateSizes(settings.state_dir)
         self._admission = Admission(MOST_CALLS, ALWAYS_LET_IN)
@@ -151,9 +156,8 @@ class Server:
             require_room=self.state.space.require,
             served=self.state.served,
         )
-        self._server = _grpc_server(
-            self.metrics, self._access, self._admission, Decoder(self._doors)
-        )
+        doors = self._access, self._admission, Decoder(self._doors)
+        self._server = _grpc_server(CallInterceptor(self.metrics, *doors, self._access_log))
         self._register()
         port = self._open_port()
         for name in settings.models_at_start:
@@ -284,6 +288,8 @@ class Server:
             pool.shutdown(wait=False, cancel_futures=True)
         if self._authority is not None:
             self._authority.close()
+        if self._access_log is not None:
+            self._access_log.close()
         self.state.close()
 
 
@@ -326,12 +332,10 @@ async def serve(settings: Settings) -> None:
     await server.drain()
 
 
-def _grpc_server(
-    metrics: Metrics, access: Access, admission: Admission, decoder: Decoder
-) -> grpc.aio.Server:
+def _grpc_server(interceptor: CallInterceptor) -> grpc.aio.Server:
     """A server with the project's interceptor and limits, which answers nothing yet."""
     return grpc.aio.server(
-        interceptors=[CallInterceptor(metrics, access, admission, decoder)],
+        interceptors=[interceptor],
         options=[
             ("grpc.max_receive_message_length", MESSAGE_BYTES),
             ("grpc.max_send_message_length", MESSAGE_BYTES),

@@ -1,8 +1,12 @@
 """Why somebody is not let in. No message holds what was shown."""
 
+from service.auth.identity import NOBODY, Identity
+
 
 class AccessError(PermissionError):
-    """A call is refused because of who makes it."""
+    """A call is refused because of who makes it, `identity` where that is known."""
+
+    identity = NOBODY
 
 
 class Unauthenticated(AccessError):
@@ -11,6 +15,10 @@ class Unauthenticated(AccessError):
 
 class PermissionDenied(AccessError):
     """Who calls is known, and may not do this."""
+
+    def __init__(self, identity: Identity, message: str) -> None:
+        super().__init__(message)
+        self.identity = identity
 
 
 class ProviderUnreachable(AccessError):

@@ -83,6 +83,10 @@ class Settings(BaseModel):
         description="TOML file of who may do what, by token or certificate; read again when it "
         "changes. Without one everybody who reaches the port may do everything",
     )
+    access_log: Path | None = Field(
+        None,
+        description="file of who did what, a JSON object a line; 16 files of 64 MiB are kept",
+    )
     insecure: bool = Field(
         False,
         description="serve whoever reaches the port: without it an address that other machines "

@@ -70,6 +70,10 @@ class Metrics:
             "Calls whose keys were not accepted, by what was wrong",
             "reason",
         )
+        self.access_log_lost = self._counter(
+            "striate_access_log_lost_total",
+            "Lines of the access log that could not be written",
+        )
 
     def _count_jobs(self) -> None:
         self.queue_wait = self._histogram(

@@ -15,6 +15,7 @@ import structlog
 from google.protobuf.message import Message
 
 from service.auth import identity
+from service.auth.access_log import AccessLog
 from service.auth.errors import AccessError
 from service.engine.metrics import Metrics
 from service.rpc import errors
@@ -22,6 +23,7 @@ from service.rpc.context import VERSION, Context, caller, peer, request_id
 from service.rpc.doors.access import Access, Caller, Visit
 from service.rpc.doors.admission import Admission
 from service.rpc.doors.decoding import Decoder
+from service.rpc.doors.named import named
 
 log = structlog.get_logger("striate")
 # In every answer, also of services that have no provenance.
@@ -48,12 +50,18 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg, unu
         access: tells who calls, and whether they may.
         admission: counts the calls in flight.
         decoder: decodes requests.
+        access_log: told of every call; None: there is none.
     """
 
     def __init__(
-        self, metrics: Metrics, access: Access, admission: Admission, decoder: Decoder
+        self,
+        metrics: Metrics,
+        access: Access,
+        admission: Admission,
+        decoder: Decoder,
+        access_log: AccessLog | None = None,
     ) -> None:
-        self._metrics, self._access = metrics, access
+        self._metrics, self._access, self._access_log = metrics, access, access_log
         self._admission, self._decoder = admission, decoder
 
     async def intercept_service(
@@ -95,9 +103,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg, unu
         """Of a method that returns its response, or writes its responses itself."""
 
         async def answer(data: Any, context: Context) -> Any:
-            async with CallSpan(self._metrics, method, context):
+            async with self._span(method, context) as span:
                 with self._inside(method, by, context):
-                    return await call(await self._decoder.request(data, kind), context)
+                    response = await call(await self._request(data, kind, span), context)
+                    span.note(response)
+                    return response
 
         return answer
 
@@ -105,13 +115,24 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg, unu
         """Of a method that yields its responses."""
 
         async def answer(data: Any, context: Context) -> AsyncIterator[Any]:
-            async with CallSpan(self._metrics, method, context):
+            async with self._span(method, context) as span:
                 with self._inside(method, by, context) as visit:
-                    async for response in call(await self._decoder.request(data, kind), context):
+                    async for response in call(await self._request(data, kind, span), context):
                         with visit.away():
                             yield response
 
         return answer
+
+    def _span(self, method: str, context: Context) -> "CallSpan":
+        return CallSpan(self._metrics, method, context, self._access_log)
+
+    async def _request(self, data: Any, kind: type[Message], span: "CallSpan") -> Any:
+        """What a method is called with, decoded, and noted for the access log."""
+        request = await self._decoder.request(data, kind)
+        if isinstance(request, Message):
+            span.note(request)
+            return request
+        return _noting_first(request, span)
 
     @contextmanager
     def _inside(self, method: str, by: Caller | None, context: Context) -> Iterator[Visit]:
@@ -125,11 +146,21 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg, unu
         """What refuses a call, whatever its request is."""
 
         async def refuse(requests: Any, context: Context) -> None:
-            async with CallSpan(self._metrics, method, context):
-                identity.current.set(identity.NOBODY)
+            async with self._span(method, context):
+                identity.current.set(error.identity)
                 raise error
 
         return refuse
+
+
+async def _noting_first(requests: AsyncIterator[Any], span: "CallSpan") -> AsyncIterator[Any]:
+    """The requests of a stream; the first says what all of it is about."""
+    first = True
+    async for request in requests:
+        if first:
+            span.note(request)
+            first = False
+        yield request
 
 
 def _unknown(method: str) -> Any:
@@ -164,17 +195,32 @@ class CallSpan:
     ended, and turns exceptions into statuses.
     """
 
-    def __init__(self, metrics: Metrics, method: str, context: Context) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        method: str,
+        context: Context,
+        access_log: AccessLog | None = None,
+    ) -> None:
         self._metrics, self._method, self._context = metrics, method, context
+        self._access_log, self._named = access_log, dict[str, list[str]]()
 
-    async def __aenter__(self) -> None:
+    def note(self, message: Any) -> None:
+        """Note what a request or a response names."""
+        if self._access_log is not None and isinstance(message, Message):
+            for kind, names in named(message).items():
+                self._named.setdefault(kind, []).extend(names)
+
+    async def __aenter__(self) -> "CallSpan":
         sent = dict(self._context.invocation_metadata() or ())
         self._id = str(sent.get("x-request-id", ""))[:64] or uuid.uuid4().hex
         request_id.set(self._id)
         caller.set(object())  # the id is the caller's choice, and may be another call's too
+        # Now: when a call has ended, asking gRPC for its peer ends the process.
         peer.set(self._context.peer())
         self._started = time.monotonic()
         self._context.set_trailing_metadata(_TRAILER)
+        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: Any
@@ -214,8 +260,19 @@ class CallSpan:
             "seconds": round(seconds, 4),
             "request_id": self._id,
         }
+        self._tell_access_log(call)
         if code == "INTERNAL":
             log.error("call", **call, exc_info=error)
         elif not self._method.startswith(_QUIET):
             tell = log.debug if self._method == _REPEATED and not error else log.info
             tell("call", **call, **({"error": str(error)} if error else {}))
+
+    def _tell_access_log(self, call: dict[str, Any]) -> None:
+        """Who did what; probes that are answered are left out."""
+        probe = self._method.startswith("/grpc.health.") and call["code"] == "OK"
+        if self._access_log is None or probe:
+            return
+        who = identity.current.get()
+        role = None if who.role is None else who.role.name.lower()
+        about = {"identity": who.name, "role": role, "peer": peer.get()}
+        self._access_log.write({**about, **call, **self._named})

@@ -19,7 +19,7 @@ from service.auth.tokens import digest, new_token
 from service.rpc.roles import least_role
 from striate.errors import PermissionDenied, Unauthenticated
 from tests.toys_keys import Authority
-from tests.toys_server import free_port, metric, serving
+from tests.toys_server import eventually, free_port, metric, serving
 
 MODEL = ("--model", "digits-lenet5")
 ROLES = {"read": Role.READ, "compute": Role.COMPUTE, "admin": Role.ADMIN}
@@ -55,7 +55,8 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     folder = tmp_path_factory.mktemp("guarded")
     auth, port = folder / "auth.toml", free_port()
     tokens = write(auth, *ROLES, "expired", expires="expires = 2020-01-01\n")
-    flags = ("--auth", str(auth), "--metrics-port", str(port))
+    flags = ["--auth", str(auth), "--metrics-port", str(port)]
+    flags += ["--access-log", str(folder / "access.jsonl")]
     with serving(folder, *MODEL, *flags) as (_, target):
         yield Guarded(target, auth, folder / "stderr.log", tokens, port)
 
@@ -122,12 +123,39 @@ def test_no_token_is_in_the_log(guarded: Guarded) -> None:
             striate.connect(guarded.target, token=shown) as service,
         ):
             service.models()
-    log = guarded.log.read_text()
-    assert "Unauthenticated" in log or "UNAUTHENTICATED" in log
+    log = guarded.log.read_text() + guarded.log.with_name("access.jsonl").read_text()
+    assert "UNAUTHENTICATED" in log
     for shown in (*guarded.tokens.values(), "x" * 40):
         assert shown not in log
     refused = metric(guarded.metrics_port, 'striate_auth_failures_total{reason="Unauthenticated"}')
     assert refused > 0
+
+
+def test_the_access_log_says_who_did_what(guarded: Guarded) -> None:
+    net = "digits-lenet5"
+    with striate.connect(guarded.target, token=guarded.tokens["compute"]) as service:
+        audit = service.audit([net], dataset="digits", limit=8, skip_checks=True)
+        audit.wait(timeout=120)
+        with pytest.raises(PermissionDenied):
+            service.unload(net)
+        next(iter(service.model(net).attack_stream([np.zeros((1, 32, 32), np.float32)])))
+
+    def said(method: str) -> list[dict[str, Any]]:
+        text = guarded.log.with_name("access.jsonl").read_text()
+        every = [json.loads(line) for line in text.splitlines()]
+        return [
+            one for one in every if one["method"].endswith(method) and one["identity"] == "compute"
+        ]
+
+    eventually(lambda: said("/AttackStream"), 10)
+    (started,) = (one for one in said("/Audit") if one["code"] == "OK")
+    assert (started["models"], started["datasets"]) == ([net], ["digits"])
+    assert started["operations"] == [audit.name]
+    assert (started["role"], started["peer"][:4]) == ("compute", "ipv4")
+    assert [one["models"] for one in said("/AttackStream") if "models" in one] == [[net]]
+    assert any(audit.name in one.get("operations", ()) for one in said("Operation"))
+    refused = said("/UnloadModel")[-1]  # before its request was read: of what, nobody knows
+    assert refused["code"] == "PERMISSION_DENIED"
 
 
 def test_a_large_upload_of_a_stranger_is_not_read(guarded: Guarded) -> None:

@@ -183,7 +183,8 @@ def _may_call(method: str, known: Known) -> Caller:
     if least is not None and (role is None or role < least):
         has = "no role" if role is None else f"role {role.name.lower()}"
         raise PermissionDenied(
+            known.identity,
             f"{known.identity.name} has {has}, and {method.rpartition('/')[2]} needs "
-            f"{least.name.lower()}: who keeps the server gives roles in the auth file"
+            f"{least.name.lower()}: who keeps the server gives roles in the auth file",
         )
     return Caller(known.identity, known)
