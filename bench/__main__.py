@@ -28,6 +28,7 @@ from bench.l1 import l1
 from bench.load.run import endure
 from bench.loading import loading
 from bench.png import png
+from bench.recognisable import recognisable
 from bench.rendering import rendering
 from bench.serving import cancellation, crowd, fgsm_overhead, many_visualizations
 from bench.setting import setting
@@ -61,6 +62,7 @@ FIGURES = {
     "loading": loading,
     "l1": l1,
     "worth": worth,
+    "recognisable": recognisable,
     "fuzz": fuzz,
     "endurance": endure,
 }

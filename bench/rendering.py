@@ -2,6 +2,7 @@
 googlenet, round by round.
 """
 
+import math
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -16,6 +17,7 @@ from bench.figure import Figure, Figures
 from bench.setting import Setting
 from bench.timing import ratio, seconds
 from interp.ascent import Ascent, ascend
+from interp.feature.optimization import PictureProblem
 from interp.feature.params.fourier import Fourier
 from interp.feature.settings import PictureSettings
 from interp.feature.spatial import RandomAffine
@@ -48,6 +50,7 @@ def rendering(place: Setting, steps: int = STEPS, repeats: int = 2) -> Figures:
     calls: dict[str, Callable[[int], object]] = {
         "ours": partial(ours, network),
         "ours, certified": partial(certified, network),
+        "plainer": partial(plainer, network),
         "bare loop": partial(bare, module, preprocessing),
         "lucent, batch": partial(lucent_batch, module),
         "lucent, looped at its own size": partial(lucent_looped, module, SIZE),
@@ -80,6 +83,9 @@ def rendering(place: Setting, steps: int = STEPS, repeats: int = 2) -> Figures:
         f"{what}, ours with certificates over ours without in time": Figure(
             ratio(times, "ours, certified", "ours")
         ),
+        f"{what}, ours over the recipe of the first versions in time": Figure(
+            ratio(times, "ours", "plainer"), at_most=1.2
+        ),
         f"{what}, ours in seconds": Figure(min(times["ours"])),
     }
 
@@ -101,13 +107,24 @@ def googlenet() -> tuple[Network, nn.Module, Preprocessing]:
 
 def ours(network: Network, steps: int) -> Tensor:
     """The climb of `interp.feature.visualize`, through `solve`."""
+    rows = [(0, channel) for channel in CHANNELS]
     objective = activation([LayerPath(LAYER, channel) for channel in CHANNELS])
+    settings = PictureSettings((3, SIZE, SIZE), steps, RATE)
+    problem = PictureProblem(objective, rows, torch.zeros(()), settings, None, None)
+    climb = problem.ascent(torch.arange(len(rows)), RATE)
+    return solve(ascend(climb, generators(0, 0, len(rows))), network).images
+
+
+def plainer(network: Network, steps: int) -> Tensor:
+    """The climb of the first versions: plain Adam at one rate, the spectrum of photographs, any
+    contrast, narrow views.
+    """
     climb = Ascent(
-        Fourier((3, SIZE, SIZE), torch.zeros(())),
-        objective,
-        adam(RATE),
+        Fourier((3, SIZE, SIZE), torch.zeros(()), decay=1.0, contrast=math.inf),
+        activation([LayerPath(LAYER, channel) for channel in CHANNELS]),
+        adam(RATE, relative=True),
         steps,
-        RandomAffine(),
+        RandomAffine(0.03, 6.0, (0.94, 1.06)),
         redirect=True,
     )
     return solve(ascend(climb, generators(0, 0, len(CHANNELS))), network).images

@@ -2,6 +2,7 @@
 maps points and their gradients to moves.
 """
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -103,6 +104,7 @@ def adam(
     beta2: float = 0.999,
     tiny: float = 1e-8,
     relative: bool = False,
+    shared: float = 0.0,
 ) -> Step:
     """Step by Adam (Kingma & Ba 2015, algorithm 1), uphill.
 
@@ -112,6 +114,9 @@ def adam(
         tiny: what is added to the divisor, their epsilon.
         relative: what is added is `tiny` times the row's largest divisor. Then the unit in which a
             score is measured does not matter, be it so small that all gradients are below `tiny`.
+        shared: how far the coordinates of a row share a divisor, 0 to 1: 0 for Adam itself, 1 for
+            the root of the row's mean square in place of each coordinate's, between for their
+            geometric mean of these weights. What has a small gradient then moves less.
     """
 
     def start(z: Tensor) -> Move:
@@ -123,13 +128,40 @@ def adam(
             t += 1
             m.lerp_(grad, 1 - beta1)
             v.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-            divisor = (v / (1 - beta2**t)).sqrt()
+            square = v / (1 - beta2**t)
+            divisor = square.sqrt()
+            if shared:
+                row = square.mean(rest, keepdim=True).sqrt()
+                divisor = divisor ** (1 - shared) * row**shared
             least = (
                 tiny * divisor.amax(rest, keepdim=True).clamp_min(torch.finfo(z.dtype).tiny / tiny)
                 if relative
                 else tiny
             )
             return rate * (m / (1 - beta1**t)) / (divisor + least)
+
+        return move
+
+    return start
+
+
+def annealed(rule: Step, steps: int) -> Step:
+    """Slow a rule down along half a cosine, from its full steps to nearly none (Loshchilov & Hutter
+    2017, equation 5, without restarts).
+
+    Args:
+        rule: how to step.
+        steps: after which nothing moves any more.
+    """
+
+    def start(z: Tensor) -> Move:
+        go, t = rule(z), 0
+
+        def move(z: Tensor, grad: Tensor) -> Tensor:
+            nonlocal t
+            factor = (1 + math.cos(math.pi * min(t / steps, 1))) / 2
+            t += 1
+            return factor * go(z, grad)
 
         return move
 

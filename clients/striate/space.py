@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from striate._rpc.checks import number, whole
+from striate._rpc.checks import number, positive, whole
 from striate.errors import invalid
 
 
@@ -17,17 +17,22 @@ class Fourier:
     """A spectrum scaled as in natural images, with decorrelated colour (Olah et al. 2017).
 
     Attributes:
-        decay: The strength of each frequency is 1 / frequency^decay, 0 to 4, None for 1.
+        decay: The strength of each frequency is 1 / frequency^decay, 0 to 4, None for 1.3;
+            photographs have 1.
+        contrast: The largest standard deviation of the picture's values before its sigmoid, above 0
+            to 64, None for 1.2, about what photographs have.
 
     Raises:
-        InvalidArgument: `decay` is out of its range.
+        InvalidArgument: A number is out of its range.
     """
 
     decay: float | None = None
+    contrast: float | None = None
 
     def __post_init__(self) -> None:
         if self.decay is not None:
             number("decay", self.decay, 0, 4)
+        positive(contrast=self.contrast)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from interp.seeds import Generators
 
 # A wholly opaque picture pays half of what it wins: what a unit does not see becomes transparent.
 OPACITY_WEIGHT = 0.5
+_HARD_MASK = 8  # An alpha channel has the contrast of this retry: it may be as hard as it likes.
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,10 @@ class Alpha:
         """Return z itself."""
         return z
 
+    def including(self, images: Tensor) -> "Alpha":
+        """See `Parameterization.including`; images (B, C, H, W) or with alpha (B, C + 1, H, W)."""
+        return replace(self, colour=self.colour.including(images[:, : self.colour.shape[0]]))
+
     def encode(self, images: Tensor) -> Tensor:
         """Find the z of images.
 
@@ -90,7 +95,8 @@ def with_alpha(spec: ParameterizationSpec, shape: tuple[int, int, int], like: Te
     Returns:
         One of pictures (C + 1, H, W).
     """
-    return Alpha(spec.build(shape, like), spec.build((1, *shape[1:]), like))
+    mask = spec.relaxed(_HARD_MASK).build((1, *shape[1:]), like)
+    return Alpha(spec.build(shape, like), mask)
 
 
 def over(images: Tensor, background: Tensor | float = 0.5) -> Tensor:
@@ -132,7 +138,8 @@ class RandomBackground:
             (B, C, H, W).
         """
         _, channels, height, width = images.shape
-        fourier = Fourier((channels - 1, height, width), images.new_empty(()), self.deviation)
+        shape = (channels - 1, height, width)
+        fourier = Fourier(shape, images.new_empty(()), self.deviation, decay=1.0)
         return over(images, fourier.image(fourier.start(rows)))
 
 

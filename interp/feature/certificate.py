@@ -41,6 +41,7 @@ class Certificate:
             not.
         seeds: the seed of the one that is returned.
         learning_rates: (B,) float64, its learning rate.
+        contrasts: the contrast that it was allowed, see `interp.feature.params.base`; 0 for any.
         size: (height, width) at which the network was shown the pictures, in pixels.
         appearance: how they look at that size.
     """
@@ -55,6 +56,7 @@ class Certificate:
     attempts: Tensor
     seeds: list[int]
     learning_rates: Tensor
+    contrasts: list[float]
     size: tuple[int, int]
     appearance: Appearance
 

@@ -1,7 +1,7 @@
 """One optimization of pictures: what is climbed, from where, and what came of it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -10,12 +10,12 @@ from interp.ascent import Ascent, ascend
 from interp.feature.alpha import over
 from interp.feature.certificate import measure
 from interp.feature.params.init_image import InitImage
-from interp.feature.retries import Candidates, restart_seed, with_restart_progress
+from interp.feature.retries import Candidates, restart_seed, retry_of, with_restart_progress
 from interp.feature.settings import PictureSettings
 from interp.objective import Objective
 from interp.probe import Probe, Procedure
 from interp.seeds import generators
-from interp.step import adam
+from interp.step import adam, annealed
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,27 +48,35 @@ class PictureProblem:
         groups = self.total.groups
         return rows if groups is None else torch.isin(groups, groups[rows])
 
-    def ascent(self, index: Tensor, learning_rate: float) -> Ascent:
+    def ascent(self, index: Tensor, learning_rate: float, retry: int = 0) -> Ascent:
         """Make the problem of one optimization.
 
         Args:
             index: (A,) int64, the rows that are optimized.
             learning_rate: Adam's.
+            retry: which this is, 0 for none.
 
         Returns:
             What `interp.ascent.ascend` takes.
         """
-        settings = self.settings
+        relaxed = self.settings.parameterization.relaxed(retry)
+        settings = replace(self.settings, parameterization=relaxed)
         parameterization = settings.build(self.like)
         if self.init_images is not None:
             images = self.init_images.to(self.like)
-            parameterization = InitImage(
-                parameterization, images if len(images) == 1 else images[index]
-            )
+            images = images if len(images) == 1 else images[index]
+            parameterization = InitImage(parameterization.including(images), images)
         return Ascent(
             parameterization,
             self.total.take(index),
-            adam(learning_rate, relative=True),
+            annealed(
+                adam(
+                    learning_rate,
+                    relative=True,
+                    shared=settings.parameterization.shared_divisor,
+                ),
+                settings.steps,
+            ),
             settings.steps,
             settings.transform,
             redirect=True,
@@ -98,7 +106,7 @@ def optimize(
         generators(restart_seed(problem.rows[i][0], restart), problem.rows[i][1], 1)[0]
         for i in rows
     ]
-    climb = ascend(problem.ascent(index, learning_rate), starts)
+    climb = ascend(problem.ascent(index, learning_rate, retry_of(restart)), starts)
     reached = yield from with_restart_progress(climb, number, rows)
     images = reached.images
     opaque = images if images.shape[1] == problem.settings.shape[0] else over(images)

@@ -72,6 +72,18 @@ def restart_seed(seed: int, restart: int) -> int:
     return (seed + restart * _STRIDE) % _SEEDS
 
 
+def retry_of(restart: int) -> int:
+    """Return which retry a restart is.
+
+    Args:
+        restart: its number, see `restart_seed`.
+
+    Returns:
+        From 1; 0 for the first optimization and those from further seeds.
+    """
+    return restart if restart < FURTHER_SEEDS else 0
+
+
 def retry_learning_rate(learning_rate: float, retry: int) -> float:
     """Return the learning rate of a retry: faster and slower in turn.
 

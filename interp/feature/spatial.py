@@ -89,9 +89,9 @@ class RandomAffine(AffineTransform):
         zoom: least and largest factor of size, above 0; its logarithm is drawn evenly.
     """
 
-    translate: float = 0.03
+    translate: float = 0.1
     degrees: float = 6.0
-    zoom: tuple[float, float] = (0.94, 1.06)
+    zoom: tuple[float, float] = (0.6, 1.5)
 
     def matrix(self, images: Tensor, rows: Generators) -> Tensor:
         """Draw one angle, one factor and one shift a row, (B, 3, 3)."""

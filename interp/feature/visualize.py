@@ -16,6 +16,7 @@ from interp.feature.retries import (
     Candidates,
     restart_seed,
     retry_learning_rate,
+    retry_of,
 )
 from interp.feature.settings import PictureSettings
 from interp.layer import LayerPath
@@ -99,7 +100,7 @@ def visualize(
         )
         further.append(other.activation[:, None])
     certificate = yield from _certify(
-        best, problem.rows, units or [None] * len(rows), torch.cat(further, 1), attempts
+        best, problem, units or [None] * len(rows), torch.cat(further, 1), attempts
     )
     return VisualizationResult(best.images, best.activation, best.dead, certificate)
 
@@ -159,7 +160,7 @@ def _with_retries(
 
 def _certify(
     best: Candidates,
-    rows: Sequence[tuple[int, int]],
+    problem: PictureProblem,
     units: Sequence[LayerPath | None],
     seed_activations: Tensor,
     attempts: Tensor,
@@ -172,6 +173,7 @@ def _certify(
         else (unit_rank(values, path.unit), len(values))
         for values, path in zip(layers, units, strict=True)
     ]
+    restarts = best.restart.tolist()
     rank, number = torch.tensor(ranks, device=attempts.device).view(-1, 2).unbind(1)
     return Certificate(
         best.activation,
@@ -184,9 +186,13 @@ def _certify(
         attempts=attempts,
         seeds=[
             restart_seed(seed, restart)
-            for (seed, _), restart in zip(rows, best.restart.tolist(), strict=True)
+            for (seed, _), restart in zip(problem.rows, restarts, strict=True)
         ],
         learning_rates=best.learning_rate,
+        contrasts=[
+            problem.settings.parameterization.allowed_contrast(retry_of(restart))
+            for restart in restarts
+        ],
         size=(best.opaque.shape[2], best.opaque.shape[3]),
         appearance=appearance(best.opaque),
     )

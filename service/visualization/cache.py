@@ -50,6 +50,7 @@ class Picture:
         attempts: optimizations that were run.
         seed: of the optimization that was kept.
         learning_rate: of the optimization that was kept.
+        contrast: that it was allowed, 0 for any.
         height, width: at which the network was shown the picture, in pixels.
         clipped, high_frequencies, saturation: how it looks, see `interp.feature.appearance`.
     """
@@ -66,6 +67,7 @@ class Picture:
     attempts: int
     seed: int
     learning_rate: float
+    contrast: float
     height: int
     width: int
     clipped: float

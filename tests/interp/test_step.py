@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from interp.norms import norm
-from interp.step import Step, adam, momentum, sign, sparse, unit
+from interp.step import Step, adam, annealed, momentum, sign, sparse, unit
 
 
 def gradients(steps: int) -> list[Tensor]:
@@ -46,6 +46,35 @@ def test_relative_adam_does_not_mind_the_unit_of_gradients(power: int) -> None:
         assert wanted[:2].abs().min() > 0
         assert not wanted[2, 1].any()
     assert not adam(0.05, relative=True)(z)(z, torch.zeros_like(z)).any()
+
+
+@pytest.mark.parametrize("shared", [0.25, 0.5, 1.0])
+def test_a_shared_divisor_is_the_weighted_geometric_mean_of_both(shared: float) -> None:
+    z = torch.zeros(3, 2, 4, 4, dtype=torch.float64)
+    plain, move = adam(0.1, tiny=0)(z), adam(0.1, tiny=0, shared=shared)(z)
+    square = torch.zeros_like(z)
+    for step, grad in enumerate(gradients(6), 1):
+        square = 0.999 * square + 0.001 * grad**2
+        own = (square / (1 - 0.999**step)).sqrt()
+        row = (square / (1 - 0.999**step)).flatten(1).mean(1).sqrt().view(3, 1, 1, 1)
+        # The first moment is Adam's own: what Adam divides by its divisor, by the mean instead.
+        expected = plain(z, grad) * own / (shared * row.log() + (1 - shared) * own.log()).exp()
+        torch.testing.assert_close(move(z, grad), expected, rtol=1e-9, atol=0)
+
+
+def test_annealed_steps_are_those_of_torchs_cosine() -> None:
+    parameter = torch.nn.Parameter(torch.zeros(3, 2, 4, 4, dtype=torch.float64))
+    optimizer = torch.optim.Adam([parameter], lr=0.1, maximize=True)
+    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 12)
+    z = parameter.detach().clone()
+    move = annealed(adam(0.1), 12)(z)
+    for grad in gradients(12):
+        parameter.grad = grad.clone()
+        optimizer.step()
+        cosine.step()
+        z = z + move(z, grad)
+        torch.testing.assert_close(z, parameter.detach(), rtol=1e-9, atol=1e-12)
+    assert not move(z, gradients(1)[0]).any()
 
 
 def test_every_climb_has_an_adam_of_its_own() -> None:

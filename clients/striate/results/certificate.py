@@ -69,6 +69,7 @@ class Certificate:
         learning_rate: Its learning rate.
         no_ratio: Why there is no ratio, in a sentence; "" where there is one, and where there was
             nothing to compare with.
+        contrast: The contrast that it was allowed, see `striate.space.Fourier`; 0 for any.
         size: Height and width in pixels at which the network was shown the picture, while it was
             optimized and when it was measured; None from a server that does not tell.
         appearance: How the picture looks at that size; None likewise.
@@ -93,6 +94,7 @@ class Certificate:
     seed: int
     learning_rate: float
     no_ratio: str = ""
+    contrast: float = 0.0
     size: tuple[int, int] | None = None
     appearance: Appearance | None = None
     dataset_appearance: Appearance | None = None

@@ -355,16 +355,25 @@ class Fourier(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DECAY_FIELD_NUMBER: _builtins.int
+    CONTRAST_FIELD_NUMBER: _builtins.int
     decay: _builtins.float
-    """Strength of each frequency is 1 / frequency^decay, 0 to 4. Default 1."""
+    """Strength of each frequency is 1 / frequency^decay, 0 to 4; the start is as strong on the whole
+    as with 1, which photographs have. Default 1.3.
+    """
+    contrast: _builtins.float
+    """The largest root mean square of a picture before its sigmoid, above 0 to 64: a picture beyond it
+    is brought back after each step. Images to begin at keep theirs. Default 1.2, about what
+    photographs have.
+    """
     def __init__(
         self,
         *,
         decay: _builtins.float | None = ...,
+        contrast: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_decay", b"_decay", "decay", b"decay"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_decay", b"_decay", "decay", b"decay"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_decay", b"_decay", "contrast", b"contrast", "decay", b"decay"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__decay: _TypeAlias = _typing.Literal["decay"]  # noqa: Y015
     _WhichOneofArgType__decay: _TypeAlias = _typing.Literal["_decay", b"_decay"]  # noqa: Y015
@@ -637,7 +646,8 @@ class Certification(_message.Message):
     """Also optimize from this many further seeds and report the spread, 0 to 16. Default 0."""
     retries: _builtins.int
     """A picture that is dead, or below the data set's maximum, is tried again so often with another
-    seed and learning rate, 0 to 8. Default 2.
+    seed and learning rate, and each time with twice the contrast (see Fourier.contrast), 0 to 8.
+    Default 2.
     """
     def __init__(
         self,
@@ -676,7 +686,7 @@ class PictureSettings(_message.Message):
     steps: _builtins.int
     """Gradient steps, 1 to 4096. Default 256."""
     learning_rate: _builtins.float
-    """Adam's learning rate, above 0 to 1. Default 0.1; where VisualizeRequest.start gives images to
+    """Adam's learning rate, which falls along half a cosine to 0, above 0 to 1. Default 0.1; where VisualizeRequest.start gives images to
     begin at 0.02, which leaves something of them.
     """
     seed: _builtins.int
@@ -690,7 +700,9 @@ class PictureSettings(_message.Message):
     refuses. Default: the network's input size.
     """
     without_transforms: _builtins.bool
-    """Optimize without random jitter, rotation and scale. Default false."""
+    """Optimize without random shifts (to 0.1 of the side), turns (to 6 degrees) and zooms (0.6 to 1.5,
+    evenly in the logarithm). Default false.
+    """
     deterministic: _builtins.bool
     """Answer in fixed, padded chunks, so that the bytes do not depend on what else runs. Default
     false; whole layers, facets and dossiers always do, so that their pictures can be kept.
@@ -969,6 +981,7 @@ class Certificate(_message.Message):
     WIDTH_FIELD_NUMBER: _builtins.int
     APPEARANCE_FIELD_NUMBER: _builtins.int
     DATASET_APPEARANCE_FIELD_NUMBER: _builtins.int
+    CONTRAST_FIELD_NUMBER: _builtins.int
     activation: _builtins.float
     """The objective on the picture itself."""
     held_out: _builtins.float
@@ -999,7 +1012,7 @@ class Certificate(_message.Message):
     attempts: _builtins.int
     """Optimizations that were run for this picture, 1 + retries taken."""
     seed: _builtins.int
-    """Seed and learning rate of the one that is returned."""
+    """Seed and learning rate of the one that is returned; see `contrast` too."""
     learning_rate: _builtins.float
     no_ratio: _builtins.str
     """Why there is no ratio, in a sentence: the data set's maximum is not above 0, or the layer's
@@ -1012,6 +1025,10 @@ class Certificate(_message.Message):
     smaller.
     """
     width: _builtins.int
+    contrast: _builtins.float
+    """The contrast that the one that is returned was allowed, see Fourier.contrast; 0 of other
+    parameterizations.
+    """
     @_builtins.property
     def seed_activations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """Activations of the further seeds that were asked for."""
@@ -1050,10 +1067,11 @@ class Certificate(_message.Message):
         width: _builtins.int = ...,
         appearance: Global___Appearance | None = ...,
         dataset_appearance: Global___Appearance | None = ...,
+        contrast: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_dataset_maximum", b"_dataset_maximum", "_held_out_ratio", b"_held_out_ratio", "_percentile", b"_percentile", "_rank", b"_rank", "_ratio", b"_ratio", "_relative_rank", b"_relative_rank", "appearance", b"appearance", "dataset_appearance", b"dataset_appearance", "dataset_maximum", b"dataset_maximum", "held_out_ratio", b"held_out_ratio", "percentile", b"percentile", "rank", b"rank", "ratio", b"ratio", "relative_rank", b"relative_rank"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dataset_maximum", b"_dataset_maximum", "_held_out_ratio", b"_held_out_ratio", "_percentile", b"_percentile", "_rank", b"_rank", "_ratio", b"_ratio", "_relative_rank", b"_relative_rank", "activation", b"activation", "appearance", b"appearance", "attempts", b"attempts", "dataset", b"dataset", "dataset_appearance", b"dataset_appearance", "dataset_maximum", b"dataset_maximum", "height", b"height", "held_out", b"held_out", "held_out_minimum", b"held_out_minimum", "held_out_ratio", b"held_out_ratio", "images", b"images", "learning_rate", b"learning_rate", "no_ratio", b"no_ratio", "percentile", b"percentile", "rank", b"rank", "ratio", b"ratio", "relative_rank", b"relative_rank", "seed", b"seed", "seed_activations", b"seed_activations", "units", b"units", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dataset_maximum", b"_dataset_maximum", "_held_out_ratio", b"_held_out_ratio", "_percentile", b"_percentile", "_rank", b"_rank", "_ratio", b"_ratio", "_relative_rank", b"_relative_rank", "activation", b"activation", "appearance", b"appearance", "attempts", b"attempts", "contrast", b"contrast", "dataset", b"dataset", "dataset_appearance", b"dataset_appearance", "dataset_maximum", b"dataset_maximum", "height", b"height", "held_out", b"held_out", "held_out_minimum", b"held_out_minimum", "held_out_ratio", b"held_out_ratio", "images", b"images", "learning_rate", b"learning_rate", "no_ratio", b"no_ratio", "percentile", b"percentile", "rank", b"rank", "ratio", b"ratio", "relative_rank", b"relative_rank", "seed", b"seed", "seed_activations", b"seed_activations", "units", b"units", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__dataset_maximum: _TypeAlias = _typing.Literal["dataset_maximum"]  # noqa: Y015
     _WhichOneofArgType__dataset_maximum: _TypeAlias = _typing.Literal["_dataset_maximum", b"_dataset_maximum"]  # noqa: Y015

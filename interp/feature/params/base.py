@@ -52,6 +52,16 @@ class Parameterization(Protocol):
     def project(self, z: Tensor) -> Tensor:
         """Return the feasible point that is nearest to z, (B, *z_shape)."""
 
+    def including(self, images: Tensor) -> "Parameterization":
+        """Return the parameterization with room for given images, if it can draw any.
+
+        Args:
+            images: (B, C, H, W) in [0, 1], one a row, or (1, C, H, W) for all.
+
+        Returns:
+            One whose pictures they are among, to the margin of the sigmoid.
+        """
+
     def encode(self, images: Tensor) -> Tensor:
         """Find the z of images.
 
@@ -78,12 +88,15 @@ class ParameterizationSpec(ABC):
             changed by operators between steps.
         alpha: whether an alpha channel of the same kind can be optimized along with the colours.
         transforms: the random views that its pictures are optimized under unless others are given.
+        shared_divisor: how far the variables of a picture share Adam's divisor, see
+            `interp.step.adam`.
     """
 
     name: ClassVar[str]
     encodes: ClassVar[bool] = True
     alpha: ClassVar[bool] = True
     transforms: ClassVar[tuple[Transform, ...]] = (RandomAffine(),)
+    shared_divisor: ClassVar[float] = 0.0
 
     @abstractmethod
     def build(self, shape: tuple[int, int, int], like: Tensor) -> Parameterization:
@@ -96,6 +109,22 @@ class ParameterizationSpec(ABC):
         Returns:
             A parameterization of pictures of that shape.
         """
+
+    def relaxed(self, retry: int) -> "ParameterizationSpec":
+        """Return the parameterization for another try at a picture that failed, which may leave it
+        more room.
+
+        Args:
+            retry: number of the try, from 1; 0 for the first optimization.
+
+        Returns:
+            This one, unless a subclass says otherwise.
+        """
+        return self
+
+    def allowed_contrast(self, retry: int) -> float:
+        """The largest contrast of a picture in such a try, 0 for any."""
+        return 0.0
 
     @property
     def attention_percentile(self) -> float | None:

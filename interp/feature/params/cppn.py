@@ -112,6 +112,10 @@ class Cppn:
         """Return z itself: all weights are feasible."""
         return z
 
+    def including(self, images: Tensor) -> "Cppn":
+        """Return the parameterization itself."""
+        return self
+
     def encode(self, images: Tensor) -> Tensor:
         """Raise ValueError: which network paints an image is not known.
 

@@ -1,6 +1,7 @@
 """Pictures as Fourier spectra with decorrelated colour, as in lucid: the default."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar
 
@@ -11,7 +12,11 @@ from interp.feature.params.base import ParameterizationSpec, inverse_sigmoid
 from interp.feature.params.colour import correlation, decorrelated, mixed
 from interp.seeds import Generators, normal
 
-_CONTRAST = 4  # lucid's divisor
+_DIVISOR = 4  # lucid's
+# Steeper than photographs, whose decay is 1: gradients of networks are rich in high frequencies.
+DECAY = 1.3
+# Photographs have about as much; beyond, pictures of shallow units turn black, white and neon.
+CONTRAST = 1.2
 
 
 @dataclass(frozen=True)
@@ -24,13 +29,16 @@ class Fourier:
         like: a tensor of the dtype and the device that z takes.
         deviation: standard deviation of the start's coefficients, before the scale.
         decay: the power of its frequency that the scale of a coefficient falls with: 1 in
-            photographs, 0 for none.
+            photographs, 0 for none. Whatever it is, the start is as strong on the whole as with 1.
+        contrast: the largest standard deviation of a picture's values before the sigmoid, a number
+            or one a row, (B, 1, 1, 1); beyond, spectra differ in their direction alone.
     """
 
     shape: tuple[int, int, int]
     like: Tensor
     deviation: float = 0.5
-    decay: float = 1.0
+    decay: float = DECAY
+    contrast: float | Tensor = CONTRAST
 
     @property
     def z_shape(self) -> tuple[int, ...]:
@@ -40,14 +48,16 @@ class Fourier:
 
     @cached_property
     def _scale(self) -> Tensor:
-        """Amplitude of each frequency, (H, W // 2 + 1, 1): inverse to the frequency, as in natural
-        images.
+        """Amplitude of each frequency, (H, W // 2 + 1, 1): inverse to a power of the frequency, of
+        the sum of squares that those of photographs have.
         """
         _, height, width = self.shape
-        frequency = torch.hypot(torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)[None])
-        amplitude = (height * width) ** 0.5 / frequency.clamp_min(
-            1 / max(height, width)
-        ) ** self.decay
+        frequency = torch.hypot(
+            torch.fft.fftfreq(height, dtype=torch.float64)[:, None],
+            torch.fft.rfftfreq(width, dtype=torch.float64)[None],
+        ).clamp_min(1 / max(height, width))
+        amplitude = frequency**-self.decay
+        amplitude *= math.sqrt(height * width) * (1 / frequency).norm() / amplitude.norm()
         scale: Tensor = amplitude[..., None].to(self.like)
         return scale
 
@@ -68,22 +78,35 @@ class Fourier:
         """
         channels, height, width = self.shape
         picture: Tensor = (
-            torch.fft.irfft2(torch.view_as_complex(z * self._scale), s=(height, width)) / _CONTRAST
+            torch.fft.irfft2(torch.view_as_complex(z * self._scale), s=(height, width)) / _DIVISOR
         )
         if channels == 3:
             picture = mixed(picture, self._colour)
-        return picture.sigmoid()
+        return (picture * (self.contrast / _contrast(picture)).clamp(max=1)).sigmoid()
 
     def project(self, z: Tensor) -> Tensor:
         """Return z itself: every spectrum is a picture."""
         return z
 
+    def including(self, images: Tensor) -> "Fourier":
+        """Return the spectra whose pictures may have as much contrast as images (B, C, H, W)."""
+        contrast = _contrast(inverse_sigmoid(images.to(self.like)))
+        return replace(self, contrast=contrast.clamp_min(self.contrast))
+
     def encode(self, images: Tensor) -> Tensor:
         """Find the spectra (B, C, H, W // 2 + 1, 2) of images (B, C, H, W) in [0, 1], of which
-        `image` gives the images back, but for black and white (see `inverse_sigmoid`).
+        `image` gives the images back, but for black and white (see `inverse_sigmoid`) and for what
+        they have beyond `contrast`.
         """
-        spectrum = torch.fft.rfft2(decorrelated(inverse_sigmoid(images.to(self.like))) * _CONTRAST)
+        spectrum = torch.fft.rfft2(decorrelated(inverse_sigmoid(images.to(self.like))) * _DIVISOR)
         return torch.view_as_real(spectrum) / self._scale
+
+
+def _contrast(pictures: Tensor) -> Tensor:
+    """(B, 1, 1, 1) the standard deviation of the values of pictures (B, C, H, W), above 0."""
+    least = torch.finfo(pictures.dtype).tiny
+    variance = pictures.flatten(1).var(1, unbiased=False)
+    return variance.clamp_min(least).sqrt().view(-1, 1, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -92,11 +115,25 @@ class FourierSpec(ParameterizationSpec):
 
     Args:
         decay: the strength of each frequency is 1 / frequency^decay, 0 to 4.
+        contrast: the most that a picture may have, above 0, see `Fourier`.
     """
 
-    decay: float = 1.0
+    decay: float = DECAY
+    contrast: float = CONTRAST
     name: ClassVar[str] = "fourier"
+    # High frequencies, whose gradients are small, then stay low: the geometric mean of both ways.
+    shared_divisor: ClassVar[float] = 0.5
 
     def build(self, shape: tuple[int, int, int], like: Tensor) -> Fourier:
         """Make the spectra of pictures of this shape, see `ParameterizationSpec.build`."""
-        return Fourier(shape, like, decay=self.decay)
+        return Fourier(shape, like, decay=self.decay, contrast=self.contrast)
+
+    def relaxed(self, retry: int) -> "FourierSpec":
+        """Return the spectra of a retry, which may have twice the contrast of the one before: some
+        shallow units answer to white or black alone.
+        """
+        return replace(self, contrast=self.allowed_contrast(retry))
+
+    def allowed_contrast(self, retry: int) -> float:
+        """See `relaxed`."""
+        return float(self.contrast * 2**retry)

@@ -64,6 +64,10 @@ class InitImage:
         """Return the feasible point that is nearest to z."""
         return self.parameterization.project(z)
 
+    def including(self, images: Tensor) -> "InitImage":
+        """Return one that starts as this one does, with room for other images, too."""
+        return InitImage(self.parameterization.including(images), self.images, self.noise)
+
     def encode(self, images: Tensor) -> Tensor:
         """Find the z of images (B, C, H, W) in [0, 1]."""
         return self.parameterization.encode(images)

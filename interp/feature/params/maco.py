@@ -123,6 +123,10 @@ class Maco:
         """Return z itself: every phase is a picture."""
         return z
 
+    def including(self, images: Tensor) -> "Maco":
+        """Return the parameterization itself."""
+        return self
+
     def encode(self, images: Tensor) -> Tensor:
         """Raise ValueError: other images have other magnitudes.
 

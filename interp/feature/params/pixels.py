@@ -40,6 +40,10 @@ class Pixels:
         """Return z itself: every z is a picture."""
         return z
 
+    def including(self, images: Tensor) -> "Pixels":
+        """Return the parameterization itself."""
+        return self
+
     def encode(self, images: Tensor) -> Tensor:
         """Return the z (B, C, H, W) of images (B, C, H, W) in [0, 1], see `inverse_sigmoid`."""
         return inverse_sigmoid(images.to(self.like))

@@ -80,6 +80,11 @@ def unset(message: Any) -> set[str]:
             pb.Parameterization(fourier=pb.Fourier(decay=0)),
         ),
         (
+            {"parameterization": space.Fourier(contrast=3)},
+            "parameterization",
+            pb.Parameterization(fourier=pb.Fourier(contrast=3)),
+        ),
+        (
             {"parameterization": space.Pixels()},
             "parameterization",
             pb.Parameterization(pixels=pb.Pixels()),
@@ -151,6 +156,7 @@ def test_a_kind_of_space_that_holds_nothing_is_still_named(fake: Fake, net: stri
         (lambda net: net.dossier("stem:1", dataset="digits", epsilon=0.0), "epsilon"),
         (lambda net: net.dossier("stem:1", dataset="digits", pictures=5), "pictures"),
         (lambda net: space.Fourier(5), "decay"),
+        (lambda net: space.Fourier(contrast=0), "contrast"),
         (lambda net: space.Cppn(depth=0), "depth"),
         (lambda net: space.Maco(""), "dataset"),
         (lambda net: space.Maco("a", transparency=101), "transparency"),

@@ -52,6 +52,7 @@ def certificate(activation: float) -> visualize_pb2.Certificate:
         attempts=3,
         seed=2**40,
         learning_rate=0.25,
+        contrast=2.5,
         height=12,
         width=16,
         appearance=visualize_pb2.Appearance(clipped=0.25, high_frequencies=0.5, saturation=0.75),

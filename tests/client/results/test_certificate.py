@@ -25,6 +25,7 @@ def test_certificates(net: striate.Model) -> None:
         attempts=3,
         seed=2**40,
         learning_rate=0.25,
+        contrast=2.5,
         size=(12, 16),
         appearance=striate.Appearance(0.25, 0.5, 0.75),
     )

@@ -58,7 +58,7 @@ def test_pictures_are_linear_before_the_sigmoid_and_rows_are_apart(
 
 
 def test_the_spectrum_falls_like_that_of_photographs() -> None:
-    space = Fourier((1, 32, 32), LIKE)
+    space = Fourier((1, 32, 32), LIKE, decay=1.0)
     spectrum = np.fft.fft2(space.image(drawn(space, 200, 0.02)).logit().numpy())
     power = (np.abs(spectrum) ** 2).mean((0, 1))
     frequency = np.hypot(np.fft.fftfreq(32)[:, None], np.fft.fftfreq(32)[None])
@@ -94,6 +94,44 @@ def test_the_start_belongs_to_the_row() -> None:
     whole = space.start(generators(5, 0, 3))
     assert torch.equal(space.start(generators(5, 2, 1))[0], whole[2])
     assert whole.std().item() == pytest.approx(space.deviation, rel=0.1)
+
+
+@shapes
+@pytest.mark.parametrize("decay", [0.0, 1.0, 1.3, 3.0])
+def test_the_start_has_the_spectrum_of_its_decay_and_the_strength_of_photographs(
+    shape: tuple[int, int, int], decay: float
+) -> None:
+    _, height, width = shape
+    one = torch.complex(torch.ones((), dtype=torch.float64), torch.zeros((), dtype=torch.float64))
+    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
+    frequency = np.maximum(frequency, 1 / max(height, width))
+    photographs = math.sqrt(height * width) / frequency
+    steeper = math.sqrt(height * width) / frequency**decay
+    strength = math.sqrt((photographs**2).sum() / (steeper**2).sum())
+    for place in [(0, 0), (1, 1), (2, 2), (height - 1, 1)]:
+        z = torch.zeros(1, *shape[:1], height, width // 2 + 1, 2, dtype=torch.float64)
+        torch.view_as_complex(z)[0, 0, *place] = 0.01 * one
+        seen = Fourier((1, *shape[1:]), LIKE, decay=decay).image(z[:, :1]).logit()
+        amplitude = np.abs(np.fft.rfft2(seen[0, 0].numpy()))[place]
+        assert amplitude == pytest.approx(0.01 * strength * steeper[place] / 4, rel=1e-9)
+
+
+@shapes
+def test_beyond_its_contrast_a_spectrum_counts_by_its_direction_alone(
+    shape: tuple[int, int, int],
+) -> None:
+    space = Fourier(shape, LIKE)
+    z = drawn(space, 3)
+    weak, strong = space.image(0.01 * z).logit(), space.image(100 * z).logit()
+    deviation = np.std(strong.flatten(1).numpy(), axis=1)
+    np.testing.assert_allclose(deviation, 1.2, rtol=1e-9)
+    np.testing.assert_allclose(space.image(1000 * z).logit(), strong, rtol=1e-6, atol=1e-9)
+    ratio = (strong / weak).flatten(1)
+    torch.testing.assert_close(ratio, ratio[:, :1].expand_as(ratio), rtol=1e-6, atol=0)
+    own = np.std(weak.flatten(1).numpy(), axis=1)
+    wide = Fourier(shape, LIKE, contrast=1e9)
+    torch.testing.assert_close(wide.image(0.01 * z).logit(), weak)
+    assert (own < 0.1).all()
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.5, 2.0])

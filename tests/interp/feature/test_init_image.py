@@ -37,3 +37,17 @@ def test_a_climb_can_begin_at_images(space: Parameterization) -> None:
         started.start(generators(0, 0, 2))
     with pytest.raises(ValueError, match="cannot begin"):
         InitImage(space, images(3, 9)).start(generators(0, 0, 3))
+
+
+@pytest.mark.parametrize(
+    "space", [Fourier((3, 8, 8), LIKE), with_alpha(FourierSpec(), (3, 8, 8), LIKE)]
+)
+def test_with_room_images_of_any_contrast_are_given_back(space: Parameterization) -> None:
+    x = images(3) * torch.tensor([0.95, 0.2, 0.0], dtype=torch.float64).view(3, 1, 1, 1) + 0.025
+    roomy = space.including(x)
+    torch.testing.assert_close(roomy.image(roomy.encode(x))[:, :3], x, rtol=0, atol=1e-9)
+    assert (space.image(space.encode(x))[0, :3] - x[0]).abs().max() > 0.01, "or it has no cap"
+    twice = roomy.image(2 * roomy.encode(x))[:, :3].logit().flatten(1).std(1, unbiased=False)
+    own = x.logit().flatten(1).std(1, unbiased=False)
+    torch.testing.assert_close(twice[:2], torch.stack([own[0], (2 * own[1]).clamp_max(1.2)]))
+    assert twice[2] < 1e-9

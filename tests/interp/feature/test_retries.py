@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from interp.feature.diversity import diversity
+from interp.feature.params.fourier import FourierSpec
 from interp.feature.retries import Candidates, RestartProgress, restart_seed
 from interp.feature.settings import PictureSettings
 from interp.feature.visualize import visualize
@@ -20,7 +21,7 @@ from tests.interp.feature.toys_feature import (
     gated,
     seed_of,
 )
-from tests.interp.toys_networks import Counting, tricky
+from tests.interp.toys_networks import Counting, linear, tricky
 
 
 def candidates(activation: list[float], held: list[float], number: int) -> Candidates:
@@ -87,6 +88,30 @@ def test_a_unit_that_is_dead_from_one_seed_is_found_from_the_next() -> None:
     )
     again = draw(gated(), units[:1], [(found.certificate.seeds[0], 0)], settings=anew, retries=0)
     torch.testing.assert_close(again.images[0], found.images[0], rtol=0, atol=1e-12)
+
+
+def test_what_needs_more_contrast_is_given_it_by_retries_and_says_so() -> None:
+    sides = torch.tensor([1.0] * 4 + [-1.0] * 4, dtype=torch.float64) / 96
+    weight = sides.expand(1, 3, 8, 8).reshape(1, -1)  # how much brighter it is on the left
+    network, unit = linear(weight, torch.zeros(1), (3, 8, 8)), [LayerPath("logits", 0)]
+    settings = PictureSettings((3, 8, 8), steps=60, learning_rate=0.5, transforms=())
+    most = [2 * torch.tensor(contrast).sigmoid().item() - 1 for contrast in (1.2, 2.4)]
+    threshold = torch.tensor([most[0] + 0.05], dtype=torch.float64)
+    found = draw(network, unit, [(0, 0)], settings=settings, thresholds=threshold)
+    certificate = found.certificate
+    assert certificate.attempts.tolist() == [2]
+    assert certificate.contrasts == [2.4]
+    assert threshold.item() < found.activation.item() <= most[1] + 1e-9
+    again = replace(
+        settings,
+        learning_rate=certificate.learning_rates.item(),
+        parameterization=FourierSpec(contrast=certificate.contrasts[0]),
+    )
+    same = draw(network, unit, [(certificate.seeds[0], 0)], settings=again, retries=0)
+    torch.testing.assert_close(same.images, found.images, rtol=0, atol=1e-12)
+    once = draw(network, unit, [(0, 0)], settings=settings, retries=0)
+    assert once.certificate.contrasts == [1.2]
+    assert once.activation.item() == pytest.approx(most[0], abs=0.02)
 
 
 @pytest.mark.parametrize("retries", [0, 1, 3])

@@ -19,7 +19,7 @@ from tests.service.visualization.toys_pictures import UNITS, ToyIndex
 
 
 def _picture(layer: list[float]) -> Picture:
-    activations, look = np.array(layer, np.float32), (8, 8, 0, 0, 0)
+    activations, look = np.array(layer, np.float32), (1.2, 8, 8, 0, 0, 0)
     return Picture(b"", 3.0, 1.5, 0.0, False, 1, 4, activations, (), 1, 0, 0.05, *look)
 
 

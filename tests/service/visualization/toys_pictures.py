@@ -17,6 +17,7 @@ def picture(number: int = 0) -> Picture:
         *(1 / 3, 0.2, -0.1, False, 2, 4),
         layer,
         *((0.1, 1e-9), 3, 2**64 - 1, 0.05),
+        contrast=2.4,
         height=32,
         width=48,
         clipped=0.01,

@@ -52,6 +52,7 @@ def certificate(picture: Picture, comparison: Comparison) -> pb.Certificate:
         attempts=picture.attempts,
         seed=picture.seed,
         learning_rate=picture.learning_rate,
+        contrast=picture.contrast,
         height=picture.height,
         width=picture.width,
         appearance=pb.Appearance(

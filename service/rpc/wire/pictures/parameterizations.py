@@ -8,20 +8,25 @@ from interp.feature.params.cppn import CppnSpec
 from interp.feature.params.fourier import FourierSpec
 from interp.feature.params.maco import MacoSpec
 from interp.feature.params.pixels import PixelsSpec
-from service.rpc.validation import InvalidField, required, within
+from service.rpc.validation import InvalidField, above, required, within
 from striate.v1 import visualize_pb2 as pb
 
 # (the message of the kind, the field's path) -> spec
 Reader = Callable[[Any, str], ParameterizationSpec]
 
 DEFAULT = "fourier"
+_MOST_CONTRAST = 64.0  # beyond, every value is black or white
 
 
 def _fourier(message: pb.Fourier, field: str) -> FourierSpec:
-    """Fourier spectra: decay from 0 to 4."""
-    if not message.HasField("decay"):
-        return FourierSpec()
-    return FourierSpec(within(f"{field}.decay", message.decay, 0.0, 4.0))
+    """Fourier spectra: decay from 0 to 4, contrast above 0 to 64."""
+    decay = FourierSpec.decay
+    if message.HasField("decay"):
+        decay = within(f"{field}.decay", message.decay, 0.0, 4.0)
+    contrast = above(
+        f"{field}.contrast", message.contrast, _MOST_CONTRAST, default=FourierSpec.contrast
+    )
+    return FourierSpec(decay, contrast)
 
 
 def _pixels(message: pb.Pixels, field: str) -> PixelsSpec:

@@ -168,6 +168,8 @@ REFUSED = [
     (one(size=1025), "settings.size"),
     (space(fourier=pb.Fourier(decay=4.5)), "settings.parameterization.fourier.decay"),
     (space(fourier=pb.Fourier(decay=math.nan)), "settings.parameterization.fourier.decay"),
+    (space(fourier=pb.Fourier(contrast=65)), "settings.parameterization.fourier.contrast"),
+    (space(fourier=pb.Fourier(contrast=-1)), "settings.parameterization.fourier.contrast"),
     (space(cppn=pb.Cppn(depth=17)), "settings.parameterization.cppn.depth"),
     (space(cppn=pb.Cppn(width=65)), "settings.parameterization.cppn.width"),
     (space(maco=pb.Maco()), "settings.parameterization.maco.dataset"),
@@ -234,7 +236,7 @@ def test_a_start_that_is_no_image_is_named() -> None:
 def test_the_defaults_are_those_of_the_contract() -> None:
     plain = read(one())
     assert plain.settings == PictureSettings(
-        (1, 16, 16), parameterization=FourierSpec(1.0), input_size=(16, 16)
+        (1, 16, 16), parameterization=FourierSpec(1.3, 1.2), input_size=(16, 16)
     )
     assert (plain.variants, plain.diversity, plain.init_images) == (1, None, None)
     assert wire_settings.index_dataset(one().settings) == ""
@@ -243,7 +245,8 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     assert maco.parameterization == MacoSpec("d", 1000, 90.0)
     assert maco.transparent
     assert not read(space(maco=pb.Maco(dataset="d", transparency=0))).settings.transparent
-    assert read(space(fourier=pb.Fourier(decay=0))).settings.parameterization == FourierSpec(0.0)
+    given = pb.Fourier(decay=0, contrast=3)
+    assert read(space(fourier=given)).settings.parameterization == FourierSpec(0.0, 3.0)
     assert read(rule(blur=pb.BlurRegularizer())).settings.operators == (GaussianBlur(0.005, 4),)
     assert read(rule(clip=pb.ClipRegularizer())).settings.operators == (ClipSmallNorm(0.1, 4),)
     crop = view(crop=pb.CropTransform(deviation=0))
