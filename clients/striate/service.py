@@ -250,6 +250,7 @@ class Service:
         labels: Labels,
         classes: Sequence[str] | None = None,
         *,
+        share: str | Iterable[str] = (),
         timeout: float | None = None,
     ) -> str:
         """Keeps images and labels on the server as a data set for audits and exemplars.
@@ -259,6 +260,8 @@ class Service:
                 travels.
             labels: Class index of each image, or a name of `classes`, or one for all.
             classes: Names of the classes by index, None for their numbers.
+            share: Who may use it beside its owner and admins, who alone may delete it: callers'
+                names, or "read", "compute" or "admin" for all who have that role or more.
             timeout: Seconds, None for the connection's default.
 
         Returns:
@@ -271,7 +274,9 @@ class Service:
             StorageFull: The server's disk has no room for it.
             BaseException: Whatever the iterables raise.
         """
-        return datasets.upload(self._connection, images, labels, list(classes or ()), timeout)
+        return datasets.upload(
+            self._connection, images, labels, list(classes or ()), timeout, share=share
+        )
 
     def delete_dataset(self, name: str, *, timeout: float | None = None) -> int:
         """Removes an uploaded data set from the server.
@@ -302,6 +307,7 @@ class Service:
         shard_images: int | None = None,
         quantiles: Sequence[float] | None = None,
         skip_bad: bool = False,
+        share: str | Iterable[str] = (),
         timeout: float | None = None,
     ) -> Operation:
         """Starts to build an exemplar index, in one pass over a data set.
@@ -321,6 +327,9 @@ class Service:
                 nine from 0.01 to 0.99.
             skip_bad: Leave out images that cannot be used and list them, see
                 `IndexReport.left_out`; else one such image ends the build.
+            share: Who may see the operation beside its owner and admins: callers' names, or "read",
+                "compute" or "admin" for all who have that role or more. The index itself is for
+                all who may read the data set.
             timeout: Seconds, None for the connection's default.
 
         Returns:
@@ -343,6 +352,7 @@ class Service:
             shard_images=shard_images,
             quantiles=quantiles,
             skip_bad=skip_bad,
+            share=share,
             timeout=timeout,
         )
 
@@ -368,6 +378,7 @@ class Service:
         skip_checks: bool = False,
         skip_bad: bool = False,
         mce_reference: str | None = None,
+        share: str | Iterable[str] = (),
         timeout: float | None = None,
     ) -> Operation:
         """Starts to judge the robustness of one network, or to compare several.
@@ -402,6 +413,9 @@ class Service:
             mce_reference: Name of a loaded model whose errors are the unit of mCE and relative mCE
                 (Hendrycks & Dietterich 2019, section 4.2), None for neither. One of `models`, or
                 another, which is then shown the clean and the corrupted images alone.
+            share: Who may see the operation and read its report beside its owner and admins, who
+                alone may cancel and delete it: callers' names, or "read", "compute" or "admin" for
+                all who have that role or more.
             timeout: Seconds for the start, None for the connection's default.
 
         Returns:
@@ -434,6 +448,7 @@ class Service:
             skip_checks=skip_checks,
             skip_bad=skip_bad,
             mce_reference=mce_reference,
+            share=share,
         )
 
     def audit_report(self, operation: str, *, timeout: float | None = None) -> AuditReport:

@@ -7,7 +7,7 @@ import contextvars
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +21,8 @@ from google.protobuf.message import Message
 from google.rpc import code_pb2  # type: ignore[import-untyped, unused-ignore]
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped, unused-ignore]
 
+from service.auth.errors import PermissionDenied
+from service.auth.identity import acting_as, current
 from service.operations import outcome
 from service.operations.context import OperationContext
 from service.operations.errors import (
@@ -49,6 +51,15 @@ Forget = Callable[[str], None]  # removes what an operation of that name left be
 
 def _room_enough() -> None:
     """Refuses nothing."""
+
+
+def _require_own(record: Record) -> None:
+    """Refuse to end what is only shared with the present caller. Raises PermissionDenied."""
+    if not record.ownership.may_change(current.get()):
+        raise PermissionDenied(
+            f"{record.name!r} belongs to {record.identity.name!r}, who shares it: it can be read, "
+            f"and is cancelled and deleted by them or an admin"
+        )
 
 
 @dataclass(frozen=True)
@@ -152,13 +163,17 @@ class Operations:
         log.info("operations taken up", resumed=len(self._live), found=len(records))
         return len(self._live)
 
-    async def start(self, kind: str, request: Message, metadata: Message) -> Operation:
-        """Start an operation, which is on disk when this returns.
+    async def start(
+        self, kind: str, request: Message, metadata: Message, shared: Sequence[str] = ()
+    ) -> Operation:
+        """Start an operation, which is on disk when this returns, and belongs to the present
+        caller: it runs as theirs, also after a restart.
 
         Args:
             kind: one that is registered.
             request: what its runner is given.
             metadata: what it reports until its runner does.
+            shared: names and roles who may see it, too.
 
         Returns:
             The operation.
@@ -183,7 +198,14 @@ class Operations:
         packed_metadata.Pack(metadata)
         self._starting += 1
         try:
-            record = await self._on_disk(self._store.insert, kind, packed_request, packed_metadata)
+            record = await self._on_disk(
+                self._store.insert,
+                kind,
+                packed_request,
+                packed_metadata,
+                current.get(),
+                shared,
+            )
         finally:
             self._starting -= 1
         if self._draining:
@@ -203,9 +225,9 @@ class Operations:
             The operation's message.
 
         Raises:
-            UnknownOperation: there is none of that name.
+            UnknownOperation: there is none of that name, for the present caller.
         """
-        return self._now(await self._on_disk(self._store.get, name))
+        return self._now(await self._record(name))
 
     async def wait(self, name: str, seconds: float | None) -> Operation:
         """Wait for an operation.
@@ -218,9 +240,9 @@ class Operations:
             The operation when it is done, or as it is when the time is up or the server goes down.
 
         Raises:
-            UnknownOperation: there is none of that name.
+            UnknownOperation: there is none of that name, for the present caller.
         """
-        await self._on_disk(self._store.get, name)
+        await self._record(name)
         if name in self._live:
             await asyncio.wait({self._live[name].end}, timeout=seconds)
         return await self.get(name)
@@ -232,9 +254,10 @@ class Operations:
             name: of the operation.
 
         Raises:
-            UnknownOperation: there is none of that name.
+            UnknownOperation: there is none of that name, for the present caller.
+            PermissionDenied: it is another's, who shares it.
         """
-        await self._on_disk(self._store.get, name)
+        _require_own(await self._record(name))
         # Where the disk does not take it, the end that follows is kept in memory all the same.
         await self._try_on_disk(self._store.cancel, name)
         if name in self._live:
@@ -248,13 +271,15 @@ class Operations:
             name: of the operation.
 
         Raises:
-            UnknownOperation: there is none of that name.
+            UnknownOperation: there is none of that name, for the present caller.
+            PermissionDenied: it is another's, who shares it.
             OperationRunning: it is not done.
             sqlite3.Error: the disk does not take it.
         """
+        _require_own(await self._record(name))
         if name in self._unwritten:
             await self._unwritten.write()
-        record = await self._on_disk(self._store.get, name)
+        record = await self._record(name)
         if record.state != "done":
             raise OperationRunning(f"{name!r} is running: cancel it first")
         if record.kind in self._forget:
@@ -265,9 +290,11 @@ class Operations:
     async def page(
         self, count: int, before: str | None, kind: str | None, done: bool | None
     ) -> list[Operation]:
-        """List operations, newest first; arguments as of `OperationStore.page`."""
-        ended = self._unwritten.names
-        records = await self._on_disk(self._store.page, count, before, kind, done, ended)
+        """List the operations that the present caller may see, newest first; arguments as of
+        `OperationStore.page`.
+        """
+        ended, caller = self._unwritten.names, current.get()
+        records = await self._on_disk(self._store.page, count, before, kind, done, ended, caller)
         return [self._now(record) for record in records]
 
     async def expire(self, keep_seconds: Mapping[str, float], otherwise: float, most: int) -> int:
@@ -334,12 +361,16 @@ class Operations:
         await self._on_disk(self._store.close)
         self._disk.shutdown(wait=False)
 
+    async def _record(self, name: str) -> Record:
+        """An operation that the present caller may see. Raises UnknownOperation."""
+        return await self._on_disk(self._store.get, name, current.get())
+
     def _launch(self, record: Record, resumed: bool) -> None:
         context = OperationContext(record, resumed, self._save, self._interval)
-        # It goes on for whoever started it, as far as this server knows.
-        work = self._workers.submit(
-            contextvars.copy_context().run, self._runners[record.kind], record.request, context
-        )
+        with acting_as(record.identity):  # of whoever started it, also in an earlier server
+            around = contextvars.copy_context()
+        runner = self._runners[record.kind]
+        work = self._workers.submit(around.run, runner, record.request, context)
         end = asyncio.get_running_loop().create_task(self._supervise(record.name, context, work))
         self._live[record.name] = _Job(record.kind, record.request, context, work, end)
 

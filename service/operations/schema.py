@@ -28,6 +28,15 @@ CREATE TABLE set_aside (                      -- rows that could not be read
 );
 CREATE INDEX set_aside_name ON set_aside (name);
 """,
+    # What was there before belongs to nobody in particular.
+    """
+ALTER TABLE operations ADD COLUMN owner TEXT NOT NULL DEFAULT '';  -- a caller's name
+ALTER TABLE operations ADD COLUMN rights TEXT NOT NULL DEFAULT ''; -- see service.auth.rights
+ALTER TABLE operations ADD COLUMN shared TEXT NOT NULL DEFAULT ''; -- a line each, line feeds around
+ALTER TABLE set_aside ADD COLUMN owner;
+ALTER TABLE set_aside ADD COLUMN rights;
+ALTER TABLE set_aside ADD COLUMN shared;
+""",
 )
 
 

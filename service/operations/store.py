@@ -7,15 +7,25 @@ import json
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from google.longrunning.operations_pb2 import Operation  # type: ignore[import-untyped, unused-ignore]
 from google.protobuf.any_pb2 import Any
 
+from service.auth import rights
+from service.auth.identity import EVERYONE, Identity
 from service.operations.database import Database
 from service.operations.errors import OperationDamaged, UnknownOperation
-from service.operations.rows import COLUMNS, SELECT, BadRow, Record
+from service.operations.rows import (
+    COLUMNS,
+    READABLE,
+    SELECT,
+    BadRow,
+    Record,
+    reader,
+    shared_text,
+)
 from service.state import Quarantine
 
 
@@ -38,13 +48,22 @@ class OperationStore:
         """Close the database; no call may follow."""
         self._database.close()
 
-    def insert(self, kind: str, request: Any, metadata: Any) -> Record:
+    def insert(
+        self,
+        kind: str,
+        request: Any,
+        metadata: Any,
+        owner: Identity = EVERYONE,
+        shared: Sequence[str] = (),
+    ) -> Record:
         """Add a new running operation.
 
         Args:
             kind: of the operation.
             request: what its runner is given.
             metadata: what it reports so far.
+            owner: who starts it.
+            shared: names and roles who may see it, too.
 
         Returns:
             The operation, whose name is greater than those of all earlier ones.
@@ -63,30 +82,36 @@ class OperationStore:
                 0,
                 now,
                 now,
+                owner.name,
+                rights.written(owner),
+                shared_text(shared),
             )
+            places = ", ".join("?" * len(values))
             database.execute(
-                f"INSERT INTO operations ({', '.join(COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                values,
+                f"INSERT INTO operations ({', '.join(COLUMNS)}) VALUES ({places})", values
             )
             return operation
 
         operation = self._database.run(insert)
-        return Record(operation.name, kind, request, operation, "running", False, 0)
+        return Record(
+            operation.name, kind, request, operation, "running", False, 0, owner, tuple(shared)
+        )
 
-    def get(self, name: str) -> Record:
+    def get(self, name: str, caller: Identity = EVERYONE) -> Record:
         """Return one operation.
 
         Args:
             name: of the operation.
+            caller: who asks for it.
 
         Returns:
             Its record.
 
         Raises:
-            UnknownOperation: there is none of that name.
+            UnknownOperation: there is none of that name, or the caller may not see it.
             OperationDamaged: its row could not be read.
         """
-        return self._database.run(lambda database: self._get(database, name))
+        return self._database.run(lambda database: self._get(database, name, caller))
 
     def change(
         self,
@@ -209,6 +234,7 @@ class OperationStore:
         kind: str | None = None,
         done: bool | None = None,
         ended: Collection[str] = (),
+        caller: Identity = EVERYONE,
     ) -> list[Record]:
         """List operations, newest first.
 
@@ -218,6 +244,7 @@ class OperationStore:
             kind: only those of this kind.
             done: only those that are done, or only those that are not.
             ended: names of operations that are done, too, though their rows do not say so yet.
+            caller: who asks; what they may not see is not there.
 
         Returns:
             The operations; an argument that is None excludes none.
@@ -228,11 +255,12 @@ class OperationStore:
             "kind": kind,
             "done": done,
             "ended": json.dumps(list(ended)),
+            **reader(caller),
         }
         statement = (
             f"{SELECT} WHERE (:before IS NULL OR name < :before) AND (:kind IS NULL OR "
             "kind = :kind) AND (:done IS NULL OR (state = 'done' OR name IN (SELECT value FROM "
-            "json_each(:ended))) = :done) ORDER BY name DESC LIMIT :count"
+            f"json_each(:ended))) = :done) AND {READABLE} ORDER BY name DESC LIMIT :count"
         )
         found, last = list[Record](), None
         while len(found) < count:  # a page is full, whatever had to be set aside on the way
@@ -288,14 +316,16 @@ class OperationStore:
         )
         return [kind for (kind,) in rows if isinstance(kind, str)]
 
-    def _get(self, database: sqlite3.Connection, name: str) -> Record:
-        row = database.execute(f"{SELECT} WHERE name = ?", (name,)).fetchone()
+    def _get(self, database: sqlite3.Connection, name: str, caller: Identity = EVERYONE) -> Record:
+        values = {"name": name, **reader(caller)}
+        where = f"WHERE name = :name AND {READABLE}"
+        row = database.execute(f"{SELECT} {where}", values).fetchone()
         if row is not None:
             try:
                 return self._database.read(row)
             except BadRow as bad:
                 raise OperationDamaged(name, str(bad)) from bad
-        aside = database.execute("SELECT reason FROM set_aside WHERE name = ?", (name,)).fetchone()
+        aside = database.execute(f"SELECT reason FROM set_aside {where}", values).fetchone()
         if aside is not None:
             raise OperationDamaged(name, aside[0])
         raise UnknownOperation(f"there is no operation {name!r}")

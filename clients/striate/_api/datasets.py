@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from striate._requests.upload import upload_requests
@@ -111,6 +111,7 @@ def upload(
     classes: Sequence[str],
     timeout: float | None,
     skip_bad: bool = False,
+    share: str | Iterable[str] = (),
 ) -> str:
     """Uploads images and labels, which the server keeps.
 
@@ -121,12 +122,13 @@ def upload(
         classes: Names by label.
         timeout: Seconds for all of it, None for the connection's default.
         skip_bad: Files that are no images are kept, for requests that leave them out.
+        share: Callers and roles who may use it, too.
 
     Returns:
         The data set's name.
     """
     names = list[str]()
-    requests = upload_requests(images, labels, classes, skip_bad, names)
+    requests = upload_requests(images, labels, classes, skip_bad, names, share)
     with naming(names):
         feed, method = connection.caller.feed, connection.robustness.UploadDataset
         return feed(method, requests, timeout).dataset

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from striate._api.datasets import list_datasets
 from striate._api.operation import Operation
+from striate._requests.share import share_words
 from striate._rpc.batching import check_count
 from striate._rpc.checks import at_least, choice, number, whole
 from striate.errors import DatasetNotFound, invalid
@@ -44,6 +45,7 @@ def build_index(
     shard_images: int | None,
     quantiles: Sequence[float] | None,
     skip_bad: bool,
+    share: str | Iterable[str],
     timeout: float | None,
 ) -> Operation:
     """Starts to build an exemplar index, see Service.build_index.
@@ -60,6 +62,7 @@ def build_index(
         shard_images: Images that a restart may have to do again, None for the server's default.
         quantiles: Quantiles in [0, 1] whose exemplars are kept, None for the server's default.
         skip_bad: Leave out images that cannot be used.
+        share: Callers and roles who may see the operation, too.
         timeout: Seconds, None for the connection's default.
 
     Returns:
@@ -85,6 +88,7 @@ def build_index(
         shard_images=shard_images or 0,
         quantiles=shares,
         skip_bad=skip_bad,
+        share=share_words(share),
     )
     state = connection.caller.unary(connection.interpret.BuildExemplarIndex, request, timeout)
     return Operation(connection.operations, state)

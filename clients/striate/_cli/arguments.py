@@ -97,3 +97,13 @@ def _labels(
 
 
 LABELS = option_group(_labels)
+
+Share = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--share",
+        metavar="NAME|ROLE",
+        help="Who may read it beside you and admins: a caller's name, or read, compute or admin "
+        "for all who have that role. Repeatable. Default: nobody.",
+    ),
+]

@@ -7,6 +7,7 @@ from numbers import Real
 from typing import Any
 
 from striate._requests.attack_method import NORMS, attack_method
+from striate._requests.share import share_words
 from striate._rpc.checks import choice, listed, number, optional_whole, seed_value, whole
 from striate.attacks import Attack, EpsilonSearch, named_attack
 from striate.attacks.base import check_rising
@@ -41,6 +42,7 @@ def audit_request(
     skip_checks: bool,
     skip_bad: bool,
     mce_reference: str | None,
+    share: str | Iterable[str],
 ) -> pb.AuditRequest:
     """Makes the request of Service.audit, whose arguments it takes.
 
@@ -82,6 +84,7 @@ def audit_request(
         skip_checks=skip_checks,
         skip_bad=skip_bad,
         mce_reference=_reference(mce_reference, damages),
+        share=share_words(share),
     )
 
 

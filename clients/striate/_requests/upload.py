@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from itertools import islice, repeat
 from typing import TYPE_CHECKING, Any
 
+from striate._requests.share import share_words
 from striate._rpc.checks import ordered
 from striate.errors import InvalidArgument, invalid
 from striate.errors.rows import moved
@@ -26,6 +27,7 @@ def upload_requests(
     classes: Sequence[str],
     skip_bad: bool = False,
     names: list[str] | None = None,
+    share: str | Iterable[str] = (),
 ) -> Iterator[pb.UploadDatasetRequest]:
     """Makes the messages of an upload one by one, so that files are read a few at a time.
 
@@ -35,6 +37,7 @@ def upload_requests(
         classes: Names of the classes, which go with the data set and by which labels may be given.
         skip_bad: Files that are no images are kept, for requests that leave them out.
         names: Grows by what each image that is read is called, "" for one without a name.
+        share: Callers and roles who may use the data set, too.
 
     Yields:
         The messages.
@@ -44,6 +47,7 @@ def upload_requests(
     """
     if labels is None:
         raise invalid("labels", "are required, one an image")
+    shared = share_words(share)
     sent, label_iterator = 0, _one_by_one(labels)
     for some in _groups(images):
         with _counting_from(sent):
@@ -71,6 +75,7 @@ def upload_requests(
                 labels=indices[rows.start : rows.stop],
                 classes=classes if start else (),
                 skip_bad=skip_bad,
+                share=shared if start else (),
             )
         sent += len(batch)
     if not sent:

@@ -59,6 +59,10 @@ class DatasetInfo:
         error: Why nothing of this is known (the data set cannot be read, or would first have to be
             downloaded), else "".
         stored_bytes: Bytes of the server's disk that an upload takes; 0 for others.
+        owner: Name of who uploaded it; "" for others, and where the server asks for no keys.
+        share: Callers and roles with whom its owner shares it.
+        built_by: For each of `indexed_layers` who built the index; "" where the server asked for no
+            keys.
     """
 
     name: str
@@ -70,6 +74,9 @@ class DatasetInfo:
     indexed_layers: tuple[str, ...]
     error: str = ""
     stored_bytes: int = 0
+    owner: str = ""
+    share: tuple[str, ...] = ()
+    built_by: tuple[str, ...] = ()
 
     @staticmethod
     def read(message: interpret_pb2.Dataset) -> DatasetInfo:
@@ -88,6 +95,9 @@ class DatasetInfo:
             indexed_layers=tuple(message.indexed_layers),
             error=message.error,
             stored_bytes=message.stored_bytes,
+            owner=message.owner,
+            share=tuple(message.share),
+            built_by=tuple(index.built_by for index in message.indexes),
         )
 
 
@@ -163,5 +173,6 @@ DATASET_COLUMNS: Columns[DatasetInfo] = {
     "classes mapped": _known(lambda d: sum(index >= 0 for index in d.class_indices) or ""),
     "indexed layers": _known(lambda dataset: ", ".join(dataset.indexed_layers)),
     "stored": lambda d: f"{d.stored_bytes / 2**20:.1f} MiB" if d.stored_bytes else "",
+    "owner": lambda dataset: dataset.owner,
     "error": lambda dataset: dataset.error,
 }

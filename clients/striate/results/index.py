@@ -26,6 +26,8 @@ class IndexProgress:
         shards_total: Parts of the index in all.
         images_left_out: Of `images_done` those that could not be used. Until the end those are
             counted that were found since the build last began.
+        owner: Name of who started it; "" where the server asks for no keys.
+        share: Callers and roles who may see it, too.
     """
 
     model: str
@@ -36,6 +38,8 @@ class IndexProgress:
     shards_done: int = 0
     shards_total: int = 0
     images_left_out: int = 0
+    owner: str = ""
+    share: tuple[str, ...] = ()
 
     def _repr_html_(self) -> str:
         return notebook.facts(list(asdict(self).items()))
@@ -53,6 +57,8 @@ class IndexProgress:
             shards_done=message.shards_done,
             shards_total=message.shards_total,
             images_left_out=message.images_left_out,
+            owner=message.owner,
+            share=tuple(message.share),
         )
 
 

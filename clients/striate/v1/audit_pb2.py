@@ -26,37 +26,37 @@ from striate.v1 import attack_pb2 as striate_dot_v1_dot_attack__pb2
 from striate.v1 import types_pb2 as striate_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16striate/v1/audit.proto\x12\nstriate.v1\x1a\x17striate/v1/attack.proto\x1a\x16striate/v1/types.proto\"?\n\x0bThreatModel\x12\x1e\n\x04norm\x18\x01 \x01(\x0e\x32\x10.striate.v1.Norm\x12\x10\n\x08\x65psilons\x18\x02 \x03(\x01\"S\n\x04Gate\x12\r\n\x05model\x18\x01 \x01(\t\x12\x1e\n\x04norm\x18\x02 \x01(\x0e\x32\x10.striate.v1.Norm\x12\x0f\n\x07\x65psilon\x18\x03 \x01(\x01\x12\x0b\n\x03\x62\x61r\x18\x04 \x01(\x01\"\x9a\x03\n\x0c\x41uditRequest\x12\x0e\n\x06models\x18\x01 \x03(\t\x12\x0f\n\x07\x64\x61taset\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\x04\x12(\n\x07threats\x18\x04 \x03(\x0b\x32\x17.striate.v1.ThreatModel\x12)\n\x07\x61ttacks\x18\x05 \x03(\x0b\x32\x18.striate.v1.AttackMethod\x12\x13\n\x0b\x63orruptions\x18\x06 \x03(\t\x12\x12\n\nseverities\x18\x07 \x03(\r\x12\x15\n\raugmentations\x18\x08 \x03(\t\x12\x0c\n\x04seed\x18\t \x01(\x04\x12\x12\n\nconfidence\x18\n \x01(\x01\x12\x1f\n\x05gates\x18\x0b \x03(\x0b\x32\x10.striate.v1.Gate\x12\x18\n\x10\x62udget_gradients\x18\x0c \x01(\x04\x12\x14\n\x0c\x66loat_images\x18\r \x01(\x08\x12\x14\n\x0cshard_images\x18\x0e \x01(\r\x12\x13\n\x0bskip_checks\x18\x0f \x01(\x08\x12\x15\n\rmce_reference\x18\x10 \x01(\t\x12\x10\n\x08skip_bad\x18\x11 \x01(\x08\"\xc2\x01\n\rAuditMetadata\x12\x0e\n\x06models\x18\x01 \x03(\t\x12\x0f\n\x07\x64\x61taset\x18\x02 \x01(\t\x12\x13\n\x0bimages_done\x18\x03 \x01(\x04\x12\x14\n\x0cimages_total\x18\x04 \x01(\x04\x12\x11\n\tgradients\x18\x05 \x01(\x04\x12\x19\n\x0cseconds_left\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12\r\n\x05stage\x18\x07 \x01(\t\x12\x17\n\x0fimages_left_out\x18\x08 \x01(\x04\x42\x0f\n\r_seconds_left\"\xa3\x01\n\rAuditResponse\x12)\n\x07verdict\x18\x01 \x01(\x0e\x32\x18.striate.v1.AuditVerdict\x12\x13\n\x0breport_json\x18\x02 \x01(\t\x12&\n\x05gates\x18\x03 \x03(\x0b\x32\x17.striate.v1.GateOutcome\x12*\n\nprovenance\x18\x04 \x03(\x0b\x32\x16.striate.v1.Provenance\"w\n\x0bGateOutcome\x12\x1e\n\x04gate\x18\x01 \x01(\x0b\x32\x10.striate.v1.Gate\x12(\n\x07verdict\x18\x02 \x01(\x0e\x32\x17.striate.v1.GateVerdict\x12\x0e\n\x06images\x18\x03 \x01(\x04\x12\x0e\n\x06robust\x18\x04 \x01(\x04\"U\n\x16ReadAuditReportRequest\x12\x11\n\toperation\x18\x01 \x01(\t\x12(\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\x18.striate.v1.ReportFormat\"\'\n\x17ReadAuditReportResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"q\n\x14UploadDatasetRequest\x12&\n\x06images\x18\x01 \x01(\x0b\x32\x16.striate.v1.ImageBatch\x12\x0e\n\x06labels\x18\x02 \x03(\r\x12\x0f\n\x07\x63lasses\x18\x03 \x03(\t\x12\x10\n\x08skip_bad\x18\x04 \x01(\x08\"8\n\x15UploadDatasetResponse\x12\x0f\n\x07\x64\x61taset\x18\x01 \x01(\t\x12\x0e\n\x06images\x18\x02 \x01(\x04*\xad\x01\n\x0cReportFormat\x12\x1d\n\x19REPORT_FORMAT_UNSPECIFIED\x10\x00\x12\x16\n\x12REPORT_FORMAT_JSON\x10\x01\x12\x16\n\x12REPORT_FORMAT_HTML\x10\x02\x12\x17\n\x13REPORT_FORMAT_JUNIT\x10\x03\x12\x19\n\x15REPORT_FORMAT_PARQUET\x10\x04\x12\x1a\n\x16REPORT_FORMAT_EXAMPLES\x10\x05*a\n\x0c\x41uditVerdict\x12\x1d\n\x19\x41UDIT_VERDICT_UNSPECIFIED\x10\x00\x12\x17\n\x13\x41UDIT_VERDICT_VALID\x10\x01\x12\x19\n\x15\x41UDIT_VERDICT_SUSPECT\x10\x02*p\n\x0bGateVerdict\x12\x1c\n\x18GATE_VERDICT_UNSPECIFIED\x10\x00\x12\x15\n\x11GATE_VERDICT_PASS\x10\x01\x12\x15\n\x11GATE_VERDICT_FAIL\x10\x02\x12\x15\n\x11GATE_VERDICT_OPEN\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16striate/v1/audit.proto\x12\nstriate.v1\x1a\x17striate/v1/attack.proto\x1a\x16striate/v1/types.proto\"?\n\x0bThreatModel\x12\x1e\n\x04norm\x18\x01 \x01(\x0e\x32\x10.striate.v1.Norm\x12\x10\n\x08\x65psilons\x18\x02 \x03(\x01\"S\n\x04Gate\x12\r\n\x05model\x18\x01 \x01(\t\x12\x1e\n\x04norm\x18\x02 \x01(\x0e\x32\x10.striate.v1.Norm\x12\x0f\n\x07\x65psilon\x18\x03 \x01(\x01\x12\x0b\n\x03\x62\x61r\x18\x04 \x01(\x01\"\xa9\x03\n\x0c\x41uditRequest\x12\x0e\n\x06models\x18\x01 \x03(\t\x12\x0f\n\x07\x64\x61taset\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\x04\x12(\n\x07threats\x18\x04 \x03(\x0b\x32\x17.striate.v1.ThreatModel\x12)\n\x07\x61ttacks\x18\x05 \x03(\x0b\x32\x18.striate.v1.AttackMethod\x12\x13\n\x0b\x63orruptions\x18\x06 \x03(\t\x12\x12\n\nseverities\x18\x07 \x03(\r\x12\x15\n\raugmentations\x18\x08 \x03(\t\x12\x0c\n\x04seed\x18\t \x01(\x04\x12\x12\n\nconfidence\x18\n \x01(\x01\x12\x1f\n\x05gates\x18\x0b \x03(\x0b\x32\x10.striate.v1.Gate\x12\x18\n\x10\x62udget_gradients\x18\x0c \x01(\x04\x12\x14\n\x0c\x66loat_images\x18\r \x01(\x08\x12\x14\n\x0cshard_images\x18\x0e \x01(\r\x12\x13\n\x0bskip_checks\x18\x0f \x01(\x08\x12\x15\n\rmce_reference\x18\x10 \x01(\t\x12\x10\n\x08skip_bad\x18\x11 \x01(\x08\x12\r\n\x05share\x18\x12 \x03(\t\"\xe0\x01\n\rAuditMetadata\x12\x0e\n\x06models\x18\x01 \x03(\t\x12\x0f\n\x07\x64\x61taset\x18\x02 \x01(\t\x12\x13\n\x0bimages_done\x18\x03 \x01(\x04\x12\x14\n\x0cimages_total\x18\x04 \x01(\x04\x12\x11\n\tgradients\x18\x05 \x01(\x04\x12\x19\n\x0cseconds_left\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12\r\n\x05stage\x18\x07 \x01(\t\x12\x17\n\x0fimages_left_out\x18\x08 \x01(\x04\x12\r\n\x05owner\x18\t \x01(\t\x12\r\n\x05share\x18\n \x03(\tB\x0f\n\r_seconds_left\"\xa3\x01\n\rAuditResponse\x12)\n\x07verdict\x18\x01 \x01(\x0e\x32\x18.striate.v1.AuditVerdict\x12\x13\n\x0breport_json\x18\x02 \x01(\t\x12&\n\x05gates\x18\x03 \x03(\x0b\x32\x17.striate.v1.GateOutcome\x12*\n\nprovenance\x18\x04 \x03(\x0b\x32\x16.striate.v1.Provenance\"w\n\x0bGateOutcome\x12\x1e\n\x04gate\x18\x01 \x01(\x0b\x32\x10.striate.v1.Gate\x12(\n\x07verdict\x18\x02 \x01(\x0e\x32\x17.striate.v1.GateVerdict\x12\x0e\n\x06images\x18\x03 \x01(\x04\x12\x0e\n\x06robust\x18\x04 \x01(\x04\"U\n\x16ReadAuditReportRequest\x12\x11\n\toperation\x18\x01 \x01(\t\x12(\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\x18.striate.v1.ReportFormat\"\'\n\x17ReadAuditReportResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"\x80\x01\n\x14UploadDatasetRequest\x12&\n\x06images\x18\x01 \x01(\x0b\x32\x16.striate.v1.ImageBatch\x12\x0e\n\x06labels\x18\x02 \x03(\r\x12\x0f\n\x07\x63lasses\x18\x03 \x03(\t\x12\x10\n\x08skip_bad\x18\x04 \x01(\x08\x12\r\n\x05share\x18\x05 \x03(\t\"8\n\x15UploadDatasetResponse\x12\x0f\n\x07\x64\x61taset\x18\x01 \x01(\t\x12\x0e\n\x06images\x18\x02 \x01(\x04*\xad\x01\n\x0cReportFormat\x12\x1d\n\x19REPORT_FORMAT_UNSPECIFIED\x10\x00\x12\x16\n\x12REPORT_FORMAT_JSON\x10\x01\x12\x16\n\x12REPORT_FORMAT_HTML\x10\x02\x12\x17\n\x13REPORT_FORMAT_JUNIT\x10\x03\x12\x19\n\x15REPORT_FORMAT_PARQUET\x10\x04\x12\x1a\n\x16REPORT_FORMAT_EXAMPLES\x10\x05*a\n\x0c\x41uditVerdict\x12\x1d\n\x19\x41UDIT_VERDICT_UNSPECIFIED\x10\x00\x12\x17\n\x13\x41UDIT_VERDICT_VALID\x10\x01\x12\x19\n\x15\x41UDIT_VERDICT_SUSPECT\x10\x02*p\n\x0bGateVerdict\x12\x1c\n\x18GATE_VERDICT_UNSPECIFIED\x10\x00\x12\x15\n\x11GATE_VERDICT_PASS\x10\x01\x12\x15\n\x11GATE_VERDICT_FAIL\x10\x02\x12\x15\n\x11GATE_VERDICT_OPEN\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'striate.v1.audit_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_REPORTFORMAT']._serialized_start=1436
-  _globals['_REPORTFORMAT']._serialized_end=1609
-  _globals['_AUDITVERDICT']._serialized_start=1611
-  _globals['_AUDITVERDICT']._serialized_end=1708
-  _globals['_GATEVERDICT']._serialized_start=1710
-  _globals['_GATEVERDICT']._serialized_end=1822
+  _globals['_REPORTFORMAT']._serialized_start=1497
+  _globals['_REPORTFORMAT']._serialized_end=1670
+  _globals['_AUDITVERDICT']._serialized_start=1672
+  _globals['_AUDITVERDICT']._serialized_end=1769
+  _globals['_GATEVERDICT']._serialized_start=1771
+  _globals['_GATEVERDICT']._serialized_end=1883
   _globals['_THREATMODEL']._serialized_start=87
   _globals['_THREATMODEL']._serialized_end=150
   _globals['_GATE']._serialized_start=152
   _globals['_GATE']._serialized_end=235
   _globals['_AUDITREQUEST']._serialized_start=238
-  _globals['_AUDITREQUEST']._serialized_end=648
-  _globals['_AUDITMETADATA']._serialized_start=651
-  _globals['_AUDITMETADATA']._serialized_end=845
-  _globals['_AUDITRESPONSE']._serialized_start=848
-  _globals['_AUDITRESPONSE']._serialized_end=1011
-  _globals['_GATEOUTCOME']._serialized_start=1013
-  _globals['_GATEOUTCOME']._serialized_end=1132
-  _globals['_READAUDITREPORTREQUEST']._serialized_start=1134
-  _globals['_READAUDITREPORTREQUEST']._serialized_end=1219
-  _globals['_READAUDITREPORTRESPONSE']._serialized_start=1221
-  _globals['_READAUDITREPORTRESPONSE']._serialized_end=1260
-  _globals['_UPLOADDATASETREQUEST']._serialized_start=1262
-  _globals['_UPLOADDATASETREQUEST']._serialized_end=1375
-  _globals['_UPLOADDATASETRESPONSE']._serialized_start=1377
-  _globals['_UPLOADDATASETRESPONSE']._serialized_end=1433
+  _globals['_AUDITREQUEST']._serialized_end=663
+  _globals['_AUDITMETADATA']._serialized_start=666
+  _globals['_AUDITMETADATA']._serialized_end=890
+  _globals['_AUDITRESPONSE']._serialized_start=893
+  _globals['_AUDITRESPONSE']._serialized_end=1056
+  _globals['_GATEOUTCOME']._serialized_start=1058
+  _globals['_GATEOUTCOME']._serialized_end=1177
+  _globals['_READAUDITREPORTREQUEST']._serialized_start=1179
+  _globals['_READAUDITREPORTREQUEST']._serialized_end=1264
+  _globals['_READAUDITREPORTRESPONSE']._serialized_start=1266
+  _globals['_READAUDITREPORTRESPONSE']._serialized_end=1305
+  _globals['_UPLOADDATASETREQUEST']._serialized_start=1308
+  _globals['_UPLOADDATASETREQUEST']._serialized_end=1436
+  _globals['_UPLOADDATASETRESPONSE']._serialized_start=1438
+  _globals['_UPLOADDATASETRESPONSE']._serialized_end=1494
 # @@protoc_insertion_point(module_scope)

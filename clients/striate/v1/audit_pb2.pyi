@@ -197,6 +197,7 @@ class AuditRequest(_message.Message):
     SKIP_CHECKS_FIELD_NUMBER: _builtins.int
     MCE_REFERENCE_FIELD_NUMBER: _builtins.int
     SKIP_BAD_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
     dataset: _builtins.str
     """Name of a labelled data set. Required. At most 200 characters."""
     limit: _builtins.int
@@ -262,6 +263,13 @@ class AuditRequest(_message.Message):
     def gates(self) -> _containers.RepeatedCompositeFieldContainer[Global___Gate]:
         """The audit ends as soon as all its gates are decided, at that error rate. At most 64 entries."""
 
+    @_builtins.property
+    def share(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Who may read the operation and its report beside its owner and admins, who alone may end and delete it: callers'
+        names, or roles (read, compute, admin), which mean all who have that role or a higher one.
+        Default: nobody. At most 64 entries. Each at most 200 characters.
+        """
+
     def __init__(
         self,
         *,
@@ -282,10 +290,11 @@ class AuditRequest(_message.Message):
         skip_checks: _builtins.bool = ...,
         mce_reference: _builtins.str = ...,
         skip_bad: _builtins.bool = ...,
+        share: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attacks", b"attacks", "augmentations", b"augmentations", "budget_gradients", b"budget_gradients", "confidence", b"confidence", "corruptions", b"corruptions", "dataset", b"dataset", "float_images", b"float_images", "gates", b"gates", "limit", b"limit", "mce_reference", b"mce_reference", "models", b"models", "seed", b"seed", "severities", b"severities", "shard_images", b"shard_images", "skip_bad", b"skip_bad", "skip_checks", b"skip_checks", "threats", b"threats"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attacks", b"attacks", "augmentations", b"augmentations", "budget_gradients", b"budget_gradients", "confidence", b"confidence", "corruptions", b"corruptions", "dataset", b"dataset", "float_images", b"float_images", "gates", b"gates", "limit", b"limit", "mce_reference", b"mce_reference", "models", b"models", "seed", b"seed", "severities", b"severities", "shard_images", b"shard_images", "share", b"share", "skip_bad", b"skip_bad", "skip_checks", b"skip_checks", "threats", b"threats"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -303,6 +312,8 @@ class AuditMetadata(_message.Message):
     SECONDS_LEFT_FIELD_NUMBER: _builtins.int
     STAGE_FIELD_NUMBER: _builtins.int
     IMAGES_LEFT_OUT_FIELD_NUMBER: _builtins.int
+    OWNER_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
     dataset: _builtins.str
     images_done: _builtins.int
     """Images judged or left out so far, and in all."""
@@ -315,8 +326,14 @@ class AuditMetadata(_message.Message):
     """What is being done, e.g. "checks of cifar10-plain" or "shard 3 of 8"."""
     images_left_out: _builtins.int
     """Of images_done those that were left out because they cannot be used. Default 0."""
+    owner: _builtins.str
+    """Name of who started it; empty on a server that asks for no keys."""
     @_builtins.property
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def share(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """As requested."""
+
     def __init__(
         self,
         *,
@@ -328,10 +345,12 @@ class AuditMetadata(_message.Message):
         seconds_left: _builtins.float | None = ...,
         stage: _builtins.str = ...,
         images_left_out: _builtins.int = ...,
+        owner: _builtins.str = ...,
+        share: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_seconds_left", b"_seconds_left", "seconds_left", b"seconds_left"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seconds_left", b"_seconds_left", "dataset", b"dataset", "gradients", b"gradients", "images_done", b"images_done", "images_left_out", b"images_left_out", "images_total", b"images_total", "models", b"models", "seconds_left", b"seconds_left", "stage", b"stage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seconds_left", b"_seconds_left", "dataset", b"dataset", "gradients", b"gradients", "images_done", b"images_done", "images_left_out", b"images_left_out", "images_total", b"images_total", "models", b"models", "owner", b"owner", "seconds_left", b"seconds_left", "share", b"share", "stage", b"stage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__seconds_left: _TypeAlias = _typing.Literal["seconds_left"]  # noqa: Y015
     _WhichOneofArgType__seconds_left: _TypeAlias = _typing.Literal["_seconds_left", b"_seconds_left"]  # noqa: Y015
@@ -458,6 +477,7 @@ class UploadDatasetRequest(_message.Message):
     LABELS_FIELD_NUMBER: _builtins.int
     CLASSES_FIELD_NUMBER: _builtins.int
     SKIP_BAD_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
     skip_bad: _builtins.bool
     """Keep files of this part that are no readable images, for requests that leave them out; else they
     are refused. Default false.
@@ -478,6 +498,14 @@ class UploadDatasetRequest(_message.Message):
         at most 200 characters, and 4 MiB of UTF-8 in all.
         """
 
+    @_builtins.property
+    def share(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """In the first message: who may read and use the data set beside its owner and admins, who alone
+        may delete it: callers' names, or roles (read, compute, admin), which mean all who have that
+        role or a higher one. To send the same again with another share replaces it. Default: nobody. At
+        most 64 entries. Each at most 200 characters.
+        """
+
     def __init__(
         self,
         *,
@@ -485,10 +513,11 @@ class UploadDatasetRequest(_message.Message):
         labels: _abc.Iterable[_builtins.int] | None = ...,
         classes: _abc.Iterable[_builtins.str] | None = ...,
         skip_bad: _builtins.bool = ...,
+        share: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["images", b"images"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["classes", b"classes", "images", b"images", "labels", b"labels", "skip_bad", b"skip_bad"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["classes", b"classes", "images", b"images", "labels", b"labels", "share", b"share", "skip_bad", b"skip_bad"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

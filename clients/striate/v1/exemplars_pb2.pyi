@@ -69,6 +69,7 @@ class BuildExemplarIndexRequest(_message.Message):
     SHARD_IMAGES_FIELD_NUMBER: _builtins.int
     QUANTILES_FIELD_NUMBER: _builtins.int
     SKIP_BAD_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Name of a loaded model. Required. At most 200 characters."""
     dataset: _builtins.str
@@ -98,6 +99,14 @@ class BuildExemplarIndexRequest(_message.Message):
         of the others' below it. Default 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99.
         """
 
+    @_builtins.property
+    def share(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Who may read the operation beside its owner and admins, who alone may end and delete it:
+        callers' names, or roles (read, compute, admin), which mean all who have that role or a higher
+        one. The index itself is for all who may read its data set. Default: nobody. At most 64 entries.
+        Each at most 200 characters.
+        """
+
     def __init__(
         self,
         *,
@@ -110,10 +119,11 @@ class BuildExemplarIndexRequest(_message.Message):
         shard_images: _builtins.int = ...,
         quantiles: _abc.Iterable[_builtins.float] | None = ...,
         skip_bad: _builtins.bool = ...,
+        share: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_class_k", b"_class_k", "class_k", b"class_k"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_class_k", b"_class_k", "class_k", b"class_k", "dataset", b"dataset", "k", b"k", "layers", b"layers", "limit", b"limit", "model", b"model", "quantiles", b"quantiles", "shard_images", b"shard_images", "skip_bad", b"skip_bad"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_class_k", b"_class_k", "class_k", b"class_k", "dataset", b"dataset", "k", b"k", "layers", b"layers", "limit", b"limit", "model", b"model", "quantiles", b"quantiles", "shard_images", b"shard_images", "share", b"share", "skip_bad", b"skip_bad"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__class_k: _TypeAlias = _typing.Literal["class_k"]  # noqa: Y015
     _WhichOneofArgType__class_k: _TypeAlias = _typing.Literal["_class_k", b"_class_k"]  # noqa: Y015
@@ -133,6 +143,8 @@ class BuildExemplarIndexMetadata(_message.Message):
     SHARDS_DONE_FIELD_NUMBER: _builtins.int
     SHARDS_TOTAL_FIELD_NUMBER: _builtins.int
     IMAGES_LEFT_OUT_FIELD_NUMBER: _builtins.int
+    OWNER_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     dataset: _builtins.str
     images_done: _builtins.int
@@ -145,8 +157,14 @@ class BuildExemplarIndexMetadata(_message.Message):
     """Of images_done those that were left out because they cannot be used. Until the end those are
     counted that were found since the build last began. Default 0.
     """
+    owner: _builtins.str
+    """Name of who started it; empty on a server that asks for no keys."""
     @_builtins.property
     def layers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def share(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """As requested."""
+
     def __init__(
         self,
         *,
@@ -158,10 +176,12 @@ class BuildExemplarIndexMetadata(_message.Message):
         shards_done: _builtins.int = ...,
         shards_total: _builtins.int = ...,
         images_left_out: _builtins.int = ...,
+        owner: _builtins.str = ...,
+        share: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "images_done", b"images_done", "images_left_out", b"images_left_out", "images_total", b"images_total", "layers", b"layers", "model", b"model", "shards_done", b"shards_done", "shards_total", b"shards_total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "images_done", b"images_done", "images_left_out", b"images_left_out", "images_total", b"images_total", "layers", b"layers", "model", b"model", "owner", b"owner", "shards_done", b"shards_done", "shards_total", b"shards_total", "share", b"share"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

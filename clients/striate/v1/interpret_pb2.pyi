@@ -230,6 +230,9 @@ class Dataset(_message.Message):
     INDEXED_LAYERS_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     STORED_BYTES_FIELD_NUMBER: _builtins.int
+    OWNER_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
+    INDEXES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     uri: _builtins.str
     """Where it is read from, e.g. "digits" or "parquet:FILE"."""
@@ -243,6 +246,8 @@ class Dataset(_message.Message):
     """
     stored_bytes: _builtins.int
     """Bytes of the server's disk that an uploaded data set takes; 0 for others."""
+    owner: _builtins.str
+    """Name of who uploaded it; empty for others, and where the server asked for no keys then."""
     @_builtins.property
     def classes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Class names by label; empty where unknown."""
@@ -259,6 +264,14 @@ class Dataset(_message.Message):
     def indexed_layers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Layers with an index for the model of the request."""
 
+    @_builtins.property
+    def share(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """With whom its owner shares it."""
+
+    @_builtins.property
+    def indexes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExemplarIndex]:
+        """The indexes of indexed_layers, in the same order."""
+
     def __init__(
         self,
         *,
@@ -271,14 +284,47 @@ class Dataset(_message.Message):
         indexed_layers: _abc.Iterable[_builtins.str] | None = ...,
         error: _builtins.str = ...,
         stored_bytes: _builtins.int = ...,
+        owner: _builtins.str = ...,
+        share: _abc.Iterable[_builtins.str] | None = ...,
+        indexes: _abc.Iterable[Global___ExemplarIndex] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["class_indices", b"class_indices", "classes", b"classes", "error", b"error", "indexed_layers", b"indexed_layers", "labelled", b"labelled", "name", b"name", "size", b"size", "stored_bytes", b"stored_bytes", "uri", b"uri"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["class_indices", b"class_indices", "classes", b"classes", "error", b"error", "indexed_layers", b"indexed_layers", "indexes", b"indexes", "labelled", b"labelled", "name", b"name", "owner", b"owner", "share", b"share", "size", b"size", "stored_bytes", b"stored_bytes", "uri", b"uri"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Dataset: _TypeAlias = Dataset  # noqa: Y015
+
+@_typing.final
+class ExemplarIndex(_message.Message):
+    """An index of a layer of a model over a data set. All who may read the data set may read it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LAYER_FIELD_NUMBER: _builtins.int
+    IMAGES_FIELD_NUMBER: _builtins.int
+    BUILT_BY_FIELD_NUMBER: _builtins.int
+    layer: _builtins.str
+    """Name of the layer, as indexed_layers has it."""
+    images: _builtins.int
+    """Images that it was built from."""
+    built_by: _builtins.str
+    """Name of who built it; empty where the server asked for no keys then."""
+    def __init__(
+        self,
+        *,
+        layer: _builtins.str = ...,
+        images: _builtins.int = ...,
+        built_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["built_by", b"built_by", "images", b"images", "layer", b"layer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExemplarIndex: _TypeAlias = ExemplarIndex  # noqa: Y015
 
 @_typing.final
 class ReadSamplesRequest(_message.Message):

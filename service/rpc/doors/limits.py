@@ -9,7 +9,7 @@ from functools import cache
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from service.rpc.validation import MOST_NAME
-from service.rpc.wire import attribution, filters, images, index_plan, tensors
+from service.rpc.wire import attribution, filters, images, index_plan, share, tensors
 from service.rpc.wire.pictures import objective, regularizers, transforms, visualize
 from service.rpc.wire.robustness import attack, audit, audit_gates, uploads
 
@@ -75,6 +75,9 @@ LIMITS: Mapping[str, Limit] = {
     f"{_MESSAGE}AuditRequest.attacks": _list(audit.MOST_ATTACKS),
     f"{_MESSAGE}AuditRequest.corruptions": _names(audit.MOST_CONDITIONS),
     f"{_MESSAGE}AuditRequest.augmentations": _names(audit.MOST_CONDITIONS),
+    f"{_MESSAGE}AuditRequest.share": _names(share.MOST_SHARED),
+    f"{_MESSAGE}BuildExemplarIndexRequest.share": _names(share.MOST_SHARED),
+    f"{_MESSAGE}UploadDatasetRequest.share": _names(share.MOST_SHARED),
     f"{_MESSAGE}AuditRequest.severities": _list(audit.MOST_CONDITIONS),
     f"{_MESSAGE}AuditRequest.gates": _list(audit_gates.MOST_GATES),
     f"{_MESSAGE}ThreatModel.epsilons": _list(audit.MOST_EPSILONS),

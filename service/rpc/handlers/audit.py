@@ -15,6 +15,7 @@ from service.audit import report_files
 from service.audit.journal import REPORT, Journal, NoReport
 from service.audit.run import AuditRun
 from service.audit.spec import AuditProgress, AuditSpec
+from service.auth.identity import current
 from service.datasets import Datasets
 from service.engine.job import Priority, T
 from service.models.zoo import HostedModel, ModelZoo
@@ -25,6 +26,7 @@ from service.rpc.validation import InvalidField, required
 from service.rpc.wire import images as wire_images
 from service.rpc.wire.robustness import audit as wire_audit
 from service.rpc.wire.robustness import audit_response as wire_response
+from service.rpc.wire.share import read_share
 from service.state import Quarantine, Verified
 from service.state.manifest import open_verified
 from service.threads import in_daemon_thread
@@ -75,11 +77,17 @@ class AuditHandler:
             request: models, a data set and what is tried.
             context: of the call.
         """
+        shared = read_share(request.share)
         images = await in_daemon_thread(self._check, request)
         metadata = pb.AuditMetadata(
-            models=request.models, dataset=request.dataset, images_total=images, stage="waiting"
+            models=request.models,
+            dataset=request.dataset,
+            images_total=images,
+            stage="waiting",
+            owner=current.get().name,
+            share=shared,
         )
-        return await self._operations.start(AUDIT, request, metadata)
+        return await self._operations.start(AUDIT, request, metadata, shared)
 
     async def read_audit_report(
         self, request: pb.ReadAuditReportRequest, context: Context

@@ -7,6 +7,7 @@ from typing import Any
 from google.longrunning.operations_pb2 import Operation
 
 from interp.probe import Procedure
+from service.auth.identity import current
 from service.datasets import Dataset, Datasets
 from service.engine.job import Priority, T
 from service.imaging import decode
@@ -19,6 +20,7 @@ from service.rpc.validation import required
 from service.rpc.wire import images as wire_images
 from service.rpc.wire import provenance as wire_provenance
 from service.rpc.wire.index_plan import build_metadata, read_plan
+from service.rpc.wire.share import read_share
 from service.threads import in_daemon_thread
 from striate.v1 import exemplars_pb2 as pb
 
@@ -45,11 +47,16 @@ class IndexBuildHandler:
         self, request: pb.BuildExemplarIndexRequest, context: Context
     ) -> Operation:
         """Check the request, and answer as soon as the operation is on disk."""
+        shared = read_share(request.share)
         await in_daemon_thread(self._plan, request)
         metadata = pb.BuildExemplarIndexMetadata(
-            model=request.model, dataset=request.dataset, layers=request.layers
+            model=request.model,
+            dataset=request.dataset,
+            layers=request.layers,
+            owner=current.get().name,
+            share=shared,
         )
-        return await self._operations.start(BUILD, request, metadata)
+        return await self._operations.start(BUILD, request, metadata, shared)
 
     def _plan(self, request: pb.BuildExemplarIndexRequest) -> tuple[IndexPlan, Dataset]:
         """Opening the data set may download it, and hang: not for the event loop."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from interp.layer import quoted
+from service.auth.identity import current
 from service.datasets import Dataset
 from service.index.store import BuildProgress, IndexPlan, Subject
 from service.index.types import QUANTILES
@@ -84,7 +85,7 @@ def read_quantiles(values: Sequence[float]) -> tuple[float, ...]:
 def build_metadata(
     request: pb.BuildExemplarIndexRequest, plan: IndexPlan, now: BuildProgress
 ) -> pb.BuildExemplarIndexMetadata:
-    """Write how far the building of an index is.
+    """Write how far the present caller's building of an index is.
 
     Args:
         request: that began the building.
@@ -103,4 +104,6 @@ def build_metadata(
         shards_done=now.shards_done,
         shards_total=now.shards,
         images_left_out=now.left_out,
+        owner=current.get().name,
+        share=request.share,
     )

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from striate._cli import completion
-from striate._cli.arguments import ModelName, fraction
+from striate._cli.arguments import ModelName, Share, fraction
 from striate._cli.command import command
 from striate._cli.left_out import SkipBad, print_left_out
 from striate._cli.operation_progress import wait_for
@@ -52,6 +52,7 @@ def index(
         typer.Option(min=64, max=65536, help="Images between saves. Default: the server's."),
     ] = None,
     skip_bad: SkipBad = False,
+    share: Share = None,
     detach: Annotated[
         bool,
         typer.Option("--detach", help="Print the operation's name and do not wait for its end."),
@@ -71,6 +72,7 @@ def index(
         shard_images=shard_images,
         quantiles=quantile,
         skip_bad=skip_bad,
+        share=share or (),
     )
     if detach:
         screen.result({"operation": operation.name})

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from striate._cli.arguments import fraction
+from striate._cli.arguments import Share, fraction
 from striate._cli.command import merged, option_group
 from striate._cli.left_out import SkipBad
 from striate._cli.robustness import attack_options
@@ -97,6 +97,7 @@ def _run_settings(
         typer.Option(min=8, max=1024, help="What a restart may have to do again. Default: 64."),
     ] = None,
     skip_bad: SkipBad = False,
+    share: Share = None,
     skip_checks: Annotated[
         bool,
         typer.Option(
@@ -114,6 +115,7 @@ def _run_settings(
         "shard_images": shard_images,
         "skip_checks": skip_checks,
         "skip_bad": skip_bad,
+        "share": share or (),
     }
 
 

@@ -37,8 +37,13 @@ def operations(
         service.operation(name).cancel()
     found = service.operations() if name is None else [service.operation(name)]
     session.screen.result({"operations": [_as_json(operation) for operation in found]})
-    rows = ((o.name, "yes" if o.done else "no", _progress(o), o.error) for o in found)
-    session.screen.table(("operation", "done", "progress", "error"), rows)
+    rows = ((o.name, _owner(o), "yes" if o.done else "no", _progress(o), o.error) for o in found)
+    session.screen.table(("operation", "owner", "done", "progress", "error"), rows)
+
+
+def _owner(operation: Operation) -> str:
+    progress = operation.metadata
+    return progress.owner if isinstance(progress, IndexProgress | AuditProgress) else ""
 
 
 def _progress(operation: Operation) -> str:

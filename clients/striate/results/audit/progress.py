@@ -21,6 +21,8 @@ class AuditProgress:
         seconds_left: Estimate of the time left in seconds, None before there is one.
         stage: What is being done, e.g. "shard 3 of 8".
         images_left_out: Of `images_done` those that could not be used.
+        owner: Name of who started it; "" where the server asks for no keys.
+        share: Callers and roles who may see it, too.
     """
 
     models: tuple[str, ...]
@@ -31,6 +33,8 @@ class AuditProgress:
     seconds_left: float | None
     stage: str
     images_left_out: int = 0
+    owner: str = ""
+    share: tuple[str, ...] = ()
 
     @staticmethod
     def read(data: bytes, caller: Caller, operation: str) -> AuditProgress:
@@ -45,4 +49,6 @@ class AuditProgress:
             seconds_left=message.seconds_left if message.HasField("seconds_left") else None,
             stage=message.stage,
             images_left_out=message.images_left_out,
+            owner=message.owner,
+            share=tuple(message.share),
         )

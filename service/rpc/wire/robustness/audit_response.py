@@ -10,6 +10,7 @@ from interp.audit.conditions import parse
 from interp.audit.tally import CLEAN
 from service.audit.report_files import COMPANY
 from service.audit.spec import AuditProgress
+from service.auth.identity import current
 from striate.v1 import attack_pb2, types_pb2
 from striate.v1 import audit_pb2 as pb
 
@@ -22,7 +23,7 @@ _VERDICTS = {
 
 
 def metadata(request: pb.AuditRequest, progress: AuditProgress) -> pb.AuditMetadata:
-    """Write how far an audit is.
+    """Write how far an audit of the present caller is.
 
     Args:
         request: the audit.
@@ -37,6 +38,8 @@ def metadata(request: pb.AuditRequest, progress: AuditProgress) -> pb.AuditMetad
         seconds_left=progress.seconds_left,
         stage=progress.stage,
         images_left_out=progress.left_out,
+        owner=current.get().name,
+        share=request.share,
     )
 
 
