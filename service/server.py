@@ -47,6 +47,7 @@ from service.rpc.handlers.audit import AUDIT
 from service.rpc.handlers.datasets import in_use
 from service.rpc.health import HealthService
 from service.rpc.interceptor import CallInterceptor
+from service.rpc.probes import probe_server
 from service.rpc.registration import Resources, register_services
 from service.rpc.standard_services import READINESS, SERVICE_NAMES, register_standard_services
 from service.rpc.tls import server_credentials
@@ -158,8 +159,11 @@ class Server:
         )
         doors = self._access, self._admission, Decoder(self._doors)
         self._server = _grpc_server(CallInterceptor(self.metrics, *doors, self._access_log))
+        self._probes = probe_server(self._health)
         self._register()
-        port = self._open_port()
+        port = self._open_port(self._server, self.settings.port)
+        if settings.health_port:
+            self._open_port(self._probes, settings.health_port, plain=True)
         for name in settings.models_at_start:
             await in_daemon_thread(self.zoo.load, name)
             await self._report_model(name)
@@ -168,6 +172,7 @@ class Server:
         try:
             await self._operations.recover()
             await self._server.start()
+            await self._probes.start()
         except asyncio.CancelledError:
             # Told to stop: what was just taken up must not count as lost in a crash.
             await self._operations.drain(0)
@@ -190,13 +195,13 @@ class Server:
         self._upkeep = asyncio.create_task(self._make_upkeep().run())
         return port
 
-    def _open_port(self) -> int:
-        """Take the port, where nothing is answered yet; with TLS if the settings say so."""
-        address = f"{self.settings.host}:{self.settings.port}"
+    def _open_port(self, server: grpc.aio.Server, port: int, plain: bool = False) -> int:
+        """Take a port, where nothing is answered yet; with TLS if the settings say so."""
+        address = f"{self.settings.host}:{port}"
         try:
-            if self._pems is None:
-                return self._server.add_insecure_port(address)
-            return self._server.add_secure_port(address, server_credentials(self._pems))
+            if plain or self._pems is None:
+                return server.add_insecure_port(address)
+            return server.add_secure_port(address, server_credentials(self._pems))
         except RuntimeError as error:
             raise OSError(f"cannot listen on {address}: {error}") from error
 
@@ -281,6 +286,7 @@ class Server:
         self._upkeep.cancel()
         await self._health.enter_graceful_shutdown()
         await asyncio.gather(self._server.stop(grace), self._operations.drain(grace))
+        await self._probes.stop(0)
         await self._operations.close()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(in_daemon_thread(self.engine.close, 1.0), CLOSE_SECONDS)

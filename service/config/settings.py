@@ -221,9 +221,18 @@ class Settings(BaseModel):
         description="time that one pass of the device may take; beyond it the health service says "
         "that striate.readiness is NOT_SERVING",
     )
+    health_port: Port = Field(
+        0,
+        description="port on which the health service alone is answered, in plain text and without "
+        "keys, on the same address as all else: for probes that speak no TLS; 0: none",
+    )
     metrics_port: Port = Field(0, description="port of Prometheus' metrics; 0 serves none")
     metrics_host: str = Field(
         "127.0.0.1", min_length=1, description="address of Prometheus' metrics to listen on"
+    )
+    metrics_insecure: bool = Field(
+        False,
+        description="serve metrics to whoever reaches their port, which other machines may",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least level of what is logged: debug, info, warning or error"
@@ -253,10 +262,11 @@ class Settings(BaseModel):
         """Check that nobody can reach the server from elsewhere, or has to show who they are."""
         if self.insecure:
             return self
-        if self.metrics_port and not is_loopback(self.metrics_host):
+        open_metrics = self.metrics_port and not self.metrics_insecure
+        if open_metrics and not is_loopback(self.metrics_host):
             raise ValueError(
                 f"metrics_host: other machines reach {self.metrics_host}, and metrics are served "
-                f"without TLS and keys; --insecure serves everyone who reaches the ports"
+                f"without TLS and keys; --metrics-insecure serves everyone who reaches their port"
             )
         if not self._asks_who_calls and not is_loopback(self.host):
             raise ValueError(

@@ -35,6 +35,7 @@ def test_metrics_stay_on_this_machine() -> None:
         Settings(metrics_port=1, metrics_host="0.0.0.0")
     assert Settings(metrics_host="0.0.0.0").metrics_port == 0
     Settings(metrics_port=1, metrics_host="0.0.0.0", insecure=True)
+    Settings(metrics_port=1, metrics_host="0.0.0.0", metrics_insecure=True)
 
 
 @pytest.mark.parametrize("host", CLOSED)
