@@ -16,7 +16,7 @@ uv_kept := UV_DEFAULT_INDEX UV_INDEX% UV_EXTRA_INDEX_URL UV_FIND_LINKS UV_KEYRIN
 unexport $(filter-out $(uv_kept),$(filter UV_%,$(.VARIABLES)))
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: help setup demo test test-extras check bench serve protos clean distclean FORCE
+.PHONY: help setup demo pictures test test-extras check bench serve protos clean distclean FORCE
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -26,6 +26,9 @@ setup: .venv/.ready ## build .venv: server, client and test tools
 
 demo: .venv/.ready ## run the whole main job on the embedded networks; writes out/demo/index.html
 	.venv/bin/python -m tools.demo --out out/demo $(ARGS)
+
+pictures: .venv/.ready ## draw the pictures of README and docs anew (GoogLeNet's from what `python -m bench worth` left in out/bench)
+	.venv/bin/python -m tools.docs_pictures
 
 test: export OMP_NUM_THREADS := 1
 test: .venv/.ready ## run the tests, a process a core; STRIATE_DATA names the folder of real data, if there is one

@@ -80,7 +80,8 @@ def main() -> None:
         "--images",
         type=int,
         default=None,
-        help="of autoattack (512) and png (2000); requests of fuzz (20000)",
+        help="of autoattack (512), png (2000); requests of fuzz (20000); classes of recognisable "
+        "(16)",
     )
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

@@ -38,7 +38,7 @@ IMAGENET = {
 SHALLOW = ("features.3", "conv2")  # whose pictures may be a little harsher
 UNITS = 16  # of each of these layers
 OUT = Path(__file__).parents[1] / "out" / "bench"
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def worth(place: Setting) -> Figures:
@@ -196,7 +196,7 @@ def hosted(place: Setting, name: str, data: str) -> Network:
     sys.path.append(data)
     module = import_module("reference_archs").BVLCGoogLeNet()
     module.load_state_dict(load_file(Path(data) / "weights" / f"{name}.safetensors"))
-    return Network(module, (3, 224, 224), _MEAN, _STD)
+    return Network(module, (3, 224, 224), MEAN, STD)
 
 
 def samples(data: str) -> Tensor:
@@ -222,7 +222,7 @@ def _cropped(image: Image.Image) -> np.ndarray[tuple[int, ...], np.dtype[np.uint
 
 def normalized(images: Tensor) -> Tensor:
     """Images as torchvision's networks of ImageNet take them."""
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (_MEAN, _STD))
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
     return (images - mean) / std
 
 
