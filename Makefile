@@ -44,8 +44,8 @@ check: .venv/.ready .protos-venv/.ready ## ruff, mypy, buf, stubs, import arrows
 bench: .venv-bench/.ready ## measure beside the peers
 	.venv-bench/bin/python -m bench $(ARGS)
 
-serve: .venv/.ready ## serve the embedded networks
-	exec .venv/bin/striate-server $(ARGS)
+serve: .venv/.ready ## serve the embedded networks, and the microscope at http://127.0.0.1:8080
+	exec .venv/bin/python -m tools.serve $(ARGS)
 
 protos: .protos-venv/.ready ## write the Python stubs anew
 	tools/protos.sh
@@ -66,9 +66,9 @@ $(moved): FORCE
 	tools/bootstrap.sh '$(PYTHON)' .uv requirements/uv.txt
 	@pwd -P > $@
 
-.venv/.ready: .uv/.ready requirements/dev.txt pyproject.toml clients/pyproject.toml
+.venv/.ready: .uv/.ready requirements/dev.txt pyproject.toml clients/pyproject.toml clients/web/pyproject.toml
 	tools/environment.sh .venv '$(PYTHON)' requirements/dev.txt
-	$(UV) pip install --quiet --python .venv --no-deps --editable . --editable clients
+	$(UV) pip install --quiet --python .venv --no-deps --editable . --editable clients --editable clients/web
 	@pwd -P > $@
 
 .venv-bench/.ready: .uv/.ready $(BENCH_TXT) pyproject.toml clients/pyproject.toml

@@ -126,6 +126,18 @@ def test_client_wheel_holds_the_stubs_and_its_types(client_wheel: zipfile.ZipFil
         } <= packed
 
 
+def test_web_wheel_holds_its_pages_and_asks_for_no_distribution_of_ours(tmp_path: Path) -> None:
+    wheel = build(ROOT / "clients" / "web", tmp_path)
+    packed = {
+        name for name in wheel.namelist() if ".dist-info/" not in name and not name.endswith("/")
+    }
+    assert packed == tree("striate_web", ROOT / "clients" / "web")
+    assert not [name for name in requirements(wheel) if name.startswith("striate")]
+    (points,) = [name for name in wheel.namelist() if name.endswith("entry_points.txt")]
+    assert "web = striate_web.command:web" in wheel.read(points).decode()
+    assert any(name.endswith("htmx.LICENSE") for name in wheel.namelist())
+
+
 def test_client_wheel_requires_little(client_wheel: zipfile.ZipFile) -> None:
     assert requirements(client_wheel) == CLIENT_REQUIRES
 
@@ -188,12 +200,13 @@ def test_requirements_are_pinned_and_hashed_and_name_no_address(name: str) -> No
 @pytest.mark.parametrize(("name", "groups"), [("server", []), ("dev", ["test"])])
 def test_requirements_pin_all_that_is_declared(name: str, groups: list[str]) -> None:
     """Also what the client declares, which is installed beside the server without dependencies."""
-    server, client = (
-        tomllib.loads((ROOT / folder / "pyproject.toml").read_text()) for folder in ("", "clients")
+    folders = ("", "clients", "clients/web") if name == "dev" else ("", "clients")
+    server, *others = (
+        tomllib.loads((ROOT / folder / "pyproject.toml").read_text()) for folder in folders
     )
     lines = [
         *server["project"]["dependencies"],
-        *client["project"]["dependencies"],
+        *(line for other in others for line in other["project"]["dependencies"]),
         *(line for group in groups for line in server["dependency-groups"][group]),
     ]
     names = {re.split(r"[^A-Za-z0-9._-]", line)[0] for line in lines}

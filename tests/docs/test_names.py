@@ -17,7 +17,7 @@ from service.rpc.errors import INTERNAL_ROW, TABLE
 from striate.errors import from_status
 from striate.v1 import errors_pb2
 from tests.docs.test_snippets import PAGES, ROOT, page_name
-from tests.test_arrows import CLIENT, FOLDERS, INTERP, SERVICE
+from tests.test_arrows import CLIENT, FOLDERS, INTERP, SERVICE, WEB
 
 NAME = r"(?<![\w/.-])(?:interp|service|striate)(?:\.\w+)+"
 SUFFIXES = (".md", ".py", ".toml")  # of files, which look like dotted names
@@ -76,7 +76,7 @@ def test_every_package_has_a_line_in_the_architecture() -> None:
     page = (ROOT / "docs" / "architecture.md").read_text()
     packages = {
         init.parent.relative_to(ROOT).as_posix()
-        for root in ("interp", "service", "striate")
+        for root in ("interp", "service", "striate", "striate_web")
         for init in FOLDERS[root].rglob("__init__.py")
     }
     assert not sorted(package for package in packages if f"\n| `{package}` |" not in page)
@@ -88,8 +88,9 @@ def test_every_package_has_a_line_in_the_architecture() -> None:
         ("\nIn `interp`, which", INTERP),
         ("\nIn `service`, which", SERVICE),
         ("\nIn `clients/striate`, which", CLIENT),
+        ("\nIn `clients/web/striate_web`, which", WEB),
     ],
-    ids=["interp", "service", "client"],
+    ids=["interp", "service", "client", "web"],
 )
 def test_the_architecture_has_the_arrows(words: str, rooms: Mapping[str, str]) -> None:
     page = (ROOT / "docs" / "architecture.md").read_text()

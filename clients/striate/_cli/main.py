@@ -8,6 +8,7 @@ use); 6 the server failed; 7 an audit that `--require-valid` asked for is suspec
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.metadata import entry_points
 from typing import Annotated
 
 import typer
@@ -80,6 +81,9 @@ _COMMANDS: tuple[Callable[..., None], ...] = (  # in the order of the help; name
 COMMANDS = {command.__name__: command for command in _COMMANDS}
 for _name, _command in COMMANDS.items():
     app.command(_name, cls=NegativeUnitCommand)(_command)
+_JOINED = [point.name for point in entry_points(group="striate.commands")]
+for _point in entry_points(group="striate.commands"):  # of distributions that are installed beside
+    app.command(_point.name)(_point.load())
 
 
 def _print_version(value: bool) -> None:
@@ -119,7 +123,7 @@ def _options(
         "timeout": timeout,
         "as_json": as_json,
     }
-    context.default_map = dict.fromkeys(COMMANDS, defaults)
+    context.default_map = dict.fromkeys((*COMMANDS, *_JOINED), defaults)
 
 
 def main() -> None:

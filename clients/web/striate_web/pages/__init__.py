@@ -1,0 +1,30 @@
+"""The pages: a module each, with its routes."""
+
+from __future__ import annotations
+
+from starlette.routing import BaseRoute
+
+from striate_web.pages import (
+    home,
+    networks,
+    pictures,
+    running,
+    sign_in,
+    stream,
+    unit_facets,
+    unit_role,
+    unit_tuning,
+)
+
+# `networks` answers whatever is left: /NETWORK, /NETWORK/LAYER and /NETWORK/LAYER/UNIT
+ROUTES: list[BaseRoute] = [
+    *home.ROUTES,
+    *pictures.ROUTES,
+    *running.ROUTES,
+    *sign_in.ROUTES,
+    *stream.ROUTES,
+    *unit_facets.ROUTES,
+    *unit_role.ROUTES,
+    *unit_tuning.ROUTES,
+    *networks.ROUTES,
+]

@@ -1,0 +1,1 @@
+"""What several pages show: layers, pictures and their worth, plots, data sets."""
