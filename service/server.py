@@ -26,6 +26,7 @@ from service.auth.authority import Authority
 from service.auth.certificates import Pems
 from service.auth.identity import EVERYONE, acting_as
 from service.auth.reread import Reread
+from service.auth.usage import Meter
 from service.config import Settings
 from service.datasets import Datasets
 from service.datasets.uploads import Uploads
@@ -42,6 +43,7 @@ from service.rpc.context import VERSION, request_id
 from service.rpc.doors.access import Access
 from service.rpc.doors.admission import Admission
 from service.rpc.doors.decoding import Decoder
+from service.rpc.doors.quotas import Quotas
 from service.rpc.errors import status_of
 from service.rpc.handlers.audit import AUDIT
 from service.rpc.handlers.datasets import in_use
@@ -107,7 +109,8 @@ class Server:
         )
         self._device = device = _device(settings.device)
         limits = EngineLimits.for_device(device, settings)
-        self.engine = Engine(self.metrics, limits)
+        self._meter = Meter()
+        self.engine = Engine(self.metrics, limits, spent=self._meter.spend)
         self._access_log = None
         if settings.access_log is not None:
             self._access_log = AccessLog(settings.access_log, self.metrics.access_log_lost.inc)
@@ -158,7 +161,9 @@ class Server:
             served=self.state.served,
         )
         doors = self._access, self._admission, Decoder(self._doors)
-        self._server = _grpc_server(CallInterceptor(self.metrics, *doors, self._access_log))
+        self._server = _grpc_server(
+            CallInterceptor(self.metrics, *doors, self._access_log, Quotas(self._meter))
+        )
         self._probes = probe_server(self._health)
         self._register()
         port = self._open_port(self._server, self.settings.port)
@@ -225,7 +230,7 @@ class Server:
         limits = DecodeLimits(
             settings.image_pixels, settings.request_pixels, settings.decode_pixels
         )
-        compute = Compute(self.engine, self._pool, self._beside, limits, self._workers)
+        compute = Compute(self.engine, self._pool, self._beside, limits, self._workers, self._meter)
         self._observe(compute)
         resources = Resources(
             zoo=self.zoo,

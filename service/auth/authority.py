@@ -10,11 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pydantic import BaseModel
+
 from service.auth import file
 from service.auth.errors import ProviderUnreachable, Unauthenticated
 from service.auth.file import AuthFile, CertificateEntry, Grant, ProviderEntry, TokenEntry
 from service.auth.identity import Identity
 from service.auth.oidc import Provider, issuer_of
+from service.auth.quota import UNLIMITED
 from service.auth.reread import Reread
 from service.auth.tokens import BEARER, MOST_CHARACTERS, digest
 
@@ -162,7 +165,8 @@ class Authority:
         Raises:
             Unauthenticated: it was taken out or changed, or has expired.
         """
-        if self._file.current().now(known.entry) != known.entry:
+        now = self._file.current().now(known.entry)
+        if now is None or _without_quota(now) != _without_quota(known.entry):
             raise Unauthenticated(f"the key of {known.identity.name} was taken out, or changed")
         _require_time(known)
 
@@ -177,6 +181,11 @@ class Authority:
         finally:
             self._waiting -= 1
         return Known(found, provider.entry, ends)
+
+
+def _without_quota(entry: Grant | ProviderEntry) -> BaseModel:
+    """What an entry says of who may do what: a call does not end because less may be had."""
+    return entry.model_copy(update=dict(UNLIMITED))
 
 
 def _granted(entry: Grant) -> Known:

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from service.auth.identity import ALL, Identity, Role
+from service.auth.quota import Quota
 
 log = structlog.get_logger("striate")
 
@@ -58,8 +59,17 @@ class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Grant(_Table):
-    """What somebody may do."""
+def quota_of(entry: Quota) -> Quota:
+    """Return the quota among the fields of an entry.
+
+    Args:
+        entry: of the auth file.
+    """
+    return Quota(**{name: getattr(entry, name) for name in Quota.model_fields})
+
+
+class Grant(_Table, Quota):
+    """What somebody may do, and how much they may have."""
 
     name: Name
     role: RoleName
@@ -70,7 +80,7 @@ class Grant(_Table):
     @property
     def identity(self) -> Identity:
         """Whose it is."""
-        return Identity(self.name, self.role, self.models, self.datasets)
+        return Identity(self.name, self.role, self.models, self.datasets, quota_of(self))
 
 
 class TokenEntry(Grant):
@@ -85,7 +95,7 @@ class CertificateEntry(Grant):
     subject: str = Field(min_length=1, max_length=1000)
 
 
-class ProviderEntry(_Table):
+class ProviderEntry(_Table, Quota):
     """A table of [[providers]]: of tokens that an OpenID Connect provider signs.
 
     Attributes:
@@ -127,11 +137,26 @@ class ProviderEntry(_Table):
 
 
 class AuthFile(_Table):
-    """What an auth file holds."""
+    """What an auth file holds: `defaults` is the quota of the entries that say nothing of it."""
 
+    defaults: Quota = Quota()
     tokens: tuple[TokenEntry, ...] = ()
     certificates: tuple[CertificateEntry, ...] = ()
     providers: tuple[ProviderEntry, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, given: Any) -> Any:
+        """Give each entry what it does not say of its quota."""
+        defaults = given.get("defaults") if isinstance(given, dict) else None
+        if not isinstance(defaults, dict):
+            return given
+        common = {name: value for name, value in defaults.items() if name in Quota.model_fields}
+        return given | {
+            kind: [common | one if isinstance(one, dict) else one for one in given[kind]]
+            for kind in ("tokens", "certificates", "providers")
+            if isinstance(given.get(kind), list)
+        }
 
     @model_validator(mode="after")
     def _told_apart(self) -> "AuthFile":

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from fnmatch import fnmatchcase
 
+from service.auth.quota import UNLIMITED, Quota
+
 ALL = ("*",)
 
 
@@ -31,12 +33,14 @@ class Identity:
         role: what they may do; None for those who have shown nothing.
         models: patterns of the models that they may name, with *, ? and [...].
         datasets: patterns of the data sets that they may name.
+        quota: how much they may have.
     """
 
     name: str
     role: Role | None
     models: tuple[str, ...] = ALL
     datasets: tuple[str, ...] = ALL
+    quota: Quota = UNLIMITED
 
     @property
     def is_admin(self) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from service.auth.errors import ProviderUnreachable, Unauthenticated
-from service.auth.file import ProviderEntry
+from service.auth.file import ProviderEntry, quota_of
 from service.auth.identity import Identity, Role
 from service.auth.reread import Reread
 from service.process import packages
@@ -111,7 +111,7 @@ class Provider:
                 f"{entry.name_claim} {name!r} has no role here: the keeper of the server gives one "
                 f"to values of the token's {entry.role_claim}"
             )
-        return Identity(f"{entry.name}:{name}", role, entry.models, entry.datasets)
+        return Identity(f"{entry.name}:{name}", role, entry.models, entry.datasets, quota_of(entry))
 
     def _key(self, kid: object) -> Any:
         """The public key of that name. Raises what PyJWT raises, and ProviderUnreachable."""

@@ -35,7 +35,11 @@ def read(owner: str, text: str) -> Identity:
         return Identity(owner, EVERYONE.role)
     try:
         role, models, datasets = json.loads(text)
-        patterns = [tuple(map(str, one)) for one in (models, datasets)]
-        return Identity(owner, None if role is None else Role[role], *patterns)
+        return Identity(
+            owner,
+            None if role is None else Role[role],
+            tuple(map(str, models)),
+            tuple(map(str, datasets)),
+        )
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError("what its owner may do cannot be read") from error

@@ -12,6 +12,7 @@ Whoever has had least of the device's time by their weight leads the next pass (
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -64,6 +65,7 @@ class Engine:
         metrics: Metrics,
         limits: EngineLimits,
         clock: Callable[[], float] = time.monotonic,
+        spent: Callable[[str, int], None] = lambda key, gradients: None,
     ) -> None:
         """Start the engine's thread.
 
@@ -71,9 +73,12 @@ class Engine:
             metrics: of the server; the engine counts its jobs and times its passes there.
             limits: how much it takes on at a time.
             clock: tells the seconds by which passes are measured.
+            spent: told, on the engine's thread, how many image gradients the share of a key has
+                had.
         """
         self.limits, self.ticks, self.activity = limits, 0, Activity()
         self._metrics, self._clock, self._costs = metrics, clock, Costs()
+        self._spent = spent
         self._queue = JobQueue(limits, metrics)
         self._pass_rows = PassRows(limits)
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -145,6 +150,14 @@ class Engine:
     def waiting(self) -> list[Job[Any]]:
         """Return the jobs that wait for admission."""
         return [job for job in self._queue.jobs() if not job.admitted]
+
+    def waiting_of(self, share: Share) -> int:
+        """Count the jobs of a share that wait for admission.
+
+        Args:
+            share: whose.
+        """
+        return self._queue.waiting_of(share)
 
     def running(self) -> list[Job[Any]]:
         """Return the jobs that have been admitted and have not left."""
@@ -297,9 +310,12 @@ class Engine:
                 job.answered, job.last_tick = one.stop, self.ticks
 
     def _count_gradients(self, rows: list[RowRange]) -> None:
-        probes = ((one.job.probe, len(one)) for one in rows)
-        count = sum(rows for probe, rows in probes if probe is not None and probe.differentiates)
-        if count:
+        counts = Counter[str]()
+        for one in rows:
+            if one.job.probe is not None and one.job.probe.differentiates:
+                counts[one.job.share.key] += len(one)
+        for key, count in counts.items():
+            self._spent(key, count)
             self._metrics.gradients(rows[0].job.model.name, count)
 
     def _shrink(self, rows: list[RowRange]) -> None:

@@ -25,6 +25,10 @@ class Ledger:
         """The accounts, those of shares that have nothing to do among them."""
         return iter(self._accounts.values())
 
+    def find(self, key: str) -> Account | None:
+        """Return the account of a key, if there is one."""
+        return self._accounts.get(key)
+
     def open(self, share: Share) -> Account:
         """Find the account of a share that has something to do now.
 

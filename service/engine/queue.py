@@ -107,6 +107,12 @@ class JobQueue:
             self._changed.notify()
         return future
 
+    def waiting_of(self, share: Share) -> int:
+        """Count the jobs of a share that wait for admission."""
+        with self._changed:
+            account = self.ledger.find(share.key)
+            return 0 if account is None else len(account.waiting)
+
     def wait(self) -> bool:
         """Wait until there is something to do.
 

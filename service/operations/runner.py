@@ -23,6 +23,7 @@ from google.rpc.status_pb2 import Status  # type: ignore[import-untyped, unused-
 
 from service.auth.errors import PermissionDenied
 from service.auth.identity import acting_as, current
+from service.auth.usage import require
 from service.operations import outcome
 from service.operations.context import OperationContext
 from service.operations.errors import (
@@ -41,6 +42,7 @@ T = TypeVar("T")
 # an operation during which the server died so often, without lasting progress in between, is not
 # taken up again
 MOST_CRASHES = 3
+_RETRY_SECONDS = 10.0  # after which one of a caller's operations may have ended
 _EXPIRED_AT_ONCE = 1000  # operations that are deleted in one go, at most
 
 
@@ -57,8 +59,9 @@ def _require_own(record: Record) -> None:
     """Refuse to end what is only shared with the present caller. Raises PermissionDenied."""
     if not record.ownership.may_change(current.get()):
         raise PermissionDenied(
+            current.get(),
             f"{record.name!r} belongs to {record.identity.name!r}, who shares it: it can be read, "
-            f"and is cancelled and deleted by them or an admin"
+            f"and is cancelled and deleted by them or an admin",
         )
 
 
@@ -68,6 +71,7 @@ class _Job:
     how it ends.
     """
 
+    owner: str  # the name of whoever started it, as far as this server knows
     kind: str
     request: Any
     context: OperationContext
@@ -115,7 +119,7 @@ class Operations:
         self._forget: dict[str, Forget] = {}
         self._live: dict[str, _Job] = {}
         self.ended: Counter[str] = Counter(dict.fromkeys(outcome.KINDS, 0))
-        self._starting = 0
+        self._starting = Counter[str]()  # by owner
         self._draining = False
         # The pool is also the queue of those that wait.
         self._workers = ThreadPoolExecutor(parallel, thread_name_prefix="operation")
@@ -181,6 +185,7 @@ class Operations:
         Raises:
             ShuttingDown: the server takes on nothing new.
             TooManyOperations: too many are unfinished.
+            QuotaExceeded: too many of the caller's are.
             StorageFull: the disk is too full.
             KeyError: nobody runs that kind.
         """
@@ -188,15 +193,17 @@ class Operations:
             raise KeyError(f"nobody runs operations of kind {kind!r}")
         if self._draining:
             raise ShuttingDown("the server is shutting down")
-        if len(self._live) + self._starting >= self._most:
+        if len(self._live) + self._starting.total() >= self._most:
             raise TooManyOperations(
                 f"{self._most} operations are unfinished: wait for one to end, or cancel one"
             )
+        owner = current.get().name
+        require(current.get(), "operations", self.unfinished(owner), retry_after=_RETRY_SECONDS)
         self._require_room()
         packed_request, packed_metadata = Any(), Any()
         packed_request.Pack(request)
         packed_metadata.Pack(metadata)
-        self._starting += 1
+        self._starting[owner] += 1
         try:
             record = await self._on_disk(
                 self._store.insert,
@@ -207,7 +214,7 @@ class Operations:
                 shared,
             )
         finally:
-            self._starting -= 1
+            self._starting[owner] -= 1
         if self._draining:
             # The next server takes it up.
             await self._try_on_disk(self._store.interrupt, record.name)
@@ -322,6 +329,14 @@ class Operations:
                 log.warning("an old operation cannot be deleted", operation=name, error=str(error))
         return gone
 
+    def unfinished(self, owner: str) -> int:
+        """Count the operations of one who started them that wait or run.
+
+        Args:
+            owner: their name.
+        """
+        return self._starting[owner] + sum(job.owner == owner for job in self._live.values())
+
     @property
     def live(self) -> list[tuple[str, Any]]:
         """The kinds and requests of the operations that wait or run."""
@@ -367,12 +382,15 @@ class Operations:
 
     def _launch(self, record: Record, resumed: bool) -> None:
         context = OperationContext(record, resumed, self._save, self._interval)
-        with acting_as(record.identity):  # of whoever started it, also in an earlier server
+        # Of whoever started it, also in an earlier server.
+        with acting_as(record.identity if resumed else current.get()):
             around = contextvars.copy_context()
         runner = self._runners[record.kind]
         work = self._workers.submit(around.run, runner, record.request, context)
         end = asyncio.get_running_loop().create_task(self._supervise(record.name, context, work))
-        self._live[record.name] = _Job(record.kind, record.request, context, work, end)
+        self._live[record.name] = _Job(
+            record.identity.name, record.kind, record.request, context, work, end
+        )
 
     async def _supervise(
         self, name: str, context: OperationContext, work: "Future[Message]"

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from functools import partial
 from typing import ParamSpec, TypeVar
 from weakref import WeakValueDictionary
@@ -15,8 +15,11 @@ from google.protobuf.message import Message
 from torch import Tensor
 
 from interp.probe import Procedure
+from service.auth.identity import current
+from service.auth.quota import QuotaExceeded
+from service.auth.usage import Meter, require
 from service.engine.engine import Engine
-from service.engine.job import OnProgress, Priority
+from service.engine.job import OnProgress, Priority, QueueFull
 from service.engine.submit import solve_when_free
 from service.imaging import Preprocessing
 from service.imaging.decoding import LARGE, DecodeLimits, FairPool, Piece, PixelBudget
@@ -42,12 +45,14 @@ class Compute:
         beside: one thread, which runs passes on replicas of networks while the engine goes on.
         limits: how many pixels are decoded.
         workers: threads of the executor, at least 2.
+        meter: of what callers use.
 
     Attributes:
         engine: as given.
         beside: as given.
         pool: the executor's threads, shared fairly by all calls.
         budget: of the pixels that are being decoded.
+        meter: as given.
     """
 
     def __init__(
@@ -57,8 +62,10 @@ class Compute:
         beside: Executor | None = None,
         limits: DecodeLimits | None = None,
         workers: int = 2,
+        meter: Meter | None = None,
     ) -> None:
         self.engine = engine
+        self.meter = meter or Meter()
         self.pool = FairPool(executor, workers)
         self.budget = PixelBudget(limits or DecodeLimits(), self.pool)
         self.beside = beside or ThreadPoolExecutor(1, "beside-device")
@@ -203,6 +210,85 @@ class Compute:
         async with self.decoding(batch, preprocessing, field, patient) as images:
             return await images.read()
 
+    def submit(
+        self,
+        model: HostedModel,
+        procedure: Procedure[T],
+        memory: int,
+        priority: Priority,
+        *,
+        deadline: float | None = None,
+        deterministic: bool = False,
+        on_progress: OnProgress | None = None,
+        gradients: bool = True,
+    ) -> "Future[T]":
+        """Hand a procedure to the engine for the present caller.
+
+        Args:
+            memory: bytes that the procedure holds between ticks.
+            deadline: on the monotonic clock; None for no deadline.
+            deterministic: passes are padded chunks, so that bytes do not depend on the company.
+            on_progress: told of every step, on the engine's thread.
+            gradients: whether it takes any.
+
+        Returns:
+            The future of the procedure's result.
+
+        Raises:
+            QueueFull: the engine has as many jobs waiting as it takes.
+            QuotaExceeded: the caller has as many, or has had as many gradients of late, as they
+                may.
+        """
+        by, share = current.get(), present_share()
+        if gradients:
+            self.meter.require_gradients(by)
+        if by.quota.waiting_jobs is not None:
+            require(by, "waiting_jobs", self.engine.waiting_of(share))
+        return self.engine.submit(
+            model,
+            procedure,
+            memory=memory,
+            priority=priority,
+            deadline=deadline,
+            deterministic=deterministic,
+            on_progress=on_progress,
+            share=share,
+        )
+
+    def submit_patiently(
+        self,
+        model: HostedModel,
+        procedure: Procedure[T],
+        memory: int,
+        priority: Priority = Priority.BATCH,
+        *,
+        deadline: float | None = None,
+        deterministic: bool = False,
+        gradients: bool = True,
+    ) -> "Future[T]":
+        """Hand work to the engine that is tried again while it is refused: see
+        `service.engine.submit`. Arguments are those of `submit`.
+
+        Returns:
+            The future of the procedure's result.
+
+        Raises:
+            QueueFull: the engine, or the caller, has as many jobs waiting as may be, or the caller
+                has had as many gradients of late as they may.
+        """
+        try:
+            return self.submit(
+                model,
+                procedure,
+                memory,
+                priority,
+                deadline=deadline,
+                deterministic=deterministic,
+                gradients=gradients,
+            )
+        except QuotaExceeded as full:
+            raise QueueFull(self.engine.waiting_of(present_share()), full.retry_after) from full
+
     async def solve(
         self,
         context: Context,
@@ -212,6 +298,7 @@ class Compute:
         priority: Priority,
         deterministic: bool = False,
         on_progress: OnProgress | None = None,
+        gradients: bool = True,
     ) -> T:
         """Have the engine answer a procedure for one call: it is cancelled with the call, and
         expires with the call's deadline.
@@ -220,22 +307,25 @@ class Compute:
             memory: bytes that the procedure holds between ticks.
             deterministic: passes are padded chunks, so that bytes do not depend on the company.
             on_progress: told of every step, on the engine's thread.
+            gradients: whether the procedure takes any.
 
         Returns:
             The procedure's result.
 
         Raises:
             QueueFull: the engine has as many jobs waiting as it takes.
+            QuotaExceeded: the caller has as many, or has had as many gradients of late, as they
+                may.
         """
-        future = self.engine.submit(
+        future = self.submit(
             model,
             procedure,
-            memory=memory,
-            priority=priority,
+            memory,
+            priority,
             deadline=deadline_of(context),
             deterministic=deterministic,
             on_progress=on_progress,
-            share=present_share(),
+            gradients=gradients,
         )
         return await asyncio.wrap_future(future)
 
@@ -257,14 +347,13 @@ class Compute:
         """
 
         async def solve() -> T:
-            future = self.engine.submit(
+            future = self.submit_patiently(
                 model,
                 procedure,
-                memory=memory,
-                priority=priority,
+                memory,
+                priority,
                 deadline=deadline,
                 deterministic=deterministic,
-                share=present_share(),
             )
             return await asyncio.wrap_future(future)
 

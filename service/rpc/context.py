@@ -24,7 +24,8 @@ def present_share() -> Share:
     """Tell whose turn the work of the present call takes: its caller's, or where nobody is told
     apart, its connection's; the server's own outside of any call.
     """
-    return Share(identity.current.get().name or peer.get())
+    by = identity.current.get()
+    return Share(by.name or peer.get(), by.quota.weight)
 
 
 def present_turn(otherwise: object) -> ShareCall:

@@ -20,6 +20,7 @@ from interp.network.backward import BackwardFailed
 from service import operations
 from service.audit.journal import AuditChanged, NoReport
 from service.auth.errors import PermissionDenied, ProviderUnreachable, Unauthenticated
+from service.auth.quota import QuotaExceeded, RateExceeded
 from service.datasets import DatasetError, UnknownDataset
 from service.datasets.registry import NotAnUpload
 from service.datasets.uploads import DatasetBusy, UploadTooLarge
@@ -123,6 +124,12 @@ TABLE: Mapping[type[BaseException], Row] = {
     TooManyCalls: Row(
         StatusCode.RESOURCE_EXHAUSTED, errors_pb2.ERROR_REASON_TOO_MANY_CALLS, retry=Retry.SOON
     ),
+    RateExceeded: Row(
+        StatusCode.RESOURCE_EXHAUSTED, errors_pb2.ERROR_REASON_QUOTA_EXCEEDED, retry=Retry.SOON
+    ),
+    QuotaExceeded: Row(
+        StatusCode.RESOURCE_EXHAUSTED, errors_pb2.ERROR_REASON_QUOTA_EXCEEDED, retry=Retry.LATER
+    ),
     operations.ShuttingDown: Row(StatusCode.UNAVAILABLE, errors_pb2.ERROR_REASON_SHUTTING_DOWN),
     UnknownWeights: Row(StatusCode.INVALID_ARGUMENT, errors_pb2.ERROR_REASON_INVALID_FIELD),
     ModelBusy: Row(StatusCode.FAILED_PRECONDITION, errors_pb2.ERROR_REASON_MODEL_BUSY),
@@ -193,6 +200,8 @@ def status_of(error: BaseException, request_id: str) -> status_pb2.Status:
     nearest: Sequence[str] = getattr(error, "nearest", ())
     if nearest:
         metadata["nearest"] = ", ".join(nearest)
+    facts: Mapping[str, str] = getattr(error, "facts", {})
+    metadata |= facts
     details: list[Message] = [
         error_details_pb2.ErrorInfo(reason=row.reason_name, domain=DOMAIN, metadata=metadata)
     ]

@@ -17,6 +17,7 @@ from google.protobuf.message import Message
 from service.auth import identity
 from service.auth.access_log import AccessLog
 from service.auth.errors import AccessError
+from service.auth.usage import Meter
 from service.engine.metrics import Metrics
 from service.rpc import errors
 from service.rpc.context import VERSION, Context, caller, peer, request_id
@@ -24,6 +25,7 @@ from service.rpc.doors.access import Access, Caller, Visit
 from service.rpc.doors.admission import Admission
 from service.rpc.doors.decoding import Decoder
 from service.rpc.doors.named import named
+from service.rpc.doors.quotas import Quotas
 
 log = structlog.get_logger("striate")
 # In every answer, also of services that have no provenance.
@@ -51,6 +53,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg, unu
         admission: counts the calls in flight.
         decoder: decodes requests.
         access_log: told of every call; None: there is none.
+        quotas: hold callers to what they may have.
     """
 
     def __init__(
@@ -60,9 +63,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg, unu
         admission: Admission,
         decoder: Decoder,
         access_log: AccessLog | None = None,
+        quotas: Quotas | None = None,
     ) -> None:
         self._metrics, self._access, self._access_log = metrics, access, access_log
         self._admission, self._decoder = admission, decoder
+        self._quotas = quotas or Quotas(Meter())
 
     async def intercept_service(
         self,
@@ -105,7 +110,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg, unu
         async def answer(data: Any, context: Context) -> Any:
             async with self._span(method, context) as span:
                 with self._inside(method, by, context):
-                    response = await call(await self._request(data, kind, span), context)
+                    request = await self._request(data, kind, span)
+                    with self._quotas.rows(identity.current.get(), request):
+                        response = await call(request, context)
                     span.note(response)
                     return response
 
@@ -117,9 +124,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg, unu
         async def answer(data: Any, context: Context) -> AsyncIterator[Any]:
             async with self._span(method, context) as span:
                 with self._inside(method, by, context) as visit:
-                    async for response in call(await self._request(data, kind, span), context):
-                        with visit.away():
-                            yield response
+                    request = await self._request(data, kind, span)
+                    with self._quotas.rows(identity.current.get(), request):
+                        async for response in call(request, context):
+                            with visit.away():
+                                yield response
 
         return answer
 
@@ -140,6 +149,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg, unu
         by = by or self._access.by_certificate(method, context)
         identity.current.set(by.identity)
         with self._access.inside(by) as visit, self._admission.enter(method):
+            self._quotas.request(method, by.identity)
             yield visit
 
     def _refusing(self, method: str, error: AccessError) -> Any:

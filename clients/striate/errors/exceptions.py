@@ -166,6 +166,12 @@ class TooManyCalls(ResourceExhausted):
     """
 
 
+class QuotaExceeded(ResourceExhausted):
+    """The caller has as much as they may have: the message names the cap and who can change it;
+    `retry_after` says when to try again.
+    """
+
+
 class OutOfMemory(ResourceExhausted):
     """The device's memory does not hold even the smallest part of the request."""
 

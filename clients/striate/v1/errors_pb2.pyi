@@ -109,6 +109,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """UNAVAILABLE. The keys of the identity provider that signed the token cannot be had at present;
     RetryInfo says when to ask again.
     """
+    ERROR_REASON_QUOTA_EXCEEDED: _ErrorReason.ValueType  # 34
+    """RESOURCE_EXHAUSTED. The caller has as much as they may have. ErrorInfo's metadata names the cap
+    ("quota"), what they may have ("limit") and have ("used"); RetryInfo says when to ask again.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a request is refused or fails. The name without its prefix is the `reason` of the
@@ -201,5 +205,9 @@ ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 32
 ERROR_REASON_PROVIDER_UNREACHABLE: ErrorReason.ValueType  # 33
 """UNAVAILABLE. The keys of the identity provider that signed the token cannot be had at present;
 RetryInfo says when to ask again.
+"""
+ERROR_REASON_QUOTA_EXCEEDED: ErrorReason.ValueType  # 34
+"""RESOURCE_EXHAUSTED. The caller has as much as they may have. ErrorInfo's metadata names the cap
+("quota"), what they may have ("limit") and have ("used"); RetryInfo says when to ask again.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -361,9 +361,8 @@ class Fourier(_message.Message):
     as with 1, which photographs have. Default 1.3.
     """
     contrast: _builtins.float
-    """The largest root mean square of a picture before its sigmoid, above 0 to 64: a picture beyond it
-    is brought back after each step. Images to begin at keep theirs. Default 1.2, about what
-    photographs have.
+    """The largest standard deviation of a picture's values before its sigmoid, above 0 to 64. Images to
+    begin at keep theirs. Default 1.2, about what photographs have.
     """
     def __init__(
         self,

@@ -38,6 +38,7 @@ class ActivationHandler:
                 strongest_units(image, spec.layer, spec.k, spec.order),
                 image.nbytes + 4 * prod(model.network.output_shapes[spec.layer]),
                 Priority.INTERACTIVE,
+                gradients=False,
             )
             response = await self._compute.run_long_in_pool(_response, activations, spec)
             response.units.extend(

@@ -17,11 +17,11 @@ from service.audit.run import AuditRun
 from service.audit.spec import AuditProgress, AuditSpec
 from service.auth.identity import current
 from service.datasets import Datasets
-from service.engine.job import Priority, T
+from service.engine.job import T
 from service.models.zoo import HostedModel, ModelZoo
 from service.operations import OperationContext, OperationRunning, Operations
 from service.rpc.compute import Compute
-from service.rpc.context import Context, present_share
+from service.rpc.context import Context
 from service.rpc.validation import InvalidField, required
 from service.rpc.wire import images as wire_images
 from service.rpc.wire.robustness import audit as wire_audit
@@ -162,14 +162,7 @@ class AuditHandler:
 
     def _submit(self, model: HostedModel, procedure: Procedure[T], rows: int) -> "Future[T]":
         memory = wire_images.image_bytes(rows, model, wire_images.STATE_COPIES)
-        return self._compute.engine.submit(
-            model,
-            procedure,
-            memory=memory,
-            priority=Priority.BATCH,
-            deterministic=True,
-            share=present_share(),
-        )
+        return self._compute.submit_patiently(model, procedure, memory, deterministic=True)
 
     async def _report(self, request: pb.ReadAuditReportRequest) -> Path:
         """The file of a report. Raises UnknownOperation, OperationRunning, NoReport,

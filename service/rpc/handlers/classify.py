@@ -32,7 +32,12 @@ class ClassifyHandler:
                 for first in range(0, len(images), CHUNK):
                     x = await images.read(range(first, min(first + CHUNK, len(images))))
                     probabilities, indices = await self._compute.solve(
-                        context, model, _most_probable(x, k), x.nbytes, Priority.INTERACTIVE
+                        context,
+                        model,
+                        _most_probable(x, k),
+                        x.nbytes,
+                        Priority.INTERACTIVE,
+                        gradients=False,
                     )
                     found = await self._compute.run_in_pool(
                         wire_classify.classifications, probabilities, indices, model.classes

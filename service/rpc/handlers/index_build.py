@@ -9,13 +9,13 @@ from google.longrunning.operations_pb2 import Operation
 from interp.probe import Procedure
 from service.auth.identity import current
 from service.datasets import Dataset, Datasets
-from service.engine.job import Priority, T
+from service.engine.job import T
 from service.imaging import decode
 from service.index.store import IndexPlan, IndexStore
 from service.models.zoo import HostedModel, ModelZoo
 from service.operations import OperationContext, Operations
 from service.rpc.compute import Compute
-from service.rpc.context import Context, present_share
+from service.rpc.context import Context
 from service.rpc.validation import required
 from service.rpc.wire import images as wire_images
 from service.rpc.wire import provenance as wire_provenance
@@ -97,6 +97,6 @@ class IndexBuildHandler:
 
     def _submitter(self, model: HostedModel, batch: int) -> "Callable[[Procedure[T]], Future[T]]":
         memory = wire_images.image_bytes(batch, model)
-        return lambda procedure: self._compute.engine.submit(
-            model, procedure, memory=memory, priority=Priority.BATCH, share=present_share()
+        return lambda procedure: self._compute.submit_patiently(
+            model, procedure, memory, gradients=False
         )

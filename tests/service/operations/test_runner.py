@@ -20,6 +20,8 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.wrappers_pb2 import StringValue, UInt64Value
 from google.rpc import code_pb2, status_pb2  # type: ignore[import-untyped, unused-ignore]
 
+from service.auth.identity import Identity, Role, current
+from service.auth.quota import Quota, QuotaExceeded
 from service.engine.metrics import Metrics
 from service.operations import (
     OperationContext,
@@ -320,6 +322,32 @@ def test_listing_by_pages_and_filters(tmp_path: Path, gate: Gate) -> None:
                     await refused(stub.ListOperations(lro.ListOperationsRequest(**wrong)))
                     is grpc.StatusCode.INVALID_ARGUMENT
                 )
+
+    run(scenario)
+
+
+def test_each_caller_has_as_many_as_they_may(tmp_path: Path, gate: Gate) -> None:
+    ann = Identity("ann", Role.COMPUTE, quota=Quota(operations=2))
+
+    async def scenario() -> None:
+        async with serving(tmp_path / "o.db", {"gate": gate}) as (operations, stub):
+
+            async def start(by: Identity) -> str:
+                current.set(by)  # of this task alone
+                return str((await operations.start("gate", request("x"), request("m"))).name)
+
+            async def asked(by: Identity) -> str:
+                return await asyncio.create_task(start(by))
+
+            found = await asyncio.gather(*(asked(ann) for _ in range(3)), return_exceptions=True)
+            names = [name for name in found if isinstance(name, str)]
+            (refusal,) = (one for one in found if not isinstance(one, str))
+            assert isinstance(refusal, QuotaExceeded)
+            assert (len(names), operations.unfinished("ann")) == (2, 2)
+            await asked(Identity("ben", Role.COMPUTE, quota=Quota(operations=1)))
+            gate.opened.set()
+            await wait(stub, names[0])
+            await asked(ann)
 
     run(scenario)
 

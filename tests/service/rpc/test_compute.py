@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 import torch
 
+from service.auth.identity import Identity, Role, current
+from service.auth.quota import Quota, QuotaExceeded
 from service.engine import submit
 from service.engine.job import Priority, QueueFull
+from service.engine.share import Share
 from service.imaging import Preprocessing, png
 from service.rpc.compute import LIGHT, Compute
 from service.rpc.context import Context
@@ -103,3 +106,31 @@ def test_a_full_queue_refuses_a_call_and_makes_patient_work_wait(
     settings = asyncio.run(made(engine).solve_patiently(nothing, nothing, 5, Priority.BATCH))
     assert engine.refused == 3
     assert (settings["memory"], settings["deadline"]) == (5, None)
+
+
+def test_a_caller_has_no_more_jobs_waiting_nor_gradients_than_they_may() -> None:
+    class Crowded(FakeEngine):
+        waiting = 3
+
+        def waiting_of(self, share: Share) -> int:
+            assert share == Share("ann", 2.0)
+            return self.waiting
+
+    engine, nothing = Crowded(), cast(Any, None)
+    compute = made(engine)
+    quota = Quota(weight=2, waiting_jobs=3, image_gradients_per_minute=60)
+    token = current.set(Identity("ann", Role.COMPUTE, quota=quota))
+    try:
+        with pytest.raises(QuotaExceeded, match="3 waiting jobs"):
+            compute.submit(nothing, nothing, 0, Priority.INTERACTIVE)
+        engine.waiting = 2
+        settings: Any = compute.submit(nothing, nothing, 0, Priority.INTERACTIVE).result()
+        assert settings["share"] == Share("ann", 2.0)
+        compute.meter.spend("ann", 61)
+        with pytest.raises(QuotaExceeded, match="60 image gradients per minute"):
+            compute.submit(nothing, nothing, 0, Priority.INTERACTIVE)
+        with pytest.raises(QueueFull):  # which is tried again
+            compute.submit_patiently(nothing, nothing, 0)
+        compute.submit(nothing, nothing, 0, Priority.INTERACTIVE, gradients=False)
+    finally:
+        current.reset(token)

@@ -7,6 +7,7 @@ import pytest
 from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
+from service.auth.quota import QuotaExceeded, RateExceeded
 from service.datasets.uploads import UploadTooLarge
 from service.engine.job import OutOfMemory, QueueFull
 from service.imaging import BadImage
@@ -94,6 +95,8 @@ RETRIED = {  # an error of each kind that is a refusal for load
     TooManyCalls: TooManyCalls(1024),
     PoolBusy: PoolBusy(9, 9, 9, 1.5),
     StorageFull: StorageFull("full"),
+    QuotaExceeded: QuotaExceeded("ann", "operations", 3, 3, 10.0),
+    RateExceeded: RateExceeded("ann", "requests_per_second", 5, 5, 0.2),
 }
 FINAL = {OutOfMemory, UploadTooLarge, NoRoom}  # the same request will never be taken
 
@@ -117,6 +120,8 @@ def test_every_refusal_for_load_says_when_to_come_back() -> None:
         (QueueFull(9, 1.5), "1500"),
         (TooManyCalls(1024), "1000"),
         (TooManyOperations("256"), "-1"),  # they take minutes: nobody is to wait unasked
+        (RateExceeded("ann", "requests_per_second", 5, 5, 0.2), "200"),
+        (QuotaExceeded("ann", "operations", 3, 3, 10.0), "-1"),
         (OutOfMemory("no"), "-1"),
         (BadImage("no"), None),
     ],
