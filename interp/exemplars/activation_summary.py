@@ -81,6 +81,28 @@ class ActivationSummary:
         return ActivationSummary(**tensors, positions=parts[0].positions)
 
     @property
+    def finite(self) -> Tensor:
+        """Whether each image has numbers alone, in 32 bits too, (B,) bool."""
+        values = torch.stack([self.mean, self.maximum, self.minimum])
+        return values.isfinite().all(2).all(0)
+
+    def rows(self, rows: Sequence[int]) -> "ActivationSummary":
+        """The summary of some of the images.
+
+        Args:
+            rows: of the images, from 0.
+
+        Returns:
+            Their summary, in this order.
+        """
+        tensors = {
+            f.name: getattr(self, f.name)[list(rows)]
+            for f in fields(ActivationSummary)
+            if f.name != "positions"
+        }
+        return ActivationSummary(**tensors, positions=self.positions)
+
+    @property
     def magnitude(self) -> tuple[Tensor, Tensor]:
         """The largest absolute activation, (B, U) float32, and where it is, (B, U) int32:
         ~position, which is negative, where the activation there is negative.
@@ -121,7 +143,7 @@ def summarize_activations(
         layers: dotted names, or "logits".
 
     Returns:
-        layer -> its summary.
+        layer -> its summary, which holds what are no numbers where the network gives such.
     """
-    answer = yield Probe(images, gradient=False, layers=tuple(layers))
+    answer = yield Probe(images, gradient=False, layers=tuple(layers), finite=False)
     return {layer: ActivationSummary.of(answer.activations[layer]) for layer in layers}

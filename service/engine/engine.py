@@ -31,7 +31,6 @@ from service.engine.job import (
     Expired,
     Hosted,
     Job,
-    NotFinite,
     OnProgress,
     OutOfMemory,
     Priority,
@@ -304,7 +303,7 @@ class Engine:
             if job.probe is not None and job.probe.finite:
                 wrong = not_finite(answer, one.start)
             if wrong is not None:
-                self._fail(job, NotFinite(wrong))
+                self._fail(job, wrong)
             else:
                 job.answers.append(answer)
                 job.answered, job.last_tick = one.stop, self.ticks

@@ -44,7 +44,15 @@ class Expired(RuntimeError):
 
 
 class NotFinite(ArithmeticError):
-    """The network gave scores, gradients or logits that are infinite or not numbers."""
+    """The network gave scores, gradients or logits that are infinite or not numbers.
+
+    Attributes:
+        row: of the images that were asked about; None where it is not known, or not an image.
+    """
+
+    def __init__(self, message: str, row: int | None = None) -> None:
+        super().__init__(message)
+        self.row = row
 
 
 class OutOfMemory(RuntimeError):

@@ -15,7 +15,7 @@ from interp.layer import LOGITS
 from interp.network.network import Network
 from interp.probe import Answer
 from interp.rows import Chunks, cut
-from service.engine.job import Job, RowRange
+from service.engine.job import Job, NotFinite, RowRange
 from service.engine.limits import EngineLimits
 
 
@@ -88,7 +88,7 @@ def run_pass(rows: Sequence[RowRange], chunk: int) -> list[Answer]:
     )
 
 
-def not_finite(answer: Answer, first: int) -> str | None:
+def not_finite(answer: Answer, first: int) -> NotFinite | None:
     """Say what a network gave that is no number.
 
     Args:
@@ -96,26 +96,27 @@ def not_finite(answer: Answer, first: int) -> str | None:
         first: the number of its first row in the job's probe.
 
     Returns:
-        Words that name the first row at fault and what was found there; None where score, gradient
+        An error of the first row at fault and what was found there; None where score, gradient
         and activations are finite, and the logits legal (`interp.attack.unanswered.legal_logits`).
     """
     for values in (answer.logits, answer.activations.get(LOGITS)):
         if values is not None and not _all_finite(values) and not legal_logits(values).all():
-            return _words("logits", legal_logits(values), first)
+            return _error("logits", legal_logits(values), first)
     inner = [values for name, values in answer.activations.items() if name != LOGITS]
     others = [("gradient", answer.grad), ("score", answer.score)]
     for what, values in [*others, *(("activation", values) for values in inner)]:
         if values is not None and not _all_finite(values):
-            return _words(what, finite_rows(values), first)
+            return _error(what, finite_rows(values), first)
     return None
 
 
-def _words(what: str, sound: Tensor, first: int) -> str:
+def _error(what: str, sound: Tensor, first: int) -> NotFinite:
     rows = (~sound).nonzero().flatten().tolist()
     more = f" (and of {len(rows) - 1} more)" if len(rows) > 1 else ""
-    return (
+    return NotFinite(
         f"the network gave values that are infinite or not numbers: {what} of image "
-        f"{first + rows[0]}{more}"
+        f"{first + rows[0]}{more}",
+        first + rows[0],
     )
 
 

@@ -15,11 +15,11 @@ import structlog
 from interp.probe import Procedure
 from service.datasets import Dataset, DatasetError
 from service.datasets.samples import none_left
-from service.engine.job import NotFinite
 from service.index.files import UNREADABLE, Files
 from service.index.layer import description, finish, stem
 from service.index.scan import BatchSummaries, Prepare, ScannedBatch, Submit, scan
 from service.index.shards import Damaged, ShardParts, load_left_out, save_shard, shard_name
+from service.index.sound import sound
 from service.index.types import BuildProgress, IndexPlan
 
 log = structlog.get_logger()
@@ -89,7 +89,8 @@ class Build:
                 self.plan.look_step,
             )
         ) as batches:
-            for batch in batches:
+            for scanned in batches:
+                batch = sound(scanned, self.dataset, self.plan.look_step)
                 self._check(batch)
                 shard.add(batch)
                 number = batch.span.start // self.plan.step
@@ -191,7 +192,6 @@ class Build:
         )
 
     def _check(self, batch: ScannedBatch) -> None:
-        _check_finite(batch.ids, batch.summaries)
         for image, label in zip(batch.ids, batch.labels, strict=True):
             if label is not None and self.plan.kept and label >= self.plan.labels:
                 raise DatasetError(
@@ -214,14 +214,3 @@ class Build:
             description(self.files, f"{stem(self.plan, layer)}.json") for layer in self.plan.shapes
         ]
         return all(about is not None and about["plan"] == self.plan.key for about in made)
-
-
-def _check_finite(ids: list[int], found: BatchSummaries) -> None:
-    for layer, peaks in found.items():
-        wrong = ~(peaks.mean.isfinite() & peaks.maximum.isfinite() & peaks.minimum.isfinite())
-        if wrong.any():
-            image = ids[int(wrong.any(1).nonzero()[0, 0])]
-            raise NotFinite(
-                f"an activation of layer {layer!r} on image {image} is infinite in 32 bits "
-                f"or not a number"
-            )

@@ -33,7 +33,7 @@ _AHEAD = 2  # batches being read and decoded
 
 Look = tuple[float, float, float]  # clipped, high frequencies, saturation
 
-_Loaded = tuple[int, NDArray[np.uint8], int | None]  # id, pixels, label
+_Loaded = tuple[int, NDArray[np.uint8], int | None, str]  # id, pixels, label, name
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +44,7 @@ class ScannedBatch:
         span: numbers of the images that it is made of.
         ids: of these the ones that could be used.
         labels: of these; None where an image has none.
+        names: of these; empty where they are not known.
         summaries: by layer; none where no image could be used.
         left_out: the others.
         looks: how those that are looked at look, see `interp.feature.appearance`.
@@ -52,6 +53,7 @@ class ScannedBatch:
     span: range
     ids: list[int]
     labels: list[int | None]
+    names: list[str]
     summaries: BatchSummaries
     left_out: list[LeftOut]
     looks: list[Look]
@@ -105,18 +107,19 @@ def scan(
                 ids, futures = loading.popleft()
                 loaded = [sample for future in futures for sample in future.result()]
                 usable = [one for one in loaded if not isinstance(one, LeftOut)]
-                looked_at = [image for index, image, _ in usable if index % look_step == 0]
+                looked_at = [image for index, image, *_ in usable if index % look_step == 0]
                 batch = ScannedBatch(
                     ids,
-                    [index for index, _, _ in usable],
-                    [label for _, _, label in usable],
+                    [index for index, *_ in usable],
+                    [label for _, _, label, _ in usable],
+                    [name for *_, name in usable],
                     {},
                     [one for one in loaded if isinstance(one, LeftOut)],
                     appearance(_stack(looked_at)).rows if looked_at else [],
                 )
                 answer: Future[BatchSummaries] | None = None
                 if usable:
-                    images = _stack([image for _, image, _ in usable])
+                    images = _stack([image for _, image, *_ in usable])
                     procedure = summarize_activations(images, layers)
                     answer = submit_when_free(partial(submit, procedure))
                 running.append((batch, answer))
@@ -140,7 +143,7 @@ def _parts(ids: range, workers: int) -> list[range]:
 
 def _load(dataset: Dataset, ids: range, prepare: Prepare) -> list[_Loaded | LeftOut]:
     def loaded(sample: Sample) -> _Loaded:
-        return sample.id, np.asarray(prepare(sample.image)), sample.label
+        return sample.id, np.asarray(prepare(sample.image)), sample.label, sample.name
 
     return [read_or_leave_out(dataset, index, loaded) for index in ids]
 

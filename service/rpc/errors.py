@@ -33,6 +33,7 @@ from service.models.zoo import ModelBusy, ModelError, NoRoom, UnknownModel, Unkn
 from service.rpc.doors.admission import TooManyCalls
 from service.rpc.doors.wire_format import Undecodable
 from service.rpc.validation import InvalidField
+from service.rpc.wire.not_finite import ImageNotFinite
 from service.state import DataLost, StorageFull, StorageReadOnly, storage_error
 from service.visualization.errors import UnfitObjective
 from striate.v1 import errors_pb2
@@ -205,7 +206,7 @@ def status_of(error: BaseException, request_id: str) -> status_pb2.Status:
     details: list[Message] = [
         error_details_pb2.ErrorInfo(reason=row.reason_name, domain=DOMAIN, metadata=metadata)
     ]
-    if row.code is StatusCode.INVALID_ARGUMENT:
+    if row.code is StatusCode.INVALID_ARGUMENT or isinstance(error, ImageNotFinite):
         details.append(_bad_request(error, row))
     if row.retry in (Retry.SOON, Retry.LATER):
         delay = duration_pb2.Duration()

@@ -14,6 +14,7 @@ from service.rpc.wire import activations as wire_activations
 from service.rpc.wire import provenance as wire_provenance
 from service.rpc.wire import tensors as wire_tensors
 from service.rpc.wire.activations import ActivationSpec
+from service.rpc.wire.not_finite import naming_image
 from striate.v1 import filters_pb2 as pb
 
 
@@ -32,14 +33,15 @@ class ActivationHandler:
             image = await self._compute.decode_images(
                 request.image, model.preprocessing, field="image"
             )
-            activations = await self._compute.solve(
-                context,
-                model,
-                strongest_units(image, spec.layer, spec.k, spec.order),
-                image.nbytes + 4 * prod(model.network.output_shapes[spec.layer]),
-                Priority.INTERACTIVE,
-                gradients=False,
-            )
+            with naming_image(field="image"):
+                activations = await self._compute.solve(
+                    context,
+                    model,
+                    strongest_units(image, spec.layer, spec.k, spec.order),
+                    image.nbytes + 4 * prod(model.network.output_shapes[spec.layer]),
+                    Priority.INTERACTIVE,
+                    gradients=False,
+                )
             response = await self._compute.run_long_in_pool(_response, activations, spec)
             response.units.extend(
                 wire_activations.unit_activations(activations.units, spec.layer, model.classes)

@@ -8,6 +8,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from interp.attack.unanswered import unchecked
 from interp.attribution.registry import HookedMethod, ProcedureMethod
 from interp.attribution.result import Attribution, MethodNotApplicable
 from interp.attribution.variations import MAX_PROBE_ROWS
@@ -16,7 +17,7 @@ from interp.network.network import Network
 from interp.objective import activation
 from interp.probe import Probe, Procedure
 from interp.seeds import generators
-from service.engine.job import Draining, NotFinite, OutOfMemory
+from service.engine.job import Draining, OutOfMemory
 from service.models.zoo import HostedModel, ModelZoo
 from service.rpc.compute import Compute
 from service.rpc.context import Context
@@ -26,6 +27,7 @@ from service.rpc.wire import images as wire_images
 from service.rpc.wire import models as wire_models
 from service.rpc.wire import priority as wire_priority
 from service.rpc.wire.attribution import AttributionSpec
+from service.rpc.wire.not_finite import check_rows
 from striate.v1 import attribution_pb2 as pb
 
 T = TypeVar("T")
@@ -63,7 +65,7 @@ class AttributionHandler:
             attribution, paths = await self._compute.solve(
                 context,
                 model,
-                _attribute(x, model.network, spec),
+                unchecked(_attribute(x, model.network, spec)),
                 memory,
                 priority,
                 request.deterministic,
@@ -75,8 +77,7 @@ class AttributionHandler:
                     layer = await self._grad_cam_layer(network, paths[0], spec.settings.layer)
                     spec = replace(spec, settings=replace(spec.settings, layer=layer))
                 attribution = await self._hooked(x, network, paths, spec)
-            if not all(torch.isfinite(t).all() for t in (attribution.values, attribution.score)):
-                raise NotFinite("the network gave values that are infinite or not numbers")
+            check_rows(attribution.score, attribution.values, attribution.delta)
             return await self._compute.run_long_in_pool(
                 wire_attribution.response, attribution, paths, x, model, spec, layer
             )

@@ -10,6 +10,7 @@ from service.rpc.context import Context
 from service.rpc.validation import required
 from service.rpc.wire import classify as wire_classify
 from service.rpc.wire import provenance as wire_provenance
+from service.rpc.wire.not_finite import naming_image
 from striate.v1 import interpret_pb2 as pb
 
 CHUNK = 256  # images that are decoded at a time
@@ -31,14 +32,15 @@ class ClassifyHandler:
             async with self._compute.decoding(request.images, model.preprocessing) as images:
                 for first in range(0, len(images), CHUNK):
                     x = await images.read(range(first, min(first + CHUNK, len(images))))
-                    probabilities, indices = await self._compute.solve(
-                        context,
-                        model,
-                        _most_probable(x, k),
-                        x.nbytes,
-                        Priority.INTERACTIVE,
-                        gradients=False,
-                    )
+                    with naming_image(first):
+                        probabilities, indices = await self._compute.solve(
+                            context,
+                            model,
+                            _most_probable(x, k),
+                            x.nbytes,
+                            Priority.INTERACTIVE,
+                            gradients=False,
+                        )
                     found = await self._compute.run_in_pool(
                         wire_classify.classifications, probabilities, indices, model.classes
                     )

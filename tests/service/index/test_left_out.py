@@ -1,20 +1,27 @@
 """Indexes of data sets with bad images, against indexes of the good images alone."""
 
+import math
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
+from interp.network.network import Network
 from service.datasets import Dataset, DatasetError, Source
+from service.engine.job import NotFinite
 from service.index.store import BuildProgress, IndexPlan, IndexStore, Order
 from tests.service.index.toys_index import (
     COUNT,
     LABELS,
     SHAPES,
+    SIDE,
     Device,
     K,
+    Net,
     dataset,
     dying,
     pictures,
@@ -115,3 +122,43 @@ def test_a_data_set_of_bad_images_alone_has_no_index(tmp_path: Path) -> None:
     ):
         IndexStore(tmp_path).build(plan(bad), bad, prepare, Device(small_network()).submit)
     assert [path.name for path in (tmp_path / "indexes").iterdir()] == []
+
+
+class Poisoned(Net):
+    """It gives what are no numbers on images of another shade than those of `pictures`."""
+
+    def __init__(self, poison: float) -> None:
+        super().__init__()
+        self.poison = poison
+
+    def forward(self, x: Tensor) -> Tensor:
+        odd = ((x * 85).round() % 85 != 0).flatten(1).any(1).view(-1, 1, 1, 1)
+        return super().forward(torch.where(odd, self.poison, x))
+
+
+@pytest.mark.parametrize("poison", [math.nan, math.inf])
+def test_images_on_which_the_network_gives_no_numbers(tmp_path: Path, poison: float) -> None:
+    """They are left out like pictures that cannot be read; else the first is named."""
+    drawn = pictures()
+    drawn[sorted(BAD)] = 1
+    whole, good = dataset(drawn), chosen(GOOD)
+    device = Device(Network(Poisoned(poison), (1, SIDE, SIDE), mean=[0.0], std=[1 / 3]))
+    reason = "an activation of layer 'conv' is infinite in 32 bits or not a number"
+    told = rf"image (\d+) \('n\1'\) of data set 'mine' cannot be used: {reason}; skip_bad, --skip-bad"
+    with pytest.raises(NotFinite, match=told):
+        IndexStore(tmp_path).build(plan(whole), whole, prepare, device.submit)
+    skipping = whole.skipping_bad()
+    store, alone = IndexStore(tmp_path / "bad"), IndexStore(tmp_path / "good")
+    assert store.build(plan(skipping), skipping, prepare, device.submit) == len(GOOD)
+    alone.build(plan(good), good, prepare, Device(small_network()).submit)
+    ours, theirs = plan(skipping).subject, plan(good).subject
+    left_out = store.left_out(ours, "conv")
+    assert left_out["count"] == len(BAD)
+    assert left_out["images"][0] == {"id": 3, "name": "n3", "reason": reason}
+    for layer, (units, *_) in SHAPES.items():
+        for unit in range(units):
+            found, wanted = (
+                s.find(subject, layer, unit, K) for s, subject in ((store, ours), (alone, theirs))
+            )
+            assert (found.images, found.left_out) == (len(GOOD), len(BAD))
+            assert found.hits == [replace(hit, id=GOOD[hit.id]) for hit in wanted.hits]

@@ -388,7 +388,8 @@ def test_nan_ends_a_build(tmp_path: Path) -> None:
     network, data = small_network(), dataset(pictures(20))
     network.module.get_parameter("conv.weight")[0, 0, 1, 1] = torch.nan
     with pytest.raises(
-        NotFinite, match=r"layer 'conv' on image 0 is infinite in 32 bits or not a number"
+        NotFinite,
+        match=r"image 0 \('n0'\) of .* layer 'conv' is infinite in 32 bits or not a number",
     ):
         IndexStore(tmp_path).build(plan_of(data), data, prepare, Device(network).submit)
 
@@ -396,5 +397,5 @@ def test_nan_ends_a_build(tmp_path: Path) -> None:
 def test_an_infinite_activation_ends_a_build(tmp_path: Path) -> None:
     network, data = small_network(), dataset(pictures(20))
     network.module.get_parameter("conv.bias")[2] = torch.inf
-    with pytest.raises(NotFinite, match=r"layer 'conv' on image 0 is infinite"):
+    with pytest.raises(NotFinite, match=r"image 0 .* layer 'conv' is infinite"):
         IndexStore(tmp_path).build(plan_of(data), data, prepare, Device(network).submit)
