@@ -144,7 +144,7 @@ def test_images_on_which_the_network_gives_no_numbers(tmp_path: Path, poison: fl
     whole, good = dataset(drawn), chosen(GOOD)
     device = Device(Network(Poisoned(poison), (1, SIDE, SIDE), mean=[0.0], std=[1 / 3]))
     reason = "an activation of layer 'conv' is infinite in 32 bits or not a number"
-    told = rf"image (\d+) \('n\1'\) of data set 'mine' cannot be used: {reason}; skip_bad, --skip-bad"
+    told = rf"image (\d+) \('n\1'\) of data set 'mine' cannot be used: {reason}; skip_bad"
     with pytest.raises(NotFinite, match=told):
         IndexStore(tmp_path).build(plan(whole), whole, prepare, device.submit)
     skipping = whole.skipping_bad()
