@@ -15,6 +15,7 @@ from service.config import load_settings
 from service.config.log import set_up_log
 from service.config.settings import default_state_dir
 from service.process import packages
+from service.process.tracing.export import TracingUnusable
 from service.state import StateInUse, StateUnusable
 
 
@@ -43,9 +44,9 @@ def main(argv: list[str] | None = None) -> None:
 
     try:
         asyncio.run(serve(settings))
-    except (StateInUse, StateUnusable, FilesUnusable) as error:
+    except (StateInUse, StateUnusable, FilesUnusable, TracingUnusable) as error:
         sys.stderr.write(f"striate-server: {error}\n")
-        sys.exit(2 if isinstance(error, FilesUnusable) else 1)
+        sys.exit(2 if isinstance(error, FilesUnusable | TracingUnusable) else 1)
     except Exception as error:  # noqa: BLE001 - whatever keeps the server from starting is logged in one line
         structlog.get_logger("striate").error(
             "the server stops", error=str(error), kind=type(error).__name__, exc_info=error

@@ -38,6 +38,8 @@ from service.index.store import IndexStore
 from service.models.trial.factory import FactoryTrials
 from service.models.zoo import ModelZoo
 from service.operations import Operations, OperationsService, OperationStore, Upkeep
+from service.process.tracing import untraced
+from service.process.tracing.export import traces_to
 from service.rpc.compute import Compute
 from service.rpc.context import VERSION, request_id
 from service.rpc.doors.access import Access
@@ -90,6 +92,7 @@ class Server:
         StateUnusable: the state folder cannot be written or locked.
         FilesUnusable: a file of TLS, or the auth file, cannot be used.
         OSError: the access log cannot be written.
+        TracingUnusable: traces are asked for, and the packages for it are missing.
     """
 
     def __init__(self, settings: Settings, modules: Mapping[str, nn.Module] | None = None) -> None:
@@ -99,6 +102,7 @@ class Server:
         self.metrics = Metrics()
         if self._authority is not None:
             self.metrics.identities = self._authority.names
+        self._traces = traces_to(settings.otlp_endpoint, VERSION)
         # First: what another server is writing there must not be taken for left over.
         self.state = StateFolder(
             settings.state_dir,
@@ -159,11 +163,11 @@ class Server:
             lambda error: status_of(error, request_id.get()),
             require_room=self.state.space.require,
             served=self.state.served,
+            traced=self._traces.operation if self._traces else untraced,
         )
         doors = self._access, self._admission, Decoder(self._doors)
-        self._server = _grpc_server(
-            CallInterceptor(self.metrics, *doors, self._access_log, Quotas(self._meter))
-        )
+        about = self._access_log, Quotas(self._meter), self._traces
+        self._server = _grpc_server(CallInterceptor(self.metrics, *doors, *about))
         self._probes = probe_server(self._health)
         self._register()
         port = self._open_port(self._server, self.settings.port)
@@ -295,6 +299,9 @@ class Server:
         await self._operations.close()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(in_daemon_thread(self.engine.close, 1.0), CLOSE_SECONDS)
+        if self._traces is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(in_daemon_thread(self._traces.close), CLOSE_SECONDS)
         for pool in (self._pool, self._beside, self._doors):
             pool.shutdown(wait=False, cancel_futures=True)
         if self._authority is not None:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
+from functools import partial, wraps
 from typing import ParamSpec, TypeVar
 
 import torch
@@ -46,6 +46,24 @@ async def in_daemon_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwar
 
     threading.Thread(target=run, name="daemon-call", daemon=True).start()
     return await asyncio.wrap_future(future)
+
+
+def in_context(call: Callable[[], T]) -> Callable[[], T]:
+    """Let a call see the present context variables, wherever it is run.
+
+    Args:
+        call: without arguments.
+
+    Returns:
+        What is to be run, once, by the same name.
+    """
+    run = contextvars.copy_context().run
+
+    @wraps(call)
+    def ran() -> T:
+        return run(call)
+
+    return ran
 
 
 class Turn:

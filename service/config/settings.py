@@ -234,6 +234,12 @@ class Settings(BaseModel):
         False,
         description="serve metrics to whoever reaches their port, which other machines may",
     )
+    otlp_endpoint: str = Field(
+        "",
+        max_length=2048,
+        description="receiver of OpenTelemetry's traces over gRPC, such as http://localhost:4317, "
+        "as OTEL_EXPORTER_OTLP_ENDPOINT names it, too; without either nothing is traced",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least level of what is logged: debug, info, warning or error"
     )

@@ -42,6 +42,7 @@ from service.engine.passes import PassRows, is_out_of_memory, not_finite, run_pa
 from service.engine.queue import JobQueue
 from service.engine.scheduler import choose_leader, share_rows
 from service.engine.share import OWN, Account, Share
+from service.process.tracing import Tick, begin_job
 
 T = TypeVar("T")
 
@@ -119,7 +120,13 @@ class Engine:
         """
         deadline = float("inf") if deadline is None else deadline
         job = Job(model, procedure, memory, priority, deadline, deterministic, on_progress, share)
-        self._queue.put(job)
+        job.trace = begin_job(**{"striate.model": model.name, "striate.priority": priority.value})
+        try:
+            self._queue.put(job)
+        except Exception as error:
+            if job.trace is not None:
+                job.trace.left("refused", error)
+            raise
         return job.future
 
     def run(self, call: Callable[[], T], share: Share = OWN) -> "Future[T]":
@@ -244,6 +251,8 @@ class Engine:
             job.last_tick = self.ticks  # it goes behind those that have waited for a tick longer
             job.admitted = True
             self._metrics.waited(job.waited)
+            if job.trace is not None:
+                job.trace.admitted()
             self._resume(job, None)
             if self._clock() - started > ADMISSION_SECONDS and self._queue.crowded:
                 break
@@ -263,11 +272,20 @@ class Engine:
         with self.activity.of(f"a pass of {count} rows of {len(jobs)} jobs, {leader.model.name}"):
             self._answer(rows)
             self._settle(rows, self._clock() - began)
+            self._trace(rows, time.monotonic() - started)
             self._metrics.tick_seconds.observe(time.monotonic() - started)
             self._metrics.tick_rows.observe(count)
             for job in jobs:
                 if job.probe is not None and not job.pending:
                     self._report(job)
+
+    def _trace(self, rows: list[RowRange], seconds: float) -> None:
+        """Tell of a pass where a job of it is traced."""
+        traced = {one.job.trace: len(one) for one in rows if one.job.trace is not None}
+        if traced:
+            count, model = sum(map(len, rows)), rows[0].job.model.name
+            tick = Tick(self.ticks, model, count, len({one.job for one in rows}), seconds)
+            next(iter(traced)).ticked(tick, traced)
 
     def _settle(self, rows: list[RowRange], seconds: float) -> None:
         """Charge the shares of a pass with its time, by rows, and learn from it."""
@@ -373,13 +391,15 @@ class Engine:
             self._fail(job, error)
 
     def _fail(self, job: Job[Any], error: Exception, reason: str = "failed") -> None:
-        self._leave(job, reason)
+        self._leave(job, reason, error)
         if job.future.set_running_or_notify_cancel():
             job.future.set_exception(error)
 
-    def _leave(self, job: Job[Any], reason: str) -> None:
+    def _leave(self, job: Job[Any], reason: str, error: Exception | None = None) -> None:
         """Let go of a job: its rows, its answers, and its procedure, which is closed."""
         self._metrics.jobs_left.labels(reason).inc()
+        if job.trace is not None:
+            job.trace.left(reason, error)
         self._queue.remove(job)
         job.probe, job.answers = None, []
         try:

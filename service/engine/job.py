@@ -13,6 +13,7 @@ from torch import Tensor
 from interp.network.network import Network
 from interp.probe import Answer, Probe, Procedure, StepProgress
 from service.engine.share import OWN, Account, Share
+from service.process.tracing import JobTrace
 
 T = TypeVar("T")
 OnProgress = Callable[[StepProgress, Tensor], None]
@@ -89,6 +90,7 @@ class Job(Generic[T]):
     on_progress: OnProgress | None
     share: Share = OWN  # whose it is
     account: Account | None = None  # of the share, once it is in an engine's queue
+    trace: JobTrace | None = None  # hears how it gets on, where its call is traced
     future: "Future[T]" = field(default_factory=Future)
     submitted: float = field(default_factory=time.monotonic)
     admitted: bool = False

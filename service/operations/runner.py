@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -35,6 +35,7 @@ from service.operations.errors import (
 from service.operations.rows import Record
 from service.operations.store import OperationStore
 from service.operations.unwritten import UnwrittenEnds
+from service.process.tracing import untraced
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -100,6 +101,7 @@ class Operations:
         interval: float = 0.5,
         require_room: Callable[[], None] = _room_enough,
         served: Callable[[], float] = time.monotonic,
+        traced: Callable[[str, str], AbstractContextManager[None]] = untraced,
     ) -> None:
         """Open for operations; `register` their runners, then `recover`.
 
@@ -111,9 +113,10 @@ class Operations:
             interval: seconds between two writes of an operation's metadata.
             require_room: refuses new operations where the disk is too full, by raising.
             served: seconds that servers have served, by which the age of what ended is counted.
+            traced: given an operation's kind and name, a context in which its runner is traced.
         """
         self._store, self._describe, self._most, self._interval = store, describe, most, interval
-        self._require_room, self._served = require_room, served
+        self._require_room, self._served, self._traced = require_room, served, traced
         self._unwritten = UnwrittenEnds(self._write_end)
         self._runners: dict[str, Runner] = {}
         self._forget: dict[str, Forget] = {}
@@ -385,12 +388,16 @@ class Operations:
         # Of whoever started it, also in an earlier server.
         with acting_as(record.identity if resumed else current.get()):
             around = contextvars.copy_context()
-        runner = self._runners[record.kind]
-        work = self._workers.submit(around.run, runner, record.request, context)
+        work = self._workers.submit(around.run, self._run, record, context)
         end = asyncio.get_running_loop().create_task(self._supervise(record.name, context, work))
         self._live[record.name] = _Job(
             record.identity.name, record.kind, record.request, context, work, end
         )
+
+    def _run(self, record: Record, context: OperationContext) -> Message:
+        """Run an operation, in its thread."""
+        with self._traced(record.kind, record.name):
+            return self._runners[record.kind](record.request, context)
 
     async def _supervise(
         self, name: str, context: OperationContext, work: "Future[Message]"

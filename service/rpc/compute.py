@@ -24,10 +24,12 @@ from service.engine.submit import solve_when_free
 from service.imaging import Preprocessing
 from service.imaging.decoding import LARGE, DecodeLimits, FairPool, Piece, PixelBudget
 from service.models.zoo import HostedModel
+from service.process.tracing import step
 from service.rpc.context import Context, present_share, present_turn
 from service.rpc.decoding import Decoding
 from service.rpc.wire import images as wire_images
 from service.rpc.wire.pixel_counts import image_batches
+from service.threads import in_context
 from striate.v1 import types_pb2
 
 LIGHT = 2**18  # bytes that are copied on the event loop, in microseconds
@@ -101,6 +103,18 @@ class Compute:
         (result,) = await self.pool.run(self._caller, [piece], ahead=True)
         return result
 
+    async def encode(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a call that makes an answer, in the pool as `run_long_in_pool` does.
+
+        Args:
+            call: what is run, with the arguments that follow.
+
+        Returns:
+            What the call returns; an error that it raises is raised here.
+        """
+        with step("encode"):
+            return await self.run_long_in_pool(call, *args, **kwargs)
+
     @property
     def _caller(self) -> object:
         return present_turn(self)
@@ -114,7 +128,8 @@ class Compute:
         Returns:
             What the call returns; an error that it raises is raised here.
         """
-        return await asyncio.wrap_future(self.engine.run(call, present_share()))
+        with step("device call"):
+            return await asyncio.wrap_future(self.engine.run(in_context(call), present_share()))
 
     async def run_beside_device(self, call: Callable[[], T]) -> T:
         """Run a call beside the engine's thread: for passes on a replica of a network
@@ -138,7 +153,9 @@ class Compute:
 
         # Of each share one call at a time is handed to the thread, which takes them as they come.
         async with self._turns.setdefault(share.key, asyncio.Lock()):
-            return await asyncio.get_running_loop().run_in_executor(self.beside, charged)
+            with step("beside the device"):
+                loop = asyncio.get_running_loop()
+                return await loop.run_in_executor(self.beside, in_context(charged))
 
     def decoding(
         self,
@@ -204,9 +221,10 @@ class Compute:
             PoolBusy: so many are being decoded that these have to come back later.
         """
         if not batch.encoded and batch.tensor.dtype == types_pb2.DATA_TYPE_FLOAT32:
-            if len(batch.tensor.data) < LIGHT:
-                return wire_images.decode_batch(batch, preprocessing, field)
-            return await self.run_in_pool(wire_images.decode_batch, batch, preprocessing, field)
+            with step("decode"):
+                if len(batch.tensor.data) < LIGHT:
+                    return wire_images.decode_batch(batch, preprocessing, field)
+                return await self.run_in_pool(wire_images.decode_batch, batch, preprocessing, field)
         async with self.decoding(batch, preprocessing, field, patient) as images:
             return await images.read()
 

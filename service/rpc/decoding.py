@@ -12,6 +12,7 @@ from torch import Tensor
 
 from service.imaging import Preprocessing
 from service.imaging.decoding import LEAST, FairPool, Piece, PixelBudget
+from service.process.tracing import step
 from service.rpc.context import present_turn
 from service.rpc.wire import images as wire_images
 from service.rpc.wire import pixel_counts as wire_pixels
@@ -55,6 +56,11 @@ class Decoding:
         """
         number = wire_images.count(self._batch, self._field)
         self._hold = self._budget.hold(self._caller)
+        with step("admit images", images=number):
+            await self._admit(number)
+        return self
+
+    async def _admit(self, number: int) -> None:
         try:
             # a patient caller's other images are others of a stream, and it waits for them
             others = 0 if self._patient else self._budget.held(self._caller)
@@ -67,7 +73,6 @@ class Decoding:
         except BaseException:
             self._hold.give_back(self._hold.pixels)
             raise
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         self._hold.give_back(self._hold.pixels)
@@ -89,18 +94,17 @@ class Decoding:
             BadImage: an encoded image cannot be decoded; the message names it.
         """
         rows = range(len(self._counts)) if rows is None else rows
-        parts = await self._pool.run(
-            self._caller,
-            [
-                Piece(
-                    partial(
-                        wire_images.decode_rows, self._batch, part, self._preprocessing, self._field
-                    ),
-                    sum(self._counts[part.start : part.stop]),
-                )
-                for part in wire_pixels.together(self._counts, rows)
-            ],
-        )
+        pieces = [
+            Piece(
+                partial(
+                    wire_images.decode_rows, self._batch, part, self._preprocessing, self._field
+                ),
+                sum(self._counts[part.start : part.stop]),
+            )
+            for part in wire_pixels.together(self._counts, rows)
+        ]
+        with step("decode", images=len(rows)):
+            parts = await self._pool.run(self._caller, pieces)
         self._hold.give_back(sum(self._counts[rows.start : rows.stop]))
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 

@@ -19,6 +19,8 @@ from service.auth.access_log import AccessLog
 from service.auth.errors import AccessError
 from service.auth.usage import Meter
 from service.engine.metrics import Metrics
+from service.process.tracing import TracedCall, Traces
+from service.process.tracing.steps import present
 from service.rpc import errors
 from service.rpc.context import VERSION, Context, caller, peer, request_id
 from service.rpc.doors.access import Access, Caller, Visit
@@ -54,6 +56,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg, unu
         decoder: decodes requests.
         access_log: told of every call; None: there is none.
         quotas: hold callers to what they may have.
+        traces: where the spans of calls go; None: calls are not traced.
     """
 
     def __init__(
@@ -64,10 +67,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg, unu
         decoder: Decoder,
         access_log: AccessLog | None = None,
         quotas: Quotas | None = None,
+        traces: Traces | None = None,
     ) -> None:
         self._metrics, self._access, self._access_log = metrics, access, access_log
         self._admission, self._decoder = admission, decoder
         self._quotas = quotas or Quotas(Meter())
+        self._traces = traces
 
     async def intercept_service(
         self,
@@ -133,7 +138,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg, unu
         return answer
 
     def _span(self, method: str, context: Context) -> "CallSpan":
-        return CallSpan(self._metrics, method, context, self._access_log)
+        return CallSpan(self._metrics, method, context, self._access_log, self._traces)
 
     async def _request(self, data: Any, kind: type[Message], span: "CallSpan") -> Any:
         """What a method is called with, decoded, and noted for the access log."""
@@ -156,7 +161,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg, unu
         """What refuses a call, whatever its request is."""
 
         async def refuse(requests: Any, context: Context) -> None:
-            async with self._span(method, context):
+            # Not traced: whoever has no key would fill the traces.
+            async with CallSpan(self._metrics, method, context, self._access_log):
                 identity.current.set(error.identity)
                 raise error
 
@@ -201,8 +207,8 @@ def _kind(handler: Any) -> tuple[Any, Any]:
 
 
 class CallSpan:
-    """The time from the begin of one call to its end: gives it a request id, times it, logs how it
-    ended, and turns exceptions into statuses.
+    """The time from the begin of one call to its end: gives it a request id, times it, traces it,
+    logs how it ended, and turns exceptions into statuses.
     """
 
     def __init__(
@@ -211,9 +217,12 @@ class CallSpan:
         method: str,
         context: Context,
         access_log: AccessLog | None = None,
+        traces: Traces | None = None,
     ) -> None:
         self._metrics, self._method, self._context = metrics, method, context
         self._access_log, self._named = access_log, dict[str, list[str]]()
+        self._traces = None if method.startswith(_QUIET) else traces
+        self._traced: TracedCall | None = None
 
     def note(self, message: Any) -> None:
         """Note what a request or a response names."""
@@ -225,6 +234,12 @@ class CallSpan:
         sent = dict(self._context.invocation_metadata() or ())
         self._id = str(sent.get("x-request-id", ""))[:64] or uuid.uuid4().hex
         request_id.set(self._id)
+        ids = {"request_id": self._id}
+        if self._traces is not None:
+            self._traced = self._traces.call(self._method, sent)
+            present.set(self._traced.trace)
+            ids |= self._traced.ids
+        structlog.contextvars.bind_contextvars(**ids)  # for all log lines of the call
         caller.set(object())  # the id is the caller's choice, and may be another call's too
         # Now: when a call has ended, asking gRPC for its peer ends the process.
         peer.set(self._context.peer())
@@ -264,6 +279,7 @@ class CallSpan:
         name = self._metrics.identity(identity.current.get().name)
         self._metrics.requests_by_identity.labels(name, code).inc()
         self._metrics.request_seconds.labels(self._method).observe(seconds)
+        self._end_trace(code, error)
         call: dict[str, Any] = {
             "method": self._method,
             "code": code,
@@ -286,3 +302,14 @@ class CallSpan:
         role = None if who.role is None else who.role.name.lower()
         about = {"identity": who.name, "role": role, "peer": peer.get()}
         self._access_log.write({**about, **call, **self._named})
+
+    def _end_trace(self, code: str, error: BaseException | None) -> None:
+        if self._traced is not None:
+            unknown = grpc.StatusCode.UNKNOWN
+            about: dict[str, str | int] = {
+                "striate.request_id": self._id,
+                "rpc.grpc.status_code": grpc.StatusCode.__members__.get(code, unknown).value[0],
+            }
+            if name := identity.current.get().name:
+                about["enduser.id"] = name
+            self._traced.end(code, error, about)

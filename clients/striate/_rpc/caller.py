@@ -14,6 +14,7 @@ from typing import Any, Self, TypeVar
 import grpc
 
 from striate._rpc.channel import open_channel
+from striate._rpc.client_span import ClientSpan, Metadata
 from striate._rpc.deadline import Deadline
 from striate._rpc.feeder import Feeder
 from striate._rpc.first_contact import first_contact, tls_problem
@@ -129,12 +130,13 @@ class Caller:
         Raises:
             StriateError: The call failed.
         """
-        request_id, options = self._options(timeout, request_id)
-        try:
-            # Not `future`, which starts a thread a call; an interrupt cancels this one, too.
-            response, call = method.with_call(request, **options)
-        except grpc.RpcError as error:
-            raise self._failure(error, request_id) from None
+        with ClientSpan(method) as span:
+            request_id, options = self._options(timeout, request_id, span.metadata)
+            try:
+                # Not `future`, which starts a thread a call; an interrupt cancels this one, too.
+                response, call = method.with_call(request, **options)
+            except grpc.RpcError as error:
+                raise self._failure(error, request_id) from None
         self._note_version(call.trailing_metadata())
         return response
 
@@ -156,8 +158,9 @@ class Caller:
         """
 
         def prepare() -> tuple[Callable[[], Any], str]:
-            request_id, options = self._options(timeout, "")
-            return partial(method, request, **options), request_id
+            span = ClientSpan(method)
+            request_id, options = self._options(timeout, "", span.metadata)
+            return partial(_begun, span, partial(method, request, **options)), request_id
 
         return ResponseStream(prepare, self._note_end, self._failure)
 
@@ -182,13 +185,14 @@ class Caller:
             BaseException: Whatever the iterable raised: the server then learns of no end, only that
                 the call was cancelled.
         """
-        request_id, options = self._options(timeout, "")
+        span = ClientSpan(method)
+        request_id, options = self._options(timeout, "", span.metadata)
         feeder = Feeder(requests)
         try:
             with held():
-                call = method.future(feeder, **options)
+                call = _begun(span, partial(method.future, feeder, **options))
                 feeder.start(call)
-            response = call.result()
+            response: Response = call.result()
             self._note_version(call.trailing_metadata())
         except (grpc.RpcError, grpc.FutureCancelledError) as error:
             if feeder.failure is not None:
@@ -223,8 +227,10 @@ class Caller:
         """
 
         def prepare() -> tuple[Callable[[], Any], str]:
-            request_id, options = self._options(timeout, "")
-            return partial(method, requests, **options | {"timeout": timeout}), request_id
+            span = ClientSpan(method)
+            request_id, options = self._options(timeout, "", span.metadata)
+            begin = partial(method, requests, **options | {"timeout": timeout})
+            return partial(_begun, span, begin), request_id
 
         responses = ResponseStream[Response](prepare, self._note_end, self._failure)
         responses.start()
@@ -233,7 +239,9 @@ class Caller:
         finally:
             responses.close()
 
-    def _options(self, timeout: float | None, request_id: str) -> tuple[str, dict[str, Any]]:
+    def _options(
+        self, timeout: float | None, request_id: str, traced: Metadata = ()
+    ) -> tuple[str, dict[str, Any]]:
         if self._closed.is_set():
             raise FailedPrecondition(f"the connection to {self.target} is closed")
         if os.getpid() != self._process:  # gRPC would hang: its threads are not in a forked process
@@ -246,7 +254,7 @@ class Caller:
         self._reach(deadline)
         return request_id, {
             "timeout": deadline.remaining(),
-            "metadata": (("x-request-id", request_id), *self._metadata),
+            "metadata": (("x-request-id", request_id), *traced, *self._metadata),
         }
 
     def _reach(self, deadline: Deadline) -> None:
@@ -283,6 +291,14 @@ class Caller:
         if isinstance(failure, Unimplemented) and ours and theirs and ours != theirs:
             failure.args = (f"{failure} (the client is {ours}, the server {theirs}; {WAY_ON})",)
         return failure
+
+
+def _begun(span: ClientSpan, begin: Callable[[], Any]) -> Any:
+    """Begins a call that ends its span, whoever ends it."""
+    call = begin()
+    if span.metadata:
+        call.add_done_callback(span.ended)
+    return call
 
 
 def new_request_id() -> str:

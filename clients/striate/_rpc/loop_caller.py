@@ -12,6 +12,7 @@ import grpc.aio
 
 from striate._rpc.caller import Caller
 from striate._rpc.channel import open_async_channel
+from striate._rpc.client_span import ClientSpan, Metadata
 from striate._rpc.deadline import Deadline
 from striate._rpc.first_contact import async_first_contact, tls_problem
 from striate._rpc.response_stream import ResponseStream
@@ -73,12 +74,13 @@ class LoopCaller(Caller):
         Raises:
             StriateError: The call failed.
         """
-        request_id, options = await self._prepared(timeout, request_id)
-        call = method(request, **options)
-        try:
-            response = await call
-        except grpc.aio.AioRpcError as error:
-            raise self._failure(error, request_id) from None
+        with ClientSpan(method) as span:
+            request_id, options = await self._prepared(timeout, request_id, span.metadata)
+            call = method(request, **options)
+            try:
+                response = await call
+            except grpc.aio.AioRpcError as error:
+                raise self._failure(error, request_id) from None
         self._note_version(await call.trailing_metadata())
         return response
 
@@ -99,16 +101,17 @@ class LoopCaller(Caller):
         Raises:
             StriateError: The call failed.
         """
-        request_id, options = await self._prepared(timeout, "")
-        call = method(request, **options)
-        try:
-            async for response in call:
-                yield response
-            self._note_version(await call.trailing_metadata())
-        except grpc.aio.AioRpcError as error:
-            raise self._failure(error, request_id) from None
-        finally:
-            call.cancel()
+        with ClientSpan(method) as span:
+            request_id, options = await self._prepared(timeout, "", span.metadata)
+            call = method(request, **options)
+            try:
+                async for response in call:
+                    yield response
+                self._note_version(await call.trailing_metadata())
+            except grpc.aio.AioRpcError as error:
+                raise self._failure(error, request_id) from None
+            finally:
+                call.cancel()
 
     def unary(
         self,
@@ -151,7 +154,9 @@ class LoopCaller(Caller):
     def _loop_channel(self) -> grpc.aio.Channel:
         return cast("grpc.aio.Channel", self.channel)
 
-    async def _prepared(self, timeout: float | None, request_id: str) -> tuple[str, dict[str, Any]]:
+    async def _prepared(
+        self, timeout: float | None, request_id: str, traced: Metadata = ()
+    ) -> tuple[str, dict[str, Any]]:
         deadline = self.deadline(timeout)
         if not self._reached:
             error = await async_first_contact(self._loop_channel, deadline.remaining())
@@ -159,7 +164,7 @@ class LoopCaller(Caller):
             if problem is not None:
                 raise TLSFailed(problem)
             self._reached = error is None
-        return self._options(deadline.remaining(), request_id)
+        return self._options(deadline.remaining(), request_id, traced)
 
     def _reach(self, deadline: Deadline) -> None:
         """Nothing is left to do: `_prepared` has made the first contact."""

@@ -42,7 +42,7 @@ class ActivationHandler:
                     Priority.INTERACTIVE,
                     gradients=False,
                 )
-            response = await self._compute.run_long_in_pool(_response, activations, spec)
+            response = await self._compute.encode(_response, activations, spec)
             response.units.extend(
                 wire_activations.unit_activations(activations.units, spec.layer, model.classes)
             )

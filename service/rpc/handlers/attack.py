@@ -9,6 +9,7 @@ from interp.attack.base import Method, attack
 from interp.attack.epsilon_curve import epsilon_curve
 from interp.probe import Procedure
 from service.models.zoo import ModelZoo
+from service.process.tracing import step
 from service.rpc.compute import LIGHT, Compute
 from service.rpc.context import Context
 from service.rpc.validation import required, within
@@ -57,10 +58,9 @@ class AttackHandler:
                 request.deterministic,
             )
             if request.format != pb.IMAGE_FORMAT_PNG and x.nbytes < LIGHT:
-                return wire_response.response(request, model, outcome, x)
-            return await self._compute.run_long_in_pool(
-                wire_response.response, request, model, outcome, x
-            )
+                with step("encode"):
+                    return wire_response.response(request, model, outcome, x)
+            return await self._compute.encode(wire_response.response, request, model, outcome, x)
 
 
 def solve_attack(

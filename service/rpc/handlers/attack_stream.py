@@ -196,7 +196,7 @@ class StreamRun:
                     await self._attack([image])
             return
         ids = [image.message.id for image in images]
-        for answer in await self._compute.run_long_in_pool(
+        for answer in await self._compute.encode(
             stream_responses, ids, self._request.format, self._model, found
         ):
             self.answers.put_nowait(answer)

@@ -78,7 +78,7 @@ class AttributionHandler:
                     spec = replace(spec, settings=replace(spec.settings, layer=layer))
                 attribution = await self._hooked(x, network, paths, spec)
             check_rows(attribution.score, attribution.values, attribution.delta)
-            return await self._compute.run_long_in_pool(
+            return await self._compute.encode(
                 wire_attribution.response, attribution, paths, x, model, spec, layer
             )
 

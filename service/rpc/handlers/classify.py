@@ -41,7 +41,7 @@ class ClassifyHandler:
                             Priority.INTERACTIVE,
                             gradients=False,
                         )
-                    found = await self._compute.run_in_pool(
+                    found = await self._compute.encode(
                         wire_classify.classifications, probabilities, indices, model.classes
                     )
                     response.images.extend(found)

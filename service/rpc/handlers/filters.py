@@ -39,7 +39,7 @@ class FilterHandler:
             except ValueError as error:
                 raise InvalidField("layer", str(error)) from error
             spacing = wire_filters.weight_spacing(spec, len(weights[0]), model)
-            response = await self._compute.run_long_in_pool(_response, spec, weights, spacing)
+            response = await self._compute.encode(_response, spec, weights, spacing)
             response.provenance.CopyFrom(wire_provenance.provenance(model))
             return response
 

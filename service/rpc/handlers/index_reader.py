@@ -79,9 +79,7 @@ class IndexReader:
         if not with_images:
             return ExemplarMessages(messages, found, [])
         drawn = (
-            self._compute.run_long_in_pool(
-                wire_exemplars.add_images, message, dataset, model.preprocessing
-            )
+            self._compute.encode(wire_exemplars.add_images, message, dataset, model.preprocessing)
             for message in messages
         )
         read = await asyncio.gather(*drawn)

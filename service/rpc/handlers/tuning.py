@@ -32,7 +32,7 @@ class TuningHandler:
             gratings = wire_filters.gratings(request, layer, model)
             priority = wire_priority.priority(request.priority)
             tuning = await measure_tuning(self._compute, context, model, layer, gratings, priority)
-            response = await self._compute.run_long_in_pool(wire_filters.tuning_response, tuning)
+            response = await self._compute.encode(wire_filters.tuning_response, tuning)
             response.layer = quoted(layer.name)
             response.provenance.CopyFrom(wire_provenance.provenance(model))
             return response

@@ -90,7 +90,7 @@ class DossierHandler:
             flips = await self._flips(x, spec, model, context)
             response.flips.extend(wire_dossier.unit_flips(flips, spec.unit))
             facts = wire_dossier.page_facts(response, spec, len(x), model)
-            page = await self._compute.run_in_pool(dossier_page, facts)
+            page = await self._compute.encode(dossier_page, facts)
             response.html = page.encode()
         if response.ByteSize() > wire_images.MOST_BYTES:
             raise InvalidField(

@@ -221,7 +221,7 @@ class FacetFinder:
             checked.priority,
             deterministic=True,
         )
-        return await self._compute.run_long_in_pool(encode_pictures, result), maxima
+        return await self._compute.encode(encode_pictures, result), maxima
 
 
 def _facets(

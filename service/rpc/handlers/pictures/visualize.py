@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from interp.feature.settings import PictureSettings
 from interp.feature.visualize import VisualizationResult
 from service.models.zoo import ModelZoo
+from service.process.tracing import step
 from service.rpc.compute import Compute
 from service.rpc.context import Context
 from service.rpc.handlers.pictures.planner import SIZE, PicturePlanner
@@ -71,9 +72,12 @@ class VisualizeHandler:
             )
             try:
                 async for update in updates.until(job):
-                    progress = await self._compute.run_in_pool(_progress, update, settings.steps)
+                    with step("preview"):
+                        progress = await self._compute.run_in_pool(
+                            _progress, update, settings.steps
+                        )
                     yield pb.VisualizeResponse(progress=progress)
-                result = await self._compute.run_long_in_pool(
+                result = await self._compute.encode(
                     _result, job.result(), pictures, maxima, request.include_tensor
                 )
                 result.provenance.CopyFrom(wire_provenance.provenance(model))

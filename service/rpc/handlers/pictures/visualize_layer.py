@@ -60,7 +60,7 @@ class VisualizeLayerHandler:
             response = partial(
                 pb.VisualizeLayerResponse, units_total=len(layer.units), provenance=provenance
             )
-            renderer = LayerRenderer(self._compute.solve_patiently, self._compute.run_long_in_pool)
+            renderer = LayerRenderer(self._compute.solve_patiently, self._compute.encode)
             render = partial(renderer.render, layer)
             async with aclosing(self._stream.stream(parts, render)) as pictures:
                 async for one in pictures:
