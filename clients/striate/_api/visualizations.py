@@ -261,12 +261,14 @@ def _run(
 ) -> Visualizations:
     from striate.results.visualization import Progress, Visualizations
 
+    found: Visualizations | None = None
     with closing(net.caller.stream(net.interpret.Visualize, request, timeout)) as responses:
-        for response in responses:
+        for response in responses:  # to the end, or the call would count as cancelled
             if response.HasField("result"):
                 found = Visualizations.read(response.result)
                 check_count(len(found), expected)
-                return found
-            if on_progress is not None:
+            elif on_progress is not None:
                 on_progress(Progress.read(response.progress))
-    raise Internal("the server ended a visualization without a result")
+    if found is None:
+        raise Internal("the server ended a visualization without a result")
+    return found

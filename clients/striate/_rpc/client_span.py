@@ -51,7 +51,7 @@ class ClientSpan:
         if span is None:
             return
         span.set_attribute("rpc.grpc.status_code", code.value[0])
-        if code is not grpc.StatusCode.OK:
+        if code not in (grpc.StatusCode.OK, grpc.StatusCode.CANCELLED):
             trace = sys.modules["opentelemetry.trace"]
             span.set_attribute("error.type", code.name)
             span.set_status(trace.Status(trace.StatusCode.ERROR, what or code.name))
