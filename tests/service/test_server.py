@@ -39,6 +39,10 @@ class Drained:
         self.order.append("operations closed")
 
 
+async def at_once(grace: float) -> None:
+    """Stops without waiting."""
+
+
 def test_calls_and_operations_have_all_the_time_at_once() -> None:
     async def run() -> Drained:
         parts, order = Drained(), list[str]()
@@ -50,6 +54,7 @@ def test_calls_and_operations_have_all_the_time_at_once() -> None:
             _traces=None,
             _authority=None,
             _access_log=None,
+            _probes=SimpleNamespace(stop=at_once),
             metrics=Metrics(),
             _doors=SimpleNamespace(shutdown=lambda **_: None),
             _operations=parts,
@@ -91,6 +96,7 @@ def test_an_engine_that_hangs_does_not_hold_up_the_end(monkeypatch: pytest.Monke
             _traces=None,
             _authority=None,
             _access_log=None,
+            _probes=SimpleNamespace(stop=at_once),
             metrics=Metrics(),
             _doors=SimpleNamespace(shutdown=lambda **_: None),
             _operations=parts,
