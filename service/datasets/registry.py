@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from service.auth.identity import current, visible_datasets
+from service.auth.ownership import Ownership
 from service.datasets.base import Dataset, DatasetError, UnknownDataset
 from service.datasets.schemes import open_uri, skips_bad
-from service.datasets.uploads import Uploads
+from service.datasets.uploads import Uploads, is_name
 
 BUILT_IN = {"digits": "digits", "photo-patches": "photo-patches"}
 
@@ -65,6 +66,8 @@ class Datasets:
         Args:
             name: of a data set.
         """
+        if name not in self._uris and is_name(name):
+            return self.uploads.may_name(name)
         return current.get().may_use_dataset(name)
 
     def __contains__(self, name: str) -> bool:
@@ -141,20 +144,43 @@ class Datasets:
         Raises:
             UnknownDataset: none has that name.
             NotAnUpload: it is not uploaded.
+            PermissionDenied: it is another's, who shares it.
         """
-        self._require(name)
-        if name in self._uris:
-            raise NotAnUpload(name)
+        self.require_own(name)
         with self._locks.setdefault(name, threading.Lock()):
             self._opened.pop(name, None)
             freed = self.uploads.delete(name)
         self._locks.pop(name, None)
         return freed
 
+    def require_own(self, name: str) -> None:
+        """Check that the present caller may delete a data set.
+
+        Args:
+            name: of the data set.
+
+        Raises:
+            UnknownDataset: none has that name.
+            NotAnUpload: it is not uploaded.
+            PermissionDenied: it is another's, who shares it.
+        """
+        self._require(name)
+        if name in self._uris:
+            raise NotAnUpload(name)
+        self.uploads.require_own(name)
+
     @property
     def listed_first(self) -> int:
         """How many of `names` are no uploads."""
         return len(visible_datasets(self._uris))
+
+    def ownership(self, name: str) -> Ownership:
+        """Tell whose a data set is; the settings' are nobody's in particular.
+
+        Args:
+            name: one of `names`.
+        """
+        return Ownership() if name in self._uris else self.uploads.ownership(name)
 
     def uri(self, name: str) -> str:
         """Find where the data set of a name is read from.

@@ -1,4 +1,6 @@
-"""Data sets that callers send: kept as parquet files, under names made of their content."""
+"""Data sets that callers send: kept as parquet files, under names made of their owner and content,
+with a file beside each that says whose it is. To others they do not exist, unless they are shared.
+"""
 
 import contextlib
 import glob
@@ -18,6 +20,9 @@ import pyarrow.parquet as pq
 import structlog
 
 from service import files as whole_file
+from service.auth.errors import PermissionDenied
+from service.auth.identity import current
+from service.auth.ownership import Ownership
 from service.datasets.base import Dataset, DatasetError, UnknownDataset
 from service.datasets.fingerprint import Fingerprint
 from service.datasets.tables.parquet import parquet_source
@@ -34,8 +39,8 @@ _NAME = re.compile(r"upload-[0-9a-f]{16}")
 _CLASSES = b"striate.classes"  # the key of the class names, as JSON, in the file's metadata
 _UNFINISHED = ".part"
 
-
 PLACE = ".place"  # the ending of the file, beside the folder, that says where it was at first
+_WHOSE = ".json"  # the ending of the file that says whose an upload is, and with whom it is shared
 _USED = ".used"  # the ending of the file that says when an upload was last used, in served seconds
 
 
@@ -74,15 +79,37 @@ class Uploads:
 
     @property
     def names(self) -> list[str]:
-        """The names of all, sorted."""
-        return sorted(
-            path.stem
-            for path in self._folder.glob("upload-*.parquet")
-            if _NAME.fullmatch(path.stem)
-        )
+        """The names of all that the present caller may see, sorted."""
+        stems = (path.stem for path in self._folder.glob("upload-*.parquet"))
+        return sorted(stem for stem in stems if stem in self)
 
     def __contains__(self, name: str) -> bool:
-        return bool(_NAME.fullmatch(name)) and self._path(name).exists()
+        """Whether there is one of that name for the present caller."""
+        return self._is_there(name) and self.ownership(name).may_read(current.get())
+
+    def _is_there(self, name: str) -> bool:
+        return is_name(name) and self._path(name).exists()
+
+    def may_name(self, name: str) -> bool:
+        """Tell whether the present caller may know of an uploaded data set, also of one that is
+        gone: then nobody knows any more whose it was.
+
+        Args:
+            name: that `is_name` is true for.
+        """
+        whose = self.ownership(name) if self._is_there(name) else Ownership()
+        return whose.may_read(current.get())
+
+    def ownership(self, name: str) -> Ownership:
+        """Tell whose an uploaded data set is.
+
+        Args:
+            name: of one that there is.
+
+        Returns:
+            Its ownership: nobody's in particular where nothing was kept of that.
+        """
+        return _whose(self._path(name))
 
     def uri(self, name: str) -> str:
         """Name what stands for the data set where others have a URI; it does not depend on the
@@ -132,14 +159,34 @@ class Uploads:
             The bytes that are free again.
 
         Raises:
-            UnknownDataset: there is none of that name.
+            UnknownDataset: there is none of that name, for the present caller.
+            PermissionDenied: it is another's, who shares it.
         """
         freed = self.size(name)
+        self.require_own(name)
+        for ending in (".parquet", _WHOSE, _USED):
+            self._path(name, ending).unlink(missing_ok=True)
+        return freed
+
+    def require_own(self, name: str) -> None:
+        """Check that the present caller may delete an uploaded data set.
+
+        Args:
+            name: of the data set.
+
+        Raises:
+            UnknownDataset: there is none of that name, for them.
+            PermissionDenied: it is another's, who shares it.
+        """
         if name not in self:
             raise UnknownDataset(name, self.names)
-        self._path(name).unlink(missing_ok=True)
-        self._path(name, _USED).unlink(missing_ok=True)
-        return freed
+        whose = self.ownership(name)
+        if not whose.may_change(current.get()):
+            raise PermissionDenied(
+                current.get(),
+                f"data set {name!r} belongs to {whose.owner!r}, who shares it: it can be used, and "
+                f"is deleted by them or an admin",
+            )
 
     def unused(self, seconds: float) -> list[str]:
         """List the uploads that nothing has used for a time.
@@ -186,11 +233,12 @@ class Uploads:
         except (DatasetError, OSError, pa.ArrowException, ValueError, KeyError) as error:
             raise DatasetError(f"data set {name!r}: {error}") from error
 
-    def begin(self, classes: Sequence[str] = ()) -> "Upload":
-        """Begin a new data set.
+    def begin(self, classes: Sequence[str] = (), shared: Sequence[str] = ()) -> "Upload":
+        """Begin a new data set of the present caller's.
 
         Args:
             classes: names by label; none: the numbers.
+            shared: names and roles who may use it, too.
 
         Returns:
             The data set, to be filled.
@@ -201,7 +249,8 @@ class Uploads:
         self._space.require()
         self._folder.mkdir(parents=True, exist_ok=True)
         self._place = _remembered(self._folder)
-        return Upload(self._folder, classes, self._most_bytes, self._space.require)
+        whose = Ownership(current.get().name, tuple(shared))
+        return Upload(self._folder, classes, self._most_bytes, self._space.require, whose)
 
     def _path(self, name: str, ending: str = ".parquet") -> Path:
         return self._folder / f"{name}{ending}"
@@ -211,7 +260,8 @@ class Upload:
     """A data set that is being sent. `add` its images in order, then `finish`; always `abandon` in
     the end.
 
-    The same images, labels and class names give the same file, however they were cut into parts.
+    The same images, labels and class names of the same owner give the same file, however they were
+    cut into parts. Those of two owners have nothing in common.
     """
 
     def __init__(
@@ -220,10 +270,12 @@ class Upload:
         classes: Sequence[str],
         most_bytes: int,
         require_room: Callable[[], None],
+        whose: Ownership,
     ) -> None:
+        self._whose = whose
         self._folder, self._most_bytes = folder, most_bytes
         self._require_room = require_room
-        self._content = _Content(classes)
+        self._content = _Content(classes, whose.owner)
         self._rows: list[tuple[bytes, int]] = []
         self._rows_bytes = self._bytes = 0
         self.count = 0
@@ -269,7 +321,8 @@ class Upload:
         """Keep what was added.
 
         Returns:
-            The name of the data set, made of its content: if the same was kept before, that stays.
+            The name of the data set, made of its content and owner: if the same was kept before,
+            that stays, and is shared as this one.
         """
         with self._lock:
             self._flush()
@@ -277,6 +330,7 @@ class Upload:
             with self._temporary.open("rb+") as file:
                 os.fsync(file.fileno())
             name = self._content.name
+            _keep_whose(self._folder / f"{name}{_WHOSE}", self._whose)
             # What may be there already holds the same bytes, or is damaged.
             self._temporary.replace(self._folder / f"{name}.parquet")
             return name
@@ -306,10 +360,13 @@ class Upload:
 
 
 class _Content:
-    """What the name of an upload is made of: its class names, and its images with their labels."""
+    """What the name of an upload is made of: its owner, its class names, and its images with their
+    labels.
+    """
 
-    def __init__(self, classes: Sequence[str]) -> None:
-        self._digest = hashlib.sha256(json.dumps(list(classes)).encode())
+    def __init__(self, classes: Sequence[str], owner: str) -> None:
+        named = [list(classes), owner] if owner else list(classes)
+        self._digest = hashlib.sha256(json.dumps(named).encode())
 
     def add(self, image: bytes, label: int) -> None:
         """Take the next image in."""
@@ -350,10 +407,40 @@ def damage(path: Path) -> str | None:
         return str(error)
 
 
+def is_name(name: str) -> bool:
+    """Tell whether a name is one that uploads have.
+
+    Args:
+        name: any.
+    """
+    return bool(_NAME.fullmatch(name))
+
+
+def _whose(path: Path) -> Ownership:
+    """Whose the upload in a file is. Where that cannot be read it is nobody's in particular, and
+    then its name does not fit its content, unless it was so from the first.
+    """
+    try:
+        found = json.loads(path.with_suffix(_WHOSE).read_bytes())
+        return Ownership(str(found["owner"]), tuple(map(str, found["share"])))
+    except (OSError, ValueError, KeyError, TypeError):
+        return Ownership()
+
+
+def _keep_whose(path: Path, whose: Ownership) -> None:
+    """Write down whose an upload is, or that it is nobody's in particular."""
+    if whose == Ownership():
+        path.unlink(missing_ok=True)
+        return
+    text = json.dumps({"owner": whose.owner, "share": whose.shared})
+    whole_file.write(path, text.encode(), durable=True)
+
+
 def _name_of(path: Path) -> str:
     """The name that the content of a file has; raises what pyarrow raises of a damaged one."""
     with pq.ParquetFile(path) as file:
-        content = _Content(json.loads((file.schema_arrow.metadata or {})[_CLASSES]))
+        classes = json.loads((file.schema_arrow.metadata or {})[_CLASSES])
+        content = _Content(classes, _whose(path).owner)
         for group in range(file.num_row_groups):
             table = file.read_row_group(group, ["image", "label"])
             for image, label in zip(table["image"], table["label"], strict=True):

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from torch import Tensor
 
 from interp.exemplars import ORDERS, LayerStatistics, TopK
+from service.auth.identity import current
 from service.datasets.samples import summary
 from service.index.distributions import columns, distributions
 from service.index.files import FORMAT, UNREADABLE, Files, slug, tensors, tensors_digest
@@ -126,6 +127,7 @@ def finish(files: Files, plan: IndexPlan, layer: str, shards: Sequence[Path]) ->
     )
     files.save(about["tensors"], about, kept)
     files.write(f"{stem(plan, layer)}.parquet", _table(kept, about["quantiles"]))
+    about |= {"built_by": current.get().name}  # whose operation it is; the content is the same
     about |= {SEAL: about_digest(about)}
     files.write(name, json.dumps(about, sort_keys=True).encode())  # from here on it is the index
     for past in (

@@ -44,6 +44,11 @@ class LayerIndex:
         return int(self.about["images"] - self.left_out["count"])
 
     @property
+    def built_by(self) -> str:
+        """The name of who built it; "" where the server asked for no keys then."""
+        return str(self.about.get("built_by", ""))
+
+    @property
     def left_out(self) -> dict[str, Any]:
         """Which images were left out, as `service.datasets.samples.summary` says it."""
         found: dict[str, Any] = self.about.get("left_out", {"count": 0, "images": []})

@@ -104,7 +104,16 @@ class IndexStore:
         Returns:
             The dotted names.
         """
-        return sorted(layer for known, layer in self._seen() if known == subject)
+        return [index.layer for index in self.indexes(subject)]
+
+    def indexes(self, subject: Subject) -> list[LayerIndex]:
+        """List the indexes of a subject, by layer.
+
+        Args:
+            subject: the model and the data set.
+        """
+        found = [index for (known, _), index in self._seen().items() if known == subject]
+        return sorted(found, key=lambda index: index.layer)
 
     def indexed(self, model: str, digest: str, layer: str) -> list[Subject]:
         """List what has an index of that layer of the model with those weights, the data set of

@@ -185,7 +185,9 @@ def _orphans(folder: Path, operations: set[str], building: bool) -> Iterator[Pat
     downloads = {path for path in unfinished if _area(path.relative_to(folder)) == "datasets"}
     aside = {path for path in unfinished if path.is_relative_to(folder / QUARANTINE)}
     yield from sorted(unfinished - downloads - aside)
-    for path in sorted((folder / UPLOADS).glob("*.used")):
+    uploads = folder / UPLOADS
+    beside = [*uploads.glob("upload-*.used"), *uploads.glob("upload-*.json")]
+    for path in sorted(beside):
         if not path.with_suffix(".parquet").exists():
             yield path
     for path in sorted((folder / AUDITS).glob("*")):

@@ -84,6 +84,7 @@ class DatasetHandler:
     ) -> pb.DeleteDatasetResponse:
         """Remove an upload that no operation uses."""
         name = required("dataset", request.dataset)
+        await self._compute.run_in_pool(self._datasets.require_own, name)
         if name in in_use(self._operations):
             raise DatasetBusy(
                 f"operations use data set {name!r}: cancel them, or wait until they have ended"
@@ -93,8 +94,13 @@ class DatasetHandler:
 
     def _describe(self, name: str, model: HostedModel | None) -> pb.Dataset:
         """What is known of a data set without a download; with a model also its indexes."""
+        whose = self._datasets.ownership(name)
         message = pb.Dataset(
-            name=name, uri=self._datasets.uri(name), stored_bytes=self._datasets.uploads.size(name)
+            name=name,
+            uri=self._datasets.uri(name),
+            stored_bytes=self._datasets.uploads.size(name),
+            owner=whose.owner,
+            share=whose.shared,
         )
         try:
             dataset = self._datasets.get_without_download(name)
@@ -111,9 +117,11 @@ class DatasetHandler:
                 message.class_indices.extend(
                     class_indices(dataset.classes, model.classes, dataset.label_count)
                 )
-            message.indexed_layers.extend(
-                map(quoted, self._index.layers(Subject.of(model.name, model.digest, dataset)))
-            )
+            for one in self._index.indexes(Subject.of(model.name, model.digest, dataset)):
+                message.indexed_layers.append(quoted(one.layer))
+                message.indexes.add(
+                    layer=quoted(one.layer), images=one.images, built_by=one.built_by
+                )
         if message.ByteSize() > MOST_BYTES:  # kept before there was a limit to what is taken
             message.ClearField("classes")
             message.ClearField("class_indices")

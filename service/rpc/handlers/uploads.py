@@ -8,6 +8,7 @@ from service.rpc.compute import Compute
 from service.rpc.context import Context
 from service.rpc.validation import InvalidField
 from service.rpc.wire.robustness import uploads as wire_uploads
+from service.rpc.wire.share import read_share
 from striate.v1 import audit_pb2 as pb
 
 
@@ -26,10 +27,12 @@ class UploadHandler:
         try:
             async for message in requests:
                 if upload is None:
-                    classes = wire_uploads.classes(message)
-                    upload = await self._compute.run_in_pool(self._datasets.uploads.begin, classes)
-                elif message.classes:
-                    raise InvalidField("classes", "belong into the first message")
+                    classes, shared = wire_uploads.classes(message), read_share(message.share)
+                    begin = self._datasets.uploads.begin
+                    upload = await self._compute.run_in_pool(begin, classes, shared)
+                elif message.classes or message.share:
+                    field = "classes" if message.classes else "share"
+                    raise InvalidField(field, "belong into the first message")
                 await self._compute.run_long_in_pool(_append, upload, message, classes)
             if upload is None:
                 raise InvalidField("images", "there are none")
