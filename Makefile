@@ -38,7 +38,7 @@ test-extras: export OMP_NUM_THREADS := 1
 test-extras: .venv-extras/.ready ## run the tests of what the extras bring, in an environment of their own
 	.venv-extras/bin/python -m pytest -n auto --dist worksteal tests/extras $(ARGS)
 
-check: .venv/.ready .protos-venv/.ready ## ruff, mypy, buf, stubs, import arrows, compose and workflow schemas
+check: .venv/.ready .protos-venv/.ready .deploy-venv/.ready ## ruff, mypy, buf, stubs, import arrows, schemas, deploy/
 	tools/check.sh
 
 bench: .venv-bench/.ready ## measure beside the peers
@@ -55,10 +55,10 @@ clean: ## remove what the commands wrote, but no environment
 	find interp service clients bench tools tests -name __pycache__ -prune -exec rm -rf {} +
 
 distclean: clean ## remove the environments, too
-	rm -rf .venv .venv-bench .venv-extras .protos-venv .uv
+	rm -rf .venv .venv-bench .venv-extras .protos-venv .deploy-venv .uv
 
 # A stamp holds the folder it was made in, for an environment does not survive being moved or copied.
-stamps := .uv/.ready .venv/.ready .venv-bench/.ready .venv-extras/.ready .protos-venv/.ready
+stamps := .uv/.ready .venv/.ready .venv-bench/.ready .venv-extras/.ready .protos-venv/.ready .deploy-venv/.ready
 moved := $(foreach stamp,$(stamps),$(shell [ ! -e $(stamp) ] || [ "$$(cat $(stamp))" = "$$(pwd -P)" ] || echo $(stamp)))
 $(moved): FORCE
 
@@ -79,6 +79,10 @@ $(moved): FORCE
 .venv-extras/.ready: .uv/.ready $(EXTRAS_TXT) pyproject.toml clients/pyproject.toml
 	tools/environment.sh .venv-extras '$(PYTHON)' $(EXTRAS_TXT)
 	$(UV) pip install --quiet --python .venv-extras --no-deps --editable . --editable clients
+	@pwd -P > $@
+
+.deploy-venv/.ready: .uv/.ready requirements/deploy.txt
+	tools/environment.sh .deploy-venv '$(PYTHON)' requirements/deploy.txt
 	@pwd -P > $@
 
 .protos-venv/.ready: .uv/.ready requirements/protos.txt

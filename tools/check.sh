@@ -52,6 +52,7 @@ check "buf breaking" breaking
 check "import arrows" $bin/python -m pytest tests/test_arrows.py
 check "compose schema" $bin/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 check "workflow schema" $bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+check "deploy" .deploy-venv/bin/python -m tools.check_deploy
 check "shell scripts" scripts
 check "dependencies" .uv/bin/uv pip check --quiet --python .venv
 

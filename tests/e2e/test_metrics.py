@@ -77,3 +77,22 @@ def test_calls_are_counted_by_caller_and_gradients_by_model(server: Server) -> N
     assert seen()[2] - before[2] == 2
     assert value(server, "striate_model_bytes", model="cifar10-plain") > 1_000_000
     assert value(server, "process_resident_memory_bytes") > 100_000_000
+
+
+@pytest.mark.parametrize("file", ["prometheus/alerts.yml", "grafana/striate.json"])
+def test_what_the_operators_files_name_is_served(server: Server, file: str) -> None:
+    text = (PAGE.parents[1] / "deploy" / file).read_text()
+    named = set(re.findall(r"\b(?:striate|process)_\w+(?=[{\[)\s=,\\])", text))
+    suffixes = re.compile(r"_(bucket|sum|count)$")
+    served = set(families(server))
+    unknown = {
+        name for name in named if name not in served and suffixes.sub("", name) not in served
+    }
+    assert len(named) > 10
+    assert unknown == set()
+
+
+def test_the_dashboard_draws_every_metric(server: Server) -> None:
+    text = (PAGE.parents[1] / "deploy" / "grafana" / "striate.json").read_text()
+    own = {name for name in families(server) if name.startswith("striate_")}
+    assert {name for name in own if name not in text} == set()
