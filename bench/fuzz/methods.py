@@ -10,11 +10,19 @@ from google.protobuf.descriptor import Descriptor, MethodDescriptor
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
-from striate.v1 import interpret_pb2, model_pb2, robustness_pb2
+from striate.v1 import interpret_pb2, model_pb2, robustness_pb2, usage_pb2
 
 MOST_RESPONSES = 20  # that are read of a stream before it is cancelled
 
-_FILES = (model_pb2, interpret_pb2, robustness_pb2, operations_pb2, health_pb2, reflection_pb2)
+_FILES = (
+    model_pb2,
+    interpret_pb2,
+    robustness_pb2,
+    usage_pb2,
+    operations_pb2,
+    health_pb2,
+    reflection_pb2,
+)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 from striate._api import audits, datasets, exemplars, health, models
 from striate._api.context import Connection
 from striate._api.operation import Operation
+from striate._api.usage import get_usage
 from striate._rpc.caller import Caller
 from striate._rpc.security import security
 from striate._rpc.target import check_target
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from striate.results.audit import AuditReport
     from striate.results.datasets import DatasetInfo, Samples
     from striate.results.models import ModelInfo
+    from striate.results.usage import Usage
 
 
 def connect(
@@ -519,6 +521,18 @@ class Service:
             raise invalid("ready", "is asked of the server, not of a model")
         service = health.READINESS if ready else model or ""
         return health.check(self._connection.caller, service, timeout)
+
+    def usage(self, name: str | None = None, *, timeout: float | None = None) -> Usage:
+        """Asks what the caller may have, has and has had, and what waits before them.
+
+        Args:
+            name: Of another caller, for admins; None for one's own usage.
+            timeout: Seconds, None for the connection's default.
+
+        Raises:
+            PermissionDenied: Another's usage is told to admins alone.
+        """
+        return get_usage(self._connection, name or "", timeout)
 
     @property
     def version(self) -> str:

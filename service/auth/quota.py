@@ -5,7 +5,6 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 Count = Annotated[int, Field(ge=0, le=10**9)]
-Bytes = Annotated[int, Field(ge=0, le=2**60)]
 Rate = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)]
 
 
@@ -24,11 +23,7 @@ class Quota(BaseModel):
         rows_in_flight: images, or pictures, of the requests that are being answered.
         waiting_jobs: that wait for the device.
         operations: that have not ended.
-        uploads: data sets that they have sent and not deleted.
-        upload_bytes: of encoded images in these.
         loaded_models: that they have loaded and nobody has unloaded.
-        index_bytes: of the exemplar indexes that they have built.
-        picture_bytes: of the pictures of whole layers that are kept for them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,11 +34,7 @@ class Quota(BaseModel):
     rows_in_flight: Count | None = None
     waiting_jobs: Count | None = None
     operations: Count | None = None
-    uploads: Count | None = None
-    upload_bytes: Bytes | None = None
     loaded_models: Count | None = None
-    index_bytes: Bytes | None = None
-    picture_bytes: Bytes | None = None
 
 
 UNLIMITED = Quota()

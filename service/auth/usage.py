@@ -4,7 +4,7 @@ import math
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -51,12 +51,14 @@ class Usage:
         requests: let in so far.
         rows: in flight.
         gradients: images times gradients, so far.
+        by: who they were when they last made a request.
         second, minute: what is left of requests, and of gradients.
     """
 
     requests: int = 0
     rows: int = 0
     gradients: int = 0
+    by: Identity | None = None
     second: Bucket = field(default_factory=Bucket)
     minute: Bucket = field(default_factory=Bucket)
 
@@ -77,6 +79,7 @@ class Meter:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock, self._lock = clock, threading.Lock()
         self._by_name = OrderedDict[str, Usage]()
+        self._loaded_by: dict[str, str] = {}  # by the model's name
 
     def usage(self, name: str) -> Usage:
         """Return what a caller uses.
@@ -108,6 +111,7 @@ class Meter:
         rate = by.quota.requests_per_second
         with self._lock:
             usage = self._of(by.name)
+            usage.by = by
             if rate is not None:
                 size = max(1.0, rate)
                 left = usage.second.fill(self._clock(), size, rate)
@@ -172,13 +176,40 @@ class Meter:
             wait = (1 - left) / (most / 60)
             raise QuotaExceeded(by.name, "image_gradients_per_minute", most, most - left, wait)
 
-    def left_of_gradients(self, by: Identity) -> float:
-        """Return how many gradients one may have at once now; infinite where none are counted."""
+    def used_of_gradients(self, by: Identity) -> float:
+        """Return how many gradients one has had of those of a minute; 0 where none are counted."""
         most = by.quota.image_gradients_per_minute
         if most is None:
-            return math.inf
+            return 0.0
         with self._lock:
-            return self._of(by.name).minute.fill(self._clock(), most, most / 60)
+            return most - self._of(by.name).minute.fill(self._clock(), most, most / 60)
+
+    def used_of_requests(self, by: Identity) -> float:
+        """Return how many requests one has made of those of a second; 0 where none are counted."""
+        rate = by.quota.requests_per_second
+        if rate is None:
+            return 0.0
+        size = max(1.0, rate)
+        with self._lock:
+            return size - self._of(by.name).second.fill(self._clock(), size, rate)
+
+    def loaded(self, model: str, name: str) -> None:
+        """Note who had a model loaded.
+
+        Args:
+            model: its name.
+            name: theirs.
+        """
+        self._loaded_by[model] = name
+
+    def loaded_by(self, name: str, models: Iterable[str]) -> int:
+        """Count the models that one had loaded.
+
+        Args:
+            name: theirs.
+            models: names of those that serve.
+        """
+        return sum(self._loaded_by.get(model) == name for model in models)
 
 
 def require(

@@ -41,7 +41,7 @@ from service.engine.metrics import Metrics
 from service.engine.passes import PassRows, is_out_of_memory, not_finite, run_pass
 from service.engine.queue import JobQueue
 from service.engine.scheduler import choose_leader, share_rows
-from service.engine.share import OWN, Account, Share
+from service.engine.share import OWN, Account, Share, ShareUse
 from service.process.tracing import Tick, begin_job
 
 T = TypeVar("T")
@@ -156,6 +156,12 @@ class Engine:
     def waiting(self) -> list[Job[Any]]:
         """Return the jobs that wait for admission."""
         return [job for job in self._queue.jobs() if not job.admitted]
+
+    def shares(self) -> list[ShareUse]:
+        """Tell how it stands with each share that has had the device: at most some thousand, and
+        none that has been away for long.
+        """
+        return self._queue.shares()
 
     def waiting_of(self, share: Share) -> int:
         """Count the jobs of a share that wait for admission.

@@ -11,7 +11,7 @@ from service.engine.ledger import Ledger
 from service.engine.limits import EngineLimits
 from service.engine.metrics import Metrics
 from service.engine.scheduler import OVERTAKEN_SECONDS, next_to_admit
-from service.engine.share import OWN, Account, Call, Share, least_served
+from service.engine.share import OWN, Account, Call, Share, ShareUse, least_served
 
 T = TypeVar("T")
 
@@ -106,6 +106,11 @@ class JobQueue:
             self._calls += 1
             self._changed.notify()
         return future
+
+    def shares(self) -> list[ShareUse]:
+        """Tell how it stands with each share."""
+        with self._changed:
+            return [ShareUse.of(account) for account in self.ledger]
 
     def waiting_of(self, share: Share) -> int:
         """Count the jobs of a share that wait for admission."""

@@ -65,6 +65,40 @@ class Account:
         return bool(self.running or self.waiting or self.calls)
 
 
+@dataclass(frozen=True)
+class ShareUse:
+    """How it stands with a share.
+
+    Attributes:
+        key, weight: of the share.
+        seconds: of the device that it has had.
+        rows: that were answered.
+        waiting, running: its jobs before and after admission.
+        oldest_wait: seconds that the oldest of the waiting ones has been waiting.
+    """
+
+    key: str
+    weight: float = 1.0
+    seconds: float = 0.0
+    rows: int = 0
+    waiting: int = 0
+    running: int = 0
+    oldest_wait: float = 0.0
+
+    @classmethod
+    def of(cls, account: Account) -> "ShareUse":
+        """Read an account, which nobody else changes meanwhile."""
+        return cls(
+            account.share.key,
+            account.share.weight,
+            account.seconds,
+            account.rows,
+            len(account.waiting),
+            len(account.running),
+            max((job.waited for job in account.waiting), default=0.0),
+        )
+
+
 def least_served(accounts: Iterable[Account]) -> Account | None:
     """Choose whose turn it is.
 

@@ -35,16 +35,18 @@ from service.rpc.handlers.pictures.visualize import VisualizeHandler
 from service.rpc.handlers.pictures.visualize_layer import VisualizeLayerHandler
 from service.rpc.handlers.tuning import TuningHandler
 from service.rpc.handlers.uploads import UploadHandler
+from service.rpc.handlers.usage import UsageHandler
 from service.state import DiskSpace, Quarantine
 from service.visualization.cache import PictureCache
 from service.visualization.layer_stream import LayerStream
 from service.visualization.spectra import SpectrumStore
-from striate.v1 import interpret_pb2, model_pb2, robustness_pb2
+from striate.v1 import interpret_pb2, model_pb2, robustness_pb2, usage_pb2
 
 MODEL: ServiceDescriptor = model_pb2.DESCRIPTOR.services_by_name["ModelService"]
 INTERPRET: ServiceDescriptor = interpret_pb2.DESCRIPTOR.services_by_name["InterpretService"]
 ROBUSTNESS: ServiceDescriptor = robustness_pb2.DESCRIPTOR.services_by_name["RobustnessService"]
-SERVICES = (MODEL, INTERPRET, ROBUSTNESS)
+USAGE: ServiceDescriptor = usage_pb2.DESCRIPTOR.services_by_name["UsageService"]
+SERVICES = (MODEL, INTERPRET, ROBUSTNESS, USAGE)
 
 Method = Callable[..., Any]  # (request or requests, context) -> the response, or responses
 Methods = Mapping[str, Method]  # by the method's name in the contract
@@ -90,7 +92,7 @@ def model_methods(given: Resources) -> Methods:
     Returns:
         The handlers' methods by their names in the contract.
     """
-    models = ModelHandler(given.zoo, given.on_model_change)
+    models = ModelHandler(given.zoo, given.on_model_change, given.compute.meter)
     return {
         "ListModels": models.list_models,
         "GetModel": models.get_model,
@@ -165,11 +167,25 @@ def robustness_methods(given: Resources) -> Methods:
     }
 
 
+def usage_methods(given: Resources) -> Methods:
+    """Put together what answers UsageService.
+
+    Args:
+        given: what the handlers share.
+
+    Returns:
+        The handlers' methods by their names in the contract.
+    """
+    usage = UsageHandler(given.zoo, given.compute, given.operations)
+    return {"GetUsage": usage.get_usage}
+
+
 # The table: what makes the methods of each service.
 TABLE: Mapping[ServiceDescriptor, Callable[[Resources], Methods]] = {
     MODEL: model_methods,
     INTERPRET: interpret_methods,
     ROBUSTNESS: robustness_methods,
+    USAGE: usage_methods,
 }
 
 

@@ -43,6 +43,7 @@ TABLE: Mapping[str, Mapping[str, Role | None]] = {
         "ReadAuditReport": READ,
         "UploadDataset": COMPUTE,
     },
+    "striate.v1.UsageService": {"GetUsage": READ},  # one's own; admins that of others
     "google.longrunning.Operations": {
         "ListOperations": READ,
         "GetOperation": READ,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from striate._api.operations import OperationCalls
-from striate.v1 import interpret_pb2_grpc, model_pb2_grpc, robustness_pb2_grpc
+from striate.v1 import interpret_pb2_grpc, model_pb2_grpc, robustness_pb2_grpc, usage_pb2_grpc
 
 if TYPE_CHECKING:
     from striate._rpc.caller import Caller
@@ -21,6 +21,7 @@ class Connection:
         models: Stub of the ModelService.
         interpret: Stub of the InterpretService.
         robustness: Stub of the RobustnessService.
+        usage: Stub of the UsageService.
         operations: The calls about operations.
     """
 
@@ -29,6 +30,7 @@ class Connection:
         self.models = model_pb2_grpc.ModelServiceStub(caller.channel)
         self.interpret = interpret_pb2_grpc.InterpretServiceStub(caller.channel)
         self.robustness = robustness_pb2_grpc.RobustnessServiceStub(caller.channel)
+        self.usage = usage_pb2_grpc.UsageServiceStub(caller.channel)
         self.operations = OperationCalls(caller)
 
 

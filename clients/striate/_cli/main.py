@@ -47,6 +47,7 @@ from striate._cli.server.load import load
 from striate._cli.server.models import models
 from striate._cli.server.operations import operations
 from striate._cli.server.unload import unload
+from striate._cli.server.usage import usage
 
 app = typer.Typer(
     help="See what each unit of a network sees, and what fools the whole, on a Striate server.",
@@ -77,6 +78,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (  # in the order of the help; name
     audit,
     operations,
     health,
+    usage,
 )
 COMMANDS = {command.__name__: command for command in _COMMANDS}
 for _name, _command in COMMANDS.items():

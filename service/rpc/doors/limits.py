@@ -85,6 +85,7 @@ LIMITS: Mapping[str, Limit] = {
     f"{_MESSAGE}UploadDatasetRequest.classes": _names(uploads.MOST_CLASSES),
     # texts
     f"{_MESSAGE}ListModelsRequest.page_token": _NAME,
+    f"{_MESSAGE}GetUsageRequest.name": Limit(characters=301),
     f"{_MESSAGE}GetModelRequest.model": _NAME,
     f"{_MESSAGE}LoadModelRequest.model": _NAME,
     f"{_MESSAGE}LoadModelRequest.weights": _NAME,

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from service.auth.identity import current
-from service.auth.usage import require
+from service.auth.usage import Meter, require
 from service.models.zoo import HostedModel, ModelZoo
 from service.rpc.context import Context
 from service.rpc.paging import page
@@ -24,11 +24,12 @@ class ModelHandler:
     Args:
         zoo: the models.
         on_change: told of models that may have begun or ceased to serve.
+        meter: of what callers use.
     """
 
-    def __init__(self, zoo: ModelZoo, on_change: OnChange) -> None:
+    def __init__(self, zoo: ModelZoo, on_change: OnChange, meter: Meter | None = None) -> None:
         self._zoo, self._on_change = zoo, on_change
-        self._loaded_by: dict[str, str] = {}
+        self._meter = meter or Meter()
         self._changes: set[asyncio.Task[Any]] = set()  # the loop itself holds its tasks but weakly
 
     async def list_models(
@@ -69,18 +70,11 @@ class ModelHandler:
         """Load a model in a thread: reading, hashing and warming up take seconds, and a download
         may hang.
         """
-        require(current.get(), "loaded_models", self.loaded_by(current.get().name))
+        by = current.get()
+        require(by, "loaded_models", self._meter.loaded_by(by.name, self._names()))
         name, labels = required("model", request.model), wire_models.labels(request)
         model = await self._uncancelled(self._load(name, request.weights, labels))
         return model_pb2.LoadModelResponse(model=wire_models.model_info(model))
-
-    def loaded_by(self, name: str) -> int:
-        """Count the models that serve because of one who had them loaded.
-
-        Args:
-            name: theirs.
-        """
-        return sum(self._loaded_by.get(model) == name for model in self._names())
 
     def _names(self) -> set[str]:
         return {model.name for model in self._zoo.loaded()}
@@ -96,7 +90,7 @@ class ModelHandler:
         serving = name in self._names()
         model = await in_daemon_thread(self._zoo.load, name, weights, labels)
         if not serving:
-            self._loaded_by[model.name] = current.get().name
+            self._meter.loaded(model.name, current.get().name)
         await self._on_change(model.name)
         return model
 

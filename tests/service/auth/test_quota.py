@@ -35,12 +35,13 @@ def test_an_entry_has_its_own_quota_and_the_rest_of_the_defaults() -> None:
 
 def test_defaults_are_for_certificates_and_providers_too() -> None:
     found = file.parse(
-        '[defaults]\nuploads = 4\n[[certificates]]\nname = "c"\nrole = "read"\nsubject = "CN=c"\n'
+        "[defaults]\noperations = 4\n"
+        '[[certificates]]\nname = "c"\nrole = "read"\nsubject = "CN=c"\n'
         '[[providers]]\nname = "p"\nissuer = "i"\naudience = "a"\njwks = "k.json"\nrole = "read"\n',
         Path(),
     )
-    assert found.certificates[0].identity.quota.uploads == 4
-    assert file.quota_of(found.providers[0]).uploads == 4
+    assert found.certificates[0].identity.quota.operations == 4
+    assert file.quota_of(found.providers[0]).operations == 4
 
 
 @pytest.mark.parametrize(
@@ -50,7 +51,7 @@ def test_defaults_are_for_certificates_and_providers_too() -> None:
         ("[defaults]\nrequests_per_second = nan", "defaults.requests_per_second"),
         ("[defaults]\noperations = -1", "defaults.operations"),
         ("[defaults]\nrequests = 1", "defaults.requests"),
-        (entry("ann", "a", "upload_bytes = 1.5"), "tokens.1.upload_bytes"),
+        (entry("ann", "a", "rows_in_flight = 1.5"), "tokens.1.rows_in_flight"),
     ],
 )
 def test_what_is_no_quota_is_named(text: str, problem: str) -> None:

@@ -88,7 +88,7 @@ def test_gradients_are_paid_for_afterwards() -> None:
     clock.now += 0.2
     meter.require_gradients(by)
     clock.now += 3600
-    assert meter.left_of_gradients(by) == 600  # an hour without use saves nothing up
+    assert meter.used_of_gradients(by) == 0  # an hour without use saves nothing up
     assert meter.usage("ann").gradients == 1000
     meter.spend("ben", 10**9)
     meter.require_gradients(by)
@@ -101,16 +101,16 @@ def test_who_has_no_caps_is_never_refused() -> None:
         meter.request(EVERYONE)
     meter.require_gradients(EVERYONE)
     require(EVERYONE, "operations", 10**9)
-    assert meter.left_of_gradients(EVERYONE) == float("inf")
+    assert (meter.used_of_gradients(EVERYONE), meter.used_of_requests(EVERYONE)) == (0, 0)
 
 
 def test_what_would_be_one_too_many_is_refused() -> None:
     require(ann(operations=3), "operations", 2)
     with pytest.raises(QuotaExceeded, match="ann may have 3 operations, has 3"):
         require(ann(operations=3), "operations", 3)
-    require(ann(upload_bytes=100), "upload_bytes", 60, 40)
+    require(ann(rows_in_flight=100), "rows_in_flight", 60, 40)
     with pytest.raises(QuotaExceeded, match="has 60 and asks for 41 more"):
-        require(ann(upload_bytes=100), "upload_bytes", 60, 41)
+        require(ann(rows_in_flight=100), "rows_in_flight", 60, 41)
 
 
 def test_of_many_callers_those_are_forgotten_that_have_gone(

@@ -15,19 +15,19 @@ from service.rpc.registration import (
     Resources,
     method_handlers,
 )
-from striate.v1 import attack_pb2, audit_pb2, interpret_pb2, model_pb2, robustness_pb2
+from striate.v1 import attack_pb2, audit_pb2, interpret_pb2, model_pb2, robustness_pb2, usage_pb2
 
 
 def resources(tmp_path: Any) -> Resources:
     """Resources that nothing is asked of."""
     given = {field.name: cast(Any, None) for field in fields(Resources)}
     given["operations"] = SimpleNamespace(register=lambda *_: None)
-    given["compute"] = SimpleNamespace(run_in_pool=None)
+    given["compute"] = SimpleNamespace(run_in_pool=None, meter=None)
     return Resources(**{**given, "state": tmp_path, "picture_cache_bytes": 1})
 
 
 def test_the_table_holds_every_service_of_the_contract() -> None:
-    files = (model_pb2, interpret_pb2, robustness_pb2)
+    files = (model_pb2, interpret_pb2, robustness_pb2, usage_pb2)
     contract = {s.full_name for f in files for s in f.DESCRIPTOR.services_by_name.values()}
     assert {service.full_name for service in TABLE} == contract
 
