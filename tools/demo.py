@@ -134,6 +134,7 @@ def main() -> None:
             "labels; set STRIATE_DATA for CIFAR-10."
         )
     console.print(f"{time.monotonic() - started:.0f} s; the page is {args.out / 'index.html'}")
+    console.print("Every unit, live in the browser: make serve, then http://127.0.0.1:8080")
 
 
 if __name__ == "__main__":

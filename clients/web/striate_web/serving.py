@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import socket
+import warnings
 
 import uvicorn
 
+from striate import StriateWarning
 from striate_web.app import application
 from striate_web.settings import Settings
 
@@ -36,6 +38,7 @@ def serve(settings: Settings) -> bool:
     Returns:
         Whether it came to serve.
     """
+    warnings.simplefilter("ignore", StriateWarning)  # the pages show what answers are doubted
     logging.basicConfig(format="striate-web: %(levelname)s: %(message)s", level=logging.WARNING)
     config = uvicorn.Config(
         application(settings),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from striate_web.settings import Settings
 
 _FORM_BYTES = 64 * 1024
+_FILE_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True)
@@ -118,16 +119,20 @@ class Visit:
             raise HTTPException(400, f"{name} must be one of {', '.join(words)}.")
         return word
 
-    async def form(self) -> FormData:
+    async def form(self, files: int = 0) -> FormData:
         """Reads a form of this microscope's own.
+
+        Args:
+            files: Files in it at most, of 16 MiB together.
 
         Raises:
             HTTPException: It is too large (413), or another page's (403).
         """
         length = self.request.headers.get("content-length", "")
-        if not length.isdecimal() or int(length) > _FORM_BYTES:
+        most = _FORM_BYTES + (_FILE_BYTES if files else 0)
+        if not length.isdecimal() or int(length) > most:
             raise HTTPException(413, "A form of this microscope is smaller.")
-        form = await self.request.form(max_files=0, max_fields=64)
+        form = await self.request.form(max_files=files, max_fields=64)
         if not self.microscope.sessions.proven(self.visitor, str(form.get("proof", ""))):
             raise HTTPException(
                 403,

@@ -19,6 +19,7 @@ PAGES = {
     "tuning": f"/-/tuning?model={NET}&layer={DEEPER}&unit=3",
     "facets": f"/-/facets?model={NET}&layer={DEEPER}&unit=3",
     "role": f"/-/role?model={NET}&layer={DEEPER}&unit=3",
+    "lab": f"/-/lab?model={NET}&dataset=digits&number=5",
     "running": "/-/running",
     "sign-in": "/-/sign-in",
     "missing": "/no-such-network",

@@ -6,6 +6,9 @@ from starlette.routing import BaseRoute
 
 from striate_web.pages import (
     home,
+    lab,
+    lab_attack,
+    lab_attribution,
     networks,
     pictures,
     running,
@@ -19,6 +22,9 @@ from striate_web.pages import (
 # `networks` answers whatever is left: /NETWORK, /NETWORK/LAYER and /NETWORK/LAYER/UNIT
 ROUTES: list[BaseRoute] = [
     *home.ROUTES,
+    *lab.ROUTES,
+    *lab_attack.ROUTES,
+    *lab_attribution.ROUTES,
     *pictures.ROUTES,
     *running.ROUTES,
     *sign_in.ROUTES,

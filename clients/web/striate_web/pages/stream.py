@@ -103,7 +103,7 @@ async def _grow(
                 src=picture_address(preview) if preview else None,
             )
     portrait = album.put(unit, pictures.result[0])
-    html = rendering.render("_certificate.html", sentences=words.certificate(portrait))
+    html = rendering.render("unit/_certificate.html", sentences=words.certificate(portrait))
     yield events.event("result", src=portrait.source, html=html)
 
 

@@ -103,7 +103,7 @@ async def show(visit: Visit, name: str, title: str, number: int) -> Response:
         bars = plots.histogram(statistics)
         exemplars, note = await _exemplars(visit, where, bars)
     return visit.page(
-        "_exemplars.html" if visit.is_part else "unit.html",
+        "unit/_exemplars.html" if visit.is_part else "unit/page.html",
         where=where,
         net=where.net,
         layer=where.layer,

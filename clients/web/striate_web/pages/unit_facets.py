@@ -43,7 +43,7 @@ async def show(request: Request) -> Response:
         )
         for one in facets
     ]
-    return visit.page("unit_facets.html", where=where, facets=views, by_layer=facets.by_layer)
+    return visit.page("unit/facets.html", where=where, facets=views, by_layer=facets.by_layer)
 
 
 ROUTES: list[BaseRoute] = [Route(own("facets"), show)]

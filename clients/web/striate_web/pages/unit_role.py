@@ -34,7 +34,7 @@ async def show(request: Request) -> Response:
     dossier = await _dossier(visit, where)
     shifts = sorted(dossier.logit_shifts, key=lambda one: -abs(one.mean))[:_LOGITS]
     return visit.page(
-        "unit_role.html",
+        "unit/role.html",
         where=where,
         shifts=sorted(shifts, key=lambda one: -one.mean),
         largest=max((abs(one.mean) for one in shifts), default=0.0) or 1.0,

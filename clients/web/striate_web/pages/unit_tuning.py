@@ -32,7 +32,7 @@ async def show(request: Request) -> Response:
         for wavelength, curve in zip(found.wavelengths, curves, strict=True)
     ]
     return visit.page(
-        "unit_tuning.html",
+        "unit/tuning.html",
         where=where,
         tuned=tuned,
         best=min(found.wavelengths, key=lambda one: abs(one - tuned.wavelength)),
