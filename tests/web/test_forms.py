@@ -14,7 +14,7 @@ from tests.toys_server import serving
 from tests.web.conftest import NET
 from tests.web.toys_microscope import Running, microscope
 
-POSTS = ["/-/lab/images", "/-/indexes", "/-/cancel", "/-/sign-in", "/-/sign-out"]
+POSTS = ["/-/lab/images", "/-/audits", "/-/indexes", "/-/cancel", "/-/sign-in", "/-/sign-out"]
 
 
 def test_these_are_all_forms() -> None:

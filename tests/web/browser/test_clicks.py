@@ -20,6 +20,7 @@ PAGES = {
     "facets": f"/-/facets?model={NET}&layer={DEEPER}&unit=3",
     "role": f"/-/role?model={NET}&layer={DEEPER}&unit=3",
     "lab": f"/-/lab?model={NET}&dataset=digits&number=5",
+    "audits": "/-/audits",
     "running": "/-/running",
     "sign-in": "/-/sign-in",
     "missing": "/no-such-network",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from starlette.routing import BaseRoute
 
 from striate_web.pages import (
+    audit_report,
+    audits,
     home,
     lab,
     lab_attack,
@@ -21,6 +23,8 @@ from striate_web.pages import (
 
 # `networks` answers whatever is left: /NETWORK, /NETWORK/LAYER and /NETWORK/LAYER/UNIT
 ROUTES: list[BaseRoute] = [
+    *audit_report.ROUTES,
+    *audits.ROUTES,
     *home.ROUTES,
     *lab.ROUTES,
     *lab_attack.ROUTES,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,6 +14,9 @@ from striate.errors import Unimplemented
 from striate_web.errors import in_words
 from striate_web.names import own
 from striate_web.visit import Visit
+
+if TYPE_CHECKING:
+    from striate.aio import AsyncOperation
 
 _SHOWN = 8  # operations, the latest first
 
@@ -48,15 +51,26 @@ async def running(visit: Visit) -> list[Work]:
     Returns:
         The operations; none from a server that lists none to the visitor.
     """
+    found = [work(operation) for operation in await _operations(visit)]
+    return sorted(found, key=lambda one: one.ended)[:_SHOWN]
+
+
+async def audits(visit: Visit) -> list[Work]:
+    """Lists the audits that the server remembers, what still runs first."""
+    operations = await _operations(visit)
+    found = [work(one) for one in operations if isinstance(one.metadata, AuditProgress)]
+    return sorted(found, key=lambda one: one.ended)
+
+
+async def _operations(visit: Visit) -> list[AsyncOperation]:
     try:
-        operations = await visit.service.operations()
+        return await visit.service.operations()
     except Unimplemented:
         return []
-    work = [_work(operation) for operation in operations]
-    return sorted(work, key=lambda one: one.ended)[:_SHOWN]
 
 
-def _work(operation: Any) -> Work:
+def work(operation: AsyncOperation) -> Work:
+    """Words an operation as the server last told of it."""
     progress, error = operation.metadata, operation.error
     problem = "" if error is None else in_words(error).message
     match progress:
