@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -53,9 +54,9 @@ class Visitor:
         if kind in ("error", "warning"):
             self.complaints.append(text)
 
-    def go(self, path: str) -> None:
-        """Opens a page and waits until its files are there."""
-        self.page.goto(self._web.address + path)
+    def go(self, path: str, until: Literal["load", "domcontentloaded"] = "load") -> None:
+        """Opens a page and waits until it is there, with its pictures or without."""
+        self.page.goto(self._web.address + path, wait_until=until)
 
     def shoot(self, name: str) -> None:
         """Keeps a screenshot of the whole page below out/web."""

@@ -115,7 +115,7 @@ def test_the_keyboard_alone_reaches_a_unit_and_its_neighbour(visitor: Open) -> N
 @pytest.mark.parametrize("name", ["home", "network", "layer", "unit"])
 def test_without_scripts_everything_can_be_read(visitor: Open, name: str) -> None:
     seen = visitor(scripts=False)
-    seen.go(PAGES[name])
+    seen.go(PAGES[name], "domcontentloaded")
     pictures = seen.page.locator(".cells img, .lens img")
     expect(pictures.first).to_be_visible()
     shown = pictures.first.evaluate("image => image.decode().then(() => image.naturalWidth)")
