@@ -100,17 +100,21 @@ class LayerPictures:
         return PictureRequest(objectives, self.settings, rows=units)
 
 
-def blocks(layer: LayerPictures, chunk: int, platform: Sequence[str | int]) -> list[UnitBlock]:
+def blocks(
+    layer: LayerPictures, chunk: int, platform: Sequence[str | int], owner: str = ""
+) -> list[UnitBlock]:
     """Cut a layer into blocks of one deterministic pass, which begin at the same units whichever
     are asked for.
 
     All that a picture depends on is in its key, also what its neighbours have to reach: which of
-    them are optimized again decides what a second pass is made of.
+    them are optimized again decides what a second pass is made of; and whose it is, so that nobody
+    learns from the cache what others have looked at.
 
     Args:
         layer: what is asked for.
         chunk: rows of a deterministic pass.
         platform: see `platform_identity`.
+        owner: the name of who asks; "" for nobody in particular.
 
     Returns:
         The blocks that have a unit that is asked for, in order.
@@ -121,6 +125,7 @@ def blocks(layer: LayerPictures, chunk: int, platform: Sequence[str | int]) -> l
         layer.model.digest,
         layer.layer,
         *([] if layer.form == "value" else [layer.form]),  # as it was before there were forms
+        *([["owner", owner]] if owner else []),  # and owners
         repr(layer.settings),
         repr(layer.settings.transform),
         layer.spectrum,

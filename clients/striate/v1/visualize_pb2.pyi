@@ -1233,7 +1233,7 @@ class UnitPicture(_message.Message):
     CACHED_FIELD_NUMBER: _builtins.int
     unit: _builtins.int
     cached: _builtins.bool
-    """It was kept from an earlier request of the same network, settings and seed."""
+    """It was kept from an earlier request of the same caller, network, settings and seed."""
     @_builtins.property
     def visualization(self) -> Global___Visualization: ...
     def __init__(

@@ -5,6 +5,7 @@ from contextlib import aclosing
 from functools import partial
 
 from interp.layer import LayerPath
+from service.auth.identity import current
 from service.models.zoo import HostedModel, ModelZoo
 from service.rpc.compute import Compute
 from service.rpc.context import VERSION, Context
@@ -109,10 +110,10 @@ class VisualizeLayerHandler:
         )
 
     def _blocks(self, layer: LayerPictures) -> list[UnitBlock]:
-        """The blocks that the layer is made in, as this server makes them."""
+        """The blocks that the layer is made in, as this server makes them for its caller."""
         limits = self._compute.engine.limits
         platform = platform_identity(VERSION, layer.model.network.device, limits.threads)
-        return blocks(layer, limits.chunk, platform)
+        return blocks(layer, limits.chunk, platform, current.get().name)
 
 
 def _message(layer: LayerPictures, one: UnitPicture) -> pb.UnitPicture:
