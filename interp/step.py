@@ -2,7 +2,6 @@
 maps points and their gradients to moves.
 """
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -139,29 +138,6 @@ def adam(
                 else tiny
             )
             return rate * (m / (1 - beta1**t)) / (divisor + least)
-
-        return move
-
-    return start
-
-
-def annealed(rule: Step, steps: int) -> Step:
-    """Slow a rule down along half a cosine, from its full steps to nearly none (Loshchilov & Hutter
-    2017, equation 5, without restarts).
-
-    Args:
-        rule: how to step.
-        steps: after which nothing moves any more.
-    """
-
-    def start(z: Tensor) -> Move:
-        go, t = rule(z), 0
-
-        def move(z: Tensor, grad: Tensor) -> Tensor:
-            nonlocal t
-            factor = (1 + math.cos(math.pi * min(t / steps, 1))) / 2
-            t += 1
-            return factor * go(z, grad)
 
         return move
 

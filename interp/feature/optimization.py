@@ -15,7 +15,7 @@ from interp.feature.settings import PictureSettings
 from interp.objective import Objective
 from interp.probe import Probe, Procedure
 from interp.seeds import generators
-from interp.step import adam, annealed
+from interp.step import adam
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,14 +69,7 @@ class PictureProblem:
         return Ascent(
             parameterization,
             self.total.take(index),
-            annealed(
-                adam(
-                    learning_rate,
-                    relative=True,
-                    shared=settings.parameterization.shared_divisor,
-                ),
-                settings.steps,
-            ),
+            adam(learning_rate, relative=True, shared=settings.parameterization.shared_divisor),
             settings.steps,
             settings.transform,
             redirect=True,

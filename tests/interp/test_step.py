@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from interp.norms import norm
-from interp.step import Step, adam, annealed, momentum, sign, sparse, unit
+from interp.step import Step, adam, momentum, sign, sparse, unit
 
 
 def gradients(steps: int) -> list[Tensor]:
@@ -60,21 +60,6 @@ def test_a_shared_divisor_is_the_weighted_geometric_mean_of_both(shared: float) 
         # The first moment is Adam's own: what Adam divides by its divisor, by the mean instead.
         expected = plain(z, grad) * own / (shared * row.log() + (1 - shared) * own.log()).exp()
         torch.testing.assert_close(move(z, grad), expected, rtol=1e-9, atol=0)
-
-
-def test_annealed_steps_are_those_of_torchs_cosine() -> None:
-    parameter = torch.nn.Parameter(torch.zeros(3, 2, 4, 4, dtype=torch.float64))
-    optimizer = torch.optim.Adam([parameter], lr=0.1, maximize=True)
-    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 12)
-    z = parameter.detach().clone()
-    move = annealed(adam(0.1), 12)(z)
-    for grad in gradients(12):
-        parameter.grad = grad.clone()
-        optimizer.step()
-        cosine.step()
-        z = z + move(z, grad)
-        torch.testing.assert_close(z, parameter.detach(), rtol=1e-9, atol=1e-12)
-    assert not move(z, gradients(1)[0]).any()
 
 
 def test_every_climb_has_an_adam_of_its_own() -> None:

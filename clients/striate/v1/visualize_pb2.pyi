@@ -685,7 +685,7 @@ class PictureSettings(_message.Message):
     steps: _builtins.int
     """Gradient steps, 1 to 4096. Default 256."""
     learning_rate: _builtins.float
-    """Adam's learning rate, which falls along half a cosine to 0, above 0 to 1. Default 0.1; where VisualizeRequest.start gives images to
+    """Adam's learning rate, above 0 to 1. Default 0.1; where VisualizeRequest.start gives images to
     begin at 0.02, which leaves something of them.
     """
     seed: _builtins.int
