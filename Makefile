@@ -55,7 +55,7 @@ clean: ## remove what the commands wrote, but no environment
 	find interp service clients bench tools tests -name __pycache__ -prune -exec rm -rf {} +
 
 distclean: clean ## remove the environments, too
-	rm -rf .venv .venv-bench .venv-extras .protos-venv .deploy-venv .uv
+	rm -rf .venv .venv-bench .venv-extras .protos-venv .deploy-venv .release-venv .uv
 
 # A stamp holds the folder it was made in, for an environment does not survive being moved or copied.
 stamps := .uv/.ready .venv/.ready .venv-bench/.ready .venv-extras/.ready .protos-venv/.ready .deploy-venv/.ready

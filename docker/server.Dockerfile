@@ -17,7 +17,7 @@ RUN uv pip install --no-cache --python /opt/striate --no-deps --compile-bytecode
 FROM ${PYTHON_IMAGE}
 LABEL org.opencontainers.image.title="striate-server" org.opencontainers.image.licenses="Apache-2.0"
 RUN useradd --system --uid 10001 --user-group --home-dir /var/lib/striate --shell /usr/sbin/nologin striate \
- && install --directory --owner striate --group striate /var/lib/striate /var/lib/striate/weights /var/lib/striate/state
+ && install --directory --owner striate --group striate /var/lib/striate /var/lib/striate/weights /var/lib/striate/state /var/lib/striate/keys
 COPY --from=build /opt/striate /opt/striate
 ENV PATH=/opt/striate/bin:$PATH \
     PYTHONUNBUFFERED=1 \

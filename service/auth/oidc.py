@@ -134,11 +134,13 @@ class Provider:
     def _of_file(self, path: Path) -> dict[str, Any]:
         try:
             keys = self._jwt.PyJWKSet.from_dict(json.loads(path.read_text(encoding="utf-8"))).keys
-        except (self._jwt.PyJWTError, TypeError, AttributeError) as error:
+        except (self._jwt.PyJWTError, ValueError, TypeError, AttributeError, KeyError) as error:
             raise ValueError(f"{path} is no set of keys (JWKS): {error}") from None
-        return {
-            key.key_id: key for key in keys if key.public_key_use in ("sig", None) and key.key_id
-        }
+        found = {key.key_id: key for key in keys if key.public_key_use in ("sig", None)}
+        found.pop(None, None)
+        if not found:
+            raise ValueError(f"{path} holds no key with a name (kid)")
+        return found
 
 
 def issuer_of(token: str) -> str:
