@@ -157,7 +157,7 @@ def test_what_nobody_can_be_called_is_refused(tmp_path: Path, share: list[str], 
         async with studio(tmp_path) as place:
             for kind in ("BuildExemplarIndex", "Audit"):
                 request = BASE[f"striate.v1.{kind}Request"]
-                asked = type(request)(share=share)  # type: ignore[call-arg]
+                asked = type(request)(share=share)
                 asked.MergeFrom(request)
                 with pytest.raises(InvalidField, match=told):
                     await getattr(place.handlers, kind)(asked, CALL)
