@@ -35,9 +35,9 @@ def host(
 
     The module is copied as it is now, in evaluation mode: training it further does not change what
     is hosted, and nothing that is asked of the handle changes the module. Host it again to ask
-    about its new weights. A server of its own runs inside the process until the handle is gone; it
-    listens on a free port of the loopback address, `striate.connect(net.target)` reaches it for
-    indexes and audits.
+    about its new weights. What torch.compile and DataParallel put around it is taken off. A server
+    of its own runs inside the process until the handle is gone; it listens on a free port of the
+    loopback address, and `striate.connect(net.target)` reaches it for indexes and audits.
 
     Args:
         module: A torch.nn.Module from (N, C, H, W) to logits.

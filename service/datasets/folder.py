@@ -1,6 +1,7 @@
 """Image folders: files of any image format; folders inside are classes."""
 
 import os
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from service.datasets.base import DatasetError, Source, UnreadableItem, printable
@@ -12,6 +13,7 @@ SUFFIXES = {
     *(".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"),
     *((".avif",) if "AVIF" in FORMATS else ()),
 }
+_SPLITS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
 
 
 def folder_source(path: str, classes: tuple[str, ...] = ()) -> Source:
@@ -29,8 +31,8 @@ def folder_source(path: str, classes: tuple[str, ...] = ()) -> Source:
         The images and their classes.
 
     Raises:
-        DatasetError: the folder cannot be read, holds no image, or mixes both forms; or the names
-            are not as many as the class folders.
+        DatasetError: the folder cannot be read, holds no image or several splits, or mixes both
+            forms; or the names are not as many as the class folders.
     """
     root = Path(path).expanduser()
     if not root.is_dir():
@@ -46,6 +48,11 @@ def folder_source(path: str, classes: tuple[str, ...] = ()) -> Source:
         raise DatasetError(f"{path!r} has images beside its folders of images: keep either")
     if not flat and not files:
         raise DatasetError(f"{path!r} holds no image ({', '.join(sorted(SUFFIXES))})")
+    if not classes and (found := splits(folders, [name for name, _ in files])):
+        raise DatasetError(
+            f"{path!r} holds the splits {', '.join(found)}, whose own folders are the classes: "
+            f"name one, such as imagefolder:{Path(path) / found[0]}"
+        )
     if flat:
         return Source(
             len(flat),
@@ -63,6 +70,21 @@ def folder_source(path: str, classes: tuple[str, ...] = ()) -> Source:
 
     names = classes or tuple(map(printable, folders))
     return Source(len(files), item, names, len(folders), fingerprint)
+
+
+def splits(folders: Collection[str], names: Collection[str]) -> list[str]:
+    """Tell splits from classes.
+
+    Args:
+        folders: that are right in a data set.
+        names: of all images, paths with slashes.
+
+    Returns:
+        The folders, where there are several, all called as splits are, with folders of images
+        inside; else none.
+    """
+    called_so = len(folders) > 1 and all(folder.lower() in _SPLITS for folder in folders)
+    return sorted(folders) if called_so and all(name.count("/") > 1 for name in names) else []
 
 
 def _entries(root: Path) -> tuple[list[str], list[str]]:
@@ -109,8 +131,15 @@ def is_image(name: str) -> bool:
 def _images_below(root: Path, folder: str) -> list[str]:
     found = [
         (Path(place) / name).relative_to(root).as_posix()
-        for place, _, names in os.walk(root / folder)
+        for place, names in _walk(root / folder)
         for name in names
         if is_image(name)
     ]
     return sorted(found)
+
+
+def _walk(folder: Path) -> Iterator[tuple[str, list[str]]]:
+    """The files of a folder and of those inside it, but for hidden ones."""
+    for place, inside, names in os.walk(folder):
+        inside[:] = [name for name in inside if not name.startswith(".")]
+        yield place, names

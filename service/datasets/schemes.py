@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl
 
+from interp.names import nearest_names
 from service.datasets.array_files.images import ArrayNames
 from service.datasets.array_files.npz import npz_source
 from service.datasets.array_files.tensors import tensors_source
@@ -197,7 +198,12 @@ def _meant(location: str) -> str:
 def _refuse_others(options: Mapping[str, str], allowed: Collection[str]) -> None:
     others = [option for option in options if option not in allowed]
     if others:
-        raise DatasetError(f"unknown option {', '.join(map(repr, others))}")
+        known = sorted({*allowed, "classes", _ON_ERROR})
+        meant = nearest_names(others[0], known)
+        hint = f"; did you mean {meant[0]}?" if meant else ""
+        raise DatasetError(
+            f"unknown option {', '.join(map(repr, others))}; it has {', '.join(known)}{hint}"
+        )
 
 
 def _split(uri: str) -> tuple[str, dict[str, str]]:

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from service.datasets.base import DatasetError, Source, UnreadableItem, printable
 from service.datasets.fingerprint import Fingerprint
-from service.datasets.folder import SUFFIXES, is_image
+from service.datasets.folder import SUFFIXES, is_image, splits
 
 MOST_IMAGES = 4_000_000
 MOST_IMAGE_BYTES = 256 * 2**20  # of one image when it is unpacked
@@ -51,6 +51,11 @@ def zip_source(path: str, classes: tuple[str, ...] = (), folder: str = "") -> So
         raise DatasetError(
             f"{path!r} has images beside its folders of images: keep either, or choose a folder by "
             f"?folder={folders[0]}"
+        )
+    if not classes and (found := splits(folders, names)):
+        raise DatasetError(
+            f"{path!r} holds the splits {', '.join(found)}, whose own folders are the classes: "
+            f"choose one by ?folder={found[0]}"
         )
     if classes and folders and len(classes) != len(folders):
         raise DatasetError(

@@ -1,5 +1,6 @@
 """Weights as files: found, downloaded, verified, read without unpickling, and loaded strictly."""
 
+import argparse
 import hashlib
 import http.client
 import re
@@ -14,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from service.datasets.foreign import what_else
 from service.models.checkpoint_families import looks_like
 from service.models.state_dicts import (
     StateDict,
@@ -28,6 +30,11 @@ log = structlog.get_logger("striate")
 _HASH_IN_NAME = re.compile(
     r"-([0-9a-f]{8,64})\.\w+$"
 )  # torch hub's custom: the file name ends in the first digits of its SHA-256
+
+
+# The arguments of timm's training script stand in its checkpoints. Making one runs no code: it is
+# given attributes, which nobody asks for.
+torch.serialization.add_safe_globals([argparse.Namespace])
 
 
 class ModelError(RuntimeError):
@@ -118,8 +125,13 @@ def read(path: Path) -> list[StateDict]:
             else torch.load(path, map_location="cpu", weights_only=True)
         )
     except (OSError, SafetensorError) as error:
-        raise ModelError(f"{path.name} cannot be read: {error}") from error
+        what = what_else(path)
+        raise ModelError(
+            f"{path.name} {what}" if what else f"{path.name} cannot be read: {error}"
+        ) from error
     except Exception as error:  # what damaged archives make torch raise is open-ended
+        if what := what_else(path):
+            raise ModelError(f"{path.name} {what}") from error
         raise PickledObjects(f"{path.name} {_refused_objects(path)}") from error
     found = list(tables(contents))
     if not found:

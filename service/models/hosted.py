@@ -10,9 +10,11 @@ import torch
 from torch import nn
 
 from interp.network.describe import LayerInfo, describe
+from interp.network.load_checks.no_numbers import no_numbers
 from interp.network.load_checks.one_class import ONE_CLASS, probe_images, sees_one_class
 from interp.network.load_checks.one_logit import with_two_logits
 from interp.network.load_checks.outputs import NoLogits
+from interp.network.load_checks.unwrapped import unwrapped
 from interp.network.network import Network
 from service.imaging import Preprocessing
 from service.models.blueprint import RANDOM, Blueprint
@@ -92,6 +94,12 @@ def _tried(
     name: str, plan: Blueprint, module: nn.Module, device: torch.device, dtype: torch.dtype
 ) -> HostedModel:
     seen, mean, std = plan.preprocessing, plan.preprocessing.mean, plan.preprocessing.std
+    module = unwrapped(module)
+    if any(tensor.is_meta for tensor in (*module.parameters(), *module.buffers())):
+        raise ModelError(
+            f"{name} has tensors without values, on torch's meta device: give it its weights "
+            f"first, as by load_state_dict(..., assign=True)"
+        )
     if plan.weights == RANDOM:
         randomize(module, seen.shape, mean, std)
     two_logits, sigmoid_doubts = module, tuple[str, ...]()
@@ -104,7 +112,9 @@ def _tried(
     network = Network(two_logits, seen.shape, mean, std, device, dtype, turn=_TRACE_LOCK)
     warm = warm_up(network)
     doubts = [*plan.doubts, *network.doubts, *sigmoid_doubts, *warm.doubts]
-    if plan.weights != RANDOM and sees_one_class(network):
+    if (why := no_numbers(network)) is not None:
+        doubts.append(why)
+    elif plan.weights != RANDOM and sees_one_class(network):
         doubts.append(ONE_CLASS)
     classes = _class_names(name, plan, network.classes)
     doubts += _class_doubts(plan, classes)

@@ -70,9 +70,9 @@ def fitting(found: list[StateDict], expected: Mapping[str, Tensor]) -> StateDict
     """Choose the state dict that a module takes whole: every tensor is set and none is left over.
 
     Names are mended where the match is then exact: prefixes that wrappers leave ("module.",
-    "model.", "_orig_mod.", any other), the dots in densenet's names, the heads that only training
-    uses. Where a checkpoint holds weights and their running averages, the averages are taken,
-    as timm does: they are what was evaluated.
+    "model.", "_orig_mod.", any other; one for the body and another for the head), the dots in
+    densenet's names, the heads that only training uses. Where a checkpoint holds weights and their
+    running averages, the averages are taken, as timm does: they are what was evaluated.
 
     Args:
         found: the tables of a checkpoint.
@@ -129,9 +129,32 @@ def _under_prefixes(table: StateDict, expected: Mapping[str, Tensor]) -> Iterato
         if _covers(inside, expected):
             networks[prefix] = inside
     known = tuple(networks)
-    if all(k.startswith(known) or _TRAINING_ONLY.match(k) for k in state):
+    parts = None if networks else _body_and_head(state, expected)
+    if parts is not None:
+        yield StateDict(": ".join(p for p in (table.where, parts[0]) if p), parts[1])
+    elif all(k.startswith(known) or _TRAINING_ONLY.match(k) for k in state):
         for prefix, inside in networks.items():
             yield StateDict(": ".join(p for p in (table.where, prefix) if p), inside)
+
+
+def _body_and_head(state: State, expected: Mapping[str, Tensor]) -> tuple[str, State] | None:
+    """A network in two parts under prefixes of their own, such as "backbone.conv1.weight" beside
+    "head.fc.weight" or "fc.weight": what the prefixes are, and the tensors under their own names;
+    None where these are not exactly those expected.
+    """
+    found: State = {}
+    prefixes = set()
+    for key, tensor in state.items():
+        parts = key.split(".")
+        tails = (".".join(parts[start:]) for start in range(len(parts)))
+        name = next((tail for tail in tails if tail in expected), None)
+        if name is None or name in found:
+            return None
+        found[name] = tensor
+        prefixes.add(key.removesuffix(name))
+    if len(prefixes) != 2 or not _covers(found, expected):
+        return None
+    return " and ".join(sorted(filter(None, prefixes))), found
 
 
 def _renamed(state: State, expected: Mapping[str, Tensor]) -> State:
@@ -166,8 +189,18 @@ def _equal(one: State, other: State) -> bool:
     )
 
 
-def _difference(found: list[StateDict], expected: Mapping[str, Tensor]) -> str:
-    """What the table that comes nearest lacks, and what it has too much."""
+def difference(
+    found: list[StateDict], expected: Mapping[str, Tensor]
+) -> tuple[list[str], list[str]]:
+    """Compare the table that comes nearest with what a module has.
+
+    Args:
+        found: the tables of a checkpoint.
+        expected: the module's own tensors by name.
+
+    Returns:
+        The names that it lacks, and those that it has too much.
+    """
     best, missing, unexpected = None, list(expected), list[str]()
     for table in found:
         state = _renamed(table.tensors, expected)
@@ -177,6 +210,11 @@ def _difference(found: list[StateDict], expected: Mapping[str, Tensor]) -> str:
             if best is None or len(lacks) < len(missing):
                 best, missing = table, lacks
                 unexpected = [k for k in names if k not in expected]
+    return missing, unexpected
+
+
+def _difference(found: list[StateDict], expected: Mapping[str, Tensor]) -> str:
+    missing, unexpected = difference(found, expected)
     parts = [_counted(unexpected, "unexpected"), _counted(missing, "missing")]
     return f"does not fit the architecture's {len(expected)} tensors: " + ", ".join(
         part for part in parts if part

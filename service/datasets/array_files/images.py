@@ -105,6 +105,8 @@ def array_source(
     if images.dtype.kind not in "biuf":
         raise DatasetError(f"the images of {where} are of type {images.dtype}, not numbers")
     count = len(images)
+    if not count:
+        raise DatasetError(f"{where} holds no image: its array has the shape {images.shape}")
     for index in sorted({i * (count - 1) // max(1, _LOOKED_AT - 1) for i in range(_LOOKED_AT)}):
         if index < count:
             _levels(np.asarray(images[index]), where)

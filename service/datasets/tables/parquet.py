@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from service.datasets.base import DatasetError, Source, UnreadableItem
 from service.datasets.fingerprint import Fingerprint
+from service.datasets.foreign import what_else
 from service.datasets.inside import inside, read_inside
 from service.datasets.labels import MOST_LABEL_TEXT, UNKNOWN, Labels, read_labels
 from service.datasets.tables.columns import LABELS, ColumnNames, Columns, find_columns, shown
@@ -187,7 +188,10 @@ def _footer(path: str) -> pq.FileMetaData:
     try:
         return pq.read_metadata(path)
     except (OSError, pa.ArrowException) as error:
-        raise DatasetError(f"{path!r} cannot be read: {error}") from error
+        what = what_else(Path(path))
+        raise DatasetError(
+            f"{path!r} {what}" if what else f"{path!r} cannot be read: {error}"
+        ) from error
 
 
 def _read_labels(

@@ -11,7 +11,13 @@ from service.models.checkpoint_families import looks_like
 from service.models.checkpoints import ModelError
 from service.models.memory import Unallocated
 from service.models.small_image_networks import wide_names
-from service.models.state_dicts import StateDict, StateDictError, fitting, number_of_classes
+from service.models.state_dicts import (
+    StateDict,
+    StateDictError,
+    difference,
+    fitting,
+    number_of_classes,
+)
 
 
 def recognize(found: list[StateDict], file: str) -> str:
@@ -37,10 +43,43 @@ def recognize(found: list[StateDict], file: str) -> str:
         )
     kind = next((k for table in found if (k := looks_like(table.tensors))), None)
     likeness = f"; it looks like a checkpoint of {kind}" if kind else ""
+    fact = f"{file} fits none of the architectures that are known by name{likeness}"
+    nearest = _nearest(found)
+    if nearest is None:
+        raise ModelError(
+            f"{fact}: name one with --architecture, such as timm:NAME, or write the network with "
+            f"torch.onnx.export and import that file"
+        )
+    name, why = nearest
     raise ModelError(
-        f"{file} fits none of the architectures that are known by name{likeness}: name the one "
-        f"that comes nearest with --architecture, which then tells what does not fit; or write the "
-        f"network with torch.onnx.export and import that file"
+        f"{fact}. {name} comes nearest, but the file {why}. Another one is named with "
+        f"--architecture, such as timm:NAME; any network can be written with torch.onnx.export "
+        f"and imported as that file"
+    )
+
+
+def _nearest(found: list[StateDict]) -> tuple[str, str] | None:
+    """The architecture that lacks the fewest tensors and has the fewest too much, and why it does
+    not fit; None where more than half of its own are missing.
+    """
+    apart = {}
+    for name, tensors in _all(found):
+        missing, unexpected = difference(found, tensors)
+        if 2 * len(missing) <= len(tensors):
+            apart[name] = len(missing) + len(unexpected), tensors
+    if not apart:
+        return None
+    name = min(apart, key=lambda name: apart[name][0])
+    own = apart[name][1]
+    try:
+        fit = fitting(found, own).tensors
+    except StateDictError as error:
+        return name, str(error)
+    other = [k for k, tensor in fit.items() if tensor.shape != own[k].shape]
+    first = other[0]
+    return name, (
+        f"has other shapes in {len(other)} of {len(own)} tensors, such as {first}, "
+        f"{tuple(fit[first].shape)} where {tuple(own[first].shape)} is wanted"
     )
 
 

@@ -24,7 +24,8 @@ def _table(path: Path, request: ImportRequest) -> ModelTable:
     name = request.architecture or recognize(found, path.name)
     file = path
     if seen or path.suffix != ".safetensors":
-        file = request.scratch / f"{path.stem}.pth"
+        plain = path.suffix == ".safetensors"  # which the copy is not
+        file = request.scratch / (f"{path.stem}.pth" if plain else path.name)
         checkpoints.write(found, file)
     kept = {"source" if name.startswith(_TIMM) else "architecture": name}
     return request.table(**kept, weights=file, **_for_each_channel(name, seen))

@@ -67,6 +67,7 @@ def test_what_a_picture_is_worth_is_told(cli: Cli) -> None:
         "high",
         "freq.",
         "saturation",
+        "state",
         "file",
     ]
     assert text.split("\n")[4].split()[:12] == [

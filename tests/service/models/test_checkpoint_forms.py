@@ -3,10 +3,12 @@ another network's.
 """
 
 import argparse
+import datetime
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torchvision
@@ -19,6 +21,7 @@ from service.models.checkpoint_families import looks_like
 from service.models.zoo import ModelError
 
 State = dict[str, Tensor]
+LAST = list(LeNet5(10).state_dict())[-1].rpartition(".")[0]
 
 
 @pytest.fixture(scope="module")
@@ -124,8 +127,8 @@ def test_another_networks_checkpoint_is_told_by_name(tmp_path: Path) -> None:
 
 
 def test_objects_beside_tensors_are_named_and_never_made(good: State, tmp_path: Path) -> None:
-    contents = {"state_dict": good, "args": argparse.Namespace(lr=1)}
-    with pytest.raises(ModelError, match=r"holds objects of argparse\.Namespace"):
+    contents = {"state_dict": good, "when": datetime.date(2024, 2, 29)}
+    with pytest.raises(ModelError, match=r"holds objects of datetime\.date"):
         loaded(contents, tmp_path)
 
 
@@ -133,3 +136,53 @@ def _with(state: State) -> nn.Module:
     module = LeNet5(10)
     module.load_state_dict(state)
     return module
+
+
+@pytest.mark.parametrize(
+    ("body", "head"), [("backbone.", ""), ("backbone.", "head."), ("module.features.", "module.")]
+)
+def test_body_and_head_may_stand_under_prefixes_of_their_own(
+    body: str, head: str, good: State, tmp_path: Path
+) -> None:
+    last = {name: tensor for name, tensor in good.items() if name.startswith(LAST)}
+    first = {name: tensor for name, tensor in good.items() if name not in last}
+    whole = under(body, first) | under(head, last)
+    assert same(loaded({"state_dict": whole, "meta": {"epoch": 3}}, tmp_path), good)
+    for other in (whole | {"another.weight": torch.ones(3)}, under(body, first), under(head, last)):
+        with pytest.raises(ModelError, match="does not fit"):
+            loaded(other, tmp_path)
+
+
+def test_the_arguments_in_a_checkpoint_of_timms_script_do_no_harm(
+    good: State, tmp_path: Path
+) -> None:
+    given = argparse.Namespace(model="lenet5", lr=0.1, layers=[1, 2], nested={"a": None})
+    contents = {"arch": "lenet5", "state_dict": good, "version": 2, "args": given, "epoch": 3}
+    assert same(loaded(contents, tmp_path), good)
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"", "is empty"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\n", "is a pointer of Git LFS"),
+        (b"\n<!DOCTYPE html><html>404</html>", "is a web page"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(99), "is an HDF5 file"),
+        (b"GGUF" + bytes(99), "is a GGUF file"),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_files_of_another_kind_are_told_by_it(
+    data: bytes, told: str, suffix: str, tmp_path: Path
+) -> None:
+    file = tmp_path / f"net{suffix}"
+    file.write_bytes(data)
+    with pytest.raises(ModelError, match=rf"net\{suffix} {told}"):
+        checkpoints.read(file)
+
+
+def test_arrays_of_numpy_are_told(good: State, tmp_path: Path) -> None:
+    with (tmp_path / "net.pth").open("wb") as file:
+        np.savez(file, *(tensor.numpy() for tensor in good.values()))
+    with pytest.raises(ModelError, match=r"holds arrays of NumPy \(.npz\)"):
+        checkpoints.read(tmp_path / "net.pth")

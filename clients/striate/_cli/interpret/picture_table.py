@@ -22,7 +22,7 @@ HEADER = (
     "clipped",
     "high freq.",
     "saturation",
-    "",
+    "state",
     "file",
 )
 _CERTIFICATE_COLUMNS = 8

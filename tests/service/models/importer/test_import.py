@@ -114,6 +114,8 @@ def test_what_cannot_be_imported_is_told_and_the_others_are(
     assert f"{tmp_path / 'missing.pth'}: there is no file" in told
     assert "other.pth fits none of the architectures" in told
     assert "looks like a checkpoint of a ResNet" in told
+    assert "resnet34 comes nearest, but the file does not fit the architecture's" in told
+    assert "54 missing keys such as layer2.0.conv1.weight" in told
     assert "text.pth" in told
     assert main([str(good), "--out", str(tmp_path / "out"), "--size", "32"]) == 1
     assert "is there already; replace it with --force" in capsys.readouterr().err
@@ -122,6 +124,15 @@ def test_what_cannot_be_imported_is_told_and_the_others_are(
     assert "missing keys such as layer2.0" in capsys.readouterr().err
     assert main([str(good), "--out", str(tmp_path), "--size", "wide"]) == 1
     assert "--size: " in capsys.readouterr().err
+
+
+def test_two_networks_in_one_file_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save({"a": network().state_dict(), "b": network(3).state_dict()}, tmp_path / "two.pth")
+    assert main([str(tmp_path / "two.pth"), "--out", str(tmp_path / "out")]) == 1
+    told = "resnet18 comes nearest, but the file holds 2 different networks that fit, under "
+    assert f"{told}'a', 'b'" in capsys.readouterr().err
 
 
 def test_of_two_architectures_that_fit_one_must_be_named(
