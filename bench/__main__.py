@@ -34,6 +34,7 @@ from bench.serving import cancellation, crowd, fgsm_overhead, many_visualization
 from bench.setting import setting
 from bench.speed import folding, speed
 from bench.square import square_queries
+from bench.tracing import tracing
 from bench.worth import worth
 
 FIGURES = {
@@ -64,6 +65,7 @@ FIGURES = {
     "worth": worth,
     "recognisable": recognisable,
     "fuzz": fuzz,
+    "tracing": tracing,
     "endurance": endure,
 }
 OUT = Path(__file__).parents[1] / "out" / "bench"

@@ -66,9 +66,9 @@ class Setting:
 
 
 @contextmanager
-def setting(threads: int, rows: int | None = None) -> Iterator[Setting]:
-    """Start a server with `cifar_resnet20`, trained where STRIATE_DATA is set, random otherwise;
-    stop it at the end.
+def setting(threads: int, rows: int | None = None, *flags: str) -> Iterator[Setting]:
+    """Start a server with `cifar_resnet20`, trained where STRIATE_DATA is set, random otherwise,
+    and with further flags; stop it at the end.
     """
     data = os.environ.get("STRIATE_DATA")
     program = str(Path(sys.executable).with_name("striate-server"))
@@ -90,7 +90,10 @@ def setting(threads: int, rows: int | None = None) -> Iterator[Setting]:
     environment["OMP_NUM_THREADS"] = str(threads)
     with tempfile.TemporaryDirectory() as state:
         process = subprocess.Popen(
-            [*command, "--state-dir", state], stdout=subprocess.PIPE, text=True, env=environment
+            [*command, *flags, "--state-dir", state],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
         )
         try:
             assert process.stdout is not None
