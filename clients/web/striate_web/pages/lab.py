@@ -31,7 +31,7 @@ ATTRIBUTIONS = (
 )
 ATTACKS = ("PGD", "FGSM", "APGD", "Square")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_MAPS = 16  # feature maps shown of a layer
+_MAPS, _STRONGEST = 16, 6  # feature maps shown of a layer, and units named below them
 
 
 def image_of(visit: Visit) -> bytes:
@@ -97,7 +97,8 @@ async def _look(visit: Visit, net: AsyncModel, png: bytes) -> dict[str, object]:
     volumes = []
     for layer in layers.way(net.layers):
         maps = await net.activations(png, layer.name, k=_MAPS)
-        volumes.append((layer, picture_address(visit.pictures.put(maps.png))))
+        source = picture_address(visit.pictures.put(maps.png))
+        volumes.append((layer, source, maps.units[:_STRONGEST]))
     look: dict[str, object] = {
         "image": digest,
         "source": picture_address(digest),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -71,7 +72,10 @@ def find(net: AsyncModel, title: str) -> LayerView:
             return view(layer)
     if title == LOGITS:
         return LayerView(LOGITS, LOGITS, len(net.classes), None)
-    raise HTTPException(404, f"{net.name} has no layer {title}: its own page lists those it has.")
+    names = [*(bare(layer.name) for layer in net.layers), LOGITS]
+    near = difflib.get_close_matches(title, names, 3, 0.4)
+    meant = f" Perhaps {' or '.join(near)} is meant." if near else ""
+    raise HTTPException(404, f"{net.name} has no layer {title}.{meant}")
 
 
 def way(layers: Sequence[Layer]) -> list[LayerView]:
