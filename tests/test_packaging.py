@@ -186,7 +186,7 @@ def test_command_of_the_client_alone_talks_to_the_server(client_bin: Path, serve
     json.loads(listed)
 
 
-@pytest.mark.parametrize("name", ["dev", "server", "protos", "uv", "bench"])
+@pytest.mark.parametrize("name", ["dev", "server", "web", "protos", "uv", "bench"])
 def test_requirements_are_pinned_and_hashed_and_name_no_address(name: str) -> None:
     text = (ROOT / "requirements" / f"{name}.txt").read_text()
     pins = [block for block in re.split(r"\n(?=\S)", text) if not block.startswith(("#", " "))]
