@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -34,7 +35,8 @@ class Microscope:
         service: The connection to the gRPC server, with nobody's token.
         sessions: Who has signed in.
         pictures: Pictures that were shown lately.
-        found: Answers that were given lately, by all that they depend on.
+        found: Small answers that were given lately, by all that they depend on.
+        found_large: Likewise those of megabytes, such as a whole layer's statistics.
     """
 
     settings: Settings
@@ -42,6 +44,7 @@ class Microscope:
     sessions: Sessions = field(default_factory=Sessions)
     pictures: Pictures = field(default_factory=Pictures)
     found: Recent[Any] = field(default_factory=lambda: Recent(20_000))
+    found_large: Recent[Any] = field(default_factory=lambda: Recent(64))
 
 
 class Visit:
@@ -56,6 +59,7 @@ class Visit:
         self.microscope: Microscope = request.app.state.microscope
         self.pictures = self.microscope.pictures
         self.found = self.microscope.found
+        self.found_large = self.microscope.found_large
         self._cookie = request.cookies.get(COOKIE)
         self.visitor = self.microscope.sessions.visitor(self._cookie)
 
@@ -78,6 +82,11 @@ class Visit:
     def is_part(self) -> bool:
         """Whether only a part of the page is asked for, to be put into one that is there."""
         return self.request.headers.get("hx-request") == "true"
+
+    @property
+    def lately(self) -> int:
+        """Another number every ten minutes: part of the keys of what a new index may change."""
+        return int(time.time() // 600)
 
     async def model(self, name: str) -> AsyncModel:
         """Finds a network on the visitor's behalf: whatever is remembered of it is shown only to

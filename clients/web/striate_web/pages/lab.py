@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -86,20 +86,21 @@ async def _sample(visit: Visit, net: AsyncModel) -> Response:
     return visit.redirect(own("lab", query={"model": net.name, "image": digest}))
 
 
-async def _look(visit: Visit, net: AsyncModel, png: bytes) -> dict[str, object]:
+async def _look(visit: Visit, net: AsyncModel, png: bytes) -> dict[str, Any]:
     """What the network makes of an image: its classes, and its layers' feature maps."""
     digest = visit.pictures.put(png)
     key = ("look", net.info.digest, digest)
-    found: dict[str, object] | None = visit.found.get(key)
-    if found is not None:
+    found: dict[str, Any] | None = visit.found.get(key)
+    if found is not None and all(visit.pictures.get(one) for one in found["digests"]):
         return found
     (predictions,) = await net.classify(png, k=5)
-    volumes = []
+    volumes, digests = [], list[str]()
     for layer in layers.way(net.layers):
         maps = await net.activations(png, layer.name, k=_MAPS)
-        source = picture_address(visit.pictures.put(maps.png))
-        volumes.append((layer, source, maps.units[:_STRONGEST]))
-    look: dict[str, object] = {
+        digests.append(visit.pictures.put(maps.png))
+        volumes.append((layer, picture_address(digests[-1]), maps.units[:_STRONGEST]))
+    look: dict[str, Any] = {
+        "digests": digests,
         "image": digest,
         "source": picture_address(digest),
         "predictions": predictions,

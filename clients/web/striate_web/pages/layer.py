@@ -125,10 +125,10 @@ def _by(units: Iterable[int], key: Callable[[int], float]) -> list[int]:
 async def _statistics(
     visit: Visit, net: AsyncModel, layer: LayerView, dataset: str
 ) -> LayerStatistics:
-    key = ("statistics", net.info.digest, layer.name, dataset)
-    found: LayerStatistics | None = visit.found.get(key)
+    key = ("statistics", net.info.digest, layer.name, dataset, visit.lately)
+    found: LayerStatistics | None = visit.found_large.get(key)
     if found is None:
-        found = visit.found.put(key, await net.statistics(layer.name, dataset=dataset))
+        found = visit.found_large.put(key, await net.statistics(layer.name, dataset=dataset))
     assert found is not None
     return found
 
@@ -136,5 +136,5 @@ async def _statistics(
 async def tuning(visit: Visit, net: AsyncModel, layer: LayerView) -> Tuning:
     """Measures a layer's tuning curves, or finds them measured."""
     key = ("tuning", net.info.digest, layer.name)
-    found: Tuning | None = visit.found.get(key)
-    return found or visit.found.put(key, await net.tuning(layer.name))
+    found: Tuning | None = visit.found_large.get(key)
+    return found or visit.found_large.put(key, await net.tuning(layer.name))

@@ -141,7 +141,7 @@ def _label(where: Place) -> str:
 
 
 async def _statistics(visit: Visit, where: Place) -> UnitStatistics:
-    key = ("statistics", where.net.info.digest, where.name, where.dataset)
+    key = ("statistics", where.net.info.digest, where.name, where.dataset, visit.lately)
     found: UnitStatistics | None = visit.found.get(key)
     if found is None:
         found = await where.net.statistics(where.name, dataset=where.dataset)  # type: ignore[assignment]
@@ -168,7 +168,7 @@ async def _exemplars(visit: Visit, where: Place, bars: list[Bar]) -> tuple[list[
 
 async def _found(visit: Visit, where: Place, order: Literal["max", "quantile"]) -> list[Shown]:
     """The exemplars of an order, with their pictures."""
-    key = ("exemplars", where.net.info.digest, where.name, where.dataset, order)
+    key = ("exemplars", where.net.info.digest, where.name, where.dataset, order, visit.lately)
     found: list[Shown] | None = visit.found.get(key)
     if found is not None and all(visit.pictures.get(_digest(one.image)) for one in found):
         return found

@@ -45,9 +45,9 @@ async def show(request: Request) -> Response:
 
 
 async def _dossier(visit: Visit, where: Place) -> Dossier:
-    key = ("dossier", where.net.info.digest, where.name, where.dataset)
-    found: Dossier | None = visit.found.get(key)
-    return found or visit.found.put(
+    key = ("dossier", where.net.info.digest, where.name, where.dataset, visit.lately)
+    found: Dossier | None = visit.found_large.get(key)
+    return found or visit.found_large.put(
         key,
         await where.net.dossier(
             where.name,
