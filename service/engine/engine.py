@@ -10,6 +10,7 @@ Whoever has had least of the device's time by their weight leads the next pass (
 `service.engine.fair_pass`.
 """
 
+import math
 import threading
 import time
 from collections import Counter
@@ -26,11 +27,14 @@ from interp.rows import join
 from service.engine.activity import Activity
 from service.engine.costs import Costs
 from service.engine.fair_pass import fair_rows
+from service.engine.forecast import TRUST, Forecast
 from service.engine.job import (
     Draining,
     Expired,
+    Hopeless,
     Hosted,
     Job,
+    Least,
     OnProgress,
     OutOfMemory,
     Priority,
@@ -78,7 +82,7 @@ class Engine:
         """
         self.limits, self.ticks, self.activity = limits, 0, Activity()
         self._metrics, self._clock, self._costs = metrics, clock, Costs()
-        self._spent = spent
+        self._spent, self._forecast = spent, Forecast(limits.tick_rows)
         self._queue = JobQueue(limits, metrics)
         self._pass_rows = PassRows(limits)
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -95,6 +99,7 @@ class Engine:
         deterministic: bool = False,
         on_progress: OnProgress | None = None,
         share: Share = OWN,
+        least: Least | None = None,
     ) -> "Future[T]":
         """Queue a procedure.
 
@@ -109,6 +114,7 @@ class Engine:
             on_progress: called on the engine's thread with each answered probe's progress and
                 scores (B,).
             share: whose turn it takes.
+            least: what it asks for at the least, if that is known.
 
         Returns:
             The future of what the procedure returns; cancelling it frees its rows at the next tick.
@@ -116,10 +122,14 @@ class Engine:
         Raises:
             QueueFull: `limits.queue_size` jobs wait already, or so many that they hold more than
                 all memory for jobs, and the share has its part of what is kept for others.
+            Hopeless: it cannot be finished before the deadline.
             Draining: the engine is being closed.
         """
         deadline = float("inf") if deadline is None else deadline
-        job = Job(model, procedure, memory, priority, deadline, deterministic, on_progress, share)
+        job = Job(
+            model, procedure, memory, priority, deadline, deterministic, on_progress, share, least
+        )
+        self._require_hope(job)
         job.trace = begin_job(**{"striate.model": model.name, "striate.priority": priority.value})
         try:
             self._queue.put(job)
@@ -128,6 +138,16 @@ class Engine:
                 job.trace.left("refused", error)
             raise
         return job.future
+
+    def _require_hope(self, job: Job[Any]) -> None:
+        """Refuse a job that would expire. Raises Hopeless."""
+        given = job.deadline - time.monotonic()
+        if job.least is None or not math.isfinite(given):
+            return
+        takes = self._queue.finished_in(self._forecast, job)
+        if takes is not None and TRUST * takes > given:
+            self._metrics.jobs_left.labels("hopeless").inc()
+            raise Hopeless(takes, given)
 
     def run(self, call: Callable[[], T], share: Share = OWN) -> "Future[T]":
         """Queue a call that needs the device to itself.
@@ -301,6 +321,12 @@ class Engine:
                 part = seconds * len(one) / count
                 self._queue.charge(one.job.account, part, len(one))
         asking = [one.job for one in rows if one.job.probe is not None]
+        for one in rows:
+            if one.job.probe is not None and one.job.probe.differentiates:
+                one.job.had += len(one)
+        alike = len(asking) == len(rows) and len({job.kind for job in asking}) == 1
+        if alike and asking[0].policy[0]:
+            self._forecast.note(asking[0], count, seconds)
         if len({job.policy for job in asking}) == 1 and len(asking) == len(rows):
             for job in {job.kind: job for job in asking}.values():
                 self._costs.note(job, count, seconds)

@@ -44,6 +44,21 @@ class Expired(RuntimeError):
     """The job's deadline passed before it was finished."""
 
 
+class Hopeless(Expired):
+    """The job cannot be finished before its deadline, and is not begun.
+
+    Attributes:
+        facts: the seconds that it takes at the least, and those that it was given, for programs.
+    """
+
+    def __init__(self, takes: float, given: float) -> None:
+        super().__init__(
+            f"at the present load it takes at least {takes:.1f} s, and its deadline is in "
+            f"{given:.1f} s: give it more time, or ask for less"
+        )
+        self.facts = {"takes_seconds": f"{takes:.1f}", "given_seconds": f"{given:.1f}"}
+
+
 class NotFinite(ArithmeticError):
     """The network gave scores, gradients or logits that are infinite or not numbers.
 
@@ -77,6 +92,23 @@ class Hosted(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Least:
+    """What a job asks of the device at the least: gradients of rows, one step after another.
+
+    Attributes:
+        rows: of each step.
+        steps: how many there are.
+        layers: whose values are scored.
+        shape: (C, H, W) of its images.
+    """
+
+    rows: int
+    steps: int
+    layers: frozenset[str]
+    shape: tuple[int, ...]
+
+
 @dataclass(eq=False)
 class Job(Generic[T]):
     """A procedure on its way through the engine; cancel it by cancelling `future`."""
@@ -89,6 +121,8 @@ class Job(Generic[T]):
     deterministic: bool
     on_progress: OnProgress | None
     share: Share = OWN  # whose it is
+    least: Least | None = None  # that it asks for; None: nothing is known of it
+    had: int = 0  # rows with gradients that were answered
     account: Account | None = None  # of the share, once it is in an engine's queue
     trace: JobTrace | None = None  # hears how it gets on, where its call is traced
     future: "Future[T]" = field(default_factory=Future)

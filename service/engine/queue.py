@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from service.engine.forecast import Forecast
 from service.engine.job import Draining, Job, QueueFull
 from service.engine.ledger import Ledger
 from service.engine.limits import EngineLimits
@@ -111,6 +112,14 @@ class JobQueue:
         """Tell how it stands with each share."""
         with self._changed:
             return [ShareUse.of(account) for account in self.ledger]
+
+    def finished_in(self, forecast: Forecast, job: Job[Any]) -> float | None:
+        """Estimate from below when a job will be finished, see `Forecast.finished_in`."""
+        assert job.least is not None
+        with self._changed:
+            return forecast.finished_in(
+                job.model.network, job.least, job.deterministic, job.share, self.ledger
+            )
 
     def waiting_of(self, share: Share) -> int:
         """Count the jobs of a share that wait for admission."""

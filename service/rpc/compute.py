@@ -19,7 +19,7 @@ from service.auth.identity import current
 from service.auth.quota import QuotaExceeded
 from service.auth.usage import Meter, require
 from service.engine.engine import Engine
-from service.engine.job import OnProgress, Priority, QueueFull
+from service.engine.job import Least, OnProgress, Priority, QueueFull
 from service.engine.submit import solve_when_free
 from service.imaging import Preprocessing
 from service.imaging.decoding import LARGE, DecodeLimits, FairPool, Piece, PixelBudget
@@ -239,6 +239,7 @@ class Compute:
         deterministic: bool = False,
         on_progress: OnProgress | None = None,
         gradients: bool = True,
+        least: Least | None = None,
     ) -> "Future[T]":
         """Hand a procedure to the engine for the present caller.
 
@@ -248,6 +249,7 @@ class Compute:
             deterministic: passes are padded chunks, so that bytes do not depend on the company.
             on_progress: told of every step, on the engine's thread.
             gradients: whether it takes any.
+            least: what it asks for at the least, if that is known.
 
         Returns:
             The future of the procedure's result.
@@ -271,6 +273,7 @@ class Compute:
             deterministic=deterministic,
             on_progress=on_progress,
             share=share,
+            least=least,
         )
 
     def submit_patiently(
@@ -317,6 +320,7 @@ class Compute:
         deterministic: bool = False,
         on_progress: OnProgress | None = None,
         gradients: bool = True,
+        least: Least | None = None,
     ) -> T:
         """Have the engine answer a procedure for one call: it is cancelled with the call, and
         expires with the call's deadline.
@@ -326,6 +330,7 @@ class Compute:
             deterministic: passes are padded chunks, so that bytes do not depend on the company.
             on_progress: told of every step, on the engine's thread.
             gradients: whether the procedure takes any.
+            least: what it asks for at the least, if that is known.
 
         Returns:
             The procedure's result.
@@ -344,6 +349,7 @@ class Compute:
             deterministic=deterministic,
             on_progress=on_progress,
             gradients=gradients,
+            least=least,
         )
         return await asyncio.wrap_future(future)
 

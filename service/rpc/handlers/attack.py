@@ -7,7 +7,9 @@ from torch import Tensor
 
 from interp.attack.base import Method, attack
 from interp.attack.epsilon_curve import epsilon_curve
+from interp.layer import LOGITS
 from interp.probe import Procedure
+from service.engine.job import Least
 from service.models.zoo import ModelZoo
 from service.process.tracing import step
 from service.rpc.compute import LIGHT, Compute
@@ -20,6 +22,8 @@ from service.rpc.wire.robustness import attack as wire_attack
 from service.rpc.wire.robustness import attack_response as wire_response
 from striate.v1 import attack_pb2 as pb
 
+# What may make a row leave its attack early, as one does that is wrong from the start.
+_LEAVING = {"labels", "targets", "target_choice", "row_settings", "unit"}
 MOST_CLEAN = 64  # clean images of a reply
 
 
@@ -56,11 +60,24 @@ class AttackHandler:
                 x.nbytes * wire_images.STATE_COPIES,
                 wire_priority.priority(request.priority),
                 request.deterministic,
+                least=_least(request, x),
             )
             if request.format != pb.IMAGE_FORMAT_PNG and x.nbytes < LIGHT:
                 with step("encode"):
                     return wire_response.response(request, model, outcome, x)
             return await self._compute.encode(wire_response.response, request, model, outcome, x)
+
+
+def _least(request: pb.AttackRequest, x: Tensor) -> Least | None:
+    """What an attack on images (N, C, H, W) asks of the device at the least; None where some of
+    them may leave it early.
+    """
+    pgd = request.method.pgd
+    stops = pgd.stop_when_fooled if pgd.HasField("stop_when_fooled") else True
+    said = {descriptor.name for descriptor, _ in request.ListFields()}
+    if request.method.WhichOneof("method") != "pgd" or stops or not pgd.steps or said & _LEAVING:
+        return None
+    return Least(len(x), pgd.steps, frozenset([LOGITS]), tuple(x.shape[1:]))
 
 
 def solve_attack(

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 from interp.feature.settings import PictureSettings
 from interp.feature.visualize import VisualizationResult
+from service.engine.job import Least
 from service.models.zoo import ModelZoo
 from service.process.tracing import step
 from service.rpc.compute import Compute
@@ -67,7 +68,14 @@ class VisualizeHandler:
             updates = ProgressQueue(request.preview_every)
             job = asyncio.ensure_future(
                 self._compute.solve(
-                    context, model, procedure, memory, priority, deterministic, updates.put
+                    context,
+                    model,
+                    procedure,
+                    memory,
+                    priority,
+                    deterministic,
+                    updates.put,
+                    least=_least(pictures, settings),
                 )
             )
             try:
@@ -146,3 +154,14 @@ def _result(
     if include_tensor:
         result.tensor.CopyFrom(wire_tensors.from_array(found.images.float().numpy()))
     return result
+
+
+def _least(request: PictureRequest, settings: PictureSettings) -> Least | None:
+    """What pictures ask of the device at the least: all their steps; None where some are not of
+    units alone.
+    """
+    paths = [objective.path for objective in request.objectives]
+    layers = frozenset(path.layer for path in paths if path is not None)
+    if None in paths or request.diversity is not None:
+        return None
+    return Least(len(paths), settings.steps, layers, settings.shape)
