@@ -25,7 +25,7 @@ from bench.fuzz.run import fuzz
 from bench.gradients import gradients
 from bench.indexing import indexing
 from bench.l1 import l1
-from bench.load.run import endure
+from bench.load.run import endure, load
 from bench.loading import loading
 from bench.png import png
 from bench.recognisable import recognisable
@@ -67,6 +67,7 @@ FIGURES = {
     "fuzz": fuzz,
     "tracing": tracing,
     "endurance": endure,
+    "load": load,
 }
 OUT = Path(__file__).parents[1] / "out" / "bench"
 
