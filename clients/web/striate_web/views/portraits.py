@@ -140,7 +140,7 @@ class Album:
         Yields:
             A picture of each.
         """
-        missing = []
+        missing: list[int] = []
         for unit in units:
             if (known := self.get(unit)) is not None:
                 yield known
@@ -155,4 +155,6 @@ class Album:
         )
         async with call as pictures:
             async for unit, visualization, _ in pictures:
-                yield self.put(unit, visualization)
+                portrait = self.put(unit, visualization)
+                if unit in missing:
+                    yield portrait
