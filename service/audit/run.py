@@ -2,11 +2,13 @@
 server goes on.
 """
 
+import queue
 import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import closing
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -17,6 +19,7 @@ from torch import Tensor
 
 from interp.attack.unanswered import unchecked
 from interp.audit.answered import answered_rows, note_unanswered
+from interp.audit.checks.begin import Steps
 from interp.audit.checks.check import Check
 from interp.audit.checks.network import NetworkChecks, check_network
 from interp.audit.checks.one_level import logits_jump
@@ -267,14 +270,12 @@ class AuditRun:
             raise none_left(job.dataset, images.left_out)
         for number in missing:
             model = job.models[number]
-            self.report_stage(f"checks of {model.name}")
-            found = self._wait(
-                self._start(
-                    model,
-                    _check_all(model, images.pixels[number], images.labels, job.plan),
-                    len(images.ids),
-                )
-            )
+            stage = f"checks of {model.name}"
+            self.report_stage(stage)
+            begun = queue.SimpleQueue[str]()
+            tell = partial(_tell, begun, stage)
+            procedure = _check_all(model, images.pixels[number], images.labels, job.plan, tell)
+            found = self._wait(self._start(model, procedure, len(images.ids)), begun)
             rows = self._rows(images.ids)
             met = [replace(one, row=rows[one.row]) for one in found.examples]
             self.journal.write_met(number, met)
@@ -290,18 +291,27 @@ class AuditRun:
 
         return submit_when_free(submit)
 
-    def _wait(self, future: "Future[T]") -> T:
-        """The result of a future, which is cancelled with the audit."""
+    def _wait(self, future: "Future[T]", begun: "queue.SimpleQueue[str] | None" = None) -> T:
+        """The result of a future, which is cancelled with the audit; what has begun meanwhile is
+        told.
+        """
         while True:
             try:
                 self._raise_if_cancelled()
-                return future.result(_POLL)
+                self._report_begun(begun)
+                result = future.result(_POLL)
+                self._report_begun(begun)
+                return result
             except CancelledError:
                 future.cancel()
                 raise
             except TimeoutError:
                 if future.done():  # then it is the work's own
                     raise
+
+    def _report_begun(self, begun: "queue.SimpleQueue[str] | None") -> None:
+        while begun is not None and not begun.empty():
+            self.report_stage(begun.get())
 
     def _raise_if_cancelled(self) -> None:
         if self._cancelled():
@@ -324,8 +334,17 @@ def _audit_shard(
     return (yield from note_unanswered(judged, len(x), x.device))
 
 
+def _tell(begun: "queue.SimpleQueue[str]", stage: str, what: str, step: int, steps: int) -> None:
+    """Leave word on the engine's thread of what begins."""
+    begun.put(f"{stage}: {step} of {steps}, {what}")
+
+
 def _check_all(
-    model: HostedModel, pixels: NDArray[np.uint8], labels: NDArray[np.int64], plan: Plan
+    model: HostedModel,
+    pixels: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    plan: Plan,
+    tell: Steps,
 ) -> Procedure[NetworkChecks]:
     """`check_network`, in the same way, on the images that the network answers by numbers."""
     x, classes = _on_device(model.network.device, pixels, labels)
@@ -333,7 +352,7 @@ def _check_all(
     if not len(rows):
         return NetworkChecks([], [])
     seen = model.preprocessing
-    checks = check_network(x[rows], classes[rows], plan, mean=seen.mean, std=seen.std)
+    checks = check_network(x[rows], classes[rows], plan, mean=seen.mean, std=seen.std, tell=tell)
     found, met = yield from unchecked(checks)
     numbers = rows.cpu().numpy()
     return NetworkChecks(found, [replace(one, row=numbers[one.row]) for one in met])

@@ -323,7 +323,7 @@ class AuditMetadata(_message.Message):
     seconds_left: _builtins.float
     """Estimate of the time left, seconds; absent before there is one."""
     stage: _builtins.str
-    """What is being done, e.g. "checks of cifar10-plain" or "shard 3 of 8"."""
+    """What is being done, e.g. "checks of cifar10-plain: 2 of 4, gradients" or "shard 3 of 8"."""
     images_left_out: _builtins.int
     """Of images_done those that were left out because they cannot be used. Default 0."""
     owner: _builtins.str

@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from torch import Tensor
 
+from interp.audit.checks.begin import Begin, quiet
 from interp.audit.checks.check import Check, skipped
 from interp.audit.checks.one_level import ONE_LEVEL
 from interp.audit.checks.one_level import SOURCE as ONE_LEVEL_SOURCE
@@ -21,6 +22,7 @@ from interp.audit.checks.slopes import SLOPE, SLOPE_SOURCE, ZERO, ZERO_SOURCE, c
 from interp.audit.checks.strength import check_attacks, not_attacked
 from interp.audit.checks.trials import AttackTrials
 from interp.audit.checks.white_box import MOST_RADII
+from interp.audit.conditions import NORMS
 from interp.audit.findings import CHECKS, Findings
 from interp.audit.result import NOWHERE
 from interp.probe import Procedure
@@ -46,6 +48,7 @@ def check_evaluation(
     classes_needed: int = 4,
     eight_bit: bool = False,
     findings: Findings | None = None,
+    begin: Begin = quiet,
 ) -> Procedure[list[Check]]:
     """Check an evaluation's soundness on one network and a few hundred images (Carlini et al. 2019;
     Athalye et al. 2018).
@@ -69,12 +72,14 @@ def check_evaluation(
             otherwise 2.
         eight_bit: attacks use images of 8-bit levels alone, which x then must be of.
         findings: notes what is met on the way, of these images and threats; None: nobody does.
+        begin: hears what is checked next: outputs, gradients, and attacks for each threat.
     """
 
     def watched(procedure: Procedure[T], under: int = NOWHERE) -> Procedure[T]:
         """A procedure that is given the images that are attacked."""
         return procedure if findings is None else findings.watch(procedure, CHECKS, under, row)
 
+    begin("outputs")
     logits = yield from predict_logits(x)
     checks = [
         clean_accuracy(logits, labels),
@@ -94,6 +99,7 @@ def check_evaluation(
             )
         )
     checks.append((yield from normalization(x, labels, logits, mean, std)))
+    begin("gradients")
     row = (logits.argmax(1) == labels).nonzero(as_tuple=True)[0][:attacked].to(x.device)
     if len(row):
         rows = [generators(seed + PIXELS, one, 1)[0] for one in row.tolist()]
@@ -109,6 +115,7 @@ def check_evaluation(
             )
         ]
     for number, (p, epsilons) in enumerate(threats):
+        begin(f"attacks in {NORMS[p]} against one another")
         largest = max(epsilons, default=0.0)
         if largest <= 0:
             continue

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from interp.attack.ball import LEVELS
 from interp.audit.checks import ATTACKED, check_evaluation
+from interp.audit.checks.begin import Steps, counted, silent
 from interp.audit.checks.check import Check
 from interp.audit.checks.outputs import predict_logits
 from interp.audit.checks.sufficient import COMPARED, check_sufficiency
@@ -37,6 +38,7 @@ def check_network(
     std: Sequence[float],
     attacked: int = ATTACKED,
     compared: int = COMPARED,
+    tell: Steps = silent,
 ) -> Procedure[NetworkChecks]:
     """Make all checks of an audit on one network: `check_evaluation` and `check_sufficiency`.
 
@@ -47,11 +49,13 @@ def check_network(
         mean, std: per channel, what the network normalizes with.
         attacked, compared: of the images that are classified correctly, so many count for
             `check_evaluation` and for `check_sufficiency`, at most.
+        tell: hears what is checked next, its number, and how many such steps there are.
 
     Returns:
         A procedure whose result is the checks and what they met.
     """
     x = (x * LEVELS).round() / LEVELS if plan.eight_bit else x
+    begin = counted(tell, 2 + 2 * len(plan.threats))
     right = (yield from predict_logits(x)).argmax(1) == labels
     findings = Findings(x, labels, right, plan)
     checks = yield from check_evaluation(
@@ -65,6 +69,9 @@ def check_network(
         classes_needed=max((entry.method.classes_needed for entry in plan.attacks), default=2),
         eight_bit=plan.eight_bit,
         findings=findings,
+        begin=begin,
     )
-    checks += yield from check_sufficiency(x, labels, plan, attacked=compared, findings=findings)
+    checks += yield from check_sufficiency(
+        x, labels, plan, attacked=compared, findings=findings, begin=begin
+    )
     return NetworkChecks(checks, findings.examples())

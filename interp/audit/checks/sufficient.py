@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from interp.attack.goal import CROSS_ENTROPY, MARGIN
+from interp.audit.checks.begin import Begin, quiet
 from interp.audit.checks.check import (
     CHANGE,
     LEVEL,
@@ -43,6 +44,7 @@ def check_sufficiency(
     *,
     attacked: int = COMPARED,
     findings: Findings | None = None,
+    begin: Begin = quiet,
 ) -> Procedure[list[Check]]:
     """Do PGD on two losses, or draws of noise, fool what no attack of the plan does?
 
@@ -60,6 +62,7 @@ def check_sufficiency(
         plan: of the audit.
         attacked: so many of the images that are classified correctly count, the first ones.
         findings: notes what is met on the way, of these images; None: nobody does.
+        begin: hears what is compared next, once a threat.
 
     Returns:
         A procedure whose result is two checks a threat.
@@ -68,6 +71,7 @@ def check_sufficiency(
     row = (prediction == labels.to(x.device)).nonzero(as_tuple=True)[0][:attacked]
     checks = []
     for number, threat in enumerate(plan.threats):
+        begin(f"the attacks beside stronger ones in {NORMS[threat.p]}")
         if len(row) and plan.attacks:
             trials = AttackTrials(
                 x[row], labels[row], row, threat.p, plan.seed + APART, plan.eight_bit

@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 from scipy import stats
 
+from interp.audit.conditions import NORMS
 from interp.audit.statistics import Gate
 from interp.audit.tally import NetworkGate
 from service.audit.journal import Journal
@@ -175,6 +176,19 @@ def test_stages_name_the_shard_that_is_judged(tmp_path: Path) -> None:
         run(job(), tmp_path / "taken up", Device(dies_at=2))
     _, told = run(job(), tmp_path / "taken up")
     assert (2, "shard 3 of 4") in stages(told)
+
+
+def test_stages_name_what_is_checked(tmp_path: Path) -> None:
+    assignment = job(models=(hosted("a"),), checked=True)
+    _, told = run(assignment, tmp_path)
+    found = [p.stage for p in told if p.stage.startswith("checks of a: ")]
+    steps = ["outputs", "gradients"]
+    names = [NORMS[threat.p] for threat in assignment.plan.threats]
+    steps += [f"attacks in {name} against one another" for name in names]
+    steps += [f"the attacks beside stronger ones in {name}" for name in names]
+    assert found == [
+        f"checks of a: {number} of {len(steps)}, {step}" for number, step in enumerate(steps, 1)
+    ]
 
 
 def test_nothing_is_left_to_do_when_all_gates_are_decided(tmp_path: Path) -> None:
