@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 Count = Annotated[int, Field(ge=0, le=10**9)]
+Bytes = Annotated[int, Field(ge=0, le=2**60)]
 Rate = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)]
 
 
@@ -23,6 +24,8 @@ class Quota(BaseModel):
         rows_in_flight: images, or pictures, of the requests that are being answered.
         waiting_jobs: that wait for the device.
         operations: that have not ended.
+        uploads: data sets that they have sent, and nobody has deleted.
+        upload_bytes: of these on the disk, and of what they are sending.
         loaded_models: that they have loaded and nobody has unloaded.
     """
 
@@ -34,6 +37,8 @@ class Quota(BaseModel):
     rows_in_flight: Count | None = None
     waiting_jobs: Count | None = None
     operations: Count | None = None
+    uploads: Count | None = None
+    upload_bytes: Bytes | None = None
     loaded_models: Count | None = None
 
 

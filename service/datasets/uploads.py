@@ -11,6 +11,7 @@ import re
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from service import files as whole_file
 from service.auth.errors import PermissionDenied
 from service.auth.identity import current
 from service.auth.ownership import Ownership
+from service.auth.usage import require
 from service.datasets.base import Dataset, DatasetError, UnknownDataset
 from service.datasets.fingerprint import Fingerprint
 from service.datasets.tables.parquet import parquet_source
@@ -37,6 +39,7 @@ UPLOADED = "upload:"  # how the URI of an uploaded data set begins
 
 _NAME = re.compile(r"upload-[0-9a-f]{16}")
 _CLASSES = b"striate.classes"  # the key of the class names, as JSON, in the file's metadata
+_RETRY_SECONDS = 60.0  # after which a caller may have deleted some
 _UNFINISHED = ".part"
 
 PLACE = ".place"  # the ending of the file, beside the folder, that says where it was at first
@@ -72,6 +75,7 @@ class Uploads:
         """
         self._folder, self._most_bytes = folder, most_bytes
         self._space, self._served = space or DiskSpace(folder, 0), served
+        self._sending, self._counting = Counter[str](), threading.Lock()  # bytes by owner
         self._verified = Verified()
         self._place = _remembered(folder)
         for left in folder.glob(f"*{_UNFINISHED}"):
@@ -245,12 +249,39 @@ class Uploads:
 
         Raises:
             StorageFull: the disk has too little room.
+            QuotaExceeded: the caller has as many, or as large ones, as they may.
         """
+        by, (count, kept) = current.get(), self.held(current.get().name)
+        require(by, "uploads", count, retry_after=_RETRY_SECONDS)
         self._space.require()
         self._folder.mkdir(parents=True, exist_ok=True)
         self._place = _remembered(self._folder)
-        whose = Ownership(current.get().name, tuple(shared))
-        return Upload(self._folder, classes, self._most_bytes, self._space.require, whose)
+        whose = Ownership(by.name, tuple(shared))
+
+        def sending(more: int) -> None:
+            with self._counting:
+                if more > 0:
+                    used = kept + self._sending[by.name]
+                    require(by, "upload_bytes", used, more, _RETRY_SECONDS)
+                self._sending[by.name] += more
+
+        return Upload(self._folder, classes, self._most_bytes, self._space.require, whose, sending)
+
+    def held(self, owner: str) -> tuple[int, int]:
+        """Count what one has uploaded.
+
+        Args:
+            owner: their name; "" for all that nobody in particular has.
+
+        Returns:
+            Their data sets, and the bytes that these take on the disk.
+        """
+        sizes = list[int]()
+        for path in self._folder.glob("upload-*.parquet"):
+            with contextlib.suppress(OSError):  # it has just been deleted
+                if _whose(path).owner == owner:
+                    sizes.append(path.stat().st_size)
+        return len(sizes), sum(sizes)
 
     def _path(self, name: str, ending: str = ".parquet") -> Path:
         return self._folder / f"{name}{ending}"
@@ -271,8 +302,9 @@ class Upload:
         most_bytes: int,
         require_room: Callable[[], None],
         whose: Ownership,
+        sending: Callable[[int], None] = lambda more: None,
     ) -> None:
-        self._whose = whose
+        self._whose, self._sending, self._sent = whose, sending, 0
         self._folder, self._most_bytes = folder, most_bytes
         self._require_room = require_room
         self._content = _Content(classes, whose.owner)
@@ -301,9 +333,12 @@ class Upload:
         Raises:
             UploadTooLarge: all images together take more bytes than are kept.
             StorageFull: the disk has too little room.
+            QuotaExceeded: the owner's uploads would take more bytes than they may.
         """
         with self._lock:
             for image, label in rows if self._open else ():
+                self._sending(len(image))
+                self._sent += len(image)
                 self._bytes += len(image)
                 if self._bytes > self._most_bytes:
                     raise UploadTooLarge(
@@ -339,6 +374,8 @@ class Upload:
         """Remove what was not finished."""
         with self._lock:
             self._open = False
+            self._sending(-self._sent)
+            self._sent = 0
             try:
                 self._writer.close()
             except (OSError, pa.ArrowException) as error:  # whose end does not fit on the disk

@@ -176,7 +176,7 @@ def usage_methods(given: Resources) -> Methods:
     Returns:
         The handlers' methods by their names in the contract.
     """
-    usage = UsageHandler(given.zoo, given.compute, given.operations)
+    usage = UsageHandler(given.zoo, given.compute, given.operations, given.datasets)
     return {"GetUsage": usage.get_usage}
 
 

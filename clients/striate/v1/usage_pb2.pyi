@@ -118,7 +118,7 @@ class Cap(_message.Message):
     USED_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """What is counted: requests_per_second, image_gradients_per_minute, rows_in_flight, waiting_jobs,
-    operations or loaded_models.
+    operations, uploads, upload_bytes or loaded_models.
     """
     limit: _builtins.float
     """The most that they may have; absent: any number."""

@@ -3,6 +3,7 @@
 from service.auth.errors import PermissionDenied
 from service.auth.identity import Identity, Role, current
 from service.auth.quota import CAPS, UNLIMITED
+from service.datasets import Datasets
 from service.engine.share import ShareUse
 from service.models.zoo import ModelZoo
 from service.operations import Operations
@@ -18,10 +19,14 @@ class UsageHandler:
         zoo: the models.
         compute: where work is done, and counted.
         operations: the server's.
+        datasets: those that callers have sent among them.
     """
 
-    def __init__(self, zoo: ModelZoo, compute: Compute, operations: Operations) -> None:
-        self._zoo, self._compute, self._operations = zoo, compute, operations
+    def __init__(
+        self, zoo: ModelZoo, compute: Compute, operations: Operations, datasets: Datasets
+    ) -> None:
+        self._zoo, self._compute = zoo, compute
+        self._operations, self._datasets = operations, datasets
 
     async def get_usage(
         self, request: usage_pb2.GetUsageRequest, context: Context
@@ -32,7 +37,10 @@ class UsageHandler:
         usage, shares = meter.usage(key), self._compute.engine.shares()
         mine = next((share for share in shares if share.key == key), ShareUse(key))
         others = [share for share in shares if share.key != key]
-        used = self._used(by, key, mine)
+        uploads = await self._compute.run_in_pool(self._datasets.uploads.held, by.name)
+        used = self._used(by, key, mine) | dict(
+            zip(("uploads", "upload_bytes"), uploads, strict=True)
+        )
         response = usage_pb2.GetUsageResponse(
             name=by.name,
             weight=by.quota.weight,

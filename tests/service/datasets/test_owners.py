@@ -9,6 +9,7 @@ import pytest
 
 from service.auth.errors import PermissionDenied
 from service.auth.identity import EVERYONE, Identity, Role, acting_as
+from service.auth.quota import Quota, QuotaExceeded
 from service.datasets import Datasets, UnknownDataset
 from service.datasets.uploads import damage
 from service.state import DataLost
@@ -129,3 +130,28 @@ def test_of_an_upload_that_is_gone_an_admin_alone_may_know(tmp_path: Path) -> No
     for caller, may in ((ANN, False), (BOB, False), (ADMIN, True), (EVERYONE, True)):
         with acting_as(caller):
             assert datasets.may_name(name) == may
+
+
+def test_a_caller_sends_no_more_than_they_may(tmp_path: Path) -> None:
+    datasets = Datasets({}, tmp_path)
+    size = sum(len(image) for image, _ in ROWS[:9])
+    few = Identity("ann", Role.COMPUTE, quota=Quota(uploads=2))
+    sent(datasets, few, rows=9)
+    sent(datasets, few, rows=8)
+    with pytest.raises(QuotaExceeded, match="2 uploads, has 2") as found:
+        sent(datasets, few, rows=7)
+    assert found.value.retry_after > 0
+    assert datasets.uploads.held("ann")[0] == 2
+    small = Identity("bob", Role.COMPUTE, quota=Quota(upload_bytes=size - 1))
+    with pytest.raises(QuotaExceeded, match="upload bytes"):
+        sent(datasets, small, rows=9)
+    assert datasets.uploads.held("bob") == (0, 0)
+    sent(datasets, small, rows=2)  # what was given up does not count
+    with acting_as(small):
+        one, two = datasets.uploads.begin(), datasets.uploads.begin()
+        one.add(ROWS[:3])
+        with pytest.raises(QuotaExceeded):  # two at a time are held to it together
+            two.add(ROWS[:9])
+        one.abandon()
+        two.abandon()
+    sent(datasets, BOB, rows=9)
