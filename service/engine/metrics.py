@@ -52,7 +52,7 @@ class Metrics:
         self.requests_by_identity = self._counter(
             "striate_requests_by_identity_total",
             "Requests by caller and status code: the names of the auth file, other for all other "
-            "callers, and the empty name on a server without keys",
+            "callers, and the empty name for whoever has shown no key",
             "identity",
             "code",
         )

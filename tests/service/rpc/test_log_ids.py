@@ -9,8 +9,8 @@ from unittest.mock import Mock
 import structlog
 
 from service.engine.metrics import Metrics
+from service.rpc.call_span import CallSpan
 from service.rpc.compute import Compute
-from service.rpc.interceptor import CallSpan
 from service.threads import in_daemon_thread
 from tests.service.engine.toys_engine import running
 

@@ -8,8 +8,8 @@ import pytest
 import structlog
 
 from service.engine.metrics import Metrics
-from service.rpc import interceptor
-from service.rpc.interceptor import CallSpan
+from service.rpc import call_span
+from service.rpc.call_span import CallSpan
 
 WAIT = "/google.longrunning.Operations/WaitOperation"
 
@@ -27,7 +27,7 @@ def logged(method: str) -> list[Any]:
     capture = structlog.testing.LogCapture()
     # Not capture_logs: a logger that has been used keeps the settings that it was used with.
     log = structlog.wrap_logger(None, processors=[capture])
-    with patch.object(interceptor, "log", log):
+    with patch.object(call_span, "log", log):
         asyncio.run(call())
     return cast(list[Any], capture.entries)
 
