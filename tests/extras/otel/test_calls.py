@@ -1,5 +1,7 @@
 """One trace from the client's call to the encoded answer, whatever becomes of the call."""
 
+import asyncio
+
 import numpy as np
 import pytest
 from opentelemetry import trace
@@ -7,6 +9,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 
 import striate
+import striate.aio
 from tests.extras.otel.toys_spans import SIZE, Kept, below, parent
 
 ROBUSTNESS = "striate.v1.RobustnessService"
@@ -135,3 +138,19 @@ def test_a_stream_of_many_images_has_a_bounded_number_of_spans(
     _, server = both(kept, f"{ROBUSTNESS}/AttackStream")
     assert len(below(server, kept.all())) <= 2 * 256
     assert int((server.attributes or {})["striate.omitted_spans"]) > 0
+
+
+def test_calls_of_an_event_loop_are_of_its_trace_too(net: striate.Model, kept: Kept) -> None:
+    async def run() -> int:
+        async with striate.aio.connect(net.target) as service:
+            with trace.get_tracer("a program").start_as_current_span("its work") as outer:
+                hosted = await service.model("toy")
+                await hosted.classify(IMAGES)
+                await hosted.visualize("0:1", steps=4)
+        return int(outer.get_span_context().span_id)
+
+    outer = asyncio.run(run())
+    for method in ("Classify", "Visualize"):
+        client, _ = both(kept, f"{INTERPRET}/{method}")
+        assert parent(client) == outer
+        assert client.status.status_code is StatusCode.UNSET
