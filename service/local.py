@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+import torch
 from pydantic import ValidationError
 from torch import nn
 
@@ -154,6 +155,12 @@ def host(
 
 
 def _copied(module: nn.Module) -> nn.Module:
+    if isinstance(module, torch.jit.ScriptModule):
+        raise ModelError(
+            f"{type(module).__name__} is a program of TorchScript, into whose layers nobody can "
+            f"look: host the module that it was made of, or write that with torch.onnx.export and "
+            f"make a bundle of the file by `striate-server import`"
+        )
     try:
         return copy.deepcopy(module).eval().requires_grad_(False)
     except Exception as error:  # a user's own module may hold anything

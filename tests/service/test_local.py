@@ -145,3 +145,16 @@ def test_without_the_server_it_says_what_to_install(
     monkeypatch.setattr("striate.hosting.entry_points", lambda group: ())
     with pytest.raises(striate.FailedPrecondition, match=r"pip install \./clients \.$"):
         hosted(module)
+
+
+def test_programs_of_torchscript_are_told_the_way_on(module: nn.Module, x: Any) -> None:
+    program = torch.jit.trace(module.eval(), torch.as_tensor(x))  # type: ignore[no-untyped-call]
+    with pytest.raises(striate.ModelNotLoadable, match=r"a program of TorchScript.*torch\.onnx"):
+        hosted(program)
+
+
+def test_tensors_without_values_are_refused() -> None:
+    with torch.device("meta"):
+        module = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+    with pytest.raises(striate.ModelNotLoadable, match="has tensors without values"):
+        hosted(module)

@@ -78,7 +78,7 @@ def _responses(module: nn.Module, example: Tensor, layers: set[str]) -> _Respons
 
     parts = {name: part for name, part in module.named_modules() if name in layers}
     with torch.enable_grad(), forward_hooks(parts, keep):
-        logits: Tensor = module(x)
+        logits: Tensor = module(x.clone())
         (grad,) = torch.autograd.grad(torch.stack([_sketch(logits), *sketches.values()]).sum(), x)
     values = {name: float(sketch.detach()) for name, sketch in sketches.items()}
     return _Responses(logits.detach(), values, grad)

@@ -109,7 +109,7 @@ def _verified_copy(module: nn.Module, example: Tensor, turn: Turn) -> FoldedModu
         return None
     rebuilt = _with_weights(module, {m.name: m.rest(module, turn) for m in maps.values()}, weights)
     with torch.no_grad():
-        close = is_close(rebuilt(example), module(example))
+        close = is_close(rebuilt(example.clone()), module(example.clone()))
     return FoldedModule(rebuilt, layers) if close else None
 
 

@@ -50,10 +50,10 @@ def is_deterministic(module: nn.Module, example: Tensor) -> bool:
         example: images (B, C, H, W) as it takes them.
     """
     before, attributes = ModuleState(module), [dict(vars(m)) for m in module.modules()]
-    first, drew = module(example), []
+    first, drew = module(example.clone()), []
     for _ in range(2):  # another thread may draw meanwhile, but hardly both times
         states = _generator_states(example.device)
-        if not torch.equal(module(example), first):
+        if not torch.equal(module(example.clone()), first):
             return False
         drew.append(states != _generator_states(example.device))
     same = all(

@@ -85,7 +85,7 @@ def trace_layers(
     devices = [images.device] if images.device.type == "cuda" else []
     with torch.random.fork_rng(devices), forward_hooks(modules, keep):
         torch.manual_seed(seed)
-        output = module(images)
+        output = module(images.clone())  # which it may change in place
     trace.path = find_logits(output, len(images))
     trace.logits = trace.path.of(output)
     for name, (output, version) in finished.items():

@@ -98,3 +98,20 @@ def test_masked_classes_raise_no_doubt() -> None:
     network = hosted(Masked())
     assert network.doubts == []
     assert network.memory_format is torch.channels_last
+
+
+class WritesIntoItsInput(WithStep):
+    def forward(self, x: Tensor) -> Tensor:
+        x -= 0.1
+        for part in self:
+            x = part(x)
+        return x
+
+
+def test_a_network_that_writes_into_its_input_is_neither_random_nor_dependent() -> None:
+    network = hosted(WritesIntoItsInput(nn.Identity()).eval())
+    assert network.doubts == []
+    x = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    kept = x.clone()
+    assert torch.equal(network.logits(x), network.logits(x))
+    assert torch.equal(x, kept)
