@@ -5,6 +5,7 @@ import json
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,7 @@ def _check(folder: Path, verifiers: Verifiers, as_json: bool) -> int:
         "owner": found.owner,
         "areas": areas,
         "operations": dict(sorted(found.operations.items())),
+        "owners": {name: asdict(owned) for name, owned in sorted(found.owners.items())},
         "rows_set_aside": found.set_aside,
         "not_needed": {str(path.relative_to(folder)): n for path, n in found.orphans.items()},
         "damaged": damaged,
@@ -89,6 +91,11 @@ def _check(folder: Path, verifiers: Verifiers, as_json: bool) -> int:
         f"{folder}, version {found.version}, held by {found.owner or 'nobody'}",
         *(f"{name}: {area['files']} files, {_size(area['bytes'])}" for name, area in areas.items()),
         *(f"operations, {name}: {count}" for name, count in told["operations"].items()),
+        *(
+            f"of {name or 'nobody in particular'}: {owned.operations} operations, {owned.uploads} "
+            f"uploads, {_size(owned.bytes)}"
+            for name, owned in sorted(found.owners.items())
+        ),
         f"rows set aside: {found.set_aside}",
         f"not needed: {len(found.orphans)} files and folders, {_size(sum(found.orphans.values()))}",
         *(f"  {name}: {_size(size)}" for name, size in told["not_needed"].items()),

@@ -44,6 +44,15 @@ class Area:
 
 
 @dataclass
+class Owned:
+    """What belongs to one caller; the bytes are those of audits and uploads."""
+
+    operations: int = 0
+    uploads: int = 0
+    bytes: int = 0
+
+
+@dataclass
 class Survey:
     """What is in a state folder.
 
@@ -53,6 +62,7 @@ class Survey:
         owner: the process that holds it; None where nobody does.
         areas: how much there is, by `AREAS`.
         operations: how many there are, by kind and state.
+        owners: what belongs to whom, by callers' names; "" is nobody in particular.
         set_aside: damaged rows of the operations' database.
         database: what is wrong with that database, "" for nothing.
         orphans: files and folders that nobody needs, with their bytes.
@@ -63,6 +73,7 @@ class Survey:
     owner: str | None
     areas: dict[str, Area] = field(default_factory=dict)
     operations: Counter[str] = field(default_factory=Counter)
+    owners: dict[str, Owned] = field(default_factory=dict)
     set_aside: int = 0
     database: str = ""
     orphans: dict[Path, int] = field(default_factory=dict)
@@ -80,6 +91,7 @@ def survey(folder: Path) -> Survey:
     """
     found = Survey(folder, version_of(folder), owner(folder), _areas(folder))
     known = _operations(found)
+    _count_uploads(found)
     if known is not None:  # else nobody knows what is needed
         for path in _orphans(folder, *known):
             found.orphans[path] = size_of(path)
@@ -163,7 +175,9 @@ def _operations(found: Survey) -> tuple[set[str], bool] | None:
             database.text_factory = lambda data: data.decode(errors="replace")
             (said,) = database.execute("PRAGMA quick_check(1)").fetchone()
             found.database = "" if said == "ok" else str(said)
-            rows = database.execute("SELECT name, kind, state FROM operations").fetchall()
+            columns = [row[1] for row in database.execute("PRAGMA table_info(operations)")]
+            owner = "owner" if "owner" in columns else "''"  # of an earlier version
+            rows = database.execute(f"SELECT name, kind, state, {owner} FROM operations").fetchall()
             with contextlib.suppress(sqlite3.Error):  # of the first version
                 aside = database.execute("SELECT name FROM set_aside").fetchall()
     except sqlite3.Error as error:
@@ -172,11 +186,24 @@ def _operations(found: Survey) -> tuple[set[str], bool] | None:
         return None
     found.set_aside = len(aside)
     names |= {str(name).rpartition("/")[2] for (name,) in aside}
-    for name, kind, state in rows:
+    for name, kind, state, owner in rows:
+        owned = found.owners.setdefault(str(owner), Owned())
+        owned.operations += 1
+        owned.bytes += size_of(found.folder / AUDITS / str(name).rpartition("/")[2])
         found.operations[f"{kind} {state}"] += 1
         names.add(str(name).rpartition("/")[2])
         building |= kind == "BuildExemplarIndex" and state != "done"
     return None if found.database else (names, building)
+
+
+def _count_uploads(found: Survey) -> None:
+    """Count the uploads by whose they are, which a file beside each says."""
+    for path in sorted((found.folder / UPLOADS).glob("upload-*.parquet")):
+        owner = ""
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            owner = str(json.loads(path.with_suffix(".json").read_bytes())["owner"])
+        owned = found.owners.setdefault(owner, Owned())
+        owned.uploads, owned.bytes = owned.uploads + 1, owned.bytes + size_of(path)
 
 
 def _orphans(folder: Path, operations: set[str], building: bool) -> Iterator[Path]:
