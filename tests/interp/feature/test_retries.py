@@ -82,7 +82,7 @@ def test_a_unit_that_is_dead_from_one_seed_is_found_from_the_next() -> None:
     assert found.activation[0] > 0.55
     assert found.certificate.attempts.tolist() == [3, 1]
     assert found.certificate.seeds == [restart_seed(seed, 2), seed]
-    assert found.certificate.learning_rates.tolist() == [0.05, 0.1]
+    assert found.certificate.learning_rates.tolist() == [0.4, 0.1]
     anew = PictureSettings(
         (3, 8, 8), steps=30, learning_rate=found.certificate.learning_rates[0].item(), transforms=()
     )
@@ -136,8 +136,13 @@ def test_the_optimization_with_the_highest_held_out_mean_is_returned() -> None:
     thresholds = torch.tensor([1e9], dtype=torch.float64)
     found = draw(network, [unit], [(7, 0)], retries=2, thresholds=thresholds)
     optimizations = []
-    for number, factor in enumerate((1, 2, 0.5)):
-        settings = PictureSettings((3, 8, 8), steps=8, learning_rate=0.1 * factor)
+    for number, factor in enumerate((1, 2, 4)):
+        settings = PictureSettings(
+            (3, 8, 8),
+            steps=8,
+            learning_rate=0.1 * factor,
+            parameterization=FourierSpec().relaxed(number),
+        )
         optimizations.append(
             draw(
                 network,
