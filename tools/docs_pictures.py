@@ -1,7 +1,7 @@
 """`make pictures`: draws the pictures of README and docs anew.
 
 The embedded networks' come from the demo's own sections, through a server of its own. Those of
-GoogLeNet are sheets that `python -m bench worth` has left in out/bench, where it was run.
+GoogLeNet are a sheet that `python -m bench worth` has left in out/bench, where it was run.
 """
 
 import os
@@ -18,10 +18,7 @@ from tools.demo import ROOT, server
 from tools.demo_stage import Stage
 
 DOCS = ROOT / "docs"
-SHEETS = [
-    ROOT / "out" / "bench" / f"bvlc_googlenet-{layer}.png"
-    for layer in ("inception_4a", "inception_4d")
-]
+SHEET = ROOT / "out" / "bench" / "bvlc_googlenet-inception_4a.png"
 
 
 def embedded() -> None:
@@ -45,18 +42,12 @@ def embedded() -> None:
 
 
 def googlenet() -> None:
-    """Channels of two layers of GoogLeNet, one sheet below the other."""
-    sheets = [Image.open(path).convert("RGB") for path in SHEETS]
-    whole = Image.new("RGB", (sheets[0].width, sum(sheet.height for sheet in sheets)), "white")
-    top = 0
-    for sheet in sheets:
-        whole.paste(sheet, (0, top))
-        top += sheet.height
-    whole.save(DOCS / "layer.jpg", quality=88, optimize=True)
+    """Channels of a layer of GoogLeNet."""
+    Image.open(SHEET).convert("RGB").save(DOCS / "layer.jpg", quality=90, optimize=True)
 
 
 if __name__ == "__main__":
-    if all(path.is_file() for path in SHEETS):
+    if SHEET.is_file():
         googlenet()
     else:
         print("docs/layer.jpg stays as it is: python -m bench worth draws what it is made of")
