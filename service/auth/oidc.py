@@ -125,11 +125,20 @@ class Provider:
         if time.monotonic() - self._failed < FAILED_SECONDS:
             raise ProviderUnreachable(self.entry.name)
         try:
-            return self._client.get_signing_key(kid)
-        except self._jwt.PyJWKClientConnectionError as error:
-            self._failed = time.monotonic()
-            log.error("an identity provider's keys cannot be fetched", error=str(error)[:500])
-            raise ProviderUnreachable(self.entry.name) from None
+            self._client.get_jwk_set()  # remembered; alone, so that it is not the token's fault
+        except (self._jwt.PyJWTError, OSError, ValueError, RecursionError) as error:
+            raise self._unreachable(error) from None
+        failures = (self._jwt.PyJWKClientConnectionError, self._jwt.PyJWKSetError)
+        try:
+            return self._client.get_signing_key(kid)  # fetches anew where the key is unknown
+        except (*failures, OSError, ValueError, RecursionError) as error:
+            raise self._unreachable(error) from None
+
+    def _unreachable(self, error: Exception) -> ProviderUnreachable:
+        """Log why an address gave no keys, and have it left alone for a while."""
+        self._failed = time.monotonic()
+        log.error("an identity provider's keys cannot be fetched", error=str(error)[:500])
+        return ProviderUnreachable(self.entry.name)
 
     def _of_file(self, path: Path) -> dict[str, Any]:
         try:

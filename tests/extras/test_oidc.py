@@ -236,8 +236,13 @@ def test_keys_of_an_address_are_fetched_once(provider: Provider, tmp_path: Path)
         known.close()
 
 
-def test_an_address_that_fails_is_told_and_asked_rarely(provider: Provider, tmp_path: Path) -> None:
-    with published(lambda: "") as (address, asked):
+@pytest.mark.parametrize(
+    "said", ["", "<html>moved</html>", "[]", "{}", '{"keys": []}', "[" * 99_999]
+)
+def test_an_address_without_keys_is_told_and_asked_rarely(
+    said: str, provider: Provider, tmp_path: Path
+) -> None:
+    with published(lambda: said) as (address, asked):
         known = authority(tmp_path, address)
         for number in range(10):
             with pytest.raises(ProviderUnreachable, match="'sso' cannot be had at present"):
