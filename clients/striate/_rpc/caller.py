@@ -133,8 +133,10 @@ class Caller:
         with ClientSpan(method) as span:
             request_id, options = self._options(timeout, request_id, span.metadata)
             try:
-                # Not `future`, which starts a thread a call; an interrupt cancels this one, too.
-                response, call = method.with_call(request, **options)
+                if threading.current_thread() is threading.main_thread():
+                    response, call = _interruptible(partial(method.future, request, **options))
+                else:  # no interrupt comes here, and no thread need be started for the call
+                    response, call = method.with_call(request, **options)
             except grpc.RpcError as error:
                 raise self._failure(error, request_id) from None
         self._note_version(call.trailing_metadata())
@@ -299,6 +301,23 @@ def _begun(span: ClientSpan, begin: Callable[[], Any]) -> Any:
     if span.metadata:
         call.add_done_callback(span.ended)
     return call
+
+
+def _interruptible(start: Callable[[], Any]) -> tuple[Any, Any]:
+    """The result of a call, and the call. An interrupt cancels it: `with_call`, which starts no
+    thread for the call, now and then leaves it running on the server.
+    """
+    call = None
+    try:
+        with held():
+            call = start()
+        return call.result(), call
+    except grpc.RpcError:
+        raise
+    except BaseException:
+        if call is not None:
+            call.cancel()
+        raise
 
 
 def new_request_id() -> str:
