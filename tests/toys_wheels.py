@@ -55,8 +55,9 @@ def metadata(wheel: zipfile.ZipFile) -> Message:
 
 
 def requirements(wheel: zipfile.ZipFile) -> set[str]:
-    """The names of the distributions that a wheel requires."""
+    """The names of the distributions that a wheel requires, extras aside."""
     return {
         re.split(r"[^A-Za-z0-9._-]", line)[0]
         for line in metadata(wheel).get_all("Requires-Dist", [])
+        if "extra ==" not in line
     }

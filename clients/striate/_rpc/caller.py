@@ -132,6 +132,7 @@ class Caller:
         """
         with ClientSpan(method) as span:
             request_id, options = self._options(timeout, request_id, span.metadata)
+            response: Response
             try:
                 if threading.current_thread() is threading.main_thread():
                     response, call = _interruptible(partial(method.future, request, **options))
