@@ -14,6 +14,7 @@ from interp.network.load_checks.no_numbers import no_numbers
 from interp.network.load_checks.one_class import ONE_CLASS, probe_images, sees_one_class
 from interp.network.load_checks.one_logit import with_two_logits
 from interp.network.load_checks.outputs import NoLogits
+from interp.network.load_checks.unfit import FIXED_BATCH, unfit
 from interp.network.load_checks.unwrapped import unwrapped
 from interp.network.network import Network
 from service.imaging import Preprocessing
@@ -95,11 +96,8 @@ def _tried(
 ) -> HostedModel:
     seen, mean, std = plan.preprocessing, plan.preprocessing.mean, plan.preprocessing.std
     module = unwrapped(module)
-    if any(tensor.is_meta for tensor in (*module.parameters(), *module.buffers())):
-        raise ModelError(
-            f"{name} has tensors without values, on torch's meta device: give it its weights "
-            f"first, as by load_state_dict(..., assign=True)"
-        )
+    if (why := unfit(module)) is not None:
+        raise ModelError(f"{name} {why}")
     if plan.weights == RANDOM:
         randomize(module, seen.shape, mean, std)
     two_logits, sigmoid_doubts = module, tuple[str, ...]()
@@ -150,7 +148,8 @@ def _explained(name: str, plan: Blueprint) -> Iterator[None]:
         if plan.own_code and not isinstance(error, NoLogits):
             log.error("a network does not run", model=name, exc_info=error)
             raise ModelError(f"{fact}; the server's log says more") from error
-        raise ModelError(f"{fact}: {error}") from error
+        way_on = FIXED_BATCH if str(error).startswith("Guard failed") else ""
+        raise ModelError(f"{fact}: {error}{way_on}") from error
 
 
 def _column(values: Sequence[float]) -> torch.Tensor:

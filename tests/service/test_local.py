@@ -158,3 +158,22 @@ def test_tensors_without_values_are_refused() -> None:
         module = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
     with pytest.raises(striate.ModelNotLoadable, match="has tensors without values"):
         hosted(module)
+
+
+@pytest.mark.filterwarnings("ignore")  # torch's, of where quantization will go one day
+def test_quantized_networks_are_told_the_way_on() -> None:
+    whole = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+    quantize: Any = torch.ao.quantization.quantize_dynamic
+    quantized = quantize(whole.eval(), {nn.Linear})
+    with pytest.raises(striate.ModelNotLoadable, match=r"1 is a Linear of integers.*no gradients"):
+        hosted(quantized)
+
+
+def test_exported_programs_need_a_dynamic_batch() -> None:
+    module, x = nn.Sequential(nn.Flatten(), nn.Linear(64, 3)).eval(), torch.rand(2, 1, 8, 8)
+    fixed = torch.export.export(module, (x,)).module()
+    with pytest.raises(striate.ModelNotLoadable, match="with a dynamic first axis"):
+        hosted(fixed)
+    dynamic = ({0: torch.export.Dim("batch")},)
+    net = hosted(torch.export.export(module, (x,), dynamic_shapes=dynamic).module())
+    assert len(net.classify(x.numpy())) == 2

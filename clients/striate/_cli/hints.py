@@ -45,7 +45,7 @@ def hint(error: StriateError, given: Mapping[str, Any]) -> str | None:
                 "Is striate-server running there? --server HOST:PORT or STRIATE_SERVER says where "
                 "else."
             )
-        case IndexNotFound():
+        case IndexNotFound() if "striate index" not in str(error):
             dataset = _name(given.get("dataset"), "NAME")
             layer = _name(_layer(given), "LAYER")
             return f"To build it: striate index {model} --dataset {dataset} --layer {layer}"
