@@ -47,7 +47,7 @@ def application(settings: Settings) -> Starlette:
         routes=ROUTES,
         lifespan=connected,
         middleware=[
-            Middleware(BrowserRules),
+            Middleware(BrowserRules, frames=settings.frames),
             Middleware(TrustedHostMiddleware, settings.allowed_names, www_redirect=False),
             Middleware(CancelOnLeave),
         ],

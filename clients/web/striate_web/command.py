@@ -32,6 +32,15 @@ def web(
             "--https", help="Browsers reach it by https, through a proxy: secure cookies."
         ),
     ] = False,
+    frame: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--frame",
+            metavar="ORIGIN",
+            help="Origin of pages that may show the microscope in a frame, such as a notebook's, "
+            "http://localhost:8888; repeat it. Without it no page may.",
+        ),
+    ] = None,
     tls: Annotated[bool | None, typer.Option("--tls", help="Speak TLS with the server.")] = None,
     ca: Annotated[
         str | None, typer.Option("--ca", metavar="FILE", help="Authority of its certificate.")
@@ -52,12 +61,21 @@ def web(
     from striate_web.settings import Settings
 
     target = server or os.environ.get("STRIATE_SERVER") or "localhost:50051"
-    settings = Settings(
-        target, host, port, tls, ca, certificate, key, tuple(name or ()), secure=https
-    )
     try:
+        settings = Settings(
+            target,
+            host,
+            port,
+            tls,
+            ca,
+            certificate,
+            key,
+            tuple(name or ()),
+            secure=https,
+            frames=tuple(frame or ()),
+        )
         served = serve(settings)
-    except StriateError as error:
+    except (StriateError, ValueError) as error:
         typer.echo(f"striate web: {error}", err=True)
         raise typer.Exit(2) from None
     if not served:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass, field
 
+_ORIGIN = re.compile(r"https?://([\w.-]+|\[[0-9a-fA-F:]+\])(:\d{1,5})?")
 _NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -25,6 +27,11 @@ class Settings:
         secure: Whether browsers reach it by https, through a proxy that ends TLS: cookies then
             travel by https alone.
         timeout: Seconds that a page may take, pictures on their way excepted.
+        frames: Origins of the pages that may show the microscope in a frame, such as a notebook's,
+            "http://localhost:8888"; no other page may.
+
+    Raises:
+        ValueError: An origin is none.
     """
 
     target: str
@@ -37,6 +44,15 @@ class Settings:
     names: tuple[str, ...] = field(default=())
     secure: bool = False
     timeout: float = 120.0
+    frames: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        for origin in self.frames:
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"a page that may show the microscope is told by its origin, such as "
+                    f"http://localhost:8888, not {origin!r}"
+                )
 
     @property
     def url_host(self) -> str:
