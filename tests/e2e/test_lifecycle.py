@@ -236,7 +236,7 @@ def test_samples_that_exceed_one_message_come_in_several(service: striate.Servic
     assert [(s.id, len(s.encoded), s.encoded[8]) for s in samples] == [
         (number, 25 * MIB, number) for number in range(5)
     ]
-    with pytest.raises(striate.StriateError, match="image 0 of data set 'huge'"):
+    with pytest.raises(striate.StriateError, match=r"image 0 \('0\.png'\) of data set 'huge'"):
         service.samples("huge")
 
 

@@ -8,7 +8,7 @@ use); 6 the server failed; 7 an audit that `--require-valid` asked for is suspec
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Annotated
 
 import typer
@@ -80,12 +80,39 @@ _COMMANDS: tuple[Callable[..., None], ...] = (  # in the order of the help; name
     health,
     usage,
 )
+
+
+def joined(point: EntryPoint) -> Callable[..., None]:
+    """Loads a command of another distribution.
+
+    Args:
+        point: Its entry point.
+
+    Returns:
+        The command; one that says what is missing where it cannot be loaded, so that the others
+        go on.
+    """
+    try:
+        found: Callable[..., None] = point.load()
+    except ImportError as error:
+        reason = str(error)
+    else:
+        return found
+
+    def missing() -> None:
+        """Cannot be started: a part of it is not installed."""
+        typer.echo(f"striate {point.name} is not installed whole: {reason}", err=True)
+        raise typer.Exit(2)
+
+    return missing
+
+
 COMMANDS = {command.__name__: command for command in _COMMANDS}
 for _name, _command in COMMANDS.items():
     app.command(_name, cls=NegativeUnitCommand)(_command)
 _JOINED = [point.name for point in entry_points(group="striate.commands")]
 for _point in entry_points(group="striate.commands"):  # of distributions that are installed beside
-    app.command(_point.name)(_point.load())
+    app.command(_point.name)(joined(_point))
 
 
 def _print_version(value: bool) -> None:

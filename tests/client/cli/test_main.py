@@ -1,12 +1,14 @@
 """The command line: JSON alone on stdout, files, and exit codes that scripts can trust."""
 
 import json
+from importlib.metadata import EntryPoint
 
 import grpc
 import pytest
+import typer
 from typer.testing import CliRunner
 
-from striate._cli.main import COMMANDS, app
+from striate._cli.main import COMMANDS, app, joined
 from tests.client.toys_cli import Cli
 
 Code = grpc.StatusCode
@@ -55,3 +57,10 @@ def test_every_command_takes_the_common_options() -> None:
 
 def test_version() -> None:
     assert CliRunner().invoke(app, ["--version"]).stdout.strip() == "0.1.0"
+
+
+def test_a_command_that_is_not_installed_whole_leaves_the_others_alone() -> None:
+    command = joined(EntryPoint("far", "no_such_module:far", "striate.commands"))
+    with pytest.raises(typer.Exit) as ended:
+        command()
+    assert ended.value.exit_code == 2

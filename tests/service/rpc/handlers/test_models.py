@@ -35,6 +35,9 @@ class SlowZoo:
         self.names.remove(name)
         return 1
 
+    def loaded(self) -> list[Any]:
+        return [SimpleNamespace(name=name) for name in self.names]
+
     def _wait(self) -> None:
         self.began.set()
         assert self.go.wait(LONG)
