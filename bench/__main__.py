@@ -17,6 +17,7 @@ from bench.broken import audits, broken
 from bench.client_import import client_import
 from bench.crowds import crowds, determinism
 from bench.differential import differential
+from bench.doors import doors
 from bench.ensemble import ensemble
 from bench.fairness import fairness
 from bench.faults import faults
@@ -42,6 +43,7 @@ FIGURES = {
     "client-import": client_import,
     "crowd": crowd,
     "fgsm-overhead": fgsm_overhead,
+    "doors": doors,
     "many-visualizations": many_visualizations,
     "cancellation": cancellation,
     "differential": differential,

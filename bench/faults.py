@@ -124,6 +124,16 @@ def with_error(call: object) -> None:
         return
 
 
+def progress(channel: grpc.Channel, names: list[str]) -> dict[str, bytes]:
+    """How far operations are, those that have ended left out: each is a message to compare."""
+    stub, found = OperationsStub(channel), dict[str, bytes]()
+    for name in names:
+        now = stub.GetOperation(operations_pb2.GetOperationRequest(name=name))
+        if not now.done:
+            found[name] = now.metadata.value
+    return found
+
+
 def advanced(channel: grpc.Channel, before: dict[str, bytes]) -> bool:
     """Whether every operation has ended or got on since its message was as given."""
     for name, message in before.items():
@@ -152,7 +162,7 @@ def under_faults(folder: Path, kills: int, seed: int = 0) -> FaultOutcome:
                 process.kill()
                 continue
             with connected(process) as channel:
-                running = dict.fromkeys(started[-4:], b"")
+                running = progress(channel, started)
                 if kill % 3 == 0:
                     started += start_work(channel)
                 disturb(channel, samples)
