@@ -16,7 +16,7 @@ from contextlib import closing
 from pathlib import Path
 
 from service import files
-from service.state.folder import VERSION_FILE
+from service.state.folder import FOLDER_MODE, VERSION_FILE
 from service.state.survey import AUDITS, DATABASE, INDEXES, PICTURES, REPORT, UPLOADS
 
 _AGAIN = 5  # times that an index is copied whose files are replaced meanwhile
@@ -31,7 +31,7 @@ def backup(folder: Path, target: Path, link: bool = True) -> int:
 
     Args:
         folder: the state folder, which may be in use.
-        target: of the copy: a new folder, or an empty one.
+        target: of the copy: a new folder, which is made for its owner alone, or an empty one.
         link: make hard links where the file system can, which take no room; else copies.
 
     Returns:
@@ -47,7 +47,7 @@ def backup(folder: Path, target: Path, link: bool = True) -> int:
         raise BackupRefused(f"{target} is not empty: name a new folder for the copy")
     if target.resolve().is_relative_to(folder.resolve()):
         raise BackupRefused(f"{target} is inside the state folder: name a folder outside of it")
-    target.mkdir(parents=True, exist_ok=True)
+    target.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
     copy = _Copy(folder, target, link)
     copy.database()
     for audit in sorted((folder / AUDITS).glob("*")):

@@ -17,6 +17,7 @@ log = structlog.get_logger("striate")
 
 VERSION_FILE = "version.json"
 QUARANTINE = "quarantine"
+FOLDER_MODE = 0o700  # of a new one: it holds what callers sent, and who they are
 Migration = Callable[[Path], None]
 
 
@@ -30,7 +31,7 @@ class StateFolder:
         served: the time by which the age of kept things is counted.
 
     Args:
-        path: of the folder, which is made if it is not there.
+        path: of the folder, which is made, for its owner alone, if it is not there.
         version: of the service, told to whoever is refused.
         floor: bytes that stay free on its disk.
         count: hears of each damaged thing by its kind.
@@ -51,7 +52,7 @@ class StateFolder:
     ) -> None:
         self.path = path
         try:
-            path.mkdir(parents=True, exist_ok=True)
+            path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
         except OSError as error:
             raise StateUnusable(unusable(path, error)) from error
         self._lock = StateLock(path, version)

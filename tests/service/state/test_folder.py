@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from service.state import ServedTime, StateFolder, StateInUse, StateUnusable
+from service.state.backup import backup
 from service.state.folder import version_of
 from service.state.lock import owner
 from service.state.manifest import MANIFEST
@@ -31,6 +32,21 @@ def test_a_second_server_is_refused_with_the_name_of_the_first(tmp_path: Path) -
     folder.close()
     assert owner(tmp_path / "state") is None
     opened(tmp_path / "state").close()
+
+
+def test_a_new_folder_is_for_its_owner_alone(tmp_path: Path) -> None:
+    folder = opened(tmp_path / "state")
+    folder.close()
+    backup(tmp_path / "state", tmp_path / "copy")
+    for made in ("state", "copy"):
+        assert (tmp_path / made).stat().st_mode & 0o777 == 0o700, made
+
+
+def test_a_folder_that_is_there_keeps_its_mode(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state").chmod(0o750)  # as its administrator chose, or a volume's group needs it
+    opened(tmp_path / "state").close()
+    assert (tmp_path / "state").stat().st_mode & 0o777 == 0o750
 
 
 def test_death_lets_go_of_the_folder(tmp_path: Path) -> None:
