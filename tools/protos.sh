@@ -13,7 +13,8 @@ cp "$packages/google/longrunning/operations_proto.proto" "$include/google/longru
 files=$(cd protos && echo striate/v1/*.proto)
 protoc() {
   # shellcheck disable=SC2086
-  PATH="$PWD/.protos-venv/bin:$PATH" python -m grpc_tools.protoc -I protos -I "$include" -I "$packages" "$@" $files
+  PATH="$PWD/.protos-venv/bin:$PATH" python -m grpc_tools.protoc -I protos -I "$include" -I "$packages" $files "$@"
 }
 protoc --python_out="$out" --grpc_python_out="$out" --mypy_out="quiet:$out" --mypy_grpc_out="quiet:$out"
-[ -z "$image" ] || protoc --include_imports --include_source_info --descriptor_set_out="$image"
+# The details of errors are no part of a method, but whoever translates answers into JSON needs to know them.
+[ -z "$image" ] || protoc google/rpc/error_details.proto --include_imports --include_source_info --descriptor_set_out="$image"
