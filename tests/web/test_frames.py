@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from starlette.datastructures import Headers
@@ -30,7 +31,8 @@ def ancestors(*frames: str) -> str:
 
     scope: Scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
     rules = BrowserRules(page, Settings("localhost:1", frames=frames).frames)
-    asyncio.run(rules(scope, receive, send))
+    with ThreadPoolExecutor(1) as pool:  # the browser's tests leave a loop in this thread
+        pool.submit(asyncio.run, rules(scope, receive, send)).result()
     policy = Headers(raw=sent[0]["headers"])["content-security-policy"]
     return policy.rpartition("frame-ancestors ")[2]
 
