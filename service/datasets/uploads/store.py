@@ -1,24 +1,20 @@
-"""Data sets that callers send: kept as parquet files, under names made of their owner and content,
-with a file beside each that says whose it is. To others they do not exist, unless they are shared.
+"""The folder of the data sets that callers have sent: parquet files, under names made of their
+owner and content, with a file beside each that says whose it is. To others they do not exist,
+unless they are shared.
 """
 
 import contextlib
 import glob
-import hashlib
 import json
-import os
-import re
 import threading
 import time
-import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import structlog
 
 from service import files as whole_file
 from service.auth.errors import PermissionDenied
@@ -28,27 +24,16 @@ from service.auth.usage import require
 from service.datasets.base import Dataset, DatasetError, UnknownDataset
 from service.datasets.fingerprint import Fingerprint
 from service.datasets.tables.parquet import parquet_source
+from service.datasets.uploads.content import CLASSES, WHOSE, is_name, name_of, whose_is
+from service.datasets.uploads.sending import UNFINISHED, Upload
 from service.state import DataLost, DiskSpace, Verified
 
-log = structlog.get_logger("striate")
-
 MOST_BYTES = 4 * 2**30  # of encoded images in one upload
-# A row group ends at whichever comes first; images are read in random order, a group at a time.
-GROUP_ROWS, GROUP_BYTES = 64, 8 * 2**20
 UPLOADED = "upload:"  # how the URI of an uploaded data set begins
-
-_NAME = re.compile(r"upload-[0-9a-f]{16}")
-_CLASSES = b"striate.classes"  # the key of the class names, as JSON, in the file's metadata
 _RETRY_SECONDS = 60.0  # after which a caller may have deleted some
-_UNFINISHED = ".part"
 
 PLACE = ".place"  # the ending of the file, beside the folder, that says where it was at first
-_WHOSE = ".json"  # the ending of the file that says whose an upload is, and with whom it is shared
 _USED = ".used"  # the ending of the file that says when an upload was last used, in served seconds
-
-
-class UploadTooLarge(RuntimeError):
-    """The images of an upload take more bytes than are kept."""
 
 
 class DatasetBusy(RuntimeError):
@@ -78,7 +63,7 @@ class Uploads:
         self._sending, self._counting = Counter[str](), threading.Lock()  # bytes by owner
         self._verified = Verified()
         self._place = _remembered(folder)
-        for left in folder.glob(f"*{_UNFINISHED}"):
+        for left in folder.glob(f"*{UNFINISHED}"):
             left.unlink(missing_ok=True)
 
     @property
@@ -113,7 +98,7 @@ class Uploads:
         Returns:
             Its ownership: nobody's in particular where nothing was kept of that.
         """
-        return _whose(self._path(name))
+        return whose_is(self._path(name))
 
     def uri(self, name: str) -> str:
         """Name what stands for the data set where others have a URI; it does not depend on the
@@ -147,7 +132,7 @@ class Uploads:
         path = self._path(name)
         otherwise = f"data set {name!r} is not what was uploaded any more: upload it again"
         try:
-            self._verified.require(path, name, lambda: _name_of(path), otherwise)
+            self._verified.require(path, name, lambda: name_of(path), otherwise)
         except (OSError, pa.ArrowException, ValueError, KeyError) as error:
             raise DataLost(f"{otherwise} ({error})") from error
         with contextlib.suppress(OSError):
@@ -168,7 +153,7 @@ class Uploads:
         """
         freed = self.size(name)
         self.require_own(name)
-        for ending in (".parquet", _WHOSE, _USED):
+        for ending in (".parquet", WHOSE, _USED):
             self._path(name, ending).unlink(missing_ok=True)
         return freed
 
@@ -228,7 +213,7 @@ class Uploads:
         """
         path = self._path(name)
         try:
-            classes = json.loads((pq.read_schema(path).metadata or {})[_CLASSES])
+            classes = json.loads((pq.read_schema(path).metadata or {})[CLASSES])
             source = parquet_source(glob.escape(str(path)), tuple(classes))
             # In a copy of the folder elsewhere it is the same data set.
             named = f"{self._place}/{path.name}"
@@ -279,140 +264,12 @@ class Uploads:
         sizes = list[int]()
         for path in self._folder.glob("upload-*.parquet"):
             with contextlib.suppress(OSError):  # it has just been deleted
-                if _whose(path).owner == owner:
+                if whose_is(path).owner == owner:
                     sizes.append(path.stat().st_size)
         return len(sizes), sum(sizes)
 
     def _path(self, name: str, ending: str = ".parquet") -> Path:
         return self._folder / f"{name}{ending}"
-
-
-class Upload:
-    """A data set that is being sent. `add` its images in order, then `finish`; always `abandon` in
-    the end.
-
-    The same images, labels and class names of the same owner give the same file, however they were
-    cut into parts. Those of two owners have nothing in common.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        classes: Sequence[str],
-        most_bytes: int,
-        require_room: Callable[[], None],
-        whose: Ownership,
-        sending: Callable[[int], None] = lambda more: None,
-    ) -> None:
-        self._whose, self._sending, self._sent = whose, sending, 0
-        self._folder, self._most_bytes = folder, most_bytes
-        self._require_room = require_room
-        self._content = _Content(classes, whose.owner)
-        self._rows: list[tuple[bytes, int]] = []
-        self._rows_bytes = self._bytes = 0
-        self.count = 0
-        self._lock = threading.Lock()  # who abandons it may do so while another thread still adds
-        self._open = True
-        self._temporary = folder / f"{uuid.uuid4().hex}{_UNFINISHED}"
-        columns = [("image", pa.binary()), ("label", pa.int64())]
-        self._schema = pa.schema(columns, metadata={_CLASSES: json.dumps(list(classes)).encode()})
-        self._writer = pq.ParquetWriter(
-            self._temporary,
-            self._schema,
-            compression="none",
-            use_dictionary=False,
-            write_statistics=["label"],
-        )
-
-    def add(self, rows: Iterable[tuple[bytes, int]]) -> None:
-        """Append images.
-
-        Args:
-            rows: encoded images and their labels.
-
-        Raises:
-            UploadTooLarge: all images together take more bytes than are kept.
-            StorageFull: the disk has too little room.
-            QuotaExceeded: the owner's uploads would take more bytes than they may.
-        """
-        with self._lock:
-            for image, label in rows if self._open else ():
-                self._sending(len(image))
-                self._sent += len(image)
-                self._bytes += len(image)
-                if self._bytes > self._most_bytes:
-                    raise UploadTooLarge(
-                        f"the images take more than {self._most_bytes} bytes: send fewer, "
-                        f"or have the server read them itself"
-                    )
-                self._content.add(image, label)
-                self._rows.append((image, label))
-                self._rows_bytes += len(image)
-                self.count += 1
-                if len(self._rows) >= GROUP_ROWS or self._rows_bytes >= GROUP_BYTES:
-                    self._flush()
-
-    def finish(self) -> str:
-        """Keep what was added.
-
-        Returns:
-            The name of the data set, made of its content and owner: if the same was kept before,
-            that stays, and is shared as this one.
-        """
-        with self._lock:
-            self._flush()
-            self._writer.close()
-            with self._temporary.open("rb+") as file:
-                os.fsync(file.fileno())
-            name = self._content.name
-            _keep_whose(self._folder / f"{name}{_WHOSE}", self._whose)
-            # What may be there already holds the same bytes, or is damaged.
-            self._temporary.replace(self._folder / f"{name}.parquet")
-            return name
-
-    def abandon(self) -> None:
-        """Remove what was not finished."""
-        with self._lock:
-            self._open = False
-            self._sending(-self._sent)
-            self._sent = 0
-            try:
-                self._writer.close()
-            except (OSError, pa.ArrowException) as error:  # whose end does not fit on the disk
-                log.warning("an unfinished upload cannot be closed", error=str(error))
-            finally:
-                self._temporary.unlink(missing_ok=True)
-
-    def _flush(self) -> None:
-        if self._rows:
-            self._require_room()
-            images, labels = zip(*self._rows, strict=True)
-            self._writer.write_table(
-                pa.table(
-                    [pa.array(images, pa.binary()), pa.array(labels, pa.int64())],
-                    schema=self._schema,
-                )
-            )
-        self._rows, self._rows_bytes = [], 0
-
-
-class _Content:
-    """What the name of an upload is made of: its owner, its class names, and its images with their
-    labels.
-    """
-
-    def __init__(self, classes: Sequence[str], owner: str) -> None:
-        named = [list(classes), owner] if owner else list(classes)
-        self._digest = hashlib.sha256(json.dumps(named).encode())
-
-    def add(self, image: bytes, label: int) -> None:
-        """Take the next image in."""
-        self._digest.update(len(image).to_bytes(8, "little") + label.to_bytes(8, "little") + image)
-
-    @property
-    def name(self) -> str:
-        """Of the upload of what was taken in."""
-        return f"upload-{self._digest.hexdigest()[:16]}"
 
 
 def _remembered(folder: Path) -> str:
@@ -427,59 +284,3 @@ def _remembered(folder: Path) -> str:
             with contextlib.suppress(OSError):
                 whole_file.write(path, str(folder).encode())
         return str(folder)
-
-
-def damage(path: Path) -> str | None:
-    """Tell what is wrong with the file of an upload.
-
-    Args:
-        path: of the file.
-
-    Returns:
-        A few words; None for nothing.
-    """
-    try:
-        return None if _name_of(path) == path.stem else "it is not what was uploaded"
-    except (OSError, pa.ArrowException, ValueError, KeyError) as error:
-        return str(error)
-
-
-def is_name(name: str) -> bool:
-    """Tell whether a name is one that uploads have.
-
-    Args:
-        name: any.
-    """
-    return bool(_NAME.fullmatch(name))
-
-
-def _whose(path: Path) -> Ownership:
-    """Whose the upload in a file is. Where that cannot be read it is nobody's in particular, and
-    then its name does not fit its content, unless it was so from the first.
-    """
-    try:
-        found = json.loads(path.with_suffix(_WHOSE).read_bytes())
-        return Ownership(str(found["owner"]), tuple(map(str, found["share"])))
-    except (OSError, ValueError, KeyError, TypeError):
-        return Ownership()
-
-
-def _keep_whose(path: Path, whose: Ownership) -> None:
-    """Write down whose an upload is, or that it is nobody's in particular."""
-    if whose == Ownership():
-        path.unlink(missing_ok=True)
-        return
-    text = json.dumps({"owner": whose.owner, "share": whose.shared})
-    whole_file.write(path, text.encode(), durable=True)
-
-
-def _name_of(path: Path) -> str:
-    """The name that the content of a file has; raises what pyarrow raises of a damaged one."""
-    with pq.ParquetFile(path) as file:
-        classes = json.loads((file.schema_arrow.metadata or {})[_CLASSES])
-        content = _Content(classes, _whose(path).owner)
-        for group in range(file.num_row_groups):
-            table = file.read_row_group(group, ["image", "label"])
-            for image, label in zip(table["image"], table["label"], strict=True):
-                content.add(image.as_py(), label.as_py())
-    return content.name
