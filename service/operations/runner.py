@@ -11,8 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
-from functools import partial
-from typing import TypeVar
 
 import structlog
 from google.longrunning.operations_pb2 import Operation  # type: ignore[import-untyped, unused-ignore]
@@ -32,13 +30,12 @@ from service.operations.errors import (
     ShuttingDown,
     TooManyOperations,
 )
+from service.operations.operation_journal import OperationJournal
 from service.operations.rows import Record
 from service.operations.store import OperationStore
-from service.operations.unwritten import UnwrittenEnds
 from service.process.tracing import untraced
 
 log = structlog.get_logger()
-T = TypeVar("T")
 
 # an operation during which the server died so often, without lasting progress in between, is not
 # taken up again
@@ -117,7 +114,7 @@ class Operations:
         """
         self._store, self._describe, self._most, self._interval = store, describe, most, interval
         self._require_room, self._served, self._traced = require_room, served, traced
-        self._unwritten = UnwrittenEnds(self._write_end)
+        self._journal = OperationJournal(store, served)
         self._runners: dict[str, Runner] = {}
         self._forget: dict[str, Forget] = {}
         self._live: dict[str, _Job] = {}
@@ -126,8 +123,6 @@ class Operations:
         self._draining = False
         # The pool is also the queue of those that wait.
         self._workers = ThreadPoolExecutor(parallel, thread_name_prefix="operation")
-        # One thread keeps writes in order, and off the loop.
-        self._disk = ThreadPoolExecutor(1, thread_name_prefix="operations-disk")
 
     def register(self, kind: str, runner: Runner, forget: Forget | None = None) -> None:
         """Name the runner of a kind of operation, before `recover`.
@@ -150,7 +145,7 @@ class Operations:
         Returns:
             How many operations run again.
         """
-        records = await self._on_disk(self._store.unfinished)
+        records = await self._journal.call(self._store.unfinished)
         for record in records:
             crashes = record.crashes + (record.state == "running")
             if record.cancelling:
@@ -165,7 +160,7 @@ class Operations:
                 reason = f"the server died {crashes} times while the operation ran"
                 await self._end(record.name, outcome.aborted(reason))
             else:
-                await self._try_on_disk(self._store.resume, record.name)
+                await self._journal.note(self._store.resume, record.name)
                 self._launch(record, resumed=True)
         log.info("operations taken up", resumed=len(self._live), found=len(records))
         return len(self._live)
@@ -208,7 +203,7 @@ class Operations:
         packed_metadata.Pack(metadata)
         self._starting[owner] += 1
         try:
-            record = await self._on_disk(
+            record = await self._journal.call(
                 self._store.insert,
                 kind,
                 packed_request,
@@ -220,7 +215,7 @@ class Operations:
             self._starting[owner] -= 1
         if self._draining:
             # The next server takes it up.
-            await self._try_on_disk(self._store.interrupt, record.name)
+            await self._journal.note(self._store.interrupt, record.name)
         else:
             self._launch(record, resumed=False)
         return record.operation
@@ -269,7 +264,7 @@ class Operations:
         """
         _require_own(await self._record(name))
         # Where the disk does not take it, the end that follows is kept in memory all the same.
-        await self._try_on_disk(self._store.cancel, name)
+        await self._journal.note(self._store.cancel, name)
         if name in self._live:
             self._live[name].context.cancel_requested = True
             self._live[name].stop()
@@ -287,15 +282,15 @@ class Operations:
             sqlite3.Error: the disk does not take it.
         """
         _require_own(await self._record(name))
-        if name in self._unwritten:
-            await self._unwritten.write()
+        if name in self._journal.unwritten:
+            await self._journal.unwritten.write()
         record = await self._record(name)
         if record.state != "done":
             raise OperationRunning(f"{name!r} is running: cancel it first")
         if record.kind in self._forget:
             # First: of an operation that is gone nobody could ask for it again.
             await asyncio.get_running_loop().run_in_executor(None, self._forget[record.kind], name)
-        await self._on_disk(self._store.delete, name)
+        await self._journal.call(self._store.delete, name)
 
     async def page(
         self, count: int, before: str | None, kind: str | None, done: bool | None
@@ -303,8 +298,10 @@ class Operations:
         """List the operations that the present caller may see, newest first; arguments as of
         `OperationStore.page`.
         """
-        ended, caller = self._unwritten.names, current.get()
-        records = await self._on_disk(self._store.page, count, before, kind, done, ended, caller)
+        ended, caller = self._journal.unwritten.names, current.get()
+        records = await self._journal.call(
+            self._store.page, count, before, kind, done, ended, caller
+        )
         return [self._now(record) for record in records]
 
     async def expire(self, keep_seconds: Mapping[str, float], otherwise: float, most: int) -> int:
@@ -318,11 +315,13 @@ class Operations:
         Returns:
             How many are gone.
         """
-        names = await self._on_disk(self._store.surplus, most, _EXPIRED_AT_ONCE)
-        for kind in await self._on_disk(self._store.kinds):
+        names = await self._journal.call(self._store.surplus, most, _EXPIRED_AT_ONCE)
+        for kind in await self._journal.call(self._store.kinds):
             if seconds := keep_seconds.get(kind, otherwise):
                 before = self._served() - seconds
-                names += await self._on_disk(self._store.expired, before, kind, _EXPIRED_AT_ONCE)
+                names += await self._journal.call(
+                    self._store.expired, before, kind, _EXPIRED_AT_ONCE
+                )
         gone = 0
         for name in dict.fromkeys(names):
             try:
@@ -368,23 +367,21 @@ class Operations:
         if jobs:
             await asyncio.wait([job.end for job in jobs], timeout=grace)
         for name in list(self._live):  # their runners have not stopped yet
-            await self._try_on_disk(self._store.interrupt, name)
+            await self._journal.note(self._store.interrupt, name)
 
     async def close(self) -> None:
         """Close the store, after `drain` and after the last call was answered. A runner that has
         not stopped keeps its thread.
         """
         self._workers.shutdown(wait=False, cancel_futures=True)
-        await self._unwritten.close()
-        await self._on_disk(self._store.close)
-        self._disk.shutdown(wait=False)
+        await self._journal.close()
 
     async def _record(self, name: str) -> Record:
         """An operation that the present caller may see. Raises UnknownOperation."""
-        return await self._on_disk(self._store.get, name, current.get())
+        return await self._journal.call(self._store.get, name, current.get())
 
     def _launch(self, record: Record, resumed: bool) -> None:
-        context = OperationContext(record, resumed, self._save, self._interval)
+        context = OperationContext(record, resumed, self._journal.save, self._interval)
         # Of whoever started it, also in an earlier server.
         with acting_as(record.identity if resumed else current.get()):
             around = contextvars.copy_context()
@@ -420,7 +417,7 @@ class Operations:
                 await self._end(name, outcome.cancelled(), context)
             elif self._draining:
                 # Whatever a server that shuts down makes a runner raise: the next one tries again.
-                await self._try_on_disk(self._store.interrupt, name)
+                await self._journal.note(self._store.interrupt, name)
             elif isinstance(error, CancelledError):
                 reason = "the server stopped the work that the operation consists of"
                 await self._end(name, outcome.aborted(reason), context)
@@ -440,42 +437,15 @@ class Operations:
 
     async def _end(self, name: str, end: Message, context: OperationContext | None = None) -> None:
         """Journal the end of an operation: a Status is its error, any other message its
-        response. A disk that does not take it gets it later; whoever waits is told at once.
+        response.
         """
         self.ended[outcome.kind(end)] += 1
-        finish = partial(outcome.finish, outcome=end, context=context)
-        try:
-            await self._write_end(name, finish)
-        except (sqlite3.Error, OSError) as error:
-            log.error("the end of an operation is kept in memory", operation=name, error=str(error))
-            self._unwritten.add(name, finish)
-
-    async def _write_end(self, name: str, finish: Callable[[Operation], None]) -> None:
-        await self._on_disk(self._store.change, name, finish, False, self._served())
+        await self._journal.end(name, end, context)
 
     def _now(self, record: Record) -> Operation:
         operation = record.operation
         if not operation.done:
-            self._unwritten.apply(operation)
+            self._journal.unwritten.apply(operation)
         if not operation.done and record.name in self._live:
             operation.metadata.CopyFrom(self._live[record.name].context.metadata)
         return operation
-
-    def _save(self, name: str, metadata: Any, lasting: bool) -> "Future[None]":
-        return self._disk.submit(
-            self._store.change,
-            name,
-            lambda operation: operation.metadata.CopyFrom(metadata),
-            lasting,
-        )
-
-    async def _on_disk(self, call: Callable[..., T], *arguments: object) -> T:
-        """Call in the one thread that writes. Raises what the call does."""
-        return await asyncio.get_running_loop().run_in_executor(self._disk, call, *arguments)
-
-    async def _try_on_disk(self, call: Callable[[str], object], name: str) -> None:
-        """Write what is only noted of an operation; a disk that does not take it is logged."""
-        try:
-            await self._on_disk(call, name)
-        except (sqlite3.Error, OSError) as error:
-            log.warning("an operation's note cannot be written", operation=name, error=str(error))
