@@ -3,6 +3,7 @@ signed, or a client certificate.
 """
 
 import asyncio
+import hmac
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -120,9 +121,10 @@ class Authority:
         if scheme.lower() != BEARER or not token or len(token) > MOST_CHARACTERS:
             raise Unauthenticated(f"the authorization must be `Bearer TOKEN`: {WAY_ON}")
         keys, key = self._file.current(), digest(token)
-        # The look-up is of a digest, which nobody who guesses tokens can steer: how long it takes
-        # tells nothing about the tokens that there are.
-        if (entry := keys.tokens.get(key)) is not None:
+        entry = keys.tokens.get(key)
+        # The look-up is of a digest, which nobody who guesses tokens can steer; the comparison that
+        # counts takes the same time wherever the two differ.
+        if entry is not None and hmac.compare_digest(entry.sha256, key):
             return _granted(entry)
         provider = keys.providers.get(issuer_of(token)) if keys.providers else None
         if provider is None:
